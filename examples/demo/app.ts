@@ -1,0 +1,84 @@
+// An app with users of its own, and this package beside them.
+
+import Fastify, { LogController } from 'fastify'
+import type { FastifyInstance } from 'fastify'
+import { tokenAuth } from 'fastify-token-auth'
+import { SqliteStore } from 'fastify-token-auth/stores/sqlite'
+import Database from 'libsql'
+import { UserTable } from './users.js'
+import type { DemoUser } from './users.js'
+
+declare module 'fastify-token-auth' {
+  interface AuthClaims {
+    role?: DemoUser['role']
+  }
+}
+
+export interface DemoSettings {
+  readonly secret: string
+  /** The SQLite file: users and sessions. */
+  readonly database: string
+  /** How long a rotated token is answered with its successor. */
+  readonly grace: string
+}
+
+export async function createDemo ({ secret, database, grace }: DemoSettings): Promise<FastifyInstance> {
+  const app = Fastify({
+    logger: { transport: { target: 'pino-pretty', options: { ignore: 'pid,hostname,reqId', translateTime: 'HH:MM:ss' } } },
+    logController: new LogController({ disableRequestLogging: true })
+  })
+  const tell = (name: string) => (event: object) => { app.log.info(event, name) }
+  const users = new UserTable(new Database(database))
+  const sessions = new Database(database)
+  // Added before the plugin, so that it runs after the plugin has written its last notes.
+  app.addHook('onClose', () => { sessions.close() })
+  const store = new SqliteStore(sessions)
+  await store.migrate()
+
+  await app.register(tokenAuth, {
+    secret,
+    store,
+    users: {
+      findByLogin: login => users.findByLogin(login),
+      findById: id => users.findById(id),
+      claims: user => ({ role: (user as DemoUser).role })
+    },
+    refreshToken: { grace },
+    on: {
+      login: tell('login'),
+      'login-rejected': tell('login rejected'),
+      refresh: tell('refresh'),
+      replay: tell('replay: the same successor again'),
+      recovery: tell('recovery: the answer had been lost'),
+      reuse: tell('REUSE: somebody holds a copy, the session is ended'),
+      revoke: tell('revoke')
+    }
+  })
+
+  app.put<{ Body: { username: string, password: string } }>('/register', {
+    schema: {
+      body: {
+        type: 'object',
+        required: ['username', 'password'],
+        properties: {
+          username: { type: 'string', minLength: 1, maxLength: 64 },
+          password: { type: 'string', minLength: 8, maxLength: 1024 }
+        }
+      }
+    }
+  }, async (request, reply) => {
+    const { username, password } = request.body
+    const user = users.add(username, await app.tokenAuth.hashPassword(password))
+    if (user === null) return reply.code(409).send({ message: 'That name is taken' })
+    return reply.code(201).send({ id: user.id, username, role: user.role })
+  })
+
+  app.get('/protected', { onRequest: app.authenticate }, async request => ({ hello: request.auth?.userId }))
+
+  app.get('/admin', { onRequest: app.authenticate }, async (request, reply) => {
+    if (request.auth?.claims.role !== 'admin') return reply.code(403).send({ message: 'For admins alone' })
+    return { secret: 'of admins' }
+  })
+
+  return app
+}

@@ -1,0 +1,34 @@
+// `npm run demo`: starts the demo and prints what to try.
+//
+//   PORT            3000
+//   DEMO_DATABASE   demo.db, a SQLite file
+//   AUTH_SECRET     by default made once and kept beside the file, so that a restart signs nobody out
+//   REFRESH_GRACE   10s
+
+import { randomBytes } from 'node:crypto'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { createDemo } from './app.js'
+
+const { PORT = '3000', DEMO_DATABASE: database = 'demo.db', AUTH_SECRET, REFRESH_GRACE: grace = '10s' } = process.env
+
+function keptSecret (file: string): string {
+  if (!existsSync(file)) writeFileSync(file, randomBytes(48).toString('base64'), { mode: 0o600 })
+  return readFileSync(file, 'utf8')
+}
+
+const app = await createDemo({ secret: AUTH_SECRET ?? keptSecret(`${database}.secret`), database, grace })
+const url = await app.listen({ host: '127.0.0.1', port: Number(PORT) })
+
+console.log(`
+  The demo listens on ${url}. Try, in another terminal:
+
+  curl -X PUT ${url}/register -H 'content-type: application/json' -d '{"username":"ann","password":"correct horse"}'
+  curl ${url}/auth/login -d username=ann --data-urlencode 'password=correct horse'
+  curl ${url}/protected -H "authorization: Bearer $ACCESS_TOKEN"
+  curl ${url}/admin -H "authorization: Bearer $ACCESS_TOKEN"
+  curl ${url}/auth/refresh -d refresh_token=$REFRESH_TOKEN
+  curl ${url}/auth/sessions -H "authorization: Bearer $ACCESS_TOKEN"
+  curl ${url}/auth/logout -d refresh_token=$REFRESH_TOKEN
+`)
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => { void app.close() })

@@ -1,0 +1,17 @@
+import pg from 'pg'
+import { listenForRevocations, PostgresStore } from 'fastify-token-auth/stores/postgres'
+import { startInstance } from '../instance.js'
+
+const connectionString = process.env.DATABASE_URL ?? 'postgres://postgres@127.0.0.1:5432/postgres'
+const pool = new pg.Pool({ connectionString })
+const listener = new pg.Client({ connectionString })
+await listener.connect()
+
+const store = new PostgresStore(pool)
+await store.migrate()
+
+await startInstance({
+  store,
+  wake: listenForRevocations(listener),
+  close: () => Promise.all([listener.end(), pool.end()])
+})

@@ -1,0 +1,45 @@
+// A token in the Authorization header (RFC 6750 section 2.1), and who sent it.
+
+import type { Caller } from './domain/session.js'
+import { TokenAuthError } from './errors.js'
+
+/** The part of a Fastify request that is read, so that requests over HTTP/1 and HTTP/2 both fit. */
+export interface HttpRequest {
+  /** Not there over a Unix socket, or when the client has gone. */
+  readonly ip?: string | undefined
+  readonly headers: {
+    readonly authorization?: string | undefined
+    readonly 'user-agent'?: string | undefined
+  }
+  readonly raw: { readonly rawHeaders: readonly string[] }
+}
+
+const HEADER = 'authorization'
+const LONGEST_USER_AGENT = 256
+const bearerForm = /^bearer(?: +(.*))?$/i
+
+/**
+ * The text behind `Bearer`, whatever it is; `null` where there is none, or another scheme.
+ * @throws TokenAuthError AUTH_REQUEST_INVALID where there are two Authorization headers: Node would silently keep the first.
+ */
+export function readBearer (request: HttpRequest): string | null {
+  const value = request.headers.authorization
+  if (value === undefined) return null
+  if (isRepeated(request.raw.rawHeaders)) throw new TokenAuthError('AUTH_REQUEST_INVALID', 'two Authorization headers')
+  if (value.startsWith('Bearer ') && value[7] !== ' ') return value.slice(7)
+  return bearerForm.exec(value)?.[1] ?? null
+}
+
+function isRepeated (rawHeaders: readonly string[]): boolean {
+  let count = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] as string
+    if (name.length === HEADER.length && name.toLowerCase() === HEADER) count++
+  }
+  return count > 1
+}
+
+/** The address is Fastify's `request.ip`: behind a proxy it is the client's only with `trustProxy`. */
+export function callerOf (request: HttpRequest): Caller {
+  return { address: request.ip ?? null, userAgent: request.headers['user-agent']?.slice(0, LONGEST_USER_AGENT) ?? null }
+}

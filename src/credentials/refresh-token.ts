@@ -1,0 +1,65 @@
+// The refresh token: names its session, its generation and the session's secret. Its successor is a pure function of
+// it, so that a replay is answered with the same text as the rotation was.
+
+import { hash, randomBytes } from 'node:crypto'
+import type { Millis } from '../domain/session.js'
+import { isCount, isText } from './jwt.js'
+import type { Claims, JwtKind } from './jwt.js'
+
+export const REFRESH_TYP = 'rt+jwt'
+
+/** What an authentic refresh token says. When it ends is the row's to say, so that reuse of an old one is still noticed. */
+export interface RefreshToken {
+  readonly userId: string
+  readonly sessionId: string
+  readonly generation: number
+  readonly secretHash: string
+  readonly claims: Claims
+}
+
+/** Which token of a session to write. */
+export interface Edition {
+  readonly generation: number
+  readonly issuedAt: Millis
+  readonly expiresAt: Millis
+}
+
+const secretForm = /^[\w-]{43}$/
+
+/** A secret of 256 bits for a new session. Only its hash is kept. */
+export function makeSecret (): { readonly secret: string, readonly secretHash: string } {
+  const secret = randomBytes(32).toString('base64url')
+  return { secret, secretHash: hashSecret(secret) }
+}
+
+export function firstRefreshToken (
+  kind: JwtKind,
+  session: { readonly id: string, readonly userId: string, readonly secret: string },
+  edition: Edition
+): string {
+  const { id: sid, userId: sub, secret } = session
+  return kind.sign({ sub, sid, secret, type: 'refresh', ...datesOf(edition) })
+}
+
+/** The token of another generation of the same session: each claim is copied but `gen`, `iat` and `exp`. */
+export function nextRefreshToken (kind: JwtKind, presented: RefreshToken, edition: Edition): string {
+  return kind.sign({ ...presented.claims, ...datesOf(edition) })
+}
+
+/** An authentic refresh token of ours, however old it is; `null` for everything else. */
+export function readRefreshToken (kind: JwtKind, token: string): RefreshToken | null {
+  const claims = kind.open(token)
+  if (claims === null) return null
+  const { sub, sid, gen, secret, type, iat, exp } = claims
+  if (type !== 'refresh' || !isText(sub) || !isText(sid) || !isCount(gen) || !isCount(iat) || !isCount(exp)) return null
+  if (!isText(secret) || !secretForm.test(secret)) return null
+  return { userId: sub, sessionId: sid, generation: gen, secretHash: hashSecret(secret), claims }
+}
+
+function datesOf ({ generation, issuedAt, expiresAt }: Edition): Claims {
+  return { gen: generation, iat: Math.floor(issuedAt / 1000), exp: Math.floor(expiresAt / 1000) }
+}
+
+function hashSecret (secret: string): string {
+  return hash('sha256', secret, 'base64url')
+}

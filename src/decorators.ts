@@ -1,0 +1,62 @@
+// What the plugin adds to Fastify: `app.authenticate`, `app.tokenAuth`, `request.auth`, and a mark for public routes.
+
+import type { Authenticate as AuthenticateHook } from './authenticate.js'
+import type { HttpRequest } from './bearer.js'
+import type { Session as DomainSession } from './domain/session.js'
+import type { TokenAnswer } from './protocol.js'
+import type { Auth as RequestAuth } from './service/access.js'
+
+/** A session as the app may see it: all but what its token is checked by. */
+export type SessionInfo = Omit<DomainSession, 'secretHash'>
+
+/**
+ * `app.tokenAuth`: what the routes do, for the app's own code. Where the store fails, each rejects with a
+ * {@link TokenAuthError} AUTH_STORE_UNAVAILABLE.
+ */
+export interface TokenAuth {
+  /**
+   * Signs a user in who proved their identity elsewhere (a magic link, a passkey, another provider). Send what it gives
+   * with `Cache-Control: no-store`.
+   * @param device What the client calls itself.
+   * @throws TokenAuthError AUTH_CREDENTIALS_REJECTED where the user is unknown or disabled
+   */
+  openSession (userId: string, request: HttpRequest, device?: string): Promise<TokenAnswer>
+  /** The live sessions of a user, newest first, a hundred at most. */
+  listSessions (userId: string): Promise<SessionInfo[]>
+  /** Ends a session. Its access tokens are refused at once by this process. @returns Whether it was there and live. */
+  revokeSession (sessionId: string): Promise<boolean>
+  /**
+   * Ends all sessions of a user, and every login that is under way: for a changed password, or a deleted user.
+   * @param options.keep The id of one session that lives on, such as the one in which the password was changed.
+   * @returns How many sessions were ended.
+   */
+  revokeUser (userId: string, options?: { readonly keep?: string }): Promise<number>
+  /** @returns A hash to store as `passwordHash`: argon2id, as a PHC string. @throws TokenAuthError AUTH_BUSY */
+  hashPassword (password: string): Promise<string>
+  /** Checks a password at the same cost whatever the hash is. @throws TokenAuthError AUTH_BUSY */
+  verifyPassword (hash: string | null, password: string): Promise<boolean>
+  /** Deletes ended sessions now, or joins the sweep that is under way. @returns How many records were deleted. */
+  sweep (): Promise<number>
+}
+
+// Named, since a type that is imported for an augmentation alone vanishes from the emitted declarations.
+export type Authenticate = AuthenticateHook
+export type Auth = RequestAuth
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** An `onRequest` hook: demands a valid access token and sets `request.auth`, or answers 401. */
+    authenticate: Authenticate
+    tokenAuth: TokenAuth
+  }
+
+  interface FastifyRequest {
+    /** Who sends this request; `null` where {@link FastifyInstance.authenticate} did not run. */
+    auth: Auth | null
+  }
+
+  interface FastifyContextConfig {
+    /** `'public'`: `app.authenticate` lets every request to this route pass, as is. */
+    tokenAuth?: 'public'
+  }
+}

@@ -1,0 +1,53 @@
+// Every error that a client can be answered with: one table, code -> status, message.
+
+import type { ErrorCode } from './protocol.js'
+
+export type { ErrorCode } from './protocol.js'
+
+const table: Readonly<Record<ErrorCode, readonly [statusCode: number, message: string]>> = {
+  AUTH_REQUEST_INVALID: [400, 'The request is malformed'],
+  AUTH_CREDENTIALS_REJECTED: [401, 'Wrong user name or password'],
+  AUTH_REFRESH_MISSING: [401, 'No refresh token'],
+  AUTH_REFRESH_INVALID: [401, 'Refresh token is invalid'],
+  AUTH_REFRESH_EXPIRED: [401, 'Refresh token expired'],
+  AUTH_REFRESH_REVOKED: [401, 'Session was ended'],
+  AUTH_REFRESH_REUSED: [401, 'Refresh token was used before, the session was ended'],
+  AUTH_ACCESS_MISSING: [401, 'No access token'],
+  AUTH_ACCESS_EXPIRED: [401, 'Token expired'],
+  AUTH_ACCESS_INVALID: [401, 'Access token is invalid'],
+  AUTH_SESSION_REVOKED: [401, 'Session was ended'],
+  AUTH_STORE_UNAVAILABLE: [503, 'Sessions cannot be reached, try again'],
+  AUTH_BUSY: [503, 'Too many logins at once, try again']
+}
+
+/**
+ * An error that says by its `code` what happened. Fastify answers it with `{ statusCode, code, error, message }`; an error
+ * handler of the app's own gets it as it is. Its message never holds a token, a password or a driver's words.
+ */
+export class TokenAuthError extends Error {
+  override readonly name = 'TokenAuthError'
+  readonly code: ErrorCode
+  /** The HTTP status that the code stands for. */
+  readonly statusCode: number
+
+  /** @param hint What to do differently, where the code alone does not tell. */
+  constructor (code: ErrorCode, hint?: string) {
+    const [statusCode, message] = table[code]
+    super(hint === undefined ? message : `${message}: ${hint}`)
+    this.code = code
+    this.statusCode = statusCode
+  }
+}
+
+const presentedNothing: ReadonlySet<ErrorCode> = new Set([
+  'AUTH_CREDENTIALS_REJECTED', 'AUTH_REFRESH_MISSING', 'AUTH_ACCESS_MISSING'
+])
+
+/** The headers that belong to an error: a challenge (RFC 6750 section 3) or when to try again (RFC 9110 section 10.2.3). */
+export function headersOf ({ statusCode, code, message }: TokenAuthError, realm: string): Record<string, string> {
+  if (statusCode === 503) return { 'retry-after': '1' }
+  if (statusCode !== 401) return {}
+  const challenge = `Bearer realm="${realm}"`
+  if (presentedNothing.has(code)) return { 'www-authenticate': challenge }
+  return { 'www-authenticate': `${challenge}, error="invalid_token", error_description="${message}"` }
+}

@@ -1,0 +1,17 @@
+// The package's face.
+
+export { tokenAuth, tokenAuth as default } from './plugin.js'
+export { TokenAuthError } from './errors.js'
+export type { TokenAuthOptions, Secret } from './options.js'
+export type { Duration } from './durations.js'
+export type { Auth, Authenticate, SessionInfo, TokenAuth } from './decorators.js'
+export type { AuthClaims } from './service/access.js'
+export type { Wake } from './service/revocation-feed.js'
+export type { AuthUser, Users } from './service/users.js'
+export type { EventName, Presentation, SessionEvent, TokenAuthEvents, TokenAuthListeners } from './service/events.js'
+export type { ErrorCode, RouteName, SessionAnswer, SessionListAnswer, TokenAnswer } from './protocol.js'
+export type {
+  Caller, Cursor, Device, Millis, Revocation, RevocationReason, RevocationTarget, RotationAttempt, RotationOutcome,
+  Session, TokenStore, Touch
+} from './stores/token-store.js'
+export { SessionRefusedError } from './stores/token-store.js'

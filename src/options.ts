@@ -1,0 +1,164 @@
+// The options, documented where they are typed.
+
+import type { Duration } from './durations.js'
+import type { Millis } from './domain/session.js'
+import type { RouteName } from './protocol.js'
+import type { TokenAuthListeners } from './service/events.js'
+import type { Wake } from './service/revocation-feed.js'
+import type { Users } from './service/users.js'
+import type { TokenStore } from './stores/token-store.js'
+
+/** A secret of at least 32 bytes, or the current one followed by previous ones that are still accepted. */
+export type Secret = string | Uint8Array | readonly [string | Uint8Array, ...Array<string | Uint8Array>]
+
+export interface TokenAuthOptions {
+  /**
+   * What all signing keys are derived from (HKDF, RFC 5869): 32 random bytes or more, such as `openssl rand -base64 48` prints.
+   * Whoever knows it can write access tokens. To change it, first let every instance know the new one (`[old, new]`), then
+   * put it first (`[new, old]`), and take the old one away when `refreshToken.lifetime` has passed. `undefined` is refused at
+   * start: it may stand for a variable of the environment.
+   */
+  readonly secret: Secret | undefined
+
+  /** Where sessions are kept. There is no default: a store that forgets at a restart must be chosen. */
+  readonly store: TokenStore
+
+  /** Where users come from. */
+  readonly users: Users
+
+  /**
+   * Tells two registrations in one app apart: it enters the keys, so that neither accepts the other's tokens, and it is the
+   * `realm` of challenges. Letters, digits, `-` and `_`. Changing it signs everybody out.
+   * @default 'auth'
+   */
+  readonly name?: string
+
+  /**
+   * Path before the routes; `''` for none.
+   * @default '/auth'
+   */
+  readonly prefix?: string
+
+  /**
+   * Another path for a route, below the prefix, or `false` for none.
+   * @default { login: '/login', refresh: '/refresh', logout: '/logout', logoutAll: '/logout/all', sessions: '/sessions',
+   *   session: '/sessions/:id', me: '/me' }
+   */
+  readonly routes?: { readonly [Name in RouteName]?: string | false }
+
+  /**
+   * The `iss` claim of access tokens (RFC 7519 section 4.1.1). Once set, tokens without it are refused.
+   * @default none
+   */
+  readonly issuer?: string
+
+  /**
+   * The `aud` claim of access tokens (RFC 7519 section 4.1.3). Once set, tokens without it are refused.
+   * @default none
+   */
+  readonly audience?: string
+
+  /**
+   * Whether a refresh replaces the refresh token. Without rotation a stolen refresh token is good until its session ends, and
+   * nobody notices; and a session ends `refreshToken.lifetime` after its login, however often it is refreshed.
+   * @default true
+   */
+  readonly rotation?: boolean
+
+  readonly accessToken?: {
+    /**
+     * How long an access token is good, in whole seconds. Other processes accept the token of a session that was ended
+     * here until then.
+     * @default '15m'
+     */
+    readonly lifetime?: Duration
+    /**
+     * Another secret for access tokens than `secret`.
+     * @default derived from `secret`
+     */
+    readonly secret?: Secret
+    /**
+     * How many verified access tokens are remembered, about 1 kB each. A remembered token is checked in a microsecond,
+     * another one in ten or more.
+     * @default 10_000
+     */
+    readonly cacheSize?: number
+  }
+
+  readonly refreshToken?: {
+    /**
+     * How long a refresh token is good that nobody uses. Each rotation begins it anew.
+     * @default '7d'
+     */
+    readonly lifetime?: Duration
+    /**
+     * How long a session lasts at most, however often it is refreshed.
+     * @default '30d'
+     */
+    readonly absolute?: Duration
+    /**
+     * How long a token that was just rotated is answered with the same successor, whatever was seen since: two tabs, a
+     * retry. Whoever steals a token can replay it that long unnoticed. `0` is allowed, and two minutes at most. Clocks
+     * of instances must agree within half of it.
+     * @default '10s'
+     */
+    readonly grace?: Duration
+    /**
+     * What proves that a client has received a refresh token, so that the one before is dead. `'refresh'` is for servers that
+     * refresh on behalf of a browser: they may use an access token whose refresh token never reached the browser.
+     * @default 'access'
+     */
+    readonly confirmBy?: 'access' | 'refresh'
+    /**
+     * Another secret for refresh tokens than `secret`.
+     * @default derived from `secret`
+     */
+    readonly secret?: Secret
+  }
+
+  /**
+   * How long the store, or a callback of `users`, may take before the answer is 503.
+   * @default '5s'
+   */
+  readonly storeTimeout?: Duration
+
+  /**
+   * How often ended sessions are deleted, give or take a tenth; `false` where something else calls
+   * `app.tokenAuth.sweep()`.
+   * @default { every: '1h' }
+   */
+  readonly sweep?: { readonly every?: Duration } | false
+
+  /**
+   * How sessions that other instances end become known to this one, so that their access tokens are refused here; `false` where
+   * there is only one instance. The first read happens before the app is ready.
+   */
+  readonly revocations?: {
+    /**
+     * How often the store is asked. A logout is known everywhere after that long.
+     * @default '1s'
+     */
+    readonly every?: Duration
+    /**
+     * Once the store could not be asked for that long, `authenticate` answers 503 instead of accepting tokens that may have been
+     * revoked elsewhere.
+     * @default never
+     */
+    readonly failAfter?: Duration
+    /**
+     * A push of the store that asks sooner, such as `listenForRevocations(client)` of the PostgreSQL store. Only a hint: what it
+     * misses is found by the next poll.
+     * @default none
+     */
+    readonly wake?: Wake
+  } | false
+
+  /** Called when something happens; see {@link TokenAuthListeners}. */
+  readonly on?: TokenAuthListeners
+
+  /**
+   * Stands in for the time everywhere (tokens, sessions, sweep), so that tests and simulations need not wait. Milliseconds.
+   * @default Date.now
+   */
+  readonly clock?: () => Millis
+}

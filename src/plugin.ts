@@ -1,0 +1,176 @@
+// The composition root: options -> keys -> services -> a child scope with the routes -> decorators -> sweeper.
+
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { createAuthenticate } from './authenticate.js'
+import { callerOf } from './bearer.js'
+import { ACCESS_TYP } from './credentials/access-token.js'
+import { defaultConcurrency, HashQueue } from './credentials/hash-queue.js'
+import { JwtKind } from './credentials/jwt.js'
+import type { JwtSigner } from './credentials/jwt.js'
+import { deriveKey } from './credentials/keys.js'
+import type { TokenKind } from './credentials/keys.js'
+import { Passwords } from './credentials/password.js'
+import { REFRESH_TYP } from './credentials/refresh-token.js'
+import type { TokenAuth } from './decorators.js'
+import { CLOCK_TOLERANCE } from './domain/rotation.js'
+import { headersOf, TokenAuthError } from './errors.js'
+import type { TokenAuthOptions } from './options.js'
+import type { RouteName } from './protocol.js'
+import { resolveOptions } from './resolve-options.js'
+import type { Secrets } from './resolve-options.js'
+import { addLoginRoute } from './routes/login.js'
+import { addLogoutAllRoute, addLogoutRoute } from './routes/logout.js'
+import { addMeRoute } from './routes/me.js'
+import { addRefreshRoute } from './routes/refresh.js'
+import { prepareScope } from './routes/scope.js'
+import { addSessionRoute, addSessionsRoute } from './routes/sessions.js'
+import { toTokenAnswer } from './routes/token-answer.js'
+import { AccessControl } from './service/access.js'
+import { createGuard, guardStore } from './service/deadline.js'
+import { Events } from './service/events.js'
+import { PasswordLogin } from './service/login.js'
+import { Refresh } from './service/refresh.js'
+import { RevocationFeed } from './service/revocation-feed.js'
+import { RevokedSessions } from './service/revoked-sessions.js'
+import { Sessions, wasRevokedSince } from './service/sessions.js'
+import { Sweeper } from './service/sweeper.js'
+import { UseNotes } from './service/use-notes.js'
+import { UserDirectory } from './service/users.js'
+import { createSigner, shadowJwt } from './signers.js'
+
+// The names that are taken in one app, all scopes of which share a server.
+const namesByServer = new WeakMap<object, Set<string>>()
+
+async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<void> {
+  const options = resolveOptions(given)
+  const { name, clock } = options
+  claimPlace(app, name)
+  const logger = app.log
+  const guard = createGuard(options.storeTimeout, logger)
+  const store = guardStore(options.store, guard)
+  const users = new UserDirectory(options.users, guard, logger)
+  const events = new Events(options.on, logger)
+  // What ended is of no use any more when the last access token and the tolerance for clocks are past.
+  const keep = options.accessLifetime + CLOCK_TOLERANCE
+  const notes = new UseNotes(store, options.grace)
+  const revoked = new RevokedSessions(keep)
+  const { every, failAfter, wake } = options.revocations
+  const feed = new RevocationFeed({ store, revoked, events, logger, clock, every, reach: keep, patience: failAfter, wake })
+  const sweeper = new Sweeper({ store, events, logger, clock, every: options.sweepEvery, keep })
+  const passwords = await Passwords.create(new HashQueue(defaultConcurrency()))
+
+  app.decorateRequest('auth', null)
+  // Not where the error is made: in @fastify/auth another strategy may let the request pass after all.
+  app.addHook('onError', (_request, reply, error, done) => {
+    if (error instanceof TokenAuthError) reply.headers(headersOf(error, name))
+    done()
+  })
+  await app.register(async scope => {
+    prepareScope(scope)
+    shadowJwt(scope)
+    const signers = (kind: TokenKind, typ: string): Promise<Signers> =>
+      createSigners(scope, options.secrets[kind], name, kind, typ)
+    const access = new AccessControl({
+      tokens: new JwtKind(ACCESS_TYP, await signers('access', ACCESS_TYP)),
+      scope: { issuer: options.issuer, audience: options.audience },
+      lifetime: options.accessLifetime,
+      cacheSize: options.cacheSize,
+      clock,
+      revoked,
+      feed,
+      notes: options.confirmBy === 'access' ? notes : null
+    })
+    const refreshTokens = new JwtKind(REFRESH_TYP, await signers('refresh', REFRESH_TYP))
+    const { rotation, refreshLifetime: lifetime, absolute, grace } = options
+    const sessions = new Sessions({ store, users, access, refreshTokens, revoked, feed, events, clock, lifetime, absolute })
+    const refresh = new Refresh({ store, users, sessions, refreshTokens, notes, events, clock, rotation, lifetime, grace })
+    const login = new PasswordLogin({ users, passwords, sessions, events, logger, clock })
+    const authenticate = createAuthenticate(access)
+
+    const add: Record<RouteName, (url: string) => void> = {
+      login: url => { addLoginRoute(scope, url, login) },
+      refresh: url => { addRefreshRoute(scope, url, sessions, refresh) },
+      logout: url => { addLogoutRoute(scope, url, sessions) },
+      logoutAll: url => { addLogoutAllRoute(scope, url, sessions, authenticate) },
+      sessions: url => { addSessionsRoute(scope, url, sessions, authenticate) },
+      session: url => { addSessionRoute(scope, url, sessions, authenticate) },
+      me: url => { addMeRoute(scope, url, sessions, authenticate) }
+    }
+    for (const [route, path] of Object.entries(options.paths) as Array<[RouteName, string | false]>) {
+      if (path !== false) add[route](path)
+    }
+
+    app.decorate('authenticate', authenticate)
+    app.decorate('tokenAuth', createTokenAuth({ users, sessions, passwords, sweeper }))
+  }, { prefix: options.prefix })
+
+  app.addHook('onReady', async () => {
+    await feed.start()
+    sweeper.start()
+  })
+  app.addHook('onClose', async () => {
+    await Promise.allSettled([feed.stop(), sweeper.stop(), notes.close()])
+  })
+}
+
+type Signers = readonly [JwtSigner, ...JwtSigner[]]
+
+async function createSigners (
+  scope: FastifyInstance, secrets: Secrets, name: string, kind: TokenKind, typ: string
+): Promise<Signers> {
+  const signers: JwtSigner[] = []
+  for (const secret of secrets) signers.push(await createSigner(scope, deriveKey(secret, name, kind), typ))
+  return signers as unknown as Signers
+}
+
+function claimPlace (app: FastifyInstance, name: string): void {
+  const taken = ['authenticate', 'tokenAuth'].find(decorator => app.hasDecorator(decorator)) ??
+    (app.hasRequestDecorator('auth') ? 'request.auth' : undefined)
+  if (taken !== undefined) {
+    throw new Error(`fastify-token-auth: this instance has "${taken}" already. Register each in a sibling scope of its own: ` +
+      'app.register(async scope => { await scope.register(tokenAuth, { name: \'other\', ...options }) })')
+  }
+  const names = namesByServer.get(app.server) ?? new Set()
+  namesByServer.set(app.server, names)
+  if (names.has(name)) {
+    throw new Error(`fastify-token-auth: the name "${name}" is taken in this app. Give each registration a name of its own, ` +
+      'so that neither accepts the tokens of the other')
+  }
+  names.add(name)
+}
+
+function createTokenAuth ({ users, sessions, passwords, sweeper }: {
+  readonly users: UserDirectory
+  readonly sessions: Sessions
+  readonly passwords: Passwords
+  readonly sweeper: Sweeper
+}): TokenAuth {
+  return {
+    async openSession (userId, request, device) {
+      const authenticatedAt = sessions.begin()
+      const profile = await users.findActive(userId)
+      if (profile === null) throw new TokenAuthError('AUTH_CREDENTIALS_REJECTED')
+      try {
+        return toTokenAnswer(await sessions.open(profile, callerOf(request), device ?? null, authenticatedAt))
+      } catch (error) {
+        throw wasRevokedSince(error) ? new TokenAuthError('AUTH_CREDENTIALS_REJECTED') : error
+      }
+    },
+    async listSessions (userId) {
+      const listed = await sessions.list(userId)
+      return listed.map(({ secretHash, ...info }) => info)
+    },
+    revokeSession: sessionId => sessions.end(sessionId, 'revoked'),
+    revokeUser: (userId, { keep } = {}) => sessions.endAll(userId, 'revoked', keep),
+    hashPassword: password => passwords.hash(password),
+    async verifyPassword (hash, password) {
+      const result = await passwords.check(hash, password)
+      return result === 'right' || result === 'weak'
+    },
+    sweep: () => sweeper.sweep()
+  }
+}
+
+/** @see TokenAuthOptions */
+export const tokenAuth = fp(plugin, { name: 'fastify-token-auth', fastify: '5.x' })

@@ -1,0 +1,58 @@
+// What crosses the wire, for the server and for the client: paths, answers, error codes. Imports nothing.
+
+/** The routes, below the prefix. */
+export const defaultPaths = {
+  login: '/login',
+  refresh: '/refresh',
+  logout: '/logout',
+  logoutAll: '/logout/all',
+  sessions: '/sessions',
+  session: '/sessions/:id',
+  me: '/me'
+} as const
+
+export type RouteName = keyof typeof defaultPaths
+
+/** The answer of login and refresh (RFC 6749 section 5.1, and who it is about). */
+export interface TokenAnswer {
+  readonly access_token: string
+  /** Absent where it stays as it was (`rotation: false`). */
+  readonly refresh_token?: string
+  readonly token_type: 'bearer'
+  /** Seconds that the access token is good for. */
+  readonly expires_in: number
+  readonly user: object
+}
+
+export interface SessionListAnswer {
+  readonly sessions: readonly SessionAnswer[]
+}
+
+/** Times are ISO 8601 texts in UTC. */
+export interface SessionAnswer {
+  readonly id: string
+  /** Whether it is the session that asks. */
+  readonly current: boolean
+  readonly device: string | null
+  readonly ip: string | null
+  readonly user_agent: string | null
+  readonly created_at: string
+  readonly last_used_at: string
+  readonly expires_at: string
+}
+
+/** The `code` in the body of an error. */
+export type ErrorCode =
+  | 'AUTH_REQUEST_INVALID'
+  | 'AUTH_CREDENTIALS_REJECTED'
+  | 'AUTH_REFRESH_MISSING'
+  | 'AUTH_REFRESH_INVALID'
+  | 'AUTH_REFRESH_EXPIRED'
+  | 'AUTH_REFRESH_REVOKED'
+  | 'AUTH_REFRESH_REUSED'
+  | 'AUTH_ACCESS_MISSING'
+  | 'AUTH_ACCESS_EXPIRED'
+  | 'AUTH_ACCESS_INVALID'
+  | 'AUTH_SESSION_REVOKED'
+  | 'AUTH_STORE_UNAVAILABLE'
+  | 'AUTH_BUSY'

@@ -1,0 +1,65 @@
+// What the routes take and give, as JSON Schema.
+
+import { MAX_PASSWORD_LENGTH } from '../credentials/password.js'
+
+const text = (maxLength: number): object => ({ type: 'string', maxLength, pattern: '^[^\\u0000]*$' })
+const nullableText = { type: ['string', 'null'] }
+const time = { type: 'string' }
+const user = { type: 'object', additionalProperties: true }
+
+export const loginBody = {
+  type: 'object',
+  required: ['password'],
+  properties: {
+    username: text(320),
+    email: text(320),
+    password: { type: 'string', minLength: 1, maxLength: MAX_PASSWORD_LENGTH },
+    device: text(128)
+  }
+}
+
+/** `null` is what an absent body is validated as. */
+export const refreshTokenBody = {
+  type: ['object', 'null'],
+  properties: { refresh_token: { type: 'string', maxLength: 8192 } }
+}
+
+export const tokenAnswer = {
+  type: 'object',
+  required: ['access_token', 'token_type', 'expires_in', 'user'],
+  properties: {
+    access_token: { type: 'string' },
+    refresh_token: { type: 'string' },
+    token_type: { type: 'string' },
+    expires_in: { type: 'integer' },
+    user
+  }
+}
+
+export const sessionListAnswer = {
+  type: 'object',
+  required: ['sessions'],
+  properties: {
+    sessions: {
+      type: 'array',
+      items: {
+        type: 'object',
+        required: ['id', 'current', 'created_at', 'last_used_at', 'expires_at'],
+        properties: {
+          id: { type: 'string' },
+          current: { type: 'boolean' },
+          device: nullableText,
+          ip: nullableText,
+          user_agent: nullableText,
+          created_at: time,
+          last_used_at: time,
+          expires_at: time
+        }
+      }
+    }
+  }
+}
+
+export const userAnswer = user
+
+export const noAnswer = { type: 'null' }

@@ -1,0 +1,101 @@
+// Access tokens in use: issued with a session, and admitted at every request without asking the store.
+
+import { issueAccessToken, readAccessToken, sessionOfAccessToken } from '../credentials/access-token.js'
+import type { AccessScope, AccessSubject } from '../credentials/access-token.js'
+import type { JwtKind } from '../credentials/jwt.js'
+import type { Millis } from '../domain/session.js'
+import { TokenAuthError } from '../errors.js'
+import { BoundedMap } from './bounded-map.js'
+import type { RevocationFeed } from './revocation-feed.js'
+import type { RevokedSessions } from './revoked-sessions.js'
+import type { UseNotes } from './use-notes.js'
+
+/**
+ * The app's own claims in access tokens, as `users.claims` gives them. Augment it to type `request.auth.claims`:
+ * `declare module 'fastify-token-auth' { interface AuthClaims { role: string } }`.
+ */
+export interface AuthClaims {}
+
+/** Who sent a request, as its access token proves. Shared by all requests with that token, so it is frozen. */
+export interface Auth {
+  readonly userId: string
+  readonly sessionId: string
+  readonly claims: Readonly<AuthClaims>
+  /** When the access token ends. */
+  readonly expiresAt: Millis
+}
+
+export interface AccessContext {
+  readonly tokens: JwtKind
+  readonly scope: AccessScope
+  readonly lifetime: Millis
+  /** How many verified tokens are remembered. */
+  readonly cacheSize: number
+  readonly clock: () => Millis
+  readonly revoked: RevokedSessions
+  readonly feed: RevocationFeed
+  /** Where use is noted; `null` where access tokens do not confirm a generation. */
+  readonly notes: UseNotes | null
+}
+
+interface Verified {
+  readonly auth: Auth
+  readonly generation: number
+  noted: boolean
+}
+
+export class AccessControl {
+  readonly #context: AccessContext
+  // By the whole text, since two texts may carry one signature. Stands before the revocation check, never instead of it.
+  readonly #verified: BoundedMap<string, Verified>
+
+  constructor (context: AccessContext) {
+    this.#context = context
+    this.#verified = new BoundedMap(context.cacheSize)
+  }
+
+  /** A token that ends with its session, or sooner. `expiresIn` is in seconds. */
+  issue (subject: AccessSubject, now: Millis, sessionEnd: Millis): { readonly token: string, readonly expiresIn: number } {
+    const { tokens, scope, lifetime } = this.#context
+    return issueAccessToken(tokens, subject, { from: now, to: Math.min(now + lifetime, sessionEnd) }, scope)
+  }
+
+  /** The session of an authentic token, whatever its times, issuer and audience are; `null` for everything else. */
+  sessionOf (token: string): string | null {
+    return sessionOfAccessToken(this.#context.tokens, token)
+  }
+
+  /** Whether a text says of itself that it is an access token. */
+  resembles (token: string): boolean {
+    return this.#context.tokens.resembles(token)
+  }
+
+  /** @throws TokenAuthError AUTH_ACCESS_INVALID, AUTH_ACCESS_EXPIRED, AUTH_SESSION_REVOKED, AUTH_STORE_UNAVAILABLE */
+  admit (token: string): Auth {
+    const { clock, revoked, feed, notes } = this.#context
+    const verified = this.#verified.get(token) ?? this.#verify(token)
+    const { auth, generation } = verified
+    const now = clock()
+    if (now >= auth.expiresAt) {
+      this.#verified.delete(token)
+      throw new TokenAuthError('AUTH_ACCESS_EXPIRED')
+    }
+    if (revoked.has(auth.sessionId)) throw new TokenAuthError('AUTH_SESSION_REVOKED')
+    if (feed.isLost(now)) throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
+    if (!verified.noted) {
+      verified.noted = true
+      notes?.confirm(auth.sessionId, generation, now)
+    }
+    return auth
+  }
+
+  #verify (token: string): Verified {
+    const { tokens, clock, scope } = this.#context
+    const read = readAccessToken(tokens, token, clock(), scope)
+    if (read === null) throw new TokenAuthError('AUTH_ACCESS_INVALID')
+    const { userId, sessionId, claims, expiresAt, generation } = read
+    const verified = { auth: Object.freeze({ userId, sessionId, claims, expiresAt }), generation, noted: false }
+    this.#verified.set(token, verified)
+    return verified
+  }
+}

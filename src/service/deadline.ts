@@ -1,0 +1,59 @@
+// What the app brings (its store, its users) may fail or hang. Either way the answer is 503: never signed in by it, never
+// signed out.
+
+import { TokenAuthError } from '../errors.js'
+import type { Millis } from '../domain/session.js'
+import { SessionRefusedError } from '../stores/token-store.js'
+import type { TokenStore } from '../stores/token-store.js'
+import type { Logger } from './events.js'
+
+/** Runs `work`, and turns its failure or its silence into AUTH_STORE_UNAVAILABLE. */
+export type Guard = <T>(operation: string, work: () => T | Promise<T>) => Promise<T>
+
+export function createGuard (timeout: Millis, logger: Logger): Guard {
+  return async (operation, work) => {
+    let timer: NodeJS.Timeout | undefined
+    try {
+      return await Promise.race([
+        work(),
+        new Promise<never>((_resolve, reject) => {
+          timer = setTimeout(() => { reject(new TimeoutError(timeout)) }, timeout)
+        })
+      ])
+    } catch (error) {
+      if (error instanceof SessionRefusedError) throw error
+      logger.error({ operation, cause: nameOf(error) }, 'the token store or the user lookup failed')
+      throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}
+
+/** The same store, each of whose verbs is guarded. */
+export function guardStore (store: TokenStore, guard: Guard): TokenStore {
+  return {
+    create: session => guard('create', () => store.create(session)),
+    rotate: attempt => guard('rotate', () => store.rotate(attempt)),
+    find: sessionId => guard('find', () => store.find(sessionId)),
+    list: (userId, page) => guard('list', () => store.list(userId, page)),
+    revoke: (target, revocation) => guard('revoke', () => store.revoke(target, revocation)),
+    touch: batch => guard('touch', () => store.touch(batch)),
+    revocations: (after, limit) => guard('revocations', () => store.revocations(after, limit)),
+    sweep: batch => guard('sweep', () => store.sweep(batch))
+  }
+}
+
+class TimeoutError extends Error {
+  readonly code: string
+  constructor (timeout: Millis) {
+    super()
+    this.code = `no answer within ${timeout} ms`
+  }
+}
+
+// A driver's message may hold the values of a statement; its name and code do not.
+function nameOf (error: unknown): string {
+  const { name, code } = (error ?? {}) as { name?: unknown, code?: unknown }
+  return [name, code].filter(part => typeof part === 'string').join(' ')
+}

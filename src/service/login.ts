@@ -1,0 +1,94 @@
+// Login by password. Whatever is wrong, the answer, its status and the work behind it are the same.
+
+import type { PasswordResult, Passwords } from '../credentials/password.js'
+import { CLOCK_TOLERANCE } from '../domain/rotation.js'
+import type { Caller, Millis } from '../domain/session.js'
+import { TokenAuthError } from '../errors.js'
+import type { Events, Logger, TokenAuthEvents } from './events.js'
+import { wasRevokedSince } from './sessions.js'
+import type { Grant, Sessions } from './sessions.js'
+import { isDisabled } from './users.js'
+import type { AuthUser, UserDirectory } from './users.js'
+
+type Rejection = TokenAuthEvents['login-rejected']['reason']
+
+export interface LoginAttempt {
+  readonly login: string
+  readonly password: string
+  /** What the client calls itself. */
+  readonly device: string | null
+}
+
+export interface PasswordLoginContext {
+  readonly users: UserDirectory
+  readonly passwords: Passwords
+  readonly sessions: Sessions
+  readonly events: Events
+  readonly logger: Logger
+  readonly clock: () => Millis
+}
+
+export class PasswordLogin {
+  readonly #context: PasswordLoginContext
+
+  constructor (context: PasswordLoginContext) {
+    this.#context = context
+  }
+
+  /** @throws TokenAuthError AUTH_CREDENTIALS_REJECTED; AUTH_BUSY; AUTH_STORE_UNAVAILABLE */
+  async login (attempt: LoginAttempt, by: Caller): Promise<Grant> {
+    const { sessions } = this.#context
+    try {
+      return await this.#prove(attempt, by, sessions.begin())
+    } catch (error) {
+      if (!wasRevokedSince(error)) throw error
+    }
+    // All sessions of the user were revoked after this login began, or by an instance whose clock is ahead. What is proved once
+    // more now, by the user and the hash as they stand after that revocation, is proved after it.
+    try {
+      return await this.#prove(attempt, by, sessions.begin() + CLOCK_TOLERANCE)
+    } catch (error) {
+      if (wasRevokedSince(error)) return this.#reject('revoked-since', null, by)
+      throw error
+    }
+  }
+
+  async #prove ({ login, password, device }: LoginAttempt, by: Caller, authenticatedAt: Millis): Promise<Grant> {
+    const { users, passwords, sessions } = this.#context
+    const user = await users.findByLogin(login)
+    const stored = user === null || isDisabled(user) ? null : user.passwordHash ?? null
+    const result = await passwords.check(stored, password)
+    if (user === null || result === 'wrong' || result === 'malformed') {
+      return this.#reject(reasonOf(user, result), user, by)
+    }
+    const grant = await sessions.open(await users.profileOf(user), by, device, authenticatedAt)
+    if (result === 'weak' && stored !== null) await this.#upgradeHash(user.id, stored, password)
+    return grant
+  }
+
+  #reject (reason: Rejection, user: AuthUser | null, by: Caller): never {
+    const { events, logger, clock } = this.#context
+    const userId = user?.id ?? null
+    if (reason === 'malformed-hash') logger.error({ userId }, 'the stored password hash of a user is none of argon2id')
+    events.emit('login-rejected', { at: clock(), userId, reason, ...by })
+    throw new TokenAuthError('AUTH_CREDENTIALS_REJECTED')
+  }
+
+  // The login has succeeded: a failure here is for the log, and the next login tries again.
+  async #upgradeHash (userId: string, stored: string, password: string): Promise<void> {
+    const { users, passwords, logger } = this.#context
+    if (!users.savesHashes) return
+    try {
+      await users.savePasswordHash(userId, await passwords.hash(password), stored)
+    } catch {
+      logger.warn({ userId }, 'a weak password hash could not be replaced')
+    }
+  }
+}
+
+function reasonOf (user: AuthUser | null, result: PasswordResult): Rejection {
+  if (user === null) return 'unknown-user'
+  if (isDisabled(user)) return 'disabled'
+  if (user.passwordHash == null) return 'no-password'
+  return result === 'malformed' ? 'malformed-hash' : 'wrong-password'
+}

@@ -1,0 +1,142 @@
+// A session goes on: the verdicts of domain/rotation.ts become answers.
+
+import { nextRefreshToken, readRefreshToken } from '../credentials/refresh-token.js'
+import type { JwtKind } from '../credentials/jwt.js'
+import type { RefreshToken } from '../credentials/refresh-token.js'
+import { judgeRotation, planHealing, planRotation } from '../domain/rotation.js'
+import type { Continuation, RotationAttempt, RotationOutcome, RotationVerdict } from '../domain/rotation.js'
+import type { Caller, Millis, Session } from '../domain/session.js'
+import { TokenAuthError } from '../errors.js'
+import type { TokenStore } from '../stores/token-store.js'
+import { BoundedMap } from './bounded-map.js'
+import type { Events } from './events.js'
+import type { Grant, Sessions } from './sessions.js'
+import type { UseNotes } from './use-notes.js'
+import type { UserDirectory } from './users.js'
+
+const AUDIBLE_SKEW: Millis = 1000
+const RECOVERIES = 10_000
+
+export interface RefreshContext {
+  readonly store: TokenStore
+  readonly users: UserDirectory
+  readonly sessions: Sessions
+  readonly refreshTokens: JwtKind
+  readonly notes: UseNotes
+  readonly events: Events
+  readonly clock: () => Millis
+  readonly rotation: boolean
+  /** Of a refresh token that is not used. */
+  readonly lifetime: Millis
+  readonly grace: Millis
+}
+
+export class Refresh {
+  readonly #context: RefreshContext
+  readonly #recoveredAt = new BoundedMap<string, Millis>(RECOVERIES)
+
+  constructor (context: RefreshContext) {
+    this.#context = context
+  }
+
+  /**
+   * Answers a refresh token with a new access token and, as a rule, its successor. The user is asked for first, so
+   * that nothing was moved when that fails.
+   * @throws TokenAuthError AUTH_REFRESH_INVALID, _EXPIRED, _REVOKED, _REUSED; AUTH_STORE_UNAVAILABLE
+   */
+  async refresh (token: string, by: Caller): Promise<Grant> {
+    const { users, sessions, clock, refreshTokens, rotation } = this.#context
+    const presented = readRefreshToken(refreshTokens, token)
+    if (presented === null) throw new TokenAuthError('AUTH_REFRESH_INVALID')
+    const profile = await users.findActive(presented.userId)
+    if (profile === null) return this.#refuseGoneUser(presented)
+
+    const now = clock()
+    const verdict = await this.#present(presented, now, by)
+    const continued = await this.#settle(presented, verdict, now, by)
+    const unchanged = !rotation && continued.kind === 'kept'
+    return sessions.grant(profile, presented.sessionId, continued, now,
+      unchanged ? null : nextRefreshToken(refreshTokens, presented, continued))
+  }
+
+  async #present (presented: RefreshToken, now: Millis, by: Caller): Promise<RotationVerdict> {
+    const { store, rotation, lifetime, events, clock } = this.#context
+    const attempt = planRotation(presented, { now, lifetime, grace: this.#graceOf(presented.sessionId, now), by })
+    const outcome = rotation
+      ? await store.rotate(attempt)
+      : { swapped: false, session: await store.find(presented.sessionId) }
+    const ahead = (outcome.session?.rotatedAt ?? 0) - clock()
+    if (ahead > AUDIBLE_SKEW) events.emit('clock-skew', { at: now, sessionId: presented.sessionId, ahead })
+
+    const verdict = this.#judge(attempt, outcome)
+    if (verdict.kind !== 'ahead' && verdict.kind !== 'far-ahead') return verdict
+    const { generation: stored, userId, id: sessionId } = verdict.session
+    const healed = verdict.kind === 'ahead'
+    events.emit('store-rolled-back', {
+      at: now, sessionId, userId, ...by, presented: presented.generation, stored, healed
+    })
+    if (!healed) return verdict
+    const { session } = await store.rotate(planHealing(attempt))
+    return this.#judge(attempt, { swapped: false, session })
+  }
+
+  // A recovery opens a grace of its own: the tabs that still hold the token before come right after the one that was answered.
+  #graceOf (sessionId: string, now: Millis): Millis {
+    const { grace } = this.#context
+    const recoveredAt = this.#recoveredAt.get(sessionId)
+    return recoveredAt !== undefined && now - recoveredAt < grace ? now : grace
+  }
+
+  #judge (attempt: RotationAttempt, { swapped, session }: RotationOutcome): RotationVerdict {
+    if (session === null) return judgeRotation(attempt, { swapped, session })
+    const confirmedGeneration = Math.max(session.confirmedGeneration, this.#context.notes.confirmed(session.id))
+    return judgeRotation(attempt, { swapped, session: { ...session, confirmedGeneration } })
+  }
+
+  async #settle (presented: RefreshToken, verdict: RotationVerdict, now: Millis, by: Caller): Promise<Continuation> {
+    const { events, notes, rotation } = this.#context
+    switch (verdict.kind) {
+      case 'unknown':
+      case 'far-ahead':
+        throw new TokenAuthError('AUTH_REFRESH_INVALID')
+      case 'ahead':
+        throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
+      case 'revoked':
+        throw new TokenAuthError('AUTH_REFRESH_REVOKED')
+      case 'expired':
+        throw new TokenAuthError('AUTH_REFRESH_EXPIRED')
+      case 'reused':
+        await this.#endReused(presented, verdict.session, now, by)
+        throw new TokenAuthError('AUTH_REFRESH_REUSED')
+    }
+    const { kind, generation, session } = verdict
+    const facts = { at: now, sessionId: session.id, userId: session.userId, ...by, generation }
+    if (kind === 'kept' && rotation) notes.confirm(session.id, generation, now)
+    if (kind === 'kept' && !rotation) notes.use(session.id, generation, now)
+    if (kind === 'recovered') this.#recoveredAt.set(session.id, now)
+    if (kind === 'replayed') events.emit('replay', facts)
+    else if (kind === 'recovered') events.emit('recovery', facts)
+    else events.emit('refresh', { ...facts, rotated: kind === 'rotated' })
+    return verdict
+  }
+
+  // Only the one who ends the session tells of it: of many old tokens at once, one event.
+  async #endReused (presented: RefreshToken, session: Session, now: Millis, by: Caller): Promise<void> {
+    if (!await this.#context.sessions.end(session.id, 'reuse')) return
+    this.#context.events.emit('reuse', {
+      at: now,
+      sessionId: session.id,
+      userId: session.userId,
+      ...by,
+      presented: { at: now, generation: presented.generation, ...by },
+      rotated: { at: session.rotatedAt, generation: session.generation, ...session.rotatedBy }
+    })
+  }
+
+  async #refuseGoneUser ({ sessionId, secretHash }: RefreshToken): Promise<never> {
+    const session = await this.#context.store.find(sessionId)
+    if (session?.secretHash !== secretHash) throw new TokenAuthError('AUTH_REFRESH_INVALID')
+    await this.#context.sessions.end(sessionId, 'user-gone')
+    throw new TokenAuthError('AUTH_REFRESH_REVOKED')
+  }
+}

@@ -1,0 +1,160 @@
+// A session from its beginning to its end: opened, shown, ended. How it goes on in between is refresh.ts.
+
+import { randomBytes } from 'node:crypto'
+import type { JwtKind } from '../credentials/jwt.js'
+import { firstRefreshToken, makeSecret, readRefreshToken } from '../credentials/refresh-token.js'
+import type { Caller, Millis, RevocationReason, Session } from '../domain/session.js'
+import { TokenAuthError } from '../errors.js'
+import { SessionRefusedError } from '../stores/token-store.js'
+import type { TokenStore } from '../stores/token-store.js'
+import type { AccessControl } from './access.js'
+import type { Events } from './events.js'
+import type { RevocationFeed } from './revocation-feed.js'
+import type { RevokedSessions } from './revoked-sessions.js'
+import type { Profile, UserDirectory } from './users.js'
+
+const LISTED = 100
+
+/** What a login or a refresh hands out. */
+export interface Grant {
+  readonly accessToken: string
+  /** Seconds. */
+  readonly expiresIn: number
+  /** `null` where the client keeps the one that it has. */
+  readonly refreshToken: string | null
+  readonly user: object
+}
+
+export interface SessionsContext {
+  readonly store: TokenStore
+  readonly users: UserDirectory
+  readonly access: AccessControl
+  readonly refreshTokens: JwtKind
+  readonly revoked: RevokedSessions
+  readonly feed: RevocationFeed
+  readonly events: Events
+  readonly clock: () => Millis
+  /** Of a refresh token that is not used. */
+  readonly lifetime: Millis
+  /** Of a session, however often it is refreshed. */
+  readonly absolute: Millis
+}
+
+export class Sessions {
+  readonly #context: SessionsContext
+  #lastEndAll: Millis = 0
+
+  constructor (context: SessionsContext) {
+    this.#context = context
+  }
+
+  /** The moment at which a proof of identity begins: after every revocation of this process, also within a millisecond. */
+  begin (): Millis {
+    return Math.max(this.#context.clock(), this.#lastEndAll + 1)
+  }
+
+  /**
+   * Signs a user in.
+   * @throws SessionRefusedError where all sessions of the user were revoked after `authenticatedAt`
+   */
+  async open (profile: Profile, by: Caller, label: string | null, authenticatedAt: Millis): Promise<Grant> {
+    const { store, events, refreshTokens, clock, lifetime, absolute } = this.#context
+    const now = clock()
+    const { userId } = profile
+    const { secret, secretHash } = makeSecret()
+    const endsAt = now + absolute
+    const session: Session = {
+      id: `s${randomBytes(16).toString('base64url')}`,
+      userId,
+      secretHash,
+      generation: 0,
+      confirmedGeneration: 0,
+      createdAt: now,
+      authenticatedAt,
+      rotatedAt: now,
+      rotatedBy: by,
+      lastUsedAt: now,
+      expiresAt: Math.min(now + lifetime, endsAt),
+      endsAt,
+      revokedAt: null,
+      revokedFor: null,
+      device: { label, ...by }
+    }
+    await store.create(session)
+    events.emit('login', { at: now, sessionId: session.id, userId, ...by })
+    const edition = { generation: 0, issuedAt: now, expiresAt: session.expiresAt }
+    const refreshToken = firstRefreshToken(refreshTokens, { id: session.id, userId, secret }, edition)
+    return this.grant(profile, session.id, edition, now, refreshToken)
+  }
+
+  /** The session that a refresh token of any age, or an access token, belongs to; `null` where neither is ours. */
+  sessionOf (tokens: { readonly refresh: string | null, readonly access: string | null }): string | null {
+    const { refreshTokens, access } = this.#context
+    const presented = tokens.refresh === null ? null : readRefreshToken(refreshTokens, tokens.refresh)
+    return presented?.sessionId ?? (tokens.access === null ? null : access.sessionOf(tokens.access))
+  }
+
+  /** What a text says of itself to be. Proves nothing. */
+  kindOf (token: string): 'access' | 'refresh' | null {
+    const { refreshTokens, access } = this.#context
+    if (access.resembles(token)) return 'access'
+    return refreshTokens.resembles(token) ? 'refresh' : null
+  }
+
+  /** The live sessions of a user, newest first, a hundred at most. */
+  async list (userId: string): Promise<Session[]> {
+    return this.#context.store.list(userId, { now: this.#context.clock(), limit: LISTED })
+  }
+
+  /** @returns Whether the session was there and had not been ended before. */
+  async end (sessionId: string, reason: RevocationReason): Promise<boolean> {
+    const { store, revoked, events, clock } = this.#context
+    const at = clock()
+    const count = await store.revoke({ sessionId }, { at, reason })
+    revoked.add({ sessionId, at }, at)
+    if (count > 0) events.emit('revoke', { at, sessionId, userId: null, count, reason })
+    return count > 0
+  }
+
+  /** Ends a session if it is the user's; says nothing about one that is not. */
+  async endOwn (userId: string, sessionId: string): Promise<void> {
+    const session = await this.#context.store.find(sessionId)
+    if (session?.userId === userId) await this.end(sessionId, 'revoked')
+  }
+
+  /** @returns How many sessions were ended. */
+  async endAll (userId: string, reason: RevocationReason, keep?: string): Promise<number> {
+    const { store, feed, events, clock } = this.#context
+    const at = clock()
+    this.#lastEndAll = Math.max(this.#lastEndAll, at)
+    const count = await store.revoke(keep === undefined ? { userId } : { userId, keep }, { at, reason })
+    events.emit('revoke', { at, sessionId: null, userId, count, reason })
+    await feed.poll()
+    return count
+  }
+
+  /** @throws TokenAuthError AUTH_SESSION_REVOKED where the user is gone; the next refresh ends the session. */
+  async userOf (userId: string): Promise<object> {
+    const profile = await this.#context.users.findActive(userId)
+    if (profile === null) throw new TokenAuthError('AUTH_SESSION_REVOKED')
+    return profile.shown
+  }
+
+  /** What a session hands out at one of its generations. */
+  grant (
+    { userId, claims, shown }: Profile,
+    sessionId: string,
+    { generation, expiresAt }: { readonly generation: number, readonly expiresAt: Millis },
+    now: Millis,
+    refreshToken: string | null
+  ): Grant {
+    const subject = { userId, sessionId, generation, claims: { ...claims } }
+    const { token: accessToken, expiresIn } = this.#context.access.issue(subject, now, expiresAt)
+    return { accessToken, expiresIn, refreshToken, user: shown }
+  }
+}
+
+/** Whether an error of {@link Sessions.open} means that the user was signed out everywhere while logging in. */
+export function wasRevokedSince (error: unknown): boolean {
+  return error instanceof SessionRefusedError && error.reason === 'revoked-since'
+}

@@ -1,0 +1,250 @@
+// Sessions in Redis. A session is a hash on a key of its own; what finds sessions (by user, by end, by revocation) lies on
+// other keys, perhaps on other machines, and no step covers two of them. So they are written in an order in which a
+// crash between two leaves too much behind, never too little, and readers believe the session alone:
+//
+//   {prefix}s:{<id>}      hash        the session
+//   {prefix}u:{<user>}    sorted set  ids of the user's sessions by absolute end; written before the session
+//   {prefix}ends          sorted set  ids by a lower bound of the idle end; written before, moved forward by the sweep
+//   {prefix}revocations   sorted set  the feed: moment and id as one text, in order; written before the session is revoked
+//   {prefix}not-before    sorted set  users by the moment at which all their sessions were revoked
+
+import { randomBytes } from 'node:crypto'
+import type { RotationAttempt, RotationOutcome } from '../domain/rotation.js'
+import { isLive } from '../domain/session.js'
+import type { Millis, RevocationReason, Session } from '../domain/session.js'
+import { toEntry, toFields, toFixedPart, toRevocation, toSession } from './redis-rows.js'
+import type { fields } from './redis-rows.js'
+import { RedisKeys } from './redis-scripts.js'
+import type { RedisClient } from './redis-scripts.js'
+import { SessionRefusedError } from './token-store.js'
+import type { Cursor, Revocation, RevocationTarget, TokenStore, Touch } from './token-store.js'
+
+export type { IoredisClient, NodeRedisClient, RedisClient } from './redis-scripts.js'
+
+export interface RedisStoreOptions {
+  /**
+   * What the keys begin with; two apps on one Redis need two prefixes. Without `{`, which would put all sessions of a
+   * cluster on one machine.
+   * @default 'token-auth:'
+   */
+  readonly prefix?: string
+}
+
+const DAY: Millis = 86_400_000
+/** How many commands are sent before the answers are awaited. */
+const AT_ONCE = 500
+const FEED_CHECKED_BY_SWEEP = 100
+const REMEMBERED = 10_000
+
+/**
+ * Keeps sessions in Redis 6.2 or later (or Valkey), over an ioredis or a node-redis connection, to one server or to a cluster.
+ * The connection may be shared with the app; whoever made it closes it.
+ *
+ * Redis must not evict: set `maxmemory-policy noeviction`, or memory that runs short signs people out. Without
+ * `appendonly yes` a restart forgets the last minutes: who logged in is signed out, who logged out is signed in again, and of
+ * lost rotations only the last heals. A session that is never swept is forgotten by Redis a day after its absolute end.
+ *
+ * A session takes about 1.5 kB. On a cluster sessions are spread, while the feed, the ends and the
+ * not-befores lie on one machine each; a refresh touches none of them, a login touches the latter two.
+ */
+export class RedisStore implements TokenStore {
+  readonly #keys: RedisKeys
+  // A revocation is sticky: what a reader of the feed has confirmed once needs no second look at each poll.
+  readonly #confirmed = new Set<string>()
+
+  constructor (client: RedisClient, { prefix = 'token-auth:' }: RedisStoreOptions = {}) {
+    this.#keys = new RedisKeys(client, prefix)
+  }
+
+  // With `revoke` of the user at once: here the index is written before the session, and the not-before is read after it;
+  // there the not-before is written before the index is read. So either this sees the not-before and takes the session
+  // back, or that sees the session and revokes it. Nothing in between removes a live session from the index.
+  async create (session: Session): Promise<void> {
+    const { id, userId, createdAt, endsAt, revokedAt } = session
+    // By Redis's clock, which need not be the app's.
+    const timeToLive = Math.max(endsAt - createdAt, 0) + DAY
+    await Promise.all([
+      this.#keys.run('index', this.#keys.user(userId), id, endsAt, timeToLive),
+      this.#keys.command('ZADD', this.#keys.ends, 'LT', session.expiresAt, id),
+      revokedAt !== null && this.#keys.command('ZADD', this.#keys.revocations, 0, toEntry({ at: revokedAt, sessionId: id }))
+    ])
+    const mark = randomBytes(9).toString('base64url')
+    const [created, there] = await this.#keys.run(
+      'create', this.#keys.session(id), timeToLive, mark, ...toFields(session)) as [unknown, unknown?]
+    if (Number(created) === 0) {
+      if (toFixedPart(there).userId !== userId) await this.#keys.command('ZREM', this.#keys.user(userId), id)
+      throw new SessionRefusedError('id-taken')
+    }
+    const notBefore = await this.#keys.command('ZSCORE', this.#keys.notBefore, userId)
+    if (notBefore === null || session.authenticatedAt > Number(notBefore)) return
+    const revokedMeanwhile = await this.#keys.run('takeBack', this.#keys.session(id), mark)
+    await this.#forget(session, revokedMeanwhile)
+    throw new SessionRefusedError('revoked-since')
+  }
+
+  async rotate (attempt: RotationAttempt): Promise<RotationOutcome> {
+    const { sessionId, secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, by } = attempt
+    const shown = await this.#keys.run('rotate', this.#keys.session(sessionId),
+      secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, JSON.stringify(by)) as [unknown, unknown[]] | null
+    if (shown === null) return { swapped: false, session: null }
+    return { swapped: Number(shown[0]) === 1, session: toSession(shown[1]) }
+  }
+
+  // By a script too, as everything: a cluster's client may send plain reads to a replica, which is behind.
+  async find (sessionId: string): Promise<Session | null> {
+    const row = await this.#keys.run('find', this.#keys.session(sessionId)) as unknown[] | null
+    return row === null ? null : toSession(row)
+  }
+
+  async list (userId: string, { now, limit }: { readonly now: Millis, readonly limit: number }): Promise<Session[]> {
+    const sessions = await this.#ofUser(userId, now)
+    return sessions
+      .filter(session => isLive(session, now))
+      .sort((a, b) => b.createdAt - a.createdAt || Buffer.compare(Buffer.from(a.id), Buffer.from(b.id)))
+      .slice(0, limit)
+  }
+
+  async revoke (
+    target: RevocationTarget,
+    { at, reason }: { readonly at: Millis, readonly reason: RevocationReason }
+  ): Promise<number> {
+    if ('sessionId' in target) {
+      const session = await this.find(target.sessionId)
+      return session === null ? 0 : this.#revokeThese([session], at, reason)
+    }
+    await this.#keys.command('ZADD', this.#keys.notBefore, 'GT', at, target.userId)
+    const sessions = await this.#ofUser(target.userId, at)
+    return this.#revokeThese(sessions.filter(({ id }) => id !== target.keep), at, reason)
+  }
+
+  async touch (batch: readonly Touch[]): Promise<void> {
+    await Promise.all(batch.map(({ sessionId, lastUsedAt, confirmedGeneration }) =>
+      this.#keys.run('touch', this.#keys.session(sessionId), lastUsedAt, confirmedGeneration)))
+  }
+
+  async revocations (after: Cursor, limit: number): Promise<Revocation[]> {
+    const found: Revocation[] = []
+    let last = after.at < 0 ? '' : toEntry(after)
+    while (found.length < limit) {
+      const room = Math.min(limit - found.length, AT_ONCE)
+      const entries = await this.#entries(`(${last}`, '+', room)
+      const shown = await Promise.all(entries.map(entry => this.#confirm(entry)))
+      found.push(...entries.filter((_, i) => shown[i]).map(toRevocation))
+      if (entries.length < room) break
+      last = entries.at(-1) as string
+    }
+    return found
+  }
+
+  async sweep ({ endedBefore, limit }: { readonly endedBefore: Millis, readonly limit: number }): Promise<number> {
+    let count = 0
+    while (count < limit) {
+      const ids = await this.#keys.command(
+        'ZRANGE', this.#keys.ends, '-inf', `(${endedBefore}`, 'BYSCORE', 'LIMIT', 0, Math.min(limit, AT_ONCE)) as unknown[]
+      if (ids.length === 0) break
+      count += await this.#sweepThese(ids.map(String), endedBefore, limit - count)
+    }
+    while (count < limit) {
+      const room = Math.min(limit - count, AT_ONCE)
+      const deleted = Number(await this.#keys.run('sweepUsers', this.#keys.notBefore, endedBefore, room))
+      count += deleted
+      if (deleted < room) break
+    }
+    if (count < limit) await this.#sweepFeed(endedBefore)
+    return count
+  }
+
+  // Two sweepers may see the same ids; who deletes the session counts it.
+  async #sweepThese (ids: readonly string[], endedBefore: Millis, room: number): Promise<number> {
+    const gone: string[] = []
+    const living: Array<string | number> = []
+    const ended: string[] = []
+    const ends = await Promise.all(ids.map(id => this.#peek(id, 'expiresAt')))
+    for (const [i, id] of ids.entries()) {
+      const end = ends[i]
+      if (end === null) gone.push(id)
+      else if (Number(end) >= endedBefore) living.push(Number(end), id)
+      else if (ended.length < room) ended.push(id)
+    }
+    const [rows] = await Promise.all([
+      Promise.all(ended.map(id => this.#keys.run('sweep', this.#keys.session(id), endedBefore))),
+      living.length > 0 && this.#keys.command('ZADD', this.#keys.ends, 'XX', 'GT', ...living),
+      gone.length > 0 && this.#keys.command('ZREM', this.#keys.ends, ...gone)
+    ])
+    const swept = rows.filter(row => row !== null) as Array<[fixed: unknown, revokedAt: unknown]>
+    await Promise.all(swept.map(([fixed, revokedAt]) => this.#forget(toFixedPart(fixed), revokedAt)))
+    return swept.length
+  }
+
+  // Entries whose session is gone, and whose writer or sweeper crashed before it could remove them. Younger ones than
+  // the sessions that are left come to the front when these have been swept.
+  async #sweepFeed (endedBefore: Millis): Promise<void> {
+    const entries = await this.#entries('-', `(${toEntry({ at: endedBefore, sessionId: '' })}`, FEED_CHECKED_BY_SWEEP)
+    const ends = await Promise.all(entries.map(entry => this.#peek(toRevocation(entry).sessionId, 'expiresAt')))
+    const stale = entries.filter((_, i) => ends[i] === null)
+    if (stale.length > 0) await this.#keys.command('ZREM', this.#keys.revocations, ...stale)
+  }
+
+  async #forget ({ id, userId }: { readonly id: string, readonly userId: string }, revokedAt: unknown): Promise<void> {
+    await Promise.all([
+      this.#keys.command('ZREM', this.#keys.user(userId), id),
+      this.#keys.command('ZREM', this.#keys.ends, id),
+      revokedAt !== null &&
+        this.#keys.command('ZREM', this.#keys.revocations, toEntry({ at: Number(revokedAt), sessionId: id }))
+    ])
+  }
+
+  // Every session that the index names, live or not. An id without a session may belong to one that is being created this
+  // moment, and stays in the index until it could not be live any more.
+  async #ofUser (userId: string, now: Millis): Promise<Session[]> {
+    const key = this.#keys.user(userId)
+    const members = (await this.#keys.command('ZRANGE', key, 0, -1, 'WITHSCORES') as unknown[]).map(String)
+    const found: Session[] = []
+    for (let i = 0; i < members.length; i += 2 * AT_ONCE) {
+      const ids = members.slice(i, i + 2 * AT_ONCE).filter((_, j) => j % 2 === 0)
+      const rows = await Promise.all(ids.map(id => this.find(id)))
+      found.push(...rows.filter(row => row?.userId === userId) as Session[])
+      const gone = ids.filter((_, j) => rows[j] === null && Number(members[i + 2 * j + 1]) <= now)
+      if (gone.length > 0) await this.#keys.command('ZREM', key, ...gone)
+    }
+    return found
+  }
+
+  // The entry of the feed is there before the session is revoked: a crash in between leaves an entry that nobody confirms,
+  // the other way round it would leave a revocation that nobody hears of.
+  async #revokeThese (sessions: readonly Session[], at: Millis, reason: RevocationReason): Promise<number> {
+    const ids = sessions.filter(session => session.revokedAt === null).map(session => session.id)
+    let count = 0
+    for (let i = 0; i < ids.length; i += AT_ONCE) {
+      const these = ids.slice(i, i + AT_ONCE)
+      const entries = these.map(sessionId => toEntry({ at, sessionId }))
+      await this.#keys.command('ZADD', this.#keys.revocations, ...entries.flatMap(entry => [0, entry]))
+      const shown = await Promise.all(these.map(id =>
+        this.#keys.run('revoke', this.#keys.session(id), at, reason))) as Array<[unknown, unknown?]>
+      count += shown.filter(([revoked]) => Number(revoked) === 1).length
+      // Somebody else was first, at another moment.
+      const lost = entries.filter((_, j) => Number(shown[j]?.[1]) !== at)
+      if (lost.length > 0) await this.#keys.command('ZREM', this.#keys.revocations, ...lost)
+    }
+    return count
+  }
+
+  async #confirm (entry: string): Promise<boolean> {
+    if (this.#confirmed.has(entry)) return true
+    const { at, sessionId } = toRevocation(entry)
+    const revokedAt = await this.#peek(sessionId, 'revokedAt')
+    if (revokedAt === null || Number(revokedAt) !== at) return false
+    if (this.#confirmed.size >= REMEMBERED) this.#confirmed.clear()
+    this.#confirmed.add(entry)
+    return true
+  }
+
+  async #entries (from: string, to: string, limit: number): Promise<string[]> {
+    const entries = await this.#keys.command('ZRANGE', this.#keys.revocations, from, to, 'BYLEX', 'LIMIT', 0, limit)
+    return (entries as unknown[]).map(String)
+  }
+
+  #peek (sessionId: string, field: typeof fields[number]): Promise<unknown> {
+    return this.#keys.command('HGET', this.#keys.session(sessionId), field)
+  }
+}

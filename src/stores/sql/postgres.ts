@@ -1,0 +1,175 @@
+// Sessions in PostgreSQL, or in what speaks its protocol. Each verb is a statement or two, never a transaction over several
+// round trips, so that any pool, client or HTTP driver with `query(text, values)` will do.
+
+import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
+import type { Millis, RevocationReason, Session } from '../../domain/session.js'
+import { SessionRefusedError } from '../token-store.js'
+import type { Cursor, Revocation, RevocationTarget, TokenStore, Touch } from '../token-store.js'
+import { postgresMigrations } from './postgres-schema.js'
+import { CHANNEL, statements } from './postgres-statements.js'
+import { RotationQueue } from './rotation-queue.js'
+import { toSession, toValues } from './rows.js'
+import type { Row } from './rows.js'
+
+/** The part of a driver that is used. `pg.Pool`, `pg.Client`, PGlite and Neon have it. */
+export interface PostgresDatabase {
+  query (text: string, values?: unknown[]): Promise<{ readonly rows: unknown[] }>
+}
+
+// Any number that other software is unlikely to lock.
+const MIGRATION_LOCK = 7_265_348_101
+
+/**
+ * Keeps sessions in PostgreSQL 12 or later. Any number of instances may share one database; concurrent rotations of one instance
+ * are gathered into one statement.
+ *
+ * Sessions have no foreign key to your table of users: their ids are text here. Delete a user by `revokeUser`, and the
+ * sweep does the rest.
+ */
+export class PostgresStore implements TokenStore {
+  /** The schema, for people with their own migrations: the n-th text takes version n to n + 1. */
+  static readonly migrations: readonly string[] = postgresMigrations
+
+  readonly #db: PostgresDatabase
+  readonly #rotations: RotationQueue
+
+  constructor (db: PostgresDatabase) {
+    this.#db = db
+    this.#rotations = new RotationQueue({ rotateAll: attempts => this.#rotateAll(attempts), isAboutValues })
+  }
+
+  /**
+   * Creates or updates the tables, in the schema that is first on the search path. Harmless to repeat, also by several
+   * instances at once. Call it once before the app listens.
+   */
+  async migrate (): Promise<void> {
+    const steps = postgresMigrations.map((text, version) => `
+      IF NOT EXISTS (SELECT 1 FROM token_auth_migrations WHERE version = ${version + 1}) THEN
+        ${text}
+        INSERT INTO token_auth_migrations (version) VALUES (${version + 1});
+      END IF;`)
+    await this.#db.query(`
+      DO $migrate$ BEGIN
+        PERFORM pg_advisory_xact_lock(${MIGRATION_LOCK});
+        CREATE TABLE IF NOT EXISTS token_auth_migrations (version integer NOT NULL PRIMARY KEY);
+        ${steps.join('\n')}
+      END $migrate$`)
+  }
+
+  // A revocation of all sessions first sets the not-before, then revokes what it sees. Whoever inserts looks for a not-before
+  // afterwards once more: either the revocation saw the session, or this sees the not-before. No token is out by then.
+  async create (session: Session): Promise<void> {
+    const created = await this.#query('create', toValues(session))
+    if (created.length === 0) {
+      throw new SessionRefusedError(await this.find(session.id) === null ? 'revoked-since' : 'id-taken')
+    }
+    if ((await this.#query('uncreate', [session.id])).length > 0) throw new SessionRefusedError('revoked-since')
+  }
+
+  rotate (attempt: RotationAttempt): Promise<RotationOutcome> {
+    return this.#rotations.rotate(attempt)
+  }
+
+  async find (sessionId: string): Promise<Session | null> {
+    const [row] = await this.#query('find', [sessionId])
+    return row === undefined ? null : toSession(row)
+  }
+
+  async list (userId: string, { now, limit }: { readonly now: Millis, readonly limit: number }): Promise<Session[]> {
+    const rows = await this.#query('list', [userId, now, limit])
+    return rows.map(toSession)
+  }
+
+  async revoke (
+    target: RevocationTarget,
+    { at, reason }: { readonly at: Millis, readonly reason: RevocationReason }
+  ): Promise<number> {
+    if ('sessionId' in target) return (await this.#query('revokeOne', [target.sessionId, at, reason])).length
+    await this.#query('setNotBefore', [target.userId, at])
+    return (await this.#query('revokeUser', [target.userId, at, reason, target.keep ?? null])).length
+  }
+
+  async touch (batch: readonly Touch[]): Promise<void> {
+    if (batch.length === 0) return
+    await this.#query('touch', [
+      batch.map(touch => touch.sessionId),
+      batch.map(touch => touch.lastUsedAt),
+      batch.map(touch => touch.confirmedGeneration)
+    ])
+  }
+
+  async revocations (after: Cursor, limit: number): Promise<Revocation[]> {
+    const rows = await this.#query('revocations', [after.at, after.sessionId, limit])
+    return rows.map(row => ({ at: Number(row.revoked_at), sessionId: row.id as string }))
+  }
+
+  async sweep ({ endedBefore, limit }: { readonly endedBefore: Millis, readonly limit: number }): Promise<number> {
+    let count = 0
+    while (count < limit) {
+      const [row] = await this.#query('sweepSessions', [endedBefore, limit - count])
+      const deleted = Number(row?.deleted)
+      if (deleted + Number(row?.postponed) === 0) break
+      count += deleted
+    }
+    if (count === limit) return count
+    return count + (await this.#query('sweepUsers', [endedBefore, limit - count])).length
+  }
+
+  async #rotateAll (attempts: readonly RotationAttempt[]): Promise<RotationOutcome[]> {
+    const column = <Value>(pick: (attempt: RotationAttempt) => Value): Value[] => attempts.map(pick)
+    const rows = await this.#query('rotate', [
+      column(attempt => attempt.sessionId), column(attempt => attempt.secretHash), column(attempt => attempt.generation),
+      column(attempt => attempt.now), column(attempt => attempt.expiresAt),
+      column(attempt => attempt.rotatedBefore), column(attempt => attempt.rotatedAfter),
+      column(attempt => attempt.by.address), column(attempt => attempt.by.userAgent)
+    ])
+    const byId = new Map(rows.map(row => [row.id, row]))
+    return attempts.map(({ sessionId }) => {
+      const row = byId.get(sessionId)
+      return row === undefined ? { swapped: false, session: null } : { swapped: row.swapped === true, session: toSession(row) }
+    })
+  }
+
+  // A deadlock, a serialization failure: PostgreSQL has undone the statement, and asks to be asked again.
+  async #query (name: keyof typeof statements, values: unknown[]): Promise<Row[]> {
+    try {
+      return (await this.#db.query(statements[name], values)).rows as Row[]
+    } catch (error) {
+      if (!/^40(001|P01)$/.test(stateOf(error))) throw error
+      return (await this.#db.query(statements[name], values)).rows as Row[]
+    }
+  }
+}
+
+/** The part of a connected `pg.Client` that listening needs. */
+export interface PostgresListener {
+  query (text: string): Promise<unknown>
+  on (event: 'notification', listener: (notification: { readonly channel: string }) => void): unknown
+  off (event: 'notification', listener: (notification: { readonly channel: string }) => void): unknown
+}
+
+/**
+ * For `revocations.wake`: other instances hear of a logout at once, by LISTEN. Takes a connected client of its own, which the app
+ * opens, watches and ends: a pool, or a pooler in transaction mode, will not do.
+ */
+export function listenForRevocations (client: PostgresListener): (poll: () => void) => Promise<() => Promise<unknown>> {
+  return async poll => {
+    const onNotification = ({ channel }: { readonly channel: string }): void => { if (channel === CHANNEL) poll() }
+    client.on('notification', onNotification)
+    await client.query(`LISTEN ${CHANNEL}`)
+    return async () => {
+      client.off('notification', onNotification)
+      await client.query(`UNLISTEN ${CHANNEL}`).catch(() => {})
+    }
+  }
+}
+
+// Class 22 of SQLSTATE: a value that the database cannot take.
+function isAboutValues (error: unknown): boolean {
+  return stateOf(error).startsWith('22')
+}
+
+function stateOf (error: unknown): string {
+  const { code } = (error ?? {}) as { code?: unknown }
+  return typeof code === 'string' ? code : ''
+}

@@ -1,0 +1,52 @@
+// How a session lies in a row: the same columns in every SQL store.
+
+import type { RevocationReason, Session } from '../../domain/session.js'
+
+export type SqlValue = string | number | null
+
+/** A row as a driver gives it. Integers may come as numbers, bigints or decimal text. */
+export type Row = Readonly<Record<string, unknown>>
+
+/** The columns of a new session, in the order of {@link toValues}. */
+export const columns = [
+  'id', 'user_id', 'secret_hash', 'generation', 'confirmed_generation', 'created_at', 'authenticated_at',
+  'rotated_at', 'rotated_by_address', 'rotated_by_user_agent', 'last_used_at', 'expires_at', 'ends_at',
+  'revoked_at', 'revoked_for', 'device_label', 'device_user_agent', 'device_address', 'sweep_after'
+] as const
+
+export function toValues (session: Session): SqlValue[] {
+  return [
+    session.id, session.userId, session.secretHash, session.generation, session.confirmedGeneration,
+    session.createdAt, session.authenticatedAt,
+    session.rotatedAt, session.rotatedBy.address, session.rotatedBy.userAgent,
+    session.lastUsedAt, session.expiresAt, session.endsAt, session.revokedAt, session.revokedFor,
+    session.device.label, session.device.userAgent, session.device.address, session.expiresAt
+  ]
+}
+
+export function toSession (row: Row): Session {
+  return {
+    id: row.id as string,
+    userId: row.user_id as string,
+    secretHash: row.secret_hash as string,
+    generation: Number(row.generation),
+    confirmedGeneration: Number(row.confirmed_generation),
+    createdAt: Number(row.created_at),
+    authenticatedAt: Number(row.authenticated_at),
+    rotatedAt: Number(row.rotated_at),
+    rotatedBy: {
+      address: row.rotated_by_address as string | null,
+      userAgent: row.rotated_by_user_agent as string | null
+    },
+    lastUsedAt: Number(row.last_used_at),
+    expiresAt: Number(row.expires_at),
+    endsAt: Number(row.ends_at),
+    revokedAt: row.revoked_at === null ? null : Number(row.revoked_at),
+    revokedFor: row.revoked_for as RevocationReason | null,
+    device: {
+      label: row.device_label as string | null,
+      userAgent: row.device_user_agent as string | null,
+      address: row.device_address as string | null
+    }
+  }
+}

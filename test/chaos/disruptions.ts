@@ -1,0 +1,34 @@
+// What goes wrong during a run, about once a second each.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Browser } from './client.js'
+import type { Engine } from './engines.js'
+import { SECONDS } from './settings.js'
+import type { World } from './world.js'
+
+/** Goes on until the run is over; then all servers and the engine are up, or on their way. */
+export async function disrupt (world: World, engine: Engine, browsers: readonly Browser[]): Promise<void> {
+  const random = world.random.fork()
+  const often = async (shortest: number, longest: number, disruption: () => Promise<unknown>): Promise<void> => {
+    const own = random.fork()
+    while (!world.over) {
+      await own.pause(shortest, longest)
+      if (!world.over) await disruption()
+    }
+  }
+  await Promise.all([
+    // Never all at once, or nobody would be there to notice the rest.
+    often(700, 1300, async () => {
+      const up = world.servers.filter(server => server.isUp)
+      if (up.length < 2) return
+      await random.pick(up).kill()
+      world.count('kills')
+    }),
+    often(700, 1300, () => engine.cut().then(() => { world.count('cuts') }, () => { world.count('cuts that found no engine') })),
+    often(300, 900, async () => {
+      const browser = random.pick(browsers)
+      await (random.chance(0.5) ? browser.signOut() : browser.signOutEverywhere())
+    }),
+    sleep(SECONDS * 500).then(() => engine.restart()).then(() => { world.count('restarts of the engine') })
+  ])
+}

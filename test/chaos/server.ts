@@ -1,0 +1,67 @@
+// One of the servers: `server.ts <engine> <url> <port>`. Tells its events as lines of JSON, and ends with its input.
+
+import Fastify from 'fastify'
+import { fits } from '../../src/domain/rotation.js'
+import { tokenAuth } from '../../src/index.js'
+import type { AuthUser, TokenAuthListeners, TokenStore } from '../../src/index.js'
+import { PASSWORD_HASH, SECRET } from '../helpers/app.js'
+import { ACCESS_LIFETIME, GRACE, POLL, STORE_TIMEOUT } from './settings.js'
+import type { Mutant } from './settings.js'
+import { openStore } from './stores.js'
+import type { EngineName } from './stores.js'
+
+const [engine, url, port] = process.argv.slice(2) as [EngineName, string, string]
+
+const tell = (event: string) => (facts: object): void => { console.log(JSON.stringify({ event, ...facts })) }
+const on: TokenAuthListeners = {
+  refresh: event => { if (event.rotated) tell('rotated')(event) },
+  replay: tell('replay'),
+  recovery: tell('recovery'),
+  reuse: ({ presented, rotated, ...event }) => {
+    tell('reuse')({ ...event, presented: presented.generation, rotated: rotated.generation })
+  },
+  sweep: tell('sweep'),
+  'store-rolled-back': tell('store-rolled-back'),
+  'clock-skew': tell('clock-skew')
+}
+
+const mutate: Record<Mutant, (store: TokenStore) => Partial<TokenStore>> = {
+  'check-then-write': store => ({
+    async rotate (attempt) {
+      const session = await store.find(attempt.sessionId)
+      if (session === null || !fits(session, attempt)) return { swapped: false, session }
+      const { generation } = await store.find(attempt.sessionId) ?? session
+      const { session: written } = await store.rotate({ ...attempt, generation, rotatedBefore: Number.MAX_SAFE_INTEGER })
+      return { swapped: true, session: written }
+    }
+  }),
+  'forgets-revocations': () => ({ revocations: async () => [] })
+}
+
+const { store } = await openStore(engine, url)
+const mutant = process.env.CHAOS_MUTANT as Mutant | undefined
+const overrides: Partial<TokenStore> = mutant === undefined ? {} : mutate[mutant](store)
+const userOf = (name: string): AuthUser => ({ id: name, username: name, passwordHash: PASSWORD_HASH })
+
+const app = Fastify({ logger: { level: 'error', stream: process.stderr } })
+await app.register(tokenAuth, {
+  secret: SECRET,
+  store: new Proxy(store, {
+    get: (target, verb) => {
+      const override = overrides[verb as keyof TokenStore]
+      return override ?? (Reflect.get(target, verb) as (...args: unknown[]) => unknown).bind(target)
+    }
+  }),
+  users: { findByLogin: userOf, findById: userOf },
+  accessToken: { lifetime: ACCESS_LIFETIME },
+  refreshToken: { grace: `${GRACE}ms` },
+  storeTimeout: `${STORE_TIMEOUT}ms`,
+  revocations: { every: `${POLL}ms` },
+  sweep: { every: '1s' },
+  on
+})
+app.get('/protected', { onRequest: app.authenticate }, request => request.auth)
+await app.listen({ host: '127.0.0.1', port: Number(port) })
+tell('listening')({})
+
+process.stdin.resume().on('end', () => { void app.close().finally(() => process.exit()) })

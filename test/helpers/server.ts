@@ -1,0 +1,27 @@
+// A server of its own process on a SQLite file: `server.ts <file>`. Prints its address, and ends with its input.
+
+import Database from 'libsql'
+import Fastify from 'fastify'
+import { tokenAuth } from '../../src/index.js'
+import { SqliteStore } from '../../src/stores/sql/sqlite.js'
+import { PASSWORD_HASH, SECRET } from './app.js'
+
+const db = new Database(process.argv[2] as string)
+db.exec('PRAGMA busy_timeout = 0')
+const store = new SqliteStore(db)
+await store.migrate()
+
+const ann = { id: 'u-ann', username: 'ann', passwordHash: PASSWORD_HASH }
+const app = Fastify()
+await app.register(tokenAuth, {
+  secret: SECRET,
+  store,
+  users: {
+    findByLogin: login => login === ann.username ? ann : null,
+    findById: id => id === ann.id ? ann : null
+  }
+})
+app.get('/protected', { onRequest: app.authenticate }, request => request.auth)
+console.log(await app.listen({ host: '127.0.0.1', port: 0 }))
+
+process.stdin.resume().on('end', () => { void app.close().then(() => process.exit()) })

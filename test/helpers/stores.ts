@@ -1,0 +1,17 @@
+import { MemoryStore } from '../../src/stores/memory.js'
+import type { TokenStore } from '../../src/stores/token-store.js'
+import { openSqliteStore } from './sqlite.js'
+
+export interface OpenedStore {
+  readonly store: TokenStore
+  readonly close: () => void
+}
+
+/** The stores that need no server, each opened anew. */
+export const localStores: Readonly<Record<string, () => Promise<OpenedStore>>> = {
+  memory: async () => ({ store: new MemoryStore(), close: () => {} }),
+  sqlite: async () => {
+    const { store, file } = await openSqliteStore()
+    return { store, close: () => { file.remove() } }
+  }
+}

@@ -1,0 +1,92 @@
+// `npm run test:pack`: packs the package, looks at the archive with publint and attw, and uses it from a project that
+// installed it. Ends with a line `N passed, N failed`.
+
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { root } from '../helpers/consumer.js'
+
+const folder = mkdtempSync(join(tmpdir(), 'token-auth-packed-'))
+const bin = (name: string): string => join(root, 'node_modules/.bin', name)
+const run = (command: string, args: readonly string[], cwd = folder): string =>
+  execFileSync(command, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+
+const smoke = `
+  const app = Fastify()
+  await app.register(tokenAuth, {
+    secret: 'k3Jd8sLq0Zx7Vb2Nm5Tg9Ry4Wp1Hc6Uf',
+    store: new MemoryStore(),
+    users: { findByLogin: () => null, findById: () => null }
+  })
+  const { statusCode } = await app.inject({ method: 'POST', url: '/auth/login', payload: { username: 'a', password: 'b' } })
+  await app.close()
+  if (statusCode !== 401) throw new Error(String(statusCode))
+`
+
+let tarball = ''
+const checks: Record<string, () => void> = {
+  'npm pack' () {
+    const [{ filename, files }] = JSON.parse(run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], root))
+    tarball = join(folder, filename)
+    const paths = (files as Array<{ path: string }>).map(file => file.path)
+    const odd = paths.filter(path => !/^(dist|src)\/|^(package\.json|README\.md|CHANGELOG\.md|LICENSE)$/.test(path))
+    assert.deepEqual(odd, [], 'nothing else is published')
+    for (const needed of ['dist/index.js', 'dist/index.d.ts', 'LICENSE']) assert.ok(paths.includes(needed), needed)
+  },
+  publint () { run(bin('publint'), ['run', tarball, '--strict']) },
+  'are the types wrong' () { run(bin('attw'), [tarball, '--profile', 'esm-only']) },
+  'npm install of the archive' () {
+    writeFileSync(join(folder, 'package.json'), '{ "type": "module", "private": true }')
+    run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', tarball, 'fastify'])
+    const installed = readdirSync(join(folder, 'node_modules'))
+    for (const tool of ['typescript', 'tap', 'libsql', 'fast-check']) assert.ok(!installed.includes(tool), `${tool} is not installed`)
+  },
+  'use by import' () {
+    writeFileSync(join(folder, 'esm.js'), `
+      import Fastify from 'fastify'
+      import tokenAuth, { tokenAuth as named } from 'fastify-token-auth'
+      import { MemoryStore } from 'fastify-token-auth/stores/memory'
+      import { SqliteStore } from 'fastify-token-auth/stores/sqlite'
+      import { testTokenStore } from 'fastify-token-auth/stores/conformance'
+      if (tokenAuth !== named || !SqliteStore.migrations.length || !testTokenStore) throw new Error('an export is missing')
+      ${smoke}`)
+    run(process.execPath, ['esm.js'])
+  },
+  'use by require' () {
+    writeFileSync(join(folder, 'common.cjs'), `
+      const Fastify = require('fastify')
+      const tokenAuth = require('fastify-token-auth')
+      const { MemoryStore } = require('fastify-token-auth/stores/memory')
+      ;(async () => {
+        const app = Fastify()
+        await app.register(tokenAuth, {
+          secret: 'k3Jd8sLq0Zx7Vb2Nm5Tg9Ry4Wp1Hc6Uf',
+          store: new MemoryStore(),
+          users: { findByLogin: () => null, findById: () => null }
+        })
+        await app.close()
+      })()`)
+    run(process.execPath, ['common.cjs'])
+  },
+  'no deep import' () {
+    writeFileSync(join(folder, 'deep.js'), 'import \'fastify-token-auth/dist/plugin.js\'')
+    assert.throws(() => run(process.execPath, ['deep.js']), /ERR_PACKAGE_PATH_NOT_EXPORTED/)
+  }
+}
+
+let failed = 0
+for (const [name, check] of Object.entries(checks)) {
+  try {
+    check()
+    console.log(`ok ${name}`)
+  } catch (error) {
+    failed++
+    const { stdout = '', stderr = '' } = error as { stdout?: string, stderr?: string }
+    console.log(`not ok ${name}: ${String(error)}\n${stdout}${stderr}`)
+  }
+}
+rmSync(folder, { recursive: true })
+console.log(`${Object.keys(checks).length - failed} passed, ${failed} failed`)
+process.exitCode = failed === 0 ? 0 : 1

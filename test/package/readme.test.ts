@@ -1,0 +1,73 @@
+// Every code block of the README is compiled as a user would compile it; those marked `run` are run.
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import t from 'tap'
+import { defaultPaths } from '../../src/protocol.js'
+import { createConsumer, root } from '../helpers/consumer.js'
+
+const readme = readFileSync(join(root, 'README.md'), 'utf8')
+const blocks = [...readme.matchAll(/^```ts( run)?\n(.*?)^```$/gms)].map(([, run, code = '']) => ({ run: run !== undefined, code }))
+
+// What the text around a block has set up before it.
+const surroundings: Readonly<Record<string, string>> = {
+  app: 'import type { FastifyInstance } from "fastify"\ndeclare const app: FastifyInstance',
+  store: 'import type { TokenStore } from "fastify-token-auth"\ndeclare const store: TokenStore',
+  users: 'import type { Users } from "fastify-token-auth"\ndeclare const users: Users',
+  tokenAuth: 'import { tokenAuth } from "fastify-token-auth"'
+}
+
+function complete (code: string): string {
+  const missing = Object.entries(surroundings)
+    .filter(([name]) => new RegExp(`\\b${name}\\b`).test(code) && !new RegExp(`(const|import \\{) ${name}\\b`).test(code))
+    .map(([, declaration]) => declaration)
+  return [...missing, code, 'export {}'].join('\n')
+}
+
+t.test('the code blocks compile, and the compiler sees what does not', async t => {
+  t.ok(blocks.length >= 8)
+  const consumer = createConsumer()
+  t.teardown(() => { consumer.remove() })
+  blocks.forEach(({ code }, i) => { consumer.write(`block-${i}.ts`, complete(code)) })
+  consumer.write('wrong.ts', complete('tokenAuth; app.get("/", async request => request.auth?.userName)'))
+  const errors = (await consumer.compile()).split('\n').filter(line => line.includes('error TS'))
+  t.strictSame(errors.filter(line => !line.includes('wrong.ts')), [])
+  t.match(errors, [/'userName' does not exist on type 'Auth'/])
+})
+
+t.test('the quick start runs, in under 20 lines', async t => {
+  const [quickStart] = blocks.filter(block => block.run)
+  const code = quickStart?.code ?? ''
+  t.ok(code.trim().split('\n').length < 20)
+  const consumer = createConsumer()
+  t.teardown(() => { consumer.remove() })
+  consumer.write('quick-start.ts', code.replace('3000', '0'))
+  const child = spawn(process.execPath, ['--import', join(root, 'node_modules/tsx/dist/loader.mjs'), 'quick-start.ts'], {
+    cwd: consumer.folder,
+    env: { ...process.env, AUTH_SECRET: 'k3Jd8sLq0Zx7Vb2Nm5Tg9Ry4Wp1Hc6Uf' },
+    stdio: ['ignore', 'pipe', 'inherit']
+  })
+  t.teardown(() => child.kill('SIGKILL'))
+  const [line] = await once(createInterface({ input: child.stdout }), 'line') as [string]
+  const url = /http:\/\/127\.0\.0\.1:\d+|http:\/\/\[::1\]:\d+/.exec(line)?.[0] ?? line
+  const post = async (path: string, form: Record<string, string>): Promise<{ access_token: string, refresh_token: string }> => {
+    const response = await fetch(url + path, { method: 'POST', body: new URLSearchParams(form) })
+    t.equal(response.status, 200)
+    return await response.json() as { access_token: string, refresh_token: string }
+  }
+  const first = await post('/auth/login', { username: 'ann', password: 'correct horse' })
+  const second = await post('/auth/refresh', { refresh_token: first.refresh_token })
+  const response = await fetch(`${url}/hello`, { headers: { authorization: `Bearer ${second.access_token}` } })
+  t.equal(await response.text(), 'Hello 1')
+})
+
+t.test('the routes and the options of the README are those that there are', async t => {
+  for (const path of Object.values(defaultPaths)) t.ok(readme.includes(`/auth${path}\``), path)
+  const known = /const known = \{(.*?)\n\} as const/s.exec(readFileSync(join(root, 'src/resolve-options.ts'), 'utf8'))?.[1] ?? ''
+  const names = [...known.matchAll(/'([\w-]+)'/g)].map(([, name = '']) => name)
+  t.ok(names.length > 30)
+  for (const name of names) t.match(readme, new RegExp(`\`[^\`\n]*\\b${name}\\b`), name)
+})

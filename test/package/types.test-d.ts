@@ -1,0 +1,227 @@
+// The public types as an app uses them. Compiled by `tsc -p .`, never run.
+
+import Fastify from 'fastify'
+import type { FastifyBaseLogger, FastifyReply, FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
+import tokenAuthByDefault, { SessionRefusedError, tokenAuth, TokenAuthError } from '../../src/index.js'
+import type {
+  Auth, AuthClaims, Authenticate, AuthUser, Caller, Cursor, Device, Duration, ErrorCode, EventName, Millis, Presentation,
+  Revocation, RevocationReason, RevocationTarget, RotationAttempt, RotationOutcome, RouteName, Secret, Session,
+  SessionAnswer, SessionEvent, SessionInfo, SessionListAnswer, TokenAnswer, TokenAuth, TokenAuthEvents,
+  TokenAuthListeners, TokenAuthOptions, TokenStore, Touch, Users
+} from '../../src/index.js'
+import { MemoryStore } from '../../src/stores/memory.js'
+
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false
+type IsAny<T> = 0 extends 1 & T ? true : false
+
+declare function holds<Proof extends true> (proof?: Proof): void
+declare function takes<T> (value: T): void
+
+const app = Fastify()
+const store = new MemoryStore()
+const users: Users = { findByLogin: () => null, findById: async () => undefined }
+const required = { secret: 'q7Yk2mVx0TzRb5Wn8Ls3Jd6Hf9Gc1Pa4', store, users }
+
+// Registration
+
+holds<Equal<typeof tokenAuthByDefault, typeof tokenAuth>>()
+await app.register(tokenAuth, required)
+await app.register(tokenAuth, () => required)
+await app.register(import('../../src/index.js'), required)
+await app.register(tokenAuth, { ...required, prefix: '/api', logLevel: 'warn' })
+// @ts-expect-error: users are missing
+await app.register(tokenAuth, { secret: '', store })
+// @ts-expect-error: no such option
+await app.register(tokenAuth, { ...required, secert: '' })
+
+// Decorators
+
+holds<Equal<typeof app.authenticate, Authenticate>>()
+holds<Equal<typeof app.tokenAuth, TokenAuth>>()
+holds<Equal<IsAny<typeof app.authenticate>, false>>()
+holds<Equal<IsAny<typeof app.tokenAuth>, false>>()
+takes<(request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void) => void>(app.authenticate)
+
+app.get('/', { onRequest: app.authenticate }, async request => {
+  holds<Equal<typeof request.auth, Auth | null>>()
+  holds<Equal<IsAny<typeof request.auth>, false>>()
+  // @ts-expect-error: it is null where app.authenticate did not run
+  takes(request.auth.userId)
+  if (request.auth === null) return
+  takes<string>(request.auth.userId)
+  takes<string>(request.auth.sessionId)
+  takes<Millis>(request.auth.expiresAt)
+  holds<Equal<typeof request.auth.claims, Readonly<AuthClaims>>>()
+  // @ts-expect-error: it is shared by requests, so it is read-only
+  request.auth.userId = 'other'
+  // @ts-expect-error: no such claim was declared
+  takes(request.auth.claims.role)
+})
+app.get<{ Params: { id: string } }>('/:id', { preHandler: [app.authenticate] }, async request => request.params.id)
+app.addHook('onRequest', app.authenticate)
+app.get('/open', { config: { tokenAuth: 'public' } }, () => 'open')
+// @ts-expect-error: there is no other mark
+app.get('/private', { config: { tokenAuth: 'private' } }, () => 'closed')
+// @ts-expect-error: it answers by a callback, not by a promise
+takes<onRequestAsyncHookHandler>(app.authenticate)
+
+interface OwnLogger extends FastifyBaseLogger { readonly own: true }
+const logging = Fastify({ loggerInstance: app.log as OwnLogger })
+await logging.register(tokenAuth, required)
+logging.get('/', { onRequest: logging.authenticate }, request => logging.tokenAuth.openSession('1', request, 'my phone'))
+
+// What the app may ask for
+
+takes<TokenAnswer>(await app.tokenAuth.openSession('1', {} as FastifyRequest))
+takes<SessionInfo[]>(await app.tokenAuth.listSessions('1'))
+takes<boolean>(await app.tokenAuth.revokeSession('s1'))
+takes<number>(await app.tokenAuth.revokeUser('1'))
+takes<number>(await app.tokenAuth.revokeUser('1', { keep: 's1' }))
+takes<string>(await app.tokenAuth.hashPassword('secret'))
+takes<boolean>(await app.tokenAuth.verifyPassword(null, 'secret'))
+takes<number>(await app.tokenAuth.sweep())
+holds<Equal<keyof Session, keyof SessionInfo | 'secretHash'>>()
+// @ts-expect-error: what a token is checked by is nobody's business
+takes<keyof SessionInfo>('secretHash')
+// @ts-expect-error: exactOptionalPropertyTypes
+await app.tokenAuth.revokeUser('1', { keep: undefined })
+
+// Options
+
+takes<TokenAuthOptions>({
+  ...required,
+  secret: [new Uint8Array(32), 'the one before'],
+  name: 'staff',
+  routes: { login: '/signin', me: false },
+  accessToken: { lifetime: 60, cacheSize: 100 },
+  refreshToken: { lifetime: '7d', grace: 0, confirmBy: 'refresh', secret: 'another' },
+  sweep: false,
+  clock: () => 0
+})
+takes<TokenAuthOptions>({ ...required, secret: process.env['AUTH_SECRET'] })
+// @ts-expect-error: an unset variable of the environment must not become a default
+takes<TokenAuthOptions>({ ...required, issuer: process.env['ISSUER'] })
+// @ts-expect-error: a list of secrets has a current one
+takes<TokenAuthOptions>({ ...required, secret: [] })
+// @ts-expect-error: no such route
+takes<TokenAuthOptions>({ ...required, routes: { signin: '/signin' } })
+// @ts-expect-error: a route is renamed or switched off
+takes<TokenAuthOptions>({ ...required, routes: { login: true } })
+// @ts-expect-error: exactOptionalPropertyTypes
+takes<TokenAuthOptions>({ ...required, accessToken: { lifetime: undefined } })
+// @ts-expect-error: no such choice
+takes<TokenAuthOptions>({ ...required, refreshToken: { confirmBy: 'both' } })
+holds<Equal<Duration, number | string>>()
+takes<Secret>(['current', 'previous', new Uint8Array(32)])
+holds<Equal<RouteName, 'login' | 'refresh' | 'logout' | 'logoutAll' | 'sessions' | 'session' | 'me'>>()
+
+// Users: records may hold more, callbacks may be methods, functions, synchronous or not
+
+interface Person {
+  readonly id: string
+  readonly email: string
+  readonly passwordHash: string | null
+  readonly disabled: boolean | undefined
+  readonly role: 'admin' | 'member'
+}
+const people = new Map<string, Person>()
+
+takes<Users>({
+  findByLogin: email => people.get(email),
+  findById: async id => people.get(id) ?? null,
+  savePasswordHash: async (id, passwordHash) => { takes<[string, string]>([id, passwordHash]) },
+  claims: (person: Person) => ({ role: person.role }),
+  present (person: Person) { return { email: person.email } }
+})
+
+class PersonDirectory implements Users {
+  readonly #people = people
+  async findByLogin (email: string): Promise<Person | undefined> { return this.#people.get(email) }
+  findById (id: string): Person | null { return this.#people.get(id) ?? null }
+  async claims (person: Person): Promise<{ role: string }> { return { role: person.role } }
+  async disable (id: string): Promise<void> { this.#people.delete(id) }
+}
+takes<TokenAuthOptions>({ ...required, users: new PersonDirectory() })
+takes<AuthUser>({ id: '1', passwordHash: undefined, disabled: null, username: null, email: undefined })
+// @ts-expect-error: the app makes numbers text
+takes<Users>({ ...users, findById: () => ({ id: 1 }) })
+// @ts-expect-error: a user must be found by id
+takes<Users>({ findByLogin: () => null })
+// @ts-expect-error: claims are an object
+takes<Users>({ ...users, claims: () => undefined })
+
+// Events
+
+takes<TokenAuthOptions>({
+  ...required,
+  on: {
+    login: event => {
+      holds<Equal<typeof event, SessionEvent>>()
+      takes<string | null>(event.userAgent)
+    },
+    'login-rejected': ({ userId, reason }) => {
+      takes<string | null>(userId)
+      // @ts-expect-error: no such reason
+      takes(reason === 'bad-luck')
+    },
+    reuse: async ({ presented, rotated, userId }) => {
+      takes<Presentation[]>([presented, rotated])
+      takes<string>(userId)
+    },
+    revoke: ({ count, reason, sessionId }) => {
+      takes<number>(count)
+      takes<RevocationReason>(reason)
+      takes<string | null>(sessionId)
+    },
+    'store-rolled-back': ({ healed }) => takes<boolean>(healed)
+  }
+})
+// @ts-expect-error: no such event
+takes<TokenAuthListeners>({ logout: () => {} })
+// @ts-expect-error: no such fact
+takes<TokenAuthListeners>({ sweep: event => event.sessionId })
+holds<Equal<EventName, keyof TokenAuthEvents>>()
+holds<Equal<keyof TokenAuthListeners, EventName>>()
+// @ts-expect-error: an event never holds a token
+takes<keyof TokenAuthEvents['refresh']>('token')
+
+// Errors
+
+takes<Error>(new TokenAuthError('AUTH_STORE_UNAVAILABLE', 'try again'))
+holds<Equal<TokenAuthError['code'], ErrorCode>>()
+holds<Equal<TokenAuthError['statusCode'], number>>()
+// @ts-expect-error: no such code
+takes(new TokenAuthError('AUTH_UNKNOWN'))
+app.setErrorHandler((caught, _request, reply) => {
+  if (!(caught instanceof TokenAuthError)) throw caught
+  return reply.code(caught.statusCode).send({ code: caught.code satisfies ErrorCode })
+})
+
+// A store of the app's own
+
+class OwnStore implements TokenStore {
+  async create (session: Session): Promise<void> {
+    if (session.id === '') throw new SessionRefusedError('id-taken')
+  }
+
+  async rotate (attempt: RotationAttempt): Promise<RotationOutcome> {
+    takes<Caller>(attempt.by)
+    return { swapped: false, session: null }
+  }
+
+  async find (): Promise<Session | null> { return null }
+  async list (): Promise<Session[]> { return [] }
+  async revoke (target: RevocationTarget): Promise<number> { return 'userId' in target ? target.userId.length : 1 }
+  async touch (batch: readonly Touch[]): Promise<void> { takes(batch[0]?.confirmedGeneration) }
+  async revocations (after: Cursor): Promise<Revocation[]> { return [{ at: after.at, sessionId: after.sessionId }] }
+  async sweep (): Promise<number> { return 0 }
+}
+takes<TokenAuthOptions>({ ...required, store: new OwnStore() })
+// @ts-expect-error: no verb may be left out
+takes<TokenStore>({ ...store, sweep: undefined })
+holds<Equal<Session['device'], Device>>()
+
+// The wire
+
+holds<Equal<TokenAnswer['token_type'], 'bearer'>>()
+holds<Equal<SessionListAnswer['sessions'], readonly SessionAnswer[]>>()

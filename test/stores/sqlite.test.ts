@@ -1,0 +1,50 @@
+import t from 'tap'
+import { testTokenStore } from '../../src/stores/conformance.js'
+import { SqliteStore } from '../../src/stores/sql/sqlite.js'
+import { openSqliteStore } from '../helpers/sqlite.js'
+
+const EMPTY = 'DELETE FROM token_auth_sessions; DELETE FROM token_auth_revoked_users'
+
+t.test('over two connections', async t => {
+  testTokenStore({
+    test: (name, run) => t.test(name, run),
+    open: async () => {
+      const { store, file } = await openSqliteStore()
+      return { store, other: new SqliteStore(file.connect()), close: () => { file.remove() } }
+    }
+  })
+})
+
+t.test('nothing is written outside of a transaction, where a busy database would leave a statement open', async t => {
+  const { file } = await openSqliteStore()
+  t.teardown(() => { file.remove() })
+  const db = file.connect()
+  let isOpen = false
+  const outside: string[] = []
+  const written = new Set<string>()
+  const store = new SqliteStore({
+    exec (sql) {
+      if (sql.startsWith('BEGIN IMMEDIATE')) isOpen = true
+      if (/^(COMMIT|ROLLBACK)/.test(sql)) isOpen = false
+      return db.exec(sql)
+    },
+    prepare (sql) {
+      const statement = db.prepare(sql)
+      const watch = (): void => {
+        const [verb = ''] = /^\s*(INSERT|UPDATE|DELETE)/.exec(sql) ?? []
+        if (verb === '') return
+        written.add(sql)
+        if (!isOpen) outside.push(sql)
+      }
+      return {
+        all (...values) { watch(); return statement.all(...values) },
+        run (...values) { watch(); return statement.run(...values) }
+      }
+    }
+  })
+  const laws: Array<() => Promise<void>> = []
+  testTokenStore({ test: (_name, run) => laws.push(run), open: () => ({ store, close: () => { db.exec(EMPTY) } }) })
+  for (const law of laws) await law()
+  t.strictSame(outside, [])
+  t.equal(written.size, 9, 'all that write were seen')
+})
