@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { childEnv } from './child-env.js'
 
 export interface ServerProcess {
   readonly url: string
@@ -14,7 +15,9 @@ export interface ServerProcess {
 /** Starts server.ts in a process of its own. */
 export async function startServer (file: string): Promise<ServerProcess> {
   const script = fileURLToPath(new URL('server.ts', import.meta.url))
-  const child = spawn(process.execPath, ['--import', 'tsx', script, file], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, ['--import', 'tsx', script, file], {
+    env: childEnv(), stdio: ['pipe', 'pipe', 'inherit']
+  })
   const ended = once(child, 'exit')
   const lines = createInterface({ input: child.stdout })
   const first = await Promise.race([once(lines, 'line'), ended.then(() => { throw new Error('the server did not start') })])

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import t from 'tap'
 import { defaultPaths } from '../../src/protocol.js'
+import { childEnv } from '../helpers/child-env.js'
 import { createConsumer, root } from '../helpers/consumer.js'
 
 const readme = readFileSync(join(root, 'README.md'), 'utf8')
@@ -47,7 +48,7 @@ t.test('the quick start runs, in under 20 lines', async t => {
   consumer.write('quick-start.ts', code.replace('3000', '0'))
   const child = spawn(process.execPath, ['--import', join(root, 'node_modules/tsx/dist/loader.mjs'), 'quick-start.ts'], {
     cwd: consumer.folder,
-    env: { ...process.env, AUTH_SECRET: 'k3Jd8sLq0Zx7Vb2Nm5Tg9Ry4Wp1Hc6Uf' },
+    env: childEnv({ AUTH_SECRET: 'k3Jd8sLq0Zx7Vb2Nm5Tg9Ry4Wp1Hc6Uf' }),
     stdio: ['ignore', 'pipe', 'inherit']
   })
   t.teardown(() => child.kill('SIGKILL'))
