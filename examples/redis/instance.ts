@@ -1,7 +1,13 @@
 import { Redis } from 'ioredis'
-import { RedisStore } from 'fastify-token-auth/stores/redis'
+import { listenForRevocations, RedisStore } from 'fastify-token-auth/stores/redis'
 import { startInstance } from '../instance.js'
 
 const redis = new Redis(process.env.REDIS_URL ?? 'redis://127.0.0.1:6379')
+const subscriber = redis.duplicate()
+const options = { prefix: 'token-auth-demo:' }
 
-await startInstance({ store: new RedisStore(redis, { prefix: 'token-auth-demo:' }), close: () => redis.quit() })
+await startInstance({
+  store: new RedisStore(redis, options),
+  wake: listenForRevocations(subscriber, options),
+  close: () => Promise.all([subscriber.quit(), redis.quit()])
+})

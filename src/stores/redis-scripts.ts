@@ -104,7 +104,11 @@ export const scripts = {
   sweepUsers: script(`
     local users = redis.call('ZRANGE', KEYS[1], '-inf', '(' .. ARGV[1], 'BYSCORE', 'LIMIT', 0, ARGV[2])
     if #users > 0 then redis.call('ZREM', KEYS[1], unpack(users)) end
-    return #users`)
+    return #users`),
+
+  /** On the feed. ARGV: channel. It is no key: a driver that puts a prefix before keys puts none before channels. */
+  publish: script(`
+    return redis.call('PUBLISH', ARGV[1], '')`)
 } as const
 
 interface Script {
@@ -116,6 +120,14 @@ function script (text: string): Script {
   return { text, sha: createHash('sha1').update(text).digest('hex') }
 }
 
+/** How many commands are sent before the answers are awaited. */
+export const AT_ONCE = 500
+
+/** Where revocations are hinted at. */
+export function channelOf (prefix: string): string {
+  return `${prefix}revoked`
+}
+
 type Values = ReadonlyArray<string | number>
 
 /** The keys of one store, and what can be done to one of them in one step. */
@@ -125,6 +137,7 @@ export class RedisKeys {
   readonly ends: string
   readonly revocations: string
   readonly notBefore: string
+  readonly channel: string
 
   constructor (client: RedisClient, prefix: string) {
     this.#client = client
@@ -132,6 +145,7 @@ export class RedisKeys {
     this.ends = `${prefix}ends`
     this.revocations = `${prefix}revocations`
     this.notBefore = `${prefix}not-before`
+    this.channel = channelOf(prefix)
   }
 
   session (id: string): string {
@@ -145,6 +159,11 @@ export class RedisKeys {
   /** A command of Redis, as a script: no driver's own method is needed, and it never goes to a replica that is behind. */
   command (name: string, key: string, ...values: Values): Promise<unknown> {
     return this.run('command', key, name, ...values)
+  }
+
+  /** One field of a session; `null` where there is none. */
+  peek (sessionId: string, field: typeof fields[number]): Promise<unknown> {
+    return this.command('HGET', this.session(sessionId), field)
   }
 
   /** Runs a script by its hash, and by its text where the server does not know it: it has restarted, say, or was flushed. */

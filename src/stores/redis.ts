@@ -7,14 +7,15 @@
 //   {prefix}ends          sorted set  ids by a lower bound of the idle end; written before, moved forward by the sweep
 //   {prefix}revocations   sorted set  the feed: moment and id as one text, in order; written before the session is revoked
 //   {prefix}not-before    sorted set  users by the moment at which all their sessions were revoked
+//   {prefix}revoked       channel     a hint to read the feed now
 
 import { randomBytes } from 'node:crypto'
 import type { RotationAttempt, RotationOutcome } from '../domain/rotation.js'
 import { isLive } from '../domain/session.js'
 import type { Millis, RevocationReason, Session } from '../domain/session.js'
-import { toEntry, toFields, toFixedPart, toRevocation, toSession } from './redis-rows.js'
-import type { fields } from './redis-rows.js'
-import { RedisKeys } from './redis-scripts.js'
+import { RedisFeed } from './redis-feed.js'
+import { toFields, toFixedPart, toSession } from './redis-rows.js'
+import { AT_ONCE, channelOf, RedisKeys } from './redis-scripts.js'
 import type { RedisClient } from './redis-scripts.js'
 import { SessionRefusedError } from './token-store.js'
 import type { Cursor, Revocation, RevocationTarget, TokenStore, Touch } from './token-store.js'
@@ -31,10 +32,7 @@ export interface RedisStoreOptions {
 }
 
 const DAY: Millis = 86_400_000
-/** How many commands are sent before the answers are awaited. */
-const AT_ONCE = 500
-const FEED_CHECKED_BY_SWEEP = 100
-const REMEMBERED = 10_000
+const DEFAULT_PREFIX = 'token-auth:'
 
 /**
  * Keeps sessions in Redis 6.2 or later (or Valkey), over an ioredis or a node-redis connection, to one server or to a cluster.
@@ -49,11 +47,11 @@ const REMEMBERED = 10_000
  */
 export class RedisStore implements TokenStore {
   readonly #keys: RedisKeys
-  // A revocation is sticky: what a reader of the feed has confirmed once needs no second look at each poll.
-  readonly #confirmed = new Set<string>()
+  readonly #feed: RedisFeed
 
-  constructor (client: RedisClient, { prefix = 'token-auth:' }: RedisStoreOptions = {}) {
+  constructor (client: RedisClient, { prefix = DEFAULT_PREFIX }: RedisStoreOptions = {}) {
     this.#keys = new RedisKeys(client, prefix)
+    this.#feed = new RedisFeed(this.#keys)
   }
 
   // With `revoke` of the user at once: here the index is written before the session, and the not-before is read after it;
@@ -66,7 +64,7 @@ export class RedisStore implements TokenStore {
     await Promise.all([
       this.#keys.run('index', this.#keys.user(userId), id, endsAt, timeToLive),
       this.#keys.command('ZADD', this.#keys.ends, 'LT', session.expiresAt, id),
-      revokedAt !== null && this.#keys.command('ZADD', this.#keys.revocations, 0, toEntry({ at: revokedAt, sessionId: id }))
+      revokedAt !== null && this.#feed.add([{ at: revokedAt, sessionId: id }])
     ])
     const mark = randomBytes(9).toString('base64url')
     const [created, there] = await this.#keys.run(
@@ -122,18 +120,8 @@ export class RedisStore implements TokenStore {
       this.#keys.run('touch', this.#keys.session(sessionId), lastUsedAt, confirmedGeneration)))
   }
 
-  async revocations (after: Cursor, limit: number): Promise<Revocation[]> {
-    const found: Revocation[] = []
-    let last = after.at < 0 ? '' : toEntry(after)
-    while (found.length < limit) {
-      const room = Math.min(limit - found.length, AT_ONCE)
-      const entries = await this.#entries(`(${last}`, '+', room)
-      const shown = await Promise.all(entries.map(entry => this.#confirm(entry)))
-      found.push(...entries.filter((_, i) => shown[i]).map(toRevocation))
-      if (entries.length < room) break
-      last = entries.at(-1) as string
-    }
-    return found
+  revocations (after: Cursor, limit: number): Promise<Revocation[]> {
+    return this.#feed.read(after, limit)
   }
 
   async sweep ({ endedBefore, limit }: { readonly endedBefore: Millis, readonly limit: number }): Promise<number> {
@@ -150,7 +138,7 @@ export class RedisStore implements TokenStore {
       count += deleted
       if (deleted < room) break
     }
-    if (count < limit) await this.#sweepFeed(endedBefore)
+    if (count < limit) await this.#feed.sweep(endedBefore)
     return count
   }
 
@@ -159,7 +147,7 @@ export class RedisStore implements TokenStore {
     const gone: string[] = []
     const living: Array<string | number> = []
     const ended: string[] = []
-    const ends = await Promise.all(ids.map(id => this.#peek(id, 'expiresAt')))
+    const ends = await Promise.all(ids.map(id => this.#keys.peek(id, 'expiresAt')))
     for (const [i, id] of ids.entries()) {
       const end = ends[i]
       if (end === null) gone.push(id)
@@ -176,21 +164,11 @@ export class RedisStore implements TokenStore {
     return swept.length
   }
 
-  // Entries whose session is gone, and whose writer or sweeper crashed before it could remove them. Younger ones than
-  // the sessions that are left come to the front when these have been swept.
-  async #sweepFeed (endedBefore: Millis): Promise<void> {
-    const entries = await this.#entries('-', `(${toEntry({ at: endedBefore, sessionId: '' })}`, FEED_CHECKED_BY_SWEEP)
-    const ends = await Promise.all(entries.map(entry => this.#peek(toRevocation(entry).sessionId, 'expiresAt')))
-    const stale = entries.filter((_, i) => ends[i] === null)
-    if (stale.length > 0) await this.#keys.command('ZREM', this.#keys.revocations, ...stale)
-  }
-
   async #forget ({ id, userId }: { readonly id: string, readonly userId: string }, revokedAt: unknown): Promise<void> {
     await Promise.all([
       this.#keys.command('ZREM', this.#keys.user(userId), id),
       this.#keys.command('ZREM', this.#keys.ends, id),
-      revokedAt !== null &&
-        this.#keys.command('ZREM', this.#keys.revocations, toEntry({ at: Number(revokedAt), sessionId: id }))
+      revokedAt !== null && this.#feed.remove([{ at: Number(revokedAt), sessionId: id }])
     ])
   }
 
@@ -210,41 +188,60 @@ export class RedisStore implements TokenStore {
     return found
   }
 
-  // The entry of the feed is there before the session is revoked: a crash in between leaves an entry that nobody confirms,
-  // the other way round it would leave a revocation that nobody hears of.
   async #revokeThese (sessions: readonly Session[], at: Millis, reason: RevocationReason): Promise<number> {
-    const ids = sessions.filter(session => session.revokedAt === null).map(session => session.id)
+    const revocations = sessions.filter(({ revokedAt }) => revokedAt === null).map(({ id }) => ({ at, sessionId: id }))
     let count = 0
-    for (let i = 0; i < ids.length; i += AT_ONCE) {
-      const these = ids.slice(i, i + AT_ONCE)
-      const entries = these.map(sessionId => toEntry({ at, sessionId }))
-      await this.#keys.command('ZADD', this.#keys.revocations, ...entries.flatMap(entry => [0, entry]))
-      const shown = await Promise.all(these.map(id =>
-        this.#keys.run('revoke', this.#keys.session(id), at, reason))) as Array<[unknown, unknown?]>
+    for (let i = 0; i < revocations.length; i += AT_ONCE) {
+      const these = revocations.slice(i, i + AT_ONCE)
+      await this.#feed.add(these)
+      const shown = await Promise.all(these.map(({ sessionId }) =>
+        this.#keys.run('revoke', this.#keys.session(sessionId), at, reason))) as Array<[unknown, unknown?]>
       count += shown.filter(([revoked]) => Number(revoked) === 1).length
       // Somebody else was first, at another moment.
-      const lost = entries.filter((_, j) => Number(shown[j]?.[1]) !== at)
-      if (lost.length > 0) await this.#keys.command('ZREM', this.#keys.revocations, ...lost)
+      await this.#feed.remove(these.filter((_, j) => Number(shown[j]?.[1]) !== at))
     }
+    if (count > 0) await this.#feed.wakeReaders()
     return count
   }
+}
 
-  async #confirm (entry: string): Promise<boolean> {
-    if (this.#confirmed.has(entry)) return true
-    const { at, sessionId } = toRevocation(entry)
-    const revokedAt = await this.#peek(sessionId, 'revokedAt')
-    if (revokedAt === null || Number(revokedAt) !== at) return false
-    if (this.#confirmed.size >= REMEMBERED) this.#confirmed.clear()
-    this.#confirmed.add(entry)
-    return true
-  }
+/** The part of an ioredis connection that listening needs. */
+export interface IoredisSubscriber {
+  subscribe (channel: string): Promise<unknown>
+  unsubscribe (channel: string): Promise<unknown>
+  on (event: 'message', listener: (channel: string) => void): unknown
+  off (event: 'message', listener: (channel: string) => void): unknown
+}
 
-  async #entries (from: string, to: string, limit: number): Promise<string[]> {
-    const entries = await this.#keys.command('ZRANGE', this.#keys.revocations, from, to, 'BYLEX', 'LIMIT', 0, limit)
-    return (entries as unknown[]).map(String)
-  }
+/** The part of a connected node-redis client that listening needs. */
+export interface NodeRedisSubscriber {
+  readonly evalSha: unknown
+  subscribe (channel: string, listener: () => void): Promise<unknown>
+  unsubscribe (channel: string, listener: () => void): Promise<unknown>
+}
 
-  #peek (sessionId: string, field: typeof fields[number]): Promise<unknown> {
-    return this.#keys.command('HGET', this.#keys.session(sessionId), field)
+/**
+ * For `revocations.wake`: other instances hear of a logout at once, by SUBSCRIBE. Takes a connection of its own
+ * (`client.duplicate()`), which the app opens and ends: Redis refuses most commands on one that has subscribed.
+ *
+ * @param options - those of the store.
+ */
+export function listenForRevocations (
+  subscriber: IoredisSubscriber | NodeRedisSubscriber, { prefix = DEFAULT_PREFIX }: RedisStoreOptions = {}
+): (poll: () => void) => Promise<() => Promise<unknown>> {
+  const channel = channelOf(prefix)
+  return async poll => {
+    if ('evalSha' in subscriber) {
+      const onMessage = (): void => { poll() }
+      await subscriber.subscribe(channel, onMessage)
+      return () => subscriber.unsubscribe(channel, onMessage)
+    }
+    const onMessage = (from: string): void => { if (from === channel) poll() }
+    subscriber.on('message', onMessage)
+    await subscriber.subscribe(channel)
+    return () => {
+      subscriber.off('message', onMessage)
+      return subscriber.unsubscribe(channel)
+    }
   }
 }

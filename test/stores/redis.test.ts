@@ -4,8 +4,8 @@ import type { createClientPool, createSentinel } from 'redis'
 import t from 'tap'
 import { planRotation, swap } from '../../src/domain/rotation.js'
 import { testTokenStore } from '../../src/stores/conformance.js'
-import { RedisStore } from '../../src/stores/redis.js'
-import type { RedisClient } from '../../src/stores/redis.js'
+import { listenForRevocations, RedisStore } from '../../src/stores/redis.js'
+import type { IoredisSubscriber, NodeRedisSubscriber, RedisClient } from '../../src/stores/redis.js'
 import { SessionRefusedError } from '../../src/stores/token-store.js'
 import {
   DAY, HOUR, NOW, deleteKeys, hooked, keysOf, makeSession, randomPrefix, redisUrl, startCluster, whyNoRedis
@@ -15,6 +15,11 @@ type Fits<T extends RedisClient> = T
 export type FittingClients = [
   Fits<Redis>, Fits<Cluster>, Fits<ReturnType<typeof createClient>>, Fits<ReturnType<typeof createCluster>>,
   Fits<ReturnType<typeof createClientPool>>, Fits<ReturnType<typeof createSentinel>>
+]
+
+type Listens<T extends IoredisSubscriber | NodeRedisSubscriber> = T
+export type FittingSubscribers = [
+  Listens<Redis>, Listens<Cluster>, Listens<ReturnType<typeof createClient>>, Listens<ReturnType<typeof createCluster>>
 ]
 
 const START = { at: 0, sessionId: '' }
@@ -158,6 +163,48 @@ t.test('on one server', { skip }, async t => {
         t.equal(outcomes.filter(outcome => outcome.swapped).length, 1)
       }
     }
+  })
+
+  await t.test('whoever listens hears of a revocation at once, until it stops', async t => {
+    const prefixed = new Redis(redisUrl, { keyPrefix: 'outer:' })
+    const ioredisSubscriber = prefixed.duplicate()
+    const nodeSubscriber = nodeRedis.duplicate()
+    await nodeSubscriber.connect()
+    t.teardown(async () => {
+      await deleteKeys(redis, 'outer:')
+      prefixed.disconnect()
+      ioredisSubscriber.disconnect()
+      nodeSubscriber.destroy()
+    })
+    for (const [subscriber, client] of [[ioredisSubscriber, nodeRedis], [nodeSubscriber, prefixed]] as const) {
+      const prefix = newPrefix()
+      const store = new RedisStore(client, { prefix })
+      for (const id of ['sa', 'sb', 'sc']) await store.create(makeSession(id))
+      let heard = (): void => {}
+      const hears = (): Promise<void> => new Promise(resolve => { heard = resolve })
+      const stop = await listenForRevocations(subscriber, { prefix })(() => { heard() })
+
+      const first = hears()
+      await store.revoke({ sessionId: 'sa' }, { at: NOW, reason: 'logout' })
+      await first
+      const second = hears()
+      await store.revoke({ userId: 'ann', keep: 'sc' }, { at: NOW, reason: 'logout-all' })
+      await second
+
+      heard = () => { t.fail('nobody listens any more') }
+      await stop()
+      t.equal(await store.revoke({ sessionId: 'sc' }, { at: NOW, reason: 'logout' }), 1)
+      t.equal(await redis.publish(`${prefix}revoked`, ''), 0)
+    }
+  })
+
+  await t.test('a hint that cannot be sent takes nothing from the revocation', async t => {
+    const store = new RedisStore(hooked(redis, (call, send) => {
+      if (call.name === 'publish') throw new Error('NOPERM')
+      return send()
+    }), { prefix: newPrefix() })
+    await store.create(makeSession('sa'))
+    t.equal(await store.revoke({ sessionId: 'sa' }, { at: NOW, reason: 'logout' }), 1)
   })
 
   await t.test('any other error is the caller\'s', async t => {
