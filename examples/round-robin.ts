@@ -3,9 +3,10 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
 
 /** @param instance A module that starts an app and sends its address to the parent. */
-export async function startBehindRoundRobin (instance: URL, port = Number(process.env.PORT ?? 3000), count = 2): Promise<void> {
+export async function startBehindRoundRobin (instance: URL, count = 2): Promise<void> {
   const processes = Array.from({ length: count }, () => fork(instance, { execArgv: ['--import', 'tsx'] }))
   const urls = await Promise.all(processes.map(async process => String((await once(process, 'message'))[0])))
   let turn = 0
@@ -18,8 +19,9 @@ export async function startBehindRoundRobin (instance: URL, port = Number(proces
     })
     forwarded.on('error', () => outgoing.writeHead(502).end())
     incoming.pipe(forwarded)
-  }).listen(port, '127.0.0.1')
+  }).listen(Number(process.env.PORT ?? 3000), '127.0.0.1')
   await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
   console.log(`
   ${count} instances (${urls.join(', ')}) behind http://127.0.0.1:${port}. Try, and watch who answers:
 

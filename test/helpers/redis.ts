@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -125,6 +126,20 @@ export function breaking (isMeant: (call: Call) => boolean): Hook {
   }
 }
 
+/** A Redis of the test's own; `null` where there is no `redis-server` to start. */
+export async function startRedis (): Promise<{ readonly url: string, readonly stop: () => Promise<void> } | null> {
+  const [port] = await freePorts(1)
+  const server = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', ''], { stdio: 'ignore' })
+  if (!await hasStarted(server)) return null
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    async stop () {
+      server.kill('SIGKILL')
+      await once(server, 'exit')
+    }
+  }
+}
+
 export interface RedisCluster {
   readonly ports: number[]
   readonly stop: () => Promise<void>
@@ -147,8 +162,7 @@ export async function startCluster (): Promise<RedisCluster | null> {
     await Promise.all(exits)
     rmSync(folder, { recursive: true })
   }
-  const started = await Promise.all(servers.map(server =>
-    Promise.race([once(server, 'spawn').then(() => true), once(server, 'error').then(() => false)]).catch(() => false)))
+  const started = await Promise.all(servers.map(hasStarted))
   if (started.includes(false)) {
     await stop()
     return null
@@ -163,6 +177,10 @@ export async function startCluster (): Promise<RedisCluster | null> {
     node.disconnect()
   }
   return { ports: ports.slice(0, 3), stop }
+}
+
+function hasStarted (server: ChildProcess): Promise<boolean> {
+  return once(server, 'spawn').then(() => true, () => false)
 }
 
 async function freePorts (count: number): Promise<number[]> {
