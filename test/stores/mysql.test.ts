@@ -22,7 +22,7 @@ interface PoolOptions extends mysql.PoolOptions {
 }
 
 function connect (database: string, { setup = [], ...options }: PoolOptions = {}): mysql.Pool {
-  const pool = mysql.createPool({ uri: url, database, connectionLimit: 8, ...options })
+  const pool = mysql.createPool({ uri: url, database, connectionLimit: 8, maxIdle: 1, idleTimeout: 500, ...options })
   pool.pool.on('connection', connection => { for (const statement of setup) connection.query(statement) })
   pools.push(pool)
   return pool
@@ -203,6 +203,58 @@ if (!await isReachable()) {
       })
     })
   }
+
+  await t.test('rotations of many sessions at once, by two instances: in one transaction, each with one winner', async t => {
+    await empty()
+    let transactions = 0
+    const pool = connect(database)
+    const counting: MysqlPool = {
+      execute: (sql, values) => pool.execute(sql, values),
+      getConnection: () => {
+        transactions++
+        return pool.getConnection()
+      }
+    }
+    const stores = [new MysqlStore(counting), new MysqlStore(connect(database))] as const
+    const sessions = Array.from({ length: 64 }, (_, i) => makeSession(`s${i}`))
+    await Promise.all(sessions.map(session => stores[1].create(session)))
+    const by = [{ address: null, userAgent: null }, { address: '', userAgent: 'null "\\\n\0🦊' }]
+    for (let generation = 0; generation < 10; generation++) {
+      const attempts = sessions.map((session, i) => ({
+        ...attemptFor({ ...session, generation }),
+        now: NOW + 60_000 * (generation + 1),
+        rotatedBefore: NOW + 60_000 * generation,
+        by: by[i % 2] ?? makeSession('').rotatedBy
+      }))
+      const outcomes = await Promise.all(stores.map(store => Promise.all([
+        ...attempts.map(attempt => store.rotate(attempt)), store.rotate({ ...attempts[0] as RotationAttempt, sessionId: 'nobody' })
+      ])))
+      for (const [i, session] of sessions.entries()) {
+        const shown = outcomes.map(each => each[i])
+        t.equal(shown.filter(outcome => outcome?.swapped).length, 1)
+        const { now, expiresAt, by } = attempts[i] as RotationAttempt
+        const expected = { ...session, generation: generation + 1, rotatedAt: now, rotatedBy: by, lastUsedAt: now, expiresAt }
+        for (const outcome of shown) t.same(outcome?.session, expected)
+        t.same(await stores[0].find(session.id), expected)
+      }
+      for (const each of outcomes) t.same(each.at(-1), { swapped: false, session: null })
+    }
+    t.ok(transactions >= 10, 'they were gathered')
+    t.ok(transactions < 30, `they were gathered: ${transactions}`)
+  })
+
+  await t.test('rotations of many sessions at once: one that the database refuses fails alone', async t => {
+    await empty()
+    const store = new MysqlStore(connect(database))
+    const sessions = Array.from({ length: 20 }, (_, i) => makeSession(`s${i}`))
+    await Promise.all(sessions.map(session => store.create(session)))
+    const results = await Promise.allSettled(sessions.map((session, i) => store.rotate({
+      ...attemptFor(session), by: { address: null, userAgent: i === 7 ? 'x'.repeat(70_000) : 'short' }
+    })))
+    t.strictSame(results.flatMap(({ status }, i) => status === 'rejected' ? [i] : []), [7])
+    t.equal((await store.find('s7'))?.generation, 0)
+    for (const result of results) if (result.status === 'fulfilled') t.equal(result.value.swapped, true)
+  })
 
   for (const level of ['READ UNCOMMITTED', 'READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE']) {
     await t.test(`a login that is being written while all of its user are revoked, at ${level}`, async t => {

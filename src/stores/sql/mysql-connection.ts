@@ -26,6 +26,7 @@ const ER_CHECKREAD = 1020
 const ER_DUP_ENTRY = 1062
 const ER_LOCK_WAIT_TIMEOUT = 1205
 const ER_LOCK_DEADLOCK = 1213
+const ER_TRUNCATED_WRONG_VALUE_FOR_FIELD = 1366
 
 // A deadlock is found at once, and so is a row that changed while it was waited for (MariaDB's `innodb_snapshot_isolation`). A
 // lock that did not come has been waited for by then: 50 s, unless the server says otherwise.
@@ -72,6 +73,12 @@ export async function persistently<T> (work: () => Promise<T>): Promise<T> {
 
 export function isDuplicate (error: unknown): boolean {
   return errnoOf(error) === ER_DUP_ENTRY
+}
+
+/** Whether the values of a statement were refused, by SQLSTATE class 22 or as MySQL words it (1366). */
+export function isAboutValues (error: unknown): boolean {
+  const { sqlState } = (error ?? {}) as { sqlState?: unknown }
+  return errnoOf(error) === ER_TRUNCATED_WRONG_VALUE_FOR_FIELD || (typeof sqlState === 'string' && sqlState.startsWith('22'))
 }
 
 /** The rows that a statement wrote, out of what a driver answers. */

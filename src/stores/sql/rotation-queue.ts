@@ -1,5 +1,5 @@
-// Group commit: rotations that come while others are on their way are gathered, and go as one statement. A database takes
-// thousands of statements a second, and tens of thousands of rows.
+// Group commit: rotations that come while others are on their way are gathered, and go as one statement, or in one
+// transaction. A database takes thousands of statements a second, and tens of thousands of rows.
 
 import { fits } from '../../domain/rotation.js'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
@@ -12,6 +12,11 @@ export interface RotationQueueOptions {
   readonly rotateAll: RotateAll
   /** Whether an error is about the values of one attempt, so that its neighbours may be tried without it. */
   readonly isAboutValues: (error: unknown) => boolean
+  /**
+   * Fewer than this go side by side, each on its own: where several in one go take a transaction of more round trips.
+   * @default 2
+   */
+  readonly worthwhile?: number
 }
 
 const BATCHES_IN_FLIGHT = 2
@@ -78,6 +83,10 @@ export class RotationQueue {
   }
 
   async #rotate (batch: readonly Row[]): Promise<void> {
+    if (batch.length > 1 && batch.length < (this.#options.worthwhile ?? 2)) {
+      await Promise.all(batch.map(row => this.#rotate([row])))
+      return
+    }
     try {
       const outcomes = await withinLimit(this.#options.rotateAll(batch.map(([first]) => first.attempt)))
       batch.forEach((row, i) => { this.#answer(row, outcomes[i] as RotationOutcome) })

@@ -5,7 +5,7 @@ import { CLOCK_TOLERANCE, fits, planRotation, swap } from '../../../src/domain/r
 import type { RotationAttempt, RotationOutcome } from '../../../src/domain/rotation.js'
 import type { Session } from '../../../src/domain/session.js'
 import { RotationQueue } from '../../../src/stores/sql/rotation-queue.js'
-import type { RotateAll } from '../../../src/stores/sql/rotation-queue.js'
+import type { RotateAll, RotationQueueOptions } from '../../../src/stores/sql/rotation-queue.js'
 import { DAY, MINUTE, SECOND } from '../../helpers/clock.js'
 
 const NOW = Date.UTC(2026, 0, 1)
@@ -61,9 +61,10 @@ interface Queued {
 const ABOUT_VALUES = new Error('a value that the database cannot take')
 const NO_CONNECTION = new Error('no connection')
 
-function aQueue (): Queued {
+function aQueue (options: Pick<RotationQueueOptions, 'worthwhile'> = {}): Queued {
   const sent: Sent[] = []
   const queue = new RotationQueue({
+    ...options,
     isAboutValues: error => error === ABOUT_VALUES,
     rotateAll: attempts => new Promise((resolve, reject) => {
       sent.push({
@@ -132,6 +133,21 @@ t.test('a batch holds at most 500, the rest goes in the next, in the order in wh
   await sent[2]?.answer()
   await sent[1]?.answer()
   t.strictSame((await outcomes).map(({ session }) => session?.id), ids)
+})
+
+t.test('fewer than are worth one go are sent side by side, and one that fails fails alone', async t => {
+  const { queue, sent, sessions } = aQueue({ worthwhile: 3 })
+  const outcomes = Promise.allSettled(numbered(2).map(id => queue.rotate(anAttempt(id))))
+  await turn()
+  t.strictSame(sessions(), [['s0'], ['s1']])
+  await sent[0]?.fail(NO_CONNECTION)
+  await sent[1]?.answer()
+  t.strictSame(await outcomes, [
+    { status: 'rejected', reason: NO_CONNECTION }, { status: 'fulfilled', value: swapped(anAttempt('s1')) }
+  ])
+  void Promise.all(numbered(3).map(id => queue.rotate(anAttempt(id))))
+  await turn()
+  t.strictSame(sessions().slice(2), [['s0', 's1', 's2']])
 })
 
 t.test('each attempt has the outcome at its own place', async t => {
