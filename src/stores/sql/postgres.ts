@@ -9,7 +9,7 @@ import { postgresMigrations } from './postgres-schema.js'
 import { CHANNEL, statements } from './postgres-statements.js'
 import { RotationQueue } from './rotation-queue.js'
 import { toSession, toValues } from './rows.js'
-import type { Row } from './rows.js'
+import type { Row, SqlValue } from './rows.js'
 
 /** The part of a driver that is used. `pg.Pool`, `pg.Client`, PGlite and Neon have it. */
 export interface PostgresDatabase {
@@ -92,9 +92,9 @@ export class PostgresStore implements TokenStore {
   async touch (batch: readonly Touch[]): Promise<void> {
     if (batch.length === 0) return
     await this.#query('touch', [
-      batch.map(touch => touch.sessionId),
-      batch.map(touch => touch.lastUsedAt),
-      batch.map(touch => touch.confirmedGeneration)
+      toArray(batch.map(touch => touch.sessionId)),
+      toArray(batch.map(touch => touch.lastUsedAt)),
+      toArray(batch.map(touch => touch.confirmedGeneration))
     ])
   }
 
@@ -116,7 +116,7 @@ export class PostgresStore implements TokenStore {
   }
 
   async #rotateAll (attempts: readonly RotationAttempt[]): Promise<RotationOutcome[]> {
-    const column = <Value>(pick: (attempt: RotationAttempt) => Value): Value[] => attempts.map(pick)
+    const column = (pick: (attempt: RotationAttempt) => SqlValue): string => toArray(attempts.map(pick))
     const rows = await this.#query('rotate', [
       column(attempt => attempt.sessionId), column(attempt => attempt.secretHash), column(attempt => attempt.generation),
       column(attempt => attempt.now), column(attempt => attempt.expiresAt),
@@ -162,6 +162,12 @@ export function listenForRevocations (client: PostgresListener): (poll: () => vo
       await client.query(`UNLISTEN ${CHANNEL}`).catch(() => {})
     }
   }
+}
+
+// An array as PostgreSQL writes it. What drivers make of an array differs, and some join its values by commas (postgres.js with
+// `fetch_types: false`, which poolers ask for); a text they all pass on as it is.
+function toArray (values: readonly SqlValue[]): string {
+  return `{${values.map(value => value === null ? 'NULL' : `"${String(value).replace(/["\\]/g, '\\$&')}"`).join(',')}}`
 }
 
 // Class 22 of SQLSTATE: a value that the database cannot take.
