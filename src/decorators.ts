@@ -2,12 +2,19 @@
 
 import type { Authenticate as AuthenticateHook } from './authenticate.js'
 import type { HttpRequest } from './bearer.js'
+import type { CookieReply } from './cookies.js'
 import type { Session as DomainSession } from './domain/session.js'
-import type { TokenAnswer } from './protocol.js'
+import type { CookieAnswer, TokenAnswer } from './protocol.js'
 import type { Auth as RequestAuth } from './service/access.js'
 
 /** A session as the app may see it: all but what its token is checked by. */
 export type SessionInfo = Omit<DomainSession, 'secretHash'>
+
+export interface OpenInCookieOptions {
+  readonly device?: string
+  readonly reply: CookieReply
+  readonly persistent?: boolean
+}
 
 /**
  * `app.tokenAuth`: what the routes do, for the app's own code. Where the store fails, each rejects with a
@@ -17,10 +24,17 @@ export interface TokenAuth {
   /**
    * Signs a user in who proved their identity elsewhere (a magic link, a passkey, another provider). Send what it gives
    * with `Cache-Control: no-store`.
-   * @param device What the client calls itself.
+   * @param options.device What the client calls itself.
    * @throws TokenAuthError AUTH_CREDENTIALS_REJECTED where the user is unknown or disabled
+   * @throws TypeError where `refreshToken.transport` is `'cookie'` and there is no `options.reply`
    */
-  openSession (userId: string, request: HttpRequest, device?: string): Promise<TokenAnswer>
+  openSession (userId: string, request: HttpRequest, options?: { readonly device?: string }): Promise<TokenAnswer>
+  /**
+   * The same in cookies, where `refreshToken.transport` is `'cookie'` or `'both'`.
+   * @param options.reply Gets the cookies.
+   * @param options.persistent Whether they outlive the browser.
+   */
+  openSession (userId: string, request: HttpRequest, options: OpenInCookieOptions): Promise<TokenAnswer | CookieAnswer>
   /** The live sessions of a user, newest first, a hundred at most. */
   listSessions (userId: string): Promise<SessionInfo[]>
   /** Ends a session. Its access tokens are refused at once by this process. @returns Whether it was there and live. */

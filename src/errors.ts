@@ -16,6 +16,7 @@ const table: Readonly<Record<ErrorCode, readonly [statusCode: number, message: s
   AUTH_ACCESS_EXPIRED: [401, 'Token expired'],
   AUTH_ACCESS_INVALID: [401, 'Access token is invalid'],
   AUTH_SESSION_REVOKED: [401, 'Session was ended'],
+  AUTH_ORIGIN_REJECTED: [403, 'Requests from this origin are not accepted'],
   AUTH_STORE_UNAVAILABLE: [503, 'Sessions cannot be reached, try again'],
   AUTH_BUSY: [503, 'Too many logins at once, try again']
 }

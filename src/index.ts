@@ -2,14 +2,16 @@
 
 export { tokenAuth, tokenAuth as default } from './plugin.js'
 export { TokenAuthError } from './errors.js'
+export { optionsFromEnv } from './options-from-env.js'
+export type { TokenAuthEnv } from './options-from-env.js'
 export type { TokenAuthOptions, Secret } from './options.js'
 export type { Duration } from './durations.js'
-export type { Auth, Authenticate, SessionInfo, TokenAuth } from './decorators.js'
+export type { Auth, Authenticate, OpenInCookieOptions, SessionInfo, TokenAuth } from './decorators.js'
 export type { AuthClaims } from './service/access.js'
 export type { Wake } from './service/revocation-feed.js'
 export type { AuthUser, Users } from './service/users.js'
 export type { EventName, Presentation, SessionEvent, TokenAuthEvents, TokenAuthListeners } from './service/events.js'
-export type { ErrorCode, RouteName, SessionAnswer, SessionListAnswer, TokenAnswer } from './protocol.js'
+export type { CookieAnswer, ErrorCode, RouteName, SessionAnswer, SessionListAnswer, TokenAnswer } from './protocol.js'
 export type {
   Caller, Cursor, Device, Millis, Revocation, RevocationReason, RevocationTarget, RotationAttempt, RotationOutcome,
   Session, TokenStore, Touch

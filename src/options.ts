@@ -73,6 +73,13 @@ export interface TokenAuthOptions {
      */
     readonly lifetime?: Duration
     /**
+     * An authenticated request whose access token ends within that time is answered with the next one, in the header
+     * `X-New-Token` (or in the cookie that it came from), as long as its session lives. For clients that do not refresh by
+     * themselves. The session and its user are looked up inside that window alone. At most half of `lifetime`.
+     * @default none
+     */
+    readonly renewWithin?: Duration
+    /**
      * Another secret for access tokens than `secret`.
      * @default derived from `secret`
      */
@@ -85,7 +92,14 @@ export interface TokenAuthOptions {
     readonly cacheSize?: number
   }
 
+  /** `false`: there are no refresh tokens, and a session ends with its first access token. */
   readonly refreshToken?: {
+    /**
+     * How a refresh token travels: in JSON, in a cookie that no script can read, or as each client asks at login, by the header
+     * `X-Token-Transport: cookie`. With cookies, {@link TokenAuthOptions.cookie} says the rest.
+     * @default 'body'
+     */
+    readonly transport?: 'body' | 'cookie' | 'both'
     /**
      * How long a refresh token is good that nobody uses. Each rotation begins it anew.
      * @default '7d'
@@ -114,6 +128,52 @@ export interface TokenAuthOptions {
      * @default derived from `secret`
      */
     readonly secret?: Secret
+  } | false
+
+  /**
+   * The cookies of `transport: 'cookie'` and `'both'`: `__Host-{name}-refresh`, HttpOnly, forgotten when the browser is closed
+   * unless the login says `remember_me`. Requests that they authenticate must come from a page of this origin
+   * (`Sec-Fetch-Site`, or `Origin`) or of one in `origins`; others are 403. Who sends neither header, and so is no browser,
+   * sends `X-Token-Transport: cookie`. Behind a proxy set Fastify's `trustProxy`.
+   */
+  readonly cookie?: {
+    /**
+     * The exact origins (scheme, host, port) of other pages that may log in, refresh and log out, such as
+     * `https://app.example.org`. Their fetches need `credentials: 'include'`, CORS that allows the same, and, from another
+     * site, `sameSite: 'none'`.
+     * @default []
+     */
+    readonly origins?: readonly string[]
+    /**
+     * The access token travels in a cookie too, `__Host-{name}-access`, and in no JSON: for pages that the server renders,
+     * and for WebSockets. `app.authenticate` takes it where there is no bearer; unless the method is safe, under the same
+     * rule for origins.
+     * @default false
+     */
+    readonly accessToken?: boolean
+    /**
+     * For which requests from other sites the refresh cookie is sent. The access cookie is `lax`, so that a link from
+     * elsewhere finds its reader signed in, unless this is `none`.
+     * @default 'strict'
+     */
+    readonly sameSite?: 'strict' | 'lax' | 'none'
+    /**
+     * A narrower path for the refresh cookie. Its name begins with `__Secure-` then, and other hosts of the site may set one of
+     * the same name.
+     * @default '/'
+     */
+    readonly path?: string
+    /**
+     * `false` for trials over plain http on another host than localhost. Refused where NODE_ENV is `production`.
+     * @default true
+     */
+    readonly secure?: boolean
+    /**
+     * A logout also tells the browser to forget all that it holds of this origin, and the cookies of the whole site
+     * (`Clear-Site-Data`).
+     * @default false
+     */
+    readonly clearSiteData?: boolean
   }
 
   /**

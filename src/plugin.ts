@@ -3,7 +3,6 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { createAuthenticate } from './authenticate.js'
-import { callerOf } from './bearer.js'
 import { ACCESS_TYP } from './credentials/access-token.js'
 import { defaultConcurrency, HashQueue } from './credentials/hash-queue.js'
 import { JwtKind } from './credentials/jwt.js'
@@ -12,38 +11,41 @@ import { deriveKey } from './credentials/keys.js'
 import type { TokenKind } from './credentials/keys.js'
 import { Passwords } from './credentials/password.js'
 import { REFRESH_TYP } from './credentials/refresh-token.js'
-import type { TokenAuth } from './decorators.js'
 import { CLOCK_TOLERANCE } from './domain/rotation.js'
 import { headersOf, TokenAuthError } from './errors.js'
 import type { TokenAuthOptions } from './options.js'
 import type { RouteName } from './protocol.js'
+import { sendRenewedTokens } from './renewed-tokens.js'
 import { resolveOptions } from './resolve-options.js'
 import type { Secrets } from './resolve-options.js'
+import { risksOf } from './risks.js'
 import { addLoginRoute } from './routes/login.js'
 import { addLogoutAllRoute, addLogoutRoute } from './routes/logout.js'
 import { addMeRoute } from './routes/me.js'
 import { addRefreshRoute } from './routes/refresh.js'
 import { prepareScope } from './routes/scope.js'
 import { addSessionRoute, addSessionsRoute } from './routes/sessions.js'
-import { toTokenAnswer } from './routes/token-answer.js'
+import { TokenTransport } from './routes/token-transport.js'
 import { AccessControl } from './service/access.js'
 import { createGuard, guardStore } from './service/deadline.js'
 import { Events } from './service/events.js'
 import { PasswordLogin } from './service/login.js'
 import { Refresh } from './service/refresh.js'
+import { Renewal } from './service/renewal.js'
 import { RevocationFeed } from './service/revocation-feed.js'
 import { RevokedSessions } from './service/revoked-sessions.js'
-import { Sessions, wasRevokedSince } from './service/sessions.js'
+import { Sessions } from './service/sessions.js'
 import { Sweeper } from './service/sweeper.js'
 import { UseNotes } from './service/use-notes.js'
 import { UserDirectory } from './service/users.js'
 import { createSigner, shadowJwt } from './signers.js'
+import { createTokenAuth } from './token-auth.js'
 
 // The names that are taken in one app, all scopes of which share a server.
 const namesByServer = new WeakMap<object, Set<string>>()
 
 async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<void> {
-  const options = resolveOptions(given)
+  const options = resolveOptions(given, app.prefix)
   const { name, clock } = options
   claimPlace(app, name)
   const logger = app.log
@@ -67,7 +69,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
     done()
   })
   await app.register(async scope => {
-    prepareScope(scope)
+    prepareScope(scope, options.transport.refreshCookie !== null)
     shadowJwt(scope)
     const signers = (kind: TokenKind, typ: string): Promise<Signers> =>
       createSigners(scope, options.secrets[kind], name, kind, typ)
@@ -83,16 +85,24 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
     })
     const refreshTokens = new JwtKind(REFRESH_TYP, await signers('refresh', REFRESH_TYP))
     const { rotation, refreshLifetime: lifetime, absolute, grace } = options
-    const sessions = new Sessions({ store, users, access, refreshTokens, revoked, feed, events, clock, lifetime, absolute })
+    const refreshable = options.transport.kind !== 'none'
+    const sessions = new Sessions({
+      store, users, access, refreshTokens, revoked, feed, events, clock, lifetime, absolute, refreshable
+    })
     const refresh = new Refresh({ store, users, sessions, refreshTokens, notes, events, clock, rotation, lifetime, grace })
     const login = new PasswordLogin({ users, passwords, sessions, events, logger, clock })
-    const authenticate = createAuthenticate(access)
+    const transport = new TokenTransport(options.transport, token => sessions.kindOf(token))
+    const renewal = options.renewalWindow === null
+      ? null
+      : new Renewal({ store, users, access, revoked, logger, clock, within: options.renewalWindow })
+    const send = renewal === null ? () => {} : sendRenewedTokens(app, options.transport.accessCookie)
+    const authenticate = createAuthenticate({ access, transport: options.transport, renewal, send })
 
     const add: Record<RouteName, (url: string) => void> = {
-      login: url => { addLoginRoute(scope, url, login) },
-      refresh: url => { addRefreshRoute(scope, url, sessions, refresh) },
-      logout: url => { addLogoutRoute(scope, url, sessions) },
-      logoutAll: url => { addLogoutAllRoute(scope, url, sessions, authenticate) },
+      login: url => { addLoginRoute(scope, url, transport, sessions, login) },
+      refresh: url => { addRefreshRoute(scope, url, transport, refresh) },
+      logout: url => { addLogoutRoute(scope, url, transport, sessions) },
+      logoutAll: url => { addLogoutAllRoute(scope, url, transport, sessions, authenticate) },
       sessions: url => { addSessionsRoute(scope, url, sessions, authenticate) },
       session: url => { addSessionRoute(scope, url, sessions, authenticate) },
       me: url => { addMeRoute(scope, url, sessions, authenticate) }
@@ -102,10 +112,11 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
     }
 
     app.decorate('authenticate', authenticate)
-    app.decorate('tokenAuth', createTokenAuth({ users, sessions, passwords, sweeper }))
+    app.decorate('tokenAuth', createTokenAuth({ users, sessions, passwords, sweeper, transport }))
   }, { prefix: options.prefix })
 
   app.addHook('onReady', async () => {
+    for (const risk of risksOf(options)) logger.warn({ registration: name }, risk)
     await feed.start()
     sweeper.start()
   })
@@ -138,38 +149,6 @@ function claimPlace (app: FastifyInstance, name: string): void {
       'so that neither accepts the tokens of the other')
   }
   names.add(name)
-}
-
-function createTokenAuth ({ users, sessions, passwords, sweeper }: {
-  readonly users: UserDirectory
-  readonly sessions: Sessions
-  readonly passwords: Passwords
-  readonly sweeper: Sweeper
-}): TokenAuth {
-  return {
-    async openSession (userId, request, device) {
-      const authenticatedAt = sessions.begin()
-      const profile = await users.findActive(userId)
-      if (profile === null) throw new TokenAuthError('AUTH_CREDENTIALS_REJECTED')
-      try {
-        return toTokenAnswer(await sessions.open(profile, callerOf(request), device ?? null, authenticatedAt))
-      } catch (error) {
-        throw wasRevokedSince(error) ? new TokenAuthError('AUTH_CREDENTIALS_REJECTED') : error
-      }
-    },
-    async listSessions (userId) {
-      const listed = await sessions.list(userId)
-      return listed.map(({ secretHash, ...info }) => info)
-    },
-    revokeSession: sessionId => sessions.end(sessionId, 'revoked'),
-    revokeUser: (userId, { keep } = {}) => sessions.endAll(userId, 'revoked', keep),
-    hashPassword: password => passwords.hash(password),
-    async verifyPassword (hash, password) {
-      const result = await passwords.check(hash, password)
-      return result === 'right' || result === 'weak'
-    },
-    sweep: () => sweeper.sweep()
-  }
 }
 
 /** @see TokenAuthOptions */

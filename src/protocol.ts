@@ -13,16 +13,29 @@ export const defaultPaths = {
 
 export type RouteName = keyof typeof defaultPaths
 
+/**
+ * A client that sends this header with `cookie` is given its refresh token in a cookie, where the server has `transport: 'both'`.
+ * To send it at all proves that no page of another origin has made a browser send the request (Fetch standard: such a
+ * request is preflighted).
+ */
+export const transportHeader = 'x-token-transport'
+
+/** Holds the next access token, where the one of the request is about to end (`accessToken.renewWithin`). */
+export const newTokenHeader = 'x-new-token'
+
 /** The answer of login and refresh (RFC 6749 section 5.1, and who it is about). */
 export interface TokenAnswer {
   readonly access_token: string
-  /** Absent where it stays as it was (`rotation: false`). */
+  /** Absent where a cookie holds it, or where it stays as it was (`rotation: false`). */
   readonly refresh_token?: string
   readonly token_type: 'bearer'
   /** Seconds that the access token is good for. */
   readonly expires_in: number
   readonly user: object
 }
+
+/** The same where a cookie holds the access token too. */
+export type CookieAnswer = Omit<TokenAnswer, 'access_token' | 'refresh_token'>
 
 export interface SessionListAnswer {
   readonly sessions: readonly SessionAnswer[]
@@ -54,5 +67,6 @@ export type ErrorCode =
   | 'AUTH_ACCESS_EXPIRED'
   | 'AUTH_ACCESS_INVALID'
   | 'AUTH_SESSION_REVOKED'
+  | 'AUTH_ORIGIN_REJECTED'
   | 'AUTH_STORE_UNAVAILABLE'
   | 'AUTH_BUSY'

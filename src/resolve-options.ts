@@ -3,10 +3,12 @@
 import { weaknessOf } from './credentials/keys.js'
 import { CLOCK_TOLERANCE } from './domain/rotation.js'
 import type { Millis } from './domain/session.js'
-import { parseDuration } from './durations.js'
+import { allowOnly, demand, duration, isFunction } from './option-checks.js'
 import type { Secret, TokenAuthOptions } from './options.js'
 import { defaultPaths } from './protocol.js'
 import type { RouteName } from './protocol.js'
+import { resolveTransport } from './resolve-transport.js'
+import type { ResolvedTransport } from './resolve-transport.js'
 import type { EventName, TokenAuthListeners } from './service/events.js'
 import type { Wake } from './service/revocation-feed.js'
 import type { Users } from './service/users.js'
@@ -16,6 +18,7 @@ export interface ResolvedOptions {
   readonly name: string
   readonly prefix: string
   readonly paths: Readonly<Record<RouteName, string | false>>
+  readonly transport: ResolvedTransport
   readonly secrets: { readonly access: Secrets, readonly refresh: Secrets }
   readonly store: TokenStore
   readonly users: Users
@@ -23,6 +26,8 @@ export interface ResolvedOptions {
   readonly audience: string | undefined
   readonly rotation: boolean
   readonly accessLifetime: Millis
+  /** `null` where access tokens are not renewed silently. */
+  readonly renewalWindow: Millis | null
   readonly cacheSize: number
   readonly refreshLifetime: Millis
   readonly absolute: Millis
@@ -44,10 +49,10 @@ const LONGEST_TIMER: Millis = 2 ** 31 - 1
 const known = {
   options: [
     'secret', 'store', 'users', 'name', 'prefix', 'routes', 'issuer', 'audience', 'rotation', 'accessToken', 'refreshToken',
-    'storeTimeout', 'sweep', 'revocations', 'on', 'clock'
+    'cookie', 'storeTimeout', 'sweep', 'revocations', 'on', 'clock'
   ],
-  accessToken: ['lifetime', 'secret', 'cacheSize'],
-  refreshToken: ['lifetime', 'absolute', 'grace', 'confirmBy', 'secret'],
+  accessToken: ['lifetime', 'renewWithin', 'secret', 'cacheSize'],
+  refreshToken: ['transport', 'lifetime', 'absolute', 'grace', 'confirmBy', 'secret'],
   sweep: ['every'],
   revocations: ['every', 'failAfter', 'wake'],
   on: [
@@ -57,10 +62,15 @@ const known = {
   store: ['create', 'rotate', 'find', 'list', 'revoke', 'touch', 'revocations', 'sweep']
 } as const
 
-/** @throws TypeError that names the option and the fix */
-export function resolveOptions (options: TokenAuthOptions): ResolvedOptions {
-  const { name = 'auth', prefix = '/auth', routes = {}, accessToken = {}, refreshToken = {}, sweep = {}, on = {} } = options
+/**
+ * @param mountedAt The prefix of the scope that the plugin is registered in.
+ * @throws TypeError that names the option and the fix
+ */
+export function resolveOptions (options: TokenAuthOptions, mountedAt = ''): ResolvedOptions {
+  const { name = 'auth', prefix = '/auth', routes = {}, accessToken = {}, sweep = {}, on = {} } = options
   const { users, store } = options
+  const { refreshToken: givenRefreshToken = {} } = options
+  const refreshToken = givenRefreshToken === false ? {} : givenRefreshToken
   allowOnly(options, known.options, '')
   allowOnly(accessToken, known.accessToken, 'accessToken.')
   allowOnly(refreshToken, known.refreshToken, 'refreshToken.')
@@ -89,12 +99,23 @@ export function resolveOptions (options: TokenAuthOptions): ResolvedOptions {
   const { cacheSize = 10_000 } = accessToken
   demand(Number.isSafeInteger(cacheSize) && cacheSize >= 2, 'accessToken.cacheSize must be a whole number, 2 or more')
 
+  demand(rotation || (refreshToken.grace === undefined && refreshToken.confirmBy === undefined),
+    'refreshToken.grace and confirmBy are about replaced tokens: without rotation there are none, so take them away')
+
   const accessLifetime = duration('accessToken.lifetime', accessToken.lifetime, '15m')
-  const refreshLifetime = duration('refreshToken.lifetime', refreshToken.lifetime, '7d')
-  const absolute = duration('refreshToken.absolute', refreshToken.absolute, '30d')
+  const { renewWithin } = accessToken
+  const renewalWindow = renewWithin === undefined ? null : duration('accessToken.renewWithin', renewWithin, '')
+  // Where there are none, a session ends with its access token.
+  const [refreshLifetime, absolute] = givenRefreshToken === false
+    ? [accessLifetime, accessLifetime]
+    : [duration('refreshToken.lifetime', refreshToken.lifetime, '7d'), duration('refreshToken.absolute', refreshToken.absolute, '30d')]
   const grace = duration('refreshToken.grace', refreshToken.grace, '10s')
   const storeTimeout = duration('storeTimeout', options.storeTimeout, '5s')
   demand(accessLifetime >= SECOND && accessLifetime % SECOND === 0, 'accessToken.lifetime must be whole seconds, 1 or more')
+  demand(renewalWindow === null || (renewalWindow >= SECOND && renewalWindow <= accessLifetime / 2),
+    'accessToken.renewWithin must be from 1s to half of accessToken.lifetime')
+  demand(renewalWindow === null || givenRefreshToken !== false,
+    'accessToken.renewWithin needs sessions that outlast an access token: take away refreshToken: false')
   demand(refreshLifetime >= SECOND, 'refreshToken.lifetime must be a second or more')
   demand(refreshLifetime <= absolute, 'refreshToken.lifetime must not be longer than refreshToken.absolute (30d where it is not set)')
   demand(grace <= 2 * CLOCK_TOLERANCE && grace < refreshLifetime,
@@ -103,10 +124,13 @@ export function resolveOptions (options: TokenAuthOptions): ResolvedOptions {
   const sweepEvery = sweep === false ? null : duration('sweep.every', sweep.every, '1h')
   demand(sweepEvery === null || (sweepEvery >= SECOND && sweepEvery <= LONGEST_TIMER), 'sweep.every must be from 1s to 24d')
 
+  const paths = resolvePaths(routes)
+  if (givenRefreshToken === false) paths.refresh = false
   return {
     name,
     prefix,
-    paths: resolvePaths(routes),
+    paths,
+    transport: resolveTransport(options, name, mountedAt + prefix, paths),
     secrets: resolveSecrets(options.secret, accessToken.secret, refreshToken.secret),
     store,
     users,
@@ -114,6 +138,7 @@ export function resolveOptions (options: TokenAuthOptions): ResolvedOptions {
     audience: options.audience,
     rotation,
     accessLifetime,
+    renewalWindow,
     cacheSize,
     refreshLifetime,
     absolute,
@@ -142,9 +167,9 @@ function resolveRevocations (
   return { every, failAfter, wake }
 }
 
-function resolvePaths (routes: NonNullable<TokenAuthOptions['routes']>): ResolvedOptions['paths'] {
+function resolvePaths (routes: NonNullable<TokenAuthOptions['routes']>): Record<RouteName, string | false> {
   allowOnly(routes, Object.keys(defaultPaths), 'routes.')
-  const paths = { ...defaultPaths, ...routes }
+  const paths: Record<RouteName, string | false> = { ...defaultPaths, ...routes }
   for (const [name, path] of Object.entries(paths)) {
     demand(path === false || (typeof path === 'string' && path.startsWith('/')), `routes.${name} must begin with "/", or be false`)
   }
@@ -179,24 +204,4 @@ function resolveSecrets (
 
 function toSecrets (secret: Secret | undefined): Secrets {
   return (Array.isArray(secret) && secret.length > 0 ? secret : [secret]) as unknown as Secrets
-}
-
-function duration (option: string, value: unknown, byDefault: string): Millis {
-  const millis = parseDuration(value ?? byDefault)
-  demand(millis !== null, `${option} must be a number of seconds, or a text such as "90s", "15m", "12h" or "7d", and at most a century`)
-  return millis
-}
-
-function allowOnly (given: object, names: readonly string[], path: string): void {
-  demand(typeof given === 'object' && given !== null, `${path.slice(0, -1) || 'the options'} must be an object`)
-  const unknown = Object.keys(given).find(name => !names.includes(name))
-  demand(unknown === undefined, `${path}${unknown ?? ''} is no option; there are ${names.map(name => path + name).join(', ')}`)
-}
-
-function isFunction (value: unknown): boolean {
-  return typeof value === 'function'
-}
-
-function demand (holds: boolean, message: string): asserts holds {
-  if (!holds) throw new TypeError(`fastify-token-auth: ${message}`)
 }

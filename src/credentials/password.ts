@@ -3,6 +3,7 @@
 
 import { randomBytes } from 'node:crypto'
 import { hash, parseOptions, verify } from '@node-rs/argon2'
+import { isBcrypt, verifyBcrypt } from './bcrypt.js'
 import type { HashQueue } from './hash-queue.js'
 
 // OWASP's minimum for argon2id, and the binding's own default: 14 ms of one core.
@@ -45,6 +46,7 @@ export class Passwords {
   /** @param stored `null` for a user who is not there or may not log in: the same work, and always `wrong`. */
   check (stored: string | null, password: string): Promise<PasswordResult> {
     return this.#queue.run(async () => {
+      if (isBcrypt(stored)) return this.#checkBcrypt(stored, password)
       const costOfStored = stored === null ? null : costOf(stored)
       if (stored === null || costOfStored === null) {
         await verify(this.#dummy, password)
@@ -55,6 +57,14 @@ export class Passwords {
       if (missing > 0) await hash(password, { memoryCost: Math.max(8, missing), timeCost: 1, parallelism: 1 })
       return 'wrong'
     })
+  }
+
+  // From before. A wrong password costs a new hash on top, so that no answer comes sooner than an unknown user's.
+  async #checkBcrypt (stored: string, password: string): Promise<PasswordResult> {
+    const isRight = await verifyBcrypt(stored, password)
+    if (isRight === true) return 'weak'
+    await verify(this.#dummy, password)
+    return isRight === null ? 'malformed' : 'wrong'
   }
 }
 

@@ -14,6 +14,8 @@ export interface RefreshToken {
   readonly sessionId: string
   readonly generation: number
   readonly secretHash: string
+  /** Whether a cookie that holds it outlives the browser. */
+  readonly persistent: boolean
   readonly claims: Claims
 }
 
@@ -34,11 +36,11 @@ export function makeSecret (): { readonly secret: string, readonly secretHash: s
 
 export function firstRefreshToken (
   kind: JwtKind,
-  session: { readonly id: string, readonly userId: string, readonly secret: string },
+  session: { readonly id: string, readonly userId: string, readonly secret: string, readonly persistent?: boolean },
   edition: Edition
 ): string {
-  const { id: sid, userId: sub, secret } = session
-  return kind.sign({ sub, sid, secret, type: 'refresh', ...datesOf(edition) })
+  const { id: sid, userId: sub, secret, persistent = false } = session
+  return kind.sign({ sub, sid, secret, type: 'refresh', ...(persistent && { persistent }), ...datesOf(edition) })
 }
 
 /** The token of another generation of the same session: each claim is copied but `gen`, `iat` and `exp`. */
@@ -53,7 +55,8 @@ export function readRefreshToken (kind: JwtKind, token: string): RefreshToken | 
   const { sub, sid, gen, secret, type, iat, exp } = claims
   if (type !== 'refresh' || !isText(sub) || !isText(sid) || !isCount(gen) || !isCount(iat) || !isCount(exp)) return null
   if (!isText(secret) || !secretForm.test(secret)) return null
-  return { userId: sub, sessionId: sid, generation: gen, secretHash: hashSecret(secret), claims }
+  const persistent = claims.persistent === true
+  return { userId: sub, sessionId: sid, generation: gen, secretHash: hashSecret(secret), persistent, claims }
 }
 
 function datesOf ({ generation, issuedAt, expiresAt }: Edition): Claims {

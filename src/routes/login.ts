@@ -1,30 +1,44 @@
 import type { FastifyInstance } from 'fastify'
 import { callerOf } from '../bearer.js'
 import { TokenAuthError } from '../errors.js'
-import type { TokenAnswer } from '../protocol.js'
+import type { CookieAnswer, TokenAnswer } from '../protocol.js'
 import type { PasswordLogin } from '../service/login.js'
+import type { Sessions } from '../service/sessions.js'
 import { loginBody, tokenAnswer } from './schemas.js'
 import { answerBy } from './scope.js'
-import { toTokenAnswer } from './token-answer.js'
+import type { TokenTransport } from './token-transport.js'
 
 interface LoginBody {
   readonly username?: string
   readonly email?: string
   readonly password: string
   readonly device?: string
+  readonly remember_me?: boolean | string
 }
 
-/** POST login: `username` or `email`, `password` and perhaps `device`, as JSON or as a form. */
-export function addLoginRoute (scope: FastifyInstance, url: string, login: PasswordLogin): void {
-  const answer = answerBy<TokenAnswer>(tokenAnswer)
+const yes: ReadonlySet<unknown> = new Set([true, 'true', 'on', '1'])
+
+/**
+ * POST login: `username` or `email`, `password` and perhaps `device`, as JSON or as a form; `remember_me` for cookies that
+ * outlive the browser. Over the cookie of another session, that one ends.
+ */
+export function addLoginRoute (
+  scope: FastifyInstance, url: string, transport: TokenTransport, sessions: Sessions, login: PasswordLogin
+): void {
+  const answer = answerBy<TokenAnswer | CookieAnswer>(tokenAnswer)
   scope.post<{ Body: LoginBody }>(url, {
     config: { tokenAuth: 'public' },
     schema: { body: loginBody, response: { 200: tokenAnswer } }
   }, async (request, reply) => {
-    const { username, email, password, device } = request.body
+    const inCookie = transport.wantsCookie(request)
+    const replaced = transport.replacedBy(request, inCookie)
+    const { username, email, password, device, remember_me: rememberMe } = request.body
     const name = username || email
     if (!name || (email && email !== name)) throw new TokenAuthError('AUTH_REQUEST_INVALID', 'a username or an email is needed')
-    const grant = await login.login({ login: name, password, device: device || null }, callerOf(request))
-    return answer(reply, toTokenAnswer(grant))
+    const attempt = { login: name, password, device: device || null, persistent: yes.has(rememberMe) }
+    const grant = await login.login(attempt, callerOf(request))
+    const replacedId = sessions.sessionOf({ refresh: replaced, access: null })
+    if (replacedId !== null) await sessions.end(replacedId, 'replaced')
+    return answer(reply, transport.answer(reply, grant, inCookie))
   })
 }

@@ -3,33 +3,36 @@ import type { Authenticate } from '../authenticate.js'
 import { TokenAuthError } from '../errors.js'
 import type { Auth } from '../service/access.js'
 import type { Sessions } from '../service/sessions.js'
-import { presentedTokens } from './presented-tokens.js'
-import type { RefreshTokenBody } from './presented-tokens.js'
 import { noAnswer, refreshTokenBody } from './schemas.js'
+import type { RefreshTokenBody, TokenTransport } from './token-transport.js'
 
 /**
  * POST logout: by the refresh token, of any age, or by the access token. A token that is not ours, or whose session was over
  * already, is no error (RFC 7009 section 2.2).
  */
-export function addLogoutRoute (scope: FastifyInstance, url: string, sessions: Sessions): void {
+export function addLogoutRoute (
+  scope: FastifyInstance, url: string, transport: TokenTransport, sessions: Sessions
+): void {
   scope.post<{ Body: RefreshTokenBody }>(url, {
     config: { tokenAuth: 'public' },
     schema: { body: refreshTokenBody, response: { 204: noAnswer } }
   }, async (request, reply) => {
-    const tokens = presentedTokens(request, sessions)
+    const tokens = transport.present(request)
     if (tokens.refresh === null && tokens.access === null) throw new TokenAuthError('AUTH_REFRESH_MISSING')
     const sessionId = sessions.sessionOf(tokens)
     if (sessionId !== null) await sessions.end(sessionId, 'logout')
+    if (transport.clearsAfter(tokens)) transport.clear(reply)
     return reply.code(204).send()
   })
 }
 
 /** POST logout/all: every session of the user ends, this one too. */
 export function addLogoutAllRoute (
-  scope: FastifyInstance, url: string, sessions: Sessions, authenticate: Authenticate
+  scope: FastifyInstance, url: string, transport: TokenTransport, sessions: Sessions, authenticate: Authenticate
 ): void {
   scope.post(url, { onRequest: authenticate, schema: { response: { 204: noAnswer } } }, async (request, reply) => {
     await sessions.endAll((request.auth as Auth).userId, 'logout-all')
+    transport.clear(reply)
     return reply.code(204).send()
   })
 }

@@ -14,7 +14,8 @@ export const loginBody = {
     username: text(320),
     email: text(320),
     password: { type: 'string', minLength: 1, maxLength: MAX_PASSWORD_LENGTH },
-    device: text(128)
+    device: text(128),
+    remember_me: { anyOf: [{ type: 'boolean' }, { enum: ['true', 'false', 'on', 'off', '1', '0', ''] }] }
   }
 }
 
@@ -26,7 +27,7 @@ export const refreshTokenBody = {
 
 export const tokenAnswer = {
   type: 'object',
-  required: ['access_token', 'token_type', 'expires_in', 'user'],
+  required: ['token_type', 'expires_in', 'user'],
   properties: {
     access_token: { type: 'string' },
     refresh_token: { type: 'string' },

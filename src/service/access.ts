@@ -38,9 +38,13 @@ export interface AccessContext {
   readonly notes: UseNotes | null
 }
 
-interface Verified {
+/** An access token that was let in. */
+export interface Admitted {
   readonly auth: Auth
   readonly generation: number
+}
+
+interface Verified extends Admitted {
   noted: boolean
 }
 
@@ -71,7 +75,7 @@ export class AccessControl {
   }
 
   /** @throws TokenAuthError AUTH_ACCESS_INVALID, AUTH_ACCESS_EXPIRED, AUTH_SESSION_REVOKED, AUTH_STORE_UNAVAILABLE */
-  admit (token: string): Auth {
+  admit (token: string): Admitted {
     const { clock, revoked, feed, notes } = this.#context
     const verified = this.#verified.get(token) ?? this.#verify(token)
     const { auth, generation } = verified
@@ -86,7 +90,7 @@ export class AccessControl {
       verified.noted = true
       notes?.confirm(auth.sessionId, generation, now)
     }
-    return auth
+    return verified
   }
 
   #verify (token: string): Verified {

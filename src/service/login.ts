@@ -17,6 +17,8 @@ export interface LoginAttempt {
   readonly password: string
   /** What the client calls itself. */
   readonly device: string | null
+  /** Whether a cookie with the refresh token outlives the browser. */
+  readonly persistent: boolean
 }
 
 export interface PasswordLoginContext {
@@ -53,7 +55,7 @@ export class PasswordLogin {
     }
   }
 
-  async #prove ({ login, password, device }: LoginAttempt, by: Caller, authenticatedAt: Millis): Promise<Grant> {
+  async #prove ({ login, password, device, persistent }: LoginAttempt, by: Caller, authenticatedAt: Millis): Promise<Grant> {
     const { users, passwords, sessions } = this.#context
     const user = await users.findByLogin(login)
     const stored = user === null || isDisabled(user) ? null : user.passwordHash ?? null
@@ -61,7 +63,7 @@ export class PasswordLogin {
     if (user === null || result === 'wrong' || result === 'malformed') {
       return this.#reject(reasonOf(user, result), user, by)
     }
-    const grant = await sessions.open(await users.profileOf(user), by, device, authenticatedAt)
+    const grant = await sessions.open(await users.profileOf(user), { by, device, persistent, authenticatedAt })
     if (result === 'weak' && stored !== null) await this.#upgradeHash(user.id, stored, password)
     return grant
   }
@@ -69,7 +71,7 @@ export class PasswordLogin {
   #reject (reason: Rejection, user: AuthUser | null, by: Caller): never {
     const { events, logger, clock } = this.#context
     const userId = user?.id ?? null
-    if (reason === 'malformed-hash') logger.error({ userId }, 'the stored password hash of a user is none of argon2id')
+    if (reason === 'malformed-hash') logger.error({ userId }, 'the stored password hash of a user is none of argon2id, or one of bcrypt where @node-rs/bcrypt is not installed')
     events.emit('login-rejected', { at: clock(), userId, reason, ...by })
     throw new TokenAuthError('AUTH_CREDENTIALS_REJECTED')
   }

@@ -20,9 +20,28 @@ export interface Grant {
   readonly accessToken: string
   /** Seconds. */
   readonly expiresIn: number
-  /** `null` where the client keeps the one that it has. */
+  /** `null` where the client keeps the one that it has, or there are none. */
   readonly refreshToken: string | null
+  /** Seconds that the refresh token is good for, unless it is used. */
+  readonly refreshExpiresIn: number
+  /** Whether a cookie that holds it outlives the browser. */
+  readonly persistent: boolean
   readonly user: object
+}
+
+/** A proof of identity, and what its session is to be. */
+export interface Opening {
+  readonly by: Caller
+  /** What the client calls itself. */
+  readonly device: string | null
+  readonly persistent: boolean
+  readonly authenticatedAt: Millis
+}
+
+interface Granted extends Pick<Grant, 'refreshToken' | 'persistent'> {
+  readonly sessionId: string
+  readonly generation: number
+  readonly expiresAt: Millis
 }
 
 export interface SessionsContext {
@@ -38,6 +57,8 @@ export interface SessionsContext {
   readonly lifetime: Millis
   /** Of a session, however often it is refreshed. */
   readonly absolute: Millis
+  /** Whether there are refresh tokens. */
+  readonly refreshable: boolean
 }
 
 export class Sessions {
@@ -57,8 +78,8 @@ export class Sessions {
    * Signs a user in.
    * @throws SessionRefusedError where all sessions of the user were revoked after `authenticatedAt`
    */
-  async open (profile: Profile, by: Caller, label: string | null, authenticatedAt: Millis): Promise<Grant> {
-    const { store, events, refreshTokens, clock, lifetime, absolute } = this.#context
+  async open (profile: Profile, { by, device: label, persistent, authenticatedAt }: Opening): Promise<Grant> {
+    const { store, events, refreshTokens, clock, lifetime, absolute, refreshable } = this.#context
     const now = clock()
     const { userId } = profile
     const { secret, secretHash } = makeSecret()
@@ -83,8 +104,10 @@ export class Sessions {
     await store.create(session)
     events.emit('login', { at: now, sessionId: session.id, userId, ...by })
     const edition = { generation: 0, issuedAt: now, expiresAt: session.expiresAt }
-    const refreshToken = firstRefreshToken(refreshTokens, { id: session.id, userId, secret }, edition)
-    return this.grant(profile, session.id, edition, now, refreshToken)
+    const refreshToken = refreshable
+      ? firstRefreshToken(refreshTokens, { id: session.id, userId, secret, persistent }, edition)
+      : null
+    return this.grant(profile, { sessionId: session.id, ...edition, refreshToken, persistent }, now)
   }
 
   /** The session that a refresh token of any age, or an access token, belongs to; `null` where neither is ours. */
@@ -143,14 +166,13 @@ export class Sessions {
   /** What a session hands out at one of its generations. */
   grant (
     { userId, claims, shown }: Profile,
-    sessionId: string,
-    { generation, expiresAt }: { readonly generation: number, readonly expiresAt: Millis },
-    now: Millis,
-    refreshToken: string | null
+    { sessionId, generation, expiresAt, refreshToken, persistent }: Granted,
+    now: Millis
   ): Grant {
     const subject = { userId, sessionId, generation, claims: { ...claims } }
     const { token: accessToken, expiresIn } = this.#context.access.issue(subject, now, expiresAt)
-    return { accessToken, expiresIn, refreshToken, user: shown }
+    const refreshExpiresIn = Math.max(0, Math.floor((expiresAt - now) / 1000))
+    return { accessToken, expiresIn, refreshToken, refreshExpiresIn, persistent, user: shown }
   }
 }
 

@@ -13,7 +13,10 @@ const LONGEST_CLAIMS = 4096
 export interface AuthUser {
   /** Compared byte by byte; the `sub` claim. Numbers are made text by the app: `String(row.id)`. */
   readonly id: string
-  /** A PHC string of argon2id, from `app.tokenAuth.hashPassword`. Without one the user cannot log in by password. */
+  /**
+   * A PHC string of argon2id, from `app.tokenAuth.hashPassword`, or one of bcrypt where `@node-rs/bcrypt` is installed.
+   * Without one the user cannot log in by password.
+   */
   readonly passwordHash?: string | null | undefined
   /** A disabled user cannot log in, and is signed out at the next refresh. */
   readonly disabled?: boolean | null | undefined

@@ -1,4 +1,5 @@
 import { hashSync } from '@node-rs/argon2'
+import bcrypt from '@node-rs/bcrypt'
 import t from 'tap'
 import { HashQueue } from '../../src/credentials/hash-queue.js'
 import { MAX_PASSWORD_LENGTH, Passwords } from '../../src/credentials/password.js'
@@ -19,7 +20,6 @@ const malformed: Record<string, string> = {
   'a word': 'garbage',
   'the password itself': PASSWORD,
   'NUL characters': '\0\0\0',
-  bcrypt: '$2b$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy',
   scrypt: '$scrypt$ln=16,r=8,p=1$aM15713r3Xsvxbi31lqr1Q$nFNh2CVHVjNldFVKDHDlm4CbdRSCdEBsjjJxD+iCs5E',
   sha256: 'f52fbd32b2b3b86ff88ef6c490628285f482af15ddcb29541f94bcf526a3f6c7',
   argon2i: hashSync(PASSWORD, { algorithm: 1 }),
@@ -83,6 +83,16 @@ t.test('no cut of a hash is ever right, or an error', async t => {
   const results = new Set<string>()
   for (let length = 0; length < HASH.length; length++) results.add(await passwords.check(HASH.slice(0, length), PASSWORD))
   t.strictSame([...results].sort(), ['malformed', 'wrong'])
+})
+
+t.test('a hash of bcrypt, of any version, is right and weak; one that takes too long is malformed', async t => {
+  for (const version of ['2a', '2b', '2y'] as const) {
+    const stored = bcrypt.hashSync(PASSWORD, { cost: 4, version })
+    t.equal(await passwords.check(stored, PASSWORD), 'weak')
+    t.equal(await passwords.check(stored, `${PASSWORD}!`), 'wrong')
+    t.equal(await passwords.check(stored.replace('$04$', '$15$'), PASSWORD), 'malformed')
+    t.equal(await passwords.check(stored.slice(0, -1), PASSWORD), 'malformed')
+  }
 })
 
 t.test('a hash that is no text, as a driver may give it, is malformed', async t => {

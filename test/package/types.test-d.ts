@@ -68,7 +68,7 @@ takes<onRequestAsyncHookHandler>(app.authenticate)
 interface OwnLogger extends FastifyBaseLogger { readonly own: true }
 const logging = Fastify({ loggerInstance: app.log as OwnLogger })
 await logging.register(tokenAuth, required)
-logging.get('/', { onRequest: logging.authenticate }, request => logging.tokenAuth.openSession('1', request, 'my phone'))
+logging.get('/', { onRequest: logging.authenticate }, request => logging.tokenAuth.openSession('1', request, { device: 'my phone' }))
 
 // What the app may ask for
 

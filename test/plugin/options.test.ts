@@ -48,7 +48,7 @@ const noDurations = ['', 'm', '15', '15 minutes', '15min', '15M', '1y', '-5m', '
 const wrong: ReadonlyArray<readonly [given: object, message: RegExp]> = [
   [{ secert: SECRET }, /secert is no option; there are secret, store, users, name/],
   [{ accessToken: { lifetme: '1m' } }, /accessToken\.lifetme is no option; there are accessToken\.lifetime/],
-  [{ refreshToken: { rotate: true } }, /refreshToken\.rotate is no option; there are refreshToken\.lifetime/],
+  [{ refreshToken: { rotate: true } }, /refreshToken\.rotate is no option; there are refreshToken\.transport, refreshToken\.lifetime/],
   [{ sweep: { interval: '1h' } }, /sweep\.interval is no option; there are sweep\.every/],
   [{ on: { logout: () => {} } }, /on\.logout is no option; there are on\.login, on\.login-rejected/],
   [{ routes: { signin: '/signin' } }, /routes\.signin is no option; there are routes\.login/],
@@ -232,6 +232,7 @@ t.test('defaults are as documented', async t => {
       session: '/sessions/:id',
       me: '/me'
     },
+    transport: { kind: 'body', refreshCookie: null, accessCookie: null, origins: new Set(), clearSiteData: false },
     secrets: { access: [SECRET], refresh: [SECRET] },
     store,
     users,
@@ -239,6 +240,7 @@ t.test('defaults are as documented', async t => {
     audience: undefined,
     rotation: true,
     accessLifetime: 15 * MINUTE,
+    renewalWindow: null,
     cacheSize: 10_000,
     refreshLifetime: 7 * DAY,
     absolute: 30 * DAY,

@@ -162,7 +162,7 @@ t.test('a login by other means opens the same kind of session', async t => {
   const { app, get, refresh, users } = await createTestApp({
     after (app) {
       app.post('/magic/:id', request =>
-        app.tokenAuth.openSession((request.params as { id: string }).id, request, 'magic'))
+        app.tokenAuth.openSession((request.params as { id: string }).id, request, { device: 'magic' }))
     }
   })
   t.teardown(() => app.close())

@@ -1,0 +1,72 @@
+// Silent renewal: a request whose access token is about to end is answered with the next one, as long as its session lives.
+
+import type { Millis } from '../domain/session.js'
+import { isLive } from '../domain/session.js'
+import { TokenAuthError } from '../errors.js'
+import type { TokenStore } from '../stores/token-store.js'
+import type { AccessControl, Admitted } from './access.js'
+import type { Logger } from './events.js'
+import type { RevokedSessions } from './revoked-sessions.js'
+import type { UserDirectory } from './users.js'
+
+const SECOND: Millis = 1000
+
+export interface RenewalContext {
+  readonly store: TokenStore
+  readonly users: UserDirectory
+  readonly access: AccessControl
+  readonly revoked: RevokedSessions
+  readonly logger: Logger
+  readonly clock: () => Millis
+  /** How long before its end a token is renewed. */
+  readonly within: Millis
+}
+
+export class Renewal {
+  readonly #context: RenewalContext
+  readonly #underWay = new Map<string, Promise<string | null>>()
+
+  constructor (context: RenewalContext) {
+    this.#context = context
+  }
+
+  isDue ({ auth }: Admitted): boolean {
+    return auth.expiresAt - this.#context.clock() <= this.#context.within
+  }
+
+  /**
+   * The token after this one; `null` where the session ends no later than it, or could not be looked up: the request
+   * was let in by what it holds, and the next one asks again. Requests at once share one look.
+   * @throws TokenAuthError AUTH_SESSION_REVOKED
+   */
+  next (token: string, admitted: Admitted): Promise<string | null> {
+    let renewing = this.#underWay.get(token)
+    if (renewing === undefined) {
+      renewing = this.#renew(admitted).finally(() => { this.#underWay.delete(token) })
+      this.#underWay.set(token, renewing)
+    }
+    return renewing
+  }
+
+  // A pure function of the token, the session and the user: the new life begins where the window of the old one did. So requests
+  // one after the other, and at other instances, are given the same text.
+  async #renew ({ auth, generation }: Admitted): Promise<string | null> {
+    const { store, users, access, revoked, logger, clock, within } = this.#context
+    const { userId, sessionId, expiresAt } = auth
+    try {
+      const [session, profile] = await Promise.all([store.find(sessionId), users.findActive(userId)])
+      const now = clock()
+      if (session !== null && session.revokedAt !== null) {
+        revoked.add({ sessionId, at: session.revokedAt }, now)
+        throw new TokenAuthError('AUTH_SESSION_REVOKED')
+      }
+      if (session === null || profile === null || !isLive(session, now) || session.expiresAt < expiresAt + SECOND) return null
+      const subject = { userId, sessionId, generation, claims: { ...profile.claims } }
+      return access.issue(subject, expiresAt - within, session.expiresAt).token
+    } catch (error) {
+      if (error instanceof TokenAuthError && error.code === 'AUTH_SESSION_REVOKED') throw error
+      logger.warn({ sessionId }, 'an access token could not be renewed and is left as it is')
+      return null
+    }
+  }
+}

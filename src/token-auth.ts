@@ -1,0 +1,60 @@
+// `app.tokenAuth`: what the routes do, for the app's own code.
+
+import { callerOf } from './bearer.js'
+import type { HttpRequest } from './bearer.js'
+import type { Passwords } from './credentials/password.js'
+import type { OpenInCookieOptions, TokenAuth } from './decorators.js'
+import { TokenAuthError } from './errors.js'
+import type { CookieAnswer, TokenAnswer } from './protocol.js'
+import type { TokenTransport } from './routes/token-transport.js'
+import { wasRevokedSince } from './service/sessions.js'
+import type { Sessions } from './service/sessions.js'
+import type { Sweeper } from './service/sweeper.js'
+import type { UserDirectory } from './service/users.js'
+
+export interface TokenAuthContext {
+  readonly users: UserDirectory
+  readonly sessions: Sessions
+  readonly passwords: Passwords
+  readonly sweeper: Sweeper
+  readonly transport: TokenTransport
+}
+
+export function createTokenAuth ({ users, sessions, passwords, sweeper, transport }: TokenAuthContext): TokenAuth {
+  async function openSession (
+    userId: string, request: HttpRequest, options?: { readonly device?: string }
+  ): Promise<TokenAnswer>
+  async function openSession (
+    userId: string, request: HttpRequest, options: OpenInCookieOptions
+  ): Promise<TokenAnswer | CookieAnswer>
+  async function openSession (
+    userId: string, request: HttpRequest, { device, reply, persistent = false }: Partial<OpenInCookieOptions> = {}
+  ): Promise<TokenAnswer | CookieAnswer> {
+    const inCookie = transport.opensInCookie(reply)
+    const authenticatedAt = sessions.begin()
+    const profile = await users.findActive(userId)
+    if (profile === null) throw new TokenAuthError('AUTH_CREDENTIALS_REJECTED')
+    try {
+      const opening = { by: callerOf(request), device: device ?? null, persistent, authenticatedAt }
+      return transport.answer(reply, await sessions.open(profile, opening), inCookie)
+    } catch (error) {
+      throw wasRevokedSince(error) ? new TokenAuthError('AUTH_CREDENTIALS_REJECTED') : error
+    }
+  }
+
+  return {
+    openSession,
+    async listSessions (userId) {
+      const listed = await sessions.list(userId)
+      return listed.map(({ secretHash, ...info }) => info)
+    },
+    revokeSession: sessionId => sessions.end(sessionId, 'revoked'),
+    revokeUser: (userId, { keep } = {}) => sessions.endAll(userId, 'revoked', keep),
+    hashPassword: password => passwords.hash(password),
+    async verifyPassword (hash, password) {
+      const result = await passwords.check(hash, password)
+      return result === 'right' || result === 'weak'
+    },
+    sweep: () => sweeper.sweep()
+  }
+}
