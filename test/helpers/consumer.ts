@@ -18,7 +18,9 @@ export interface Consumer {
   remove (): void
 }
 
-export function createConsumer (dependencies: readonly string[] = ['fastify', 'libsql', 'pg', '@types/pg', '@types/node']): Consumer {
+export const usualDependencies: readonly string[] = ['fastify', 'libsql', 'pg', '@types/pg', '@types/node']
+
+export function createConsumer (dependencies = usualDependencies): Consumer {
   const folder = mkdtempSync(join(tmpdir(), 'token-auth-consumer-'))
   const link = (name: string, target: string): void => {
     const place = join(folder, 'node_modules', name)

@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline'
 import t from 'tap'
 import { defaultPaths } from '../../src/protocol.js'
 import { childEnv } from '../helpers/child-env.js'
-import { createConsumer, root } from '../helpers/consumer.js'
+import { createConsumer, root, usualDependencies } from '../helpers/consumer.js'
 
 const readme = readFileSync(join(root, 'README.md'), 'utf8')
 const blocks = [...readme.matchAll(/^```ts( run)?\n(.*?)^```$/gms)].map(([, run, code = '']) => ({ run: run !== undefined, code }))
@@ -30,7 +30,7 @@ function complete (code: string): string {
 
 t.test('the code blocks compile, and the compiler sees what does not', async t => {
   t.ok(blocks.length >= 8)
-  const consumer = createConsumer()
+  const consumer = createConsumer([...usualDependencies, '@fastify/auth', '@fastify/jwt'])
   t.teardown(() => { consumer.remove() })
   blocks.forEach(({ code }, i) => { consumer.write(`block-${i}.ts`, complete(code)) })
   consumer.write('wrong.ts', complete('tokenAuth; app.get("/", async request => request.auth?.userName)'))

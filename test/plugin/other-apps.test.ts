@@ -80,6 +80,32 @@ async function livesAsEver (t: Test, { login, get, refresh, post }: TestApp): Pr
   t.equal((await get('/protected', second.access_token)).json().code, 'AUTH_SESSION_REVOKED')
 }
 
+t.test('a move from hand-written @fastify/jwt: both kinds of tokens, while both are about', async t => {
+  const { app, login, get, post } = await start(t, {
+    before: async app => {
+      await app.register(fastifyAuth)
+      await app.register(fastifyJwt, { secret: 'the secret of before' })
+    },
+    after: app => {
+      const signedIn = app.auth([app.authenticate, request => request.jwtVerify()])
+      app.get('/orders', { onRequest: signedIn }, request => ({ owner: request.auth?.userId ?? request.user }))
+      app.post('/old-refresh', { onRequest: request => request.jwtVerify() }, request =>
+        app.tokenAuth.openSession((request.user as { sub: string }).sub, request))
+    }
+  })
+  const old = app.jwt.sign({ sub: 'u-ann' })
+  const { access_token: ours } = await login()
+  t.strictSame((await get('/orders', ours)).json(), { owner: 'u-ann' })
+  t.match((await get('/orders', old)).json(), { owner: { sub: 'u-ann' } })
+  t.equal((await get('/orders', 'neither')).statusCode, 401)
+  t.equal((await get('/protected', old)).json().code, 'AUTH_ACCESS_INVALID')
+
+  const taken = (await post('/old-refresh', {}, { authorization: `Bearer ${old}` })).json<TokenAnswer>()
+  t.strictSame((await get('/orders', taken.access_token)).json(), { owner: 'u-ann' }, 'nobody has to sign in anew')
+  await app.tokenAuth.revokeUser('u-ann')
+  t.equal((await get('/orders', taken.access_token)).statusCode, 401, 'and what was revoked is not let in by the other way')
+})
+
 for (const order of orders) {
   t.test(`@fastify/jwt ${order} the plugin stays the app's own, even with the same secret`, async t => {
     const test = await start(t, {
