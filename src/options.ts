@@ -184,7 +184,7 @@ export interface TokenAuthOptions {
 
   /**
    * How often ended sessions are deleted, give or take a tenth; `false` where something else calls
-   * `app.tokenAuth.sweep()`.
+   * `app.tokenAuth.sweep()`. They stay for the life of an access token and an hour more, since a clock may be wrong.
    * @default { every: '1h' }
    */
   readonly sweep?: { readonly every?: Duration } | false

@@ -11,7 +11,7 @@ import { deriveKey } from './credentials/keys.js'
 import type { TokenKind } from './credentials/keys.js'
 import { Passwords } from './credentials/password.js'
 import { REFRESH_TYP } from './credentials/refresh-token.js'
-import { CLOCK_TOLERANCE } from './domain/rotation.js'
+import { CLOCK_STRAY, CLOCK_TOLERANCE } from './domain/rotation.js'
 import { headersOf, TokenAuthError } from './errors.js'
 import type { TokenAuthOptions } from './options.js'
 import type { RouteName } from './protocol.js'
@@ -37,6 +37,7 @@ import { RevokedSessions } from './service/revoked-sessions.js'
 import { Sessions } from './service/sessions.js'
 import { Sweeper } from './service/sweeper.js'
 import { UseNotes } from './service/use-notes.js'
+import { withSoundTexts } from './service/texts.js'
 import { UserDirectory } from './service/users.js'
 import { createSigner, shadowJwt } from './signers.js'
 import { createTokenAuth } from './token-auth.js'
@@ -50,11 +51,11 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
   claimPlace(app, name)
   const logger = app.log
   const guard = createGuard(options.storeTimeout, logger)
-  const store = guardStore(options.store, guard)
+  const store = withSoundTexts(guardStore(options.store, guard))
   const users = new UserDirectory(options.users, guard, logger)
   const events = new Events(options.on, logger)
-  // What ended is of no use any more when the last access token and the tolerance for clocks are past.
-  const keep = options.accessLifetime + CLOCK_TOLERANCE
+  // What ended is of no use any more when the last access token is past, also by a clock that was wrong for a moment.
+  const keep = options.accessLifetime + CLOCK_TOLERANCE + CLOCK_STRAY
   const notes = new UseNotes(store, options.grace)
   const revoked = new RevokedSessions(keep)
   const { every, failAfter, wake } = options.revocations

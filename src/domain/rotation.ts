@@ -13,6 +13,9 @@ import type { Caller, Millis, Session } from './session.js'
  */
 export const CLOCK_TOLERANCE: Millis = 60_000
 
+/** How wrong a clock may be for a moment without lasting harm: what it wrote or deleted then was not needed by true time. */
+export const CLOCK_STRAY: Millis = 3_600_000
+
 /** A presented refresh token, together with all that the store needs to swap it for its successor. */
 export interface RotationAttempt {
   readonly sessionId: string

@@ -45,6 +45,8 @@ export interface Admitted {
 }
 
 interface Verified extends Admitted {
+  /** When it was verified: a clock that says less was ahead then. */
+  readonly at: Millis
   noted: boolean
 }
 
@@ -77,9 +79,10 @@ export class AccessControl {
   /** @throws TokenAuthError AUTH_ACCESS_INVALID, AUTH_ACCESS_EXPIRED, AUTH_SESSION_REVOKED, AUTH_STORE_UNAVAILABLE */
   admit (token: string): Admitted {
     const { clock, revoked, feed, notes } = this.#context
-    const verified = this.#verified.get(token) ?? this.#verify(token)
-    const { auth, generation } = verified
     const now = clock()
+    const remembered = this.#verified.get(token)
+    const verified = remembered !== undefined && remembered.at <= now ? remembered : this.#verify(token, now)
+    const { auth, generation } = verified
     if (now >= auth.expiresAt) {
       this.#verified.delete(token)
       throw new TokenAuthError('AUTH_ACCESS_EXPIRED')
@@ -93,12 +96,12 @@ export class AccessControl {
     return verified
   }
 
-  #verify (token: string): Verified {
-    const { tokens, clock, scope } = this.#context
-    const read = readAccessToken(tokens, token, clock(), scope)
+  #verify (token: string, now: Millis): Verified {
+    const { tokens, scope } = this.#context
+    const read = readAccessToken(tokens, token, now, scope)
     if (read === null) throw new TokenAuthError('AUTH_ACCESS_INVALID')
     const { userId, sessionId, claims, expiresAt, generation } = read
-    const verified = { auth: Object.freeze({ userId, sessionId, claims, expiresAt }), generation, noted: false }
+    const verified = { auth: Object.freeze({ userId, sessionId, claims, expiresAt }), generation, at: now, noted: false }
     this.#verified.set(token, verified)
     return verified
   }

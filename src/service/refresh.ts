@@ -86,7 +86,7 @@ export class Refresh {
   #graceOf (sessionId: string, now: Millis): Millis {
     const { grace } = this.#context
     const recoveredAt = this.#recoveredAt.get(sessionId)
-    return recoveredAt !== undefined && now - recoveredAt < grace ? now : grace
+    return recoveredAt !== undefined && Math.abs(now - recoveredAt) < grace ? now : grace
   }
 
   #judge (attempt: RotationAttempt, { swapped, session }: RotationOutcome): RotationVerdict {

@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import type { JwtKind } from '../credentials/jwt.js'
 import { firstRefreshToken, makeSecret, readRefreshToken } from '../credentials/refresh-token.js'
+import { CLOCK_TOLERANCE } from '../domain/rotation.js'
 import type { Caller, Millis, RevocationReason, Session } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import { SessionRefusedError } from '../stores/token-store.js'
@@ -69,9 +70,13 @@ export class Sessions {
     this.#context = context
   }
 
-  /** The moment at which a proof of identity begins: after every revocation of this process, also within a millisecond. */
+  /**
+   * The moment at which a proof of identity begins: after every revocation of this process, also within a millisecond. Not
+   * after one of a clock that was ahead and is put right: what is revoked from now on is to end this session too.
+   */
   begin (): Millis {
-    return Math.max(this.#context.clock(), this.#lastEndAll + 1)
+    const now = this.#context.clock()
+    return this.#lastEndAll > now + CLOCK_TOLERANCE ? now : Math.max(now, this.#lastEndAll + 1)
   }
 
   /**
@@ -149,7 +154,7 @@ export class Sessions {
   async endAll (userId: string, reason: RevocationReason, keep?: string): Promise<number> {
     const { store, feed, events, clock } = this.#context
     const at = clock()
-    this.#lastEndAll = Math.max(this.#lastEndAll, at)
+    this.#lastEndAll = Math.max(at, this.begin() - 1)
     const count = await store.revoke(keep === undefined ? { userId } : { userId, keep }, { at, reason })
     events.emit('revoke', { at, sessionId: null, userId, count, reason })
     await feed.poll()

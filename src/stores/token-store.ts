@@ -1,6 +1,8 @@
 // THE interface between this package and a database. Each sentence below is a law, and each law is a test in
 // conformance.ts: a store that passes them is a store.
 //
+// Texts come back as they were. What no database can be trusted with (NUL, lone surrogates) is kept from all of them.
+//
 // A store has no clock, no policy and no cryptography: times and ids are arguments, verdicts are the domain's. It has
 // no `close`, because whoever made the connection owns it. State moves only forward: generations grow,
 // a revocation stays. A store that cannot answer rejects, and the caller fails closed.
