@@ -49,7 +49,10 @@ export interface TokenAuth {
   hashPassword (password: string): Promise<string>
   /** Checks a password at the same cost whatever the hash is. @throws TokenAuthError AUTH_BUSY */
   verifyPassword (hash: string | null, password: string): Promise<boolean>
-  /** Deletes ended sessions now, or joins the sweep that is under way. @returns How many records were deleted. */
+  /**
+   * Deletes ended sessions now, or joins the sweep that is under way. It takes a minute at most; what is left waits for the next.
+   * @returns How many records were deleted.
+   */
   sweep (): Promise<number>
 }
 

@@ -5,6 +5,8 @@ import type { TokenStore } from '../stores/token-store.js'
 import type { Events, Logger } from './events.js'
 
 const BATCH = 500
+/** A sweep ends after that long, and what is left waits for the next one: the database has other work. */
+const BUDGET: Millis = 60_000
 const JITTER = 0.1
 const LONGEST_TIMER: Millis = 2 ** 31 - 1
 
@@ -61,7 +63,7 @@ export class Sweeper {
     const { store, events, logger, clock, keep } = this.#context
     const at = clock()
     let deleted = 0
-    for (let count = BATCH; count === BATCH && !this.#stopped;) {
+    for (let count = BATCH; count === BATCH && !this.#stopped && clock() - at < BUDGET;) {
       count = await store.sweep({ endedBefore: at - keep, limit: BATCH })
       deleted += count
       // Stores that answer at once would otherwise keep the event loop to themselves.
