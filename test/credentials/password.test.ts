@@ -87,7 +87,7 @@ t.test('no cut of a hash is ever right, or an error', async t => {
 
 t.test('a hash of bcrypt, of any version, is right and weak; one that takes too long is malformed', async t => {
   for (const version of ['2a', '2b', '2y'] as const) {
-    const stored = bcrypt.hashSync(PASSWORD, { cost: 4, version })
+    const stored = bcrypt.hashSync(PASSWORD, 4).replace('$2b$', `$${version}$`)
     t.equal(await passwords.check(stored, PASSWORD), 'weak')
     t.equal(await passwords.check(stored, `${PASSWORD}!`), 'wrong')
     t.equal(await passwords.check(stored.replace('$04$', '$15$'), PASSWORD), 'malformed')
