@@ -1,5 +1,6 @@
 // Options out of the variables that many servers have in their environment already.
 
+import { weaknessOf } from './credentials/keys.js'
 import type { TokenAuthOptions } from './options.js'
 
 /** The variables that {@link optionsFromEnv} reads. Others are left alone. */
@@ -40,7 +41,14 @@ export function optionsFromEnv (
     return undefined
   }
   const { SECRET_KEY: secret, REFRESH_SECRET_KEY: refreshSecret } = env
+  const demandStrong = (name: string, value: string): void => {
+    const weakness = weaknessOf(value)
+    if (weakness !== null) problems.push(`${name} ${weakness}: set it to what \`openssl rand -base64 48\` prints`)
+  }
   if (!secret) problems.push('SECRET_KEY is missing: set it to what `openssl rand -base64 48` prints')
+  else demandStrong('SECRET_KEY', secret)
+  if (refreshSecret && refreshSecret === secret) problems.push('REFRESH_SECRET_KEY is the same as SECRET_KEY: take it away, or make it another')
+  else if (refreshSecret) demandStrong('REFRESH_SECRET_KEY', refreshSecret)
   if (env.ALGORITHM && env.ALGORITHM !== 'HS256') problems.push('ALGORITHM must be HS256, or not be set')
   const minutes = count('ACCESS_TOKEN_EXPIRE_MINUTES', 'minutes')
   const days = count('REFRESH_TOKEN_EXPIRE_DAYS', 'days')

@@ -7,7 +7,7 @@ const HOUR = 3_600_000
 export function risksOf ({ rotation, accessLifetime, transport }: ResolvedOptions): string[] {
   const risks: string[] = []
   if (!rotation && transport.kind !== 'none') {
-    risks.push('rotation is off: a stolen refresh token is good until its session ends, and nobody notices')
+    risks.push('rotation is off: a refresh token that is stolen, from localStorage say, is good until its session ends, and nobody notices')
   }
   if (accessLifetime > HOUR) {
     risks.push('accessToken.lifetime is more than an hour: a stolen access token is good that long wherever a logout is not heard of')

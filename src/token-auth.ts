@@ -53,6 +53,7 @@ export function createTokenAuth ({ users, sessions, passwords, sweeper, transpor
     hashPassword: password => passwords.hash(password),
     async verifyPassword (hash, password) {
       const result = await passwords.check(hash, password)
+      if (result === 'uncheckable') throw new Error('A hash of bcrypt cannot be checked: npm install @node-rs/bcrypt')
       return result === 'right' || result === 'weak'
     },
     sweep: () => sweeper.sweep()

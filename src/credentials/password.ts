@@ -3,7 +3,7 @@
 
 import { randomBytes } from 'node:crypto'
 import { hash, parseOptions, verify } from '@node-rs/argon2'
-import { isBcrypt, verifyBcrypt } from './bcrypt.js'
+import { bcryptCostOf, dummyBcrypt, isBcrypt, verifyBcrypt } from './bcrypt.js'
 import type { HashQueue } from './hash-queue.js'
 
 // OWASP's minimum for argon2id, and the binding's own default: 14 ms of one core.
@@ -24,10 +24,14 @@ export type PasswordResult =
   | 'right' | 'weak' | 'wrong'
   /** The stored hash is none that can be checked: the app's data is at fault, not the user. */
   | 'malformed'
+  /** The stored hash is one of bcrypt, and the package that checks it cannot be loaded. */
+  | 'uncheckable'
 
 export class Passwords {
   readonly #queue: HashQueue
   readonly #dummy: string
+  // The dearest bcrypt that was met. From then on every failed check costs as much, while some users still have such hashes.
+  #bcryptCost = 0
 
   private constructor (queue: HashQueue, dummy: string) {
     this.#queue = queue
@@ -47,24 +51,32 @@ export class Passwords {
   check (stored: string | null, password: string): Promise<PasswordResult> {
     return this.#queue.run(async () => {
       if (isBcrypt(stored)) return this.#checkBcrypt(stored, password)
-      const costOfStored = stored === null ? null : costOf(stored)
-      if (stored === null || costOfStored === null) {
-        await verify(this.#dummy, password)
-        return stored === null ? 'wrong' : 'malformed'
-      }
-      const missing = fullCost - costOfStored
-      if (await verify(stored, password)) return missing > 0 ? 'weak' : 'right'
-      if (missing > 0) await hash(password, { memoryCost: Math.max(8, missing), timeCost: 1, parallelism: 1 })
-      return 'wrong'
+      const result = await this.#checkArgon2(stored, password)
+      const isOver = result === 'right' || result === 'weak' || this.#bcryptCost === 0
+      if (!isOver) await verifyBcrypt(dummyBcrypt(this.#bcryptCost), password)
+      return result
     })
   }
 
-  // From before. A wrong password costs a new hash on top, so that no answer comes sooner than an unknown user's.
+  async #checkArgon2 (stored: string | null, password: string): Promise<PasswordResult> {
+    const costOfStored = stored === null ? null : costOf(stored)
+    if (stored === null || costOfStored === null) {
+      await verify(this.#dummy, password)
+      return stored === null ? 'wrong' : 'malformed'
+    }
+    const missing = fullCost - costOfStored
+    if (await verify(stored, password)) return missing > 0 ? 'weak' : 'right'
+    if (missing > 0) await hash(password, { memoryCost: Math.max(8, missing), timeCost: 1, parallelism: 1 })
+    return 'wrong'
+  }
+
+  // A hash from before.
   async #checkBcrypt (stored: string, password: string): Promise<PasswordResult> {
+    this.#bcryptCost = Math.max(this.#bcryptCost, bcryptCostOf(stored))
     const isRight = await verifyBcrypt(stored, password)
     if (isRight === true) return 'weak'
     await verify(this.#dummy, password)
-    return isRight === null ? 'malformed' : 'wrong'
+    return isRight === null ? 'uncheckable' : 'wrong'
   }
 }
 

@@ -19,10 +19,10 @@ export const loginBody = {
   }
 }
 
-/** `null` is what an absent body is validated as. */
+/** `null` is what an absent body is validated as, and what clients send that have no token. */
 export const refreshTokenBody = {
   type: ['object', 'null'],
-  properties: { refresh_token: { type: 'string', maxLength: 8192 } }
+  properties: { refresh_token: { type: ['string', 'null'], maxLength: 8192 } }
 }
 
 export const tokenAnswer = {

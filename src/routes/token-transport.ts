@@ -12,7 +12,7 @@ import type { ResolvedTransport } from '../resolve-transport.js'
 import type { Grant } from '../service/sessions.js'
 
 /** Absent bodies are good enough: the token may travel elsewhere. */
-export type RefreshTokenBody = { readonly refresh_token?: string } | null | undefined
+export type RefreshTokenBody = { readonly refresh_token?: string | null } | null | undefined
 
 /** The tokens in a request to refresh or log out: one refresh token at most, and perhaps an access token beside it. */
 export interface PresentedTokens {

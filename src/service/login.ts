@@ -56,10 +56,14 @@ export class PasswordLogin {
   }
 
   async #prove ({ login, password, device, persistent }: LoginAttempt, by: Caller, authenticatedAt: Millis): Promise<Grant> {
-    const { users, passwords, sessions } = this.#context
+    const { users, passwords, sessions, logger } = this.#context
     const user = await users.findByLogin(login)
     const stored = user === null || isDisabled(user) ? null : user.passwordHash ?? null
     const result = await passwords.check(stored, password)
+    if (result === 'uncheckable') {
+      logger.error({ userId: user?.id }, 'a password hash of bcrypt cannot be checked: npm install @node-rs/bcrypt')
+      throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
+    }
     if (user === null || result === 'wrong' || result === 'malformed') {
       return this.#reject(reasonOf(user, result), user, by)
     }
@@ -71,7 +75,7 @@ export class PasswordLogin {
   #reject (reason: Rejection, user: AuthUser | null, by: Caller): never {
     const { events, logger, clock } = this.#context
     const userId = user?.id ?? null
-    if (reason === 'malformed-hash') logger.error({ userId }, 'the stored password hash of a user is none of argon2id, or one of bcrypt where @node-rs/bcrypt is not installed')
+    if (reason === 'malformed-hash') logger.error({ userId }, 'the stored password hash of a user is none of argon2id or bcrypt')
     events.emit('login-rejected', { at: clock(), userId, reason, ...by })
     throw new TokenAuthError('AUTH_CREDENTIALS_REJECTED')
   }
