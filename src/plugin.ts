@@ -15,6 +15,7 @@ import { CLOCK_STRAY, CLOCK_TOLERANCE } from './domain/rotation.js'
 import { headersOf, TokenAuthError } from './errors.js'
 import type { TokenAuthOptions } from './options.js'
 import type { RouteName } from './protocol.js'
+import { addToHeader } from './reply-headers.js'
 import { sendRenewedTokens } from './renewed-tokens.js'
 import { resolveOptions } from './resolve-options.js'
 import type { Secrets } from './resolve-options.js'
@@ -66,7 +67,11 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
   app.decorateRequest('auth', null)
   // Not where the error is made: in @fastify/auth another strategy may let the request pass after all.
   app.addHook('onError', (_request, reply, error, done) => {
-    if (error instanceof TokenAuthError) reply.headers(headersOf(error, name))
+    if (error instanceof TokenAuthError) {
+      reply.headers(headersOf(error, name))
+      // For pages of other origins; whether there are any is the app's to say.
+      if (error.statusCode === 401) addToHeader(reply, 'access-control-expose-headers', 'www-authenticate')
+    }
     done()
   })
   await app.register(async scope => {

@@ -44,6 +44,11 @@ export function prepareScope (scope: FastifyInstance, usesCookies: boolean): voi
     else done(null, body)
   })
 
+  // First, where a hook of the app fails on the way out; last, where it says something else.
+  scope.addHook('onRequest', (_request, reply, done) => {
+    reply.headers(headers)
+    done()
+  })
   scope.addHook('onSend', (_request, reply, payload, done) => {
     reply.headers(headers)
     if (usesCookies) for (const member of ['Origin', 'Sec-Fetch-Site']) addToHeader(reply, 'vary', member)
