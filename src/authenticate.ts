@@ -54,7 +54,9 @@ export function createAuthenticate ({ access, transport, renewal, send }: Authen
       request.auth = admitted.auth
       if (renewal?.isDue(admitted) === true) {
         renewal.next(token, admitted)
-          .then(next => { if (next !== null) send(request, { token: next, inCookie: bearer === null }) })
+          .then(next => {
+            if (next !== null) send(request, { ...next, inCookie: bearer === null })
+          })
           .then(() => { done() }, (error: Error) => {
             request.auth = null
             done(error)

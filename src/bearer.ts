@@ -9,6 +9,7 @@ export interface HttpRequest {
   readonly ip?: string | undefined
   readonly headers: {
     readonly authorization?: string | undefined
+    readonly cookie?: string | undefined
     readonly 'user-agent'?: string | undefined
   }
   readonly raw: { readonly rawHeaders: readonly string[] }

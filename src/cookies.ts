@@ -5,6 +5,8 @@
 
 import { TokenAuthError } from './errors.js'
 
+const LONGEST = 4096
+
 /** How cookies are set (RFC 6265bis); the same for clearing them. */
 export interface CookieAttributes {
   readonly path: string
@@ -40,8 +42,8 @@ export class TokenCookie {
    */
   read ({ headers }: CookieRequest): string | null {
     if (headers.cookie === undefined) return null
-    const [first, ...others] = headers.cookie.split(';')
-      .map(pair => pair.trim())
+    // No other space than these: browsers take one before `__Host-` for a part of the name, which anybody may set.
+    const [first, ...others] = headers.cookie.split(/;[ \t]*/)
       .filter(pair => pair.startsWith(this.name) && pair[this.name.length] === '=')
     if (others.length > 0) throw new TokenAuthError('AUTH_REQUEST_INVALID', 'a cookie came twice')
     return first?.slice(this.name.length + 1) || null
@@ -49,7 +51,18 @@ export class TokenCookie {
 
   /** @param maxAge In seconds; `null` for a cookie that the browser forgets when it is closed. */
   set (reply: CookieReply, token: string, maxAge: number | null): void {
+    if (!this.takes(token)) throw new Error(`the cookie ${this.name} would be longer than browsers keep: make users.claims shorter`)
+    reply.header('cache-control', 'no-store')
     reply.header('set-cookie', `${this.name}=${token}; ${this.#attributes}${maxAge === null ? '' : `; Max-Age=${maxAge}`}`)
+  }
+
+  /** Whether browsers keep a cookie with this value (RFC 6265bis section 5.6). */
+  takes (token: string): boolean {
+    return this.name.length + token.length <= LONGEST
+  }
+
+  isSetOn (reply: { getHeader (name: string): unknown }): boolean {
+    return [reply.getHeader('set-cookie')].flat().some(text => String(text).startsWith(`${this.name}=`))
   }
 
   clear (reply: CookieReply): void {

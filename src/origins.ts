@@ -12,6 +12,7 @@ export interface OriginRequest {
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
 }
 
+const sites: ReadonlySet<unknown> = new Set(['same-origin', 'same-site', 'cross-site', 'none'])
 const safeMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
 
 /**
@@ -21,15 +22,21 @@ const safeMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRA
  * @throws TokenAuthError AUTH_ORIGIN_REJECTED
  */
 export function demandOrigin ({ protocol, host, headers }: OriginRequest, allowed: ReadonlySet<string>): void {
-  const { origin, 'sec-fetch-site': site } = headers
+  const { origin, 'sec-fetch-site': given } = headers
+  const site = sites.has(given) ? given : undefined
   if (site === 'same-origin') return
   if (typeof origin === 'string') {
-    if (allowed.has(origin) || (site === undefined && origin === `${protocol}://${host}`)) return
+    if (allowed.has(origin) || (site === undefined && origin === originOf(`${protocol}://${host}`))) return
   } else if (site === undefined && headers[transportHeader] !== undefined) {
     // No browser: those of today send one or the other, and no page of another origin may add a header unasked.
     return
   }
   throw new TokenAuthError('AUTH_ORIGIN_REJECTED')
+}
+
+// As a browser writes it, whatever a proxy has made of the host: in lower case, and without a default port.
+function originOf (url: string): string | null {
+  return URL.canParse(url) ? new URL(url).origin : null
 }
 
 /** Whether a request may change something, or opens a WebSocket, whose GET carries cookies from any page. */

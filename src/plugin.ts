@@ -18,7 +18,7 @@ import type { RouteName } from './protocol.js'
 import { addToHeader } from './reply-headers.js'
 import { sendRenewedTokens } from './renewed-tokens.js'
 import { resolveOptions } from './resolve-options.js'
-import type { Secrets } from './resolve-options.js'
+import type { ResolvedOptions, Secrets } from './resolve-options.js'
 import { risksOf } from './risks.js'
 import { addLoginRoute } from './routes/login.js'
 import { addLogoutAllRoute, addLogoutRoute } from './routes/logout.js'
@@ -33,6 +33,7 @@ import { Events } from './service/events.js'
 import { PasswordLogin } from './service/login.js'
 import { Refresh } from './service/refresh.js'
 import { Renewal } from './service/renewal.js'
+import type { RenewalContext } from './service/renewal.js'
 import { RevocationFeed } from './service/revocation-feed.js'
 import { RevokedSessions } from './service/revoked-sessions.js'
 import { Sessions } from './service/sessions.js'
@@ -42,6 +43,8 @@ import { withSoundTexts } from './service/texts.js'
 import { UserDirectory } from './service/users.js'
 import { createSigner, shadowJwt } from './signers.js'
 import { createTokenAuth } from './token-auth.js'
+
+const LONGEST_RENEWAL = 1000
 
 // The names that are taken in one app, all scopes of which share a server.
 const namesByServer = new WeakMap<object, Set<string>>()
@@ -100,8 +103,8 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
     const transport = new TokenTransport(options.transport, token => sessions.kindOf(token))
     const renewal = options.renewalWindow === null
       ? null
-      : new Renewal({ store, users, access, revoked, logger, clock, within: options.renewalWindow })
-    const send = renewal === null ? () => {} : sendRenewedTokens(app, options.transport.accessCookie)
+      : createRenewal(options, { access, revoked, logger, clock, within: options.renewalWindow })
+    const send = renewal === null ? () => {} : sendRenewedTokens(app, options.transport.accessCookie, revoked)
     const authenticate = createAuthenticate({ access, transport: options.transport, renewal, send })
 
     const add: Record<RouteName, (url: string) => void> = {
@@ -128,6 +131,16 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
   })
   app.addHook('onClose', async () => {
     await Promise.allSettled([feed.stop(), sweeper.stop(), notes.close()])
+  })
+}
+
+// A renewal is a courtesy: the request that it rides on does not wait long for it.
+function createRenewal (
+  { store, users, storeTimeout }: ResolvedOptions, context: Omit<RenewalContext, 'store' | 'users'>
+): Renewal {
+  const guard = createGuard(Math.min(storeTimeout, LONGEST_RENEWAL), context.logger)
+  return new Renewal({
+    ...context, store: withSoundTexts(guardStore(store, guard)), users: new UserDirectory(users, guard, context.logger)
   })
 }
 

@@ -5,23 +5,26 @@ import type { FastifyInstance } from 'fastify'
 import type { TokenCookie } from './cookies.js'
 import { newTokenHeader } from './protocol.js'
 import { addToHeader } from './reply-headers.js'
+import type { Renewed } from './service/renewal.js'
+import type { RevokedSessions } from './service/revoked-sessions.js'
 
-export interface RenewedToken {
-  readonly token: string
+export interface RenewedToken extends Renewed {
   /** Whether the request held its access token in a cookie. */
   readonly inCookie: boolean
 }
 
 /** @returns What remembers the renewed token of a request. */
 export function sendRenewedTokens (
-  app: FastifyInstance, accessCookie: TokenCookie | null
+  app: FastifyInstance, accessCookie: TokenCookie | null, revoked: RevokedSessions
 ): (request: object, renewed: RenewedToken) => void {
   const renewedByRequest = new WeakMap<object, RenewedToken>()
   app.addHook('onSend', (request, reply, payload, done) => {
     const renewed = renewedByRequest.get(request)
-    if (renewed !== undefined) {
+    // Not where the request itself has ended the session, or begun another one.
+    if (renewed !== undefined && !revoked.has(renewed.sessionId)) {
       if (renewed.inCookie) {
-        accessCookie?.set(reply, renewed.token, null)
+        const { token, maxAge } = renewed
+        if (accessCookie?.takes(token) && !accessCookie.isSetOn(reply)) accessCookie.set(reply, token, maxAge)
       } else {
         reply.header(newTokenHeader, renewed.token)
         addToHeader(reply, 'access-control-expose-headers', newTokenHeader)

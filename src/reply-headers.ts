@@ -6,6 +6,6 @@ import type { FastifyReply } from 'fastify'
 export function addToHeader (reply: FastifyReply, header: string, member: string): void {
   const there = reply.getHeader(header)
   const members = (Array.isArray(there) ? there : [there ?? []]).flat().flatMap(text => String(text).split(',')).map(text => text.trim())
-  if (members.some(text => text === '*' || text.toLowerCase() === member.toLowerCase())) return
+  if (members.some(text => text.toLowerCase() === member.toLowerCase())) return
   reply.header(header, [...members, member].join(', '))
 }

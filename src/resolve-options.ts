@@ -118,7 +118,7 @@ export function resolveOptions (options: TokenAuthOptions, mountedAt = ''): Reso
     'accessToken.renewWithin needs sessions that outlast an access token: take away refreshToken: false')
   demand(refreshLifetime >= SECOND, 'refreshToken.lifetime must be a second or more')
   demand(refreshLifetime <= absolute, 'refreshToken.lifetime must not be longer than refreshToken.absolute (30d where it is not set)')
-  demand(grace <= 2 * CLOCK_TOLERANCE && grace < refreshLifetime,
+  demand(givenRefreshToken === false || (grace <= 2 * CLOCK_TOLERANCE && grace < refreshLifetime),
     'refreshToken.grace must be at most 2m, and shorter than refreshToken.lifetime')
   demand(storeTimeout > 0 && storeTimeout <= LONGEST_TIMER, 'storeTimeout must be more than 0 and at most 24d')
   const sweepEvery = sweep === false ? null : duration('sweep.every', sweep.every, '1h')

@@ -20,19 +20,21 @@ const known = ['path', 'secure', 'sameSite', 'origins', 'accessToken', 'clearSit
 
 /** @throws TypeError that names the option and the fix */
 export function resolveTransport (
-  { refreshToken = {}, cookie }: TokenAuthOptions,
+  { refreshToken = {}, cookie: given }: TokenAuthOptions,
   name: string,
   prefix: string,
   paths: Readonly<Record<RouteName, string | false>>
 ): ResolvedTransport {
-  const kind = refreshToken === false ? 'none' : refreshToken.transport ?? 'body'
-  demand(['none', 'body', 'cookie', 'both'].includes(kind), 'refreshToken.transport must be "body", "cookie" or "both"')
+  const { transport = 'body' } = refreshToken || {}
+  demand(['body', 'cookie', 'both'].includes(transport), 'refreshToken.transport must be "body", "cookie" or "both"')
+  const kind = refreshToken === false ? 'none' : transport
   if (kind === 'none' || kind === 'body') {
-    demand(cookie === undefined, 'cookie is of use only with refreshToken: { transport: "cookie" } or "both"')
+    demand(given === undefined, 'cookie is of use only with refreshToken: { transport: "cookie" } or "both"')
     return { kind, refreshCookie: null, accessCookie: null, origins: new Set(), clearSiteData: false }
   }
-  allowOnly(cookie ?? {}, known, 'cookie.')
-  const { path = '/', secure = true, sameSite = 'strict', origins = [], accessToken = false, clearSiteData = false } = cookie ?? {}
+  const cookie = given === undefined ? {} : given
+  allowOnly(cookie, known, 'cookie.')
+  const { path = '/', secure = true, sameSite = 'strict', origins = [], accessToken = false, clearSiteData = false } = cookie
   for (const [option, value] of Object.entries({ secure, accessToken, clearSiteData })) {
     demand(typeof value === 'boolean', `cookie.${option} must be true or false`)
   }

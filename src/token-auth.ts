@@ -31,12 +31,15 @@ export function createTokenAuth ({ users, sessions, passwords, sweeper, transpor
     userId: string, request: HttpRequest, { device, reply, persistent = false }: Partial<OpenInCookieOptions> = {}
   ): Promise<TokenAnswer | CookieAnswer> {
     const inCookie = transport.opensInCookie(reply)
+    const replaced = transport.replacedBy(request, inCookie)
     const authenticatedAt = sessions.begin()
     const profile = await users.findActive(userId)
     if (profile === null) throw new TokenAuthError('AUTH_CREDENTIALS_REJECTED')
     try {
       const opening = { by: callerOf(request), device: device ?? null, persistent, authenticatedAt }
-      return transport.answer(reply, await sessions.open(profile, opening), inCookie)
+      const grant = await sessions.open(profile, opening)
+      await sessions.replace(replaced)
+      return transport.answer(reply, grant, inCookie)
     } catch (error) {
       throw wasRevokedSince(error) ? new TokenAuthError('AUTH_CREDENTIALS_REJECTED') : error
     }

@@ -12,12 +12,15 @@ export interface AccessSubject {
   readonly userId: string
   readonly sessionId: string
   readonly generation: number
+  /** Whether a cookie that holds it outlives the browser. */
+  readonly persistent?: boolean
   /** The app's own claims. */
   readonly claims: Claims
 }
 
 /** What an authentic access token says. */
 export interface AccessToken extends AccessSubject {
+  readonly persistent: boolean
   readonly expiresAt: Millis
 }
 
@@ -29,7 +32,7 @@ export interface AccessScope {
 
 const reserved: ReadonlySet<string> = new Set([
   'iss', 'sub', 'aud', 'exp', 'nbf', 'iat', 'jti', 'sid', 'gen', 'type',
-  'auth_time', 'amr', 'acr', 'cnf', 'client_id', '__proto__'
+  'persistent', 'auth_time', 'amr', 'acr', 'cnf', 'client_id', '__proto__'
 ])
 
 /** The first of the app's claims that is not the app's to set, or `undefined`. */
@@ -40,7 +43,7 @@ export function reservedClaim (claims: object): string | undefined {
 /** @param life Both in milliseconds; the token holds whole seconds. */
 export function issueAccessToken (
   kind: JwtKind,
-  { userId, sessionId, generation, claims }: AccessSubject,
+  { userId, sessionId, generation, persistent = false, claims }: AccessSubject,
   life: { readonly from: Millis, readonly to: Millis },
   { issuer, audience }: AccessScope
 ): { readonly token: string, readonly expiresIn: number } {
@@ -54,6 +57,7 @@ export function issueAccessToken (
     sid: sessionId,
     gen: generation,
     type: 'access',
+    ...(persistent && { persistent }),
     iat,
     exp
   })
@@ -76,7 +80,8 @@ export function readAccessToken (kind: JwtKind, token: string, now: Millis, scop
   const latestStart = (now + CLOCK_TOLERANCE) / 1000
   if (iat > latestStart || (nbf !== undefined && !(isCount(nbf) && nbf <= latestStart))) return null
   const claims = Object.fromEntries(Object.entries(payload).filter(([name]) => !reserved.has(name)))
-  return { userId: sub, sessionId: sid, generation: gen, claims: deepFreeze(claims), expiresAt: exp * 1000 }
+  const persistent = payload.persistent === true
+  return { userId: sub, sessionId: sid, generation: gen, persistent, claims: deepFreeze(claims), expiresAt: exp * 1000 }
 }
 
 // What was verified once is shown to every request with that token: none of them may change it for the others.

@@ -13,10 +13,10 @@ interface LoginBody {
   readonly email?: string
   readonly password: string
   readonly device?: string
-  readonly remember_me?: boolean | string
+  readonly remember_me?: boolean | string | number | null
 }
 
-const yes: ReadonlySet<unknown> = new Set([true, 'true', 'on', '1'])
+const yes: ReadonlySet<unknown> = new Set([true, 1, 'true', 'on', 'yes', '1'])
 
 /**
  * POST login: `username` or `email`, `password` and perhaps `device`, as JSON or as a form; `remember_me` for cookies that
@@ -37,8 +37,7 @@ export function addLoginRoute (
     if (!name || (email && email !== name)) throw new TokenAuthError('AUTH_REQUEST_INVALID', 'a username or an email is needed')
     const attempt = { login: name, password, device: device || null, persistent: yes.has(rememberMe) }
     const grant = await login.login(attempt, callerOf(request))
-    const replacedId = sessions.sessionOf({ refresh: replaced, access: null })
-    if (replacedId !== null) await sessions.end(replacedId, 'replaced')
+    await sessions.replace(replaced)
     return answer(reply, transport.answer(reply, grant, inCookie))
   })
 }

@@ -17,7 +17,7 @@ export function addLogoutRoute (
     config: { tokenAuth: 'public' },
     schema: { body: refreshTokenBody, response: { 204: noAnswer } }
   }, async (request, reply) => {
-    const tokens = transport.present(request)
+    const tokens = transport.presentToEnd(request)
     if (tokens.refresh === null && tokens.access === null) throw new TokenAuthError('AUTH_REFRESH_MISSING')
     const sessionId = sessions.sessionOf(tokens)
     if (sessionId !== null) await sessions.end(sessionId, 'logout')

@@ -15,7 +15,7 @@ export const loginBody = {
     email: text(320),
     password: { type: 'string', minLength: 1, maxLength: MAX_PASSWORD_LENGTH },
     device: text(128),
-    remember_me: { anyOf: [{ type: 'boolean' }, { enum: ['true', 'false', 'on', 'off', '1', '0', ''] }] }
+    remember_me: { type: ['boolean', 'string', 'number', 'null'], maxLength: 16 }
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { readBearer } from '../bearer.js'
 import type { HttpRequest } from '../bearer.js'
-import type { CookieReply } from '../cookies.js'
+import type { CookieReply, CookieRequest } from '../cookies.js'
 import { TokenAuthError } from '../errors.js'
 import { demandOrigin } from '../origins.js'
 import type { OriginRequest } from '../origins.js'
@@ -45,7 +45,7 @@ export class TokenTransport {
   }
 
   /** The session's token that a login over a cookie replaces; `null` where there is none. */
-  replacedBy (request: TransportRequest, inCookie: boolean): string | null {
+  replacedBy (request: CookieRequest, inCookie: boolean): string | null {
     return inCookie ? this.#settings.refreshCookie?.read(request) ?? null : null
   }
 
@@ -81,6 +81,15 @@ export class TokenTransport {
     if (others.length > 0) throw new TokenAuthError('AUTH_REQUEST_INVALID', 'two refresh tokens')
     if (inCookie !== null) demandOrigin(request, origins)
     return { refresh: kind === 'cookie' ? inCookie : refresh, access, inCookie: inCookie !== null }
+  }
+
+  /** The same for a logout, for which the access cookie alone is good enough. @throws TokenAuthError as {@link present} */
+  presentToEnd (request: TransportRequest & { readonly body: RefreshTokenBody }): PresentedTokens {
+    const tokens = this.present(request)
+    if (tokens.refresh !== null || tokens.access !== null) return tokens
+    const access = this.#settings.accessCookie?.read(request) ?? null
+    if (access !== null) demandOrigin(request, this.#settings.origins)
+    return { refresh: null, access, inCookie: access !== null }
   }
 
   /** The answer to a login or a refresh (RFC 6749 section 5.1); what cookies hold is set on the reply, and not in it. */

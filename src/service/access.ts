@@ -42,6 +42,8 @@ export interface AccessContext {
 export interface Admitted {
   readonly auth: Auth
   readonly generation: number
+  /** Whether a cookie that holds it outlives the browser. */
+  readonly persistent: boolean
 }
 
 interface Verified extends Admitted {
@@ -100,8 +102,9 @@ export class AccessControl {
     const { tokens, scope } = this.#context
     const read = readAccessToken(tokens, token, now, scope)
     if (read === null) throw new TokenAuthError('AUTH_ACCESS_INVALID')
-    const { userId, sessionId, claims, expiresAt, generation } = read
-    const verified = { auth: Object.freeze({ userId, sessionId, claims, expiresAt }), generation, at: now, noted: false }
+    const { userId, sessionId, claims, expiresAt, generation, persistent } = read
+    const auth = Object.freeze({ userId, sessionId, claims, expiresAt })
+    const verified = { auth, generation, persistent, at: now, noted: false }
     this.#verified.set(token, verified)
     return verified
   }

@@ -1,7 +1,6 @@
 // Silent renewal: a request whose access token is about to end is answered with the next one, as long as its session lives.
 
 import type { Millis } from '../domain/session.js'
-import { isLive } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import type { TokenStore } from '../stores/token-store.js'
 import type { AccessControl, Admitted } from './access.js'
@@ -22,9 +21,17 @@ export interface RenewalContext {
   readonly within: Millis
 }
 
+/** The next access token of a session. */
+export interface Renewed {
+  readonly token: string
+  readonly sessionId: string
+  /** Of a cookie that is to hold it, in seconds; `null` where the browser forgets it when it is closed. */
+  readonly maxAge: number | null
+}
+
 export class Renewal {
   readonly #context: RenewalContext
-  readonly #underWay = new Map<string, Promise<string | null>>()
+  readonly #underWay = new Map<string, Promise<Renewed | null>>()
 
   constructor (context: RenewalContext) {
     this.#context = context
@@ -39,7 +46,7 @@ export class Renewal {
    * was let in by what it holds, and the next one asks again. Requests at once share one look.
    * @throws TokenAuthError AUTH_SESSION_REVOKED
    */
-  next (token: string, admitted: Admitted): Promise<string | null> {
+  next (token: string, admitted: Admitted): Promise<Renewed | null> {
     let renewing = this.#underWay.get(token)
     if (renewing === undefined) {
       renewing = this.#renew(admitted).finally(() => { this.#underWay.delete(token) })
@@ -50,19 +57,20 @@ export class Renewal {
 
   // A pure function of the token, the session and the user: the new life begins where the window of the old one did. So requests
   // one after the other, and at other instances, are given the same text.
-  async #renew ({ auth, generation }: Admitted): Promise<string | null> {
+  async #renew ({ auth, generation, persistent }: Admitted): Promise<Renewed | null> {
     const { store, users, access, revoked, logger, clock, within } = this.#context
     const { userId, sessionId, expiresAt } = auth
     try {
       const [session, profile] = await Promise.all([store.find(sessionId), users.findActive(userId)])
-      const now = clock()
       if (session !== null && session.revokedAt !== null) {
-        revoked.add({ sessionId, at: session.revokedAt }, now)
+        revoked.add({ sessionId, at: session.revokedAt }, clock())
         throw new TokenAuthError('AUTH_SESSION_REVOKED')
       }
-      if (session === null || profile === null || !isLive(session, now) || session.expiresAt < expiresAt + SECOND) return null
-      const subject = { userId, sessionId, generation, claims: { ...profile.claims } }
-      return access.issue(subject, expiresAt - within, session.expiresAt).token
+      if (session === null || profile === null || session.expiresAt < expiresAt + SECOND) return null
+      const subject = { userId, sessionId, generation, persistent, claims: { ...profile.claims } }
+      const from = expiresAt - within
+      const { token, expiresIn } = access.issue(subject, from, session.expiresAt)
+      return { token, sessionId, maxAge: persistent ? expiresIn - Math.floor((clock() - from) / 1000) : null }
     } catch (error) {
       if (error instanceof TokenAuthError && error.code === 'AUTH_SESSION_REVOKED') throw error
       logger.warn({ sessionId }, 'an access token could not be renewed and is left as it is')

@@ -144,6 +144,12 @@ export class Sessions {
     return count > 0
   }
 
+  /** Ends the session of a refresh token over which another one was opened; one that is not ours is no error. */
+  async replace (refreshToken: string | null): Promise<void> {
+    const sessionId = this.sessionOf({ refresh: refreshToken, access: null })
+    if (sessionId !== null) await this.end(sessionId, 'replaced')
+  }
+
   /** Ends a session if it is the user's; says nothing about one that is not. */
   async endOwn (userId: string, sessionId: string): Promise<void> {
     const session = await this.#context.store.find(sessionId)
@@ -174,7 +180,7 @@ export class Sessions {
     { sessionId, generation, expiresAt, refreshToken, persistent }: Granted,
     now: Millis
   ): Grant {
-    const subject = { userId, sessionId, generation, claims: { ...claims } }
+    const subject = { userId, sessionId, generation, persistent, claims: { ...claims } }
     const { token: accessToken, expiresIn } = this.#context.access.issue(subject, now, expiresAt)
     const refreshExpiresIn = Math.max(0, Math.floor((expiresAt - now) / 1000))
     return { accessToken, expiresIn, refreshToken, refreshExpiresIn, persistent, user: shown }
