@@ -140,7 +140,7 @@ export interface TokenAuthOptions {
     /**
      * The exact origins (scheme, host, port) of other pages that may log in, refresh and log out, such as
      * `https://app.example.org`. Their fetches need `credentials: 'include'`, CORS that allows the same, and, from another
-     * site, `sameSite: 'none'`.
+     * site, `sameSite: 'none'`, which many browsers block as a third party's cookie.
      * @default []
      */
     readonly origins?: readonly string[]
@@ -158,8 +158,8 @@ export interface TokenAuthOptions {
      */
     readonly sameSite?: 'strict' | 'lax' | 'none'
     /**
-     * A narrower path for the refresh cookie. Its name begins with `__Secure-` then, and other hosts of the site may set one of
-     * the same name.
+     * A narrower path for the refresh cookie, only where every host of the site is trusted: its name begins with `__Secure-`
+     * then, another host may set one of the same name, and its visitors would act as somebody else.
      * @default '/'
      */
     readonly path?: string
