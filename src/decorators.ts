@@ -5,14 +5,24 @@ import type { HttpRequest } from './bearer.js'
 import type { CookieReply } from './cookies.js'
 import type { Session as DomainSession } from './domain/session.js'
 import type { CookieAnswer, TokenAnswer } from './protocol.js'
+import type { Duration } from './durations.js'
+import type { AuthGuard as Guard, ClaimDemands as Demands } from './guards.js'
 import type { Auth as RequestAuth } from './service/access.js'
 
 /** A session as the app may see it: all but what its token is checked by. */
 export type SessionInfo = Omit<DomainSession, 'secretHash'>
 
-export interface OpenInCookieOptions {
+export interface OpenOptions {
+  /** What the client calls itself. */
   readonly device?: string
+  /** How the user proved who they are (RFC 8176), such as `['otp']`. */
+  readonly amr?: readonly string[]
+}
+
+export interface OpenInCookieOptions extends OpenOptions {
+  /** Gets the cookies. */
   readonly reply: CookieReply
+  /** Whether they outlive the browser. @default false */
   readonly persistent?: boolean
 }
 
@@ -24,16 +34,11 @@ export interface TokenAuth {
   /**
    * Signs a user in who proved their identity elsewhere (a magic link, a passkey, another provider). Send what it gives
    * with `Cache-Control: no-store`.
-   * @param options.device What the client calls itself.
    * @throws TokenAuthError AUTH_CREDENTIALS_REJECTED where the user is unknown or disabled
    * @throws TypeError where `refreshToken.transport` is `'cookie'` and there is no `options.reply`
    */
-  openSession (userId: string, request: HttpRequest, options?: { readonly device?: string }): Promise<TokenAnswer>
-  /**
-   * The same in cookies, where `refreshToken.transport` is `'cookie'` or `'both'`.
-   * @param options.reply Gets the cookies.
-   * @param options.persistent Whether they outlive the browser.
-   */
+  openSession (userId: string, request: HttpRequest, options?: OpenOptions): Promise<TokenAnswer>
+  /** The same in cookies, where `refreshToken.transport` is `'cookie'` or `'both'`. */
   openSession (userId: string, request: HttpRequest, options: OpenInCookieOptions): Promise<TokenAnswer | CookieAnswer>
   /** The live sessions of a user, newest first, a hundred at most. */
   listSessions (userId: string): Promise<SessionInfo[]>
@@ -59,11 +64,20 @@ export interface TokenAuth {
 // Named, since a type that is imported for an augmentation alone vanishes from the emitted declarations.
 export type Authenticate = AuthenticateHook
 export type Auth = RequestAuth
+export type AuthGuard = Guard
+export type ClaimDemands = Demands
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** An `onRequest` hook: demands a valid access token and sets `request.auth`, or answers 401. */
     authenticate: Authenticate
+    /**
+     * Makes an `onRequest` hook for behind `authenticate`: its user logged in at most that long ago, or 403.
+     * For a changed address, a payment, the deletion of an account.
+     */
+    requireFresh (maxAge: Duration): AuthGuard
+    /** Makes an `onRequest` hook for behind `authenticate`: the access token has these claims, or 403. */
+    requireClaims (demands: ClaimDemands): AuthGuard
     tokenAuth: TokenAuth
   }
 

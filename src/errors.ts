@@ -17,6 +17,8 @@ const table: Readonly<Record<ErrorCode, readonly [statusCode: number, message: s
   AUTH_ACCESS_INVALID: [401, 'Access token is invalid'],
   AUTH_SESSION_REVOKED: [401, 'Session was ended'],
   AUTH_ORIGIN_REJECTED: [403, 'Requests from this origin are not accepted'],
+  AUTH_CLAIMS_INSUFFICIENT: [403, 'Not allowed with this access token'],
+  AUTH_REAUTHENTICATION_REQUIRED: [403, 'The login is too long ago'],
   AUTH_STORE_UNAVAILABLE: [503, 'Sessions cannot be reached, try again'],
   AUTH_BUSY: [503, 'Too many logins at once, try again']
 }
@@ -40,6 +42,12 @@ export class TokenAuthError extends Error {
   }
 }
 
+// RFC 6750 section 3.1, RFC 9470 section 3.
+const reasons: { readonly [Code in ErrorCode]?: string } = {
+  AUTH_CLAIMS_INSUFFICIENT: 'insufficient_scope',
+  AUTH_REAUTHENTICATION_REQUIRED: 'insufficient_user_authentication'
+}
+
 const presentedNothing: ReadonlySet<ErrorCode> = new Set([
   'AUTH_CREDENTIALS_REJECTED', 'AUTH_REFRESH_MISSING', 'AUTH_ACCESS_MISSING'
 ])
@@ -47,8 +55,10 @@ const presentedNothing: ReadonlySet<ErrorCode> = new Set([
 /** The headers that belong to an error: a challenge (RFC 6750 section 3) or when to try again (RFC 9110 section 10.2.3). */
 export function headersOf ({ statusCode, code, message }: TokenAuthError, realm: string): Record<string, string> {
   if (statusCode === 503) return { 'retry-after': '1' }
-  if (statusCode !== 401) return {}
   const challenge = `Bearer realm="${realm}"`
+  const reason = reasons[code]
+  if (reason !== undefined) return { 'www-authenticate': `${challenge}, error="${reason}", error_description="${message}"` }
+  if (statusCode !== 401) return {}
   if (presentedNothing.has(code)) return { 'www-authenticate': challenge }
   return { 'www-authenticate': `${challenge}, error="invalid_token", error_description="${message}"` }
 }

@@ -13,6 +13,7 @@ import { Passwords } from './credentials/password.js'
 import { REFRESH_TYP } from './credentials/refresh-token.js'
 import { CLOCK_STRAY, CLOCK_TOLERANCE } from './domain/rotation.js'
 import { headersOf, TokenAuthError } from './errors.js'
+import { createRequireFresh, requireClaims } from './guards.js'
 import type { TokenAuthOptions } from './options.js'
 import type { RouteName } from './protocol.js'
 import { addToHeader } from './reply-headers.js'
@@ -121,6 +122,8 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
     }
 
     app.decorate('authenticate', authenticate)
+    app.decorate('requireFresh', createRequireFresh(clock))
+    app.decorate('requireClaims', requireClaims)
     app.decorate('tokenAuth', createTokenAuth({ users, sessions, passwords, sweeper, transport }))
   }, { prefix: options.prefix })
 
@@ -155,7 +158,7 @@ async function createSigners (
 }
 
 function claimPlace (app: FastifyInstance, name: string): void {
-  const taken = ['authenticate', 'tokenAuth'].find(decorator => app.hasDecorator(decorator)) ??
+  const taken = ['authenticate', 'requireFresh', 'requireClaims', 'tokenAuth'].find(decorator => app.hasDecorator(decorator)) ??
     (app.hasRequestDecorator('auth') ? 'request.auth' : undefined)
   if (taken !== undefined) {
     throw new Error(`fastify-token-auth: this instance has "${taken}" already. Register each in a sibling scope of its own: ` +

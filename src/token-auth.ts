@@ -3,7 +3,7 @@
 import { callerOf } from './bearer.js'
 import type { HttpRequest } from './bearer.js'
 import type { Passwords } from './credentials/password.js'
-import type { OpenInCookieOptions, TokenAuth } from './decorators.js'
+import type { OpenInCookieOptions, OpenOptions, TokenAuth } from './decorators.js'
 import { TokenAuthError } from './errors.js'
 import type { CookieAnswer, TokenAnswer } from './protocol.js'
 import type { TokenTransport } from './routes/token-transport.js'
@@ -22,13 +22,13 @@ export interface TokenAuthContext {
 
 export function createTokenAuth ({ users, sessions, passwords, sweeper, transport }: TokenAuthContext): TokenAuth {
   async function openSession (
-    userId: string, request: HttpRequest, options?: { readonly device?: string }
+    userId: string, request: HttpRequest, options?: OpenOptions
   ): Promise<TokenAnswer>
   async function openSession (
     userId: string, request: HttpRequest, options: OpenInCookieOptions
   ): Promise<TokenAnswer | CookieAnswer>
   async function openSession (
-    userId: string, request: HttpRequest, { device, reply, persistent = false }: Partial<OpenInCookieOptions> = {}
+    userId: string, request: HttpRequest, { device, amr = [], reply, persistent = false }: Partial<OpenInCookieOptions> = {}
   ): Promise<TokenAnswer | CookieAnswer> {
     const inCookie = transport.opensInCookie(reply)
     const replaced = transport.replacedBy(request, inCookie)
@@ -36,7 +36,7 @@ export function createTokenAuth ({ users, sessions, passwords, sweeper, transpor
     const profile = await users.findActive(userId)
     if (profile === null) throw new TokenAuthError('AUTH_CREDENTIALS_REJECTED')
     try {
-      const opening = { by: callerOf(request), device: device ?? null, persistent, authenticatedAt }
+      const opening = { by: callerOf(request), device: device ?? null, persistent, authenticatedAt, amr }
       const grant = await sessions.open(profile, opening)
       await sessions.replace(replaced)
       return transport.answer(reply, grant, inCookie)

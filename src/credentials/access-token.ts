@@ -2,13 +2,20 @@
 
 import type { Millis } from '../domain/session.js'
 import { CLOCK_TOLERANCE } from '../domain/rotation.js'
-import { isCount, isText } from './jwt.js'
+import { isCount, isText, isTexts } from './jwt.js'
 import type { Claims, JwtKind } from './jwt.js'
 
 export const ACCESS_TYP = 'at+jwt'
 
+/** How somebody proved who they are, and when (RFC 9470 section 6, RFC 8176). */
+export interface Authentication {
+  readonly authenticatedAt: Millis
+  /** Such as `['pwd']`. */
+  readonly amr: readonly string[]
+}
+
 /** What an access token is about. */
-export interface AccessSubject {
+export interface AccessSubject extends Authentication {
   readonly userId: string
   readonly sessionId: string
   readonly generation: number
@@ -43,7 +50,7 @@ export function reservedClaim (claims: object): string | undefined {
 /** @param life Both in milliseconds; the token holds whole seconds. */
 export function issueAccessToken (
   kind: JwtKind,
-  { userId, sessionId, generation, persistent = false, claims }: AccessSubject,
+  { userId, sessionId, generation, persistent = false, authenticatedAt, amr, claims }: AccessSubject,
   life: { readonly from: Millis, readonly to: Millis },
   { issuer, audience }: AccessScope
 ): { readonly token: string, readonly expiresIn: number } {
@@ -58,6 +65,8 @@ export function issueAccessToken (
     gen: generation,
     type: 'access',
     ...(persistent && { persistent }),
+    auth_time: Math.floor(authenticatedAt / 1000),
+    ...(amr.length > 0 && { amr }),
     iat,
     exp
   })
@@ -74,14 +83,23 @@ export function sessionOfAccessToken (kind: JwtKind, token: string): string | nu
 export function readAccessToken (kind: JwtKind, token: string, now: Millis, scope: AccessScope): AccessToken | null {
   const payload = kind.open(token)
   if (payload === null) return null
-  const { iss, sub, aud, sid, gen, type, iat, exp, nbf } = payload
+  const { iss, sub, aud, sid, gen, type, iat, exp, nbf, auth_time: authTime, amr = [] } = payload
   if (type !== 'access' || !isText(sub) || !isText(sid) || !isCount(gen) || !isCount(iat) || !isCount(exp)) return null
+  if (!isCount(authTime) || !isTexts(amr)) return null
   if (iss !== scope.issuer || aud !== scope.audience) return null
   const latestStart = (now + CLOCK_TOLERANCE) / 1000
   if (iat > latestStart || (nbf !== undefined && !(isCount(nbf) && nbf <= latestStart))) return null
   const claims = Object.fromEntries(Object.entries(payload).filter(([name]) => !reserved.has(name)))
-  const persistent = payload.persistent === true
-  return { userId: sub, sessionId: sid, generation: gen, persistent, claims: deepFreeze(claims), expiresAt: exp * 1000 }
+  return {
+    userId: sub,
+    sessionId: sid,
+    generation: gen,
+    persistent: payload.persistent === true,
+    authenticatedAt: authTime * 1000,
+    amr: deepFreeze(amr),
+    claims: deepFreeze(claims),
+    expiresAt: exp * 1000
+  }
 }
 
 // What was verified once is shown to every request with that token: none of them may change it for the others.

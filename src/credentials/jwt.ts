@@ -90,3 +90,7 @@ export function isCount (value: unknown): value is number {
 export function isText (value: unknown): value is string {
   return typeof value === 'string' && value !== ''
 }
+
+export function isTexts (value: unknown): value is string[] {
+  return Array.isArray(value) && value.every(isText)
+}

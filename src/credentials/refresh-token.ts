@@ -3,7 +3,7 @@
 
 import { hash, randomBytes } from 'node:crypto'
 import type { Millis } from '../domain/session.js'
-import { isCount, isText } from './jwt.js'
+import { isCount, isText, isTexts } from './jwt.js'
 import type { Claims, JwtKind } from './jwt.js'
 
 export const REFRESH_TYP = 'rt+jwt'
@@ -16,7 +16,18 @@ export interface RefreshToken {
   readonly secretHash: string
   /** Whether a cookie that holds it outlives the browser. */
   readonly persistent: boolean
+  /** How its user proved who they are (RFC 8176). */
+  readonly amr: readonly string[]
   readonly claims: Claims
+}
+
+/** What all tokens of a session have in common. */
+export interface NewSession {
+  readonly id: string
+  readonly userId: string
+  readonly secret: string
+  readonly persistent?: boolean
+  readonly amr?: readonly string[]
 }
 
 /** Which token of a session to write. */
@@ -34,13 +45,11 @@ export function makeSecret (): { readonly secret: string, readonly secretHash: s
   return { secret, secretHash: hashSecret(secret) }
 }
 
-export function firstRefreshToken (
-  kind: JwtKind,
-  session: { readonly id: string, readonly userId: string, readonly secret: string, readonly persistent?: boolean },
-  edition: Edition
-): string {
-  const { id: sid, userId: sub, secret, persistent = false } = session
-  return kind.sign({ sub, sid, secret, type: 'refresh', ...(persistent && { persistent }), ...datesOf(edition) })
+export function firstRefreshToken (kind: JwtKind, session: NewSession, edition: Edition): string {
+  const { id: sid, userId: sub, secret, persistent = false, amr = [] } = session
+  return kind.sign({
+    sub, sid, secret, type: 'refresh', ...(persistent && { persistent }), ...(amr.length > 0 && { amr }), ...datesOf(edition)
+  })
 }
 
 /** The token of another generation of the same session: each claim is copied but `gen`, `iat` and `exp`. */
@@ -52,11 +61,11 @@ export function nextRefreshToken (kind: JwtKind, presented: RefreshToken, editio
 export function readRefreshToken (kind: JwtKind, token: string): RefreshToken | null {
   const claims = kind.open(token)
   if (claims === null) return null
-  const { sub, sid, gen, secret, type, iat, exp } = claims
+  const { sub, sid, gen, secret, type, iat, exp, amr = [] } = claims
   if (type !== 'refresh' || !isText(sub) || !isText(sid) || !isCount(gen) || !isCount(iat) || !isCount(exp)) return null
-  if (!isText(secret) || !secretForm.test(secret)) return null
+  if (!isText(secret) || !secretForm.test(secret) || !isTexts(amr)) return null
   const persistent = claims.persistent === true
-  return { userId: sub, sessionId: sid, generation: gen, secretHash: hashSecret(secret), persistent, claims }
+  return { userId: sub, sessionId: sid, generation: gen, secretHash: hashSecret(secret), persistent, amr, claims }
 }
 
 function datesOf ({ generation, issuedAt, expiresAt }: Edition): Claims {

@@ -20,6 +20,10 @@ export interface AuthClaims {}
 export interface Auth {
   readonly userId: string
   readonly sessionId: string
+  /** When its user last proved who they are: the login, in whole seconds. */
+  readonly authenticatedAt: Millis
+  /** How that was proved (RFC 8176), such as `['pwd']`. */
+  readonly amr: readonly string[]
   readonly claims: Readonly<AuthClaims>
   /** When the access token ends. */
   readonly expiresAt: Millis
@@ -102,8 +106,8 @@ export class AccessControl {
     const { tokens, scope } = this.#context
     const read = readAccessToken(tokens, token, now, scope)
     if (read === null) throw new TokenAuthError('AUTH_ACCESS_INVALID')
-    const { userId, sessionId, claims, expiresAt, generation, persistent } = read
-    const auth = Object.freeze({ userId, sessionId, claims, expiresAt })
+    const { userId, sessionId, authenticatedAt, amr, claims, expiresAt, generation, persistent } = read
+    const auth = Object.freeze({ userId, sessionId, authenticatedAt, amr, claims, expiresAt })
     const verified = { auth, generation, persistent, at: now, noted: false }
     this.#verified.set(token, verified)
     return verified

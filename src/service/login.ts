@@ -12,6 +12,9 @@ import type { AuthUser, UserDirectory } from './users.js'
 
 type Rejection = TokenAuthEvents['login-rejected']['reason']
 
+/** RFC 8176 section 2. */
+const PASSWORD = ['pwd']
+
 export interface LoginAttempt {
   readonly login: string
   readonly password: string
@@ -67,7 +70,7 @@ export class PasswordLogin {
     if (user === null || result === 'wrong' || result === 'malformed') {
       return this.#reject(reasonOf(user, result), user, by)
     }
-    const grant = await sessions.open(await users.profileOf(user), { by, device, persistent, authenticatedAt })
+    const grant = await sessions.open(await users.profileOf(user), { by, device, persistent, authenticatedAt, amr: PASSWORD })
     if (result === 'weak' && stored !== null) await this.#upgradeHash(user.id, stored, password)
     return grant
   }

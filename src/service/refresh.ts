@@ -55,10 +55,10 @@ export class Refresh {
     const verdict = await this.#present(presented, now, by)
     const continued = await this.#settle(presented, verdict, now, by)
     const unchanged = !rotation && continued.kind === 'kept'
-    const { sessionId, persistent } = presented
+    const { sessionId, persistent, amr } = presented
     const refreshToken = unchanged ? null : nextRefreshToken(refreshTokens, presented, continued)
-    const { generation, expiresAt } = continued
-    return sessions.grant(profile, { sessionId, generation, expiresAt, refreshToken, persistent }, now)
+    const { generation, expiresAt, session: { authenticatedAt } } = continued
+    return sessions.grant(profile, { sessionId, generation, expiresAt, refreshToken, persistent, authenticatedAt, amr }, now)
   }
 
   async #present (presented: RefreshToken, now: Millis, by: Caller): Promise<RotationVerdict> {

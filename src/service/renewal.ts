@@ -59,7 +59,7 @@ export class Renewal {
   // one after the other, and at other instances, are given the same text.
   async #renew ({ auth, generation, persistent }: Admitted): Promise<Renewed | null> {
     const { store, users, access, revoked, logger, clock, within } = this.#context
-    const { userId, sessionId, expiresAt } = auth
+    const { userId, sessionId, expiresAt, amr } = auth
     try {
       const [session, profile] = await Promise.all([store.find(sessionId), users.findActive(userId)])
       if (session !== null && session.revokedAt !== null) {
@@ -67,7 +67,8 @@ export class Renewal {
         throw new TokenAuthError('AUTH_SESSION_REVOKED')
       }
       if (session === null || profile === null || session.expiresAt < expiresAt + SECOND) return null
-      const subject = { userId, sessionId, generation, persistent, claims: { ...profile.claims } }
+      const { authenticatedAt } = session
+      const subject = { userId, sessionId, generation, persistent, authenticatedAt, amr, claims: { ...profile.claims } }
       const from = expiresAt - within
       const { token, expiresIn } = access.issue(subject, from, session.expiresAt)
       return { token, sessionId, maxAge: persistent ? expiresIn - Math.floor((clock() - from) / 1000) : null }

@@ -1,6 +1,7 @@
 // A session from its beginning to its end: opened, shown, ended. How it goes on in between is refresh.ts.
 
 import { randomBytes } from 'node:crypto'
+import type { Authentication } from '../credentials/access-token.js'
 import type { JwtKind } from '../credentials/jwt.js'
 import { firstRefreshToken, makeSecret, readRefreshToken } from '../credentials/refresh-token.js'
 import { CLOCK_TOLERANCE } from '../domain/rotation.js'
@@ -37,9 +38,11 @@ export interface Opening {
   readonly device: string | null
   readonly persistent: boolean
   readonly authenticatedAt: Millis
+  /** How it was proved (RFC 8176). */
+  readonly amr: readonly string[]
 }
 
-interface Granted extends Pick<Grant, 'refreshToken' | 'persistent'> {
+interface Granted extends Pick<Grant, 'refreshToken' | 'persistent'>, Authentication {
   readonly sessionId: string
   readonly generation: number
   readonly expiresAt: Millis
@@ -83,7 +86,7 @@ export class Sessions {
    * Signs a user in.
    * @throws SessionRefusedError where all sessions of the user were revoked after `authenticatedAt`
    */
-  async open (profile: Profile, { by, device: label, persistent, authenticatedAt }: Opening): Promise<Grant> {
+  async open (profile: Profile, { by, device: label, persistent, authenticatedAt, amr }: Opening): Promise<Grant> {
     const { store, events, refreshTokens, clock, lifetime, absolute, refreshable } = this.#context
     const now = clock()
     const { userId } = profile
@@ -110,9 +113,9 @@ export class Sessions {
     events.emit('login', { at: now, sessionId: session.id, userId, ...by })
     const edition = { generation: 0, issuedAt: now, expiresAt: session.expiresAt }
     const refreshToken = refreshable
-      ? firstRefreshToken(refreshTokens, { id: session.id, userId, secret, persistent }, edition)
+      ? firstRefreshToken(refreshTokens, { id: session.id, userId, secret, persistent, amr }, edition)
       : null
-    return this.grant(profile, { sessionId: session.id, ...edition, refreshToken, persistent }, now)
+    return this.grant(profile, { sessionId: session.id, ...edition, refreshToken, persistent, authenticatedAt, amr }, now)
   }
 
   /** The session that a refresh token of any age, or an access token, belongs to; `null` where neither is ours. */
@@ -177,10 +180,10 @@ export class Sessions {
   /** What a session hands out at one of its generations. */
   grant (
     { userId, claims, shown }: Profile,
-    { sessionId, generation, expiresAt, refreshToken, persistent }: Granted,
+    { sessionId, generation, expiresAt, refreshToken, persistent, authenticatedAt, amr }: Granted,
     now: Millis
   ): Grant {
-    const subject = { userId, sessionId, generation, persistent, claims: { ...claims } }
+    const subject = { userId, sessionId, generation, persistent, authenticatedAt, amr, claims: { ...claims } }
     const { token: accessToken, expiresIn } = this.#context.access.issue(subject, now, expiresAt)
     const refreshExpiresIn = Math.max(0, Math.floor((expiresAt - now) / 1000))
     return { accessToken, expiresIn, refreshToken, refreshExpiresIn, persistent, user: shown }

@@ -18,7 +18,7 @@ const START = NOW / 1000
 const NOBODY = { issuer: undefined, audience: undefined }
 
 const header = { alg: 'HS256', typ: ACCESS_TYP, kid: KID }
-const accessClaims = { sub: 'u-ann', sid: 's1', gen: 3, type: 'access', iat: START, exp: START + 900 }
+const accessClaims = { sub: 'u-ann', sid: 's1', gen: 3, type: 'access', auth_time: START, iat: START, exp: START + 900 }
 const refreshClaims = { ...accessClaims, type: 'refresh', secret: makeSecret().secret }
 
 function encode (part: unknown): string {
@@ -363,7 +363,7 @@ t.test('a refresh token with a claim that is missing or of another type is refus
 })
 
 t.test('neither kind of token passes for the other, even under one key', async t => {
-  const subject = { userId: 'u-ann', sessionId: 's1', generation: 0, claims: {} }
+  const subject = { userId: 'u-ann', sessionId: 's1', generation: 0, authenticatedAt: NOW, amr: [], claims: {} }
   const edition = { generation: 0, issuedAt: NOW, expiresAt: NOW + 900_000 }
   const access = issueAccessToken(kinds.real, subject, { from: NOW, to: NOW + 900_000 }, NOBODY).token
   const refresh = firstRefreshToken(refreshKinds.real, { id: 's1', userId: 'u-ann', secret: refreshClaims.secret }, edition)
@@ -416,7 +416,7 @@ t.test('issuer and audience are demanded where they are configured, and none whe
 
 t.test('an issued access token says what it was issued for', async t => {
   const scope = { issuer: 'https://a.example', audience: 'api' }
-  const subject = { userId: 'u-ann', sessionId: 's1', generation: 2, claims: { role: 'admin', groups: ['a'] } }
+  const subject = { userId: 'u-ann', sessionId: 's1', generation: 2, authenticatedAt: NOW, amr: ['pwd'], claims: { role: 'admin', groups: ['a'] } }
   const { token, expiresIn } = issueAccessToken(kinds.real, subject, { from: NOW + 999, to: NOW + 60_500 }, scope)
   t.equal(expiresIn, 60)
   t.strictSame(readAccessToken(kinds.real, token, NOW, scope), { ...subject, persistent: false, expiresAt: NOW + 60_000 })

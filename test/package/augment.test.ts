@@ -70,6 +70,11 @@ t.test('in a project that augments AuthClaims through the package', async t => {
       // @ts-expect-error: the claim that was declared must be given
       const careless: Users = { ...directory, claims: () => ({}) }
       holds<Equal<keyof AuthClaims, 'role'>>()
+      app.get('/admin', { onRequest: [app.authenticate, app.requireClaims({ role: ['admin', 'owner'] })] }, () => '')
+      // @ts-expect-error: the claim is a text
+      app.requireClaims({ role: 1 })
+      // @ts-expect-error: no such claim was declared
+      app.requireClaims({ rule: 'admin' })
     `,
     'jwt.ts': `
       import '@fastify/jwt'

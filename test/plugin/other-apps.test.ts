@@ -578,7 +578,7 @@ t.test('app.close() stops the sweeper', async t => {
   t.equal(sweeps, 2)
 })
 
-t.test('nothing leaves the plugin but its three decorators', async t => {
+t.test('nothing leaves the plugin but its decorators', async t => {
   const traces = async (register: (app: FastifyInstance) => unknown): Promise<Record<string, readonly string[]>> => {
     const app = startEmpty(t)
     await register(app)
@@ -595,7 +595,7 @@ t.test('nothing leaves the plugin but its three decorators', async t => {
   const added = Object.fromEntries(Object.entries(beside).map(
     ([where, members]) => [where, members.filter(member => !without[where]?.includes(member))]
   ))
-  t.strictSame(added, { app: ['authenticate', 'tokenAuth'], request: ['auth'], reply: [], schemas: [] })
+  t.strictSame(added, { app: ['authenticate', 'requireClaims', 'requireFresh', 'tokenAuth'], request: ['auth'], reply: [], schemas: [] })
 })
 
 t.test('the app takes no parser and no plugin of ours for its own', async t => {

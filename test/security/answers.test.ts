@@ -399,8 +399,8 @@ t.test('64: what a token says of its user is an id, and the end of a cookie is n
   const ann = test.users.get('u-ann')
   if (ann) ann.email = email
   const { refresh, access, cookie } = await cookiesOf(test, { ...asCookie, 'user-agent': 'a browser of mine' })
-  t.strictSame(Object.keys(claimsOf(refresh)).sort(), ['exp', 'gen', 'iat', 'secret', 'sid', 'sub', 'type'])
-  t.strictSame(Object.keys(claimsOf(access)).sort(), ['exp', 'gen', 'iat', 'sid', 'sub', 'type'])
+  t.strictSame(Object.keys(claimsOf(refresh)).sort(), ['amr', 'exp', 'gen', 'iat', 'secret', 'sid', 'sub', 'type'])
+  t.strictSame(Object.keys(claimsOf(access)).sort(), ['amr', 'auth_time', 'exp', 'gen', 'iat', 'sid', 'sub', 'type'])
   test.clock.advance(15 * MINUTE)
   t.equal((await test.app.inject({ url: '/protected', headers: { cookie } })).json().code, 'AUTH_ACCESS_EXPIRED')
   test.clock.advance(7 * DAY)
