@@ -45,11 +45,16 @@ export interface TokenAuth {
   /** Ends a session. Its access tokens are refused at once by this process. @returns Whether it was there and live. */
   revokeSession (sessionId: string): Promise<boolean>
   /**
-   * Ends all sessions of a user, and every login that is under way: for a changed password, or a deleted user.
+   * Ends all sessions of a user, and every login that is under way: for a deleted user, or one who has lost a device.
    * @param options.keep The id of one session that lives on, such as the one in which the password was changed.
    * @returns How many sessions were ended.
    */
   revokeUser (userId: string, options?: { readonly keep?: string }): Promise<number>
+  /**
+   * The same for a changed password, and it says so in the event.
+   * @param options.keep As above.
+   */
+  passwordChanged (userId: string, options?: { readonly keep?: string }): Promise<number>
   /** @returns A hash to store as `passwordHash`: argon2id, as a PHC string. @throws TokenAuthError AUTH_BUSY */
   hashPassword (password: string): Promise<string>
   /** Checks a password at the same cost whatever the hash is. @throws TokenAuthError AUTH_BUSY */

@@ -42,7 +42,7 @@ export interface TokenAuthOptions {
   /**
    * Another path for a route, below the prefix, or `false` for none.
    * @default { login: '/login', refresh: '/refresh', logout: '/logout', logoutAll: '/logout/all', sessions: '/sessions',
-   *   session: '/sessions/:id', me: '/me' }
+   *   otherSessions: '/sessions', session: '/sessions/:id', me: '/me' }
    */
   readonly routes?: { readonly [Name in RouteName]?: string | false }
 
@@ -175,6 +175,12 @@ export interface TokenAuthOptions {
      */
     readonly clearSiteData?: boolean
   }
+
+  /**
+   * How many live sessions a user may have, from 1 to 100: one login more ends the oldest. It costs a login a look at the others.
+   * @default no limit
+   */
+  readonly maxSessions?: number
 
   /**
    * How long the store, or a callback of `users`, may take before the answer is 503.

@@ -26,7 +26,7 @@ import { addLogoutAllRoute, addLogoutRoute } from './routes/logout.js'
 import { addMeRoute } from './routes/me.js'
 import { addRefreshRoute } from './routes/refresh.js'
 import { prepareScope } from './routes/scope.js'
-import { addSessionRoute, addSessionsRoute } from './routes/sessions.js'
+import { addOtherSessionsRoute, addSessionRoute, addSessionsRoute } from './routes/sessions.js'
 import { TokenTransport } from './routes/token-transport.js'
 import { AccessControl } from './service/access.js'
 import { createGuard, guardStore } from './service/deadline.js'
@@ -96,8 +96,9 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
     const refreshTokens = new JwtKind(REFRESH_TYP, await signers('refresh', REFRESH_TYP))
     const { rotation, refreshLifetime: lifetime, absolute, grace } = options
     const refreshable = options.transport.kind !== 'none'
+    const { maxSessions: most } = options
     const sessions = new Sessions({
-      store, users, access, refreshTokens, revoked, feed, events, clock, lifetime, absolute, refreshable
+      store, users, access, refreshTokens, revoked, feed, events, clock, lifetime, absolute, refreshable, most
     })
     const refresh = new Refresh({ store, users, sessions, refreshTokens, notes, events, clock, rotation, lifetime, grace })
     const login = new PasswordLogin({ users, passwords, sessions, events, logger, clock })
@@ -114,6 +115,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       logout: url => { addLogoutRoute(scope, url, transport, sessions) },
       logoutAll: url => { addLogoutAllRoute(scope, url, transport, sessions, authenticate) },
       sessions: url => { addSessionsRoute(scope, url, sessions, authenticate) },
+      otherSessions: url => { addOtherSessionsRoute(scope, url, sessions, authenticate) },
       session: url => { addSessionRoute(scope, url, sessions, authenticate) },
       me: url => { addMeRoute(scope, url, sessions, authenticate) }
     }

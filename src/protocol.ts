@@ -7,6 +7,7 @@ export const defaultPaths = {
   logout: '/logout',
   logoutAll: '/logout/all',
   sessions: '/sessions',
+  otherSessions: '/sessions',
   session: '/sessions/:id',
   me: '/me'
 } as const

@@ -33,6 +33,7 @@ export interface ResolvedOptions {
   readonly absolute: Millis
   readonly grace: Millis
   readonly confirmBy: 'access' | 'refresh'
+  readonly maxSessions: number
   readonly storeTimeout: Millis
   readonly sweepEvery: Millis | null
   readonly revocations: { readonly every: Millis | null, readonly failAfter: Millis | null, readonly wake: Wake | undefined }
@@ -49,7 +50,7 @@ const LONGEST_TIMER: Millis = 2 ** 31 - 1
 const known = {
   options: [
     'secret', 'store', 'users', 'name', 'prefix', 'routes', 'issuer', 'audience', 'rotation', 'accessToken', 'refreshToken',
-    'cookie', 'storeTimeout', 'sweep', 'revocations', 'on', 'clock'
+    'cookie', 'maxSessions', 'storeTimeout', 'sweep', 'revocations', 'on', 'clock'
   ],
   accessToken: ['lifetime', 'renewWithin', 'secret', 'cacheSize'],
   refreshToken: ['transport', 'lifetime', 'absolute', 'grace', 'confirmBy', 'secret'],
@@ -96,6 +97,9 @@ export function resolveOptions (options: TokenAuthOptions, mountedAt = ''): Reso
   demand(typeof rotation === 'boolean', 'rotation must be true or false')
   const { confirmBy = 'access' } = refreshToken
   demand(confirmBy === 'access' || confirmBy === 'refresh', 'refreshToken.confirmBy must be "access" or "refresh"')
+  const { maxSessions = Infinity } = options
+  demand(maxSessions === Infinity || (Number.isSafeInteger(maxSessions) && maxSessions >= 1 && maxSessions <= 100),
+    'maxSessions must be a whole number from 1 to 100')
   const { cacheSize = 10_000 } = accessToken
   demand(Number.isSafeInteger(cacheSize) && cacheSize >= 2, 'accessToken.cacheSize must be a whole number, 2 or more')
 
@@ -144,6 +148,7 @@ export function resolveOptions (options: TokenAuthOptions, mountedAt = ''): Reso
     absolute,
     grace,
     confirmBy,
+    maxSessions,
     storeTimeout,
     sweepEvery,
     revocations: resolveRevocations(options.revocations ?? {}, storeTimeout),

@@ -53,6 +53,7 @@ export function createTokenAuth ({ users, sessions, passwords, sweeper, transpor
     },
     revokeSession: sessionId => sessions.end(sessionId, 'revoked'),
     revokeUser: (userId, { keep } = {}) => sessions.endAll(userId, 'revoked', keep),
+    passwordChanged: (userId, { keep } = {}) => sessions.endAll(userId, 'password-changed', keep),
     hashPassword: password => passwords.hash(password),
     async verifyPassword (hash, password) {
       const result = await passwords.check(hash, password)

@@ -25,8 +25,11 @@ export interface Device extends Caller {
  * - `reuse`: a refresh token that was long replaced was presented again: somebody holds a copy
  * - `user-gone`: its user was disabled or deleted
  * - `replaced`: a new login took its place
+ * - `too-many`: it was the oldest, and its user has opened another one than may be
+ * - `password-changed`: the app said so
  */
-export type RevocationReason = 'logout' | 'logout-all' | 'revoked' | 'reuse' | 'user-gone' | 'replaced'
+export type RevocationReason =
+  | 'logout' | 'logout-all' | 'revoked' | 'reuse' | 'user-gone' | 'replaced' | 'too-many' | 'password-changed'
 
 export interface Session {
   /** Starts with a letter. The `sid` claim of its tokens. */

@@ -35,6 +35,17 @@ export function addSessionRoute (
   })
 }
 
+/** DELETE sessions: ends all of the user's sessions but the one that asks. */
+export function addOtherSessionsRoute (
+  scope: FastifyInstance, url: string, sessions: Sessions, authenticate: Authenticate
+): void {
+  scope.delete(url, { onRequest: authenticate, schema: { response: { 204: noAnswer } } }, async (request, reply) => {
+    const { userId, sessionId } = request.auth as Auth
+    await sessions.endAll(userId, 'revoked', sessionId)
+    return reply.code(204).send()
+  })
+}
+
 function toAnswer (session: Session, currentId: string): SessionAnswer {
   return {
     id: session.id,

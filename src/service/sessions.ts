@@ -63,6 +63,8 @@ export interface SessionsContext {
   readonly absolute: Millis
   /** Whether there are refresh tokens. */
   readonly refreshable: boolean
+  /** How many live sessions a user may have. */
+  readonly most: number
 }
 
 export class Sessions {
@@ -111,11 +113,21 @@ export class Sessions {
     }
     await store.create(session)
     events.emit('login', { at: now, sessionId: session.id, userId, ...by })
+    await this.#endOldest(session, now)
     const edition = { generation: 0, issuedAt: now, expiresAt: session.expiresAt }
     const refreshToken = refreshable
       ? firstRefreshToken(refreshTokens, { id: session.id, userId, secret, persistent, amr }, edition)
       : null
     return this.grant(profile, { sessionId: session.id, ...edition, refreshToken, persistent, authenticatedAt, amr }, now)
+  }
+
+  // Only what is older than this one, or two logins at once would end each other.
+  async #endOldest ({ id, userId }: Session, now: Millis): Promise<void> {
+    const { store, most } = this.#context
+    if (most === Infinity) return
+    const live = await store.list(userId, { now, limit: most + LISTED })
+    const own = live.findIndex(session => session.id === id)
+    for (const session of live.slice(Math.max(most, own + 1))) await this.end(session.id, 'too-many')
   }
 
   /** The session that a refresh token of any age, or an access token, belongs to; `null` where neither is ours. */

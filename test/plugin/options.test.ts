@@ -48,6 +48,7 @@ const noDurations = ['', 'm', '15', '15 minutes', '15min', '15M', '1y', '-5m', '
 const wrong: ReadonlyArray<readonly [given: object, message: RegExp]> = [
   [{ secert: SECRET }, /secert is no option; there are secret, store, users, name/],
   [{ accessToken: { lifetme: '1m' } }, /accessToken\.lifetme is no option; there are accessToken\.lifetime/],
+  ...[0, -1, 1.5, 101, '3', null, NaN].map(maxSessions => [{ maxSessions }, /maxSessions must be a whole number from 1 to 100/] as const),
   [{ refreshToken: { rotate: true } }, /refreshToken\.rotate is no option; there are refreshToken\.transport, refreshToken\.lifetime/],
   [{ sweep: { interval: '1h' } }, /sweep\.interval is no option; there are sweep\.every/],
   [{ on: { logout: () => {} } }, /on\.logout is no option; there are on\.login, on\.login-rejected/],
@@ -229,6 +230,7 @@ t.test('defaults are as documented', async t => {
       logout: '/logout',
       logoutAll: '/logout/all',
       sessions: '/sessions',
+      otherSessions: '/sessions',
       session: '/sessions/:id',
       me: '/me'
     },
@@ -246,6 +248,7 @@ t.test('defaults are as documented', async t => {
     absolute: 30 * DAY,
     grace: 10 * SECOND,
     confirmBy: 'access',
+    maxSessions: Infinity,
     storeTimeout: 5 * SECOND,
     sweepEvery: HOUR,
     revocations: { every: SECOND, failAfter: null, wake: undefined },

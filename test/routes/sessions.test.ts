@@ -76,3 +76,60 @@ t.test('me is the user as it stands now', async t => {
   t.equal((await refresh(token)).json().code, 'AUTH_REFRESH_REVOKED')
   t.equal((await get('/protected', access)).json().code, 'AUTH_SESSION_REVOKED')
 })
+
+t.test('all others end, and this one goes on', async t => {
+  const { app, login, get, refresh } = await createTestApp()
+  t.teardown(() => app.close())
+  const [one, two, here] = [await login(), await login(), await login()]
+  const bob = await login('bob')
+  const headers = { authorization: `Bearer ${here.access_token}` }
+  t.equal((await app.inject({ method: 'DELETE', url: '/auth/sessions', headers })).statusCode, 204)
+  for (const { access_token: token } of [one, two]) t.equal((await get('/protected', token)).json().code, 'AUTH_SESSION_REVOKED')
+  for (const { refresh_token: token } of [one, two]) t.equal((await refresh(token)).json().code, 'AUTH_REFRESH_REVOKED')
+  for (const { refresh_token: token } of [here, bob]) t.equal((await refresh(token)).statusCode, 200)
+})
+
+t.test('maxSessions: one login more ends the oldest, however long it was used', async t => {
+  const { app, clock, login, get, refresh, events } = await createTestApp({ options: { maxSessions: 2 } })
+  t.teardown(() => app.close())
+  const first = await login()
+  clock.advance(MINUTE)
+  const second = await login()
+  clock.advance(MINUTE)
+  const bob = await login('bob')
+  const used = (await refresh(first.refresh_token)).json()
+  events.length = 0
+  const third = await login()
+  t.match(events.filter(({ name }) => name === 'revoke'), [{ reason: 'too-many', count: 1 }])
+  t.equal((await get('/protected', used.access_token)).json().code, 'AUTH_SESSION_REVOKED')
+  for (const { access_token: token } of [second, third, bob]) t.equal((await get('/protected', token)).statusCode, 200)
+})
+
+t.test('maxSessions: logins within a millisecond do not end each other, and the next one ends them', async t => {
+  const { app, clock, login, get } = await createTestApp({ options: { maxSessions: 1 } })
+  t.teardown(() => app.close())
+  for (let round = 0; round < 5; round++) {
+    const tokens = await Promise.all(Array.from({ length: 4 }, () => login()))
+    const live = async (): Promise<number> => {
+      const answers = await Promise.all(tokens.map(({ access_token: token }) => get('/protected', token)))
+      return answers.filter(({ statusCode }) => statusCode === 200).length
+    }
+    t.ok(await live() >= 1)
+    clock.advance(1)
+    const { access_token: next } = await login()
+    t.equal(await live(), 0)
+    t.equal((await get('/protected', next)).statusCode, 200)
+    clock.advance(MINUTE)
+  }
+})
+
+t.test('passwordChanged ends all but one, and says why', async t => {
+  const { app, login, get, events } = await createTestApp()
+  t.teardown(() => app.close())
+  const [elsewhere, here] = [await login(), await login()]
+  const { sessionId } = (await get('/protected', here.access_token)).json()
+  t.equal(await app.tokenAuth.passwordChanged('u-ann', { keep: sessionId }), 1)
+  t.match(events.at(-1), { name: 'revoke', reason: 'password-changed', userId: 'u-ann' })
+  t.equal((await get('/protected', elsewhere.access_token)).statusCode, 401)
+  t.equal((await get('/protected', here.access_token)).statusCode, 200)
+})

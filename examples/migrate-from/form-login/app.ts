@@ -25,7 +25,7 @@ export async function buildApp (
   await app.register(tokenAuth, {
     ...optionsFromEnv(), // the keys and the lifetimes
     prefix: '',
-    routes: { logoutAll: false, sessions: false, session: false, me: false }, // the old paths, and a logout
+    routes: { logoutAll: false, sessions: false, otherSessions: false, session: false, me: false }, // the old paths, and a logout
     rotation: false, // the refresh token of the login stays the only one
     store: new MemoryStore(),
     users: {

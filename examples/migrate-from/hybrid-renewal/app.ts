@@ -24,7 +24,7 @@ export async function buildApp (
   await app.register(tokenAuth, {
     secret,
     prefix: '/api', // login, refresh, logout and me
-    routes: { logoutAll: false, sessions: false, session: false },
+    routes: { logoutAll: false, sessions: false, otherSessions: false, session: false },
     accessToken: { lifetime: '1d', renewWithin: '2h' }, // X-New-Token
     refreshToken: { lifetime: '30d' },
     rotation: false,
