@@ -55,7 +55,10 @@ export interface TokenAuth {
    * @param options.keep As above.
    */
   passwordChanged (userId: string, options?: { readonly keep?: string }): Promise<number>
-  /** @returns A hash to store as `passwordHash`: argon2id, as a PHC string. @throws TokenAuthError AUTH_BUSY */
+  /**
+   * @returns A hash to store as `passwordHash`: argon2id, as a PHC string.
+   * @throws TokenAuthError AUTH_PASSWORD_REJECTED where the rules of `passwords` are broken; AUTH_BUSY
+   */
   hashPassword (password: string): Promise<string>
   /** Checks a password at the same cost whatever the hash is. @throws TokenAuthError AUTH_BUSY */
   verifyPassword (hash: string | null, password: string): Promise<boolean>

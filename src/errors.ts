@@ -7,6 +7,7 @@ export type { ErrorCode } from './protocol.js'
 const table: Readonly<Record<ErrorCode, readonly [statusCode: number, message: string]>> = {
   AUTH_REQUEST_INVALID: [400, 'The request is malformed'],
   AUTH_CREDENTIALS_REJECTED: [401, 'Wrong user name or password'],
+  AUTH_PASSWORD_REJECTED: [400, 'This password cannot be set'],
   AUTH_REFRESH_MISSING: [401, 'No refresh token'],
   AUTH_REFRESH_INVALID: [401, 'Refresh token is invalid'],
   AUTH_REFRESH_EXPIRED: [401, 'Refresh token expired'],

@@ -66,7 +66,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
   const { every, failAfter, wake } = options.revocations
   const feed = new RevocationFeed({ store, revoked, events, logger, clock, every, reach: keep, patience: failAfter, wake })
   const sweeper = new Sweeper({ store, events, logger, clock, every: options.sweepEvery, keep })
-  const passwords = await Passwords.create(new HashQueue(defaultConcurrency()))
+  const passwords = await Passwords.create(new HashQueue(defaultConcurrency()), options.passwords)
 
   app.decorateRequest('auth', null)
   // Not where the error is made: in @fastify/auth another strategy may let the request pass after all.

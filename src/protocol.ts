@@ -59,6 +59,7 @@ export interface SessionAnswer {
 export type ErrorCode =
   | 'AUTH_REQUEST_INVALID'
   | 'AUTH_CREDENTIALS_REJECTED'
+  | 'AUTH_PASSWORD_REJECTED'
   | 'AUTH_REFRESH_MISSING'
   | 'AUTH_REFRESH_INVALID'
   | 'AUTH_REFRESH_EXPIRED'

@@ -1,12 +1,15 @@
 // Checks the options and fills in what was left out. A wrong option fails at start, with a message that says what to do.
 
 import { weaknessOf } from './credentials/keys.js'
+import { MAX_PASSWORD_LENGTH } from './credentials/password.js'
+import type { PasswordRules } from './credentials/password.js'
 import { CLOCK_TOLERANCE } from './domain/rotation.js'
 import type { Millis } from './domain/session.js'
 import { allowOnly, demand, duration, isFunction } from './option-checks.js'
 import type { Secret, TokenAuthOptions } from './options.js'
 import { defaultPaths } from './protocol.js'
 import type { RouteName } from './protocol.js'
+import type { PasswordOptions } from './password-options.js'
 import { resolveTransport } from './resolve-transport.js'
 import type { ResolvedTransport } from './resolve-transport.js'
 import type { EventName, TokenAuthListeners } from './service/events.js'
@@ -33,6 +36,7 @@ export interface ResolvedOptions {
   readonly absolute: Millis
   readonly grace: Millis
   readonly confirmBy: 'access' | 'refresh'
+  readonly passwords: PasswordRules
   readonly maxSessions: number
   readonly storeTimeout: Millis
   readonly sweepEvery: Millis | null
@@ -50,8 +54,9 @@ const LONGEST_TIMER: Millis = 2 ** 31 - 1
 const known = {
   options: [
     'secret', 'store', 'users', 'name', 'prefix', 'routes', 'issuer', 'audience', 'rotation', 'accessToken', 'refreshToken',
-    'cookie', 'maxSessions', 'storeTimeout', 'sweep', 'revocations', 'on', 'clock'
+    'cookie', 'passwords', 'maxSessions', 'storeTimeout', 'sweep', 'revocations', 'on', 'clock'
   ],
+  passwords: ['pepper', 'normalize', 'minLength', 'accept'],
   accessToken: ['lifetime', 'renewWithin', 'secret', 'cacheSize'],
   refreshToken: ['transport', 'lifetime', 'absolute', 'grace', 'confirmBy', 'secret'],
   sweep: ['every'],
@@ -148,6 +153,7 @@ export function resolveOptions (options: TokenAuthOptions, mountedAt = ''): Reso
     absolute,
     grace,
     confirmBy,
+    passwords: resolvePasswords(options.passwords),
     maxSessions,
     storeTimeout,
     sweepEvery,
@@ -172,6 +178,21 @@ function resolveRevocations (
   return { every, failAfter, wake }
 }
 
+function acceptAny (): boolean {
+  return true
+}
+
+function resolvePasswords (given: PasswordOptions = {}): PasswordRules {
+  allowOnly(given, known.passwords, 'passwords.')
+  const { pepper, normalize, minLength = 8, accept = acceptAny } = given
+  demand(normalize === undefined || normalize === 'NFC', 'passwords.normalize must be "NFC", or not be set')
+  demand(Number.isSafeInteger(minLength) && minLength >= 1 && minLength <= MAX_PASSWORD_LENGTH,
+    `passwords.minLength must be a whole number from 1 to ${MAX_PASSWORD_LENGTH}`)
+  demand(isFunction(accept), 'passwords.accept must be a function that takes a password and says whether it may be set')
+  const peppers = Object.hasOwn(given, 'pepper') ? checkSecrets('passwords.pepper', pepper) : []
+  return { peppers: peppers.map(secret => Buffer.from(secret as string)), normalize: normalize ?? null, minLength, accept }
+}
+
 function resolvePaths (routes: NonNullable<TokenAuthOptions['routes']>): Record<RouteName, string | false> {
   allowOnly(routes, Object.keys(defaultPaths), 'routes.')
   const paths: Record<RouteName, string | false> = { ...defaultPaths, ...routes }
@@ -187,24 +208,29 @@ function resolveSecrets (
 ): ResolvedOptions['secrets'] {
   const lists = Object.entries({ secret: base, 'accessToken.secret': forAccess, 'refreshToken.secret': forRefresh })
     .filter(([option, value]) => option === 'secret' || value !== undefined)
-    .map(([option, value]) => ({ option, secrets: toSecrets(value) }))
+    .map(([option, value]) => ({ option, secrets: checkSecrets(option, value) }))
   const currentOnes = new Map<string, string>()
   for (const { option, secrets } of lists) {
-    const inList = new Set<string>()
-    for (const secret of secrets) {
-      demand(typeof secret === 'string' || secret instanceof Uint8Array,
-        `${option} is missing: set it to 32 random bytes or more, such as \`openssl rand -base64 48\` prints`)
-      const weakness = weaknessOf(secret)
-      demand(weakness === null, `${option} ${weakness ?? ''}: use a random one, such as \`openssl rand -base64 48\` prints`)
-      inList.add(Buffer.from(secret as string).toString('base64'))
-    }
-    demand(inList.size === secrets.length, `${option} holds a secret twice: every one must be another`)
     // A previous secret may be the one that was shared until now.
-    const [current = ''] = inList
+    const current = Buffer.from(secrets[0] as string).toString('base64')
     demand(!currentOnes.has(current), `${option} is the same as ${currentOnes.get(current) ?? ''}: every secret must be another`)
     currentOnes.set(current, option)
   }
   return { access: toSecrets(forAccess ?? base), refresh: toSecrets(forRefresh ?? base) }
+}
+
+function checkSecrets (option: string, given: Secret | undefined): Secrets {
+  const secrets = toSecrets(given)
+  const distinct = new Set<string>()
+  for (const secret of secrets) {
+    demand(typeof secret === 'string' || secret instanceof Uint8Array,
+      `${option} is missing: set it to 32 random bytes or more, such as \`openssl rand -base64 48\` prints`)
+    const weakness = weaknessOf(secret)
+    demand(weakness === null, `${option} ${weakness ?? ''}: use a random one, such as \`openssl rand -base64 48\` prints`)
+    distinct.add(Buffer.from(secret as string).toString('base64'))
+  }
+  demand(distinct.size === secrets.length, `${option} holds a secret twice: every one must be another`)
+  return secrets
 }
 
 function toSecrets (secret: Secret | undefined): Secrets {

@@ -3,6 +3,7 @@
 
 import { randomBytes } from 'node:crypto'
 import { hash, parseOptions, verify } from '@node-rs/argon2'
+import { TokenAuthError } from '../errors.js'
 import { bcryptCostOf, dummyBcrypt, isBcrypt, verifyBcrypt } from './bcrypt.js'
 import type { HashQueue } from './hash-queue.js'
 
@@ -27,57 +28,111 @@ export type PasswordResult =
   /** The stored hash is one of bcrypt, and the package that checks it cannot be loaded. */
   | 'uncheckable'
 
+export interface PasswordRules {
+  /** Mixed into each hash, and in no database: the current one, then previous ones. */
+  readonly peppers: readonly Uint8Array[]
+  /** The form of Unicode in which passwords are hashed; `null` for as they come. */
+  readonly normalize: 'NFC' | null
+  /** In characters, as people count them: code points. */
+  readonly minLength: number
+  /** Whether a password may be set: not one of those that everybody tries first. */
+  readonly accept: (password: string) => boolean | Promise<boolean>
+}
+
 export class Passwords {
   readonly #queue: HashQueue
+  readonly #rules: PasswordRules
   readonly #dummy: string
+  // What a hash may have been made with. Hashes from before there was a pepper have none.
+  readonly #secrets: ReadonlyArray<Uint8Array | undefined>
   // The dearest bcrypt that was met. From then on every failed check costs as much, while some users still have such hashes.
   #bcryptCost = 0
 
-  private constructor (queue: HashQueue, dummy: string) {
+  private constructor (queue: HashQueue, rules: PasswordRules, dummy: string) {
     this.#queue = queue
+    this.#rules = rules
     this.#dummy = dummy
+    this.#secrets = [...rules.peppers, undefined]
   }
 
-  static async create (queue: HashQueue): Promise<Passwords> {
-    return new Passwords(queue, await hash(randomBytes(16), cost))
+  static async create (queue: HashQueue, rules: PasswordRules): Promise<Passwords> {
+    return new Passwords(queue, rules, await hash(randomBytes(16), cost))
   }
 
-  /** @returns A PHC string with its own salt and parameters. */
-  hash (password: string): Promise<string> {
-    return this.#queue.run(() => hash(password, cost))
+  /**
+   * @returns A PHC string with its own salt and parameters.
+   * @throws TokenAuthError AUTH_PASSWORD_REJECTED
+   */
+  async hash (password: string): Promise<string> {
+    const { minLength, accept } = this.#rules
+    const text = this.#normalized(password)
+    if ([...text].length < minLength) throw rejected(`it needs ${minLength} characters`)
+    if (password.length > MAX_PASSWORD_LENGTH) throw rejected(`it may have ${MAX_PASSWORD_LENGTH} characters`)
+    if (!await accept(password)) throw rejected('everybody tries it first')
+    return this.#hashNow(text)
+  }
+
+  /** Hashes a password anew that was good enough when it was set. */
+  upgrade (password: string): Promise<string> {
+    return this.#hashNow(this.#normalized(password))
   }
 
   /** @param stored `null` for a user who is not there or may not log in: the same work, and always `wrong`. */
   check (stored: string | null, password: string): Promise<PasswordResult> {
+    const text = this.#normalized(password)
     return this.#queue.run(async () => {
       if (isBcrypt(stored)) return this.#checkBcrypt(stored, password)
-      const result = await this.#checkArgon2(stored, password)
+      const result = await this.#checkArgon2(stored, text)
       const isOver = result === 'right' || result === 'weak' || this.#bcryptCost === 0
-      if (!isOver) await verifyBcrypt(dummyBcrypt(this.#bcryptCost), password)
+      if (!isOver) await verifyBcrypt(dummyBcrypt(this.#bcryptCost), text)
       return result
     })
   }
 
-  async #checkArgon2 (stored: string | null, password: string): Promise<PasswordResult> {
+  #hashNow (text: string): Promise<string> {
+    const [secret] = this.#secrets
+    return this.#queue.run(() => hash(text, { ...cost, ...(secret && { secret }) }))
+  }
+
+  #normalized (password: string): string {
+    return this.#rules.normalize === null ? password : password.normalize(this.#rules.normalize)
+  }
+
+  async #checkArgon2 (stored: string | null, text: string): Promise<PasswordResult> {
     const costOfStored = stored === null ? null : costOf(stored)
     if (stored === null || costOfStored === null) {
-      await verify(this.#dummy, password)
+      await this.#secretOf(this.#dummy, text)
       return stored === null ? 'wrong' : 'malformed'
     }
     const missing = fullCost - costOfStored
-    if (await verify(stored, password)) return missing > 0 ? 'weak' : 'right'
-    if (missing > 0) await hash(password, { memoryCost: Math.max(8, missing), timeCost: 1, parallelism: 1 })
+    const place = await this.#secretOf(stored, text)
+    if (place !== -1) return missing > 0 || place > 0 ? 'weak' : 'right'
+    if (missing > 0) {
+      await hash(text, { memoryCost: Math.max(8, missing), timeCost: this.#secrets.length, parallelism: 1 })
+    }
     return 'wrong'
   }
 
-  // A hash from before.
+  // Which of the secrets a hash was made with; -1 where the password is wrong.
+  async #secretOf (stored: string, text: string): Promise<number> {
+    for (const [place, secret] of this.#secrets.entries()) {
+      if (await verify(stored, text, secret && { secret })) return place
+    }
+    return -1
+  }
+
+  // A hash from before: of the password as it came.
   async #checkBcrypt (stored: string, password: string): Promise<PasswordResult> {
     this.#bcryptCost = Math.max(this.#bcryptCost, bcryptCostOf(stored))
     const isRight = await verifyBcrypt(stored, password)
     if (isRight === true) return 'weak'
-    await verify(this.#dummy, password)
+    await this.#secretOf(this.#dummy, password)
     return isRight === null ? 'uncheckable' : 'wrong'
   }
+}
+
+function rejected (hint: string): TokenAuthError {
+  return new TokenAuthError('AUTH_PASSWORD_REJECTED', hint)
 }
 
 // What computing a hash takes, in KiB times passes; `null` where it cannot, or must not, be checked.

@@ -88,7 +88,7 @@ export class PasswordLogin {
     const { users, passwords, logger } = this.#context
     if (!users.savesHashes) return
     try {
-      await users.savePasswordHash(userId, await passwords.hash(password), stored)
+      await users.savePasswordHash(userId, await passwords.upgrade(password), stored)
     } catch {
       logger.warn({ userId }, 'a weak password hash could not be replaced')
     }

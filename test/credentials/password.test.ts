@@ -3,9 +3,14 @@ import bcrypt from '@node-rs/bcrypt'
 import t from 'tap'
 import { HashQueue } from '../../src/credentials/hash-queue.js'
 import { MAX_PASSWORD_LENGTH, Passwords } from '../../src/credentials/password.js'
+import type { PasswordRules } from '../../src/credentials/password.js'
+import { TokenAuthError } from '../../src/errors.js'
 
 const PASSWORD = 'correct horse battery staple'
-const passwords = await Passwords.create(new HashQueue(2))
+const rules: PasswordRules = { peppers: [], normalize: null, minLength: 1, accept: () => true }
+const create = (given: Partial<PasswordRules> = {}): Promise<Passwords> =>
+  Passwords.create(new HashQueue(2), { ...rules, ...given })
+const passwords = await create()
 const HASH = await passwords.hash(PASSWORD)
 
 const [, , , , salt, digest] = HASH.split('$') as [string, string, string, string, string, string]
@@ -129,7 +134,7 @@ t.test('every check takes as long as a real one', async t => {
 t.test('a long password counts to its last character', async t => {
   for (const length of [72, 73, 128, MAX_PASSWORD_LENGTH, 65_536]) {
     const long = 'a'.repeat(length)
-    const stored = await passwords.hash(long)
+    const stored = await passwords.upgrade(long)
     t.equal(await passwords.check(stored, long), 'right', `${length}`)
     t.equal(await passwords.check(stored, `${long.slice(0, -1)}b`), 'wrong', `${length}, the last one differs`)
     t.equal(await passwords.check(stored, long.slice(0, -1)), 'wrong', `${length}, one less`)
@@ -151,4 +156,44 @@ t.test('a password of any characters counts as it was typed', async t => {
     t.equal(await passwords.check(await passwords.hash(password), password), 'right', JSON.stringify(password))
   }
   t.equal(await passwords.check(await passwords.hash('\u{1f511}'), '\u{1f512}'), 'wrong')
+})
+
+t.test('a pepper: hashes are worth nothing without it, and are replaced where it is new', async t => {
+  const [old, now] = [Buffer.alloc(32, 'old'), Buffer.alloc(32, 'now')]
+  const plain = await create()
+  const first = await create({ peppers: [old] })
+  const changed = await create({ peppers: [now, old] })
+  const lost = await create({ peppers: [now] })
+  const unpeppered = await plain.hash(PASSWORD)
+  const peppered = await first.hash(PASSWORD)
+  const anew = await changed.hash(PASSWORD)
+  t.equal(await plain.check(peppered, PASSWORD), 'wrong')
+  t.equal(await first.check(unpeppered, PASSWORD), 'weak', 'from before there was one')
+  t.equal(await first.check(peppered, PASSWORD), 'right')
+  t.equal(await changed.check(peppered, PASSWORD), 'weak', 'made with the previous one')
+  t.equal(await changed.check(anew, PASSWORD), 'right')
+  t.equal(await lost.check(peppered, PASSWORD), 'wrong')
+  t.equal(await first.check(await first.upgrade(PASSWORD), PASSWORD), 'right')
+  for (const stored of [unpeppered, peppered, anew, null, 'garbage']) {
+    t.match(await changed.check(stored, `${PASSWORD}!`), stored === 'garbage' ? 'malformed' : 'wrong')
+  }
+})
+
+t.test('NFC, where it is asked for: an accent is one, however a keyboard makes it', async t => {
+  const [composed, decomposed] = ['caf\u00e9 au lait', 'cafe\u0301 au lait'] as const
+  const nfc = await create({ normalize: 'NFC' })
+  t.equal(await nfc.check(await nfc.hash(decomposed), composed), 'right')
+  t.equal(await nfc.check(await nfc.hash(composed), decomposed), 'right')
+  t.equal(await passwords.check(await passwords.hash(composed), decomposed), 'wrong')
+})
+
+t.test('a password that is set is long enough, not too long to log in with, and acceptable', async t => {
+  const strict = await create({ minLength: 8, accept: async password => password !== 'password' })
+  const refused = (hint: string): TokenAuthError => new TokenAuthError('AUTH_PASSWORD_REJECTED', hint)
+  await t.rejects(strict.hash('1234567'), refused('it needs 8 characters'))
+  await t.rejects(strict.hash('👍🏽👍🏽👍🏽x'), refused('it needs 8 characters'), 'code points are counted, not units')
+  await t.rejects(strict.hash('password'), refused('everybody tries it first'))
+  await t.rejects(strict.hash('x'.repeat(MAX_PASSWORD_LENGTH + 1)), refused(`it may have ${MAX_PASSWORD_LENGTH} characters`))
+  for (const fine of ['12345678', 'x'.repeat(MAX_PASSWORD_LENGTH)]) t.equal(await strict.check(await strict.hash(fine), fine), 'right')
+  t.equal(await strict.check(await strict.upgrade('short'), 'short'), 'right', 'what is set already may be hashed anew')
 })

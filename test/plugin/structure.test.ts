@@ -41,7 +41,7 @@ const rooms: Readonly<Record<string, Room>> = {
     packages: 'any'
   },
   http: {
-    files: /^(routes\/.+|signers|options|options-from-env|option-checks|resolve-\w+|decorators|token-auth|authenticate|guards|bearer|cookies|origins|risks|re\w+-\w+)\.ts$/,
+    files: /^(routes\/.+|signers|options|\w+-options|options-from-env|option-checks|resolve-\w+|decorators|token-auth|authenticate|guards|bearer|cookies|origins|risks|re\w+-\w+)\.ts$/,
     below: ['http', 'service', 'credentials', 'interface', 'domain', ...leaves],
     packages: 'any'
   },
