@@ -3,6 +3,7 @@
 import type { Authenticate as AuthenticateHook } from './authenticate.js'
 import type { HttpRequest } from './bearer.js'
 import type { CookieReply } from './cookies.js'
+import type { KeyInput } from './credentials/key-pairs.js'
 import type { Session as DomainSession } from './domain/session.js'
 import type { CookieAnswer, TokenAnswer } from './protocol.js'
 import type { Duration } from './durations.js'
@@ -62,6 +63,13 @@ export interface TokenAuth {
   hashPassword (password: string): Promise<string>
   /** Checks a password at the same cost whatever the hash is. @throws TokenAuthError AUTH_BUSY */
   verifyPassword (hash: string | null, password: string): Promise<boolean>
+  /**
+   * Puts other `keys` in the place of those of the options, in this process. In three steps nobody is refused: announce the
+   * new one (`[old, new]`) on every instance, and wait until verifiers have read it (5 minutes); let it sign (`[new, old]`);
+   * and when the last access token of the old one has ended, take that away (`[new]`).
+   * @throws TypeError where a key cannot be used, or the app began without `keys`; what was stays then
+   */
+  rotateKeys (keys: readonly KeyInput[]): void
   /**
    * Deletes ended sessions now, or joins the sweep that is under way. It takes a minute at most; what is left waits for the next.
    * @returns How many records were deleted.

@@ -1,6 +1,7 @@
 // The options, documented where they are typed.
 
 import type { CookieOptions } from './cookie-options.js'
+import type { KeyInput } from './credentials/key-pairs.js'
 import type { Duration } from './durations.js'
 import type { Millis } from './domain/session.js'
 import type { PasswordOptions } from './password-options.js'
@@ -42,11 +43,20 @@ export interface TokenAuthOptions {
   readonly prefix?: string
 
   /**
-   * Another path for a route, below the prefix, or `false` for none.
+   * Another path for a route, below the prefix (but for `jwks`), or `false` for none.
    * @default { login: '/login', refresh: '/refresh', logout: '/logout', logoutAll: '/logout/all', sessions: '/sessions',
-   *   otherSessions: '/sessions', session: '/sessions/:id', me: '/me' }
+   *   otherSessions: '/sessions', session: '/sessions/:id', me: '/me', jwks: '/.well-known/jwks.json' }
    */
   readonly routes?: { readonly [Name in RouteName]?: string | false }
+
+  /**
+   * Keys for access tokens in place of `secret`: the first one signs, all of them verify. PEM, JWK or KeyObject; Ed25519 is
+   * EdDSA, P-256 is ES256, RSA is RS256 unless `alg` says PS256. With key pairs others can verify: the public parts are at
+   * `routes.jwks` (RFC 7517), each token has a `jti`, and `issuer` and `audience` belong to it (RFC 9068).
+   * `openssl genpkey -algorithm ed25519` makes one. To change it while the app runs, see `app.tokenAuth.rotateKeys`.
+   * @default HS256, derived from `secret`
+   */
+  readonly keys?: readonly [KeyInput, ...KeyInput[]]
 
   /**
    * The `iss` claim of access tokens (RFC 7519 section 4.1.1). Once set, tokens without it are refused.

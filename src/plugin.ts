@@ -19,8 +19,10 @@ import type { RouteName } from './protocol.js'
 import { addToHeader } from './reply-headers.js'
 import { sendRenewedTokens } from './renewed-tokens.js'
 import { resolveOptions } from './resolve-options.js'
-import type { ResolvedOptions, Secrets } from './resolve-options.js'
+import type { ResolvedOptions } from './resolve-options.js'
+import type { Secrets } from './resolve-secrets.js'
 import { risksOf } from './risks.js'
+import { addJwksRoute } from './routes/jwks.js'
 import { addLoginRoute } from './routes/login.js'
 import { addLogoutAllRoute, addLogoutRoute } from './routes/logout.js'
 import { addMeRoute } from './routes/me.js'
@@ -31,6 +33,7 @@ import { TokenTransport } from './routes/token-transport.js'
 import { AccessControl } from './service/access.js'
 import { createGuard, guardStore } from './service/deadline.js'
 import { Events } from './service/events.js'
+import { KeyRing, signersOf } from './service/key-ring.js'
 import { PasswordLogin } from './service/login.js'
 import { Refresh } from './service/refresh.js'
 import { Renewal } from './service/renewal.js'
@@ -83,9 +86,11 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
     shadowJwt(scope)
     const signers = (kind: TokenKind, typ: string): Promise<Signers> =>
       createSigners(scope, options.secrets[kind], name, kind, typ)
+    const { keys, issuer, audience } = options
+    const tokens = new JwtKind(ACCESS_TYP, keys === null ? await signers('access', ACCESS_TYP) : signersOf(keys, ACCESS_TYP))
     const access = new AccessControl({
-      tokens: new JwtKind(ACCESS_TYP, await signers('access', ACCESS_TYP)),
-      scope: { issuer: options.issuer, audience: options.audience },
+      tokens,
+      scope: { issuer, audience, identified: keys !== null },
       lifetime: options.accessLifetime,
       cacheSize: options.cacheSize,
       clock,
@@ -93,6 +98,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       feed,
       notes: options.confirmBy === 'access' ? notes : null
     })
+    const keyRing = keys === null ? null : new KeyRing(keys, tokens, ACCESS_TYP, () => { access.forget() })
     const refreshTokens = new JwtKind(REFRESH_TYP, await signers('refresh', REFRESH_TYP))
     const { rotation, refreshLifetime: lifetime, absolute, grace } = options
     const refreshable = options.transport.kind !== 'none'
@@ -117,6 +123,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       sessions: url => { addSessionsRoute(scope, url, sessions, authenticate) },
       otherSessions: url => { addOtherSessionsRoute(scope, url, sessions, authenticate) },
       session: url => { addSessionRoute(scope, url, sessions, authenticate) },
+      jwks: url => { if (keyRing !== null) addJwksRoute(app, url, keyRing) },
       me: url => { addMeRoute(scope, url, sessions, authenticate) }
     }
     for (const [route, path] of Object.entries(options.paths) as Array<[RouteName, string | false]>) {
@@ -126,7 +133,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
     app.decorate('authenticate', authenticate)
     app.decorate('requireFresh', createRequireFresh(clock))
     app.decorate('requireClaims', requireClaims)
-    app.decorate('tokenAuth', createTokenAuth({ users, sessions, passwords, sweeper, transport }))
+    app.decorate('tokenAuth', createTokenAuth({ users, sessions, passwords, sweeper, transport, keyRing }))
   }, { prefix: options.prefix })
 
   app.addHook('onReady', async () => {

@@ -9,7 +9,9 @@ export const defaultPaths = {
   sessions: '/sessions',
   otherSessions: '/sessions',
   session: '/sessions/:id',
-  me: '/me'
+  me: '/me',
+  /** Not below the prefix, since others look for it here (RFC 8615). */
+  jwks: '/.well-known/jwks.json'
 } as const
 
 export type RouteName = keyof typeof defaultPaths

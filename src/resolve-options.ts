@@ -1,18 +1,20 @@
 // Checks the options and fills in what was left out. A wrong option fails at start, with a message that says what to do.
 
-import { weaknessOf } from './credentials/keys.js'
 import { MAX_PASSWORD_LENGTH } from './credentials/password.js'
 import type { PasswordRules } from './credentials/password.js'
 import { CLOCK_TOLERANCE } from './domain/rotation.js'
 import type { Millis } from './domain/session.js'
 import { allowOnly, demand, duration, isFunction } from './option-checks.js'
-import type { Secret, TokenAuthOptions } from './options.js'
+import type { TokenAuthOptions } from './options.js'
 import { defaultPaths } from './protocol.js'
 import type { RouteName } from './protocol.js'
 import type { PasswordOptions } from './password-options.js'
+import { checkSecrets, resolveKeys, resolveSecrets } from './resolve-secrets.js'
+import type { Secrets } from './resolve-secrets.js'
 import { resolveTransport } from './resolve-transport.js'
 import type { ResolvedTransport } from './resolve-transport.js'
 import type { EventName, TokenAuthListeners } from './service/events.js'
+import type { AppKeys } from './service/key-ring.js'
 import type { Wake } from './service/revocation-feed.js'
 import type { Users } from './service/users.js'
 import type { TokenStore } from './stores/token-store.js'
@@ -25,6 +27,8 @@ export interface ResolvedOptions {
   readonly secrets: { readonly access: Secrets, readonly refresh: Secrets }
   readonly store: TokenStore
   readonly users: Users
+  /** `null` where access tokens are signed by a derived key. */
+  readonly keys: AppKeys | null
   readonly issuer: string | undefined
   readonly audience: string | undefined
   readonly rotation: boolean
@@ -45,15 +49,12 @@ export interface ResolvedOptions {
   readonly clock: () => Millis
 }
 
-/** The current secret, then the previous ones. */
-export type Secrets = readonly [string | Uint8Array, ...Array<string | Uint8Array>]
-
 const SECOND: Millis = 1000
 const LONGEST_TIMER: Millis = 2 ** 31 - 1
 
 const known = {
   options: [
-    'secret', 'store', 'users', 'name', 'prefix', 'routes', 'issuer', 'audience', 'rotation', 'accessToken', 'refreshToken',
+    'secret', 'store', 'users', 'name', 'prefix', 'routes', 'keys', 'issuer', 'audience', 'rotation', 'accessToken', 'refreshToken',
     'cookie', 'passwords', 'maxSessions', 'storeTimeout', 'sweep', 'revocations', 'on', 'clock'
   ],
   passwords: ['pepper', 'normalize', 'minLength', 'accept'],
@@ -143,6 +144,7 @@ export function resolveOptions (options: TokenAuthOptions, mountedAt = ''): Reso
     secrets: resolveSecrets(options.secret, accessToken.secret, refreshToken.secret),
     store,
     users,
+    keys: resolveKeys(options),
     issuer: options.issuer,
     audience: options.audience,
     rotation,
@@ -201,38 +203,4 @@ function resolvePaths (routes: NonNullable<TokenAuthOptions['routes']>): Record<
   }
   demand(paths.session === false || /:id(?!\w)/.test(paths.session), 'routes.session must hold ":id", such as "/sessions/:id"')
   return paths
-}
-
-function resolveSecrets (
-  base: Secret | undefined, forAccess: Secret | undefined, forRefresh: Secret | undefined
-): ResolvedOptions['secrets'] {
-  const lists = Object.entries({ secret: base, 'accessToken.secret': forAccess, 'refreshToken.secret': forRefresh })
-    .filter(([option, value]) => option === 'secret' || value !== undefined)
-    .map(([option, value]) => ({ option, secrets: checkSecrets(option, value) }))
-  const currentOnes = new Map<string, string>()
-  for (const { option, secrets } of lists) {
-    // A previous secret may be the one that was shared until now.
-    const current = Buffer.from(secrets[0] as string).toString('base64')
-    demand(!currentOnes.has(current), `${option} is the same as ${currentOnes.get(current) ?? ''}: every secret must be another`)
-    currentOnes.set(current, option)
-  }
-  return { access: toSecrets(forAccess ?? base), refresh: toSecrets(forRefresh ?? base) }
-}
-
-function checkSecrets (option: string, given: Secret | undefined): Secrets {
-  const secrets = toSecrets(given)
-  const distinct = new Set<string>()
-  for (const secret of secrets) {
-    demand(typeof secret === 'string' || secret instanceof Uint8Array,
-      `${option} is missing: set it to 32 random bytes or more, such as \`openssl rand -base64 48\` prints`)
-    const weakness = weaknessOf(secret)
-    demand(weakness === null, `${option} ${weakness ?? ''}: use a random one, such as \`openssl rand -base64 48\` prints`)
-    distinct.add(Buffer.from(secret as string).toString('base64'))
-  }
-  demand(distinct.size === secrets.length, `${option} holds a secret twice: every one must be another`)
-  return secrets
-}
-
-function toSecrets (secret: Secret | undefined): Secrets {
-  return (Array.isArray(secret) && secret.length > 0 ? secret : [secret]) as unknown as Secrets
 }

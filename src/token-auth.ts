@@ -8,6 +8,7 @@ import { TokenAuthError } from './errors.js'
 import type { CookieAnswer, TokenAnswer } from './protocol.js'
 import type { TokenTransport } from './routes/token-transport.js'
 import { wasRevokedSince } from './service/sessions.js'
+import type { KeyRing } from './service/key-ring.js'
 import type { Sessions } from './service/sessions.js'
 import type { Sweeper } from './service/sweeper.js'
 import type { UserDirectory } from './service/users.js'
@@ -18,9 +19,11 @@ export interface TokenAuthContext {
   readonly passwords: Passwords
   readonly sweeper: Sweeper
   readonly transport: TokenTransport
+  /** `null` where access tokens are signed by a derived key. */
+  readonly keyRing: KeyRing | null
 }
 
-export function createTokenAuth ({ users, sessions, passwords, sweeper, transport }: TokenAuthContext): TokenAuth {
+export function createTokenAuth ({ users, sessions, passwords, sweeper, transport, keyRing }: TokenAuthContext): TokenAuth {
   async function openSession (
     userId: string, request: HttpRequest, options?: OpenOptions
   ): Promise<TokenAnswer>
@@ -59,6 +62,10 @@ export function createTokenAuth ({ users, sessions, passwords, sweeper, transpor
       const result = await passwords.check(hash, password)
       if (result === 'uncheckable') throw new Error('A hash of bcrypt cannot be checked: npm install @node-rs/bcrypt')
       return result === 'right' || result === 'weak'
+    },
+    rotateKeys (keys) {
+      if (keyRing === null) throw new TypeError('rotateKeys needs an app that began with the option keys')
+      keyRing.rotate(keys)
     },
     sweep: () => sweeper.sweep()
   }

@@ -35,6 +35,8 @@ export interface AccessToken extends AccessSubject {
 export interface AccessScope {
   readonly issuer: string | undefined
   readonly audience: string | undefined
+  /** Whether each token has a `jti`, for others who verify it (RFC 9068 section 2.2). */
+  readonly identified?: boolean
 }
 
 const reserved: ReadonlySet<string> = new Set([
@@ -52,7 +54,7 @@ export function issueAccessToken (
   kind: JwtKind,
   { userId, sessionId, generation, persistent = false, authenticatedAt, amr, claims }: AccessSubject,
   life: { readonly from: Millis, readonly to: Millis },
-  { issuer, audience }: AccessScope
+  { issuer, audience, identified = false }: AccessScope
 ): { readonly token: string, readonly expiresIn: number } {
   const iat = Math.floor(life.from / 1000)
   const exp = Math.floor(life.to / 1000)
@@ -63,6 +65,8 @@ export function issueAccessToken (
     sub: userId,
     sid: sessionId,
     gen: generation,
+    // Of the session, the generation and the second: a token that is the same is the same token.
+    ...(identified && { jti: `${sessionId}.${generation}.${iat}` }),
     type: 'access',
     ...(persistent && { persistent }),
     auth_time: Math.floor(authenticatedAt / 1000),

@@ -22,12 +22,18 @@ const headerMembers: ReadonlySet<string> = new Set(['alg', 'typ', 'kid'])
 
 export class JwtKind {
   readonly #typ: string
-  readonly #current: JwtSigner
-  readonly #signers: ReadonlyMap<string, JwtSigner>
+  #current: JwtSigner
+  #signers: ReadonlyMap<string, JwtSigner>
 
   /** @param signers The first one signs; all of them verify. */
   constructor (typ: string, signers: readonly [JwtSigner, ...JwtSigner[]]) {
     this.#typ = typ
+    this.#current = signers[0]
+    this.#signers = new Map(signers.map(signer => [signer.kid, signer]))
+  }
+
+  /** From now on these: the first one signs; all of them verify, and no other. */
+  use (signers: readonly [JwtSigner, ...JwtSigner[]]): void {
     this.#current = signers[0]
     this.#signers = new Map(signers.map(signer => [signer.kid, signer]))
   }

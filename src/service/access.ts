@@ -72,6 +72,11 @@ export class AccessControl {
     return issueAccessToken(tokens, subject, { from: now, to: Math.min(now + lifetime, sessionEnd) }, scope)
   }
 
+  /** Forgets what was verified, since a key has gone by which it was. */
+  forget (): void {
+    this.#verified.clear()
+  }
+
   /** The session of an authentic token, whatever its times, issuer and audience are; `null` for everything else. */
   sessionOf (token: string): string | null {
     return sessionOfAccessToken(this.#context.tokens, token)

@@ -26,6 +26,11 @@ export class BoundedMap<Key, Value> {
     this.#young.set(key, value)
   }
 
+  clear (): void {
+    this.#young = new Map()
+    this.#old = new Map()
+  }
+
   delete (key: Key): void {
     this.#young.delete(key)
     this.#old.delete(key)

@@ -113,7 +113,7 @@ takes<TokenAuthOptions>({ ...required, accessToken: { lifetime: undefined } })
 takes<TokenAuthOptions>({ ...required, refreshToken: { confirmBy: 'both' } })
 holds<Equal<Duration, number | string>>()
 takes<Secret>(['current', 'previous', new Uint8Array(32)])
-holds<Equal<RouteName, 'login' | 'refresh' | 'logout' | 'logoutAll' | 'sessions' | 'otherSessions' | 'session' | 'me'>>()
+holds<Equal<RouteName, 'login' | 'refresh' | 'logout' | 'logoutAll' | 'sessions' | 'otherSessions' | 'session' | 'me' | 'jwks'>>()
 
 // Users: records may hold more, callbacks may be methods, functions, synchronous or not
 

@@ -238,12 +238,14 @@ t.test('defaults are as documented', async t => {
       sessions: '/sessions',
       otherSessions: '/sessions',
       session: '/sessions/:id',
-      me: '/me'
+      me: '/me',
+      jwks: '/.well-known/jwks.json'
     },
     transport: { kind: 'body', refreshCookie: null, accessCookie: null, origins: new Set(), clearSiteData: false },
     secrets: { access: [SECRET], refresh: [SECRET] },
     store,
     users,
+    keys: null,
     issuer: undefined,
     audience: undefined,
     rotation: true,

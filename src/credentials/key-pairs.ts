@@ -1,0 +1,172 @@
+// Signing keys that the app brings: key pairs, so that other services can verify what this one signs, or secrets of other
+// strengths. By Node's own cryptography, at once and with keys that were parsed once.
+
+import {
+  constants, createHash, createHmac, createPrivateKey, createPublicKey, createSecretKey, KeyObject, sign, timingSafeEqual, verify
+} from 'node:crypto'
+import type { JsonWebKey } from 'node:crypto'
+import type { Claims, JwtSigner } from './jwt.js'
+
+/** RFC 7518 section 3.1, RFC 8037 section 3.1. */
+export type KeyAlgorithm = 'HS256' | 'HS384' | 'HS512' | 'ES256' | 'EdDSA' | 'RS256' | 'PS256'
+
+/** PEM (SPKI, PKCS #8), a JWK or a KeyObject. */
+export type KeyMaterial = string | JsonWebKey | KeyObject
+
+/** A key, alone or with what it is used with; see `keys` of the options for how the rest is found out. */
+export type KeyInput = KeyMaterial | KeyUse
+
+export interface KeyUse {
+  readonly key: KeyMaterial
+  /** @default what a JWK says, or the first of: EdDSA, ES256, RS256, HS256 that the key can be used with */
+  readonly alg?: KeyAlgorithm
+  /** @default the thumbprint of the public key (RFC 7638) */
+  readonly kid?: string
+}
+
+/** A public key as others see it (RFC 7517). */
+export type PublicJwk = Readonly<JsonWebKey> & { readonly kid: string, readonly alg: string, readonly use: 'sig' }
+
+export interface AppKey {
+  readonly kid: string
+  readonly alg: KeyAlgorithm
+  /** `null` where this process can only verify. */
+  readonly signing: KeyObject | null
+  readonly verifying: KeyObject
+  /** `null` for a secret. */
+  readonly publicJwk: PublicJwk | null
+}
+
+const hashes: Readonly<Record<KeyAlgorithm, 'sha256' | 'sha384' | 'sha512' | null>> = {
+  HS256: 'sha256', HS384: 'sha384', HS512: 'sha512', ES256: 'sha256', EdDSA: null, RS256: 'sha256', PS256: 'sha256'
+}
+const algorithmsByType: Readonly<Record<string, readonly KeyAlgorithm[]>> = {
+  secret: ['HS256', 'HS384', 'HS512'], 'ec prime256v1': ['ES256'], ed25519: ['EdDSA'], rsa: ['RS256', 'PS256'], 'rsa-pss': ['PS256']
+}
+const MIN_RSA_BITS = 2048
+const kidForm = /^[\w.-]{1,128}$/
+// RFC 7638 section 3.2: the members that are the key, in order.
+const thumbprintMembers: Readonly<Record<string, readonly string[]>> = {
+  EC: ['crv', 'kty', 'x', 'y'], OKP: ['crv', 'kty', 'x'], RSA: ['e', 'kty', 'n']
+}
+
+/** @throws TypeError that says what is wrong with it, and holds nothing of it */
+export function readKey (input: KeyInput): AppKey {
+  const { key: material, alg: given, kid }: KeyUse = isKeyUse(input) ? input : { key: input }
+  const signing = toKeyObject(material)
+  const verifying = signing.type === 'private' ? createPublicKey(signing) : signing
+  const possible = algorithmsByType[typeOf(verifying)]
+  demand(possible !== undefined, 'is of no type that can be used: ES256 (P-256), EdDSA (Ed25519), RS256 and PS256 (RSA), HS256 to HS512')
+  const alg = (given ?? (isJwk(material) ? material.alg : undefined) ?? possible[0]) as KeyAlgorithm
+  demand(possible.includes(alg), `cannot be used with alg "${alg}": there is ${possible.join(', ')}`)
+  demandStrength(verifying, alg)
+  demand(kid === undefined || (typeof kid === 'string' && kidForm.test(kid)), 'has a kid that is no text of letters, digits, ".", "-" and "_"')
+  const id = kid ?? thumbprintOf(verifying)
+  return {
+    kid: id,
+    alg,
+    signing: signing.type === 'public' ? null : signing,
+    verifying,
+    publicJwk: verifying.type === 'secret' ? null : { ...verifying.export({ format: 'jwk' }), kid: id, alg, use: 'sig' }
+  }
+}
+
+/** A signer for tokens of one type; without a private key it can only verify. */
+export function createKeySigner ({ kid, alg, signing, verifying }: AppKey, typ: string): JwtSigner {
+  const header = Buffer.from(JSON.stringify({ alg, typ, kid })).toString('base64url')
+  return {
+    kid,
+    alg,
+    sign (claims: Claims): string {
+      if (signing === null) throw new Error('This key can only verify.')
+      const input = `${header}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`
+      return `${input}.${signatureOf(input, alg, signing).toString('base64url')}`
+    },
+    verify (token: string): unknown {
+      const end = token.lastIndexOf('.')
+      const input = token.slice(0, end)
+      if (!isSignature(input, Buffer.from(token.slice(end + 1), 'base64url'), alg, verifying)) throw new Error('The signature does not fit.')
+      return JSON.parse(Buffer.from(input.slice(input.indexOf('.') + 1), 'base64url').toString())
+    }
+  }
+}
+
+function signatureOf (input: string, alg: KeyAlgorithm, key: KeyObject): Buffer {
+  if (alg.startsWith('HS')) return createHmac(hashes[alg] as string, key).update(input).digest()
+  const signature = sign(hashes[alg], Buffer.from(input), { key, ...detailsOf(alg) })
+  return alg === 'ES256' ? withLowS(signature) : signature
+}
+
+function isSignature (input: string, signature: Buffer, alg: KeyAlgorithm, key: KeyObject): boolean {
+  if (alg.startsWith('HS')) {
+    const expected = signatureOf(input, alg, key)
+    return signature.length === expected.length && timingSafeEqual(signature, expected)
+  }
+  // Of the two signatures that fit, the one with the lower s is ours: a token has one spelling.
+  if (alg === 'ES256' && !(signature.length === 64 && withLowS(signature).equals(signature))) return false
+  return verify(hashes[alg], Buffer.from(input), { key, ...detailsOf(alg) }, signature)
+}
+
+function detailsOf (alg: KeyAlgorithm): object {
+  if (alg === 'ES256') return { dsaEncoding: 'ieee-p1363' }
+  return alg === 'PS256' ? { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST } : {}
+}
+
+const P256_ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n
+
+function withLowS (signature: Buffer): Buffer {
+  const s = BigInt(`0x${signature.toString('hex', 32)}`)
+  if (s <= P256_ORDER / 2n) return signature
+  return Buffer.concat([signature.subarray(0, 32), Buffer.from((P256_ORDER - s).toString(16).padStart(64, '0'), 'hex')])
+}
+
+function toKeyObject (material: KeyMaterial): KeyObject {
+  if (material instanceof KeyObject) return material
+  try {
+    if (isJwk(material)) {
+      if (material.kty === 'oct') return createSecretKey(Buffer.from(String(material.k), 'base64url'))
+      return material.d === undefined ? createPublicKey({ key: material, format: 'jwk' }) : createPrivateKey({ key: material, format: 'jwk' })
+    }
+    if (typeof material === 'string' && /^-----BEGIN [A-Z ]*KEY-----/.test(material)) {
+      return material.includes('PRIVATE KEY-----') ? createPrivateKey(material) : createPublicKey(material)
+    }
+  } catch {
+    // What Node says may hold what it was given.
+  }
+  throw new TypeError('cannot be read: it must be PEM (SPKI or PKCS #8, not encrypted), a JWK or a KeyObject')
+}
+
+function isKeyUse (input: KeyInput): input is KeyUse {
+  return typeof input === 'object' && input !== null && !(input instanceof KeyObject) && !('kty' in input) && 'key' in input
+}
+
+function isJwk (material: unknown): material is JsonWebKey {
+  return typeof material === 'object' && material !== null && 'kty' in material
+}
+
+function typeOf (key: KeyObject): string {
+  if (key.type === 'secret') return 'secret'
+  const curve = key.asymmetricKeyDetails?.namedCurve
+  return curve === undefined ? String(key.asymmetricKeyType) : `${key.asymmetricKeyType} ${curve}`
+}
+
+function demandStrength (key: KeyObject, alg: KeyAlgorithm): void {
+  const bits = key.asymmetricKeyDetails?.modulusLength
+  demand(bits === undefined || bits >= MIN_RSA_BITS,
+    `has ${bits} bits, ${MIN_RSA_BITS} are needed: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072`)
+  if (key.type !== 'secret') return
+  const [size = 0, needed] = [key.symmetricKeySize, Number(alg.slice(2)) / 8]
+  demand(size >= needed, `is ${size} bytes long, ${needed} are needed for ${alg}: openssl rand -base64 ${needed}`)
+}
+
+// Of a secret, nothing that is short enough to travel may be derived from it alone without a key: HMAC under the secret itself.
+function thumbprintOf (key: KeyObject): string {
+  if (key.type === 'secret') return createHmac('sha256', key).update('kid').digest('base64url').slice(0, 12)
+  const jwk = key.export({ format: 'jwk' }) as Record<string, unknown>
+  const members = (thumbprintMembers[String(jwk.kty)] ?? []).map(name => [name, jwk[name]])
+  return createHash('sha256').update(JSON.stringify(Object.fromEntries(members))).digest('base64url')
+}
+
+function demand (holds: boolean, message: string): asserts holds {
+  if (!holds) throw new TypeError(message)
+}
