@@ -44,13 +44,14 @@ export function prepareScope (scope: FastifyInstance, usesCookies: boolean): voi
     else done(null, body)
   })
 
-  // First, where a hook of the app fails on the way out; last, where it says something else.
   scope.addHook('onRequest', (_request, reply, done) => {
     reply.headers(headers)
     done()
   })
+  // Once more, since a hook of the app may have answered before, or have said something else of caches meanwhile.
   scope.addHook('onSend', (_request, reply, payload, done) => {
-    reply.headers(headers)
+    if (reply.hasHeader('pragma')) reply.header('cache-control', headers['cache-control'])
+    else reply.headers(headers)
     if (usesCookies) for (const member of ['Origin', 'Sec-Fetch-Site']) addToHeader(reply, 'vary', member)
     done(null, payload)
   })
