@@ -50,7 +50,7 @@ export function prepareScope (scope: FastifyInstance, usesCookies: boolean): voi
   })
   // Once more, since a hook of the app may have answered before, or have said something else of caches meanwhile.
   scope.addHook('onSend', (_request, reply, payload, done) => {
-    if (reply.hasHeader('pragma')) reply.header('cache-control', headers['cache-control'])
+    if (reply.getHeader('pragma') === headers.pragma) reply.header('cache-control', headers['cache-control'])
     else reply.headers(headers)
     if (usesCookies) for (const member of ['Origin', 'Sec-Fetch-Site']) addToHeader(reply, 'vary', member)
     done(null, payload)
