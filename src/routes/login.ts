@@ -4,7 +4,7 @@ import { TokenAuthError } from '../errors.js'
 import type { CookieAnswer, TokenAnswer } from '../protocol.js'
 import type { PasswordLogin } from '../service/login.js'
 import type { Sessions } from '../service/sessions.js'
-import { loginBody, tokenAnswer } from './schemas.js'
+import { loginBody, taken, tokenAnswer } from './schemas.js'
 import { answerBy } from './scope.js'
 import type { TokenTransport } from './token-transport.js'
 
@@ -28,7 +28,7 @@ export function addLoginRoute (
   const answer = answerBy<TokenAnswer | CookieAnswer>(tokenAnswer)
   scope.post<{ Body: LoginBody }>(url, {
     config: { tokenAuth: 'public' },
-    schema: { body: loginBody, response: { 200: tokenAnswer } }
+    schema: { ...taken, body: loginBody, response: { 200: tokenAnswer } }
   }, async (request, reply) => {
     const inCookie = transport.wantsCookie(request)
     const replaced = transport.replacedBy(request, inCookie)

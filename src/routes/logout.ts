@@ -3,7 +3,7 @@ import type { Authenticate } from '../authenticate.js'
 import { TokenAuthError } from '../errors.js'
 import type { Auth } from '../service/access.js'
 import type { Sessions } from '../service/sessions.js'
-import { noAnswer, refreshTokenBody } from './schemas.js'
+import { noAnswer, refreshTokenBody, taken } from './schemas.js'
 import type { RefreshTokenBody, TokenTransport } from './token-transport.js'
 
 /**
@@ -15,7 +15,7 @@ export function addLogoutRoute (
 ): void {
   scope.post<{ Body: RefreshTokenBody }>(url, {
     config: { tokenAuth: 'public' },
-    schema: { body: refreshTokenBody, response: { 204: noAnswer } }
+    schema: { ...taken, body: refreshTokenBody, response: { 204: noAnswer } }
   }, async (request, reply) => {
     const tokens = transport.presentToEnd(request)
     if (tokens.refresh === null && tokens.access === null) throw new TokenAuthError('AUTH_REFRESH_MISSING')

@@ -3,7 +3,7 @@ import { callerOf } from '../bearer.js'
 import { TokenAuthError } from '../errors.js'
 import type { CookieAnswer, TokenAnswer } from '../protocol.js'
 import type { Refresh } from '../service/refresh.js'
-import { refreshTokenBody, tokenAnswer } from './schemas.js'
+import { refreshTokenBody, taken, tokenAnswer } from './schemas.js'
 import { answerBy } from './scope.js'
 import type { RefreshTokenBody, TokenTransport } from './token-transport.js'
 
@@ -12,7 +12,7 @@ export function addRefreshRoute (scope: FastifyInstance, url: string, transport:
   const answer = answerBy<TokenAnswer | CookieAnswer>(tokenAnswer)
   scope.post<{ Body: RefreshTokenBody }>(url, {
     config: { tokenAuth: 'public' },
-    schema: { body: refreshTokenBody, response: { 200: tokenAnswer } }
+    schema: { ...taken, body: refreshTokenBody, response: { 200: tokenAnswer } }
   }, async (request, reply) => {
     const tokens = transport.present(request)
     if (tokens.refresh === null) throw new TokenAuthError(tokens.access === null ? 'AUTH_REFRESH_MISSING' : 'AUTH_REFRESH_INVALID')

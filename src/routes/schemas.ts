@@ -19,6 +19,9 @@ export const loginBody = {
   }
 }
 
+/** For @fastify/swagger: what the parsers of the scope take. */
+export const taken = { consumes: ['application/json', 'application/x-www-form-urlencoded'] }
+
 /** `null` is what an absent body is validated as, and what clients send that have no token. */
 export const refreshTokenBody = {
   type: ['object', 'null'],
