@@ -65,8 +65,8 @@ export interface TokenAuth {
   verifyPassword (hash: string | null, password: string): Promise<boolean>
   /**
    * Puts other `keys` in the place of those of the options, in this process. In three steps nobody is refused: announce the
-   * new one (`[old, new]`) on every instance, and wait until verifiers have read it (5 minutes); let it sign (`[new, old]`);
-   * and when the last access token of the old one has ended, take that away (`[new]`).
+   * new one (`[old, new]`) on every instance, and wait until verifiers have read it (mostly 5 to 10 minutes); let it sign
+   * (`[new, old]`); and when the last access token of the old one has ended, take that away (`[new]`).
    * @throws TypeError where a key cannot be used, or the app began without `keys`; what was stays then
    */
   rotateKeys (keys: readonly KeyInput[]): void

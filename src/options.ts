@@ -51,9 +51,10 @@ export interface TokenAuthOptions {
 
   /**
    * Keys for access tokens in place of `secret`: the first one signs, all of them verify. PEM, JWK or KeyObject; Ed25519 is
-   * EdDSA, P-256 is ES256, RSA is RS256 unless `alg` says PS256. With key pairs others can verify: the public parts are at
-   * `routes.jwks` (RFC 7517), each token has a `jti`, and `issuer` and `audience` belong to it (RFC 9068).
-   * `openssl genpkey -algorithm ed25519` makes one. To change it while the app runs, see `app.tokenAuth.rotateKeys`.
+   * EdDSA, P-256 is ES256, RSA is RS256 unless `alg` says PS256. `openssl genpkey -algorithm ed25519` makes one. With key pairs
+   * others can verify: the public parts are at `routes.jwks` (RFC 7517), each token has a `jti`, and `issuer` and `audience` are
+   * required (RFC 9068). Two registrations with keys need two `routes.jwks`, and two audiences where they share a key. To change
+   * keys while the app runs, see `app.tokenAuth.rotateKeys`.
    * @default HS256, derived from `secret`
    */
   readonly keys?: readonly [KeyInput, ...KeyInput[]]

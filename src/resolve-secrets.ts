@@ -45,8 +45,11 @@ function toSecrets (secret: Secret | undefined): Secrets {
 }
 
 /** @throws TypeError that names the key by its place */
-export function resolveKeys ({ keys, accessToken }: TokenAuthOptions): AppKeys | null {
+export function resolveKeys ({ keys, issuer, audience, accessToken }: TokenAuthOptions): AppKeys | null {
   if (keys === undefined) return null
+  // Others verify these tokens; and a second registration with the same key must not take them for its own.
+  demand(issuer !== undefined && audience !== undefined,
+    'keys needs issuer and audience: a token for others must say whose it is, and for whom (RFC 9068 section 2.2)')
   demand(accessToken?.secret === undefined, 'accessToken.secret signs nothing where there are keys: take one of them away')
   try {
     return readKeys(keys)

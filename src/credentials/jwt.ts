@@ -22,14 +22,13 @@ const headerMembers: ReadonlySet<string> = new Set(['alg', 'typ', 'kid'])
 
 export class JwtKind {
   readonly #typ: string
-  #current: JwtSigner
-  #signers: ReadonlyMap<string, JwtSigner>
+  #current!: JwtSigner
+  #signers!: ReadonlyMap<string, JwtSigner>
 
   /** @param signers The first one signs; all of them verify. */
   constructor (typ: string, signers: readonly [JwtSigner, ...JwtSigner[]]) {
     this.#typ = typ
-    this.#current = signers[0]
-    this.#signers = new Map(signers.map(signer => [signer.kid, signer]))
+    this.use(signers)
   }
 
   /** From now on these: the first one signs; all of them verify, and no other. */

@@ -6,6 +6,7 @@ import {
 } from 'node:crypto'
 import type { JsonWebKey } from 'node:crypto'
 import type { Claims, JwtSigner } from './jwt.js'
+import { weaknessOf } from './keys.js'
 
 /** RFC 7518 section 3.1, RFC 8037 section 3.1. */
 export type KeyAlgorithm = 'HS256' | 'HS384' | 'HS512' | 'ES256' | 'EdDSA' | 'RS256' | 'PS256'
@@ -18,9 +19,9 @@ export type KeyInput = KeyMaterial | KeyUse
 
 export interface KeyUse {
   readonly key: KeyMaterial
-  /** @default what a JWK says, or the first of: EdDSA, ES256, RS256, HS256 that the key can be used with */
+  /** @default what a JWK says, or EdDSA, ES256, RS256 or HS256, as the key is */
   readonly alg?: KeyAlgorithm
-  /** @default the thumbprint of the public key (RFC 7638) */
+  /** A JWK's own is not read. @default the thumbprint of the public key (RFC 7638) */
   readonly kid?: string
 }
 
@@ -41,9 +42,10 @@ const hashes: Readonly<Record<KeyAlgorithm, 'sha256' | 'sha384' | 'sha512' | nul
   HS256: 'sha256', HS384: 'sha384', HS512: 'sha512', ES256: 'sha256', EdDSA: null, RS256: 'sha256', PS256: 'sha256'
 }
 const algorithmsByType: Readonly<Record<string, readonly KeyAlgorithm[]>> = {
-  secret: ['HS256', 'HS384', 'HS512'], 'ec prime256v1': ['ES256'], ed25519: ['EdDSA'], rsa: ['RS256', 'PS256'], 'rsa-pss': ['PS256']
+  secret: ['HS256', 'HS384', 'HS512'], 'ec prime256v1': ['ES256'], ed25519: ['EdDSA'], rsa: ['RS256', 'PS256']
 }
 const MIN_RSA_BITS = 2048
+const MIN_RSA_EXPONENT = 65_537n
 const kidForm = /^[\w.-]{1,128}$/
 // RFC 7638 section 3.2: the members that are the key, in order.
 const thumbprintMembers: Readonly<Record<string, readonly string[]>> = {
@@ -53,14 +55,20 @@ const thumbprintMembers: Readonly<Record<string, readonly string[]>> = {
 /** @throws TypeError that says what is wrong with it, and holds nothing of it */
 export function readKey (input: KeyInput): AppKey {
   const { key: material, alg: given, kid }: KeyUse = isKeyUse(input) ? input : { key: input }
+  const stray = isKeyUse(input) ? Object.keys(input).find(name => !['key', 'alg', 'kid'].includes(name)) : undefined
+  demand(stray === undefined, 'has another member than key, alg and kid')
+  const { alg: own, use } = isJwk(material) ? material : {}
+  demand(use === undefined || use === 'sig', 'is a JWK whose use is not "sig"')
+  demand(given === undefined || own === undefined || given === own, 'is a JWK with an alg of its own: give no other')
   const signing = toKeyObject(material)
   const verifying = signing.type === 'private' ? createPublicKey(signing) : signing
   const possible = algorithmsByType[typeOf(verifying)]
   demand(possible !== undefined, 'is of no type that can be used: ES256 (P-256), EdDSA (Ed25519), RS256 and PS256 (RSA), HS256 to HS512')
-  const alg = (given ?? (isJwk(material) ? material.alg : undefined) ?? possible[0]) as KeyAlgorithm
-  demand(possible.includes(alg), `cannot be used with alg "${alg}": there is ${possible.join(', ')}`)
+  const alg = (given ?? own ?? possible[0]) as KeyAlgorithm
+  demand(possible.includes(alg), `cannot be used with that alg: there is ${possible.join(', ')}`)
   demandStrength(verifying, alg)
   demand(kid === undefined || (typeof kid === 'string' && kidForm.test(kid)), 'has a kid that is no text of letters, digits, ".", "-" and "_"')
+  demand(signing === verifying || isSignature('', signatureOf('', alg, signing), alg, verifying), 'holds a public part that is not its own')
   const id = kid ?? thumbprintOf(verifying)
   return {
     kid: id,
@@ -103,7 +111,7 @@ function isSignature (input: string, signature: Buffer, alg: KeyAlgorithm, key: 
     return signature.length === expected.length && timingSafeEqual(signature, expected)
   }
   // Of the two signatures that fit, the one with the lower s is ours: a token has one spelling.
-  if (alg === 'ES256' && !(signature.length === 64 && withLowS(signature).equals(signature))) return false
+  if (alg === 'ES256' && !withLowS(signature).equals(signature)) return false
   return verify(hashes[alg], Buffer.from(input), { key, ...detailsOf(alg) }, signature)
 }
 
@@ -124,7 +132,7 @@ function toKeyObject (material: KeyMaterial): KeyObject {
   if (material instanceof KeyObject) return material
   try {
     if (isJwk(material)) {
-      if (material.kty === 'oct') return createSecretKey(Buffer.from(String(material.k), 'base64url'))
+      if (material.kty === 'oct') return createSecretKey(fromBase64url(material.k))
       return material.d === undefined ? createPublicKey({ key: material, format: 'jwk' }) : createPrivateKey({ key: material, format: 'jwk' })
     }
     if (typeof material === 'string' && /^-----BEGIN [A-Z ]*KEY-----/.test(material)) {
@@ -134,6 +142,12 @@ function toKeyObject (material: KeyMaterial): KeyObject {
     // What Node says may hold what it was given.
   }
   throw new TypeError('cannot be read: it must be PEM (SPKI or PKCS #8, not encrypted), a JWK or a KeyObject')
+}
+
+function fromBase64url (text: unknown): Buffer {
+  const bytes = Buffer.from(String(text), 'base64url')
+  if (bytes.toString('base64url') !== text) throw new Error('Not base64url')
+  return bytes
 }
 
 function isKeyUse (input: KeyInput): input is KeyUse {
@@ -151,15 +165,18 @@ function typeOf (key: KeyObject): string {
 }
 
 function demandStrength (key: KeyObject, alg: KeyAlgorithm): void {
-  const bits = key.asymmetricKeyDetails?.modulusLength
+  const { modulusLength: bits, publicExponent = MIN_RSA_EXPONENT } = key.asymmetricKeyDetails ?? {}
+  demand(publicExponent >= MIN_RSA_EXPONENT, `has an exponent of ${publicExponent}: ${MIN_RSA_EXPONENT} is the least`)
   demand(bits === undefined || bits >= MIN_RSA_BITS,
     `has ${bits} bits, ${MIN_RSA_BITS} are needed: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072`)
   if (key.type !== 'secret') return
   const [size = 0, needed] = [key.symmetricKeySize, Number(alg.slice(2)) / 8]
   demand(size >= needed, `is ${size} bytes long, ${needed} are needed for ${alg}: openssl rand -base64 ${needed}`)
+  const weakness = weaknessOf(key.export())
+  demand(weakness === null, `${weakness}: openssl rand -base64 ${needed}`)
 }
 
-// Of a secret, nothing that is short enough to travel may be derived from it alone without a key: HMAC under the secret itself.
+// Of a secret, a plain hash could be searched for: HMAC under the secret itself.
 function thumbprintOf (key: KeyObject): string {
   if (key.type === 'secret') return createHmac('sha256', key).update('kid').digest('base64url').slice(0, 12)
   const jwk = key.export({ format: 'jwk' }) as Record<string, unknown>

@@ -52,7 +52,8 @@ export class KeyRing {
   /** @throws TypeError as {@link readKeys}; the keys stay as they were then */
   rotate (inputs: readonly KeyInput[]): void {
     const keys = readKeys(inputs)
-    const isKept = (old: AppKey): boolean => keys.some(({ kid, verifying }) => kid === old.kid && verifying.equals(old.verifying))
+    const isKept = (old: AppKey): boolean =>
+      keys.some(({ kid, alg, verifying }) => kid === old.kid && alg === old.alg && verifying.equals(old.verifying))
     const isRetired = !this.#keys.every(isKept)
     this.#keys = keys
     this.#tokens.use(signersOf(keys, this.#typ))

@@ -56,7 +56,7 @@ export class Renewal {
   }
 
   // A pure function of the token, the session and the user: the new life begins where the window of the old one did. So requests
-  // one after the other, and at other instances, are given the same text.
+  // one after the other, and at other instances, are given the same claims, and the same text unless the algorithm is random.
   async #renew ({ auth, generation, persistent }: Admitted): Promise<Renewed | null> {
     const { store, users, access, revoked, logger, clock, within } = this.#context
     const { userId, sessionId, expiresAt, amr } = auth

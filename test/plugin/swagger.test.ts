@@ -21,7 +21,9 @@ interface Operation {
 
 type Operations = Record<string, Operation>
 
-const keys = [generateKeyPairSync('ed25519').privateKey] as const
+const signed: Partial<TokenAuthOptions> = {
+  keys: [generateKeyPairSync('ed25519').privateKey], issuer: 'https://auth.example.org', audience: 'api'
+}
 const bearer = { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } as const
 
 /** The operations by `method path`. */
@@ -83,7 +85,7 @@ t.test('every route, with what it takes and what it answers', async t => {
 
 t.test('what is moved, switched off or added by options', async t => {
   const document = await documentOf({
-    prefix: '/api/v1', routes: { login: '/token', me: false, otherSessions: false }, keys
+    prefix: '/api/v1', routes: { login: '/token', me: false, otherSessions: false }, ...signed
   })
   t.strictSame(Object.keys(document).sort(), [
     'delete /api/v1/sessions/{id}', 'get /.well-known/jwks.json', 'get /api/v1/sessions', 'get /protected', 'post /api/v1/logout',
@@ -92,7 +94,7 @@ t.test('what is moved, switched off or added by options', async t => {
 })
 
 t.test('which need an access token', async t => {
-  const document = await documentOf({ keys }, ({ schema, url, route }) => ({
+  const document = await documentOf(signed, ({ schema, url, route }) => ({
     url,
     schema: route.config?.tokenAuth === 'public' ? schema : { ...schema, security: [{ bearer: [] }] }
   }))
