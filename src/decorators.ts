@@ -61,6 +61,8 @@ export interface TokenAuth {
    * @throws TokenAuthError AUTH_PASSWORD_REJECTED where the rules of `passwords` are broken; AUTH_BUSY
    */
   hashPassword (password: string): Promise<string>
+  /** How many hashes are being computed, and how many wait: for metrics. 256 may wait, then logins are 503. */
+  hashLoad (): { readonly running: number, readonly waiting: number }
   /** Checks a password at the same cost whatever the hash is. @throws TokenAuthError AUTH_BUSY */
   verifyPassword (hash: string | null, password: string): Promise<boolean>
   /**

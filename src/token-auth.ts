@@ -58,6 +58,7 @@ export function createTokenAuth ({ users, sessions, passwords, sweeper, transpor
     revokeUser: (userId, { keep } = {}) => sessions.endAll(userId, 'revoked', keep),
     passwordChanged: (userId, { keep } = {}) => sessions.endAll(userId, 'password-changed', keep),
     hashPassword: password => passwords.hash(password),
+    hashLoad: () => passwords.load,
     async verifyPassword (hash, password) {
       const result = await passwords.check(hash, password)
       if (result === 'uncheckable') throw new Error('A hash of bcrypt cannot be checked: npm install @node-rs/bcrypt')

@@ -10,6 +10,7 @@ import type { FastifyInstance } from 'fastify'
 import { tokenAuth } from 'fastify-token-auth'
 import { MemoryStore } from 'fastify-token-auth/stores/memory'
 import { secret, startIfMain } from '../migrate-from/recipe.js'
+import { Gauge } from 'prom-client'
 import { collectMetrics, timed } from './metrics.js'
 
 export async function buildApp (): Promise<FastifyInstance> {
@@ -30,6 +31,14 @@ export async function buildApp (): Promise<FastifyInstance> {
     sweep: { every }
   })
   ann.passwordHash = await app.tokenAuth.hashPassword('correct horse')
+
+  const hashes = new Gauge({
+    name: 'token_auth_hashes',
+    help: 'Passwords that are being hashed, or wait for it',
+    labelNames: ['state'],
+    registers: [registry],
+    collect () { for (const [state, count] of Object.entries(app.tokenAuth.hashLoad())) hashes.labels(state).set(count) }
+  })
 
   // It says how much is going on: in earnest, listen for it on a port that only the scraper reaches.
   app.get('/metrics', async (_request, reply) => reply.type(registry.contentType).send(await registry.metrics()))

@@ -21,6 +21,11 @@ export class HashQueue {
     this.#concurrency = concurrency
   }
 
+  /** How many hashes are being computed, and how many wait for their turn. */
+  get load (): { readonly running: number, readonly waiting: number } {
+    return { running: this.#running, waiting: this.#waiting.length }
+  }
+
   /** @throws TokenAuthError AUTH_BUSY where too many wait already; the work has not begun then. */
   async run<T> (work: () => Promise<T>): Promise<T> {
     if (this.#running < this.#concurrency) this.#running++

@@ -72,6 +72,11 @@ export class Passwords {
     return this.#hashNow(text)
   }
 
+  /** How many hashes are being computed, and how many wait for their turn. */
+  get load (): { readonly running: number, readonly waiting: number } {
+    return this.#queue.load
+  }
+
   /** Hashes a password anew that was good enough when it was set. */
   upgrade (password: string): Promise<string> {
     return this.#hashNow(this.#normalized(password))

@@ -81,8 +81,10 @@ t.test('who waits is served in order', async t => {
 })
 
 t.test('256 may wait, the next is told that it is busy and its work never begins', async t => {
-  const { begun, add } = createTasks(new HashQueue(1))
+  const queue = new HashQueue(1)
+  const { begun, add } = createTasks(queue)
   const [running, ...waiting] = Array.from({ length: 257 }, add)
+  t.strictSame(queue.load, { running: 1, waiting: 256 })
   const refused = add()
   await isBusy(t, refused.done)
   running?.finish()
@@ -93,6 +95,7 @@ t.test('256 may wait, the next is told that it is busy and its work never begins
   admitted.finish()
   await Promise.all([...waiting, admitted].map(task => task.done))
   t.equal(begun.length, 258)
+  t.strictSame(queue.load, { running: 0, waiting: 0 })
   t.notOk(begun.includes(257), 'the one that was refused')
 })
 

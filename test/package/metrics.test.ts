@@ -90,6 +90,7 @@ t.test('the app counts what happens, and names nobody', async t => {
     'token_auth_store_seconds_count{verb="create",outcome="ok"}': 2,
     'token_auth_store_seconds_count{verb="rotate",outcome="ok"}': 7
   })
+  t.equal(metrics['token_auth_hashes{state="waiting"}'], 0)
   t.ok(Number(metrics.token_auth_sweeps_total) > 0)
   t.ok(Number(metrics.token_auth_sweep_lag_seconds) < 10)
   t.ok(Number(metrics.token_auth_revocations_lag_seconds) < 10, 'they are read every second')
