@@ -4,6 +4,7 @@ import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import { tokenAuth } from 'fastify-token-auth'
 import type { TokenStore, Wake } from 'fastify-token-auth'
+import { secret } from './trial.js'
 
 export interface InstanceParts {
   readonly store: TokenStore
@@ -18,8 +19,8 @@ export async function startInstance ({ store, wake, close }: InstanceParts): Pro
   app.addHook('onClose', async () => { await close() })
   const ann = { id: '1', username: 'ann', passwordHash: '' }
   await app.register(tokenAuth, {
-    // Every instance has the same secret; in earnest it comes from the environment.
-    secret: process.env.AUTH_SECRET ?? 'for-the-demo-alone-Vq3xZ8nK1rT6wY0p',
+    // Every instance has the same.
+    secret,
     store,
     users: {
       findByLogin: login => login === ann.username ? ann : null,

@@ -15,7 +15,7 @@ import type { Renewal } from './service/renewal.js'
 /** The part of a Fastify request that {@link Authenticate} reads and writes. */
 export interface AuthenticatedRequest extends HttpRequest, OriginRequest {
   readonly routeOptions: { readonly config: FastifyContextConfig }
-  readonly headers: HttpRequest['headers'] & OriginRequest['headers'] & { readonly cookie?: string | undefined }
+  readonly headers: HttpRequest['headers'] & OriginRequest['headers']
   auth: Auth | null
 }
 

@@ -21,7 +21,7 @@ export function createRequireFresh (clock: () => Millis): (maxAge: Duration) => 
   return maxAge => {
     const limit = parseDuration(maxAge)
     if (limit === null || limit <= 0) throw new TypeError('requireFresh takes a duration such as "5m"')
-    return createGuard(({ authenticatedAt }) => {
+    return hookThat(({ authenticatedAt }) => {
       const age = clock() - authenticatedAt
       // A login of the future was timed by a clock that was wrong.
       if (age <= limit && age >= -CLOCK_TOLERANCE) return
@@ -36,7 +36,7 @@ export function requireClaims (demands: ClaimDemands): AuthGuard {
   if (list.length === 0 || list.some(([, values]) => values.length === 0 || values.includes(undefined))) {
     throw new TypeError('requireClaims takes claims and the values that they must have, such as { role: "admin" }')
   }
-  return createGuard(({ claims }) => {
+  return hookThat(({ claims }) => {
     const held = claims as Record<string, unknown>
     const isHeld = ([name, values]: typeof list[number]): boolean => Object.hasOwn(held, name) && [held[name]].flat()
       .some(value => values.includes(value))
@@ -44,11 +44,11 @@ export function requireClaims (demands: ClaimDemands): AuthGuard {
   })
 }
 
-function createGuard (demand: (auth: Auth) => void): AuthGuard {
+function hookThat (demands: (auth: Auth) => void): AuthGuard {
   return function guard ({ auth }, _reply, done) {
     try {
       if (auth === null) throw new TokenAuthError('AUTH_ACCESS_MISSING')
-      demand(auth)
+      demands(auth)
     } catch (error) {
       return done(error as Error)
     }

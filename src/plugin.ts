@@ -12,6 +12,7 @@ import type { TokenKind } from './credentials/keys.js'
 import { Passwords } from './credentials/password.js'
 import { REFRESH_TYP } from './credentials/refresh-token.js'
 import { CLOCK_STRAY, CLOCK_TOLERANCE } from './domain/rotation.js'
+import type { Millis } from './domain/session.js'
 import { headersOf, TokenAuthError } from './errors.js'
 import { createRequireFresh, requireClaims } from './guards.js'
 import type { TokenAuthOptions } from './options.js'
@@ -33,11 +34,11 @@ import { TokenTransport } from './routes/token-transport.js'
 import { AccessControl } from './service/access.js'
 import { createGuard, guardStore } from './service/deadline.js'
 import { Events } from './service/events.js'
+import type { Logger } from './service/events.js'
 import { KeyRing, signersOf } from './service/key-ring.js'
 import { PasswordLogin } from './service/login.js'
 import { Refresh } from './service/refresh.js'
 import { Renewal } from './service/renewal.js'
-import type { RenewalContext } from './service/renewal.js'
 import { RevocationFeed } from './service/revocation-feed.js'
 import { RevokedSessions } from './service/revoked-sessions.js'
 import { Sessions } from './service/sessions.js'
@@ -46,9 +47,10 @@ import { UseNotes } from './service/use-notes.js'
 import { withSoundTexts } from './service/texts.js'
 import { UserDirectory } from './service/users.js'
 import { createSigner, shadowJwt } from './signers.js'
+import type { TokenStore } from './stores/token-store.js'
 import { createTokenAuth } from './token-auth.js'
 
-const LONGEST_RENEWAL = 1000
+const LONGEST_RENEWAL: Millis = 1000
 
 // The names that are taken in one app, all scopes of which share a server.
 const namesByServer = new WeakMap<object, Set<string>>()
@@ -58,9 +60,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
   const { name, clock } = options
   claimPlace(app, name)
   const logger = app.log
-  const guard = createGuard(options.storeTimeout, logger)
-  const store = withSoundTexts(guardStore(options.store, guard))
-  const users = new UserDirectory(options.users, guard, logger)
+  const { store, users } = reach(options, options.storeTimeout, logger)
   const events = new Events(options.on, logger)
   // What ended is of no use any more when the last access token is past, also by a clock that was wrong for a moment.
   const keep = options.accessLifetime + CLOCK_TOLERANCE + CLOCK_STRAY
@@ -111,7 +111,15 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
     const transport = new TokenTransport(options.transport, token => sessions.kindOf(token))
     const renewal = options.renewalWindow === null
       ? null
-      : createRenewal(options, { access, revoked, logger, clock, within: options.renewalWindow })
+      : new Renewal({
+        // A courtesy: the request that it rides on does not wait long for it.
+        ...reach(options, Math.min(options.storeTimeout, LONGEST_RENEWAL), logger),
+        access,
+        revoked,
+        logger,
+        clock,
+        within: options.renewalWindow
+      })
     const send = renewal === null ? () => {} : sendRenewedTokens(app, options.transport.accessCookie, revoked)
     const authenticate = createAuthenticate({ access, transport: options.transport, renewal, send })
 
@@ -146,14 +154,12 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
   })
 }
 
-// A renewal is a courtesy: the request that it rides on does not wait long for it.
-function createRenewal (
-  { store, users, storeTimeout }: ResolvedOptions, context: Omit<RenewalContext, 'store' | 'users'>
-): Renewal {
-  const guard = createGuard(Math.min(storeTimeout, LONGEST_RENEWAL), context.logger)
-  return new Renewal({
-    ...context, store: withSoundTexts(guardStore(store, guard)), users: new UserDirectory(users, guard, context.logger)
-  })
+// What the app brings, for as long as it may take to answer.
+function reach (
+  { store, users }: ResolvedOptions, timeout: Millis, logger: Logger
+): { readonly store: TokenStore, readonly users: UserDirectory } {
+  const guard = createGuard(timeout, logger)
+  return { store: withSoundTexts(guardStore(store, guard)), users: new UserDirectory(users, guard, logger) }
 }
 
 type Signers = readonly [JwtSigner, ...JwtSigner[]]

@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import { tokenAuth } from 'fastify-token-auth'
 import { SqliteStore } from 'fastify-token-auth/stores/sqlite'
 import Database from 'libsql'
+import { signUpBody } from '../trial.js'
 import { UserTable } from './users.js'
 import type { DemoUser } from './users.js'
 
@@ -55,18 +56,7 @@ export async function createDemo ({ secret, database, grace }: DemoSettings): Pr
     }
   })
 
-  app.put<{ Body: { username: string, password: string } }>('/register', {
-    schema: {
-      body: {
-        type: 'object',
-        required: ['username', 'password'],
-        properties: {
-          username: { type: 'string', minLength: 1, maxLength: 64 },
-          password: { type: 'string', minLength: 8, maxLength: 1024 }
-        }
-      }
-    }
-  }, async (request, reply) => {
+  app.put<{ Body: { username: string, password: string } }>('/register', { schema: { body: signUpBody } }, async (request, reply) => {
     const { username, password } = request.body
     const user = users.add(username, await app.tokenAuth.hashPassword(password))
     if (user === null) return reply.code(409).send({ message: 'That name is taken' })

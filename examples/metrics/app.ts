@@ -9,7 +9,7 @@ import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import { tokenAuth } from 'fastify-token-auth'
 import { MemoryStore } from 'fastify-token-auth/stores/memory'
-import { secret, startIfMain } from '../migrate-from/recipe.js'
+import { secret, startIfMain } from '../trial.js'
 import { Gauge } from 'prom-client'
 import { collectMetrics, timed } from './metrics.js'
 

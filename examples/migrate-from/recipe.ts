@@ -1,7 +1,5 @@
 // What the recipes share, so that each holds little more than its options.
 
-import { realpathSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import type { FastifyError, FastifyInstance, FastifyServerOptions } from 'fastify'
 
 export interface RecipeOptions<User> {
@@ -12,8 +10,12 @@ export interface RecipeOptions<User> {
   readonly clock?: () => number
 }
 
-/** For the trial alone; in earnest AUTH_SECRET is set, to what `openssl rand -base64 48` prints. */
-export const secret = process.env.AUTH_SECRET ?? 'for-the-demo-alone-Vq3xZ8nK1rT6wY0p'
+export interface RecipeUser {
+  readonly id: string
+  readonly username: string
+  readonly passwordHash: string
+  readonly disabled?: boolean
+}
 
 export function findById<User extends { readonly id: string }> (users: Map<string, User>, id: string): User | undefined {
   return [...users.values()].find(user => user.id === id)
@@ -31,12 +33,4 @@ export function answerWithDetail (app: FastifyInstance, words: { readonly [code:
     return reply.code(statusCode).send({ detail: statusCode === 500 ? 'Internal Server Error' : words[code] ?? message })
   })
   app.setNotFoundHandler((_request, reply) => reply.code(404).send({ detail: 'Not Found' }))
-}
-
-/** Listens, if that module is the one that node was started with. */
-export async function startIfMain (moduleUrl: string, buildApp: () => Promise<FastifyInstance>): Promise<void> {
-  if (process.argv[1] === undefined || realpathSync(process.argv[1]) !== fileURLToPath(moduleUrl)) return
-  const app = await buildApp()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => { void app.close() })
-  await app.listen({ host: '127.0.0.1', port: Number(process.env.PORT ?? 3000) })
 }

@@ -60,8 +60,8 @@ export interface TokenStore {
 
   /**
    * Deletes what has ended before `endedBefore`: sessions by their `expiresAt`, revoked or not, and the not-befores of users.
-   * Deletes at most `limit` records and says how many; fewer than `limit` means that
-   * nothing is left to delete but what another sweep, or another writer, holds at this moment.
+   * Deletes at most `limit` records and says how many; fewer than `limit` means that nothing is left
+   * to delete but what another sweep, or another writer, holds at this moment.
    */
   sweep (batch: { readonly endedBefore: Millis, readonly limit: number }): Promise<number>
 }

@@ -10,6 +10,7 @@ import { MysqlStore } from '../../src/stores/sql/mysql.js'
 import { PostgresStore } from '../../src/stores/sql/postgres.js'
 import { SqliteStore } from '../../src/stores/sql/sqlite.js'
 import type { TokenStore } from '../../src/stores/token-store.js'
+import { mysqlUrl, whyNoMysql } from './mysql.js'
 import { answers, createPostgresDatabase, POSTGRES_URL, startPostgres } from './postgres.js'
 import { deleteKeys, randomPrefix, redisUrl, whyNoRedis } from './redis.js'
 import { createSqliteFile } from './sqlite.js'
@@ -22,8 +23,6 @@ export interface TestDatabase {
   /** The longest id, in bytes, where there is a limit. */
   readonly longestId?: number
 }
-
-export const mysqlUrl = process.env.MYSQL_URL ?? 'mysql://root@127.0.0.1:3306/test'
 
 export const databases: Readonly<Record<string, TestDatabase>> = {
   memory: {
@@ -79,16 +78,5 @@ export const databases: Readonly<Record<string, TestDatabase>> = {
       const again = (): TokenStore => new RedisStore(redis, { prefix })
       return { store: again(), again }
     }
-  }
-}
-
-async function whyNoMysql (): Promise<string | false> {
-  try {
-    await (await mysql.createConnection(mysqlUrl)).end()
-    return false
-  } catch (cause) {
-    const reason = `MySQL or MariaDB does not answer at ${new URL(mysqlUrl).host}: start one, or set MYSQL_URL`
-    if (process.env.CI !== undefined) throw new Error(reason, { cause })
-    return reason
   }
 }

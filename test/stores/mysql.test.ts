@@ -8,11 +8,11 @@ import { MysqlStore } from '../../src/stores/sql/mysql.js'
 import type { MysqlPool } from '../../src/stores/sql/mysql.js'
 import { SessionRefusedError } from '../../src/stores/token-store.js'
 import type { Session } from '../../src/stores/token-store.js'
+import { mysqlUrl, whyNoMysql } from '../helpers/mysql.js'
 
 const NOW = Date.UTC(2040, 0, 1)
 const DAY = 86_400_000
-const url = process.env.MYSQL_URL ?? 'mysql://root@127.0.0.1:3306/test'
-const address = new URL(url).host
+const skip = await whyNoMysql()
 
 const pools: mysql.Pool[] = []
 
@@ -22,20 +22,10 @@ interface PoolOptions extends mysql.PoolOptions {
 }
 
 function connect (database: string, { setup = [], ...options }: PoolOptions = {}): mysql.Pool {
-  const pool = mysql.createPool({ uri: url, database, connectionLimit: 8, maxIdle: 1, idleTimeout: 500, ...options })
+  const pool = mysql.createPool({ uri: mysqlUrl, database, connectionLimit: 8, maxIdle: 1, idleTimeout: 500, ...options })
   pool.pool.on('connection', connection => { for (const statement of setup) connection.query(statement) })
   pools.push(pool)
   return pool
-}
-
-async function isReachable (): Promise<boolean> {
-  try {
-    await (await mysql.createConnection(url)).end()
-    return true
-  } catch (error) {
-    if (process.env.CI !== undefined) throw error
-    return false
-  }
 }
 
 function makeSession (id: string, given: Partial<Session> = {}): Session {
@@ -127,8 +117,8 @@ function pausing (pool: mysql.Pool, after: number, pause: () => Promise<void>): 
   })
 }
 
-if (!await isReachable()) {
-  t.pass(`MySQL or MariaDB does not answer at ${address} (MYSQL_URL)`, { skip: true })
+if (skip !== false) {
+  t.pass(skip, { skip: true })
 } else {
   const database = `token_auth_test_${randomBytes(6).toString('hex')}`
   const admin = connect('', { connectionLimit: 3, multipleStatements: true })

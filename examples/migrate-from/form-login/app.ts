@@ -6,18 +6,12 @@ import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import { optionsFromEnv, tokenAuth } from 'fastify-token-auth'
 import { MemoryStore } from 'fastify-token-auth/stores/memory'
-import { answerWithDetail, findById, startIfMain } from '../recipe.js'
-import type { RecipeOptions } from '../recipe.js'
-
-interface User {
-  readonly id: string
-  readonly username: string
-  readonly passwordHash: string
-  readonly disabled?: boolean
-}
+import { signUpBody, startIfMain } from '../../trial.js'
+import { answerWithDetail, findById } from '../recipe.js'
+import type { RecipeOptions, RecipeUser } from '../recipe.js'
 
 export async function buildApp (
-  { users = new Map(), logger = true, clock = Date.now }: RecipeOptions<User> = {}
+  { users = new Map(), logger = true, clock = Date.now }: RecipeOptions<RecipeUser> = {}
 ): Promise<FastifyInstance> {
   const app = Fastify({ logger })
   answerWithDetail(app)
@@ -35,18 +29,7 @@ export async function buildApp (
     clock
   })
 
-  app.put<{ Body: Record<'username' | 'password', string> }>('/register', {
-    schema: {
-      body: {
-        type: 'object',
-        required: ['username', 'password'],
-        properties: {
-          username: { type: 'string', minLength: 1, maxLength: 64 },
-          password: { type: 'string', minLength: 8, maxLength: 1024 }
-        }
-      }
-    }
-  }, async (request, reply) => {
+  app.put<{ Body: Record<'username' | 'password', string> }>('/register', { schema: { body: signUpBody } }, async (request, reply) => {
     const { username, password } = request.body
     const passwordHash = await app.tokenAuth.hashPassword(password)
     if (users.has(username)) return reply.code(409).send({ detail: 'Username already registered' })

@@ -5,7 +5,8 @@ import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import { tokenAuth } from 'fastify-token-auth'
 import { MemoryStore } from 'fastify-token-auth/stores/memory'
-import { findById, secret, startIfMain } from '../recipe.js'
+import { secret, startIfMain } from '../../trial.js'
+import { findById } from '../recipe.js'
 import type { RecipeOptions } from '../recipe.js'
 
 interface User {

@@ -4,18 +4,12 @@ import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import { tokenAuth } from 'fastify-token-auth'
 import { MemoryStore } from 'fastify-token-auth/stores/memory'
-import { findById, secret, startIfMain } from '../recipe.js'
-import type { RecipeOptions } from '../recipe.js'
-
-interface User {
-  readonly id: string
-  readonly username: string
-  readonly passwordHash: string
-  readonly disabled?: boolean
-}
+import { secret, startIfMain } from '../../trial.js'
+import { findById } from '../recipe.js'
+import type { RecipeOptions, RecipeUser } from '../recipe.js'
 
 export async function buildApp (
-  { users = new Map(), logger = true, clock = Date.now }: RecipeOptions<User> = {}
+  { users = new Map(), logger = true, clock = Date.now }: RecipeOptions<RecipeUser> = {}
 ): Promise<FastifyInstance> {
   const app = Fastify({ logger }) // behind a proxy also `trustProxy`, or every row has the proxy's address
 

@@ -7,7 +7,8 @@ import { tokenAuth } from 'fastify-token-auth'
 import type { AuthUser } from 'fastify-token-auth'
 import { SqliteStore } from 'fastify-token-auth/stores/sqlite'
 import Database from 'libsql'
-import { answerWithDetail, findById, secret, startIfMain } from '../recipe.js'
+import { secret, startIfMain } from '../../trial.js'
+import { answerWithDetail, findById } from '../recipe.js'
 import type { RecipeOptions } from '../recipe.js'
 
 interface User {

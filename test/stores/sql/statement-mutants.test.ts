@@ -7,7 +7,6 @@ import { Redis } from 'ioredis'
 import mysql from 'mysql2/promise'
 import t from 'tap'
 import type { Test } from 'tap'
-import { testTokenStore } from '../../../src/stores/conformance.js'
 import type { OpenStore } from '../../../src/stores/conformance.js'
 import { scripts } from '../../../src/stores/redis-scripts.js'
 import { RedisStore } from '../../../src/stores/redis.js'
@@ -18,6 +17,8 @@ import { PostgresStore } from '../../../src/stores/sql/postgres.js'
 import { statements as postgresSays } from '../../../src/stores/sql/postgres-statements.js'
 import { SqliteStore } from '../../../src/stores/sql/sqlite.js'
 import { statements as sqliteSays } from '../../../src/stores/sql/sqlite-statements.js'
+import { brokenLaws } from '../../helpers/broken-laws.js'
+import { mysqlUrl, whyNoMysql } from '../../helpers/mysql.js'
 import { answers, createPostgresDatabase, POSTGRES_URL, startPostgres } from '../../helpers/postgres.js'
 import { deleteKeys, randomPrefix, redisUrl, whyNoRedis } from '../../helpers/redis.js'
 import { createSqliteFile } from '../../helpers/sqlite.js'
@@ -35,24 +36,9 @@ function change (text: string, changes: Readonly<Record<string, string>>): reado
   }, text)]
 }
 
-interface BrokenLaw {
-  readonly law: string
-  readonly error: unknown
-}
-
-async function brokenLaws (verbs: RegExp, open: () => Promise<OpenStore>): Promise<BrokenLaw[]> {
-  const laws: Array<readonly [law: string, run: () => Promise<void>]> = []
-  testTokenStore({ test: (law, run) => laws.push([law, run]), open })
-  const broken: BrokenLaw[] = []
-  for (const [law, run] of laws.filter(([law]) => verbs.test(law))) {
-    await run().catch((error: unknown) => { broken.push({ law, error }) })
-  }
-  return broken
-}
-
 async function testMutants (t: Test, open: Open, mutants: Mutants): Promise<void> {
   await t.test('unmutated it breaks no law', async t => {
-    t.strictSame(await brokenLaws(/^(rotate|sweep)/, () => open(text => text)), [])
+    t.strictSame(await brokenLaws(() => open(text => text), /^(rotate|sweep)/), [])
   })
   for (const [name, changes] of Object.entries(mutants)) {
     await t.test(name, async t => {
@@ -62,7 +48,7 @@ async function testMutants (t: Test, open: Open, mutants: Mutants): Promise<void
         if (mutated.has(text)) sent.add(text)
         return mutated.get(text) ?? text
       }
-      const broken = await brokenLaws(name.startsWith('rotate') ? /^rotate/ : /^sweep/, () => open(rewrite))
+      const broken = await brokenLaws(() => open(rewrite), name.startsWith('rotate') ? /^rotate/ : /^sweep/)
       t.equal(sent.size, mutated.size, 'the mutants were sent')
       t.ok(broken.length > 0, 'at least one law is broken')
       // A mutant that the database refuses would prove nothing.
@@ -138,19 +124,7 @@ t.test('SQLite', async t => {
   })
 })
 
-const mysqlUrl = process.env.MYSQL_URL ?? 'mysql://root@127.0.0.1:3306/test'
-
 /** Why it is skipped; `false` where a server answers. In CI one has to. */
-async function whyNoMysql (): Promise<string | false> {
-  try {
-    await (await mysql.createConnection(mysqlUrl)).end()
-    return false
-  } catch (error) {
-    if (process.env.CI !== undefined) throw error
-    return 'MySQL or MariaDB does not answer (MYSQL_URL)'
-  }
-}
-
 function rewriting (pool: mysql.Pool, rewrite: Rewrite): MysqlPool {
   return {
     execute: (sql, values) => pool.execute(rewrite(sql), values),
