@@ -26,7 +26,7 @@ const bearerForm = /^bearer(?: +(.*))?$/i
 export function readBearer (request: HttpRequest): string | null {
   const value = request.headers.authorization
   if (value === undefined) return null
-  if (isRepeated(request.raw.rawHeaders)) throw new TokenAuthError('AUTH_REQUEST_INVALID', 'two Authorization headers')
+  if (isRepeated(request.raw.rawHeaders)) throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'two Authorization headers' })
   if (value.startsWith('Bearer ') && value[7] !== ' ') return value.slice(7)
   return bearerForm.exec(value)?.[1] ?? null
 }

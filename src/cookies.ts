@@ -45,7 +45,7 @@ export class TokenCookie {
     // No other space than these: browsers take one before `__Host-` for a part of the name, which anybody may set.
     const [first, ...others] = headers.cookie.split(/;[ \t]*/)
       .filter(pair => pair.startsWith(this.name) && pair[this.name.length] === '=')
-    if (others.length > 0) throw new TokenAuthError('AUTH_REQUEST_INVALID', 'a cookie came twice')
+    if (others.length > 0) throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'a cookie came twice' })
     return first?.slice(this.name.length + 1) || null
   }
 

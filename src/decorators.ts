@@ -52,7 +52,8 @@ export interface TokenAuth {
    */
   revokeUser (userId: string, options?: { readonly keep?: string }): Promise<number>
   /**
-   * The same for a changed password, and it says so in the event.
+   * The same for a changed password, and it says so in the event. Logins that were wrong before are forgotten, so that a user
+   * whose account was stopped by them is let in by the new one.
    * @param options.keep As above.
    */
   passwordChanged (userId: string, options?: { readonly keep?: string }): Promise<number>

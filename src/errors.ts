@@ -20,8 +20,10 @@ const table: Readonly<Record<ErrorCode, readonly [statusCode: number, message: s
   AUTH_ORIGIN_REJECTED: [403, 'Requests from this origin are not accepted'],
   AUTH_CLAIMS_INSUFFICIENT: [403, 'Not allowed with this access token'],
   AUTH_REAUTHENTICATION_REQUIRED: [403, 'The login is too long ago'],
+  AUTH_TOO_MANY_ATTEMPTS: [429, 'Too many attempts, try again later'],
   AUTH_STORE_UNAVAILABLE: [503, 'Sessions cannot be reached, try again'],
-  AUTH_BUSY: [503, 'Too many logins at once, try again']
+  AUTH_BUSY: [503, 'Too many logins at once, try again'],
+  AUTH_KEYS_UNAVAILABLE: [503, 'Public keys cannot be reached, try again']
 }
 
 /**
@@ -33,13 +35,19 @@ export class TokenAuthError extends Error {
   readonly code: ErrorCode
   /** The HTTP status that the code stands for. */
   readonly statusCode: number
+  /** When to try again, in seconds; `null` where that would change nothing. */
+  readonly retryAfter: number | null
 
-  /** @param hint What to do differently, where the code alone does not tell. */
-  constructor (code: ErrorCode, hint?: string) {
+  /**
+   * @param options.hint What to do differently, where the code alone does not tell.
+   * @param options.retryAfter In seconds. @default 1 for 503
+   */
+  constructor (code: ErrorCode, { hint, retryAfter }: { readonly hint?: string, readonly retryAfter?: number } = {}) {
     const [statusCode, message] = table[code]
     super(hint === undefined ? message : `${message}: ${hint}`)
     this.code = code
     this.statusCode = statusCode
+    this.retryAfter = retryAfter ?? (statusCode === 503 ? 1 : null)
   }
 }
 
@@ -54,8 +62,8 @@ const presentedNothing: ReadonlySet<ErrorCode> = new Set([
 ])
 
 /** The headers that belong to an error: a challenge (RFC 6750 section 3) or when to try again (RFC 9110 section 10.2.3). */
-export function headersOf ({ statusCode, code, message }: TokenAuthError, realm: string): Record<string, string> {
-  if (statusCode === 503) return { 'retry-after': '1' }
+export function headersOf ({ statusCode, code, message, retryAfter }: TokenAuthError, realm: string): Record<string, string> {
+  if (retryAfter !== null) return { 'retry-after': String(retryAfter) }
   const challenge = `Bearer realm="${realm}"`
   const reason = reasons[code]
   if (reason !== undefined) return { 'www-authenticate': `${challenge}, error="${reason}", error_description="${message}"` }

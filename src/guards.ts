@@ -25,7 +25,7 @@ export function createRequireFresh (clock: () => Millis): (maxAge: Duration) => 
       const age = clock() - authenticatedAt
       // A login of the future was timed by a clock that was wrong.
       if (age <= limit && age >= -CLOCK_TOLERANCE) return
-      throw new TokenAuthError('AUTH_REAUTHENTICATION_REQUIRED', `log in again, at most ${Math.floor(limit / 1000)} s ago`)
+      throw new TokenAuthError('AUTH_REAUTHENTICATION_REQUIRED', { hint: `log in again, at most ${Math.floor(limit / 1000)} s ago` })
     })
   }
 }

@@ -8,8 +8,10 @@ import type { PasswordOptions } from './password-options.js'
 import type { RouteName } from './protocol.js'
 import type { TokenAuthListeners } from './service/events.js'
 import type { Wake } from './service/revocation-feed.js'
+import type { SameContext } from './service/shadows.js'
 import type { Users } from './service/users.js'
 import type { TokenStore } from './stores/token-store.js'
+import type { ThrottleOptions } from './throttle-options.js'
 
 /** A secret of at least 32 bytes, or the current one followed by previous ones that are still accepted. */
 export type Secret = string | Uint8Array | readonly [string | Uint8Array, ...Array<string | Uint8Array>]
@@ -137,6 +139,19 @@ export interface TokenAuthOptions {
      */
     readonly confirmBy?: 'access' | 'refresh'
     /**
+     * What to do about a thief who presents each refresh token a moment after the client has, inside the grace: `'report'` emits
+     * the event `shadow` where three generations running were replayed from another context than the one that rotated them;
+     * `'end'` ends the session too. Each instance looks at what comes to it. Not where your server refreshes on behalf of
+     * browsers that refresh by themselves too.
+     * @default false
+     */
+    readonly shadows?: 'report' | 'end' | false
+    /**
+     * Whether two requests may well come from one client, for `shadows`.
+     * @default the same user agent, or the same network: an IPv4 address, or an IPv6 /64
+     */
+    readonly sameContext?: SameContext
+    /**
      * Another secret for refresh tokens than `secret`.
      * @default derived from `secret`
      */
@@ -148,6 +163,12 @@ export interface TokenAuthOptions {
 
   /** How passwords are hashed, and what new ones must be. */
   readonly passwords?: PasswordOptions
+
+  /**
+   * How often a login may be wrong before it has to wait; `false` where something else keeps guessing slow.
+   * @default 10 failures running of an account, then growing waits, and a stop after 100; 100 failures in 15m of an address
+   */
+  readonly throttle?: ThrottleOptions | false
 
   /**
    * How many live sessions a user may have, from 1 to 100: one login more ends the oldest. It costs a login a look at the others.

@@ -7,17 +7,17 @@ import { ACCESS_TYP } from './credentials/access-token.js'
 import { defaultConcurrency, HashQueue } from './credentials/hash-queue.js'
 import { JwtKind } from './credentials/jwt.js'
 import type { JwtSigner } from './credentials/jwt.js'
+import { DeviceTokens } from './credentials/device-token.js'
 import { deriveKey } from './credentials/keys.js'
-import type { TokenKind } from './credentials/keys.js'
+import type { KeyPurpose } from './credentials/keys.js'
 import { Passwords } from './credentials/password.js'
 import { REFRESH_TYP } from './credentials/refresh-token.js'
 import { CLOCK_STRAY, CLOCK_TOLERANCE } from './domain/rotation.js'
 import type { Millis } from './domain/session.js'
-import { headersOf, TokenAuthError } from './errors.js'
 import { createRequireFresh, requireClaims } from './guards.js'
 import type { TokenAuthOptions } from './options.js'
 import type { RouteName } from './protocol.js'
-import { addToHeader } from './reply-headers.js'
+import { addErrorHeaders } from './reply-headers.js'
 import { sendRenewedTokens } from './renewed-tokens.js'
 import { resolveOptions } from './resolve-options.js'
 import type { ResolvedOptions } from './resolve-options.js'
@@ -32,7 +32,7 @@ import { prepareScope } from './routes/scope.js'
 import { addOtherSessionsRoute, addSessionRoute, addSessionsRoute } from './routes/sessions.js'
 import { TokenTransport } from './routes/token-transport.js'
 import { AccessControl } from './service/access.js'
-import { createGuard, guardStore } from './service/deadline.js'
+import { createGuard, guardAttempts, guardStore } from './service/deadline.js'
 import { Events } from './service/events.js'
 import type { Logger } from './service/events.js'
 import { KeyRing, signersOf } from './service/key-ring.js'
@@ -42,11 +42,15 @@ import { Renewal } from './service/renewal.js'
 import { RevocationFeed } from './service/revocation-feed.js'
 import { RevokedSessions } from './service/revoked-sessions.js'
 import { Sessions } from './service/sessions.js'
+import { Shadows } from './service/shadows.js'
 import { Sweeper } from './service/sweeper.js'
+import { Throttle } from './service/throttle.js'
 import { UseNotes } from './service/use-notes.js'
 import { withSoundTexts } from './service/texts.js'
 import { UserDirectory } from './service/users.js'
 import { createSigner, shadowJwt } from './signers.js'
+import type { AttemptStore } from './stores/attempt-store.js'
+import { MemoryAttempts } from './stores/memory-attempts.js'
 import type { TokenStore } from './stores/token-store.js'
 import { createTokenAuth } from './token-auth.js'
 
@@ -61,6 +65,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
   claimPlace(app, name)
   const logger = app.log
   const { store, users } = reach(options, options.storeTimeout, logger)
+  const attempts = guardAttempts(options.throttle?.attempts ?? new MemoryAttempts(), createGuard(options.storeTimeout, logger))
   const events = new Events(options.on, logger)
   // What ended is of no use any more when the last access token is past, also by a clock that was wrong for a moment.
   const keep = options.accessLifetime + CLOCK_TOLERANCE + CLOCK_STRAY
@@ -68,23 +73,16 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
   const revoked = new RevokedSessions(keep)
   const { every, failAfter, wake } = options.revocations
   const feed = new RevocationFeed({ store, revoked, events, logger, clock, every, reach: keep, patience: failAfter, wake })
-  const sweeper = new Sweeper({ store, events, logger, clock, every: options.sweepEvery, keep })
+  const sweeper = new Sweeper({ store, attempts, events, logger, clock, every: options.sweepEvery, keep })
+  const throttle = createThrottle(options, { attempts, events, logger })
   const passwords = await Passwords.create(new HashQueue(defaultConcurrency()), options.passwords)
 
   app.decorateRequest('auth', null)
-  // Not where the error is made: in @fastify/auth another strategy may let the request pass after all.
-  app.addHook('onError', (_request, reply, error, done) => {
-    if (error instanceof TokenAuthError) {
-      reply.headers(headersOf(error, name))
-      // For pages of other origins; whether there are any is the app's to say.
-      if (error.statusCode === 401) addToHeader(reply, 'access-control-expose-headers', 'www-authenticate')
-    }
-    done()
-  })
+  addErrorHeaders(app, name)
   await app.register(async scope => {
     prepareScope(scope, options.transport.refreshCookie !== null)
     shadowJwt(scope)
-    const signers = (kind: TokenKind, typ: string): Promise<Signers> =>
+    const signers = (kind: 'access' | 'refresh', typ: string): Promise<Signers> =>
       createSigners(scope, options.secrets[kind], name, kind, typ)
     const { keys, issuer, audience } = options
     const tokens = new JwtKind(ACCESS_TYP, keys === null ? await signers('access', ACCESS_TYP) : signersOf(keys, ACCESS_TYP))
@@ -106,8 +104,22 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
     const sessions = new Sessions({
       store, users, access, refreshTokens, revoked, feed, events, clock, lifetime, absolute, refreshable, most
     })
-    const refresh = new Refresh({ store, users, sessions, refreshTokens, notes, events, clock, rotation, lifetime, grace })
-    const login = new PasswordLogin({ users, passwords, sessions, events, logger, clock })
+    const refresh = new Refresh({
+      store,
+      users,
+      sessions,
+      refreshTokens,
+      throttle,
+      notes,
+      events,
+      clock,
+      rotation,
+      lifetime,
+      grace,
+      shadows: options.shadows === false ? null : new Shadows(options.sameContext),
+      endsShadowed: options.shadows === 'end'
+    })
+    const login = new PasswordLogin({ users, passwords, sessions, throttle, events, logger, clock })
     const transport = new TokenTransport(options.transport, token => sessions.kindOf(token))
     const renewal = options.renewalWindow === null
       ? null
@@ -141,7 +153,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
     app.decorate('authenticate', authenticate)
     app.decorate('requireFresh', createRequireFresh(clock))
     app.decorate('requireClaims', requireClaims)
-    app.decorate('tokenAuth', createTokenAuth({ users, sessions, passwords, sweeper, transport, keyRing }))
+    app.decorate('tokenAuth', createTokenAuth({ users, sessions, passwords, throttle, sweeper, transport, keyRing }))
   }, { prefix: options.prefix })
 
   app.addHook('onReady', async () => {
@@ -162,10 +174,24 @@ function reach (
   return { store: withSoundTexts(guardStore(store, guard)), users: new UserDirectory(users, guard, logger) }
 }
 
+function createThrottle (
+  { name, throttle, secrets, clock }: ResolvedOptions, parts: { attempts: AttemptStore, events: Events, logger: Logger }
+): Throttle | null {
+  if (throttle === null) return null
+  const { account, address } = throttle
+  const [key] = keysOf(secrets.base, name, 'attempts')
+  const devices = new DeviceTokens(keysOf(secrets.base, name, 'device'))
+  return new Throttle({ ...parts, forgeries: new MemoryAttempts(), key, devices, account, address, clock })
+}
+
+function keysOf (secrets: Secrets, name: string, purpose: KeyPurpose): readonly [Buffer, ...Buffer[]] {
+  return secrets.map(secret => deriveKey(secret, name, purpose).key) as [Buffer, ...Buffer[]]
+}
+
 type Signers = readonly [JwtSigner, ...JwtSigner[]]
 
 async function createSigners (
-  scope: FastifyInstance, secrets: Secrets, name: string, kind: TokenKind, typ: string
+  scope: FastifyInstance, secrets: Secrets, name: string, kind: KeyPurpose, typ: string
 ): Promise<Signers> {
   const signers: JwtSigner[] = []
   for (const secret of secrets) signers.push(await createSigner(scope, deriveKey(secret, name, kind), typ))

@@ -1,18 +1,22 @@
 // What crosses the wire, for the server and for the client: paths, answers, error codes. Imports nothing.
 
-/** The routes, below the prefix. */
-export const defaultPaths = {
+/** The routes that the client asks, below the prefix. */
+export const clientPaths = {
   login: '/login',
   refresh: '/refresh',
   logout: '/logout',
   logoutAll: '/logout/all',
   sessions: '/sessions',
   otherSessions: '/sessions',
-  session: '/sessions/:id',
+  session: '/sessions/:id'
+} as const
+
+/** All routes. */
+export const defaultPaths = /* @__PURE__ */ Object.assign({}, clientPaths, {
   me: '/me',
   /** Not below the prefix, since others look for it here (RFC 8615). */
   jwks: '/.well-known/jwks.json'
-} as const
+} as const)
 
 export type RouteName = keyof typeof defaultPaths
 
@@ -31,6 +35,11 @@ export interface TokenAnswer {
   readonly access_token: string
   /** Absent where a cookie holds it, or where it stays as it was (`rotation: false`). */
   readonly refresh_token?: string
+  /**
+   * With a login alone, where no cookie holds it: sent along with the next one, it proves that its user has logged in on this
+   * device before, so that strangers who guess the password do not keep it out. Signs nobody in.
+   */
+  readonly device_token?: string
   readonly token_type: 'bearer'
   /** Seconds that the access token is good for. */
   readonly expires_in: number
@@ -38,7 +47,7 @@ export interface TokenAnswer {
 }
 
 /** The same where a cookie holds the access token too. */
-export type CookieAnswer = Omit<TokenAnswer, 'access_token' | 'refresh_token'>
+export type CookieAnswer = Omit<TokenAnswer, 'access_token' | 'refresh_token' | 'device_token'>
 
 export interface SessionListAnswer {
   readonly sessions: readonly SessionAnswer[]
@@ -74,5 +83,7 @@ export type ErrorCode =
   | 'AUTH_ORIGIN_REJECTED'
   | 'AUTH_CLAIMS_INSUFFICIENT'
   | 'AUTH_REAUTHENTICATION_REQUIRED'
+  | 'AUTH_TOO_MANY_ATTEMPTS'
   | 'AUTH_STORE_UNAVAILABLE'
   | 'AUTH_BUSY'
+  | 'AUTH_KEYS_UNAVAILABLE'

@@ -1,6 +1,20 @@
-// Headers that are lists, to which the app or another plugin may have contributed already.
+// Headers of replies: those that belong to an error, and lists to which the app or another plugin may have contributed already.
 
-import type { FastifyReply } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
+import { headersOf, TokenAuthError } from './errors.js'
+
+/** Lets every {@link TokenAuthError} of the scope go out with its challenge, or with when to try again. */
+export function addErrorHeaders (scope: FastifyInstance, realm: string): void {
+  // Not where the error is made: in @fastify/auth another strategy may let the request pass after all.
+  scope.addHook('onError', (_request, reply, error, done) => {
+    if (error instanceof TokenAuthError) {
+      reply.headers(headersOf(error, realm))
+      // For pages of other origins; whether there are any is the app's to say.
+      if (error.statusCode === 401) addToHeader(reply, 'access-control-expose-headers', 'www-authenticate')
+    }
+    done()
+  })
+}
 
 /** Adds a member to a header such as `Vary`, unless it is there. */
 export function addToHeader (reply: FastifyReply, header: string, member: string): void {

@@ -11,11 +11,15 @@ import type { RouteName } from './protocol.js'
 import type { PasswordOptions } from './password-options.js'
 import { checkSecrets, resolveKeys, resolveSecrets } from './resolve-secrets.js'
 import type { Secrets } from './resolve-secrets.js'
+import { resolveThrottle } from './resolve-throttle.js'
+import type { ResolvedThrottle } from './resolve-throttle.js'
 import { resolveTransport } from './resolve-transport.js'
 import type { ResolvedTransport } from './resolve-transport.js'
 import type { EventName, TokenAuthListeners } from './service/events.js'
 import type { AppKeys } from './service/key-ring.js'
 import type { Wake } from './service/revocation-feed.js'
+import { mayBeSame } from './service/shadows.js'
+import type { SameContext } from './service/shadows.js'
 import type { Users } from './service/users.js'
 import type { TokenStore } from './stores/token-store.js'
 
@@ -24,7 +28,7 @@ export interface ResolvedOptions {
   readonly prefix: string
   readonly paths: Readonly<Record<RouteName, string | false>>
   readonly transport: ResolvedTransport
-  readonly secrets: { readonly access: Secrets, readonly refresh: Secrets }
+  readonly secrets: { readonly base: Secrets, readonly access: Secrets, readonly refresh: Secrets }
   readonly store: TokenStore
   readonly users: Users
   /** `null` where access tokens are signed by a derived key. */
@@ -40,7 +44,11 @@ export interface ResolvedOptions {
   readonly absolute: Millis
   readonly grace: Millis
   readonly confirmBy: 'access' | 'refresh'
+  readonly shadows: 'report' | 'end' | false
+  readonly sameContext: SameContext
   readonly passwords: PasswordRules
+  /** `null` where logins are not throttled here. */
+  readonly throttle: ResolvedThrottle | null
   readonly maxSessions: number
   readonly storeTimeout: Millis
   readonly sweepEvery: Millis | null
@@ -55,15 +63,15 @@ const LONGEST_TIMER: Millis = 2 ** 31 - 1
 const known = {
   options: [
     'secret', 'store', 'users', 'name', 'prefix', 'routes', 'keys', 'issuer', 'audience', 'rotation', 'accessToken', 'refreshToken',
-    'cookie', 'passwords', 'maxSessions', 'storeTimeout', 'sweep', 'revocations', 'on', 'clock'
+    'cookie', 'passwords', 'throttle', 'maxSessions', 'storeTimeout', 'sweep', 'revocations', 'on', 'clock'
   ],
   passwords: ['pepper', 'normalize', 'minLength', 'accept'],
   accessToken: ['lifetime', 'renewWithin', 'secret', 'cacheSize'],
-  refreshToken: ['transport', 'lifetime', 'absolute', 'grace', 'confirmBy', 'secret'],
+  refreshToken: ['transport', 'lifetime', 'absolute', 'grace', 'confirmBy', 'shadows', 'sameContext', 'secret'],
   sweep: ['every'],
   revocations: ['every', 'failAfter', 'wake'],
   on: [
-    'login', 'login-rejected', 'refresh', 'replay', 'recovery', 'reuse', 'revoke', 'sweep', 'store-rolled-back',
+    'login', 'login-rejected', 'login-throttled', 'refresh', 'replay', 'recovery', 'reuse', 'shadow', 'revoke', 'sweep', 'store-rolled-back',
     'revocations-behind', 'clock-skew'
   ] satisfies EventName[],
   store: ['create', 'rotate', 'find', 'list', 'revoke', 'touch', 'revocations', 'sweep']
@@ -103,14 +111,17 @@ export function resolveOptions (options: TokenAuthOptions, mountedAt = ''): Reso
   demand(typeof rotation === 'boolean', 'rotation must be true or false')
   const { confirmBy = 'access' } = refreshToken
   demand(confirmBy === 'access' || confirmBy === 'refresh', 'refreshToken.confirmBy must be "access" or "refresh"')
+  const { shadows = false, sameContext = mayBeSame } = refreshToken
+  demand(['report', 'end', false].includes(shadows), 'refreshToken.shadows must be "report", "end" or false')
+  demand(isFunction(sameContext), 'refreshToken.sameContext must be a function of two callers')
   const { maxSessions = Infinity } = options
   demand(maxSessions === Infinity || (Number.isSafeInteger(maxSessions) && maxSessions >= 1 && maxSessions <= 100),
     'maxSessions must be a whole number from 1 to 100')
   const { cacheSize = 10_000 } = accessToken
   demand(Number.isSafeInteger(cacheSize) && cacheSize >= 2, 'accessToken.cacheSize must be a whole number, 2 or more')
 
-  demand(rotation || (refreshToken.grace === undefined && refreshToken.confirmBy === undefined),
-    'refreshToken.grace and confirmBy are about replaced tokens: without rotation there are none, so take them away')
+  demand(rotation || (refreshToken.grace === undefined && refreshToken.confirmBy === undefined && shadows === false),
+    'refreshToken.grace, confirmBy and shadows are about replaced tokens: without rotation there are none, so take them away')
 
   const accessLifetime = duration('accessToken.lifetime', accessToken.lifetime, '15m')
   const { renewWithin } = accessToken
@@ -155,7 +166,10 @@ export function resolveOptions (options: TokenAuthOptions, mountedAt = ''): Reso
     absolute,
     grace,
     confirmBy,
+    shadows,
+    sameContext,
     passwords: resolvePasswords(options.passwords),
+    throttle: resolveThrottle(options.throttle),
     maxSessions,
     storeTimeout,
     sweepEvery,

@@ -11,7 +11,7 @@ export type Secrets = readonly [string | Uint8Array, ...Array<string | Uint8Arra
 
 export function resolveSecrets (
   base: Secret | undefined, forAccess: Secret | undefined, forRefresh: Secret | undefined
-): { readonly access: Secrets, readonly refresh: Secrets } {
+): { readonly base: Secrets, readonly access: Secrets, readonly refresh: Secrets } {
   const lists = Object.entries({ secret: base, 'accessToken.secret': forAccess, 'refreshToken.secret': forRefresh })
     .filter(([option, value]) => option === 'secret' || value !== undefined)
     .map(([option, value]) => ({ option, secrets: checkSecrets(option, value) }))
@@ -22,7 +22,7 @@ export function resolveSecrets (
     demand(!currentOnes.has(current), `${option} is the same as ${currentOnes.get(current) ?? ''}: every secret must be another`)
     currentOnes.set(current, option)
   }
-  return { access: toSecrets(forAccess ?? base), refresh: toSecrets(forRefresh ?? base) }
+  return { base: toSecrets(base), access: toSecrets(forAccess ?? base), refresh: toSecrets(forRefresh ?? base) }
 }
 
 /** @throws TypeError that names the option and the fix */

@@ -11,6 +11,8 @@ export interface ResolvedTransport {
   /** `null` where no cookie is used. */
   readonly refreshCookie: TokenCookie | null
   readonly accessCookie: TokenCookie | null
+  /** Knows a device again at its next login; `null` where logins are not throttled. */
+  readonly deviceCookie: TokenCookie | null
   /** Other origins whose pages may use the cookies. */
   readonly origins: ReadonlySet<string>
   readonly clearSiteData: boolean
@@ -20,7 +22,7 @@ const known = ['path', 'secure', 'sameSite', 'origins', 'accessToken', 'clearSit
 
 /** @throws TypeError that names the option and the fix */
 export function resolveTransport (
-  { refreshToken = {}, cookie: given }: TokenAuthOptions,
+  { refreshToken = {}, cookie: given, throttle }: TokenAuthOptions,
   name: string,
   prefix: string,
   paths: Readonly<Record<RouteName, string | false>>
@@ -30,7 +32,7 @@ export function resolveTransport (
   const kind = refreshToken === false ? 'none' : transport
   if (kind === 'none' || kind === 'body') {
     demand(given === undefined, 'cookie is of use only with refreshToken: { transport: "cookie" } or "both"')
-    return { kind, refreshCookie: null, accessCookie: null, origins: new Set(), clearSiteData: false }
+    return { kind, refreshCookie: null, accessCookie: null, deviceCookie: null, origins: new Set(), clearSiteData: false }
   }
   const cookie = given === undefined ? {} : given
   allowOnly(cookie, known, 'cookie.')
@@ -52,6 +54,7 @@ export function resolveTransport (
     refreshCookie: new TokenCookie(`${name}-refresh`, { path, secure, sameSite }),
     // For the whole app; and a link from another site is to find its reader signed in.
     accessCookie: accessToken ? new TokenCookie(`${name}-access`, { path: '/', secure, sameSite: sameSite === 'none' ? 'none' : 'lax' }) : null,
+    deviceCookie: throttle === false ? null : new TokenCookie(`${name}-device`, { path, secure, sameSite }),
     origins: resolveOrigins(origins),
     clearSiteData
   }

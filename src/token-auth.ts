@@ -11,19 +11,24 @@ import { wasRevokedSince } from './service/sessions.js'
 import type { KeyRing } from './service/key-ring.js'
 import type { Sessions } from './service/sessions.js'
 import type { Sweeper } from './service/sweeper.js'
+import type { Throttle } from './service/throttle.js'
 import type { UserDirectory } from './service/users.js'
 
 export interface TokenAuthContext {
   readonly users: UserDirectory
   readonly sessions: Sessions
   readonly passwords: Passwords
+  /** `null` where logins are not throttled. */
+  readonly throttle: Throttle | null
   readonly sweeper: Sweeper
   readonly transport: TokenTransport
   /** `null` where access tokens are signed by a derived key. */
   readonly keyRing: KeyRing | null
 }
 
-export function createTokenAuth ({ users, sessions, passwords, sweeper, transport, keyRing }: TokenAuthContext): TokenAuth {
+export function createTokenAuth (context: TokenAuthContext): TokenAuth {
+  const { users, sessions, passwords, throttle, sweeper, transport, keyRing } = context
+
   async function openSession (
     userId: string, request: HttpRequest, options?: OpenOptions
   ): Promise<TokenAnswer>
@@ -56,7 +61,13 @@ export function createTokenAuth ({ users, sessions, passwords, sweeper, transpor
     },
     revokeSession: sessionId => sessions.end(sessionId, 'revoked'),
     revokeUser: (userId, { keep } = {}) => sessions.endAll(userId, 'revoked', keep),
-    passwordChanged: (userId, { keep } = {}) => sessions.endAll(userId, 'password-changed', keep),
+    async passwordChanged (userId, { keep } = {}) {
+      // First, so that what fails has changed nothing.
+      const names = throttle === null ? [] : await users.namesOf(userId)
+      const count = await sessions.endAll(userId, 'password-changed', keep)
+      await throttle?.forget(userId, names)
+      return count
+    },
     hashPassword: password => passwords.hash(password),
     hashLoad: () => passwords.load,
     async verifyPassword (hash, password) {

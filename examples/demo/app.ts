@@ -6,6 +6,7 @@ import { tokenAuth } from 'fastify-token-auth'
 import { SqliteStore } from 'fastify-token-auth/stores/sqlite'
 import Database from 'libsql'
 import { signUpBody } from '../trial.js'
+import { addPage } from './page-routes.js'
 import { UserTable } from './users.js'
 import type { DemoUser } from './users.js'
 
@@ -21,9 +22,13 @@ export interface DemoSettings {
   readonly database: string
   /** How long a rotated token is answered with its successor. */
   readonly grace: string
+  /** How long an access token is good. */
+  readonly lifetime: string
+  /** `false` for Safari, which keeps no Secure cookie over http, not even of this machine. */
+  readonly secure: boolean
 }
 
-export async function createDemo ({ secret, database, grace }: DemoSettings): Promise<FastifyInstance> {
+export async function createDemo ({ secret, database, grace, lifetime, secure }: DemoSettings): Promise<FastifyInstance> {
   const app = Fastify({
     logger: { transport: { target: 'pino-pretty', options: { ignore: 'pid,hostname,reqId', translateTime: 'HH:MM:ss' } } },
     logController: new LogController({ disableRequestLogging: true })
@@ -35,6 +40,7 @@ export async function createDemo ({ secret, database, grace }: DemoSettings): Pr
   app.addHook('onClose', () => { sessions.close() })
   const store = new SqliteStore(sessions)
   await store.migrate()
+  addPage(app)
 
   await app.register(tokenAuth, {
     secret,
@@ -44,7 +50,10 @@ export async function createDemo ({ secret, database, grace }: DemoSettings): Pr
       findById: id => users.findById(id),
       claims: user => ({ role: (user as DemoUser).role })
     },
-    refreshToken: { grace },
+    accessToken: { lifetime },
+    // The page takes a cookie; who asks by curl, or from a phone, is given the token itself.
+    refreshToken: { grace, transport: 'both' },
+    cookie: { secure },
     on: {
       login: tell('login'),
       'login-rejected': tell('login rejected'),

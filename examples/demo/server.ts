@@ -1,26 +1,35 @@
-// `npm run demo`: starts the demo and prints what to try.
+// `npm run demo`: starts the demo, and prints the address of its page and what else to try.
 //
 //   PORT            3000
 //   DEMO_DATABASE   demo.db, a SQLite file
 //   AUTH_SECRET     by default made once and kept beside the file, so that a restart signs nobody out
 //   REFRESH_GRACE   10s
+//   ACCESS_LIFETIME 60s, so that refreshes are seen
+//   COOKIE_SECURE   true; `false` for Safari, which keeps no Secure cookie over http
 
 import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createDemo } from './app.js'
 
-const { PORT = '3000', DEMO_DATABASE: database = 'demo.db', AUTH_SECRET, REFRESH_GRACE: grace = '10s' } = process.env
+const {
+  PORT = '3000', DEMO_DATABASE: database = 'demo.db', AUTH_SECRET, REFRESH_GRACE: grace = '10s', ACCESS_LIFETIME: lifetime = '60s',
+  COOKIE_SECURE
+} = process.env
 
 function keptSecret (file: string): string {
   if (!existsSync(file)) writeFileSync(file, randomBytes(48).toString('base64'), { mode: 0o600 })
   return readFileSync(file, 'utf8')
 }
 
-const app = await createDemo({ secret: AUTH_SECRET ?? keptSecret(`${database}.secret`), database, grace })
+const app = await createDemo({
+  secret: AUTH_SECRET ?? keptSecret(`${database}.secret`), database, grace, lifetime, secure: COOKIE_SECURE !== 'false'
+})
 const url = await app.listen({ host: '127.0.0.1', port: Number(PORT) })
 
 console.log(`
-  The demo listens on ${url}. Try, in another terminal:
+  The demo listens on ${url}. Open that in a browser.
+
+  Or try, in another terminal (an access token is good for ${lifetime} here):
 
   curl -X PUT ${url}/register -H 'content-type: application/json' -d '{"username":"ann","password":"correct horse"}'
   curl ${url}/auth/login -d username=ann --data-urlencode 'password=correct horse'

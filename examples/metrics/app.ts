@@ -11,7 +11,8 @@ import { tokenAuth } from 'fastify-token-auth'
 import { MemoryStore } from 'fastify-token-auth/stores/memory'
 import { secret, startIfMain } from '../trial.js'
 import { Gauge } from 'prom-client'
-import { collectMetrics, timed } from './metrics.js'
+import { collectMetrics } from './metrics.js'
+import { timed } from './sources.js'
 
 export async function buildApp (): Promise<FastifyInstance> {
   const { REFRESH_GRACE: grace = '10s', SWEEP_EVERY: every = '1h' } = process.env

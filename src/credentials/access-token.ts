@@ -86,7 +86,11 @@ export function sessionOfAccessToken (kind: JwtKind, token: string): string | nu
 /** An authentic access token of ours; `null` for everything else. Whether it has ended is the caller's to ask. */
 export function readAccessToken (kind: JwtKind, token: string, now: Millis, scope: AccessScope): AccessToken | null {
   const payload = kind.open(token)
-  if (payload === null) return null
+  return payload === null ? null : readAccessClaims(payload, now, scope)
+}
+
+/** The same of the claims of an authentic token. */
+export function readAccessClaims (payload: Claims, now: Millis, scope: AccessScope): AccessToken | null {
   const { iss, sub, aud, sid, gen, type, iat, exp, nbf, auth_time: authTime, amr = [] } = payload
   if (type !== 'access' || !isText(sub) || !isText(sid) || !isCount(gen) || !isCount(iat) || !isCount(exp)) return null
   if (!isCount(authTime) || !isTexts(amr)) return null

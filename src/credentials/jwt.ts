@@ -61,9 +61,10 @@ export class JwtKind {
   }
 }
 
-// The header of a token in its one spelling. Node's decoder forgives padding, foreign characters and bits that
-// belong to no byte; encoding again shows them. JSON is UTF-8 (RFC 8725 section 3.7).
-function headerOf (token: string): Claims | null {
+/** The header of a token in its one spelling; `null` for every other text. Proves nothing. */
+// Node's decoder forgives padding, foreign characters and bits that belong to no byte; encoding again shows them. JSON is
+// UTF-8 (RFC 8725 section 3.7).
+export function headerOf (token: string): Claims | null {
   if (token.length > MAX_LENGTH || !compactForm.test(token)) return null
   const texts = token.split('.')
   const parts = texts.map(text => Buffer.from(text, 'base64url'))
@@ -78,12 +79,12 @@ function headerOf (token: string): Claims | null {
   }
 }
 
-// Media types compare without case and without `application/` (RFC 7515 section 4.1.9).
-function isSameType (actual: unknown, expected: string): boolean {
+/** Media types compare without case and without `application/` (RFC 7515 section 4.1.9). */
+export function isSameType (actual: unknown, expected: string): boolean {
   return typeof actual === 'string' && actual.toLowerCase().replace(/^application\//, '') === expected
 }
 
-function isRecord (value: unknown): value is Claims {
+export function isRecord (value: unknown): value is Claims {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 

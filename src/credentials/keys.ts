@@ -2,8 +2,8 @@
 
 import { hkdfSync } from 'node:crypto'
 
-/** Which kind of token a key signs. */
-export type TokenKind = 'access' | 'refresh'
+/** What a key is for: one kind of token, or what attempts are counted by. */
+export type KeyPurpose = 'access' | 'refresh' | 'device' | 'attempts'
 
 export interface SigningKey {
   /** Tells the keys of one kind apart; travels as `kid` (RFC 7515 section 4.1.4). */
@@ -30,7 +30,7 @@ export function weaknessOf (secret: string | Uint8Array): string | null {
 }
 
 /** HKDF (RFC 5869) with SHA-256: the same secret gives independent keys for each registration and kind. */
-export function deriveKey (secret: string | Uint8Array, name: string, kind: TokenKind): SigningKey {
+export function deriveKey (secret: string | Uint8Array, name: string, kind: KeyPurpose): SigningKey {
   const derive = (use: string, length: number): Buffer =>
     Buffer.from(hkdfSync('sha256', Buffer.from(secret as string), '', `fastify-token-auth/${name}/${kind}/${use}`, length))
   return { id: derive('kid', 9).toString('base64url'), key: derive('key', 32) }

@@ -137,7 +137,7 @@ export class Passwords {
 }
 
 function rejected (hint: string): TokenAuthError {
-  return new TokenAuthError('AUTH_PASSWORD_REJECTED', hint)
+  return new TokenAuthError('AUTH_PASSWORD_REJECTED', { hint })
 }
 
 // What computing a hash takes, in KiB times passes; `null` where it cannot, or must not, be checked.

@@ -27,9 +27,10 @@ export interface Device extends Caller {
  * - `replaced`: a new login took its place
  * - `too-many`: it was the oldest, and its user has opened another one than may be
  * - `password-changed`: the app said so
+ * - `shadowed`: somebody followed it from elsewhere, generation by generation
  */
 export type RevocationReason =
-  | 'logout' | 'logout-all' | 'revoked' | 'reuse' | 'user-gone' | 'replaced' | 'too-many' | 'password-changed'
+  | 'logout' | 'logout-all' | 'revoked' | 'reuse' | 'user-gone' | 'replaced' | 'too-many' | 'password-changed' | 'shadowed'
 
 export interface Session {
   /** Starts with a letter. The `sid` claim of its tokens. */

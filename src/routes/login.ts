@@ -13,14 +13,16 @@ interface LoginBody {
   readonly email?: string
   readonly password: string
   readonly device?: string
+  readonly device_token?: string | null
   readonly remember_me?: boolean | string | number | null
 }
 
 const yes: ReadonlySet<unknown> = new Set([true, 1, 'true', 'on', 'yes', '1'])
 
 /**
- * POST login: `username` or `email`, `password` and perhaps `device`, as JSON or as a form; `remember_me` for cookies that
- * outlive the browser. Over the cookie of another session, that one ends.
+ * POST login: `username` or `email`, `password` and perhaps `device`, as JSON or as a form; `device_token` of a login before,
+ * where no cookie holds it; `remember_me` for cookies that outlive the browser.
+ * Over the cookie of another session, that one ends.
  */
 export function addLoginRoute (
   scope: FastifyInstance, url: string, transport: TokenTransport, sessions: Sessions, login: PasswordLogin
@@ -32,10 +34,11 @@ export function addLoginRoute (
   }, async (request, reply) => {
     const inCookie = transport.wantsCookie(request)
     const replaced = transport.replacedBy(request, inCookie)
-    const { username, email, password, device, remember_me: rememberMe } = request.body
+    const { username, email, password, device, device_token: inBody, remember_me: rememberMe } = request.body
     const name = username || email
-    if (!name || (email && email !== name)) throw new TokenAuthError('AUTH_REQUEST_INVALID', 'a username or an email is needed')
-    const attempt = { login: name, password, device: device || null, persistent: yes.has(rememberMe) }
+    if (!name || (email && email !== name)) throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'a username or an email is needed' })
+    const deviceToken = transport.deviceTokenOf(request, inCookie) ?? (inBody || null)
+    const attempt = { login: name, password, device: device || null, deviceToken, persistent: yes.has(rememberMe) }
     const grant = await login.login(attempt, callerOf(request))
     await sessions.replace(replaced)
     return answer(reply, transport.answer(reply, grant, inCookie))

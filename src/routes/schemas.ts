@@ -15,6 +15,7 @@ export const loginBody = {
     email: text(320),
     password: { type: 'string', minLength: 1, maxLength: MAX_PASSWORD_LENGTH },
     device: text(128),
+    device_token: { type: ['string', 'null'], maxLength: 128 },
     remember_me: { type: ['boolean', 'string', 'number', 'null'], maxLength: 16 }
   }
 }
@@ -34,6 +35,7 @@ export const tokenAnswer = {
   properties: {
     access_token: { type: 'string' },
     refresh_token: { type: 'string' },
+    device_token: { type: 'string' },
     token_type: { type: 'string' },
     expires_in: { type: 'integer' },
     user

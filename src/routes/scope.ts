@@ -25,7 +25,8 @@ export function prepareScope (scope: FastifyInstance, usesCookies: boolean): voi
   scope.setValidatorCompiler(({ schema }) => ajv.compile(schema as object))
   scope.setSerializerCompiler(({ schema }) => fastJsonStringify(schema as object))
   scope.setSchemaErrorFormatter(([error]) =>
-    malformed(`${error?.instancePath.slice(1) || 'body'} ${error?.message ?? ''}`))
+    // A pattern is no word for people, and holds what must not stand in a header.
+    malformed(`${error?.instancePath.slice(1) || 'body'} ${error?.keyword === 'pattern' ? 'must not hold NUL' : error?.message ?? ''}`))
 
   scope.removeAllContentTypeParsers()
   const options = { parseAs: 'string', bodyLimit: BODY_LIMIT } as const
@@ -97,5 +98,5 @@ function parseForm (text: string): Record<string, string> | null {
 }
 
 function malformed (hint: string): TokenAuthError {
-  return new TokenAuthError('AUTH_REQUEST_INVALID', hint)
+  return new TokenAuthError('AUTH_REQUEST_INVALID', { hint })
 }

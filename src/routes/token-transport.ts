@@ -9,7 +9,11 @@ import type { OriginRequest } from '../origins.js'
 import { transportHeader } from '../protocol.js'
 import type { CookieAnswer, TokenAnswer } from '../protocol.js'
 import type { ResolvedTransport } from '../resolve-transport.js'
+import type { LoginGrant } from '../service/login.js'
 import type { Grant } from '../service/sessions.js'
+
+// Half a year, in seconds, since the last login.
+const KNOWN_FOR = 15_552_000
 
 /** Absent bodies are good enough: the token may travel elsewhere. */
 export type RefreshTokenBody = { readonly refresh_token?: string | null } | null | undefined
@@ -49,6 +53,11 @@ export class TokenTransport {
     return inCookie ? this.#settings.refreshCookie?.read(request) ?? null : null
   }
 
+  /** What this device was given by a login before, in a cookie; `null` where there is none. */
+  deviceTokenOf (request: CookieRequest, inCookie: boolean): string | null {
+    return inCookie ? this.#settings.deviceCookie?.read(request) ?? null : null
+  }
+
   /** Whether a session that the app opens itself goes into cookies. @throws TypeError where it has to, and cannot */
   opensInCookie (reply: CookieReply | undefined): boolean {
     const { kind } = this.#settings
@@ -78,7 +87,7 @@ export class TokenTransport {
     // Beside a token elsewhere, what is neither is an interceptor's; alone, it is a refresh token that is none.
     const asBearer = kindOfBearer === 'refresh' || (inCookie === null && inBody === null && access === null) ? bearer : null
     const [refresh = null, ...others] = [inCookie, inBody, asBearer].filter(token => token !== null)
-    if (others.length > 0) throw new TokenAuthError('AUTH_REQUEST_INVALID', 'two refresh tokens')
+    if (others.length > 0) throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'two refresh tokens' })
     if (inCookie !== null) demandOrigin(request, origins)
     return { refresh: kind === 'cookie' ? inCookie : refresh, access, inCookie: inCookie !== null }
   }
@@ -93,13 +102,22 @@ export class TokenTransport {
   }
 
   /** The answer to a login or a refresh (RFC 6749 section 5.1); what cookies hold is set on the reply, and not in it. */
-  answer (reply: CookieReply | undefined, grant: Grant, inCookie: boolean): TokenAnswer | CookieAnswer {
-    const { accessToken, refreshToken, expiresIn, refreshExpiresIn, persistent, user } = grant
-    const { refreshCookie, accessCookie } = this.#settings
+  answer (
+    reply: CookieReply | undefined, grant: Grant & Partial<Pick<LoginGrant, 'deviceToken'>>, inCookie: boolean
+  ): TokenAnswer | CookieAnswer {
+    const { accessToken, refreshToken, expiresIn, refreshExpiresIn, persistent, user, deviceToken = null } = grant
+    const { refreshCookie, accessCookie, deviceCookie } = this.#settings
     const body = { token_type: 'bearer', expires_in: expiresIn, user } as const
     if (!inCookie || reply === undefined) {
-      return { access_token: accessToken, ...(refreshToken !== null && { refresh_token: refreshToken }), ...body }
+      return {
+        access_token: accessToken,
+        ...(refreshToken !== null && { refresh_token: refreshToken }),
+        ...(deviceToken !== null && { device_token: deviceToken }),
+        ...body
+      }
     }
+    // Outlives the session, and the logout: it signs nobody in.
+    if (deviceToken !== null) deviceCookie?.set(reply, deviceToken, KNOWN_FOR)
     if (refreshToken !== null) refreshCookie?.set(reply, refreshToken, persistent ? refreshExpiresIn : null)
     if (accessCookie === null) return { access_token: accessToken, ...body }
     accessCookie.set(reply, accessToken, persistent ? expiresIn : null)

@@ -4,6 +4,7 @@
 import { TokenAuthError } from '../errors.js'
 import type { Millis } from '../domain/session.js'
 import { SessionRefusedError } from '../stores/token-store.js'
+import type { AttemptStore } from '../stores/attempt-store.js'
 import type { TokenStore } from '../stores/token-store.js'
 import type { Logger } from './events.js'
 
@@ -41,6 +42,15 @@ export function guardStore (store: TokenStore, guard: Guard): TokenStore {
     touch: batch => guard('touch', () => store.touch(batch)),
     revocations: (after, limit) => guard('revocations', () => store.revocations(after, limit)),
     sweep: batch => guard('sweep', () => store.sweep(batch))
+  }
+}
+
+export function guardAttempts (attempts: AttemptStore, guard: Guard): AttemptStore {
+  return {
+    take: (key, now, rule) => guard('attempts.take', () => attempts.take(key, now, rule)),
+    release: key => guard('attempts.release', () => attempts.release(key)),
+    clear: key => guard('attempts.clear', () => attempts.clear(key)),
+    sweep: batch => guard('attempts.sweep', () => attempts.sweep(batch))
   }
 }
 

@@ -26,6 +26,16 @@ export interface TokenAuthEvents {
     readonly userId: string | null
     readonly reason: 'unknown-user' | 'wrong-password' | 'disabled' | 'no-password' | 'malformed-hash' | 'revoked-since'
   }
+  /**
+   * A login was refused before its password was looked at: too many were wrong, for the account (also one that is not
+   * there), from the address, or on a device that is known. `until` is when the next may come.
+   */
+  'login-throttled': Caller & {
+    readonly at: Millis
+    readonly userId: string | null
+    readonly limit: 'account' | 'address' | 'device'
+    readonly until: Millis
+  }
   /** A refresh was answered. `rotated` is false where the same token stayed good. */
   refresh: SessionEvent & { readonly generation: number, readonly rotated: boolean }
   /** A token that had just been rotated came again: two tabs, or a retry. Answered with the same successor. */
@@ -37,6 +47,12 @@ export interface TokenAuthEvents {
    * rotated last; which of them is the thief cannot be told. The session's user should hear of it.
    */
   reuse: SessionEvent & { readonly presented: Presentation, readonly rotated: Presentation }
+  /**
+   * Three generations running, or more, a token came again from another context than the one that had rotated it: somebody
+   * follows the session, and is given each successor. Which of the two is its user cannot be told. Only with
+   * `refreshToken.shadows`.
+   */
+  shadow: SessionEvent & { readonly presented: Presentation, readonly rotated: Presentation, readonly ended: boolean }
   /** Sessions were ended: one by its id, or `count` of a user. */
   revoke: {
     readonly at: Millis

@@ -7,6 +7,7 @@ import { TokenAuthError } from '../errors.js'
 import type { Events, Logger, TokenAuthEvents } from './events.js'
 import { wasRevokedSince } from './sessions.js'
 import type { Grant, Sessions } from './sessions.js'
+import type { Throttle } from './throttle.js'
 import { isDisabled } from './users.js'
 import type { AuthUser, UserDirectory } from './users.js'
 
@@ -20,14 +21,23 @@ export interface LoginAttempt {
   readonly password: string
   /** What the client calls itself. */
   readonly device: string | null
+  /** What a login before has given to this device. */
+  readonly deviceToken: string | null
   /** Whether a cookie with the refresh token outlives the browser. */
   readonly persistent: boolean
+}
+
+export interface LoginGrant extends Grant {
+  /** For the next login on this device; `null` where logins are not throttled. */
+  readonly deviceToken: string | null
 }
 
 export interface PasswordLoginContext {
   readonly users: UserDirectory
   readonly passwords: Passwords
   readonly sessions: Sessions
+  /** `null` where logins are not throttled. */
+  readonly throttle: Throttle | null
   readonly events: Events
   readonly logger: Logger
   readonly clock: () => Millis
@@ -40,27 +50,40 @@ export class PasswordLogin {
     this.#context = context
   }
 
-  /** @throws TokenAuthError AUTH_CREDENTIALS_REJECTED; AUTH_BUSY; AUTH_STORE_UNAVAILABLE */
-  async login (attempt: LoginAttempt, by: Caller): Promise<Grant> {
-    const { sessions } = this.#context
+  /** @throws TokenAuthError AUTH_CREDENTIALS_REJECTED; AUTH_TOO_MANY_ATTEMPTS; AUTH_BUSY; AUTH_STORE_UNAVAILABLE */
+  async login (attempt: LoginAttempt, by: Caller): Promise<LoginGrant> {
+    const { users, sessions, throttle } = this.#context
+    const { login, deviceToken } = attempt
+    const begun = sessions.begin()
+    const user = await users.findByLogin(login)
+    const check = (): Promise<Grant> => this.#check(attempt, by, user, begun)
+    if (throttle === null) return { ...await check(), deviceToken: null }
+    const grant = await throttle.guard({ login, userId: user?.id ?? null, deviceToken }, by, check)
+    return { ...grant, deviceToken: user === null ? null : throttle.deviceTokenFor(user.id, deviceToken) }
+  }
+
+  async #check (attempt: LoginAttempt, by: Caller, user: AuthUser | null, begun: Millis): Promise<Grant> {
+    const { users, sessions } = this.#context
     try {
-      return await this.#prove(attempt, by, sessions.begin())
+      return await this.#prove(attempt, by, user, begun)
     } catch (error) {
       if (!wasRevokedSince(error)) throw error
     }
     // All sessions of the user were revoked after this login began, or by an instance whose clock is ahead. What is proved once
     // more now, by the user and the hash as they stand after that revocation, is proved after it.
+    const authenticatedAt = sessions.begin() + CLOCK_TOLERANCE
     try {
-      return await this.#prove(attempt, by, sessions.begin() + CLOCK_TOLERANCE)
+      return await this.#prove(attempt, by, await users.findByLogin(attempt.login), authenticatedAt)
     } catch (error) {
       if (wasRevokedSince(error)) return this.#reject('revoked-since', null, by)
       throw error
     }
   }
 
-  async #prove ({ login, password, device, persistent }: LoginAttempt, by: Caller, authenticatedAt: Millis): Promise<Grant> {
+  async #prove (
+    { password, device, persistent }: LoginAttempt, by: Caller, user: AuthUser | null, authenticatedAt: Millis
+  ): Promise<Grant> {
     const { users, passwords, sessions, logger } = this.#context
-    const user = await users.findByLogin(login)
     const stored = user === null || isDisabled(user) ? null : user.passwordHash ?? null
     const result = await passwords.check(stored, password)
     if (result === 'uncheckable') {

@@ -9,8 +9,10 @@ import type { Caller, Millis, Session } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import type { TokenStore } from '../stores/token-store.js'
 import { BoundedMap } from './bounded-map.js'
-import type { Events } from './events.js'
+import type { Events, Presentation, SessionEvent } from './events.js'
 import type { Grant, Sessions } from './sessions.js'
+import type { Shadows } from './shadows.js'
+import type { Throttle } from './throttle.js'
 import type { UseNotes } from './use-notes.js'
 import type { UserDirectory } from './users.js'
 
@@ -22,6 +24,8 @@ export interface RefreshContext {
   readonly users: UserDirectory
   readonly sessions: Sessions
   readonly refreshTokens: JwtKind
+  /** `null` where tokens that were never issued are not counted. */
+  readonly throttle: Throttle | null
   readonly notes: UseNotes
   readonly events: Events
   readonly clock: () => Millis
@@ -29,6 +33,10 @@ export interface RefreshContext {
   /** Of a refresh token that is not used. */
   readonly lifetime: Millis
   readonly grace: Millis
+  /** `null` where nobody looks out for those who follow a session. */
+  readonly shadows: Shadows | null
+  /** Whether a session that is followed ends. */
+  readonly endsShadowed: boolean
 }
 
 export class Refresh {
@@ -42,12 +50,15 @@ export class Refresh {
   /**
    * Answers a refresh token with a new access token and, as a rule, its successor. The user is asked for first, so
    * that nothing was moved when that fails.
-   * @throws TokenAuthError AUTH_REFRESH_INVALID, _EXPIRED, _REVOKED, _REUSED; AUTH_STORE_UNAVAILABLE
+   * @throws TokenAuthError AUTH_REFRESH_INVALID, _EXPIRED, _REVOKED, _REUSED; AUTH_TOO_MANY_ATTEMPTS; AUTH_STORE_UNAVAILABLE
    */
   async refresh (token: string, by: Caller): Promise<Grant> {
-    const { users, sessions, clock, refreshTokens, rotation } = this.#context
+    const { users, sessions, clock, refreshTokens, rotation, throttle } = this.#context
     const presented = readRefreshToken(refreshTokens, token)
-    if (presented === null) throw new TokenAuthError('AUTH_REFRESH_INVALID')
+    if (presented === null) {
+      await throttle?.countForgery(by)
+      throw new TokenAuthError('AUTH_REFRESH_INVALID')
+    }
     const profile = await users.findActive(presented.userId)
     if (profile === null) return this.#refuseGoneUser(presented)
 
@@ -116,6 +127,7 @@ export class Refresh {
     if (kind === 'kept' && rotation) notes.confirm(session.id, generation, now)
     if (kind === 'kept' && !rotation) notes.use(session.id, generation, now)
     if (kind === 'recovered') this.#recoveredAt.set(session.id, now)
+    if (kind === 'replayed' || kind === 'recovered') await this.#lookForShadow(presented, session, now, by)
     if (kind === 'replayed') events.emit('replay', facts)
     else if (kind === 'recovered') events.emit('recovery', facts)
     else events.emit('refresh', { ...facts, rotated: kind === 'rotated' })
@@ -125,14 +137,15 @@ export class Refresh {
   // Only the one who ends the session tells of it: of many old tokens at once, one event.
   async #endReused (presented: RefreshToken, session: Session, now: Millis, by: Caller): Promise<void> {
     if (!await this.#context.sessions.end(session.id, 'reuse')) return
-    this.#context.events.emit('reuse', {
-      at: now,
-      sessionId: session.id,
-      userId: session.userId,
-      ...by,
-      presented: { at: now, generation: presented.generation, ...by },
-      rotated: { at: session.rotatedAt, generation: session.generation, ...session.rotatedBy }
-    })
+    this.#context.events.emit('reuse', bothSides(presented, session, now, by))
+  }
+
+  async #lookForShadow (presented: RefreshToken, session: Session, now: Millis, by: Caller): Promise<void> {
+    const { shadows, endsShadowed, sessions, events } = this.#context
+    if (shadows?.follow(session, by) !== true) return
+    const ended = endsShadowed && await sessions.end(session.id, 'shadowed')
+    if (ended || !endsShadowed) events.emit('shadow', { ...bothSides(presented, session, now, by), ended })
+    if (endsShadowed) throw new TokenAuthError('AUTH_REFRESH_REUSED')
   }
 
   async #refuseGoneUser ({ sessionId, secretHash }: RefreshToken): Promise<never> {
@@ -140,5 +153,18 @@ export class Refresh {
     if (session?.secretHash !== secretHash) throw new TokenAuthError('AUTH_REFRESH_INVALID')
     await this.#context.sessions.end(sessionId, 'user-gone')
     throw new TokenAuthError('AUTH_REFRESH_REVOKED')
+  }
+}
+
+function bothSides (
+  presented: RefreshToken, session: Session, now: Millis, by: Caller
+): SessionEvent & { readonly presented: Presentation, readonly rotated: Presentation } {
+  return {
+    at: now,
+    sessionId: session.id,
+    userId: session.userId,
+    ...by,
+    presented: { at: now, generation: presented.generation, ...by },
+    rotated: { at: session.rotatedAt, generation: session.generation, ...session.rotatedBy }
   }
 }

@@ -1,6 +1,7 @@
 // Deletes what has ended, in bounded batches, so that no table grows for ever and no request waits for it.
 
 import type { Millis } from '../domain/session.js'
+import type { AttemptStore } from '../stores/attempt-store.js'
 import type { TokenStore } from '../stores/token-store.js'
 import type { Events, Logger } from './events.js'
 
@@ -12,6 +13,8 @@ const LONGEST_TIMER: Millis = 2 ** 31 - 1
 
 export interface SweeperContext {
   readonly store: TokenStore
+  /** What is to be forgotten of logins that were wrong. */
+  readonly attempts: AttemptStore
   readonly events: Events
   readonly logger: Logger
   readonly clock: () => Millis
@@ -60,18 +63,24 @@ export class Sweeper {
   }
 
   async #sweepAll (): Promise<number> {
-    const { store, events, logger, clock, keep } = this.#context
+    const { store, attempts, events, logger, clock, keep } = this.#context
     const at = clock()
+    const deleted = await this.#inBatches(at, limit => store.sweep({ endedBefore: at - keep, limit })) +
+      await this.#inBatches(at, limit => attempts.sweep({ now: at, limit }))
+    const event = { at, deleted, took: clock() - at }
+    events.emit('sweep', event)
+    logger.info(event, 'ended sessions were swept')
+    return deleted
+  }
+
+  async #inBatches (at: Millis, sweep: (limit: number) => Promise<number>): Promise<number> {
     let deleted = 0
-    for (let count = BATCH; count === BATCH && !this.#stopped && clock() - at < BUDGET;) {
-      count = await store.sweep({ endedBefore: at - keep, limit: BATCH })
+    for (let count = BATCH; count === BATCH && !this.#stopped && this.#context.clock() - at < BUDGET;) {
+      count = await sweep(BATCH)
       deleted += count
       // Stores that answer at once would otherwise keep the event loop to themselves.
       await new Promise(resolve => { setImmediate(resolve) })
     }
-    const event = { at, deleted, took: clock() - at }
-    events.emit('sweep', event)
-    logger.info(event, 'ended sessions were swept')
     return deleted
   }
 }

@@ -67,9 +67,15 @@ export class UserDirectory {
     return checked(await this.#guard('users.findByLogin', () => this.#users.findByLogin(login)))
   }
 
+  /** What a user logs in by, as far as the record tells. */
+  async namesOf (id: string): Promise<string[]> {
+    const { username, email } = await this.#find(id) ?? {}
+    return [username, email].filter(name => name != null)
+  }
+
   /** The profile of a user who is there and not disabled, or `null`. */
   async findActive (id: string): Promise<Profile | null> {
-    const user = checked(await this.#guard('users.findById', () => this.#users.findById(id)))
+    const user = await this.#find(id)
     return user === null || isDisabled(user) ? null : this.profileOf(user)
   }
 
@@ -82,6 +88,10 @@ export class UserDirectory {
     }
     const shown = await this.#guard('users.present', () => this.#users.present?.(user)) ?? presentByDefault(user)
     return { userId: user.id, claims, shown }
+  }
+
+  async #find (id: string): Promise<AuthUser | null> {
+    return checked(await this.#guard('users.findById', () => this.#users.findById(id)))
   }
 
   get savesHashes (): boolean {

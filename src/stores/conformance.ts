@@ -10,25 +10,13 @@ import assert from 'node:assert/strict'
 import { planRotation, swap } from '../domain/rotation.js'
 import type { RotationAttempt } from '../domain/rotation.js'
 import type { Millis, Session } from '../domain/session.js'
+import { createLaw } from './laws.js'
+import type { LawsOptions, Opened } from './laws.js'
 import { SessionRefusedError } from './token-store.js'
 import type { Revocation, TokenStore } from './token-store.js'
 
-export interface ConformanceOptions {
-  /** Takes a test: `test` of node:test, vitest or jest, `t.test` of tap. */
-  readonly test: (name: string, run: () => Promise<void>) => unknown
-  /** Gives a store that holds nothing. Called once a test. */
-  readonly open: () => Promise<OpenStore> | OpenStore
-}
-
-export interface OpenStore {
-  readonly store: TokenStore
-  /**
-   * A second way to the same data, such as another connection: races are run over both. Without it nothing races in a store that
-   * gathers calls.
-   */
-  readonly other?: TokenStore
-  readonly close?: () => Promise<void> | void
-}
+export type ConformanceOptions = LawsOptions<TokenStore>
+export type OpenStore = Opened<TokenStore>
 
 const SECOND: Millis = 1000
 const DAY: Millis = 86_400_000
@@ -69,21 +57,12 @@ function attemptAt (session: Session, now: Millis, changes: Partial<RotationAtte
 }
 
 /** Registers the tests with the runner that was given. */
-export function testTokenStore ({ test, open }: ConformanceOptions): void {
+export function testTokenStore (options: ConformanceOptions): void {
   let made = 0
   // Ids in ascending order.
   const makeSession = (given: Partial<Session> = {}): Session =>
     makeSessionOf(given.id ?? `s${String(++made).padStart(8, '0')}`, given)
-  const law = (name: string, run: (store: TokenStore, other: TokenStore) => Promise<void>): void => {
-    test(name, async () => {
-      const { store, other = store, close } = await open()
-      try {
-        await run(store, other)
-      } finally {
-        await close?.()
-      }
-    })
-  }
+  const law = createLaw(options)
 
   law('create: what went in comes back as it was', async store => {
     const plain = makeSession()

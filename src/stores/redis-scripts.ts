@@ -111,14 +111,17 @@ export const scripts = {
     return redis.call('PUBLISH', ARGV[1], '')`)
 } as const
 
-interface Script {
+export interface Script {
   readonly text: string
   readonly sha: string
 }
 
-function script (text: string): Script {
+export function script (text: string): Script {
   return { text, sha: createHash('sha1').update(text).digest('hex') }
 }
+
+/** What keys begin with, where the app does not say. */
+export const DEFAULT_PREFIX = 'token-auth:'
 
 /** How many commands are sent before the answers are awaited. */
 export const AT_ONCE = 500
@@ -166,19 +169,21 @@ export class RedisKeys {
     return this.command('HGET', this.session(sessionId), field)
   }
 
-  /** Runs a script by its hash, and by its text where the server does not know it: it has restarted, say, or was flushed. */
-  async run (name: keyof typeof scripts, key: string, ...values: Values): Promise<unknown> {
-    const { text, sha } = scripts[name]
-    const texts = values.map(String)
-    try {
-      return 'evalSha' in this.#client
-        ? await this.#client.evalSha(sha, { keys: [key], arguments: texts })
-        : await this.#client.evalsha(sha, 1, key, ...texts)
-    } catch (error) {
-      if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
-      return 'evalSha' in this.#client
-        ? this.#client.eval(text, { keys: [key], arguments: texts })
-        : this.#client.eval(text, 1, key, ...texts)
-    }
+  run (name: keyof typeof scripts, key: string, ...values: Values): Promise<unknown> {
+    return runScript(this.#client, scripts[name], key, values.map(String))
+  }
+}
+
+/** Runs a script by its hash, and by its text where the server does not know it: it has restarted, say, or was flushed. */
+export async function runScript (client: RedisClient, { text, sha }: Script, key: string, values: string[]): Promise<unknown> {
+  try {
+    return 'evalSha' in client
+      ? await client.evalSha(sha, { keys: [key], arguments: values })
+      : await client.evalsha(sha, 1, key, ...values)
+  } catch (error) {
+    if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
+    return 'evalSha' in client
+      ? client.eval(text, { keys: [key], arguments: values })
+      : client.eval(text, 1, key, ...values)
   }
 }

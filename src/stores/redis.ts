@@ -15,7 +15,7 @@ import { isLive } from '../domain/session.js'
 import type { Millis, RevocationReason, Session } from '../domain/session.js'
 import { RedisFeed } from './redis-feed.js'
 import { toFields, toFixedPart, toSession } from './redis-rows.js'
-import { AT_ONCE, channelOf, RedisKeys } from './redis-scripts.js'
+import { AT_ONCE, channelOf, DEFAULT_PREFIX, RedisKeys } from './redis-scripts.js'
 import type { RedisClient } from './redis-scripts.js'
 import { SessionRefusedError } from './token-store.js'
 import type { Cursor, Revocation, RevocationTarget, TokenStore, Touch } from './token-store.js'
@@ -32,7 +32,6 @@ export interface RedisStoreOptions {
 }
 
 const DAY: Millis = 86_400_000
-const DEFAULT_PREFIX = 'token-auth:'
 
 /**
  * Keeps sessions in Redis 6.2 or later (or Valkey), over an ioredis or a node-redis connection, to one server or to a cluster.

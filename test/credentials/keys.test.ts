@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import { deriveKey, weaknessOf } from '../../src/credentials/keys.js'
-import type { TokenKind } from '../../src/credentials/keys.js'
+import type { KeyPurpose } from '../../src/credentials/keys.js'
 import { SECRET } from '../helpers/app.js'
 
 t.test('a random secret of 32 bytes or more is good', async t => {
@@ -56,9 +56,9 @@ t.test('keys are what they always were', async t => {
 t.test('the secret, the name and the kind each give another key under another id', async t => {
   const keys = [SECRET, `${SECRET}x`, SECRET.toLowerCase()].flatMap(secret =>
     ['auth', 'Auth', 'admin'].flatMap(name =>
-      (['access', 'refresh'] satisfies TokenKind[]).map(kind => deriveKey(secret, name, kind))))
-  t.equal(new Set(keys.map(({ id }) => id)).size, 18)
-  t.equal(new Set(keys.map(({ key }) => key.toString('hex'))).size, 18)
+      (['access', 'refresh', 'device', 'attempts'] satisfies KeyPurpose[]).map(kind => deriveKey(secret, name, kind))))
+  t.equal(new Set(keys.map(({ id }) => id)).size, 36)
+  t.equal(new Set(keys.map(({ key }) => key.toString('hex'))).size, 36)
 })
 
 t.test('the same secret, name and kind give the same key, as text and as bytes', async t => {

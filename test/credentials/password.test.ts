@@ -189,7 +189,7 @@ t.test('NFC, where it is asked for: an accent is one, however a keyboard makes i
 
 t.test('a password that is set is long enough, not too long to log in with, and acceptable', async t => {
   const strict = await create({ minLength: 8, accept: async password => password !== 'password' })
-  const refused = (hint: string): TokenAuthError => new TokenAuthError('AUTH_PASSWORD_REJECTED', hint)
+  const refused = (hint: string): TokenAuthError => new TokenAuthError('AUTH_PASSWORD_REJECTED', { hint })
   await t.rejects(strict.hash('1234567'), refused('it needs 8 characters'))
   await t.rejects(strict.hash('👍🏽👍🏽👍🏽x'), refused('it needs 8 characters'), 'code points are counted, not units')
   await t.rejects(strict.hash('password'), refused('everybody tries it first'))

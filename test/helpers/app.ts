@@ -45,7 +45,7 @@ export interface TestAppOptions {
 }
 
 const eventNames: ReadonlyArray<keyof TokenAuthEvents> = [
-  'login', 'login-rejected', 'refresh', 'replay', 'recovery', 'reuse', 'revoke', 'sweep', 'store-rolled-back',
+  'login', 'login-rejected', 'login-throttled', 'refresh', 'replay', 'recovery', 'reuse', 'shadow', 'revoke', 'sweep', 'store-rolled-back',
   'revocations-behind', 'clock-skew'
 ]
 
@@ -69,6 +69,8 @@ export async function createTestApp (given: TestAppOptions = {}): Promise<TestAp
     store,
     clock,
     sweep: false,
+    // Most tests are wrong on purpose, and from one address.
+    throttle: false,
     on,
     users: {
       findByLogin: login => [...users.values()].find(user => user.username === login || user.email === login),

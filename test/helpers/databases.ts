@@ -4,10 +4,16 @@ import { randomBytes } from 'node:crypto'
 import { Redis } from 'ioredis'
 import mysql from 'mysql2/promise'
 import type { Test } from 'tap'
+import type { AttemptStore } from '../../src/stores/attempt-store.js'
+import { MemoryAttempts } from '../../src/stores/memory-attempts.js'
 import { MemoryStore } from '../../src/stores/memory.js'
+import { RedisAttempts } from '../../src/stores/redis-attempts.js'
 import { RedisStore } from '../../src/stores/redis.js'
+import { MysqlAttempts } from '../../src/stores/sql/mysql-attempts.js'
 import { MysqlStore } from '../../src/stores/sql/mysql.js'
+import { PostgresAttempts } from '../../src/stores/sql/postgres-attempts.js'
 import { PostgresStore } from '../../src/stores/sql/postgres.js'
+import { SqliteAttempts } from '../../src/stores/sql/sqlite-attempts.js'
 import { SqliteStore } from '../../src/stores/sql/sqlite.js'
 import type { TokenStore } from '../../src/stores/token-store.js'
 import { mysqlUrl, whyNoMysql } from './mysql.js'
@@ -16,8 +22,15 @@ import { deleteKeys, randomPrefix, redisUrl, whyNoRedis } from './redis.js'
 import { createSqliteFile } from './sqlite.js'
 
 export interface TestDatabase {
-  /** A store on an empty database of its own, which is gone when the test ends; `again` gives another connection to it. */
-  readonly open: (t: Test) => Promise<{ readonly store: TokenStore, readonly again: () => TokenStore }>
+  /**
+   * A store on an empty database of its own, which is gone when the test ends; `again` gives another connection to it, and
+   * `attempts` one for attempts.
+   */
+  readonly open: (t: Test) => Promise<{
+    readonly store: TokenStore
+    readonly again: () => TokenStore
+    readonly attempts: () => AttemptStore
+  }>
   /** Why its tests are skipped. */
   readonly skip?: string | false
   /** The longest id, in bytes, where there is a limit. */
@@ -28,7 +41,8 @@ export const databases: Readonly<Record<string, TestDatabase>> = {
   memory: {
     async open () {
       const store = new MemoryStore()
-      return { store, again: () => store }
+      const attempts = new MemoryAttempts()
+      return { store, again: () => store, attempts: () => attempts }
     }
   },
   sqlite: {
@@ -37,7 +51,7 @@ export const databases: Readonly<Record<string, TestDatabase>> = {
       t.teardown(() => { file.remove() })
       const store = new SqliteStore(file.connect())
       await store.migrate()
-      return { store, again: () => new SqliteStore(file.connect()) }
+      return { store, again: () => new SqliteStore(file.connect()), attempts: () => new SqliteAttempts(file.connect()) }
     }
   },
   postgres: {
@@ -46,7 +60,7 @@ export const databases: Readonly<Record<string, TestDatabase>> = {
       const database = await createPostgresDatabase(server?.url ?? POSTGRES_URL)
       t.teardown(() => database.remove().then(() => server?.stop()))
       const again = (): TokenStore => new PostgresStore(database.connect({ max: 2 }))
-      return { store: again(), again }
+      return { store: again(), again, attempts: () => new PostgresAttempts(database.connect({ max: 2 })) }
     }
   },
   mysql: {
@@ -60,14 +74,15 @@ export const databases: Readonly<Record<string, TestDatabase>> = {
         await pools[0]?.query(`DROP DATABASE ${database}`)
         await Promise.all(pools.map(pool => pool.end()))
       })
-      const again = (): MysqlStore => {
+      const connect = (): mysql.Pool => {
         const pool = mysql.createPool({ uri: mysqlUrl, database, connectionLimit: 2 })
         pools.push(pool)
-        return new MysqlStore(pool)
+        return pool
       }
+      const again = (): MysqlStore => new MysqlStore(connect())
       const store = again()
       await store.migrate()
-      return { store, again }
+      return { store, again, attempts: () => new MysqlAttempts(connect()) }
     }
   },
   redis: {
@@ -76,7 +91,7 @@ export const databases: Readonly<Record<string, TestDatabase>> = {
       const [redis, prefix] = [new Redis(redisUrl), randomPrefix()]
       t.teardown(() => deleteKeys(redis, prefix).then(() => { redis.disconnect() }))
       const again = (): TokenStore => new RedisStore(redis, { prefix })
-      return { store: again(), again }
+      return { store: again(), again, attempts: () => new RedisAttempts(redis, { prefix }) }
     }
   }
 }

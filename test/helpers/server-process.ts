@@ -13,9 +13,9 @@ export interface ServerProcess {
 }
 
 /** Starts server.ts in a process of its own. */
-export async function startServer (file: string): Promise<ServerProcess> {
+export async function startServer (file: string, isThrottled = false): Promise<ServerProcess> {
   const script = fileURLToPath(new URL('server.ts', import.meta.url))
-  const child = spawn(process.execPath, ['--import', 'tsx', script, file], {
+  const child = spawn(process.execPath, ['--import', 'tsx', script, file, ...isThrottled ? ['throttled'] : []], {
     env: childEnv(), stdio: ['pipe', 'pipe', 'inherit']
   })
   const ended = once(child, 'exit')

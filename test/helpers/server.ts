@@ -1,8 +1,9 @@
-// A server of its own process on a SQLite file: `server.ts <file>`. Prints its address, and ends with its input.
+// A server of its own process on a SQLite file: `server.ts <file> [throttled]`. Prints its address, and ends with its input.
 
 import Database from 'libsql'
 import Fastify from 'fastify'
 import { tokenAuth } from '../../src/index.js'
+import { SqliteAttempts } from '../../src/stores/sql/sqlite-attempts.js'
 import { SqliteStore } from '../../src/stores/sql/sqlite.js'
 import { PASSWORD_HASH, SECRET } from './app.js'
 
@@ -16,6 +17,8 @@ const app = Fastify()
 await app.register(tokenAuth, {
   secret: SECRET,
   store,
+  // By the real clock: after ten failures there is none that a slow machine could wait for.
+  throttle: process.argv[3] === 'throttled' && { attempts: new SqliteAttempts(db), account: { free: 10, most: 10 } },
   users: {
     findByLogin: login => login === ann.username ? ann : null,
     findById: id => id === ann.id ? ann : null

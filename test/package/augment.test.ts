@@ -36,13 +36,15 @@ const decorators = `
 `
 
 /** Compiles the files as one project. Gives what the compiler says of each. */
-async function compile (t: Test, files: Readonly<Record<string, string>>): Promise<(file: string) => string[]> {
+async function compile (
+  t: Test, files: Readonly<Record<string, string>>, before = prelude
+): Promise<(file: string) => string[]> {
   const consumer = createConsumer(['fastify', '@fastify/jwt', '@types/node'])
   t.teardown(() => { consumer.remove() })
   const config = JSON.parse(readFileSync(join(consumer.folder, 'tsconfig.json'), 'utf8'))
   config.compilerOptions.skipLibCheck = true
   consumer.write('tsconfig.json', JSON.stringify(config))
-  for (const [file, text] of Object.entries(files)) consumer.write(file, prelude + text)
+  for (const [file, text] of Object.entries(files)) consumer.write(file, before + text)
   const errors = (await consumer.compile()).split('\n').filter(line => line.includes('error TS'))
   return file => errors.filter(line => line.includes(file))
 }
@@ -113,4 +115,35 @@ t.test('in a project that augments nothing', async t => {
   })
   t.strictSame(errorsIn('plain.ts'), [], 'there are no claims, and nothing is any')
   t.strictSame(errorsIn('http2.ts'), [], 'an app over HTTP/2 is served, too')
+})
+
+t.test('in a service that verifies alone', async t => {
+  const errorsIn = await compile(t, {
+    'verify.ts': `
+      declare module 'fastify-token-auth/verify' {
+        interface AuthClaims { role: string }
+      }
+      const app = Fastify()
+      holds<Equal<typeof app.authenticate, Authenticate>>()
+      await app.register(tokenVerifier, options)
+      const onRequest = [app.authenticate, app.requireFresh('5m'), app.requireClaims({ role: 'admin' })]
+      app.get('/', { onRequest, config: { tokenAuth: 'public' } }, request => {
+        holds<Equal<typeof request.auth, Auth | null>>()
+        holds<Equal<NonNullable<typeof request.auth>['claims']['role'], string>>()
+        return request.auth
+      })
+      // @ts-expect-error: secrets are nothing to verify by
+      await app.register(tokenVerifier, { ...options, algorithms: ['HS256'] })
+      // @ts-expect-error: no such option
+      await app.register(tokenVerifier, { ...options, secret: '' })
+    `
+  }, `
+    import Fastify from 'fastify'
+    import { tokenVerifier } from 'fastify-token-auth/verify'
+    import type { Auth, Authenticate, TokenVerifierOptions } from 'fastify-token-auth/verify'
+    type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false
+    declare function holds<Proof extends true> (proof?: Proof): void
+    declare const options: TokenVerifierOptions
+  `)
+  t.strictSame(errorsIn('verify.ts'), [])
 })

@@ -17,13 +17,17 @@ import { root } from '../helpers/consumer.js'
 
 type Observe = (verb: string, outcome: string, seconds: number) => void
 
-interface Example {
+interface Metrics {
   collectMetrics (): { registry: { metrics(): Promise<string> }, observe: Observe, stop: () => void }
+}
+
+interface Sources {
   timed (store: TokenStore, observe: Observe): TokenStore
 }
 
-// By its address, since its types are those of the package as it was built.
-const { collectMetrics, timed } = await import(new URL('../../examples/metrics/metrics.ts', import.meta.url).href) as Example
+// By their addresses, since their types are those of the package as it was built.
+const { collectMetrics } = await import(new URL('../../examples/metrics/metrics.ts', import.meta.url).href) as Metrics
+const { timed } = await import(new URL('../../examples/metrics/sources.ts', import.meta.url).href) as Sources
 
 interface Answer {
   readonly status: number
@@ -52,7 +56,9 @@ t.test('the app counts what happens, and names nobody', async t => {
   const scrape = async (): Promise<string> => (await fetch(`${url}/metrics`)).text()
 
   t.equal((await login(USERNAME, 'wrong horse')).status, 401)
-  t.equal((await login('mallory', PASSWORD)).status, 401)
+  const guesses: number[] = []
+  for (let i = 0; i < 11; i++) guesses.push((await login('mallory', PASSWORD)).status)
+  t.strictSame(guesses, [...Array<number>(10).fill(401), 429])
   const copied = (await login(USERNAME, PASSWORD)).body.refresh_token
   const lost = (await login(USERNAME, PASSWORD)).body.refresh_token
   t.equal((await refresh(lost)).status, 200)
@@ -74,14 +80,17 @@ t.test('the app counts what happens, and names nobody', async t => {
   t.match(metrics, {
     token_auth_logins_total: 2,
     'token_auth_logins_rejected_total{reason="wrong-password"}': 1,
-    'token_auth_logins_rejected_total{reason="unknown-user"}': 1,
+    'token_auth_logins_rejected_total{reason="unknown-user"}': 10,
     'token_auth_logins_rejected_total{reason="disabled"}': 0,
+    'token_auth_logins_throttled_total{limit="account"}': 1,
+    'token_auth_logins_throttled_total{limit="address"}': 0,
     'token_auth_refreshes_total{kind="rotated"}': 2,
     'token_auth_refreshes_total{kind="replayed"}': 1,
     'token_auth_refreshes_total{kind="kept"}': 1,
     'token_auth_refreshes_total{kind="recovered"}': 1,
     'token_auth_reuse_total{kind="previous"}': 1,
     'token_auth_reuse_total{kind="older"}': 0,
+    'token_auth_shadows_total{ended="false"}': 0,
     'token_auth_revoked_total{reason="reuse"}': 1,
     'token_auth_revoked_total{reason="logout"}': 1,
     'token_auth_revoked_total{reason="logout-all"}': 0,
@@ -111,12 +120,16 @@ t.test('what seldom happens', async t => {
   const publish = <Name extends EventName>(name: Name, event: TokenAuthEvents[Name]): void => {
     channel(`fastify-token-auth:${name}`).publish(event)
   }
+  const sides = {
+    presented: { at: 0, generation: 3, address: null, userAgent: null },
+    rotated: { at: 0, generation: 5, address: null, userAgent: null }
+  }
   const tell = (): void => {
-    publish('reuse', {
-      ...seen,
-      presented: { at: 0, generation: 3, address: null, userAgent: null },
-      rotated: { at: 0, generation: 5, address: null, userAgent: null }
-    })
+    publish('login-throttled', { at: 0, userId: null, limit: 'address', until: 1000, address: null, userAgent: null })
+    publish('reuse', { ...seen, ...sides })
+    publish('shadow', { ...seen, ...sides, ended: false })
+    publish('shadow', { ...seen, ...sides, ended: true })
+    publish('revoke', { at: 0, sessionId: 's1', userId: null, count: 1, reason: 'shadowed' })
     publish('revoke', { at: 0, sessionId: null, userId: 'u-1', count: 3, reason: 'logout-all' })
     publish('sweep', { at: 0, deleted: 700, took: 250 })
     publish('store-rolled-back', { ...seen, presented: 2, stored: 1, healed: true })
@@ -131,7 +144,13 @@ t.test('what seldom happens', async t => {
     'token_auth_store_seconds_bucket{le="0.01",verb="revocations",outcome="ok"}': 0,
     'token_auth_store_seconds_bucket{le="0.025",verb="revocations",outcome="ok"}': 1,
     'token_auth_store_seconds_sum{verb="revocations",outcome="failed"}': 5,
+    'token_auth_logins_throttled_total{limit="account"}': 0,
+    'token_auth_logins_throttled_total{limit="address"}': 1,
+    'token_auth_logins_throttled_total{limit="device"}': 0,
     'token_auth_reuse_total{kind="older"}': 1,
+    'token_auth_shadows_total{ended="false"}': 1,
+    'token_auth_shadows_total{ended="true"}': 1,
+    'token_auth_revoked_total{reason="shadowed"}': 1,
     'token_auth_revoked_total{reason="logout-all"}': 3,
     token_auth_sweeps_total: 1,
     token_auth_sweep_deleted_total: 700,

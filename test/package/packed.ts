@@ -50,7 +50,8 @@ const checks: Record<string, () => void> = {
       import { MemoryStore } from 'fastify-token-auth/stores/memory'
       import { SqliteStore } from 'fastify-token-auth/stores/sqlite'
       import { testTokenStore } from 'fastify-token-auth/stores/conformance'
-      if (tokenAuth !== named || !SqliteStore.migrations.length || !testTokenStore) throw new Error('an export is missing')
+      import { tokenVerifier } from 'fastify-token-auth/verify'
+      if (!tokenVerifier || tokenAuth !== named || !SqliteStore.migrations.length || !testTokenStore) throw new Error('an export is missing')
       ${smoke}`)
     run(process.execPath, ['esm.js'])
   },

@@ -187,7 +187,7 @@ takes<keyof TokenAuthEvents['refresh']>('token')
 
 // Errors
 
-takes<Error>(new TokenAuthError('AUTH_STORE_UNAVAILABLE', 'try again'))
+takes<Error>(new TokenAuthError('AUTH_STORE_UNAVAILABLE', { hint: 'try again' }))
 holds<Equal<TokenAuthError['code'], ErrorCode>>()
 holds<Equal<TokenAuthError['statusCode'], number>>()
 // @ts-expect-error: no such code

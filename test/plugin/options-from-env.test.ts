@@ -34,7 +34,7 @@ t.test('each variable stands for an option, and one that is empty or absent for 
     REFRESH_SECRET_KEY: '', ALGORITHM: '', ACCESS_TOKEN_EXPIRE_MINUTES: '', REFRESH_TOKEN_EXPIRE_DAYS: '', REFRESH_TOKEN_ENABLED: ''
   }), resolve({}))
   t.equal(resolve({ ALGORITHM: 'HS256' }).accessLifetime, 15 * MINUTE)
-  t.strictSame(resolve({ REFRESH_SECRET_KEY: OTHER }).secrets, { access: [SECRET], refresh: [OTHER] })
+  t.strictSame(resolve({ REFRESH_SECRET_KEY: OTHER }).secrets, { base: [SECRET], access: [SECRET], refresh: [OTHER] })
   t.equal(resolve({ ACCESS_TOKEN_EXPIRE_MINUTES: '30' }).accessLifetime, 30 * MINUTE)
   t.equal(resolve({ ACCESS_TOKEN_EXPIRE_MINUTES: '0.5' }).accessLifetime, MINUTE / 2)
   for (const [days, absolute] of [['7', 30], ['30', 30], ['45', 45], ['0.5', 30]] as const) {

@@ -55,6 +55,23 @@ const wrong: ReadonlyArray<readonly [given: object, message: RegExp]> = [
   [{ passwords: { minLength: 0 } }, /passwords\.minLength must be a whole number/],
   [{ passwords: { accept: true } }, /passwords\.accept must be a function/],
   ...[0, -1, 1.5, 101, '3', null, NaN].map(maxSessions => [{ maxSessions }, /maxSessions must be a whole number from 1 to 100/] as const),
+  [{ refreshToken: { shadows: 'revoke' } }, /refreshToken\.shadows must be "report", "end" or false/],
+  [{ refreshToken: { sameContext: 'address' } }, /refreshToken\.sameContext must be a function/],
+  [{ rotation: false, refreshToken: { shadows: 'end' } }, /without rotation there are none/],
+  [{ throttle: { acount: {} } }, /throttle\.acount is no option; there are throttle\.attempts, throttle\.account, throttle\.address/],
+  [{ throttle: { attempts: {} } }, /throttle\.attempts must be an AttemptStore, such as new PostgresAttempts\(pool\)/],
+  [{ throttle: { attempts: null } }, /throttle\.attempts must be an AttemptStore/],
+  [{ throttle: true }, /throttle must be an object/],
+  [{ throttle: null }, /throttle must be an object/],
+  [{ throttle: { account: { most: 5, free: 6 } } }, /throttle\.account\.free must not be more than throttle\.account\.most/],
+  [{ throttle: { account: { forget: '5m' } } }, /throttle\.account\.forget must be from 1h/],
+  [{ throttle: { account: { max: 5 } } }, /throttle\.account\.max is no option/],
+  [{ throttle: { address: { within: 0 } } }, /throttle\.address\.within must be from 1s to 365d/],
+  ...[0, -1, 1.5, '3', null, NaN].flatMap(count => [
+    [{ throttle: { account: { free: count } } }, /throttle\.account\.free must be a whole number, 1 or more/],
+    [{ throttle: { account: { most: count } } }, /throttle\.account\.(most must be a whole number, 1 or more|free must not be more)/],
+    [{ throttle: { address: { most: count } } }, /throttle\.address\.most must be a whole number, 1 or more/]
+  ] as const),
   [{ refreshToken: { rotate: true } }, /refreshToken\.rotate is no option; there are refreshToken\.transport, refreshToken\.lifetime/],
   [{ sweep: { interval: '1h' } }, /sweep\.interval is no option; there are sweep\.every/],
   [{ on: { logout: () => {} } }, /on\.logout is no option; there are on\.login, on\.login-rejected/],
@@ -241,8 +258,8 @@ t.test('defaults are as documented', async t => {
       me: '/me',
       jwks: '/.well-known/jwks.json'
     },
-    transport: { kind: 'body', refreshCookie: null, accessCookie: null, origins: new Set(), clearSiteData: false },
-    secrets: { access: [SECRET], refresh: [SECRET] },
+    transport: { kind: 'body', refreshCookie: null, accessCookie: null, deviceCookie: null, origins: new Set(), clearSiteData: false },
+    secrets: { base: [SECRET], access: [SECRET], refresh: [SECRET] },
     store,
     users,
     keys: null,
@@ -256,7 +273,14 @@ t.test('defaults are as documented', async t => {
     absolute: 30 * DAY,
     grace: 10 * SECOND,
     confirmBy: 'access',
+    shadows: false,
+    sameContext: resolved.sameContext,
     passwords: { peppers: [], normalize: null, minLength: 8, accept: resolved.passwords.accept },
+    throttle: {
+      attempts: null,
+      account: { free: 10, most: 100, wait: SECOND, longestWait: HOUR, memory: DAY, slides: true },
+      address: { free: 100, most: 100, wait: 0, longestWait: 0, memory: 15 * MINUTE, slides: false }
+    },
     maxSessions: Infinity,
     storeTimeout: 5 * SECOND,
     sweepEvery: HOUR,
@@ -300,9 +324,10 @@ t.test('the limits themselves are allowed', async t => {
 })
 
 t.test('each kind of token has the secrets that it was given', async t => {
-  t.strictSame(resolve({ secret: [OTHER, SECRET] }).secrets, { access: [OTHER, SECRET], refresh: [OTHER, SECRET] })
+  t.strictSame(resolve({ secret: [OTHER, SECRET] }).secrets,
+    { base: [OTHER, SECRET], access: [OTHER, SECRET], refresh: [OTHER, SECRET] })
   t.strictSame(resolve({ accessToken: { secret: OTHER }, refreshToken: { secret: [THIRD] } }).secrets,
-    { access: [OTHER], refresh: [THIRD] })
+    { base: [SECRET], access: [OTHER], refresh: [THIRD] })
 })
 
 /** Apps that differ in their options alone: one store, one clock. */

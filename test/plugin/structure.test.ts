@@ -37,6 +37,11 @@ const rooms: Readonly<Record<string, Room>> = {
   },
   plugin: {
     files: /^plugin\.ts$/,
+    below: ['http', 'service', 'credentials', 'interface', 'memory', 'domain', ...leaves],
+    packages: 'any'
+  },
+  verify: {
+    files: /^verify\.ts$/,
     below: ['http', 'service', 'credentials', 'interface', 'domain', ...leaves],
     packages: 'any'
   },
@@ -55,21 +60,28 @@ const rooms: Readonly<Record<string, Room>> = {
     below: ['credentials', 'domain', ...leaves],
     packages: 'all but fastify'
   },
-  interface: { files: /^stores\/token-store\.ts$/, below: ['domain'], packages: 'none' },
-  conformance: { files: /^stores\/conformance\.ts$/, below: ['interface', 'domain'], packages: 'all but fastify' },
+  interface: { files: /^stores\/(token|attempt)-store\.ts$/, below: ['domain'], packages: 'none' },
+  /** The one that is a default. */
+  memory: { files: /^stores\/memory-attempts\.ts$/, below: ['interface', 'domain'], packages: 'none' },
+  conformance: { files: /^stores\/((attempt-)?conformance|laws)\.ts$/, below: ['conformance', 'interface', 'domain'], packages: 'all but fastify' },
   sql: { files: /^stores\/sql\//, below: ['sql', 'interface', 'domain'], packages: 'all but fastify' },
   redis: { files: /^stores\/redis(-\w+)?\.ts$/, below: ['redis', 'interface', 'domain'], packages: 'all but fastify' },
   store: { files: /^stores\/[^/]+\.ts$/, below: ['interface', 'domain'], packages: 'all but fastify' },
   domain: { files: /^domain\//, below: ['domain'], packages: 'none' },
   client: { files: /^client\//, below: ['client', 'protocol'], packages: 'none' },
+  testing: { files: /^testing\//, below: ['testing', 'client', 'protocol'], packages: 'none' },
   errors: { files: /^errors\.ts$/, below: ['protocol'], packages: 'none' },
   protocol: { files: /^protocol\.ts$/, below: [], packages: 'none' },
   durations: { files: /^durations\.ts$/, below: ['domain'], packages: 'none' }
 }
 
-const barrels = ['index.ts', 'client/index.ts']
+const barrels = ['index.ts', 'client/index.ts', 'testing/index.ts']
 /** Files whose readers need types from below: `export type { .. } from` alone. */
-const typeReExports = ['stores/token-store.ts', 'errors.ts', 'stores/redis.ts', 'stores/sql/mysql.ts']
+const typeReExports = [
+  'stores/token-store.ts', 'stores/attempt-store.ts', 'errors.ts', 'stores/redis.ts', 'stores/sql/mysql.ts', 'stores/sql/sqlite.ts', 'verify.ts'
+]
+/** What is loaded by one file alone, so that an app which issues tokens does without. */
+const loaders: Readonly<Record<string, string>> = { jose: 'credentials/remote-keys.ts', 'credentials/remote-keys.ts': 'verify.ts' }
 /** The names of registrations, by server, hang on what Fastify shares between scopes. */
 const moduleState = ['plugin.ts: namesByServer']
 const longFiles = ['stores/conformance.ts']
@@ -94,6 +106,11 @@ const checks = {
 
   '@fastify/jwt is known to signers.ts alone': tree => withImports(tree, (path, { target }) =>
     target === '@fastify/jwt' && path !== 'signers.ts' ? [`${path} imports ${target}`] : []),
+
+  'jose is loaded with verify.ts alone': tree => withImports(tree, (path, { target, isTypeOnly }) => {
+    const loader = loaders[target] ?? path
+    return isTypeOnly || path === loader ? [] : [`${path} loads ${target}`]
+  }),
 
   'index.ts re-exports and does nothing else': tree => Object.entries(tree)
     .filter(([path]) => barrels.includes(path))
@@ -193,6 +210,16 @@ const broken: ReadonlyArray<readonly [rule: Rule, tree: Tree, breach: string]> =
     { 'client/a.ts': "import { setTimeout } from 'node:timers/promises'" }, 'client/a.ts imports node:timers/promises'],
   ['@fastify/jwt is known to signers.ts alone',
     { 'decorators.ts': "import type { JWT } from '@fastify/jwt'" }, 'decorators.ts imports @fastify/jwt'],
+  ['jose is loaded with verify.ts alone',
+    { 'credentials/a.ts': "import { importJWK } from 'jose'" }, 'credentials/a.ts loads jose'],
+  ['jose is loaded with verify.ts alone',
+    { 'service/a.ts': "import { RemoteKeys } from '../credentials/remote-keys.js'" }, 'service/a.ts loads credentials/remote-keys.ts'],
+  ['imports run down, from room to room',
+    { 'plugin.ts': "import { tokenVerifier } from './verify.js'" },
+    'plugin.ts (plugin) imports verify.ts (verify)'],
+  ['imports run down, from room to room',
+    { 'verify.ts': "import { tokenAuth } from './plugin.js'" },
+    'verify.ts (verify) imports plugin.ts (plugin)'],
   ['index.ts re-exports and does nothing else', { 'index.ts': 'export const a = 1' }, 'index.ts: export const a = 1'],
   ['no other file re-exports',
     { 'service/index.ts': "export * from './login.js'" }, 'service/index.ts re-exports from service/login.ts'],
@@ -225,6 +252,9 @@ const sound: Tree = {
   'plugin.ts': "import fp from 'fastify-plugin'\nimport { a } from './service/a.js'\nconst namesByServer = new WeakMap()",
   'options.ts': "import type { TokenStore } from './stores/token-store.js'",
   'signers.ts': "import fastifyJwt from '@fastify/jwt'",
+  'verify.ts': "import { RemoteKeys } from './credentials/remote-keys.js'\nexport type { Auth } from './service/access.js'",
+  'credentials/remote-keys.ts': "import { compactVerify } from 'jose'",
+  'service/remote.ts': "import type { RemoteKeys } from '../credentials/remote-keys.js'",
   'service/a.ts': "import { b } from './b.js'\nimport stringify from 'fast-json-stringify'\nexport function a () { let c = 0; return c++ }",
   'service/b.ts': "import type { A } from './a.js'\nimport { type C } from './a.js'\nconst words: ReadonlySet<string> = new Set(['any'])",
   'stores/token-store.ts': "export type { Session } from '../domain/session.js'",

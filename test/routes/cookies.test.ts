@@ -578,13 +578,15 @@ t.test('two registrations with two names share a jar, and no cookie', async t =>
   const browser = new Browser({ app } as unknown as TestApp)
   for (const name of ['staff', 'guests']) await browser.send('POST', `/${name}/auth/login`, credentials)
   t.strictSame([...browser.jar.keys()],
-    ['__Secure-staff-refresh', '__Host-staff-access', '__Secure-guests-refresh', '__Host-guests-access'])
+    ['__Secure-staff-device', '__Secure-staff-refresh', '__Host-staff-access',
+      '__Secure-guests-device', '__Secure-guests-refresh', '__Host-guests-access'])
   for (const name of ['staff', 'guests']) {
     t.equal((await browser.send('GET', `/${name}`)).statusCode, 200)
     t.equal((await browser.send('POST', `/${name}/auth/refresh`)).statusCode, 200)
   }
   t.equal((await browser.send('POST', '/staff/auth/logout')).statusCode, 204)
-  t.strictSame([...browser.jar.keys()], ['__Secure-guests-refresh', '__Host-guests-access'])
+  t.strictSame([...browser.jar.keys()].filter(name => !name.endsWith('-device')),
+    ['__Secure-guests-refresh', '__Host-guests-access'])
   t.equal((await browser.send('GET', '/staff')).statusCode, 401)
   t.equal((await browser.send('GET', '/guests')).statusCode, 200)
   for (const [there, here] of [['guests', 'staff'], ['staff', 'guests']]) {

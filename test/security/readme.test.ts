@@ -30,7 +30,7 @@ t.test('each test that is named exists, and each test here is named', async t =>
       }
     }
   }
-  for (const file of ['security/requests', 'security/answers']) {
+  for (const file of ['security/requests', 'security/answers', 'security/first-party']) {
     const titles = sourceOf(file).match(/test\((['`]).*?\1, /g) ?? []
     t.ok(titles.length > 10)
     for (const title of titles) t.ok(named.has(`${file} ${title}`), `${file} ${title}`)

@@ -4,6 +4,7 @@ import type { Test } from 'tap'
 import { Events } from '../../src/service/events.js'
 import type { TokenAuthEvents } from '../../src/service/events.js'
 import { Sweeper } from '../../src/service/sweeper.js'
+import { MemoryAttempts } from '../../src/stores/memory-attempts.js'
 import { MemoryStore } from '../../src/stores/memory.js'
 import type { Session, TokenStore } from '../../src/stores/token-store.js'
 import { createClock, DAY, HOUR, MINUTE } from '../helpers/clock.js'
@@ -29,7 +30,8 @@ function aSweeper (sweep: Sweep, every: number | null = HOUR): Swept {
   const logger = { error: at('error'), warn: at('warn'), info: at('info') }
   const events = new Events({ sweep: event => told.push(event) }, logger)
   const store = { sweep: async (batch: Parameters<Sweep>[0]) => sweep(batch) } as unknown as TokenStore
-  return { sweeper: new Sweeper({ store, events, logger, clock, every, keep: KEEP }), clock, told, logged }
+  const attempts = new MemoryAttempts()
+  return { sweeper: new Sweeper({ store, attempts, events, logger, clock, every, keep: KEEP }), clock, told, logged }
 }
 
 /** Answers one after the other, and then for ever that nothing is left; remembers what it was asked. */
@@ -327,6 +329,7 @@ t.test('its timer keeps no process alive', async t => {
 })
 
 t.test('a pause that is too long for a timer is cut, not made short', async t => {
+  mock.method(Math, 'random', () => 0.5)
   const set = mock.method(globalThis, 'setTimeout')
   t.teardown(() => mock.restoreAll())
   const { sweeper } = aSweeper(answering().sweep, 365 * DAY)

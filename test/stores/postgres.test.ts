@@ -27,10 +27,19 @@ t.test('a PostgreSQL from npm', async t => {
     const database = await createPostgresDatabase(server.url)
     t.teardown(() => database.remove())
     const pool = database.connect()
-    await pool.query('DROP TABLE token_auth_sessions, token_auth_revoked_users, token_auth_migrations')
+    await pool.query('DROP TABLE token_auth_sessions, token_auth_revoked_users, token_auth_attempts, token_auth_migrations')
     await Promise.all(Array.from({ length: 5 }, () => new PostgresStore(database.connect({ max: 1 })).migrate()))
-    const { rows } = await pool.query('SELECT version FROM token_auth_migrations')
-    t.strictSame(rows, [{ version: PostgresStore.migrations.length }])
+    const { rows } = await pool.query('SELECT version FROM token_auth_migrations ORDER BY version')
+    t.strictSame(rows, PostgresStore.migrations.map((_, i) => ({ version: i + 1 })))
+  })
+
+  await t.test('migrate: what an older version has made is taken further', async t => {
+    const database = await createPostgresDatabase(server.url)
+    t.teardown(() => database.remove())
+    const pool = database.connect()
+    await pool.query('DROP TABLE token_auth_attempts; DELETE FROM token_auth_migrations WHERE version > 1')
+    await new PostgresStore(pool).migrate()
+    t.strictSame((await pool.query('SELECT * FROM token_auth_attempts')).rows, [])
   })
 
   await t.test('rotations stay in their pages (HOT)', async t => {

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { testTokenStore } from '../../src/stores/conformance.js'
 import { SqliteStore } from '../../src/stores/sql/sqlite.js'
-import { openSqliteStore } from '../helpers/sqlite.js'
+import { createSqliteFile, openSqliteStore } from '../helpers/sqlite.js'
 
 const EMPTY = 'DELETE FROM token_auth_sessions; DELETE FROM token_auth_revoked_users'
 
@@ -47,4 +47,15 @@ t.test('nothing is written outside of a transaction, where a busy database would
   for (const law of laws) await law()
   t.strictSame(outside, [])
   t.equal(written.size, 9, 'all that write were seen')
+})
+
+t.test('migrate: what an older version has made is taken further', async t => {
+  const file = createSqliteFile()
+  t.teardown(() => { file.remove() })
+  const db = file.connect()
+  db.exec(SqliteStore.migrations[0] as string)
+  db.exec('CREATE TABLE token_auth_migrations (version INTEGER NOT NULL PRIMARY KEY); INSERT INTO token_auth_migrations VALUES (1)')
+  await new SqliteStore(db).migrate()
+  t.strictSame(db.prepare('SELECT * FROM token_auth_attempts').all(), [])
+  t.match(db.prepare('SELECT version FROM token_auth_migrations ORDER BY version').all(), [{ version: 1 }, { version: 2 }])
 })

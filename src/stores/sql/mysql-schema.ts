@@ -37,5 +37,14 @@ export const mysqlMigrations: readonly string[] = [
     revoked_at BIGINT NOT NULL,
     KEY token_auth_revoked_users_by_time (revoked_at)
   ) ENGINE = InnoDB;
+  `,
+  `
+  CREATE TABLE IF NOT EXISTS token_auth_attempts (
+    subject VARBINARY(255) NOT NULL PRIMARY KEY,
+    attempts BIGINT NOT NULL,
+    next_at BIGINT NOT NULL,
+    forget_at BIGINT NOT NULL,
+    KEY token_auth_attempts_by_end (forget_at)
+  ) ENGINE = InnoDB;
   `
 ]

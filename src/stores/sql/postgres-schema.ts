@@ -34,5 +34,14 @@ export const postgresMigrations: readonly string[] = [
     revoked_at bigint NOT NULL
   );
   CREATE INDEX token_auth_revoked_users_by_time ON token_auth_revoked_users (revoked_at);
+  `,
+  `
+  CREATE TABLE token_auth_attempts (
+    subject text COLLATE "C" NOT NULL PRIMARY KEY,
+    attempts bigint NOT NULL,
+    next_at bigint NOT NULL,
+    forget_at bigint NOT NULL
+  );
+  CREATE INDEX token_auth_attempts_by_end ON token_auth_attempts (forget_at);
   `
 ]

@@ -1,5 +1,6 @@
-// How a session lies in a row: the same columns in every SQL store.
+// How a session, and a count of attempts, lie in a row: the same columns in every SQL store.
 
+import type { Attempts } from '../../domain/attempts.js'
 import type { RevocationReason, Session } from '../../domain/session.js'
 
 export type SqlValue = string | number | null
@@ -49,4 +50,8 @@ export function toSession (row: Row): Session {
       address: row.device_address as string | null
     }
   }
+}
+
+export function toAttempts (row: Row): Attempts {
+  return { count: Number(row.attempts), nextAt: Number(row.next_at), forgetAt: Number(row.forget_at) }
 }

@@ -35,5 +35,14 @@ export const sqliteMigrations: readonly string[] = [
     revoked_at INTEGER NOT NULL
   ) WITHOUT ROWID;
   CREATE INDEX token_auth_revoked_users_by_time ON token_auth_revoked_users (revoked_at);
+  `,
+  `
+  CREATE TABLE token_auth_attempts (
+    subject TEXT NOT NULL PRIMARY KEY,
+    attempts INTEGER NOT NULL,
+    next_at INTEGER NOT NULL,
+    forget_at INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  CREATE INDEX token_auth_attempts_by_end ON token_auth_attempts (forget_at);
   `
 ]

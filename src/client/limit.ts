@@ -1,0 +1,44 @@
+// A time limit, and signals, on anything: also on what knows of neither.
+
+import { AuthError } from './errors.js'
+import type { Platform } from './platform.js'
+
+/** What a caller waits for, in milliseconds. */
+export const PATIENCE = 10_000
+/** Days. Timers of more than three weeks would end at once. */
+export const FOREVER = 1e9
+
+/**
+ * What `run` gives, unless the signal is aborted, the client disposed of, or the time over before that. The signal that `run` is
+ * handed tells it to stop.
+ *
+ * @param ms Milliseconds. @default 10 s
+ * @throws AuthError `network` when the time is over, `disposed`; the reason of the signal; whatever `run` throws
+ */
+export type Limit = <Result>(
+  signal: AbortSignal | null | undefined, run: (signal: AbortSignal) => Promise<Result>, ms?: number
+) => Promise<Result>
+
+/** @param end Aborted when the client is disposed of. */
+export function createLimit ({ sleep }: Platform, end: AbortSignal): Limit {
+  return <Result>(
+    outer: AbortSignal | null | undefined, run: (signal: AbortSignal) => Promise<Result>, ms = PATIENCE
+  ) => {
+    const controller = new AbortController()
+    const { signal } = controller
+    const outers = [outer, end]
+    let stop!: () => void
+    return new Promise<Result>((resolve, reject) => {
+      stop = () => { reject(outer?.reason ?? new AuthError('disposed')) }
+      for (const one of outers) {
+        one?.addEventListener('abort', stop)
+        if (one?.aborted) return stop()
+      }
+      void sleep(ms, signal).then(() => { reject(new AuthError('network')) })
+      run(signal).then(resolve, reject)
+    }).finally(() => {
+      for (const one of outers) one?.removeEventListener('abort', stop)
+      controller.abort()
+    })
+  }
+}

@@ -1,0 +1,37 @@
+// One at a time: in this tab always, over tabs where there are Web Locks. These are an optimisation, since the server gives all
+// who ask at once the same answer; so one that does not open, or is broken, is passed by after a while.
+
+import type { Limit } from './limit.js'
+import type { Platform } from './platform.js'
+import { createQueue } from './queue.js'
+
+const PATIENCE = 5000
+const DISTRUST = 60_000
+/** Who held it has just told what it got: the message may come a little later than the lock. */
+const DELIVERY = 20
+
+/** Does its work when it is its turn, or when that takes too long, or when the signal is aborted. */
+export type TabLock = <Result>(work: () => Promise<Result>, signal: AbortSignal) => Promise<Result>
+
+/** @param name The same in all tabs; `null` where they share nothing. */
+export function createTabLock ({ now, sleep, locks }: Platform, limit: Limit, name: string | null): TabLock {
+  const queue = createQueue()
+  let distrustedUntil = 0
+
+  return (work, outer) => queue(async () => {
+    const asked = now()
+    let release: (() => void) | undefined
+    try {
+      if (locks && name && asked >= distrustedUntil) {
+        release = await limit(outer, signal => new Promise((resolve, reject) => {
+          // What the lock is held for is given out with its end: that releases it.
+          locks.request(name, { signal }, () => signal.aborted ? undefined : new Promise(resolve)).catch(reject)
+        }), PATIENCE)
+        if (now() > asked + 2) await sleep(DELIVERY, outer)
+      }
+    } catch {
+      if (!outer.aborted) distrustedUntil = now() + DISTRUST
+    }
+    return work().finally(release)
+  })
+}

@@ -1,0 +1,8 @@
+export { ScheduleError, createFaults } from './faults.js'
+export { defaultRates } from './kinds.js'
+export type { Action, Faults, FaultsOptions } from './faults.js'
+export type { Clock } from './clock.js'
+export type { CookieJar } from './cookie-jar.js'
+export type { Device, Tab, TabOptions } from './device.js'
+export type { FaultKind, FaultRates, LogEntry } from './kinds.js'
+export type { Random } from './random.js'
