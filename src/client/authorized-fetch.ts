@@ -11,15 +11,14 @@ import type { Fetch } from './wire.js'
 export function authorizedFetch (
   { now }: Platform, session: Session, settle: (signal?: AbortSignal | null) => Promise<void>, fetch: Fetch, baseUrl: string
 ): Fetch {
-  const originOf = (url: string): string => new URL(url, baseUrl).origin
-  const origin = originOf('')
+  const isElsewhere = (url: string): boolean => new URL(url, baseUrl).origin !== new URL(baseUrl).origin
 
   return async function authorized (input, init = {}) {
-    const target = (input as Request).url ? input as Request : new URL(input as URL, baseUrl).href
     // A text has none of these.
-    const request = target as Partial<Request>
+    const request = input as Partial<Request>
+    const target = request.url ? input : new URL(input as URL, baseUrl).href
     const headers = new Headers(init.headers ?? request.headers)
-    if (originOf(request.url ?? target as string) !== origin || headers.has('authorization')) return fetch(target, init)
+    if (isElsewhere(request.url ?? target as string) || headers.has('authorization')) return fetch(target, init)
 
     const { state: { status }, epoch } = session
     for (let refused: Response | null = null; ;) {
@@ -34,7 +33,7 @@ export function authorizedFetch (
 
       if (token) headers.set('authorization', `Bearer ${token}`)
       const response = await fetch(target, { ...(!token && { credentials: 'include' }), ...init, headers })
-      if (originOf(response.url) !== origin) return response
+      if (isElsewhere(response.url)) return response
 
       const isLatest = session.era === era
       const renewed = response.headers.get(newTokenHeader)

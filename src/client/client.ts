@@ -6,13 +6,16 @@ import type { AuthClient, AuthClientOptions, AuthState } from './auth-client.js'
 import { authorizedFetch } from './authorized-fetch.js'
 import { AuthError } from './errors.js'
 import { createLeaver } from './leaver.js'
-import { FOREVER, createLimit } from './limit.js'
+import { FOREVER, PATIENCE, createLimit } from './limit.js'
 import { globals, resolvePlatform } from './platform.js'
 import { createRefresher } from './refresher.js'
-import { Session } from './session.js'
-import { OUT, createVault, isOut, pageStorage, tokenOf } from './storage.js'
+import { createSession } from './session.js'
+import type { Access } from './session.js'
+import { IN_COOKIE, OUT, createVault, isOut, pageStorage, tokenOf } from './storage.js'
+import type { TokenStorage } from './storage.js'
 import { createTabLock } from './tab-lock.js'
 import { createWire } from './wire.js'
+import type { Fetch } from './wire.js'
 
 /**
  * Makes a client, which begins to find out at once who is signed in.
@@ -28,11 +31,12 @@ import { createWire } from './wire.js'
 export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
   const { baseUrl, prefix = '/auth', paths, storage = 'cookie', device } = options
   const usesCookie = storage === 'cookie'
+  const inCookie = usesCookie ? IN_COOKIE : null
   const { name = usesCookie && 'auth' } = options
   // Not the function itself, which a test or a monitor may replace later, and which must not be called on another object.
-  const send: typeof globalThis.fetch = options.fetch ?? ((...request) => globalThis.fetch(...request))
+  const send: Fetch = options.fetch ?? ((input, init) => fetch(input, init))
   const { href } = new URL((baseUrl || globals.location?.origin) as string)
-  if (!/^http/.test(href)) throw new TypeError('bad baseUrl')
+  if (!/^http/.test(href)) throw new TypeError(href)
   const root = href.replace(/\/+$/, '') + prefix
   const key = `token-auth:${name}:${usesCookie}:${root}`
   const shared = storage === 'memory' || !name ? null : key
@@ -40,36 +44,49 @@ export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
   const platform = resolvePlatform(options.platform)
   const end = new AbortController()
   const limit = createLimit(platform, end.signal)
-  const session = new Session(platform, shared)
-  const vault = createVault(typeof storage === 'object' ? storage : pageStorage(platform, usesCookie, key), limit)
+  const session = createSession(platform, shared)
+  // A text has no `get`.
+  const isOwn = (storage as Partial<TokenStorage>).get
+  const vault = createVault(isOwn ? storage as TokenStorage : pageStorage(platform, usesCookie, key), limit)
   const known = device && createVault(device, limit)
   const wire = createWire(platform, limit, send, root, paths, usesCookie)
   const lock = createTabLock(platform, limit, shared)
   const leave = createLeaver(platform, vault, wire, lock, end.signal)
   const { refresh, settle } = createRefresher(platform, session, vault, wire, lock)
   const whenSettled = (signal?: AbortSignal | null): Promise<void> => limit(signal, settle)
-  const fetch = authorizedFetch(platform, session, whenSettled, send, href)
+  const authorized = authorizedFetch(platform, session, whenSettled, send, href)
   /** How often somebody has signed out: a login that began before is void. */
   let logouts = 0
 
   function signOut (): void {
     logouts++
-    session.end('logout')
+    session.end('logout', true)
+  }
+
+  /** Ends what somebody has signed out of and the server does not know of yet. */
+  async function finish (): Promise<string | null> {
+    const stored = await vault().catch(() => 'unknown')
+    if (isOut(stored)) void leave(stored)
+    return stored
   }
 
   async function start (): Promise<AuthState> {
     await refresh().catch(() => {})
-    const stored = await vault().catch(() => 'unknown')
+    const stored = await finish()
     // Where it could not be found out now: whoever was signed in before most likely still is.
-    if (session.state.status === 'starting') session.show({ status: stored === null ? 'signed-out' : 'signed-in', user: null })
-    if (isOut(stored)) void leave(stored)
+    if (session.state.status === 'starting') session.show({ status: stored ? 'signed-in' : 'signed-out', user: null })
     return session.state
   }
+
+  // The tab in which it was asked for may be closed by now.
+  session.listeners.add(({ reason }) => {
+    if (reason === 'logout') void platform.sleep(PATIENCE, end.signal).then(finish)
+  })
 
   return {
     ready: start(),
     get state () { return session.state },
-    fetch,
+    fetch: authorized,
 
     async getAccessToken ({ signal } = {}) {
       await whenSettled(signal)
@@ -77,25 +94,32 @@ export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
     },
 
     login: (credentials, { signal } = {}) => limit(signal, signal => {
-      const before = logouts
-      const isVoid = (): boolean => logouts !== before || signal.aborted
+      const count = logouts
+      const check = (): void => { if (logouts !== count || signal.aborted) throw new AuthError('signed-out') }
       return lock(async () => {
         const token = await known?.().catch(() => null)
-        const { access, kept = null, device } =
-          await wire.login({ ...credentials, ...(token && { device_token: token }) }, signal)
-        if (device) known?.(() => device).catch(() => {})
-        let replaced: string | null
+        // A cookie is there as soon as it arrives, and this tab may be gone by then.
+        const before = await vault(stored => stored ?? inCookie)
+        let kept = inCookie
+        let access: Access | undefined
         try {
-          replaced = await vault(stored => isVoid() ? stored : kept)
-          if (isVoid()) throw new AuthError('signed-out')
+          const answer = await wire.login({ ...credentials, ...(token && { device_token: token }) }, signal)
+          const { device } = answer;
+          ({ kept = null, access } = answer)
+          check()
+          await vault(() => kept)
+          check()
+          if (device) known?.(() => device).catch(() => {})
+          session.begin(access, true)
+          if (before) void leave(before)
+          return session.state
         } catch (error) {
+          // It may be kept all the same, or later.
+          vault(stored => stored === kept ? before : stored).catch(() => {})
           // The session has begun at the server, and is of no use to anybody.
-          void leave(kept, access.token)
+          if (access) void leave(kept, access.token)
           throw error
         }
-        session.begin(access, true)
-        if (replaced) void leave(replaced)
-        return session.state
       }, signal)
     }, FOREVER),
 
@@ -106,22 +130,24 @@ export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
     }, FOREVER),
 
     async logoutEverywhere ({ signal } = {}) {
-      await wire.ask(fetch, 'logoutAll', { signal })
+      const { epoch } = session
+      await wire.ask(authorized, 'logoutAll', { signal })
+      // Whoever has signed in since has another session.
+      if (session.epoch !== epoch) return
       signOut()
       await vault(() => null)
     },
 
     async sessions ({ signal } = {}) {
-      const { sessions } = await wire.ask(fetch, 'sessions', { method: 'GET', signal })
-      return sessions as SessionAnswer[]
+      return (await wire.ask(authorized, 'sessions', { method: 'GET', signal })).sessions as SessionAnswer[]
     },
 
     async endSession (id, { signal } = {}) {
-      await wire.ask(fetch, 'session', { method: 'DELETE', signal }, id)
+      await wire.ask(authorized, 'session', { method: 'DELETE', signal }, id)
     },
 
     async endOtherSessions ({ signal } = {}) {
-      await wire.ask(fetch, 'otherSessions', { method: 'DELETE', signal })
+      await wire.ask(authorized, 'otherSessions', { method: 'DELETE', signal })
     },
 
     subscribe (listener) {

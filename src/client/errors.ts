@@ -31,8 +31,8 @@ export class AuthError extends Error {
 
 /** The error that an answer stands for. */
 export async function toError (response: Response): Promise<AuthError> {
-  const { code } = await response.json().catch(() => null) as { readonly code?: AuthErrorCode } | null ?? {}
+  const code = (await response.json().catch(() => null) as { readonly code?: AuthErrorCode } | null)?.code
   // Its other form is a date, which would have to be compared with this device's clock: it is no number.
-  const retryAfter = Number(response.headers.get('retry-after')) || 0
-  return new AuthError(String(code).startsWith('AUTH_') ? code as AuthErrorCode : 'refused', response.status, retryAfter)
+  const retryAfter = +(response.headers.get('retry-after') as string) || 0
+  return new AuthError(/^AUTH_/.test(code as string) ? code as AuthErrorCode : 'refused', response.status, retryAfter)
 }

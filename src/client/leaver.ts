@@ -19,6 +19,9 @@ export type Leave = (stored: string | null, access?: string | null) => Promise<v
 
 /** @param end Aborted when the client is disposed of. */
 export function createLeaver (platform: Platform, vault: Vault, wire: Wire, lock: TabLock, end: AbortSignal): Leave {
+  /** What waits to be told again: it is enough that one waits. */
+  const waiting = new Set<string | null | undefined>()
+
   return async function leave (stored: string | null, access?: string | null, failures = 0): Promise<void> {
     const token = tokenOf(stored)
     try {
@@ -29,10 +32,13 @@ export function createLeaver (platform: Platform, vault: Vault, wire: Wire, lock
         await vault(stored => tokenOf(stored) === token ? null : stored)
       }, end)
     } catch (error) {
-      // Not kept for longer than it has to be: the other one proves as much.
-      if (token) access = undefined
-      void platform.sleep(backoff(platform, failures, error as AuthError), end)
-        .then(() => { if (!end.aborted) void leave(stored, access, failures + 1) })
+      const proof = token || access
+      if (waiting.has(proof)) return
+      waiting.add(proof)
+      void platform.sleep(backoff(platform, failures, error as AuthError), end).then(() => {
+        waiting.delete(proof)
+        if (!end.aborted) void leave(stored, access, failures + 1)
+      })
     }
   }
 }

@@ -26,18 +26,17 @@ export function createLimit ({ sleep }: Platform, end: AbortSignal): Limit {
   ) => {
     const controller = new AbortController()
     const { signal } = controller
-    const outers = [outer, end]
     let stop!: () => void
     return new Promise<Result>((resolve, reject) => {
       stop = () => { reject(outer?.reason ?? new AuthError('disposed')) }
-      for (const one of outers) {
-        one?.addEventListener('abort', stop)
-        if (one?.aborted) return stop()
-      }
+      outer?.addEventListener('abort', stop)
+      end.addEventListener('abort', stop)
+      if (outer?.aborted || end.aborted) return stop()
       void sleep(ms, signal).then(() => { reject(new AuthError('network')) })
       run(signal).then(resolve, reject)
     }).finally(() => {
-      for (const one of outers) one?.removeEventListener('abort', stop)
+      outer?.removeEventListener('abort', stop)
+      end.removeEventListener('abort', stop)
       controller.abort()
     })
   }

@@ -37,7 +37,7 @@ export interface Platform {
   /** Resolves after so many milliseconds, or as soon as the signal is aborted. @default by setTimeout */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>
   /** `null` where there are none. @default navigator.locks, in a browser */
-  readonly locks: LocksLike | null
+  readonly locks: LocksLike | null | undefined
   /** `null` where there are none. @default a BroadcastChannel, in a browser */
   readonly openChannel: ((name: string) => ChannelLike) | null
   /** `null` where there are none. @default localStorage, in a browser */
@@ -60,15 +60,12 @@ export function resolvePlatform (given: Partial<Platform> | undefined): Platform
     now: () => performance.now(),
     random: Math.random,
     sleep: (ms, signal) => new Promise(resolve => {
-      const timer = setTimeout(end, ms)
-      function end (): void {
-        clearTimeout(timer)
-        resolve()
-      }
+      const timer = setTimeout(resolve, ms)
+      const end = (): void => { resolve(clearTimeout(timer)) }
       signal.addEventListener('abort', end)
       if (signal.aborted) end()
     }),
-    locks: (page as Partial<Page>).navigator?.locks ?? null,
+    locks: (page as Partial<Page>).navigator?.locks,
     // These two throw where there is no such thing, or none for a page in a sandbox: whoever uses them is ready for it.
     openChannel: name => new page.BroadcastChannel(name),
     get flags () { return page.localStorage },

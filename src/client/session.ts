@@ -3,7 +3,6 @@
 import type { AuthState, SignOutReason } from './auth-client.js'
 import type { Platform } from './platform.js'
 import { openTabChannel } from './tab-channel.js'
-import type { TabChannel } from './tab-channel.js'
 
 /** An access token as it arrives. */
 export interface Access {
@@ -35,122 +34,136 @@ interface Claims {
 
 const MARGIN = 60_000
 
-export class Session {
-  state: AuthState = { status: 'starting', user: null }
+export interface Session {
+  readonly state: AuthState
   /** The access token; `null` also where a cookie holds it. */
-  token: string | null = null
+  readonly token: string | null
   /**
    * Raised with each other session: what was begun for the one before is not for this one. 0 until somebody was signed out for
    * sure: before that, `signed-out` is how it seems, where the server could not be asked.
    */
-  epoch = 0
-  readonly listeners = new Set<(state: AuthState) => void>()
-  readonly #platform: Platform
-  readonly #channel: TabChannel
-  #era = new AbortController()
-  #dueAt = 0
-  #goodUntil = 0
-
-  /** @param name The same in all tabs; `null` where they share nothing. */
-  constructor (platform: Platform, name: string | null) {
-    this.#platform = platform
-    this.#channel = openTabChannel<Message>(platform, name, message => { this.#hear(message) })
-  }
-
+  readonly epoch: number
+  readonly listeners: Set<(state: AuthState) => void>
   /** Aborted as soon as another token is there, or none, and by {@link close}: what began before is void. */
-  get era (): AbortSignal {
-    return this.#era.signal
-  }
-
+  readonly era: AbortSignal
   /** Milliseconds that the access token is good for. */
-  get left (): number {
-    return this.#goodUntil - this.#platform.now()
-  }
-
+  readonly left: number
   /** Whether it is time to refresh, though the token may be good for a while. */
-  get isDue (): boolean {
-    return !(this.#platform.now() < this.#dueAt)
-  }
-
+  readonly isDue: boolean
   /** Whether somebody was signed out for sure. */
-  get isOver (): boolean {
-    return this.state.status === 'signed-out' && this.epoch > 0
-  }
-
+  readonly isOver: boolean
   /** Signs in, or goes on with another token, here and in the other tabs. */
-  begin (access: Access, isLogin: boolean): void {
-    this.#begin(access, isLogin)
-    this.#channel.tell({ ...access, user: this.state.user, left: this.left, isLogin })
-  }
-
-  /** Signs out, here and in the other tabs. */
-  end (reason: SignOutReason): void {
-    const { token, state: { status } } = this
-    this.#end(reason)
-    if (status === 'signed-in') this.#channel.tell({ reason, token })
-  }
-
+  begin (access: Access, isLogin: boolean): void
+  /**
+   * Signs out, here and in the other tabs.
+   *
+   * @param isAsked Whether somebody wants it here and now. What a tab only finds out may come late, and is told where the tab was
+   * signed in itself.
+   */
+  end (reason: SignOutReason, isAsked?: boolean): void
   /** Takes the access token for one that has ended. */
-  distrust (): void {
-    this.#goodUntil = this.#dueAt = 0
-  }
-
-  close (): void {
-    this.listeners.clear()
-    this.#era.abort()
-    this.#channel.close()
-  }
-
+  distrust (): void
+  close (): void
   /** Tells who listens, where there is something to tell. */
-  show (state: AuthState): void {
-    if (JSON.stringify(state) === JSON.stringify(this.state)) return
-    this.state = state
-    for (const listener of this.listeners) {
+  show (state: AuthState): void
+}
+
+/** @param name The same in all tabs; `null` where they share nothing. */
+export function createSession (platform: Platform, name: string | null): Session {
+  const { now } = platform
+  const listeners: Session['listeners'] = new Set()
+  let state: AuthState = { status: 'starting', user: null }
+  let token: string | null = null
+  let epoch = 0
+  let era = new AbortController()
+  let dueAt = 0
+  let goodUntil = 0
+
+  const channel = openTabChannel<Message>(platform, name, message => {
+    const { left, life, isLogin, reason } = message
+    // It may have been told before a logout, and be heard after it.
+    if (session.isOver && !isLogin) return
+    if (!isLogin && !isOurs(message.token)) {
+      // One of the two is late. The cookie, or the storage, knows which.
+      if (!reason) distrust()
+    } else if (reason) end(reason)
+    else if (left > (isLogin ? 0 : session.left)) begin({ ...message, since: now() + left - life }, isLogin)
+  })
+
+  /** Whether a token is one of this session, as far as can be told. */
+  function isOurs (other: string | null): boolean {
+    const { sid } = claimsOf(other)
+    return !sid || (claimsOf(token).sid ?? sid) === sid
+  }
+
+  function distrust (): void {
+    goodUntil = dueAt = 0
+  }
+
+  function begin (access: Access, isLogin: boolean): void {
+    const { life, since, user = state.user } = access
+    if (isLogin || !isOurs(access.token)) epoch++
+    token = access.token
+    goodUntil = since + life
+    dueAt = goodUntil - Math.min(life / 5, MARGIN) * (1 + platform.random() / 2)
+    change({ status: 'signed-in', user })
+  }
+
+  function end (reason: SignOutReason): void {
+    epoch++
+    token = null
+    distrust()
+    change({ status: 'signed-out', user: null, ...(state.status !== 'starting' && { reason }) })
+  }
+
+  function change (next: AuthState): void {
+    era.abort()
+    era = new AbortController()
+    show(next)
+  }
+
+  function show (next: AuthState): void {
+    if (JSON.stringify(next) === JSON.stringify(state)) return
+    state = next
+    for (const listener of listeners) {
       try {
-        listener(state)
+        listener(next)
       } catch (error) {
         console.error(error)
       }
     }
   }
 
-  #hear (message: Message): void {
-    const { token, left, life, isLogin, reason } = message
-    // It may have been told before a logout, and be heard after it.
-    if (this.isOver && !isLogin) return
-    if (!isLogin && !this.#is(token)) {
-      // One of the two is late. The cookie, or the storage, knows which.
-      if (!reason) this.distrust()
-    } else if (reason) this.#end(reason)
-    else if (left > (isLogin ? 0 : this.left)) this.#begin({ ...message, since: this.#platform.now() + left - life }, isLogin)
-  }
+  const session: Session = {
+    get state () { return state },
+    get token () { return token },
+    get epoch () { return epoch },
+    get era () { return era.signal },
+    get left () { return goodUntil - now() },
+    // Also where nobody told how long it lasts.
+    get isDue () { return !(now() < dueAt) },
+    get isOver () { return state.status === 'signed-out' && epoch > 0 },
+    listeners,
+    distrust,
+    show,
 
-  /** Whether a token is one of this session, as far as can be told. */
-  #is (token: string | null): boolean {
-    const { sid } = claimsOf(token)
-    return !sid || (claimsOf(this.token).sid ?? sid) === sid
-  }
+    begin (access, isLogin) {
+      begin(access, isLogin)
+      channel.tell({ ...access, user: state.user, left: session.left, isLogin })
+    },
 
-  #begin ({ token, life, since, user = this.state.user }: Access, isLogin: boolean): void {
-    if (isLogin || !this.#is(token)) this.epoch++
-    this.token = token
-    this.#goodUntil = since + life
-    this.#dueAt = this.#goodUntil - Math.min(life / 5, MARGIN) * (1 + this.#platform.random() / 2)
-    this.#change({ status: 'signed-in', user })
-  }
+    end (reason, isAsked) {
+      if (isAsked || state.status === 'signed-in') channel.tell({ reason, token })
+      end(reason)
+    },
 
-  #end (reason: SignOutReason): void {
-    this.epoch++
-    this.token = null
-    this.distrust()
-    this.#change({ status: 'signed-out', user: null, ...(this.state.status !== 'starting' && { reason }) })
+    close () {
+      listeners.clear()
+      era.abort()
+      channel.close()
+    }
   }
-
-  #change (state: AuthState): void {
-    this.#era.abort()
-    this.#era = new AbortController()
-    this.show(state)
-  }
+  return session
 }
 
 /** What a token says of itself; nothing where it is no JWT. Proves nothing. */

@@ -20,7 +20,7 @@ export interface TokenStorage {
 export const OUT = 'out:'
 
 export function isOut (stored: string | null): boolean {
-  return stored?.startsWith(OUT) ?? false
+  return /^out:/.test(stored as string)
 }
 
 /** What is stored for a refresh token that is in a cookie. */

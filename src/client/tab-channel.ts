@@ -16,15 +16,15 @@ export interface TabChannel {
 export function openTabChannel <Message> (
   { openChannel }: Platform, name: string | null, hear: (message: Message) => void
 ): TabChannel {
-  let channel: ChannelLike | undefined
+  let channel: ChannelLike
   const attempt = (act: () => void): void => { try { act() } catch {} }
   attempt(() => {
-    if (!name || !openChannel) return
-    channel = openChannel(name)
+    if (!name) return
+    channel = openChannel?.(name) as ChannelLike
     channel.onmessage = ({ data }) => { attempt(() => { hear(data as Message) }) }
   })
   return {
-    tell (message) { attempt(() => channel?.postMessage(message)) },
-    close () { channel?.close() }
+    tell (message) { attempt(() => channel.postMessage(message)) },
+    close () { attempt(() => { channel.close() }) }
   }
 }

@@ -6,7 +6,6 @@ import type { Platform } from './platform.js'
 import { createQueue } from './queue.js'
 
 const PATIENCE = 5000
-const DISTRUST = 60_000
 /** Who held it has just told what it got: the message may come a little later than the lock. */
 const DELIVERY = 20
 
@@ -16,13 +15,13 @@ export type TabLock = <Result>(work: () => Promise<Result>, signal: AbortSignal)
 /** @param name The same in all tabs; `null` where they share nothing. */
 export function createTabLock ({ now, sleep, locks }: Platform, limit: Limit, name: string | null): TabLock {
   const queue = createQueue()
-  let distrustedUntil = 0
+  let isBroken = false
 
   return (work, outer) => queue(async () => {
     const asked = now()
     let release: (() => void) | undefined
     try {
-      if (locks && name && asked >= distrustedUntil) {
+      if (locks && name && !isBroken) {
         release = await limit(outer, signal => new Promise((resolve, reject) => {
           // What the lock is held for is given out with its end: that releases it.
           locks.request(name, { signal }, () => signal.aborted ? undefined : new Promise(resolve)).catch(reject)
@@ -30,7 +29,7 @@ export function createTabLock ({ now, sleep, locks }: Platform, limit: Limit, na
         if (now() > asked + 2) await sleep(DELIVERY, outer)
       }
     } catch {
-      if (!outer.aborted) distrustedUntil = now() + DISTRUST
+      isBroken ||= !outer.aborted
     }
     return work().finally(release)
   })

@@ -48,7 +48,12 @@ export interface Wire {
   login (credentials: object, signal: AbortSignal): Promise<Tokens>
   /** @throws AuthError where it may work another time */
   refresh (token: string | null, signal: AbortSignal): Promise<Tokens | Refusal>
-  /** Resolves when there is nothing left to end. @throws AuthError where it is worth another try */
+  /**
+   * Resolves when there is nothing left to end.
+   *
+   * @param access Proves as much where there is no `token`.
+   * @throws AuthError where it is worth another try
+   */
   logout (token: string, access?: string | null): Promise<unknown>
 }
 
@@ -104,13 +109,13 @@ export function createWire (
     async refresh (token, signal) {
       if (!token && !usesCookie) return { kept: null, reason: 'AUTH_REFRESH_MISSING' }
       return tokens('refresh', held(token), signal).catch((error: AuthError) => {
-        if (error.status !== 401 || !error.code.startsWith('AUTH_REFRESH_')) throw error
+        if (!/^401AUTH_REFRESH_/.test(error.status + error.code)) throw error
         return { kept: null, reason: error.code as SignOutReason }
       })
     },
-    logout: (token, access) => post('logout', held(token), undefined, access).catch((error: AuthError) => {
+    logout: (token, access) => post('logout', held(token), undefined, token ? null : access).catch((error: AuthError) => {
       // What the server refuses in its own words, it refuses for ever.
-      if (!error.code.startsWith('AUTH_') || error.status === 429 || error.status >= 500) throw error
+      if (!/^40.AUTH_/.test(error.status + error.code)) throw error
     })
   }
 }

@@ -61,8 +61,8 @@ for (const mode of ['cookie', 'keychain'] as const) {
     t.equal(await client.getAccessToken(), null)
     await device.run(100_000)
     const tries = device.count('/auth/logout')
-    t.strictSame(device.sent.filter(({ url, headers }) => url.endsWith('/logout') && headers.authorization !== undefined).length, 1,
-      'the access token is not kept for it')
+    t.notOk(device.sent.some(({ url, headers }) => url.endsWith('/logout') && headers.authorization !== undefined),
+      'the access token is not kept for it: the other one proves as much')
     t.ok(tries >= 4 && tries <= 12, `${tries} tries`)
     client.dispose()
     await device.run(100_000)

@@ -1,6 +1,7 @@
 // Sessions in PostgreSQL, or in what speaks its protocol. Each verb is a statement or two, never a transaction over several
 // round trips, so that any pool, client or HTTP driver with `query(text, values)` will do.
 
+import { fits } from '../../domain/rotation.js'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
 import type { Millis, RevocationReason, Session } from '../../domain/session.js'
 import { SessionRefusedError } from '../token-store.js'
@@ -11,7 +12,10 @@ import { RotationQueue } from './rotation-queue.js'
 import { toSession, toValues } from './rows.js'
 import type { Row, SqlValue } from './rows.js'
 
-/** The part of a driver that is used. `pg.Pool`, `pg.Client`, PGlite and Neon have it. */
+/**
+ * The part of a driver that is used. `pg.Pool`, `pg.Client`, PGlite and Neon have it. Nothing is prepared by name, and nothing
+ * else outlives a statement on its connection, so that a pooler in transaction mode may stand between.
+ */
 export interface PostgresDatabase {
   query (text: string, values?: unknown[]): Promise<{ readonly rows: unknown[] }>
 }
@@ -27,7 +31,10 @@ const MIGRATION_LOCK = 7_265_348_101
  * sweep does the rest.
  */
 export class PostgresStore implements TokenStore {
-  /** The schema, for people with their own migrations: the n-th text takes version n to n + 1. */
+  /**
+   * The schema, for people with their own migrations: the n-th text takes version n to n + 1. Each goes to the server as one: a
+   * function has semicolons of its own. Who signs in as another role needs EXECUTE on it where PUBLIC has lost that.
+   */
   static readonly migrations: readonly string[] = postgresMigrations
 
   readonly #db: PostgresDatabase
@@ -115,7 +122,23 @@ export class PostgresStore implements TokenStore {
     return count + (await this.#query('sweepUsers', [endedBefore, limit - count])).length
   }
 
-  async #rotateAll (attempts: readonly RotationAttempt[]): Promise<RotationOutcome[]> {
+  #rotateAll (attempts: readonly RotationAttempt[]): Promise<RotationOutcome[]> {
+    return attempts.length > 1 ? this.#rotateTogether(attempts) : this.#rotateOne(attempts[0] as RotationAttempt)
+  }
+
+  // What did not fit is read a moment later, and may fit by then: an attempt that was ahead of the row. Who fits is swapped, so
+  // that one is made again under a lock.
+  async #rotateOne (attempt: RotationAttempt): Promise<RotationOutcome[]> {
+    const { sessionId, secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, by } = attempt
+    const [row] = await this.#query('rotateOne', [
+      sessionId, secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, by.address, by.userAgent
+    ])
+    const session = typeof row?.session === 'string' ? toSession(JSON.parse(row.session) as Row) : null
+    const swapped = row?.swapped === true
+    return !swapped && session !== null && fits(session, attempt) ? this.#rotateTogether([attempt]) : [{ swapped, session }]
+  }
+
+  async #rotateTogether (attempts: readonly RotationAttempt[]): Promise<RotationOutcome[]> {
     const column = (pick: (attempt: RotationAttempt) => SqlValue): string => toArray(attempts.map(pick))
     const rows = await this.#query('rotate', [
       column(attempt => attempt.sessionId), column(attempt => attempt.secretHash), column(attempt => attempt.generation),

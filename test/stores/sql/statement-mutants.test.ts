@@ -69,8 +69,30 @@ t.test('PostgreSQL', async t => {
       new PostgresStore({ query: (text, values) => pool.query(rewrite(text), values) })) as [PostgresStore, PostgresStore]
     return { store, other }
   }
+  // The function of one rotation with a fault, under a name of its own, and the statement that calls it.
+  const alone = async (name: string, changes: Readonly<Record<string, string>>): Promise<readonly [string, string]> => {
+    const [, mutated] = change(PostgresStore.migrations[2] as string, { ...changes, token_auth_rotate: name })
+    await pools[0].query(mutated)
+    return change(postgresSays.rotateOne, { token_auth_rotate: name })
+  }
   const withoutLimit = { 'LIMIT $2': 'LIMIT $2 + 1000000' }
   await testMutants(t, open, {
+    'rotate: alone, shows losers the row as it was before': [await alone('stale', {
+      'shown token_auth_sessions;': 'shown token_auth_sessions; before token_auth_sessions;',
+      BEGIN: 'BEGIN SELECT s.* INTO before FROM token_auth_sessions s WHERE s.id = of_id COLLATE "C";',
+      'SELECT s.* INTO shown FROM token_auth_sessions s WHERE s.id = of_id COLLATE "C"': 'SELECT before.* INTO shown'
+    })],
+    'rotate: alone, reads, compares and then writes': [await alone('unlocked', {
+      'UPDATE token_auth_sessions s': `PERFORM FROM token_auth_sessions s WHERE s.id = of_id AND s.generation = at_generation
+        AND (s.generation = 0 OR s.rotated_at <= rotated_before OR s.rotated_at > rotated_after);
+        UPDATE token_auth_sessions s`,
+      's.generation = at_generation\n      AND': 'FOUND AND',
+      '(s.generation = 0 OR s.rotated_at <= rotated_before OR s.rotated_at > rotated_after)\n    RETURNING': 'true RETURNING'
+    })],
+    'rotate: alone, compares neither generation nor grace': [await alone('careless', {
+      's.generation = at_generation': 'true',
+      's.generation = 0 OR': 'true OR'
+    })],
     // What is selected beside an UPDATE is the snapshot of before.
     'rotate: shows losers the row as it was before': [[postgresSays.rotate, `
       WITH attempt AS (

@@ -1,0 +1,71 @@
+// What rotations are compared with: the same compare and swap, written by hand in the shortest way that each database knows.
+
+import type { RotationAttempt } from 'fastify-token-auth'
+import type { Redis } from 'ioredis'
+import type Libsql from 'libsql'
+import type pg from 'pg'
+import type { Rotate } from './rotating.js'
+
+const assignments = (greatest: string, least: string): string => `
+  generation = generation + 1, rotated_at = $now, rotated_by_address = $address, rotated_by_user_agent = $user_agent,
+  last_used_at = ${greatest}(last_used_at, $now), expires_at = ${least}($until, ends_at)`
+const condition = `
+  id = $id AND secret_hash = $secret AND generation = $generation AND revoked_at IS NULL AND expires_at > $now
+  AND (generation = 0 OR rotated_at <= $before OR rotated_at > $after)`
+const names = ['id', 'secret', 'generation', 'now', 'until', 'before', 'after', 'address', 'user_agent'] as const
+
+// Positions are numbered, so that each value is sent once.
+function numbered (text: string, sign: string): string {
+  return names.reduce((sql, name, i) => sql.replaceAll(new RegExp(`\\$${name}\\b`, 'g'), `${sign}${i + 1}`), text)
+}
+
+function valuesOf ({
+  sessionId, secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, by
+}: RotationAttempt): Array<string | number | null> {
+  return [sessionId, secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, by.address, by.userAgent]
+}
+
+/** A prepared statement on a pool, which answers with whose session it is. */
+export function preparedUpdate (pool: pg.Pool): Rotate {
+  const text = numbered(
+    `UPDATE token_auth_sessions SET ${assignments('greatest', 'least')} WHERE ${condition} RETURNING user_id, expires_at`, '$')
+  return async attempt => {
+    const { rowCount } = await pool.query({ name: 'rotate', text, values: valuesOf(attempt) })
+    if (rowCount !== 1) throw new Error('the UPDATE found no session')
+  }
+}
+
+/** A prepared statement, in a transaction of its own. */
+export function sqliteUpdate (db: Libsql.Database): Rotate {
+  const statement = db.prepare(numbered(
+    `UPDATE token_auth_sessions SET ${assignments('max', 'min')} WHERE ${condition} RETURNING user_id, expires_at`, '?'))
+  return async attempt => {
+    if (statement.all(...valuesOf(attempt)).length !== 1) throw new Error('the UPDATE found no session')
+  }
+}
+
+const lua = `
+  local row = redis.call('HMGET', KEYS[1],
+    'fixed', 'secretHash', 'generation', 'rotatedAt', 'lastUsedAt', 'expiresAt', 'endsAt', 'revokedAt')
+  local secret, generation, now, expires, before, after, by = unpack(ARGV)
+  local rotatedAt = tonumber(row[4])
+  if row[2] ~= secret or row[3] ~= generation or row[8] or tonumber(now) >= tonumber(row[6])
+    or not (generation == '0' or rotatedAt <= tonumber(before) or rotatedAt > tonumber(after)) then return false end
+  local used = row[5]
+  if tonumber(now) > tonumber(used) then used = now end
+  local ends = row[7]
+  if tonumber(expires) < tonumber(ends) then ends = expires end
+  redis.call('HSET', KEYS[1], 'generation', string.format('%.0f', tonumber(generation) + 1),
+    'rotatedAt', now, 'rotatedBy', by, 'lastUsedAt', used, 'expiresAt', ends)
+  return {row[1], ends}`
+
+/** A script that is sent by its hash, and answers with whose session it is, and until when. */
+export async function bareScript (redis: Redis, prefix: string): Promise<Rotate> {
+  const sha = await redis.script('LOAD', lua) as string
+  return async attempt => {
+    const { sessionId, secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, by } = attempt
+    const answer = await redis.evalsha(sha, 1, `${prefix}s:{${sessionId}}`,
+      secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, JSON.stringify(by))
+    if (answer === null) throw new Error('the script found no session')
+  }
+}

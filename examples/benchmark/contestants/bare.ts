@@ -1,0 +1,46 @@
+// The least that a server can do: the same routes, bodies and answers, and no authentication at all.
+
+import { createApp, listen, protectedWork, refreshWork, userId } from './contestant.js'
+import type { Setup, Started } from './contestant.js'
+
+// Of the length of our access tokens.
+function lookalike (n: number, length: number): string {
+  return String(n).padStart(length, 'x')
+}
+
+/** The protected route behind an `onRequest` hook that looks at nothing. */
+export async function start ({ tokens, like }: Setup): Promise<Started> {
+  const app = createApp()
+  const hook = (_request: unknown, _reply: unknown, done: () => void): void => { done() }
+  app.get('/protected', { onRequest: hook }, async () => ({ user: userId(0) }))
+  const length = like?.presented.length ?? 300
+  return { port: await listen(app), work: protectedWork(Array.from({ length: tokens }, (_, n) => lookalike(n, length)), null) }
+}
+
+/** A route that takes and gives JSON of the same sizes, with schemas as a careful author writes them. */
+export async function startRefresh ({ tokens, like }: Setup): Promise<Started> {
+  if (like === undefined) throw new Error('A bare route needs an answer to look like')
+  const app = createApp()
+  const answer = JSON.parse(like.answer) as Record<string, unknown>
+  const schema = {
+    body: {
+      type: 'object',
+      required: ['refresh_token'],
+      properties: { refresh_token: { type: 'string' } }
+    },
+    response: {
+      200: {
+        type: 'object',
+        properties: {
+          access_token: { type: 'string' },
+          refresh_token: { type: 'string' },
+          token_type: { type: 'string' },
+          expires_in: { type: 'integer' },
+          user: { type: 'object', additionalProperties: true }
+        }
+      }
+    }
+  }
+  app.post('/refresh', { schema }, async () => answer)
+  return { port: await listen(app), work: refreshWork('/refresh', Array.from({ length: tokens }, () => like.presented), null) }
+}
