@@ -10,6 +10,7 @@ import type { JwtSigner } from './credentials/jwt.js'
 import { DeviceTokens } from './credentials/device-token.js'
 import { deriveKey } from './credentials/keys.js'
 import type { KeyPurpose } from './credentials/keys.js'
+import { createSecretSigner } from './credentials/key-pairs.js'
 import { Passwords } from './credentials/password.js'
 import { REFRESH_TYP } from './credentials/refresh-token.js'
 import { CLOCK_STRAY, CLOCK_TOLERANCE } from './domain/rotation.js'
@@ -48,7 +49,6 @@ import { Throttle } from './service/throttle.js'
 import { UseNotes } from './service/use-notes.js'
 import { withSoundTexts } from './service/texts.js'
 import { UserDirectory } from './service/users.js'
-import { createSigner, shadowJwt } from './signers.js'
 import type { AttemptStore } from './stores/attempt-store.js'
 import { MemoryAttempts } from './stores/memory-attempts.js'
 import type { TokenStore } from './stores/token-store.js'
@@ -81,11 +81,8 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
   addErrorHeaders(app, name)
   await app.register(async scope => {
     prepareScope(scope, options.transport.refreshCookie !== null)
-    shadowJwt(scope)
-    const signers = (kind: 'access' | 'refresh', typ: string): Promise<Signers> =>
-      createSigners(scope, options.secrets[kind], name, kind, typ)
     const { keys, issuer, audience } = options
-    const tokens = new JwtKind(ACCESS_TYP, keys === null ? await signers('access', ACCESS_TYP) : signersOf(keys, ACCESS_TYP))
+    const tokens = new JwtKind(ACCESS_TYP, keys === null ? secretSigners(options, 'access') : signersOf(keys))
     const access = new AccessControl({
       tokens,
       scope: { issuer, audience, identified: keys !== null },
@@ -96,8 +93,8 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       feed,
       notes: options.confirmBy === 'access' ? notes : null
     })
-    const keyRing = keys === null ? null : new KeyRing(keys, tokens, ACCESS_TYP, () => { access.forget() })
-    const refreshTokens = new JwtKind(REFRESH_TYP, await signers('refresh', REFRESH_TYP))
+    const keyRing = keys === null ? null : new KeyRing(keys, tokens, () => { access.forget() })
+    const refreshTokens = new JwtKind(REFRESH_TYP, secretSigners(options, 'refresh'))
     const { rotation, refreshLifetime: lifetime, absolute, grace } = options
     const refreshable = options.transport.kind !== 'none'
     const { maxSessions: most } = options
@@ -188,14 +185,8 @@ function keysOf (secrets: Secrets, name: string, purpose: KeyPurpose): readonly 
   return secrets.map(secret => deriveKey(secret, name, purpose).key) as [Buffer, ...Buffer[]]
 }
 
-type Signers = readonly [JwtSigner, ...JwtSigner[]]
-
-async function createSigners (
-  scope: FastifyInstance, secrets: Secrets, name: string, kind: KeyPurpose, typ: string
-): Promise<Signers> {
-  const signers: JwtSigner[] = []
-  for (const secret of secrets) signers.push(await createSigner(scope, deriveKey(secret, name, kind), typ))
-  return signers as unknown as Signers
+function secretSigners ({ secrets, name }: ResolvedOptions, kind: 'access' | 'refresh'): readonly [JwtSigner, ...JwtSigner[]] {
+  return secrets[kind].map(secret => createSecretSigner(deriveKey(secret, name, kind))) as unknown as [JwtSigner, ...JwtSigner[]]
 }
 
 function claimPlace (app: FastifyInstance, name: string): void {

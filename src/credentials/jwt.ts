@@ -6,12 +6,13 @@
 
 import { isUtf8 } from 'node:buffer'
 
-/** Signs and verifies with one key; `verify` throws where the signature does not fit. */
+/** Signs and verifies bytes with one key. */
 export interface JwtSigner {
   readonly kid: string
   readonly alg: string
-  sign (claims: Claims): string
-  verify (token: string): unknown
+  /** @throws Error where the key can only verify */
+  sign (input: string): Buffer
+  verify (input: string, signature: Buffer): boolean
 }
 
 export type Claims = Readonly<Record<string, unknown>>
@@ -23,7 +24,10 @@ const headerMembers: ReadonlySet<string> = new Set(['alg', 'typ', 'kid'])
 export class JwtKind {
   readonly #typ: string
   #current!: JwtSigner
+  #header!: string
   #signers!: ReadonlyMap<string, JwtSigner>
+  /** By the header that tokens of theirs have here, as it is spelled: it need not be read. */
+  #byHeader!: ReadonlyMap<string, JwtSigner>
 
   /** @param signers The first one signs; all of them verify. */
   constructor (typ: string, signers: readonly [JwtSigner, ...JwtSigner[]]) {
@@ -33,22 +37,28 @@ export class JwtKind {
 
   /** From now on these: the first one signs; all of them verify, and no other. */
   use (signers: readonly [JwtSigner, ...JwtSigner[]]): void {
+    const headerBy = ({ alg, kid }: JwtSigner): string => encode(JSON.stringify({ alg, typ: this.#typ, kid }))
     this.#current = signers[0]
+    this.#header = headerBy(this.#current)
     this.#signers = new Map(signers.map(signer => [signer.kid, signer]))
+    this.#byHeader = new Map(signers.map(signer => [headerBy(signer), signer]))
   }
 
   sign (claims: Claims): string {
-    return this.#current.sign(claims)
+    const input = `${this.#header}.${encode(JSON.stringify(claims))}`
+    return `${input}.${this.#current.sign(input).toString('base64url')}`
   }
 
   /** The claims of an authentic token of this kind; `null` for everything else. Times and types of claims are the caller's. */
   open (token: string): Claims | null {
-    const header = headerOf(token)
-    if (header === null || !isSameType(header.typ, this.#typ)) return null
-    const signer = typeof header.kid === 'string' ? this.#signers.get(header.kid) : undefined
-    if (signer === undefined || header.alg !== signer.alg) return null
+    const [start, end] = [token.indexOf('.'), token.lastIndexOf('.')]
+    const signer = token.length > MAX_LENGTH ? undefined : this.#byHeader.get(token.slice(0, start)) ?? this.#signerOf(token)
+    if (signer === undefined) return null
+    const payload = decode(token.slice(start + 1, end))
+    const signature = decode(token.slice(end + 1))
+    if (payload === null || signature === null || !isUtf8(payload)) return null
     try {
-      const claims = signer.verify(token)
+      const claims: unknown = signer.verify(token.slice(0, end), signature) ? JSON.parse(payload.toString()) : null
       return isRecord(claims) ? claims : null
     } catch {
       return null
@@ -59,24 +69,37 @@ export class JwtKind {
   resembles (token: string): boolean {
     return isSameType(headerOf(token)?.typ, this.#typ)
   }
+
+  #signerOf (token: string): JwtSigner | undefined {
+    const header = headerOf(token)
+    if (header === null || !isSameType(header.typ, this.#typ)) return undefined
+    const signer = typeof header.kid === 'string' ? this.#signers.get(header.kid) : undefined
+    return signer?.alg === header.alg ? signer : undefined
+  }
 }
 
 /** The header of a token in its one spelling; `null` for every other text. Proves nothing. */
-// Node's decoder forgives padding, foreign characters and bits that belong to no byte; encoding again shows them. JSON is
-// UTF-8 (RFC 8725 section 3.7).
+// JSON is UTF-8 (RFC 8725 section 3.7).
 export function headerOf (token: string): Claims | null {
   if (token.length > MAX_LENGTH || !compactForm.test(token)) return null
-  const texts = token.split('.')
-  const parts = texts.map(text => Buffer.from(text, 'base64url'))
-  if (!parts.every((part, i) => part.toString('base64url') === texts[i])) return null
-  const [head, payload] = parts as [Buffer, Buffer]
-  if (!isUtf8(head) || !isUtf8(payload)) return null
+  const [head = null, payload = null, signature = null] = token.split('.').map(decode)
+  if (head === null || payload === null || signature === null || !isUtf8(head) || !isUtf8(payload)) return null
   try {
     const header: unknown = JSON.parse(head.toString())
     return isRecord(header) && Object.keys(header).every(member => headerMembers.has(member)) ? header : null
   } catch {
     return null
   }
+}
+
+function encode (text: string): string {
+  return Buffer.from(text).toString('base64url')
+}
+
+// Node's decoder forgives padding, foreign characters and bits that belong to no byte; encoding again shows them.
+function decode (text: string): Buffer | null {
+  const bytes = Buffer.from(text, 'base64url')
+  return text !== '' && bytes.toString('base64url') === text ? bytes : null
 }
 
 /** Media types compare without case and without `application/` (RFC 7515 section 4.1.9). */

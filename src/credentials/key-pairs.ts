@@ -5,8 +5,11 @@ import {
   constants, createHash, createHmac, createPrivateKey, createPublicKey, createSecretKey, KeyObject, sign, timingSafeEqual, verify
 } from 'node:crypto'
 import type { JsonWebKey } from 'node:crypto'
-import type { Claims, JwtSigner } from './jwt.js'
+import { createMac } from './hmac.js'
+import type { MacHash } from './hmac.js'
+import type { JwtSigner } from './jwt.js'
 import { weaknessOf } from './keys.js'
+import type { SigningKey } from './keys.js'
 
 /** RFC 7518 section 3.1, RFC 8037 section 3.1. */
 export type KeyAlgorithm = 'HS256' | 'HS384' | 'HS512' | 'ES256' | 'EdDSA' | 'RS256' | 'PS256'
@@ -79,37 +82,40 @@ export function readKey (input: KeyInput): AppKey {
   }
 }
 
-/** A signer for tokens of one type; without a private key it can only verify. */
-export function createKeySigner ({ kid, alg, signing, verifying }: AppKey, typ: string): JwtSigner {
-  const header = Buffer.from(JSON.stringify({ alg, typ, kid })).toString('base64url')
+/** Without a private key it can only verify. */
+export function createKeySigner ({ kid, alg, signing, verifying }: AppKey): JwtSigner {
+  if (verifying.type === 'secret') return createSecretSigner({ id: kid, key: verifying.export() }, alg)
   return {
     kid,
     alg,
-    sign (claims: Claims): string {
+    sign (input) {
       if (signing === null) throw new Error('This key can only verify.')
-      const input = `${header}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`
-      return `${input}.${signatureOf(input, alg, signing).toString('base64url')}`
+      return signatureOf(input, alg, signing)
     },
-    verify (token: string): unknown {
-      const end = token.lastIndexOf('.')
-      const input = token.slice(0, end)
-      if (!isSignature(input, Buffer.from(token.slice(end + 1), 'base64url'), alg, verifying)) throw new Error('The signature does not fit.')
-      return JSON.parse(Buffer.from(input.slice(input.indexOf('.') + 1), 'base64url').toString())
+    verify: (input, signature) => isSignature(input, signature, alg, verifying)
+  }
+}
+
+/** By a key that signs and verifies, such as those that are derived from the app's secret. */
+export function createSecretSigner ({ id, key }: SigningKey, alg: KeyAlgorithm = 'HS256'): JwtSigner {
+  const sign = createMac(hashes[alg] as MacHash, key)
+  return {
+    kid: id,
+    alg,
+    sign,
+    verify (input, signature) {
+      const expected = sign(input)
+      return signature.length === expected.length && timingSafeEqual(signature, expected)
     }
   }
 }
 
 function signatureOf (input: string, alg: KeyAlgorithm, key: KeyObject): Buffer {
-  if (alg.startsWith('HS')) return createHmac(hashes[alg] as string, key).update(input).digest()
   const signature = sign(hashes[alg], Buffer.from(input), { key, ...detailsOf(alg) })
   return alg === 'ES256' ? withLowS(signature) : signature
 }
 
 function isSignature (input: string, signature: Buffer, alg: KeyAlgorithm, key: KeyObject): boolean {
-  if (alg.startsWith('HS')) {
-    const expected = signatureOf(input, alg, key)
-    return signature.length === expected.length && timingSafeEqual(signature, expected)
-  }
   // Of the two signatures that fit, the one with the lower s is ours: a token has one spelling.
   if (alg === 'ES256' && !withLowS(signature).equals(signature)) return false
   return verify(hashes[alg], Buffer.from(input), { key, ...detailsOf(alg) }, signature)

@@ -12,23 +12,39 @@ import type { Logger } from './events.js'
 export type Guard = <T>(operation: string, work: () => T | Promise<T>) => Promise<T>
 
 export function createGuard (timeout: Millis, logger: Logger): Guard {
-  return async (operation, work) => {
-    let timer: NodeJS.Timeout | undefined
-    try {
-      return await Promise.race([
-        work(),
-        new Promise<never>((_resolve, reject) => {
-          timer = setTimeout(() => { reject(new TimeoutError(timeout)) }, timeout)
-        })
-      ])
-    } catch (error) {
-      if (error instanceof SessionRefusedError) throw error
-      logger.error({ operation, cause: nameOf(error) }, 'the token store or the user lookup failed')
-      throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
-    } finally {
-      clearTimeout(timer)
-    }
+  function failure (operation: string, error: unknown): Error {
+    if (error instanceof SessionRefusedError) return error
+    logger.error({ operation, cause: nameOf(error) }, 'the token store or the user lookup failed')
+    return new TokenAuthError('AUTH_STORE_UNAVAILABLE')
   }
+
+  return (operation, work) => new Promise((resolve, reject) => {
+    let isOver = false
+    let timer: NodeJS.Timeout | undefined
+    const fail = (error: unknown): void => {
+      clearTimeout(timer)
+      // What fails after its time was told already.
+      if (!isOver) reject(failure(operation, error))
+      isOver = true
+    }
+    try {
+      const result = work()
+      // What is known at once needs nobody to watch the clock.
+      if (!isThenable(result)) return resolve(result)
+      timer = setTimeout(() => { fail(new TimeoutError(timeout)) }, timeout)
+      result.then(value => {
+        clearTimeout(timer)
+        resolve(value)
+      }, fail)
+    } catch (error) {
+      fail(error)
+    }
+  })
+}
+
+// Query builders are no promises, and are awaited all the same.
+function isThenable <T> (result: T | PromiseLike<T>): result is PromiseLike<T> {
+  return typeof (result as Partial<PromiseLike<T>> | null | undefined)?.then === 'function'
 }
 
 /** The same store, each of whose verbs is guarded. */

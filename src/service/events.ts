@@ -104,7 +104,7 @@ export class Events {
   emit<Name extends EventName> (name: Name, event: TokenAuthEvents[Name]): void {
     const diagnostics = channel(`fastify-token-auth:${name}`)
     if (diagnostics.hasSubscribers) diagnostics.publish(event)
-    void this.#tell(name, event)
+    if (this.#listeners[name] !== undefined) void this.#tell(name, event)
   }
 
   async #tell<Name extends EventName> (name: Name, event: TokenAuthEvents[Name]): Promise<void> {

@@ -26,21 +26,19 @@ export function readKeys (inputs: readonly KeyInput[]): AppKeys {
   return keys as unknown as AppKeys
 }
 
-export function signersOf (keys: AppKeys, typ: string): readonly [JwtSigner, ...JwtSigner[]] {
-  return keys.map(key => createKeySigner(key, typ)) as unknown as readonly [JwtSigner, ...JwtSigner[]]
+export function signersOf (keys: AppKeys): readonly [JwtSigner, ...JwtSigner[]] {
+  return keys.map(createKeySigner) as unknown as readonly [JwtSigner, ...JwtSigner[]]
 }
 
 export class KeyRing {
   readonly #tokens: JwtKind
-  readonly #typ: string
   readonly #onRetired: () => void
   #keys: AppKeys
 
   /** @param onRetired Is told where a key is gone by which tokens were verified. */
-  constructor (keys: AppKeys, tokens: JwtKind, typ: string, onRetired: () => void) {
+  constructor (keys: AppKeys, tokens: JwtKind, onRetired: () => void) {
     this.#keys = keys
     this.#tokens = tokens
-    this.#typ = typ
     this.#onRetired = onRetired
   }
 
@@ -56,7 +54,7 @@ export class KeyRing {
       keys.some(({ kid, alg, verifying }) => kid === old.kid && alg === old.alg && verifying.equals(old.verifying))
     const isRetired = !this.#keys.every(isKept)
     this.#keys = keys
-    this.#tokens.use(signersOf(keys, this.#typ))
+    this.#tokens.use(signersOf(keys))
     if (isRetired) this.#onRetired()
   }
 }

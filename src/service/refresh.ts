@@ -101,7 +101,8 @@ export class Refresh {
   }
 
   #judge (attempt: RotationAttempt, { swapped, session }: RotationOutcome): RotationVerdict {
-    if (session === null) return judgeRotation(attempt, { swapped, session })
+    // Who swapped asks for no more: whether its generation was used is of no matter.
+    if (session === null || swapped) return judgeRotation(attempt, { swapped, session })
     const confirmedGeneration = Math.max(session.confirmedGeneration, this.#context.notes.confirmed(session.id))
     return judgeRotation(attempt, { swapped, session: { ...session, confirmedGeneration } })
   }
@@ -123,14 +124,16 @@ export class Refresh {
         throw new TokenAuthError('AUTH_REFRESH_REUSED')
     }
     const { kind, generation, session } = verdict
-    const facts = { at: now, sessionId: session.id, userId: session.userId, ...by, generation }
-    if (kind === 'kept' && rotation) notes.confirm(session.id, generation, now)
-    if (kind === 'kept' && !rotation) notes.use(session.id, generation, now)
-    if (kind === 'recovered') this.#recoveredAt.set(session.id, now)
+    const { id: sessionId, userId } = session
+    const { address, userAgent } = by
+    if (kind === 'kept' && rotation) notes.confirm(sessionId, generation, now)
+    if (kind === 'kept' && !rotation) notes.use(sessionId, generation, now)
+    if (kind === 'recovered') this.#recoveredAt.set(sessionId, now)
     if (kind === 'replayed' || kind === 'recovered') await this.#lookForShadow(presented, session, now, by)
-    if (kind === 'replayed') events.emit('replay', facts)
-    else if (kind === 'recovered') events.emit('recovery', facts)
-    else events.emit('refresh', { ...facts, rotated: kind === 'rotated' })
+    if (kind === 'replayed') events.emit('replay', { at: now, sessionId, userId, address, userAgent, generation })
+    else if (kind === 'recovered') events.emit('recovery', { at: now, sessionId, userId, address, userAgent, generation })
+    // Written out, as in domain/rotation.ts: this is every refresh.
+    else events.emit('refresh', { at: now, sessionId, userId, address, userAgent, generation, rotated: kind === 'rotated' })
     return verdict
   }
 

@@ -80,13 +80,16 @@ export class UserDirectory {
   }
 
   async profileOf (user: AuthUser): Promise<Profile> {
-    const claims = await this.#guard('users.claims', () => this.#users.claims?.(user)) ?? {}
+    const { claims: claimsOf, present } = this.#users
+    const claims = claimsOf === undefined ? {} : await this.#guard('users.claims', () => this.#users.claims?.(user)) ?? {}
     const taken = reservedClaim(claims)
     if (taken !== undefined) throw new TypeError(`users.claims must not set "${taken}": that claim is the token's own`)
     if (Buffer.byteLength(JSON.stringify([user.id, claims])) > LONGEST_CLAIMS) {
       throw new TypeError(`users.claims and the id must stay below ${LONGEST_CLAIMS} bytes of JSON: they travel with every request`)
     }
-    const shown = await this.#guard('users.present', () => this.#users.present?.(user)) ?? presentByDefault(user)
+    const shown = present === undefined
+      ? presentByDefault(user)
+      : await this.#guard('users.present', () => this.#users.present?.(user)) ?? presentByDefault(user)
     return { userId: user.id, claims, shown }
   }
 

@@ -217,6 +217,64 @@ t.test('a keychain that fails at login: nobody is signed in, and the session is 
   t.ok(device.server.events.some(event => event.name === 'revoke'))
 })
 
+for (const [name, write] of [
+  ['fails, and has overwritten', async (set: () => Promise<unknown>) => {
+    await set()
+    throw new Error('asleep')
+  }],
+  ['comes late', async (set: () => Promise<unknown>, later: Promise<void>) => {
+    await later
+    await set()
+  }]
+] as const) {
+  t.test(`a keychain that ${name} at a login over another session: that one goes on`, async t => {
+    const device = await createDevice(t)
+    const storage = createKeychain()
+    const client = device.tab({ storage })
+    await device.signIn(client)
+    const [kept, { set }] = [storage.value, storage]
+    let wake = (): void => {}
+    const awake = new Promise<void>(resolve => { wake = resolve })
+    storage.set = text => {
+      storage.set = set
+      return write(() => set.call(storage, text), awake)
+    }
+    await t.rejects(device.get(client.login(credentials('bob'))), { code: 'storage' })
+    await device.run(MINUTE)
+    wake()
+    await device.run(MINUTE)
+    t.equal(storage.value, kept)
+    t.match(client.state, { status: 'signed-in', user: { username: 'ann' } })
+    t.strictSame(await device.server.app.tokenAuth.listSessions('u-bob'), [], 'of no use to anybody')
+    device.pass(20 * MINUTE)
+    t.match(await (await device.get(client.fetch('/protected'))).json(), { userId: 'u-ann' })
+  })
+}
+
+t.test('a tab that is gone before a login has arrived: its cookie is known of', async t => {
+  const device = await createDevice(t)
+  const client = device.tab()
+  device.faults.push(first(1, '/login', (_sent, proceed) => proceed().then(() => new Promise(() => {}))))
+  const lost = t.rejects(client.login(credentials()), { code: 'disposed' })
+  await device.run(1000)
+  t.equal(device.jar.size, 1)
+  client.dispose()
+  await lost
+  device.faults.push(offline)
+  t.strictSame(await device.get(device.tab().ready), { status: 'signed-in', user: null })
+})
+
+t.test('a login that fails leaves no sign of one', async t => {
+  const device = await createDevice(t)
+  const client = device.tab()
+  await device.get(client.ready)
+  await t.rejects(device.get(client.login({ username: 'ann', password: 'wrong' })), { code: 'AUTH_CREDENTIALS_REJECTED' })
+  await device.run()
+  t.strictSame(device.flags, new Map())
+  device.faults.push(offline)
+  t.equal((await device.get(device.tab().ready)).status, 'signed-out')
+})
+
 t.test('a keychain that hangs', async t => {
   const device = await createDevice(t)
   const storage = createKeychain()

@@ -84,6 +84,74 @@ for (const mode of ['cookie', 'keychain'] as const) {
     t.equal(device.sent.length, count)
   })
 
+  t.test(`${mode}: many logouts offline are one that is told again`, async t => {
+    const device = await createDevice(t)
+    const client = device.tab(mode === 'cookie' ? {} : { storage: createKeychain() })
+    await device.signIn(client)
+    device.faults.push(offline)
+    for (let i = 0; i < 20; i++) await device.get(client.logout())
+    const before = device.count('/auth/logout')
+    await device.run(100_000)
+    const tries = device.count('/auth/logout') - before
+    t.ok(tries >= 4 && tries <= 12, `${tries} tries`)
+    device.faults.length = 0
+    await device.run(60_000)
+    t.equal(revocations(device).length, 1)
+  })
+
+  for (const isAlone of [false, true]) {
+    const name = isAlone ? 'found out about it' : 'heard of it'
+    t.test(`${mode}: a logout offline in a tab that is closed is told by another one that ${name}`, async t => {
+      const device = await createDevice(t)
+      const storage = createKeychain()
+      const options = { isAlone, ...(mode === 'keychain' && { storage, name: 'shared' }) }
+      const client = device.tab(options)
+      await device.signIn(client)
+      const other = device.tab(options)
+      await device.get(other.ready)
+      await device.run()
+      device.faults.push(offline)
+      await device.get(client.logout())
+      client.dispose()
+      if (isAlone) {
+        device.pass(20 * MINUTE)
+        await t.rejects(device.get(other.fetch('/protected')))
+      }
+      await device.run(MINUTE)
+      t.strictSame(other.state, { status: 'signed-out', user: null, reason: 'logout' })
+      t.equal(revocations(device).length, 0)
+      device.faults.length = 0
+      await device.run(MINUTE)
+      t.equal(revocations(device).length, 1)
+      t.equal(storage.value, null)
+      t.equal(device.flags.size, 0)
+      t.equal(device.jar.size, 0)
+    })
+  }
+
+  t.test(`${mode}: whoever signs in while a logout everywhere is under way stays signed in`, async t => {
+    const device = await createDevice(t)
+    const client = device.tab(mode === 'cookie' ? {} : { storage: createKeychain() })
+    await device.signIn(client)
+    let release = (): void => {}
+    const released = new Promise<void>(resolve => { release = resolve })
+    device.faults.push(({ url }, proceed) => url.endsWith('/logout/all')
+      ? proceed().then(async answer => {
+        await released
+        return answer
+      })
+      : undefined)
+    const everywhere = client.logoutEverywhere()
+    await device.run(100)
+    await device.signIn(client, 'bob')
+    release()
+    await device.get(everywhere)
+    t.match(client.state, { status: 'signed-in', user: { username: 'bob' } })
+    device.pass(20 * MINUTE)
+    t.match(await (await device.get(client.fetch('/protected'))).json(), { userId: 'u-bob' })
+    t.strictSame(await device.server.app.tokenAuth.listSessions('u-ann'), [])
+  })
+
   t.test(`${mode}: a login after a logout that nobody heard`, async t => {
     const device = await createDevice(t)
     const storage = createKeychain()

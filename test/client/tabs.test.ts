@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { AuthClient, ChannelLike, LocksLike } from '../../src/client/index.js'
 import { MINUTE } from '../helpers/clock.js'
-import { createDevice, createKeychain, credentials, stuckLocks } from './world.js'
+import { createDevice, createKeychain, credentials, reply, stuckLocks } from './world.js'
 import type { Device } from './world.js'
 
 async function wake (device: Device, tabs: AuthClient[]): Promise<void> {
@@ -133,6 +133,25 @@ t.test('a logout reaches all tabs, and is told once', async t => {
   t.equal(device.jar.size, 0)
   t.equal(device.flags.size, 0)
   t.equal(device.count('/auth/logout'), 1)
+})
+
+t.test('a logout in a tab where nobody is signed in reaches the others', async t => {
+  for (const [status, fault] of [
+    ['starting', () => new Promise<never>(() => {})],
+    ['signed-out', () => reply(401, { code: 'AUTH_REFRESH_MISSING' })]
+  ] as const) {
+    const device = await createDevice(t)
+    const other = device.tab()
+    await device.signIn(other)
+    device.faults.push(({ url }) => url.endsWith('/refresh') ? fault() : undefined)
+    const client = device.tab()
+    await device.run(100)
+    t.strictSame([client.state.status, other.state.status], [status, 'signed-in'])
+    await device.get(client.logout())
+    await device.run(100)
+    t.strictSame(other.state, { status: 'signed-out', user: null, reason: 'logout' }, status)
+    t.equal(device.server.events.filter(event => event.name === 'revoke').length, 1, status)
+  }
 })
 
 t.test('a session that was revoked signs all tabs out', async t => {

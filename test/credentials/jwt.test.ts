@@ -1,13 +1,12 @@
 import { createHmac, randomBytes } from 'node:crypto'
-import Fastify from 'fastify'
 import t from 'tap'
 import type { Test } from 'tap'
 import { ACCESS_TYP, issueAccessToken, readAccessToken, reservedClaim } from '../../src/credentials/access-token.js'
 import type { AccessToken } from '../../src/credentials/access-token.js'
+import { createSecretSigner } from '../../src/credentials/key-pairs.js'
 import { JwtKind } from '../../src/credentials/jwt.js'
 import type { Claims, JwtSigner } from '../../src/credentials/jwt.js'
 import { firstRefreshToken, makeSecret, readRefreshToken, REFRESH_TYP } from '../../src/credentials/refresh-token.js'
-import { createSigner, shadowJwt } from '../../src/signers.js'
 
 // Encodes to base64url with both `-` and `_`, which the standard alphabet spells `+` and `/`.
 const KID = 'k>?>?>?~~~'
@@ -50,26 +49,24 @@ function spaced (value: object): string[] {
   return ['', ' ', '  '].map(space => encode(JSON.stringify(value) + space))
 }
 
-async function createRealSigner (typ: string, id = KID, key = KEY): Promise<JwtSigner> {
-  const scope = Fastify()
-  shadowJwt(scope)
-  return createSigner(scope, { id, key }, typ)
+function createRealSigner (id = KID, key = KEY): JwtSigner {
+  return createSecretSigner({ id, key })
 }
 
-// Stands for a library with a hole: it believes every signature, so that what is refused was refused by JwtKind.
+// Stands for a key with a hole: it believes every signature, so that what is refused was refused by JwtKind.
 const credulousSigner: JwtSigner = {
   kid: KID,
   alg: 'HS256',
-  sign: claims => write(header, claims),
-  verify: token => JSON.parse(Buffer.from(partsOf(token)[1], 'base64url').toString())
+  sign: input => Buffer.from(partsOf(sign(input))[2], 'base64url'),
+  verify: () => true
 }
 
-async function createKinds (typ: string): Promise<Record<'real' | 'credulous', JwtKind>> {
-  return { real: new JwtKind(typ, [await createRealSigner(typ)]), credulous: new JwtKind(typ, [credulousSigner]) }
+function createKinds (typ: string): Record<'real' | 'credulous', JwtKind> {
+  return { real: new JwtKind(typ, [createRealSigner()]), credulous: new JwtKind(typ, [credulousSigner]) }
 }
 
-const kinds = await createKinds(ACCESS_TYP)
-const refreshKinds = await createKinds(REFRESH_TYP)
+const kinds = createKinds(ACCESS_TYP)
+const refreshKinds = createKinds(REFRESH_TYP)
 
 function refuses (t: Test, token: string, name: string): void {
   for (const [signer, kind] of Object.entries(kinds)) t.equal(kind.open(token), null, `${name} (${signer} signer)`)
@@ -294,22 +291,18 @@ t.test('claims that are no JSON object in UTF-8 are refused', async t => {
   const notUtf8 = Buffer.concat([Buffer.from(before), Buffer.from([0xff, 0xc0]), Buffer.from(after)])
   t.equal(real.open(write(header, notUtf8)), null, 'bytes that are no UTF-8')
   t.equal(real.open(write(header, Buffer.from(JSON.stringify(accessClaims), 'utf16le'))), null, 'UTF-16')
-  for (const claims of [[accessClaims], [], null, 'u-ann', 1, undefined]) {
-    const kind = new JwtKind(ACCESS_TYP, [{ ...credulousSigner, verify: () => claims }])
-    t.equal(kind.open(write(header, accessClaims)), null, `a library that answers with ${JSON.stringify(claims)}`)
-  }
 })
 
 t.test('the first key signs, every key verifies, each only under its own kid', async t => {
-  const first = await createRealSigner(ACCESS_TYP, 'first', OTHER_KEY)
-  const second = await createRealSigner(ACCESS_TYP)
-  const both = new JwtKind(ACCESS_TYP, [first, second])
+  const signers = [createRealSigner('first', OTHER_KEY), createRealSigner()] as const
+  const [first, second] = signers.map(signer => new JwtKind(ACCESS_TYP, [signer])) as [JwtKind, JwtKind]
+  const both = new JwtKind(ACCESS_TYP, signers)
   t.equal(both.sign(accessClaims), first.sign(accessClaims))
   t.strictSame(both.open(first.sign(accessClaims)), accessClaims)
   t.strictSame(both.open(second.sign(accessClaims)), accessClaims)
   t.equal(both.open(write({ ...header, kid: 'first' }, accessClaims, KEY)), null)
   t.equal(both.open(write({ ...header, kid: KID }, accessClaims, OTHER_KEY)), null)
-  t.equal(new JwtKind(ACCESS_TYP, [first]).open(second.sign(accessClaims)), null, 'a key that was withdrawn')
+  t.equal(first.open(second.sign(accessClaims)), null, 'a key that was withdrawn')
 })
 
 t.test('what a text says of itself is told without proof, and of sound spellings alone', async t => {

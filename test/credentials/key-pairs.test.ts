@@ -49,7 +49,7 @@ function formsOf (key: KeyObject): Record<string, KeyMaterial> {
 }
 
 function kindOf (...keys: KeyInput[]): JwtKind {
-  return new JwtKind(ACCESS_TYP, keys.map(key => createKeySigner(readKey(key), ACCESS_TYP)) as never)
+  return new JwtKind(ACCESS_TYP, keys.map(key => createKeySigner(readKey(key))) as never)
 }
 
 const encode = (part: unknown): string =>
@@ -353,7 +353,7 @@ t.test('more keys that cannot be used are refused', async t => {
 
 t.test('many keys: the first signs, all verify', async t => {
   const keys: KeyInput[] = [own, pairs.ES256.shown, toPem(rsa.shown), { key: spare, kid: 'spare' }]
-  const kind = new JwtKind(ACCESS_TYP, signersOf(readKeys(keys), ACCESS_TYP))
+  const kind = new JwtKind(ACCESS_TYP, signersOf(readKeys(keys)))
   t.match(JSON.parse(decode(partsOf(kind.sign(claims))[0]).toString()), { alg: 'EdDSA', kid: readKey(own).kid })
   for (const key of [own, pairs.ES256.own, rsa.own, { key: spare, kid: 'spare' }]) t.strictSame(kind.open(kindOf(key).sign(claims)), claims)
   t.equal(kind.open(kindOf(spare).sign(claims)), null, 'not under a kid that is not listed')

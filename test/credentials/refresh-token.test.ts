@@ -1,14 +1,13 @@
 import { createHash } from 'node:crypto'
-import Fastify from 'fastify'
 import t from 'tap'
 import { JwtKind } from '../../src/credentials/jwt.js'
 import type { Claims } from '../../src/credentials/jwt.js'
+import { createSecretSigner } from '../../src/credentials/key-pairs.js'
 import { deriveKey } from '../../src/credentials/keys.js'
 import {
   firstRefreshToken, makeSecret, nextRefreshToken, readRefreshToken, REFRESH_TYP
 } from '../../src/credentials/refresh-token.js'
 import type { RefreshToken } from '../../src/credentials/refresh-token.js'
-import { createSigner, shadowJwt } from '../../src/signers.js'
 import { SECRET } from '../helpers/app.js'
 import { DAY, MINUTE } from '../helpers/clock.js'
 
@@ -17,10 +16,8 @@ const first = { generation: 0, issuedAt: NOW, expiresAt: NOW + 7 * DAY }
 const second = { generation: 1, issuedAt: NOW + MINUTE, expiresAt: NOW + MINUTE + 7 * DAY }
 
 /** Each one is another instance of the service, with the same secret. */
-async function createKind (secret = SECRET): Promise<JwtKind> {
-  const scope = Fastify()
-  shadowJwt(scope)
-  return new JwtKind(REFRESH_TYP, [await createSigner(scope, deriveKey(secret, 'auth', 'refresh'), REFRESH_TYP)])
+function createKind (secret = SECRET): JwtKind {
+  return new JwtKind(REFRESH_TYP, [createSecretSigner(deriveKey(secret, 'auth', 'refresh'))])
 }
 
 function read (kind: JwtKind, token: string): RefreshToken {
@@ -34,7 +31,7 @@ function claimsOf (token: string): Claims {
 }
 
 t.test('the first token of a session names it, and holds its secret', async t => {
-  const kind = await createKind()
+  const kind = createKind()
   const { secret, secretHash } = makeSecret()
   const token = firstRefreshToken(kind, { id: 's1', userId: 'u-ann', secret }, first)
   const { claims, ...found } = read(kind, token)
@@ -45,12 +42,12 @@ t.test('the first token of a session names it, and holds its secret', async t =>
 })
 
 t.test('the successor of a token is the same text, byte for byte, on every instance and at any time', async t => {
-  const kind = await createKind()
+  const kind = createKind()
   const token = firstRefreshToken(kind, { id: 's1', userId: 'u-ann', secret: makeSecret().secret }, first)
   const successor = nextRefreshToken(kind, read(kind, token), second)
   t.equal(nextRefreshToken(kind, read(kind, token), second), successor)
 
-  const other = await createKind()
+  const other = createKind()
   const { now } = Date
   t.teardown(() => { Date.now = now })
   Date.now = () => NOW + 3 * DAY
@@ -58,7 +55,7 @@ t.test('the successor of a token is the same text, byte for byte, on every insta
 })
 
 t.test('a token that is asked for again by itself or by a later one is the same text', async t => {
-  const kind = await createKind()
+  const kind = createKind()
   const zeroth = firstRefreshToken(kind, { id: 's1', userId: 'u-ann', secret: makeSecret().secret }, first)
   const successor = nextRefreshToken(kind, read(kind, zeroth), second)
   t.equal(nextRefreshToken(kind, read(kind, successor), second), successor)
@@ -66,7 +63,7 @@ t.test('a token that is asked for again by itself or by a later one is the same 
 })
 
 t.test('a successor copies every claim but gen, iat and exp', async t => {
-  const kind = await createKind()
+  const kind = createKind()
   const extra = { cnf: { jkt: 'thumbprint' }, client_id: 'phone', 'https://a.example/x': [1, null, 'ä'] }
   const claims = { sub: 'u-ann', sid: 's1', gen: 6, secret: makeSecret().secret, type: 'refresh', iat: 5, exp: 6, ...extra }
   const edition = { generation: 7, issuedAt: NOW + 999, expiresAt: NOW + DAY + 1 }
@@ -76,7 +73,7 @@ t.test('a successor copies every claim but gen, iat and exp', async t => {
 })
 
 t.test('each of generation, times, session and key makes another token', async t => {
-  const kind = await createKind()
+  const kind = createKind()
   const { secret } = makeSecret()
   const present = (id: string, userId: string): RefreshToken => read(kind, firstRefreshToken(kind, { id, userId, secret }, first))
   const presented = present('s1', 'u-ann')
@@ -87,13 +84,13 @@ t.test('each of generation, times, session and key makes another token', async t
     nextRefreshToken(kind, presented, { ...second, expiresAt: second.expiresAt + 1000 }),
     nextRefreshToken(kind, present('s2', 'u-ann'), second),
     nextRefreshToken(kind, present('s1', 'u-bob'), second),
-    nextRefreshToken(await createKind(`${SECRET}x`), presented, second)
+    nextRefreshToken(createKind(`${SECRET}x`), presented, second)
   ]
   t.equal(new Set(tokens).size, tokens.length)
 })
 
 t.test('a token is read however old it is, so that its reuse is noticed', async t => {
-  const kind = await createKind()
+  const kind = createKind()
   const { secret } = makeSecret()
   const token = firstRefreshToken(kind, { id: 's1', userId: 'u-ann', secret }, { generation: 0, issuedAt: 0, expiresAt: 1000 })
   t.match(read(kind, token), { sessionId: 's1', generation: 0 })
@@ -113,6 +110,6 @@ t.test('10,000 secrets are 10,000 different texts of 256 bits, in the alphabet o
 t.test('what is kept of a secret is its SHA-256', async t => {
   const { secret, secretHash } = makeSecret()
   t.equal(secretHash, createHash('sha256').update(secret).digest('base64url'))
-  const kind = await createKind()
+  const kind = createKind()
   t.equal(read(kind, firstRefreshToken(kind, { id: 's1', userId: 'u-ann', secret }, first)).secretHash, secretHash)
 })

@@ -46,7 +46,7 @@ const rooms: Readonly<Record<string, Room>> = {
     packages: 'any'
   },
   http: {
-    files: /^(routes\/.+|signers|options|\w+-options|options-from-env|option-checks|resolve-\w+|decorators|token-auth|authenticate|guards|bearer|cookies|origins|risks|re\w+-\w+)\.ts$/,
+    files: /^(routes\/.+|options|\w+-options|options-from-env|option-checks|resolve-\w+|decorators|token-auth|authenticate|guards|bearer|cookies|origins|risks|re\w+-\w+)\.ts$/,
     below: ['http', 'service', 'credentials', 'interface', 'domain', ...leaves],
     packages: 'any'
   },
@@ -103,9 +103,6 @@ const checks = {
     const isAllowed = !isPackage || allowed === 'any' || (allowed === 'all but fastify' && !isFastify(target))
     return isAllowed ? [] : [`${path} imports ${target}`]
   }),
-
-  '@fastify/jwt is known to signers.ts alone': tree => withImports(tree, (path, { target }) =>
-    target === '@fastify/jwt' && path !== 'signers.ts' ? [`${path} imports ${target}`] : []),
 
   'jose is loaded with verify.ts alone': tree => withImports(tree, (path, { target, isTypeOnly }) => {
     const loader = loaders[target] ?? path
@@ -208,8 +205,6 @@ const broken: ReadonlyArray<readonly [rule: Rule, tree: Tree, breach: string]> =
     { 'domain/a.ts': "import { randomBytes } from 'node:crypto'" }, 'domain/a.ts imports node:crypto'],
   ['HTTP, and packages, stay where they belong',
     { 'client/a.ts': "import { setTimeout } from 'node:timers/promises'" }, 'client/a.ts imports node:timers/promises'],
-  ['@fastify/jwt is known to signers.ts alone',
-    { 'decorators.ts': "import type { JWT } from '@fastify/jwt'" }, 'decorators.ts imports @fastify/jwt'],
   ['jose is loaded with verify.ts alone',
     { 'credentials/a.ts': "import { importJWK } from 'jose'" }, 'credentials/a.ts loads jose'],
   ['jose is loaded with verify.ts alone',
@@ -251,7 +246,6 @@ const sound: Tree = {
   'index.ts': "export { tokenAuth } from './plugin.js'\nexport type { Secret } from './options.js'",
   'plugin.ts': "import fp from 'fastify-plugin'\nimport { a } from './service/a.js'\nconst namesByServer = new WeakMap()",
   'options.ts': "import type { TokenStore } from './stores/token-store.js'",
-  'signers.ts': "import fastifyJwt from '@fastify/jwt'",
   'verify.ts': "import { RemoteKeys } from './credentials/remote-keys.js'\nexport type { Auth } from './service/access.js'",
   'credentials/remote-keys.ts': "import { compactVerify } from 'jose'",
   'service/remote.ts': "import type { RemoteKeys } from '../credentials/remote-keys.js'",

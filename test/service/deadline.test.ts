@@ -122,8 +122,36 @@ t.test('each call has the whole timeout for itself', async t => {
   t.match(await second, UNAVAILABLE)
 })
 
+t.test('what is no promise but is awaited like one has the same timeout', async t => {
+  mockTimers(t)
+  const { guard } = aGuard()
+  t.equal(await guard('find', () => ({ then: (resolve: (value: string) => void) => { resolve('of a query builder') } }) as never), 'of a query builder')
+  const failure = failureOf(guard('find', () => ({ then () {} }) as never))
+  mock.timers.tick(TIMEOUT)
+  t.match(await failure, UNAVAILABLE)
+})
+
+t.test('what fails after its time is told once', async t => {
+  mockTimers(t)
+  const { guard, logged } = aGuard()
+  const { promise, reject } = deferred<string>()
+  const failure = failureOf(guard('find', () => promise))
+  mock.timers.tick(TIMEOUT)
+  t.match(await failure, UNAVAILABLE)
+  reject(driverError())
+  await settled()
+  t.equal(logged.length, 1)
+})
+
+t.test('what is known at once needs no timer', async t => {
+  const set = mock.method(globalThis, 'setTimeout')
+  t.teardown(() => mock.restoreAll())
+  await aGuard().guard('find', () => null)
+  t.notOk(set.mock.calls.some(call => call.arguments[1] === TIMEOUT))
+})
+
 const works: Record<string, () => unknown> = {
-  'an answer': () => 'fine',
+  'an answer': async () => 'fine',
   'a rejection': () => Promise.reject(driverError()),
   'a refusal': () => Promise.reject(new SessionRefusedError('id-taken'))
 }

@@ -1,0 +1,35 @@
+import { createHmac } from 'node:crypto'
+import fc from 'fast-check'
+import t from 'tap'
+import { createMac } from '../../src/credentials/hmac.js'
+
+const ascii = (minLength: number, maxLength: number): fc.Arbitrary<string> =>
+  fc.string({ unit: 'binary-ascii', minLength, maxLength })
+
+t.test('the code is that of HMAC, whatever the key and the texts, one after the other', async t => {
+  for (const algorithm of ['sha256', 'sha384', 'sha512'] as const) {
+    const keys = fc.oneof(fc.uint8Array({ maxLength: 300 }), ...[0, 31, 32, 63, 64, 65, 127, 128, 129].map(length =>
+      fc.uint8Array({ minLength: length, maxLength: length })))
+    const texts = fc.array(fc.oneof(ascii(0, 300), ascii(1900, 2100), ascii(8000, 9000)), { maxLength: 6 })
+    t.doesNotThrow(() => fc.assert(fc.property(keys, texts, (key, texts) => {
+      const mac = createMac(algorithm, key)
+      return texts.every(text => mac(text).equals(createHmac(algorithm, key).update(text).digest()))
+    })), algorithm)
+  }
+})
+
+t.test('RFC 4231, test case 2', async t => {
+  const code = createMac('sha256', Buffer.from('Jefe'))('what do ya want for nothing?').toString('hex')
+  t.equal(code, '5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843')
+})
+
+t.test('a code stays what it was when the next is made, and when the key is overwritten', async t => {
+  const key = Buffer.from('a key of thirty-two bytes, or so')
+  const mac = createMac('sha256', key)
+  const first = mac('first')
+  const copy = Buffer.from(first)
+  mac('second')
+  key.fill(0)
+  t.ok(first.equals(copy))
+  t.ok(mac('first').equals(copy))
+})
