@@ -75,7 +75,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
   const feed = new RevocationFeed({ store, revoked, events, logger, clock, every, reach: keep, patience: failAfter, wake })
   const sweeper = new Sweeper({ store, attempts, events, logger, clock, every: options.sweepEvery, keep })
   const throttle = createThrottle(options, { attempts, events, logger })
-  const passwords = await Passwords.create(new HashQueue(defaultConcurrency()), options.passwords)
+  const passwords = new Passwords(new HashQueue(defaultConcurrency()), options.passwords)
 
   app.decorateRequest('auth', null)
   addErrorHeaders(app, name)

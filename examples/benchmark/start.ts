@@ -12,7 +12,10 @@ const MOST = 60
 const STARTS = 10
 
 /** What an app with a secret needs at its first login, or never. */
-const heavy = ['jose', '@node-rs/argon2', '@node-rs/bcrypt', 'pg', 'mysql2', 'ioredis', 'redis', 'libsql', 'better-sqlite3']
+const heavy = [
+  'jose', '@fastify/jwt', 'fast-jwt', '@node-rs/argon2', '@node-rs/bcrypt', 'pg', 'postgres', 'mysql2', 'ioredis', 'redis', 'libsql',
+  'better-sqlite3'
+]
 
 const packages = /\/node_modules\/((?:@[^/]+\/)?[^/]+)\/(?!.*\/node_modules\/)/
 

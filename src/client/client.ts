@@ -65,8 +65,8 @@ export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
 
   /** Ends what somebody has signed out of and the server does not know of yet. */
   async function finish (): Promise<string | null> {
-    const stored = await vault().catch(() => 'unknown')
-    if (isOut(stored)) void leave(stored)
+    const stored = await vault().catch(() => IN_COOKIE)
+    if (isOut(stored)) void leave(stored, null)
     return stored
   }
 

@@ -85,9 +85,9 @@ export function createSession (platform: Platform, name: string | null): Session
     if (session.isOver && !isLogin) return
     if (!isLogin && !isOurs(message.token)) {
       // One of the two is late. The cookie, or the storage, knows which.
-      if (!reason) distrust()
+      distrust()
     } else if (reason) end(reason)
-    else if (left > (isLogin ? 0 : session.left)) begin({ ...message, since: now() + left - life }, isLogin)
+    else if (left > (isLogin ? -9e9 : session.left)) begin({ ...message, since: now() + left - life }, isLogin)
   })
 
   /** Whether a token is one of this session, as far as can be told. */

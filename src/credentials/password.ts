@@ -2,10 +2,11 @@
 // hash at all, so that the time of an answer tells nobody who has an account.
 
 import { randomBytes } from 'node:crypto'
-import { hash, parseOptions, verify } from '@node-rs/argon2'
 import { TokenAuthError } from '../errors.js'
 import { bcryptCostOf, dummyBcrypt, isBcrypt, verifyBcrypt } from './bcrypt.js'
 import type { HashQueue } from './hash-queue.js'
+
+type Argon2 = typeof import('@node-rs/argon2')
 
 // OWASP's minimum for argon2id, and the binding's own default: 14 ms of one core.
 const cost = { memoryCost: 19456, timeCost: 2, parallelism: 1 } as const
@@ -42,21 +43,18 @@ export interface PasswordRules {
 export class Passwords {
   readonly #queue: HashQueue
   readonly #rules: PasswordRules
-  readonly #dummy: string
+  // What is checked where there is no sound hash: as dear as a new one, and right for nobody.
+  readonly #dummy = dummyArgon2()
   // What a hash may have been made with. Hashes from before there was a pepper have none.
   readonly #secrets: ReadonlyArray<Uint8Array | undefined>
   // The dearest bcrypt that was met. From then on every failed check costs as much, while some users still have such hashes.
   #bcryptCost = 0
+  #argon2: Promise<Argon2> | null = null
 
-  private constructor (queue: HashQueue, rules: PasswordRules, dummy: string) {
+  constructor (queue: HashQueue, rules: PasswordRules) {
     this.#queue = queue
     this.#rules = rules
-    this.#dummy = dummy
     this.#secrets = [...rules.peppers, undefined]
-  }
-
-  static async create (queue: HashQueue, rules: PasswordRules): Promise<Passwords> {
-    return new Passwords(queue, rules, await hash(randomBytes(16), cost))
   }
 
   /**
@@ -86,8 +84,9 @@ export class Passwords {
   check (stored: string | null, password: string): Promise<PasswordResult> {
     const text = this.#normalized(password)
     return this.#queue.run(async () => {
-      if (isBcrypt(stored)) return this.#checkBcrypt(stored, password)
-      const result = await this.#checkArgon2(stored, text)
+      const argon2 = await this.#load()
+      if (isBcrypt(stored)) return this.#checkBcrypt(argon2, stored, password)
+      const result = await this.#checkArgon2(argon2, stored, text)
       const isOver = result === 'right' || result === 'weak' || this.#bcryptCost === 0
       if (!isOver) await verifyBcrypt(dummyBcrypt(this.#bcryptCost), text)
       return result
@@ -96,42 +95,49 @@ export class Passwords {
 
   #hashNow (text: string): Promise<string> {
     const [secret] = this.#secrets
-    return this.#queue.run(() => hash(text, { ...cost, ...(secret && { secret }) }))
+    return this.#queue.run(async () => (await this.#load()).hash(text, { ...cost, ...(secret && { secret }) }))
+  }
+
+  // A native library, which an app that never sees a password never needs. Every check loads it first, whoever it is about: the
+  // first login after a start tells no more than any other.
+  #load (): Promise<Argon2> {
+    this.#argon2 ??= import('@node-rs/argon2')
+    return this.#argon2
   }
 
   #normalized (password: string): string {
     return this.#rules.normalize === null ? password : password.normalize(this.#rules.normalize)
   }
 
-  async #checkArgon2 (stored: string | null, text: string): Promise<PasswordResult> {
-    const costOfStored = stored === null ? null : costOf(stored)
+  async #checkArgon2 (argon2: Argon2, stored: string | null, text: string): Promise<PasswordResult> {
+    const costOfStored = stored === null ? null : costOf(argon2, stored)
     if (stored === null || costOfStored === null) {
-      await this.#secretOf(this.#dummy, text)
+      await this.#secretOf(argon2, this.#dummy, text)
       return stored === null ? 'wrong' : 'malformed'
     }
     const missing = fullCost - costOfStored
-    const place = await this.#secretOf(stored, text)
+    const place = await this.#secretOf(argon2, stored, text)
     if (place !== -1) return missing > 0 || place > 0 ? 'weak' : 'right'
     if (missing > 0) {
-      await hash(text, { memoryCost: Math.max(8, missing), timeCost: this.#secrets.length, parallelism: 1 })
+      await argon2.hash(text, { memoryCost: Math.max(8, missing), timeCost: this.#secrets.length, parallelism: 1 })
     }
     return 'wrong'
   }
 
   // Which of the secrets a hash was made with; -1 where the password is wrong.
-  async #secretOf (stored: string, text: string): Promise<number> {
+  async #secretOf (argon2: Argon2, stored: string, text: string): Promise<number> {
     for (const [place, secret] of this.#secrets.entries()) {
-      if (await verify(stored, text, secret && { secret })) return place
+      if (await argon2.verify(stored, text, secret && { secret })) return place
     }
     return -1
   }
 
   // A hash from before: of the password as it came.
-  async #checkBcrypt (stored: string, password: string): Promise<PasswordResult> {
+  async #checkBcrypt (argon2: Argon2, stored: string, password: string): Promise<PasswordResult> {
     this.#bcryptCost = Math.max(this.#bcryptCost, bcryptCostOf(stored))
     const isRight = await verifyBcrypt(stored, password)
     if (isRight === true) return 'weak'
-    await this.#secretOf(this.#dummy, password)
+    await this.#secretOf(argon2, this.#dummy, password)
     return isRight === null ? 'uncheckable' : 'wrong'
   }
 }
@@ -140,8 +146,15 @@ function rejected (hint: string): TokenAuthError {
   return new TokenAuthError('AUTH_PASSWORD_REJECTED', { hint })
 }
 
+// What `hash` would write, of a digest that nobody has computed: a password with that digest is as hard to find as for 256 random
+// bits, and checking one costs what it always does. Nothing is hashed for it while the app starts.
+function dummyArgon2 (): string {
+  const [salt, digest] = [16, 32].map(length => randomBytes(length).toString('base64').replaceAll('=', ''))
+  return `$argon2id$v=19$m=${cost.memoryCost},t=${cost.timeCost},p=${cost.parallelism}$${salt}$${digest}`
+}
+
 // What computing a hash takes, in KiB times passes; `null` where it cannot, or must not, be checked.
-function costOf (stored: unknown): number | null {
+function costOf ({ parseOptions }: Argon2, stored: unknown): number | null {
   if (typeof stored !== 'string' || !stored.startsWith('$argon2id$v=19$')) return null
   try {
     const { memoryCost, timeCost } = parseOptions(stored)

@@ -96,9 +96,8 @@ function isMovable (session: Session, { now, rotatedBefore, rotatedAfter }: Rota
 /** What the swap writes. Every store writes exactly this. */
 export function swap (session: Session, attempt: RotationAttempt): Session {
   // Member by member: a spread that is overwritten takes ten times as long.
-  const {
-    id, userId, secretHash, generation, confirmedGeneration, createdAt, authenticatedAt, lastUsedAt, endsAt, revokedAt, revokedFor, device
-  } = session
+  const { id, userId, secretHash, generation, confirmedGeneration, createdAt, authenticatedAt } = session
+  const { lastUsedAt, endsAt, revokedAt, revokedFor, device } = session
   return {
     id,
     userId,

@@ -86,8 +86,9 @@ export class TokenTransport {
     const inBody = request.body?.refresh_token || null
     // Beside a token elsewhere, what is neither is an interceptor's; alone, it is a refresh token that is none.
     const asBearer = kindOfBearer === 'refresh' || (inCookie === null && inBody === null && access === null) ? bearer : null
-    const [refresh = null, ...others] = [inCookie, inBody, asBearer].filter(token => token !== null)
-    if (others.length > 0) throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'two refresh tokens' })
+    const refresh = inCookie ?? inBody ?? asBearer
+    const places = Number(inCookie !== null) + Number(inBody !== null) + Number(asBearer !== null)
+    if (places > 1) throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'two refresh tokens' })
     if (inCookie !== null) demandOrigin(request, origins)
     return { refresh: kind === 'cookie' ? inCookie : refresh, access, inCookie: inCookie !== null }
   }

@@ -1,11 +1,21 @@
 // Deletes what has ended, in bounded batches, so that no table grows for ever and no request waits for it.
 
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 import type { Millis } from '../domain/session.js'
 import type { AttemptStore } from '../stores/attempt-store.js'
 import type { TokenStore } from '../stores/token-store.js'
 import type { Events, Logger } from './events.js'
 
-const BATCH = 500
+const [FIRST_BATCH, LARGEST_BATCH] = [20, 200]
+/** What a batch is to take, and how many it has at least: where the store keeps the event loop to itself meanwhile, */
+const HERE = { aim: 1, smallest: 10 } as const
+/** and where a server does the work. */
+const ELSEWHERE = { aim: 20, smallest: 50 } as const
+/** By so much a quick batch counts for less with each that follows. */
+const FORGETS = 1.1
+/** After a batch, others have so many times as long as it took. */
+const ROOM = 3
+const LONGEST_PAUSE: Millis = 1000
 /** A sweep ends after that long, and what is left waits for the next one: the database has other work. */
 const BUDGET: Millis = 60_000
 const JITTER = 0.1
@@ -29,6 +39,7 @@ export class Sweeper {
   #timer: NodeJS.Timeout | undefined
   #running: Promise<number> | undefined
   #stopped = false
+  readonly #stopping = new AbortController()
 
   constructor (context: SweeperContext) {
     this.#context = context
@@ -58,6 +69,7 @@ export class Sweeper {
   /** Ends the batch that is under way and begins no other. */
   async stop (): Promise<void> {
     this.#stopped = true
+    this.#stopping.abort()
     clearTimeout(this.#timer)
     await this.#running?.catch(() => {})
   }
@@ -73,14 +85,36 @@ export class Sweeper {
     return deleted
   }
 
+  // Batches are as large as they can be without being felt. What one took may be what others did meanwhile: the quickest of the
+  // last ones is what tells.
   async #inBatches (at: Millis, sweep: (limit: number) => Promise<number>): Promise<number> {
     let deleted = 0
-    for (let count = BATCH; count === BATCH && !this.#stopped && this.#context.clock() - at < BUDGET;) {
-      count = await sweep(BATCH)
+    let each = Infinity
+    for (let limit = FIRST_BATCH; ;) {
+      const { count, took, place: { aim, smallest } } = await measured(() => sweep(limit))
       deleted += count
+      if (count < limit || this.#stopped || this.#context.clock() - at >= BUDGET) return deleted
+      each = Math.min(each * FORGETS, took / limit)
       // Stores that answer at once would otherwise keep the event loop to themselves.
-      await new Promise(resolve => { setImmediate(resolve) })
+      await this.#pause(each * limit * ROOM)
+      if (this.#stopped) return deleted
+      limit = Math.max(smallest, Math.min(Math.floor(aim / each), 2 * limit, LARGEST_BATCH))
     }
-    return deleted
   }
+
+  async #pause (ms: Millis): Promise<void> {
+    if (ms < 1) await turn()
+    else await sleep(Math.min(ms, LONGEST_PAUSE), undefined, { signal: this.#stopping.signal }).catch(() => {})
+  }
+}
+
+type Place = typeof HERE | typeof ELSEWHERE
+
+async function measured (work: () => Promise<number>): Promise<{ count: number, took: Millis, place: Place }> {
+  let hasTurned = false
+  const onTurn = setImmediate(() => { hasTurned = true })
+  const start = performance.now()
+  const count = await work()
+  clearImmediate(onTurn)
+  return { count, took: performance.now() - start, place: hasTurned ? ELSEWHERE : HERE }
 }

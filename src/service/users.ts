@@ -87,10 +87,8 @@ export class UserDirectory {
     if (Buffer.byteLength(JSON.stringify([user.id, claims])) > LONGEST_CLAIMS) {
       throw new TypeError(`users.claims and the id must stay below ${LONGEST_CLAIMS} bytes of JSON: they travel with every request`)
     }
-    const shown = present === undefined
-      ? presentByDefault(user)
-      : await this.#guard('users.present', () => this.#users.present?.(user)) ?? presentByDefault(user)
-    return { userId: user.id, claims, shown }
+    const shown = present === undefined ? null : await this.#guard('users.present', () => this.#users.present?.(user))
+    return { userId: user.id, claims, shown: shown ?? presentByDefault(user) }
   }
 
   async #find (id: string): Promise<AuthUser | null> {

@@ -125,6 +125,8 @@ export const DEFAULT_PREFIX = 'token-auth:'
 
 /** How many commands are sent before the answers are awaited. */
 export const AT_ONCE = 500
+/** How many sessions are swept so: more would be felt, by the event loop that sends them and by who else waits for Redis. */
+export const SWEPT_AT_ONCE = 50
 
 /** Where revocations are hinted at. */
 export function channelOf (prefix: string): string {

@@ -15,7 +15,7 @@ import { isLive } from '../domain/session.js'
 import type { Millis, RevocationReason, Session } from '../domain/session.js'
 import { RedisFeed } from './redis-feed.js'
 import { toFields, toFixedPart, toSession } from './redis-rows.js'
-import { AT_ONCE, channelOf, DEFAULT_PREFIX, RedisKeys } from './redis-scripts.js'
+import { AT_ONCE, channelOf, DEFAULT_PREFIX, RedisKeys, SWEPT_AT_ONCE } from './redis-scripts.js'
 import type { RedisClient } from './redis-scripts.js'
 import { SessionRefusedError } from './token-store.js'
 import type { Cursor, Revocation, RevocationTarget, TokenStore, Touch } from './token-store.js'
@@ -126,10 +126,11 @@ export class RedisStore implements TokenStore {
   async sweep ({ endedBefore, limit }: { readonly endedBefore: Millis, readonly limit: number }): Promise<number> {
     let count = 0
     while (count < limit) {
+      const room = Math.min(limit - count, SWEPT_AT_ONCE)
       const ids = await this.#keys.command(
-        'ZRANGE', this.#keys.ends, '-inf', `(${endedBefore}`, 'BYSCORE', 'LIMIT', 0, Math.min(limit, AT_ONCE)) as unknown[]
+        'ZRANGE', this.#keys.ends, '-inf', `(${endedBefore}`, 'BYSCORE', 'LIMIT', 0, room) as unknown[]
       if (ids.length === 0) break
-      count += await this.#sweepThese(ids.map(String), endedBefore, limit - count)
+      count += await this.#sweepThese(ids.map(String), endedBefore)
     }
     while (count < limit) {
       const room = Math.min(limit - count, AT_ONCE)
@@ -141,25 +142,28 @@ export class RedisStore implements TokenStore {
     return count
   }
 
-  // Two sweepers may see the same ids; who deletes the session counts it.
-  async #sweepThese (ids: readonly string[], endedBefore: Millis, room: number): Promise<number> {
-    const gone: string[] = []
-    const living: Array<string | number> = []
-    const ended: string[] = []
-    const ends = await Promise.all(ids.map(id => this.#keys.peek(id, 'expiresAt')))
-    for (const [i, id] of ids.entries()) {
-      const end = ends[i]
-      if (end === null) gone.push(id)
-      else if (Number(end) >= endedBefore) living.push(Number(end), id)
-      else if (ended.length < room) ended.push(id)
-    }
-    const [rows] = await Promise.all([
-      Promise.all(ended.map(id => this.#keys.run('sweep', this.#keys.session(id), endedBefore))),
-      living.length > 0 && this.#keys.command('ZADD', this.#keys.ends, 'XX', 'GT', ...living),
-      gone.length > 0 && this.#keys.command('ZREM', this.#keys.ends, ...gone)
-    ])
+  // Two sweepers may see the same ids; who deletes the session counts it. What is not deleted is gone, or lives on.
+  async #sweepThese (ids: readonly string[], endedBefore: Millis): Promise<number> {
+    const rows = await Promise.all(ids.map(id => this.#keys.run('sweep', this.#keys.session(id), endedBefore)))
     const swept = rows.filter(row => row !== null) as Array<[fixed: unknown, revokedAt: unknown]>
-    await Promise.all(swept.map(([fixed, revokedAt]) => this.#forget(toFixedPart(fixed), revokedAt)))
+    const [gone, living] = [ids.filter((_, i) => rows[i] !== null), [] as Array<string | number>]
+    await Promise.all(ids.map(async (id, i) => {
+      if (rows[i] !== null) return
+      const end = await this.#keys.peek(id, 'expiresAt')
+      if (end === null) gone.push(id)
+      else living.push(Number(end), id)
+    }))
+    const entries: Revocation[] = []
+    await Promise.all(swept.map(([fixed, revokedAt]) => {
+      const { id, userId } = toFixedPart(fixed)
+      if (revokedAt !== null) entries.push({ at: Number(revokedAt), sessionId: id })
+      return this.#keys.command('ZREM', this.#keys.user(userId), id)
+    }))
+    await Promise.all([
+      living.length > 0 && this.#keys.command('ZADD', this.#keys.ends, 'XX', 'GT', ...living),
+      gone.length > 0 && this.#keys.command('ZREM', this.#keys.ends, ...gone),
+      this.#feed.remove(entries)
+    ])
     return swept.length
   }
 

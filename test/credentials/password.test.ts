@@ -8,9 +8,8 @@ import { TokenAuthError } from '../../src/errors.js'
 
 const PASSWORD = 'correct horse battery staple'
 const rules: PasswordRules = { peppers: [], normalize: null, minLength: 1, accept: () => true }
-const create = (given: Partial<PasswordRules> = {}): Promise<Passwords> =>
-  Passwords.create(new HashQueue(2), { ...rules, ...given })
-const passwords = await create()
+const create = (given: Partial<PasswordRules> = {}): Passwords => new Passwords(new HashQueue(2), { ...rules, ...given })
+const passwords = create()
 const HASH = await passwords.hash(PASSWORD)
 
 const [, , , , salt, digest] = HASH.split('$') as [string, string, string, string, string, string]
@@ -160,10 +159,10 @@ t.test('a password of any characters counts as it was typed', async t => {
 
 t.test('a pepper: hashes are worth nothing without it, and are replaced where it is new', async t => {
   const [old, now] = [Buffer.alloc(32, 'old'), Buffer.alloc(32, 'now')]
-  const plain = await create()
-  const first = await create({ peppers: [old] })
-  const changed = await create({ peppers: [now, old] })
-  const lost = await create({ peppers: [now] })
+  const plain = create()
+  const first = create({ peppers: [old] })
+  const changed = create({ peppers: [now, old] })
+  const lost = create({ peppers: [now] })
   const unpeppered = await plain.hash(PASSWORD)
   const peppered = await first.hash(PASSWORD)
   const anew = await changed.hash(PASSWORD)
@@ -181,14 +180,14 @@ t.test('a pepper: hashes are worth nothing without it, and are replaced where it
 
 t.test('NFC, where it is asked for: an accent is one, however a keyboard makes it', async t => {
   const [composed, decomposed] = ['caf\u00e9 au lait', 'cafe\u0301 au lait'] as const
-  const nfc = await create({ normalize: 'NFC' })
+  const nfc = create({ normalize: 'NFC' })
   t.equal(await nfc.check(await nfc.hash(decomposed), composed), 'right')
   t.equal(await nfc.check(await nfc.hash(composed), decomposed), 'right')
   t.equal(await passwords.check(await passwords.hash(composed), decomposed), 'wrong')
 })
 
 t.test('a password that is set is long enough, not too long to log in with, and acceptable', async t => {
-  const strict = await create({ minLength: 8, accept: async password => password !== 'password' })
+  const strict = create({ minLength: 8, accept: async password => password !== 'password' })
   const refused = (hint: string): TokenAuthError => new TokenAuthError('AUTH_PASSWORD_REJECTED', { hint })
   await t.rejects(strict.hash('1234567'), refused('it needs 8 characters'))
   await t.rejects(strict.hash('👍🏽👍🏽👍🏽x'), refused('it needs 8 characters'), 'code points are counted, not units')

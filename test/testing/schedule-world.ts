@@ -2,7 +2,7 @@
 // and oracles that watch. They know the server's store and what arrived on each device, and nothing of how the client works.
 
 import { createAuthClient } from '../../src/client/index.js'
-import type { AuthClient, AuthState } from '../../src/client/index.js'
+import type { AuthClient, AuthState, LocksLike } from '../../src/client/index.js'
 import { isLive } from '../../src/domain/session.js'
 import { createFaults } from '../../src/testing/index.js'
 import type { Action, Device, Faults, Random, Tab } from '../../src/testing/index.js'
@@ -31,8 +31,8 @@ interface TabWorld {
   readonly tab: Tab
   readonly client: AuthClient
   readonly of: DeviceWorld
-  /** Sent requests to refresh and log out. */
-  readonly sentAt: Record<string, number[]>
+  /** When it sent a request to refresh or log out lately, by what it proves. */
+  readonly sentAt: Map<string, number[]>
   /** When it was asked to log in or out: each may have a session to end, and tries until it has. */
   asked: number
   /** In the order of events: when it was signed out, and asked to log in or out. */
@@ -45,6 +45,8 @@ interface TabWorld {
   readonly got: Map<string, { readonly uncounted: number, readonly slept: number, usedAt?: number }>
   /** The session of a login whose token is still to be kept. */
   given: string | null
+  /** Without locks, another tab did something while it logged in: which of them comes last is anybody's guess. */
+  isRaced: boolean
   /** Requests under way that change what the device keeps. */
   flights: number
   /** Until when the server has asked this tab not to refresh. */
@@ -58,19 +60,18 @@ interface DeviceWorld {
   readonly tabs: TabWorld[]
   /** The session of the last login that arrived here. */
   session: string | null
-  /** In the order of events: when the last login arrived, and when somebody last asked to log out. */
+  /** In the order of events: when the last login was asked for and arrived, and when somebody last asked to log out. */
+  askedAt: number
   loginAt: number
   logoutAt: number
   /** Whether a logout counts for all tabs: no login was under way. */
   isClear: boolean
-  /** Without locks, another tab did something while one logged in: which of them comes last is anybody's guess. */
-  isRaced: boolean
+  /** Whether a tab has not got a lock in time: it may have gone on without, and may do without from then on. */
+  isPassedBy: boolean
   /** Something was cut off in the middle, so that nobody can say what ought to be. */
   isMurky: boolean
   /** When the refresh token ends that arrived last, and with it its cookie. */
   endsAt: number
-  /** Whether an end of all sessions is under way. */
-  isEnding: boolean
 }
 
 export interface Outcome {
@@ -149,13 +150,13 @@ function createWorld (faults: Faults, setup: Setup, server: Server): World {
     device: faults.device(),
     tabs: [],
     session: null,
+    askedAt: 0,
     loginAt: 0,
     logoutAt: 0,
     isClear: true,
-    isRaced: false,
+    isPassedBy: false,
     isMurky: false,
-    endsAt: 0,
-    isEnding: false
+    endsAt: 0
   }))
 
   function live (of: DeviceWorld): TabWorld[] {
@@ -168,16 +169,21 @@ function createWorld (faults: Faults, setup: Setup, server: Server): World {
     return text === null || text.startsWith('out:') ? null : text
   }
 
+  /** Whether it is kept that somebody has signed out, for whoever tells the server. */
+  function isOut ({ device }: DeviceWorld): boolean {
+    return [device.stored, ...device.flags.values()].some(text => text?.startsWith('out:'))
+  }
+
   function open (of: DeviceWorld): TabWorld {
     const tab = of.device.open({ locks: setup.locks, channels: setup.channels })
     const send = tab.wrap(server.send)
     const client = createAuthClient({
       baseUrl: ORIGIN,
-      platform: tab.platform,
+      platform: { ...tab.platform, locks: watchLocks(of, tab.platform.locks) },
       ...(setup.mode === 'keychain' && { storage: tab.storage, name: 'shared' }),
       fetch: async (input, init) => {
         const url = String(input)
-        watchSent(url, new Headers(init?.headers))
+        watchSent(url, new Headers(init?.headers), init?.body as string)
         const changes = /login|refresh|logout$/.test(url)
         if (changes) watchRace(self)
         try {
@@ -193,11 +199,12 @@ function createWorld (faults: Faults, setup: Setup, server: Server): World {
       tab,
       client,
       of,
-      sentAt: { refresh: [], logout: [] },
+      sentAt: new Map(),
       asked: 0,
       outAt: 0,
       got: new Map(),
       given: null,
+      isRaced: false,
       flights: 0,
       loginAt: 0,
       logoutAt: 0,
@@ -209,17 +216,17 @@ function createWorld (faults: Faults, setup: Setup, server: Server): World {
     of.tabs.push(self)
     client.subscribe(state => { if (tab.isAlive && state.status === 'signed-out') void judgeSignOut(self, state) })
 
-    function watchSent (url: string, headers: Headers): void {
+    function watchSent (url: string, headers: Headers, body: string): void {
       count.requests++
       const now = clock.now()
       const { pathname, search } = new URL(url)
       const route = pathname.split('/').at(-1) ?? ''
-      const times = self.sentAt[route]
-      if (times !== undefined) {
-        times.push(now)
-        const lately = times.filter(at => at > now - 10 * SECOND).length
-        const asked = route === 'logout' ? self.asked : 0
-        if (lately > MOST_IN_TEN_SECONDS * (1 + asked)) blame(`${tab.name} has sent ${lately} requests to ${pathname} in 10 s`)
+      if (route === 'refresh' || route === 'logout') {
+        const what = `${pathname} with ${headers.get('authorization')} and ${body}`
+        const times = [...(self.sentAt.get(what) ?? []), now].filter(at => at > now - 10 * SECOND)
+        self.sentAt.set(what, times)
+        const lately = times.length
+        if (lately > MOST_IN_TEN_SECONDS) blame(`${tab.name} has sent ${lately} requests to ${what} in 10 s`)
       }
       if (route === 'refresh' && now < self.blockedUntil) blame(`${tab.name} refreshes ${self.blockedUntil - now} ms before it may`)
       if (route !== 'protected') return
@@ -257,22 +264,42 @@ function createWorld (faults: Faults, setup: Setup, server: Server): World {
       // A logout of the same tab voids the logins before it.
       if (!pathname.endsWith('/login') || self.logoutAt > self.loginAt) return
       // A keychain has to keep it first.
-      if (setup.mode === 'cookie') of.session = sid
+      if (setup.mode === 'cookie') noteLogin(self, sid)
       else self.given = sid
-      of.loginAt = ++order
-      of.isMurky = of.isRaced
-      of.isRaced = false
     }
     return self
+  }
+
+  function watchLocks (of: DeviceWorld, locks: LocksLike | null | undefined): LocksLike | null {
+    if (!locks) return null
+    return {
+      async request (name, { signal }, work) {
+        let isOpen = false
+        signal.addEventListener('abort', () => { of.isPassedBy ||= !isOpen })
+        return locks.request(name, { signal }, () => {
+          isOpen = true
+          return work()
+        })
+      }
+    }
+  }
+
+  function noteLogin ({ of, loginAt, isRaced }: TabWorld, sid: string | null): void {
+    of.session = sid
+    of.askedAt = loginAt
+    of.loginAt = ++order
+    of.isMurky = isRaced
   }
 
   function watchRace (self: TabWorld): void {
     const { of } = self
     self.flights++
-    if (setup.locks === 'work') return
+    if (setup.locks === 'work' && !of.isPassedBy) return
     const tabs = live(of)
     const isLogin = tabs.some(({ logins }) => logins > 0)
-    if (isLogin && tabs.filter(({ flights, logins }) => flights > 0 || logins > 0).length > 1) of.isRaced = of.isMurky = true
+    if (!isLogin || tabs.filter(({ flights, logins }) => flights > 0 || logins > 0).length < 2) return
+    of.isMurky = true
+    for (const tab of tabs) tab.isRaced = true
   }
 
   /** Nobody is signed out but by a logout, or by what the store says. */
@@ -281,11 +308,14 @@ function createWorld (faults: Faults, setup: Setup, server: Server): World {
     self.outAt = ++order
     mourn()
     if (of.isMurky) return
-    const { session, logoutAt, loginAt } = of
+    const { session, logoutAt, askedAt, loginAt } = of
     if (reason === 'logout' && logoutAt === 0) blame(`${tab.name} is signed out by a logout that nobody asked for`)
     if (logoutAt > loginAt) return
-    // A login was cut off before its flag was set: there is a cookie that no script sees, and the server could not be asked.
-    if (reason === undefined && setup.mode === 'cookie' && of.device.flags.size === 0) return
+    // Somebody logged out in another tab while the login was under way: which of them is heard last is anybody's guess.
+    if (reason === 'logout' && logoutAt > askedAt) {
+      of.isMurky = true
+      return
+    }
     if (await canGoOn(of)) blame(`${tab.name} is signed out (${reason}) of ${session}, which is alive`)
   }
 
@@ -295,10 +325,12 @@ function createWorld (faults: Faults, setup: Setup, server: Server): World {
       for (const self of of.tabs) {
         if (self.tab.isAlive || (self.logins === 0 && self.logouts === 0)) continue
         const text = kept(of)
-        if (self.logins > 0) of.session = text === null ? null : claimsOf(text).sid
-        if (self.logouts > 0) of.isMurky = true
+        const sid = text === null ? null : claimsOf(text).sid
+        // What is kept ends the session at the next start: also that of a login whose cookie came after it, and was cut off then.
+        const isLost = self.logouts > 0 && (self.logins > 0 || !isOut(of))
+        if (self.logins > 0 && sid !== of.session) noteLogin(self, sid)
+        of.isMurky ||= isLost
         self.logins = self.logouts = 0
-        of.isEnding = false
       }
     }
   }
@@ -324,31 +356,25 @@ function createWorld (faults: Faults, setup: Setup, server: Server): World {
   }
 
   async function login (self: TabWorld, username: string): Promise<void> {
-    // The answer to an end of all sessions would end the new one here, too.
-    if (self.of.isEnding) return
     self.asked++
     self.loginAt = ++order
-    self.logins++
+    if (self.logins++ === 0) self.isRaced = false
     const isIn = await self.client.login({ username, password: PASSWORD, remember_me: true }).then(() => true, () => false)
-    // What could not be kept in time may have overwritten the one before.
-    if (isIn && self.given !== null) self.of.session = self.given
-    else if (self.given !== null) self.of.isMurky = true
+    if (isIn && self.given !== null) noteLogin(self, self.given)
     self.given = null
     self.logins--
   }
 
-  function noteLogout (self: TabWorld): void {
-    const { of } = self
-    // A tab that is signed out already has nothing to tell the others.
-    const isHeard = self.client.state.status === 'signed-in' || (of.logoutAt > of.loginAt && of.isClear)
-    of.isClear = isHeard && live(of).every(({ logins }) => logins === 0)
-    of.logoutAt = self.logoutAt = ++order
+  function noteLogout (of: DeviceWorld): void {
+    of.isClear = live(of).every(({ logins }) => logins === 0)
+    of.logoutAt = ++order
   }
 
   function logout (self: TabWorld): Promise<void> {
     self.asked++
     self.logouts++
-    noteLogout(self)
+    noteLogout(self.of)
+    self.logoutAt = order
     const done = self.client.logout().catch(() => {}).finally(() => { self.logouts-- })
     if (self.client.state.status !== 'signed-out') blame(`${self.tab.name} is not signed out at once`)
     return done
@@ -356,17 +382,19 @@ function createWorld (faults: Faults, setup: Setup, server: Server): World {
 
   async function logoutEverywhere (self: TabWorld): Promise<void> {
     const { of } = self
-    if (of.isEnding || live(of).some(({ logins }) => logins > 0)) return
     const { logoutAt: before, isClear } = of
     self.logouts++
-    noteLogout(self)
+    noteLogout(of)
     const { logoutAt } = of
-    of.isEnding = true
-    await self.client.logoutEverywhere().catch(() => {
+    await self.client.logoutEverywhere().then(() => {
+      // Whoever has signed in meanwhile stays so, and whose login is still under way is signed out.
+      if (of.loginAt > logoutAt) return
+      noteLogout(of)
+      self.logoutAt = order
+    }, () => {
       // It may have come to the server or not: either way the store knows.
       if (of.logoutAt === logoutAt) Object.assign(of, { logoutAt: before, isClear })
     })
-    of.isEnding = false
     self.logouts--
   }
 
@@ -376,8 +404,8 @@ function createWorld (faults: Faults, setup: Setup, server: Server): World {
     await clock.run(CALM)
     mourn()
     for (const of of devices) {
-      // A logout that nobody could be told of is told by the next tab that is opened.
-      if (live(of).length === 0 || of.logoutAt > of.loginAt) await clock.until(open(of).client.ready)
+      // Without channels, a tab that is signed out already hears of no other logout: one opened later finds it, and tells.
+      if (live(of).length === 0 || (!setup.channels && of.logoutAt > of.loginAt)) await clock.until(open(of).client.ready)
       await clock.run(5 * SECOND)
       for (const self of live(of)) await demandAnswer(self)
       if (of.logoutAt > of.loginAt && of.isClear && !of.isMurky) await demandNothing(of)
@@ -502,8 +530,8 @@ function createWorld (faults: Faults, setup: Setup, server: Server): World {
         // Whichever session it was that another one has overwritten: nobody here knows of it.
         if (of.isMurky) of.session = null
         await clock.run(SECOND)
-        // Tabs that do not hear of each other find out when they ask.
-        if (!setup.channels) for (const tab of live(of)) await clock.until(call(tab))
+        // Tabs that do not hear of each other, or have another session after a race, find out when they ask.
+        if (!setup.channels || of.isMurky) for (const tab of live(of)) await clock.until(call(tab))
         await demandNothing(of)
       }
     },
