@@ -10,8 +10,8 @@ const OUTER_PAD = 0x5c
 // What most texts fit in.
 const ROOM = 2048
 
-/** Gives the code of a text in ASCII. The key is what it is at this moment. */
-export function createMac (algorithm: MacHash, key: Uint8Array): (text: string) => Buffer {
+/** Gives the code, in base64url, of a text in ASCII. The key is what it is at this moment. */
+export function createMac (algorithm: MacHash, key: Uint8Array): (text: string) => string {
   const size = algorithm === 'sha256' ? 64 : 128
   const short = key.length > size ? hash(algorithm, key, 'buffer') : key
   let inner = padded(short, INNER_PAD, size, ROOM)
@@ -19,8 +19,9 @@ export function createMac (algorithm: MacHash, key: Uint8Array): (text: string) 
   return text => {
     if (text.length > inner.length - size) inner = padded(short, INNER_PAD, size, text.length)
     inner.write(text, size, 'latin1')
-    hash(algorithm, inner.subarray(0, size + text.length), 'buffer').copy(outer, size)
-    return hash(algorithm, outer, 'buffer')
+    // A text and no buffer, which would be memory of its own.
+    outer.write(hash(algorithm, inner.subarray(0, size + text.length), 'binary'), size, 'latin1')
+    return hash(algorithm, outer, 'base64url')
   }
 }
 

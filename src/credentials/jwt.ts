@@ -6,13 +6,13 @@
 
 import { isUtf8 } from 'node:buffer'
 
-/** Signs and verifies bytes with one key. */
+/** Signs and verifies texts with one key. Signatures are base64url, in its one spelling. */
 export interface JwtSigner {
   readonly kid: string
   readonly alg: string
   /** @throws Error where the key can only verify */
-  sign (input: string): Buffer
-  verify (input: string, signature: Buffer): boolean
+  sign (input: string): string
+  verify (input: string, signature: string): boolean
 }
 
 export type Claims = Readonly<Record<string, unknown>>
@@ -46,7 +46,7 @@ export class JwtKind {
 
   sign (claims: Claims): string {
     const input = `${this.#header}.${encode(JSON.stringify(claims))}`
-    return `${input}.${this.#current.sign(input).toString('base64url')}`
+    return `${input}.${this.#current.sign(input)}`
   }
 
   /** The claims of an authentic token of this kind; `null` for everything else. Times and types of claims are the caller's. */
@@ -55,8 +55,8 @@ export class JwtKind {
     const signer = token.length > MAX_LENGTH ? undefined : this.#byHeader.get(token.slice(0, start)) ?? this.#signerOf(token)
     if (signer === undefined) return null
     const payload = decode(token.slice(start + 1, end))
-    const signature = decode(token.slice(end + 1))
-    if (payload === null || signature === null || !isUtf8(payload)) return null
+    const signature = token.slice(end + 1)
+    if (payload === null || decode(signature) === null || !isUtf8(payload)) return null
     try {
       const claims: unknown = signer.verify(token.slice(0, end), signature) ? JSON.parse(payload.toString()) : null
       return isRecord(claims) ? claims : null

@@ -90,9 +90,9 @@ export function createKeySigner ({ kid, alg, signing, verifying }: AppKey): JwtS
     alg,
     sign (input) {
       if (signing === null) throw new Error('This key can only verify.')
-      return signatureOf(input, alg, signing)
+      return signatureOf(input, alg, signing).toString('base64url')
     },
-    verify: (input, signature) => isSignature(input, signature, alg, verifying)
+    verify: (input, signature) => isSignature(input, Buffer.from(signature, 'base64url'), alg, verifying)
   }
 }
 
@@ -105,7 +105,7 @@ export function createSecretSigner ({ id, key }: SigningKey, alg: KeyAlgorithm =
     sign,
     verify (input, signature) {
       const expected = sign(input)
-      return signature.length === expected.length && timingSafeEqual(signature, expected)
+      return signature.length === expected.length && timingSafeEqual(Buffer.from(signature), Buffer.from(expected))
     }
   }
 }

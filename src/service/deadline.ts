@@ -11,7 +11,10 @@ import type { Logger } from './events.js'
 /** Runs `work`, and turns its failure or its silence into AUTH_STORE_UNAVAILABLE. */
 export type Guard = <T>(operation: string, work: () => T | Promise<T>) => Promise<T>
 
-export function createGuard (timeout: Millis, logger: Logger): Guard {
+/** @param now Milliseconds that only ever grow. */
+export function createGuard (timeout: Millis, logger: Logger, now = (): number => performance.now()): Guard {
+  const deadlines = new Deadlines(timeout, now)
+
   function failure (operation: string, error: unknown): Error {
     if (error instanceof SessionRefusedError) return error
     logger.error({ operation, cause: nameOf(error) }, 'the token store or the user lookup failed')
@@ -19,27 +22,66 @@ export function createGuard (timeout: Millis, logger: Logger): Guard {
   }
 
   return (operation, work) => new Promise((resolve, reject) => {
-    let isOver = false
-    let timer: NodeJS.Timeout | undefined
-    const fail = (error: unknown): void => {
-      clearTimeout(timer)
-      // What fails after its time was told already.
-      if (!isOver) reject(failure(operation, error))
-      isOver = true
-    }
     try {
       const result = work()
       // What is known at once needs nobody to watch the clock.
       if (!isThenable(result)) return resolve(result)
-      timer = setTimeout(() => { fail(new TimeoutError(timeout)) }, timeout)
+      const deadline = deadlines.add(() => { reject(failure(operation, new TimeoutError(timeout))) })
       result.then(value => {
-        clearTimeout(timer)
-        resolve(value)
-      }, fail)
+        if (deadlines.end(deadline)) resolve(value)
+      }, (error: unknown) => {
+        if (deadlines.end(deadline)) reject(failure(operation, error))
+      })
     } catch (error) {
-      fail(error)
+      reject(failure(operation, error))
     }
   })
+}
+
+interface Deadline {
+  readonly at: number
+  readonly miss: () => void
+}
+
+/** All equally long, by one timer: to make and clear one each costs more than the work, where a store answers at once. */
+class Deadlines {
+  readonly #timeout: Millis
+  readonly #now: () => number
+  // In the order in which they come.
+  readonly #pending = new Set<Deadline>()
+  #timer: NodeJS.Timeout | undefined
+
+  constructor (timeout: Millis, now: () => number) {
+    this.#timeout = timeout
+    this.#now = now
+  }
+
+  add (miss: () => void): Deadline {
+    const deadline = { at: this.#now() + this.#timeout, miss }
+    this.#pending.add(deadline)
+    this.#timer ??= this.#wait(this.#timeout)
+    return deadline
+  }
+
+  /** @returns Whether it was met. */
+  end (deadline: Deadline): boolean {
+    return this.#pending.delete(deadline)
+  }
+
+  #wait (ms: number): NodeJS.Timeout {
+    return setTimeout(() => {
+      this.#timer = undefined
+      for (const deadline of this.#pending) {
+        const left = deadline.at - this.#now()
+        if (left > 0) {
+          this.#timer = this.#wait(Math.ceil(left))
+          return
+        }
+        this.#pending.delete(deadline)
+        deadline.miss()
+      }
+    }, ms).unref()
+  }
 }
 
 // Query builders are no promises, and are awaited all the same.

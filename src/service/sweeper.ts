@@ -16,7 +16,7 @@ const FORGETS = 1.1
 /** After a batch, others have so many times as long as it took. */
 const ROOM = 3
 const LONGEST_PAUSE: Millis = 1000
-/** A sweep ends after that long, and what is left waits for the next one: the database has other work. */
+/** A sweep ends after that long, and after as long again comes one for what is left: the database has other work. */
 const BUDGET: Millis = 60_000
 const JITTER = 0.1
 const LONGEST_TIMER: Millis = 2 ** 31 - 1
@@ -39,6 +39,8 @@ export class Sweeper {
   #timer: NodeJS.Timeout | undefined
   #running: Promise<number> | undefined
   #stopped = false
+  /** Whether something was left to the next sweep. */
+  #isBehind = false
   readonly #stopping = new AbortController()
 
   constructor (context: SweeperContext) {
@@ -56,7 +58,10 @@ export class Sweeper {
     this.#timer = setTimeout(() => {
       this.sweep()
         .catch(() => { logger.warn({}, 'the sweep failed and is tried again at its next time') })
-        .finally(() => { this.#schedule(1 - JITTER + Math.random() * 2 * JITTER) })
+        .finally(() => {
+          const whole = this.#isBehind ? Math.min(1, BUDGET / every) : 1
+          this.#schedule(whole * (1 - JITTER + Math.random() * 2 * JITTER))
+        })
     }, Math.min(every * intervals, LONGEST_TIMER)).unref()
   }
 
@@ -77,6 +82,7 @@ export class Sweeper {
   async #sweepAll (): Promise<number> {
     const { store, attempts, events, logger, clock, keep } = this.#context
     const at = clock()
+    this.#isBehind = false
     const deleted = await this.#inBatches(at, limit => store.sweep({ endedBefore: at - keep, limit })) +
       await this.#inBatches(at, limit => attempts.sweep({ now: at, limit }))
     const event = { at, deleted, took: clock() - at }
@@ -93,7 +99,9 @@ export class Sweeper {
     for (let limit = FIRST_BATCH; ;) {
       const { count, took, place: { aim, smallest } } = await measured(() => sweep(limit))
       deleted += count
-      if (count < limit || this.#stopped || this.#context.clock() - at >= BUDGET) return deleted
+      if (count < limit || this.#stopped) return deleted
+      this.#isBehind = this.#context.clock() - at >= BUDGET
+      if (this.#isBehind) return deleted
       each = Math.min(each * FORGETS, took / limit)
       // Stores that answer at once would otherwise keep the event loop to themselves.
       await this.#pause(each * limit * ROOM)

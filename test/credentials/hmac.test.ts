@@ -13,23 +13,20 @@ t.test('the code is that of HMAC, whatever the key and the texts, one after the 
     const texts = fc.array(fc.oneof(ascii(0, 300), ascii(1900, 2100), ascii(8000, 9000)), { maxLength: 6 })
     t.doesNotThrow(() => fc.assert(fc.property(keys, texts, (key, texts) => {
       const mac = createMac(algorithm, key)
-      return texts.every(text => mac(text).equals(createHmac(algorithm, key).update(text).digest()))
+      return texts.every(text => mac(text) === createHmac(algorithm, key).update(text).digest('base64url'))
     })), algorithm)
   }
 })
 
 t.test('RFC 4231, test case 2', async t => {
-  const code = createMac('sha256', Buffer.from('Jefe'))('what do ya want for nothing?').toString('hex')
-  t.equal(code, '5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843')
+  const code = createMac('sha256', Buffer.from('Jefe'))('what do ya want for nothing?')
+  t.equal(Buffer.from(code, 'base64url').toString('hex'), '5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843')
 })
 
-t.test('a code stays what it was when the next is made, and when the key is overwritten', async t => {
+t.test('the key is what it was when the function was made', async t => {
   const key = Buffer.from('a key of thirty-two bytes, or so')
   const mac = createMac('sha256', key)
   const first = mac('first')
-  const copy = Buffer.from(first)
-  mac('second')
   key.fill(0)
-  t.ok(first.equals(copy))
-  t.ok(mac('first').equals(copy))
+  t.equal(mac('first'), first)
 })

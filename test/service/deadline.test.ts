@@ -27,11 +27,11 @@ function aGuard (timeout = TIMEOUT): Guarded {
     warn: unexpected,
     info: unexpected
   }
-  return { guard: createGuard(timeout, logger), logged }
+  return { guard: createGuard(timeout, logger, () => Date.now()), logged }
 }
 
 function mockTimers (t: Test): void {
-  mock.timers.enable({ apis: ['setTimeout'] })
+  mock.timers.enable({ apis: ['setTimeout', 'Date'] })
   t.teardown(() => mock.timers.reset())
 }
 
@@ -150,23 +150,39 @@ t.test('what is known at once needs no timer', async t => {
   t.notOk(set.mock.calls.some(call => call.arguments[1] === TIMEOUT))
 })
 
-const works: Record<string, () => unknown> = {
-  'an answer': async () => 'fine',
-  'a rejection': () => Promise.reject(driverError()),
-  'a refusal': () => Promise.reject(new SessionRefusedError('id-taken'))
-}
+t.test('one timer does for all that is under way, and keeps no process alive', async t => {
+  const set = mock.method(globalThis, 'setTimeout')
+  t.teardown(() => mock.restoreAll())
+  const { guard } = aGuard()
+  for (const work of [async () => 'fine', () => Promise.reject(driverError()), () => Promise.reject(new SessionRefusedError('id-taken'))]) {
+    await guard<unknown>('find', work).catch(() => {})
+  }
+  await Promise.all(Array.from({ length: 20 }, () => guard('find', async () => { await settled() })))
+  const timers = set.mock.calls.filter(call => call.arguments[1] === TIMEOUT).map(call => call.result as NodeJS.Timeout)
+  t.equal(timers.length, 1)
+  t.notOk(timers[0]?.hasRef())
+  clearTimeout(timers[0])
+})
 
-for (const [what, work] of Object.entries(works)) {
-  t.test(`${what} leaves no timer behind`, async t => {
-    const set = mock.method(globalThis, 'setTimeout')
-    const clear = mock.method(globalThis, 'clearTimeout')
-    t.teardown(() => mock.restoreAll())
-    await aGuard().guard('find', work).catch(() => {})
-    const timers = set.mock.calls.filter(call => call.arguments[1] === TIMEOUT).map(call => call.result)
-    t.equal(timers.length, 1)
-    t.ok(clear.mock.calls.some(call => call.arguments[0] === timers[0]))
-  })
-}
+t.test('what was answered in time is not missed later, and what comes after it has its own time', async t => {
+  mockTimers(t)
+  const { guard, logged } = aGuard()
+  t.equal(await guard('first', async () => 'fine'), 'fine')
+  mock.timers.tick(TIMEOUT - 1)
+  let over = false
+  const second = failureOf(guard('second', () => never())).finally(() => { over = true })
+  const third = guard('third', async () => 'fine too')
+  mock.timers.tick(TIMEOUT - 1)
+  await settled()
+  t.equal(over, false)
+  t.equal(await third, 'fine too')
+  mock.timers.tick(1)
+  t.match(await second, UNAVAILABLE)
+  t.equal(logged.length, 1)
+  const fourth = failureOf(guard('fourth', () => never()))
+  mock.timers.tick(TIMEOUT)
+  t.match(await fourth, UNAVAILABLE)
+})
 
 const failures: Record<string, () => Promise<unknown>> = {
   throws: () => { throw driverError() },

@@ -354,6 +354,32 @@ t.test('a sweep ends when its time is up, and what is left waits for the next on
   t.match(told, [{ deleted, took: MINUTE }])
 })
 
+t.test('what is left waits for a minute, and not for an hour', async t => {
+  mockTimers(t)
+  let rows = 0
+  const { sweeper, clock, told } = aSweeper(({ limit }) => {
+    if (rows > 0) clock.advance(MINUTE)
+    const count = Math.min(rows, limit)
+    rows -= count
+    return count
+  })
+  rows = 50
+  sweeper.start()
+  await tick(HOUR / 2)
+  t.match(told, [{ deleted: 20 }])
+  await tick(MINUTE - 1)
+  t.equal(told.length, 1)
+  await tick(1)
+  t.match(told, [{ deleted: 20 }, { deleted: 20 }])
+  await tick(MINUTE)
+  t.match(told, [{ deleted: 20 }, { deleted: 20 }, { deleted: 10 }])
+  await tick(HOUR - 1)
+  t.equal(told.length, 3, 'nothing is left')
+  await tick(1)
+  t.equal(told.length, 4)
+  await sweeper.stop()
+})
+
 t.test('a store that is quick is asked for more, one that keeps the event loop to itself for less', async t => {
   const limitsOf = async (cost: (limit: number) => Promise<void> | void): Promise<number[]> => {
     const limits: number[] = []
