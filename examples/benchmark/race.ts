@@ -4,7 +4,7 @@
 
 import { existsSync } from 'node:fs'
 import { Client, requestsOf } from './client.js'
-import type { Setup, Started, Work } from './contestants/contestant.js'
+import type { Sample, Setup, Started, Work } from './contestants/contestant.js'
 import { startProcess } from './processes.js'
 import type { Process } from './processes.js'
 import { compare } from './rounds.js'
@@ -33,7 +33,7 @@ export const hasPeers = existsSync(new URL('peers/node_modules/better-auth', imp
 export async function race (entrants: Readonly<Record<string, Entrant>>, effort: Effort): Promise<Comparison> {
   const load = startProcess('load.ts', 1)
   const runners = new Map<string, Runner>()
-  const samples = new Map<string, { readonly presented: string, readonly answer: string }>()
+  const samples = new Map<string, Sample>()
   const processes = [load]
   try {
     for (const [name, { place, setup, like }] of Object.entries(entrants)) {
@@ -87,18 +87,24 @@ function contestantOf (load: Process, target: string, { server }: Runner, { ms }
   }
 }
 
-async function checkBefore (name: string, { port, work }: Started): Promise<{ presented: string, answer: string }> {
+async function checkBefore (name: string, { port, work }: Started): Promise<Sample> {
   // Of chains, one more than there are connections: a spare one for this.
   const presented = work.tokens.at(-1) as string
   const answer = await checkGood(name, port, work, presented)
-  const body = answer.slice(answer.indexOf('\r\n\r\n') + 4)
+  const [head = '', body = ''] = answer.split('\r\n\r\n')
   await checkRefused(name, port, work, tamperedWith(presented))
   if (work.next !== undefined) {
     // Once its successor was used too: until then, some may say that the answer was lost.
     await checkGood(name, port, work, (JSON.parse(body) as Record<string, string>)[work.next] as string)
     await checkRefused(name, port, work, presented)
   }
-  return { presented, answer: body }
+  return { presented, answer: body, headers: headersIn(head) }
+}
+
+// But for those that Node and Fastify write.
+function headersIn (head: string): Record<string, string> {
+  const pairs = head.split('\r\n').slice(1).map(line => line.split(': ') as [string, string])
+  return Object.fromEntries(pairs.filter(([name]) => !/^(content-(type|length)|date|connection|keep-alive)$/i.test(name)))
 }
 
 async function checkAfter (name: string, { port, work }: Runner): Promise<void> {

@@ -60,12 +60,16 @@ class Deadlines {
     const deadline = { at: this.#now() + this.#timeout, miss }
     this.#pending.add(deadline)
     this.#timer ??= this.#wait(this.#timeout)
+    // A process that waits for nothing else stays until then, and no longer.
+    if (this.#pending.size === 1) this.#timer.ref()
     return deadline
   }
 
   /** @returns Whether it was met. */
   end (deadline: Deadline): boolean {
-    return this.#pending.delete(deadline)
+    const isMet = this.#pending.delete(deadline)
+    if (this.#pending.size === 0) this.#timer?.unref()
+    return isMet
   }
 
   #wait (ms: number): NodeJS.Timeout {
@@ -80,7 +84,7 @@ class Deadlines {
         this.#pending.delete(deadline)
         deadline.miss()
       }
-    }, ms).unref()
+    }, ms)
   }
 }
 

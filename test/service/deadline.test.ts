@@ -150,7 +150,7 @@ t.test('what is known at once needs no timer', async t => {
   t.notOk(set.mock.calls.some(call => call.arguments[1] === TIMEOUT))
 })
 
-t.test('one timer does for all that is under way, and keeps no process alive', async t => {
+t.test('one timer does for all that is under way, and keeps no process alive for longer than they are', async t => {
   const set = mock.method(globalThis, 'setTimeout')
   t.teardown(() => mock.restoreAll())
   const { guard } = aGuard()
@@ -160,6 +160,12 @@ t.test('one timer does for all that is under way, and keeps no process alive', a
   await Promise.all(Array.from({ length: 20 }, () => guard('find', async () => { await settled() })))
   const timers = set.mock.calls.filter(call => call.arguments[1] === TIMEOUT).map(call => call.result as NodeJS.Timeout)
   t.equal(timers.length, 1)
+  t.notOk(timers[0]?.hasRef())
+  const { promise, resolve } = deferred<string>()
+  const answer = guard('find', () => promise)
+  t.ok(timers[0]?.hasRef())
+  resolve('later')
+  await answer
   t.notOk(timers[0]?.hasRef())
   clearTimeout(timers[0])
 })

@@ -17,7 +17,7 @@ export async function start ({ tokens, like }: Setup): Promise<Started> {
   return { port: await listen(app), work: protectedWork(Array.from({ length: tokens }, (_, n) => lookalike(n, length)), null) }
 }
 
-/** A route that takes and gives JSON of the same sizes, with schemas as a careful author writes them. */
+/** A route that takes and gives JSON and headers of the same sizes, with schemas as a careful author writes them. */
 export async function startRefresh ({ tokens, like }: Setup): Promise<Started> {
   if (like === undefined) throw new Error('A bare route needs an answer to look like')
   const app = createApp()
@@ -41,6 +41,9 @@ export async function startRefresh ({ tokens, like }: Setup): Promise<Started> {
       }
     }
   }
-  app.post('/refresh', { schema }, async () => answer)
+  app.post('/refresh', { schema }, async (_request, reply) => {
+    reply.headers(like.headers)
+    return answer
+  })
   return { port: await listen(app), work: refreshWork('/refresh', Array.from({ length: tokens }, () => like.presented), null) }
 }

@@ -14,8 +14,15 @@ export interface Setup {
   readonly tokens: number
   /** Whether verified tokens are remembered, where one can choose; where it is a number, how many. */
   readonly cache?: boolean | number
-  /** What is presented and answered elsewhere, for one that only looks like it. */
-  readonly like?: { readonly presented: string, readonly answer: string }
+  /** For one that only looks like another. */
+  readonly like?: Sample
+}
+
+/** What is presented and answered elsewhere. */
+export interface Sample {
+  readonly presented: string
+  readonly answer: string
+  readonly headers: Readonly<Record<string, string>>
 }
 
 /** The requests that are sent. Where `$token` stands in a value or the body, a token is put. */
