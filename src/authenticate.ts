@@ -50,7 +50,7 @@ export function createAuthenticate ({ access, transport, renewal, send }: Authen
       const bearer = readBearer(request)
       const token = bearer ?? readCookie(request)
       if (token === null) throw new TokenAuthError('AUTH_ACCESS_MISSING')
-      const admitted = access.admit(token)
+      const admitted = access.admit(token, bearer === null ? token : request.headers.authorization)
       request.auth = admitted.auth
       if (renewal?.isDue(admitted) === true) {
         renewal.next(token, admitted)

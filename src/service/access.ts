@@ -5,9 +5,9 @@ import type { AccessScope, AccessSubject } from '../credentials/access-token.js'
 import type { JwtKind } from '../credentials/jwt.js'
 import type { Millis } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
-import { BoundedMap } from './bounded-map.js'
 import type { RevocationFeed } from './revocation-feed.js'
 import type { RevokedSessions } from './revoked-sessions.js'
+import { TextMap } from './text-map.js'
 import type { UseNotes } from './use-notes.js'
 
 /**
@@ -59,11 +59,11 @@ interface Verified extends Admitted {
 export class AccessControl {
   readonly #context: AccessContext
   // By the whole text, since two texts may carry one signature. Stands before the revocation check, never instead of it.
-  readonly #verified: BoundedMap<string, Verified>
+  readonly #verified: TextMap<Verified>
 
   constructor (context: AccessContext) {
     this.#context = context
-    this.#verified = new BoundedMap(context.cacheSize)
+    this.#verified = new TextMap(context.cacheSize)
   }
 
   /** A token that ends with its session, or sooner. `expiresIn` is in seconds. */
@@ -87,15 +87,18 @@ export class AccessControl {
     return this.#context.tokens.resembles(token)
   }
 
-  /** @throws TokenAuthError AUTH_ACCESS_INVALID, AUTH_ACCESS_EXPIRED, AUTH_SESSION_REVOKED, AUTH_STORE_UNAVAILABLE */
-  admit (token: string): Admitted {
+  /**
+   * @param text What the token came in. As it arrived, it is found sooner than a part of it.
+   * @throws TokenAuthError AUTH_ACCESS_INVALID, AUTH_ACCESS_EXPIRED, AUTH_SESSION_REVOKED, AUTH_STORE_UNAVAILABLE
+   */
+  admit (token: string, text = token): Admitted {
     const { clock, revoked, feed, notes } = this.#context
     const now = clock()
-    const remembered = this.#verified.get(token)
-    const verified = remembered !== undefined && remembered.at <= now ? remembered : this.#verify(token, now)
+    const remembered = this.#verified.get(text)
+    const verified = remembered !== undefined && remembered.at <= now ? remembered : this.#verify(token, text, now)
     const { auth, generation } = verified
     if (now >= auth.expiresAt) {
-      this.#verified.delete(token)
+      this.#verified.delete(text)
       throw new TokenAuthError('AUTH_ACCESS_EXPIRED')
     }
     if (revoked.has(auth.sessionId)) throw new TokenAuthError('AUTH_SESSION_REVOKED')
@@ -107,14 +110,14 @@ export class AccessControl {
     return verified
   }
 
-  #verify (token: string, now: Millis): Verified {
+  #verify (token: string, text: string, now: Millis): Verified {
     const { tokens, scope } = this.#context
     const read = readAccessToken(tokens, token, now, scope)
     if (read === null) throw new TokenAuthError('AUTH_ACCESS_INVALID')
     const { userId, sessionId, authenticatedAt, amr, claims, expiresAt, generation, persistent } = read
     const auth = Object.freeze({ userId, sessionId, authenticatedAt, amr, claims, expiresAt })
     const verified = { auth, generation, persistent, at: now, noted: false }
-    this.#verified.set(token, verified)
+    this.#verified.set(text, verified)
     return verified
   }
 }

@@ -1,21 +1,7 @@
-// The least that a server can do: the same routes, bodies and answers, and no authentication at all.
+// The least that a server can do: the same route, bodies and answers, and no authentication at all.
 
-import { createApp, listen, protectedWork, refreshWork, userId } from './contestant.js'
+import { createApp, listen, refreshWork } from './contestant.js'
 import type { Setup, Started } from './contestant.js'
-
-// Of the length of our access tokens.
-function lookalike (n: number, length: number): string {
-  return String(n).padStart(length, 'x')
-}
-
-/** The protected route behind an `onRequest` hook that looks at nothing. */
-export async function start ({ tokens, like }: Setup): Promise<Started> {
-  const app = createApp()
-  const hook = (_request: unknown, _reply: unknown, done: () => void): void => { done() }
-  app.get('/protected', { onRequest: hook }, async () => ({ user: userId(0) }))
-  const length = like?.presented.length ?? 300
-  return { port: await listen(app), work: protectedWork(Array.from({ length: tokens }, (_, n) => lookalike(n, length)), null) }
-}
 
 /** A route that takes and gives JSON and headers of the same sizes, with schemas as a careful author writes them. */
 export async function startRefresh ({ tokens, like }: Setup): Promise<Started> {

@@ -8,8 +8,12 @@ import type { Setup, Started } from './contestant.js'
 
 interface Pair { readonly access: string, readonly refresh: string }
 
+type Hook = (request: unknown, reply: unknown, done: () => void) => void
+
+const emptyHook: Hook = (_request, _reply, done) => { done() }
+
 async function startApp (
-  { alg, tokens, cache }: Setup, options: Partial<TokenAuthOptions>
+  { alg, tokens, cache }: Setup, options: Partial<TokenAuthOptions>, hook?: Hook
 ): Promise<{ readonly port: number, readonly pairs: readonly Pair[] }> {
   const app = createApp()
   const known = new Map(Array.from({ length: tokens }, (_, n) => [userId(n), { id: userId(n), passwordHash: '' }]))
@@ -21,7 +25,7 @@ async function startApp (
     ...(alg !== 'HS256' && { keys: [keyPair(alg).privateKey] as const, issuer: 'https://benchmark.test', audience: 'benchmark' }),
     ...options
   })
-  app.get('/protected', { onRequest: app.authenticate }, async request => ({ user: request.auth?.userId }))
+  app.get('/protected', { onRequest: hook ?? app.authenticate }, async request => ({ user: request.auth?.userId ?? userId(0) }))
   const port = await listen(app)
   const caller = { ip: '127.0.0.1', headers: { 'user-agent': 'benchmark' }, raw: { rawHeaders: [] } }
   const pairs: Pair[] = []
@@ -35,6 +39,12 @@ async function startApp (
 export async function start (setup: Setup): Promise<Started> {
   const { port, pairs } = await startApp(setup, {})
   return { port, work: protectedWork(pairs.map(({ access }) => access)) }
+}
+
+/** The same app and route, and the same tokens, at which nobody looks. */
+export async function startUnprotected (setup: Setup): Promise<Started> {
+  const { port, pairs } = await startApp(setup, {}, emptyHook)
+  return { port, work: protectedWork(pairs.map(({ access }) => access), null) }
 }
 
 /** Without a grace, so that each refresh rotates. */
