@@ -1,5 +1,5 @@
-// HMAC (RFC 2104) of a text, by two hashes. Node's own makes a stream for each, which lives until the next collection of garbage:
-// three of them are a third of what a refresh costs.
+// HMAC (RFC 2104) of a text, by two hashes. Node's own makes a stream for each, which lives until the next collection of garbage,
+// and a refresh needs three.
 
 import { hash } from 'node:crypto'
 

@@ -129,11 +129,13 @@ export class Refresh {
     if (kind === 'kept' && rotation) notes.confirm(sessionId, generation, now)
     if (kind === 'kept' && !rotation) notes.use(sessionId, generation, now)
     if (kind === 'recovered') this.#recoveredAt.set(sessionId, now)
-    if (kind === 'replayed' || kind === 'recovered') await this.#lookForShadow(presented, session, now, by)
-    if (kind === 'replayed') events.emit('replay', { at: now, sessionId, userId, address, userAgent, generation })
-    else if (kind === 'recovered') events.emit('recovery', { at: now, sessionId, userId, address, userAgent, generation })
-    // Written out, as in domain/rotation.ts: this is every refresh.
-    else events.emit('refresh', { at: now, sessionId, userId, address, userAgent, generation, rotated: kind === 'rotated' })
+    if (kind === 'replayed' || kind === 'recovered') {
+      await this.#lookForShadow(presented, session, now, by)
+      events.emit(kind === 'replayed' ? 'replay' : 'recovery', { at: now, sessionId, userId, address, userAgent, generation })
+    } else {
+      // Written out, as in domain/rotation.ts: this is every refresh.
+      events.emit('refresh', { at: now, sessionId, userId, address, userAgent, generation, rotated: kind === 'rotated' })
+    }
     return verdict
   }
 

@@ -10,7 +10,7 @@ import type { RemoteKeys } from '../credentials/remote-keys.js'
 import type { Millis } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import type { Auth } from './access.js'
-import { BoundedMap } from './bounded-map.js'
+import { TextMap } from './text-map.js'
 
 export interface RemoteAccessContext {
   readonly keys: RemoteKeys
@@ -31,11 +31,11 @@ interface Verified {
 export class RemoteAccess {
   readonly #context: RemoteAccessContext
   // By the whole text, since two texts may carry one signature.
-  readonly #verified: BoundedMap<string, Verified>
+  readonly #verified: TextMap<Verified>
 
   constructor (context: RemoteAccessContext) {
     this.#context = context
-    this.#verified = new BoundedMap(context.cacheSize)
+    this.#verified = new TextMap(context.cacheSize)
   }
 
   /**
