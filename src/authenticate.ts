@@ -1,21 +1,21 @@
 // The onRequest hook: bearer token or cookie -> request.auth. It answers by a callback and does no I/O, but for a token that is
-// to be renewed, since it stands before every request of an app.
+// to be renewed or is bound to a key, since it stands before every request of an app.
 
 import type { FastifyContextConfig } from 'fastify'
-import { readBearer } from './bearer.js'
-import type { HttpRequest } from './bearer.js'
+import { readBearer, readDpopToken } from './bearer.js'
 import { TokenAuthError } from './errors.js'
 import { demandOrigin, isUnsafe } from './origins.js'
 import type { OriginRequest } from './origins.js'
 import type { RenewedToken } from './renewed-tokens.js'
+import type { ProvableRequest, RequestProofs } from './request-proofs.js'
 import type { ResolvedTransport } from './resolve-transport.js'
-import type { AccessControl, Auth } from './service/access.js'
+import type { AccessControl, Admitted, Auth } from './service/access.js'
 import type { Renewal } from './service/renewal.js'
 
 /** The part of a Fastify request that {@link Authenticate} reads and writes. */
-export interface AuthenticatedRequest extends HttpRequest, OriginRequest {
+export interface AuthenticatedRequest extends ProvableRequest, OriginRequest {
   readonly routeOptions: { readonly config: FastifyContextConfig }
-  readonly headers: HttpRequest['headers'] & OriginRequest['headers']
+  readonly headers: ProvableRequest['headers'] & OriginRequest['headers']
   auth: Auth | null
 }
 
@@ -33,9 +33,11 @@ export interface AuthenticateContext {
   readonly renewal: Renewal | null
   /** Takes a renewed token for the reply. */
   readonly send: (request: object, renewed: RenewedToken) => void
+  /** `null` where no token is bound to a key. */
+  readonly proofs: RequestProofs | null
 }
 
-export function createAuthenticate ({ access, transport, renewal, send }: AuthenticateContext): Authenticate {
+export function createAuthenticate ({ access, transport, renewal, send, proofs }: AuthenticateContext): Authenticate {
   const { accessCookie, origins } = transport
 
   function readCookie (request: AuthenticatedRequest): string | null {
@@ -44,25 +46,37 @@ export function createAuthenticate ({ access, transport, renewal, send }: Authen
     return token
   }
 
+  async function prove (request: AuthenticatedRequest, token: string, admitted: Admitted): Promise<void> {
+    await proofs?.demand(request, token, admitted.thumbprint)
+    access.confirm(admitted)
+  }
+
+  async function renew (request: AuthenticatedRequest, token: string, admitted: Admitted, inCookie: boolean): Promise<void> {
+    const next = renewal?.isDue(admitted) === true ? await renewal.next(token, admitted) : null
+    if (next !== null) send(request, { ...next, inCookie })
+  }
+
   return function authenticate (request, _reply, done) {
     if (request.routeOptions.config?.tokenAuth === 'public') return done()
     try {
       const bearer = readBearer(request)
-      const token = bearer ?? readCookie(request)
+      const proven = bearer === null && proofs !== null ? readDpopToken(request) : null
+      const inHeader = bearer ?? proven
+      const token = inHeader ?? readCookie(request)
       if (token === null) throw new TokenAuthError('AUTH_ACCESS_MISSING')
-      const admitted = access.admit(token, bearer === null ? token : request.headers.authorization)
-      request.auth = admitted.auth
-      if (renewal?.isDue(admitted) === true) {
-        renewal.next(token, admitted)
-          .then(next => {
-            if (next !== null) send(request, { ...next, inCookie: bearer === null })
-          })
-          .then(() => { done() }, (error: Error) => {
-            request.auth = null
-            done(error)
-          })
+      const admitted = access.admit(token, inHeader === null ? token : request.headers.authorization)
+      const isProven = proofs !== null && (proven !== null || admitted.thumbprint !== null)
+      if (isProven || renewal?.isDue(admitted) === true) {
+        const proof = isProven ? prove(request, token, admitted) : Promise.resolve()
+        proof
+          .then(() => renew(request, token, admitted, inHeader === null))
+          .then(() => {
+            request.auth = admitted.auth
+            done()
+          }, done)
         return
       }
+      request.auth = admitted.auth
     } catch (error) {
       return done(error as Error)
     }

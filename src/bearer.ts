@@ -18,6 +18,7 @@ export interface HttpRequest {
 const HEADER = 'authorization'
 const LONGEST_USER_AGENT = 256
 const bearerForm = /^bearer(?: +(.*))?$/i
+const dpopForm = /^dpop +(.*)$/i
 
 /**
  * The text behind `Bearer`, whatever it is; `null` where there is none, or another scheme.
@@ -26,9 +27,21 @@ const bearerForm = /^bearer(?: +(.*))?$/i
 export function readBearer (request: HttpRequest): string | null {
   const value = request.headers.authorization
   if (value === undefined) return null
-  if (isRepeated(request.raw.rawHeaders)) throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'two Authorization headers' })
+  demandOne(request)
   if (value.startsWith('Bearer ') && value[7] !== ' ') return value.slice(7)
   return bearerForm.exec(value)?.[1] ?? null
+}
+
+/** The same behind `DPoP` (RFC 9449 section 7.1). */
+export function readDpopToken (request: HttpRequest): string | null {
+  const value = request.headers.authorization
+  if (value === undefined) return null
+  demandOne(request)
+  return dpopForm.exec(value)?.[1] ?? null
+}
+
+function demandOne ({ raw }: HttpRequest): void {
+  if (isRepeated(raw.rawHeaders)) throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'two Authorization headers' })
 }
 
 function isRepeated (rawHeaders: readonly string[]): boolean {

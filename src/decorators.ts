@@ -2,6 +2,7 @@
 
 import type { Authenticate as AuthenticateHook } from './authenticate.js'
 import type { HttpRequest } from './bearer.js'
+import type { ProvableRequest } from './request-proofs.js'
 import type { CookieReply } from './cookies.js'
 import type { KeyInput } from './credentials/key-pairs.js'
 import type { Session as DomainSession } from './domain/session.js'
@@ -18,7 +19,12 @@ export interface OpenOptions {
   readonly device?: string
   /** How the user proved who they are (RFC 8176), such as `['otp']`. */
   readonly amr?: readonly string[]
+  /** The OAuth client that the session is for, one of `oauth.clients`: its tokens are in what is given, and in no cookie. */
+  readonly clientId?: string
 }
+
+/** The part of a Fastify request that is read. A proof of possession in a whole one binds the session, where there is `dpop`. */
+export type SessionRequest = HttpRequest | ProvableRequest
 
 export interface OpenInCookieOptions extends OpenOptions {
   /** Gets the cookies. */
@@ -35,12 +41,12 @@ export interface TokenAuth {
   /**
    * Signs a user in who proved their identity elsewhere (a magic link, a passkey, another provider). Send what it gives
    * with `Cache-Control: no-store`.
-   * @throws TokenAuthError AUTH_CREDENTIALS_REJECTED where the user is unknown or disabled
+   * @throws TokenAuthError AUTH_CREDENTIALS_REJECTED where the user is unknown or disabled; AUTH_PROOF_INVALID, AUTH_PROOF_NONCE
    * @throws TypeError where `refreshToken.transport` is `'cookie'` and there is no `options.reply`
    */
-  openSession (userId: string, request: HttpRequest, options?: OpenOptions): Promise<TokenAnswer>
+  openSession (userId: string, request: SessionRequest, options?: OpenOptions): Promise<TokenAnswer>
   /** The same in cookies, where `refreshToken.transport` is `'cookie'` or `'both'`. */
-  openSession (userId: string, request: HttpRequest, options: OpenInCookieOptions): Promise<TokenAnswer | CookieAnswer>
+  openSession (userId: string, request: SessionRequest, options: OpenInCookieOptions): Promise<TokenAnswer | CookieAnswer>
   /** The live sessions of a user, newest first, a hundred at most. */
   listSessions (userId: string): Promise<SessionInfo[]>
   /** Ends a session. Its access tokens are refused at once by this process. @returns Whether it was there and live. */

@@ -17,6 +17,9 @@ const table: Readonly<Record<ErrorCode, readonly [statusCode: number, message: s
   AUTH_ACCESS_EXPIRED: [401, 'Token expired'],
   AUTH_ACCESS_INVALID: [401, 'Access token is invalid'],
   AUTH_SESSION_REVOKED: [401, 'Session was ended'],
+  AUTH_CLIENT_REJECTED: [401, 'Client is unknown, or has not proved that it is this one'],
+  AUTH_PROOF_INVALID: [401, 'Proof of possession is invalid'],
+  AUTH_PROOF_NONCE: [401, 'Proof of possession needs the nonce of DPoP-Nonce'],
   AUTH_ORIGIN_REJECTED: [403, 'Requests from this origin are not accepted'],
   AUTH_CLAIMS_INSUFFICIENT: [403, 'Not allowed with this access token'],
   AUTH_REAUTHENTICATION_REQUIRED: [403, 'The login is too long ago'],
@@ -51,23 +54,40 @@ export class TokenAuthError extends Error {
   }
 }
 
-// RFC 6750 section 3.1, RFC 9470 section 3.
+// RFC 6750 section 3.1, RFC 9449 section 7.1, RFC 9470 section 3.
 const reasons: { readonly [Code in ErrorCode]?: string } = {
   AUTH_CLAIMS_INSUFFICIENT: 'insufficient_scope',
-  AUTH_REAUTHENTICATION_REQUIRED: 'insufficient_user_authentication'
+  AUTH_REAUTHENTICATION_REQUIRED: 'insufficient_user_authentication',
+  AUTH_PROOF_INVALID: 'invalid_dpop_proof',
+  AUTH_PROOF_NONCE: 'use_dpop_nonce'
 }
 
 const presentedNothing: ReadonlySet<ErrorCode> = new Set([
-  'AUTH_CREDENTIALS_REJECTED', 'AUTH_REFRESH_MISSING', 'AUTH_ACCESS_MISSING'
+  'AUTH_CREDENTIALS_REJECTED', 'AUTH_CLIENT_REJECTED', 'AUTH_REFRESH_MISSING', 'AUTH_ACCESS_MISSING'
 ])
 
+/** How a scope challenges. */
+export interface Challenge {
+  readonly realm: string
+  /** What proofs of possession may be signed with; `null` where there are none. */
+  readonly proofAlgorithms: readonly string[] | null
+  /** Whether the request came with such a proof. */
+  readonly isProven: boolean
+}
+
 /** The headers that belong to an error: a challenge (RFC 6750 section 3) or when to try again (RFC 9110 section 10.2.3). */
-export function headersOf ({ statusCode, code, message, retryAfter }: TokenAuthError, realm: string): Record<string, string> {
+export function headersOf (
+  { statusCode, code, message, retryAfter }: TokenAuthError, challenge: Challenge
+): Record<string, string> {
   if (retryAfter !== null) return { 'retry-after': String(retryAfter) }
-  const challenge = `Bearer realm="${realm}"`
-  const reason = reasons[code]
-  if (reason !== undefined) return { 'www-authenticate': `${challenge}, error="${reason}", error_description="${message}"` }
-  if (statusCode !== 401) return {}
-  if (presentedNothing.has(code)) return { 'www-authenticate': challenge }
-  return { 'www-authenticate': `${challenge}, error="invalid_token", error_description="${message}"` }
+  const reason = reasons[code] ?? (presentedNothing.has(code) ? undefined : 'invalid_token')
+  if (statusCode !== 401 && reasons[code] === undefined) return {}
+  return { 'www-authenticate': toText(challenge, reason === undefined ? '' : `, error="${reason}", error_description="${message}"`) }
+}
+
+function toText ({ realm, proofAlgorithms, isProven }: Challenge, details: string): string {
+  const bearer = `Bearer realm="${realm}"`
+  if (proofAlgorithms === null) return bearer + details
+  const dpop = `DPoP realm="${realm}", algs="${proofAlgorithms.join(' ')}"`
+  return isProven ? dpop + details : `${bearer}${details}, ${dpop}`
 }

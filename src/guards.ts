@@ -1,6 +1,6 @@
 // onRequest hooks that come after `authenticate`: how long ago its user has logged in, and what its claims must be.
 
-import type { AuthenticatedRequest } from './authenticate.js'
+import type { Authenticate, AuthenticatedRequest } from './authenticate.js'
 import { CLOCK_TOLERANCE } from './domain/rotation.js'
 import type { Millis } from './domain/session.js'
 import { parseDuration } from './durations.js'
@@ -42,6 +42,19 @@ export function requireClaims (demands: ClaimDemands): AuthGuard {
       .some(value => values.includes(value))
     if (!list.every(isHeld)) throw new TokenAuthError('AUTH_CLAIMS_INSUFFICIENT')
   })
+}
+
+/**
+ * The same hook for the app's own sessions alone: what an OAuth client was given is not good for ending other sessions, say.
+ * @param authenticate The hook that comes first.
+ */
+export function forOwnSessions (authenticate: Authenticate): Authenticate {
+  const demandOwn = hookThat(({ clientId }) => {
+    if (clientId !== null) throw new TokenAuthError('AUTH_CLAIMS_INSUFFICIENT')
+  })
+  return (request, reply, done) => {
+    authenticate(request, reply, error => error === undefined ? demandOwn(request, reply, done) : done(error))
+  }
 }
 
 function hookThat (demands: (auth: Auth) => void): AuthGuard {

@@ -4,6 +4,7 @@ import type { CookieOptions } from './cookie-options.js'
 import type { KeyInput } from './credentials/key-pairs.js'
 import type { Duration } from './durations.js'
 import type { Millis } from './domain/session.js'
+import type { DpopOptions, OAuthOptions } from './oauth-options.js'
 import type { PasswordOptions } from './password-options.js'
 import type { RouteName } from './protocol.js'
 import type { TokenAuthListeners } from './service/events.js'
@@ -45,9 +46,10 @@ export interface TokenAuthOptions {
   readonly prefix?: string
 
   /**
-   * Another path for a route, below the prefix (but for `jwks`), or `false` for none.
+   * Another path for a route, below the prefix (but for `jwks` and `metadata`), or `false` for none.
    * @default { login: '/login', refresh: '/refresh', logout: '/logout', logoutAll: '/logout/all', sessions: '/sessions',
-   *   otherSessions: '/sessions', session: '/sessions/:id', me: '/me', jwks: '/.well-known/jwks.json' }
+   *   otherSessions: '/sessions', session: '/sessions/:id', me: '/me', token: '/token', revoke: '/revoke',
+   *   introspect: '/introspect', jwks: '/.well-known/jwks.json', metadata: '/.well-known/oauth-authorization-server' }
    */
   readonly routes?: { readonly [Name in RouteName]?: string | false }
 
@@ -62,7 +64,8 @@ export interface TokenAuthOptions {
   readonly keys?: readonly [KeyInput, ...KeyInput[]]
 
   /**
-   * The `iss` claim of access tokens (RFC 7519 section 4.1.1). Once set, tokens without it are refused.
+   * The `iss` claim of access tokens (RFC 7519 section 4.1.1). Once set, tokens without it are refused. With `oauth` it is an
+   * address by https, beneath which the metadata is found (RFC 8414 section 3).
    * @default none
    */
   readonly issuer?: string
@@ -160,6 +163,28 @@ export interface TokenAuthOptions {
 
   /** The cookies of `transport: 'cookie'` and `'both'`. */
   readonly cookie?: CookieOptions
+
+  /**
+   * Routes for stock OAuth clients, beside the others: `token` (refresh alone, RFC 6749 section 6), `revoke` (RFC 7009),
+   * `introspect` (RFC 7662) and `metadata` (RFC 8414). Then every access token has a `client_id` (RFC 9068): that of its client,
+   * or `name`. Needs `issuer`; others can verify access tokens only with `keys`.
+   * @default none of it
+   */
+  readonly oauth?: OAuthOptions
+
+  /**
+   * Proofs of possession (DPoP, RFC 9449): a login that comes with one binds its session to the client's key. Its tokens are then
+   * worth nothing without that key: who has copied them neither gets in nor ends the session. Behind a proxy it takes
+   * `trustProxy`, or `publicUrl`, to know which address the client has asked.
+   * @default off: tokens that are bound are refused
+   */
+  readonly dpop?: DpopOptions | boolean
+
+  /**
+   * What stands before the paths of this app for its clients, such as `'https://example.org/api'`, where a proxy changes paths.
+   * @default for metadata the origin of `issuer`, for proofs what the request says
+   */
+  readonly publicUrl?: string
 
   /** How passwords are hashed, and what new ones must be. */
   readonly passwords?: PasswordOptions

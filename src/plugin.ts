@@ -4,54 +4,50 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { createAuthenticate } from './authenticate.js'
 import { ACCESS_TYP } from './credentials/access-token.js'
+import { proofAlgorithms } from './credentials/dpop-proof.js'
 import { defaultConcurrency, HashQueue } from './credentials/hash-queue.js'
 import { JwtKind } from './credentials/jwt.js'
-import type { JwtSigner } from './credentials/jwt.js'
-import { DeviceTokens } from './credentials/device-token.js'
-import { deriveKey } from './credentials/keys.js'
-import type { KeyPurpose } from './credentials/keys.js'
-import { createSecretSigner } from './credentials/key-pairs.js'
 import { Passwords } from './credentials/password.js'
 import { REFRESH_TYP } from './credentials/refresh-token.js'
 import { CLOCK_STRAY, CLOCK_TOLERANCE } from './domain/rotation.js'
 import type { Millis } from './domain/session.js'
-import { createRequireFresh, requireClaims } from './guards.js'
+import { TokenAuthError } from './errors.js'
+import { createRequireFresh, forOwnSessions, requireClaims } from './guards.js'
 import type { TokenAuthOptions } from './options.js'
+import { createProofs, createThrottle, reach, reachAttempts, secretSigners } from './plugin-parts.js'
 import type { RouteName } from './protocol.js'
 import { addErrorHeaders } from './reply-headers.js'
 import { sendRenewedTokens } from './renewed-tokens.js'
+import { RequestProofs } from './request-proofs.js'
+import type { ProofOf } from './request-proofs.js'
 import { resolveOptions } from './resolve-options.js'
-import type { ResolvedOptions } from './resolve-options.js'
-import type { Secrets } from './resolve-secrets.js'
 import { risksOf } from './risks.js'
 import { addJwksRoute } from './routes/jwks.js'
 import { addLoginRoute } from './routes/login.js'
 import { addLogoutAllRoute, addLogoutRoute } from './routes/logout.js'
 import { addMeRoute } from './routes/me.js'
+import { namedIn } from './routes/oauth/client-authentication.js'
+import { addOAuthRoutes } from './routes/oauth/routes.js'
+import type { OAuthRouteName } from './routes/oauth/routes.js'
 import { addRefreshRoute } from './routes/refresh.js'
 import { prepareScope } from './routes/scope.js'
 import { addOtherSessionsRoute, addSessionRoute, addSessionsRoute } from './routes/sessions.js'
 import { TokenTransport } from './routes/token-transport.js'
 import { AccessControl } from './service/access.js'
-import { createGuard, guardAttempts, guardStore } from './service/deadline.js'
+import { Clients } from './service/clients.js'
 import { Events } from './service/events.js'
-import type { Logger } from './service/events.js'
+import { Introspection } from './service/introspection.js'
 import { KeyRing, signersOf } from './service/key-ring.js'
 import { PasswordLogin } from './service/login.js'
 import { Refresh } from './service/refresh.js'
 import { Renewal } from './service/renewal.js'
+import type { Proof } from './service/proofs.js'
 import { RevocationFeed } from './service/revocation-feed.js'
 import { RevokedSessions } from './service/revoked-sessions.js'
 import { Sessions } from './service/sessions.js'
 import { Shadows } from './service/shadows.js'
 import { Sweeper } from './service/sweeper.js'
-import { Throttle } from './service/throttle.js'
 import { UseNotes } from './service/use-notes.js'
-import { withSoundTexts } from './service/texts.js'
-import { UserDirectory } from './service/users.js'
-import type { AttemptStore } from './stores/attempt-store.js'
-import { MemoryAttempts } from './stores/memory-attempts.js'
-import type { TokenStore } from './stores/token-store.js'
 import { createTokenAuth } from './token-auth.js'
 
 const LONGEST_RENEWAL: Millis = 1000
@@ -65,7 +61,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
   claimPlace(app, name)
   const logger = app.log
   const { store, users } = reach(options, options.storeTimeout, logger)
-  const attempts = guardAttempts(options.throttle?.attempts ?? new MemoryAttempts(), createGuard(options.storeTimeout, logger))
+  const attempts = reachAttempts(options.throttle?.attempts, options.storeTimeout, logger)
   const events = new Events(options.on, logger)
   // What ended is of no use any more when the last access token is past, also by a clock that was wrong for a moment.
   const keep = options.accessLifetime + CLOCK_TOLERANCE + CLOCK_STRAY
@@ -73,19 +69,25 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
   const revoked = new RevokedSessions(keep)
   const { every, failAfter, wake } = options.revocations
   const feed = new RevocationFeed({ store, revoked, events, logger, clock, every, reach: keep, patience: failAfter, wake })
-  const sweeper = new Sweeper({ store, attempts, events, logger, clock, every: options.sweepEvery, keep })
+  const proofs = createProofs(options, logger)
+  const counts = proofs === null ? [attempts] : [attempts, proofs.replays]
+  const sweeper = new Sweeper({ store, attempts: counts, events, logger, clock, every: options.sweepEvery, keep })
   const throttle = createThrottle(options, { attempts, events, logger })
   const passwords = new Passwords(new HashQueue(defaultConcurrency()), options.passwords)
 
   app.decorateRequest('auth', null)
-  addErrorHeaders(app, name)
+  const challenge = { realm: name, proofAlgorithms: proofs === null ? null : proofAlgorithms }
+  addErrorHeaders(app, challenge)
+  const requestProofs = proofs === null ? null : new RequestProofs(proofs, options.publicUrl)
+  requestProofs?.addNonces(app)
   await app.register(async scope => {
     prepareScope(scope, options.transport.refreshCookie !== null)
-    const { keys, issuer, audience } = options
+    const { keys, issuer, audience, oauth, dpop } = options
     const tokens = new JwtKind(ACCESS_TYP, keys === null ? secretSigners(options, 'access') : signersOf(keys))
     const access = new AccessControl({
       tokens,
-      scope: { issuer, audience, identified: keys !== null },
+      scope: { issuer, audience, identified: keys !== null || oauth !== null, firstParty: oauth === null ? undefined : name },
+      takesBound: proofs !== null,
       lifetime: options.accessLifetime,
       cacheSize: options.cacheSize,
       clock,
@@ -99,7 +101,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
     const refreshable = options.transport.kind !== 'none'
     const { maxSessions: most } = options
     const sessions = new Sessions({
-      store, users, access, refreshTokens, revoked, feed, events, clock, lifetime, absolute, refreshable, most
+      store, users, access, refreshTokens, revoked, feed, events, clock, lifetime, absolute, refreshable, most, proofs
     })
     const refresh = new Refresh({
       store,
@@ -114,10 +116,13 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       lifetime,
       grace,
       shadows: options.shadows === false ? null : new Shadows(options.sameContext),
-      endsShadowed: options.shadows === 'end'
+      endsShadowed: options.shadows === 'end',
+      proofs
     })
     const login = new PasswordLogin({ users, passwords, sessions, throttle, events, logger, clock })
-    const transport = new TokenTransport(options.transport, token => sessions.kindOf(token))
+    const transport = new TokenTransport(options.transport, token => sessions.kindOf(token), proofs !== null)
+    const proofOf: ProofOf = request => requestProofs?.of(request) ?? null
+    const clients = oauth === null ? null : new Clients(oauth.clients)
     const renewal = options.renewalWindow === null
       ? null
       : new Renewal({
@@ -130,27 +135,45 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
         within: options.renewalWindow
       })
     const send = renewal === null ? () => {} : sendRenewedTokens(app, options.transport.accessCookie, revoked)
-    const authenticate = createAuthenticate({ access, transport: options.transport, renewal, send })
+    const authenticate = createAuthenticate({ access, transport: options.transport, renewal, send, proofs: requestProofs })
+    const own = oauth === null ? authenticate : forOwnSessions(authenticate)
 
-    const add: Record<RouteName, (url: string) => void> = {
-      login: url => { addLoginRoute(scope, url, transport, sessions, login) },
-      refresh: url => { addRefreshRoute(scope, url, transport, refresh) },
+    const add: Record<Exclude<RouteName, OAuthRouteName>, (url: string) => void> = {
+      login: url => {
+        addLoginRoute(scope, url, {
+          transport,
+          sessions,
+          login,
+          clientIdOf: clients === null ? () => null : namedIn(clients),
+          proofOf: dpop?.required === true ? request => demandProof(proofOf(request)) : proofOf
+        })
+      },
+      refresh: url => { addRefreshRoute(scope, url, transport, refresh, proofOf) },
       logout: url => { addLogoutRoute(scope, url, transport, sessions) },
-      logoutAll: url => { addLogoutAllRoute(scope, url, transport, sessions, authenticate) },
-      sessions: url => { addSessionsRoute(scope, url, sessions, authenticate) },
-      otherSessions: url => { addOtherSessionsRoute(scope, url, sessions, authenticate) },
-      session: url => { addSessionRoute(scope, url, sessions, authenticate) },
+      logoutAll: url => { addLogoutAllRoute(scope, url, transport, sessions, own) },
+      sessions: url => { addSessionsRoute(scope, url, sessions, own) },
+      otherSessions: url => { addOtherSessionsRoute(scope, url, sessions, own) },
+      session: url => { addSessionRoute(scope, url, sessions, own) },
       jwks: url => { if (keyRing !== null) addJwksRoute(app, url, keyRing) },
-      me: url => { addMeRoute(scope, url, sessions, authenticate) }
+      me: url => { addMeRoute(scope, url, sessions, own) }
     }
-    for (const [route, path] of Object.entries(options.paths) as Array<[RouteName, string | false]>) {
+    for (const route of Object.keys(add) as Array<keyof typeof add>) {
+      const path = options.paths[route]
       if (path !== false) add[route](path)
+    }
+    if (oauth !== null && clients !== null) {
+      const introspection = new Introspection({ store, users, access, refreshTokens, grace, clock })
+      await addOAuthRoutes(app, scope, {
+        options, oauth, clients, refresh, sessions, introspection, proofOf, audience, proofAlgorithms: challenge.proofAlgorithms
+      })
     }
 
     app.decorate('authenticate', authenticate)
     app.decorate('requireFresh', createRequireFresh(clock))
     app.decorate('requireClaims', requireClaims)
-    app.decorate('tokenAuth', createTokenAuth({ users, sessions, passwords, throttle, sweeper, transport, keyRing }))
+    app.decorate('tokenAuth', createTokenAuth({
+      users, sessions, passwords, throttle, sweeper, transport, keyRing, clients, proofOf
+    }))
   }, { prefix: options.prefix })
 
   app.addHook('onReady', async () => {
@@ -163,30 +186,9 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
   })
 }
 
-// What the app brings, for as long as it may take to answer.
-function reach (
-  { store, users }: ResolvedOptions, timeout: Millis, logger: Logger
-): { readonly store: TokenStore, readonly users: UserDirectory } {
-  const guard = createGuard(timeout, logger)
-  return { store: withSoundTexts(guardStore(store, guard)), users: new UserDirectory(users, guard, logger) }
-}
-
-function createThrottle (
-  { name, throttle, secrets, clock }: ResolvedOptions, parts: { attempts: AttemptStore, events: Events, logger: Logger }
-): Throttle | null {
-  if (throttle === null) return null
-  const { account, address } = throttle
-  const [key] = keysOf(secrets.base, name, 'attempts')
-  const devices = new DeviceTokens(keysOf(secrets.base, name, 'device'))
-  return new Throttle({ ...parts, forgeries: new MemoryAttempts(), key, devices, account, address, clock })
-}
-
-function keysOf (secrets: Secrets, name: string, purpose: KeyPurpose): readonly [Buffer, ...Buffer[]] {
-  return secrets.map(secret => deriveKey(secret, name, purpose).key) as [Buffer, ...Buffer[]]
-}
-
-function secretSigners ({ secrets, name }: ResolvedOptions, kind: 'access' | 'refresh'): readonly [JwtSigner, ...JwtSigner[]] {
-  return secrets[kind].map(secret => createSecretSigner(deriveKey(secret, name, kind))) as unknown as [JwtSigner, ...JwtSigner[]]
+function demandProof (proof: Proof | null): Proof {
+  if (proof === null) throw new TokenAuthError('AUTH_PROOF_INVALID', { hint: 'a login needs one' })
+  return proof
 }
 
 function claimPlace (app: FastifyInstance, name: string): void {

@@ -14,8 +14,14 @@ export const clientPaths = {
 /** All routes. */
 export const defaultPaths = /* @__PURE__ */ Object.assign({}, clientPaths, {
   me: '/me',
+  /** With `oauth`: these three as stock OAuth clients ask them. */
+  token: '/token',
+  revoke: '/revoke',
+  introspect: '/introspect',
   /** Not below the prefix, since others look for it here (RFC 8615). */
-  jwks: '/.well-known/jwks.json'
+  jwks: '/.well-known/jwks.json',
+  /** Likewise, and with the path of the issuer behind it (RFC 8414 section 3). */
+  metadata: '/.well-known/oauth-authorization-server'
 } as const)
 
 export type RouteName = keyof typeof defaultPaths
@@ -40,7 +46,8 @@ export interface TokenAnswer {
    * device before, so that strangers who guess the password do not keep it out. Signs nobody in.
    */
   readonly device_token?: string
-  readonly token_type: 'bearer'
+  /** `DPoP` where the tokens are bound to the key of a proof (RFC 9449 section 5). */
+  readonly token_type: 'bearer' | 'DPoP'
   /** Seconds that the access token is good for. */
   readonly expires_in: number
   readonly user: object
@@ -80,6 +87,9 @@ export type ErrorCode =
   | 'AUTH_ACCESS_EXPIRED'
   | 'AUTH_ACCESS_INVALID'
   | 'AUTH_SESSION_REVOKED'
+  | 'AUTH_CLIENT_REJECTED'
+  | 'AUTH_PROOF_INVALID'
+  | 'AUTH_PROOF_NONCE'
   | 'AUTH_ORIGIN_REJECTED'
   | 'AUTH_CLAIMS_INSUFFICIENT'
   | 'AUTH_REAUTHENTICATION_REQUIRED'

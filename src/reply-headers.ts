@@ -2,13 +2,14 @@
 
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { headersOf, TokenAuthError } from './errors.js'
+import type { Challenge } from './errors.js'
 
 /** Lets every {@link TokenAuthError} of the scope go out with its challenge, or with when to try again. */
-export function addErrorHeaders (scope: FastifyInstance, realm: string): void {
+export function addErrorHeaders (scope: FastifyInstance, challenge: Omit<Challenge, 'isProven'>): void {
   // Not where the error is made: in @fastify/auth another strategy may let the request pass after all.
-  scope.addHook('onError', (_request, reply, error, done) => {
+  scope.addHook('onError', (request, reply, error, done) => {
     if (error instanceof TokenAuthError) {
-      reply.headers(headersOf(error, realm))
+      reply.headers(headersOf(error, { ...challenge, isProven: request.headers.dpop !== undefined }))
       // For pages of other origins; whether there are any is the app's to say.
       if (error.statusCode === 401) addToHeader(reply, 'access-control-expose-headers', 'www-authenticate')
     }

@@ -11,6 +11,8 @@ import type { RouteName } from './protocol.js'
 import type { PasswordOptions } from './password-options.js'
 import { checkSecrets, resolveKeys, resolveSecrets } from './resolve-secrets.js'
 import type { Secrets } from './resolve-secrets.js'
+import { resolveDpop, resolveOAuth } from './resolve-oauth.js'
+import type { ResolvedDpop, ResolvedOAuth } from './resolve-oauth.js'
 import { resolveThrottle } from './resolve-throttle.js'
 import type { ResolvedThrottle } from './resolve-throttle.js'
 import { resolveTransport } from './resolve-transport.js'
@@ -35,6 +37,11 @@ export interface ResolvedOptions {
   readonly keys: AppKeys | null
   readonly issuer: string | undefined
   readonly audience: string | undefined
+  /** `null` where there are no OAuth clients. */
+  readonly oauth: ResolvedOAuth | null
+  /** `null` where there are no proofs of possession. */
+  readonly dpop: ResolvedDpop | null
+  readonly publicUrl: string | undefined
   readonly rotation: boolean
   readonly accessLifetime: Millis
   /** `null` where access tokens are not renewed silently. */
@@ -63,7 +70,7 @@ const LONGEST_TIMER: Millis = 2 ** 31 - 1
 const known = {
   options: [
     'secret', 'store', 'users', 'name', 'prefix', 'routes', 'keys', 'issuer', 'audience', 'rotation', 'accessToken', 'refreshToken',
-    'cookie', 'passwords', 'throttle', 'maxSessions', 'storeTimeout', 'sweep', 'revocations', 'on', 'clock'
+    'cookie', 'oauth', 'dpop', 'publicUrl', 'passwords', 'throttle', 'maxSessions', 'storeTimeout', 'sweep', 'revocations', 'on', 'clock'
   ],
   passwords: ['pepper', 'normalize', 'minLength', 'accept'],
   accessToken: ['lifetime', 'renewWithin', 'secret', 'cacheSize'],
@@ -145,7 +152,8 @@ export function resolveOptions (options: TokenAuthOptions, mountedAt = ''): Reso
   const sweepEvery = sweep === false ? null : duration('sweep.every', sweep.every, '1h')
   demand(sweepEvery === null || (sweepEvery >= SECOND && sweepEvery <= LONGEST_TIMER), 'sweep.every must be from 1s to 24d')
 
-  const paths = resolvePaths(routes)
+  const oauth = resolveOAuth(options, name)
+  const paths = resolvePaths(routes, oauth)
   if (givenRefreshToken === false) paths.refresh = false
   return {
     name,
@@ -158,6 +166,9 @@ export function resolveOptions (options: TokenAuthOptions, mountedAt = ''): Reso
     keys: resolveKeys(options),
     issuer: options.issuer,
     audience: options.audience,
+    oauth,
+    dpop: resolveDpop(options.dpop),
+    publicUrl: options.publicUrl,
     rotation,
     accessLifetime,
     renewalWindow,
@@ -209,9 +220,12 @@ function resolvePasswords (given: PasswordOptions = {}): PasswordRules {
   return { peppers: peppers.map(secret => Buffer.from(secret as string)), normalize: normalize ?? null, minLength, accept }
 }
 
-function resolvePaths (routes: NonNullable<TokenAuthOptions['routes']>): Record<RouteName, string | false> {
+function resolvePaths (
+  routes: NonNullable<TokenAuthOptions['routes']>, oauth: ResolvedOAuth | null
+): Record<RouteName, string | false> {
   allowOnly(routes, Object.keys(defaultPaths), 'routes.')
-  const paths: Record<RouteName, string | false> = { ...defaultPaths, ...routes }
+  const metadata = oauth?.metadataPath ?? defaultPaths.metadata
+  const paths: Record<RouteName, string | false> = { ...defaultPaths, metadata, ...routes }
   for (const [name, path] of Object.entries(paths)) {
     demand(path === false || (typeof path === 'string' && path.startsWith('/')), `routes.${name} must begin with "/", or be false`)
   }

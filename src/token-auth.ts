@@ -1,12 +1,13 @@
 // `app.tokenAuth`: what the routes do, for the app's own code.
 
 import { callerOf } from './bearer.js'
-import type { HttpRequest } from './bearer.js'
 import type { Passwords } from './credentials/password.js'
-import type { OpenInCookieOptions, OpenOptions, TokenAuth } from './decorators.js'
+import type { OpenInCookieOptions, OpenOptions, SessionRequest, TokenAuth } from './decorators.js'
 import { TokenAuthError } from './errors.js'
 import type { CookieAnswer, TokenAnswer } from './protocol.js'
+import type { ProofOf } from './request-proofs.js'
 import type { TokenTransport } from './routes/token-transport.js'
+import type { Clients } from './service/clients.js'
 import { wasRevokedSince } from './service/sessions.js'
 import type { KeyRing } from './service/key-ring.js'
 import type { Sessions } from './service/sessions.js'
@@ -24,27 +25,33 @@ export interface TokenAuthContext {
   readonly transport: TokenTransport
   /** `null` where access tokens are signed by a derived key. */
   readonly keyRing: KeyRing | null
+  readonly clients: Clients | null
+  readonly proofOf: ProofOf
 }
 
 export function createTokenAuth (context: TokenAuthContext): TokenAuth {
-  const { users, sessions, passwords, throttle, sweeper, transport, keyRing } = context
+  const { users, sessions, passwords, throttle, sweeper, transport, keyRing, clients, proofOf } = context
 
   async function openSession (
-    userId: string, request: HttpRequest, options?: OpenOptions
+    userId: string, request: SessionRequest, options?: OpenOptions
   ): Promise<TokenAnswer>
   async function openSession (
-    userId: string, request: HttpRequest, options: OpenInCookieOptions
+    userId: string, request: SessionRequest, options: OpenInCookieOptions
   ): Promise<TokenAnswer | CookieAnswer>
   async function openSession (
-    userId: string, request: HttpRequest, { device, amr = [], reply, persistent = false }: Partial<OpenInCookieOptions> = {}
+    userId: string, request: SessionRequest, options: Partial<OpenInCookieOptions> = {}
   ): Promise<TokenAnswer | CookieAnswer> {
-    const inCookie = transport.opensInCookie(reply)
+    const { device, amr = [], reply, persistent = false, clientId = null } = options
+    if (clientId !== null && clients?.has(clientId) !== true) throw new TypeError('openSession takes a clientId of oauth.clients')
+    const inCookie = clientId === null && transport.opensInCookie(reply)
     const replaced = transport.replacedBy(request, inCookie)
     const authenticatedAt = sessions.begin()
     const profile = await users.findActive(userId)
     if (profile === null) throw new TokenAuthError('AUTH_CREDENTIALS_REJECTED')
     try {
-      const opening = { by: callerOf(request), device: device ?? null, persistent, authenticatedAt, amr }
+      const by = callerOf(request)
+      const proof = 'originalUrl' in request ? proofOf(request) : null
+      const opening = { by, device: device ?? null, persistent, authenticatedAt, amr, clientId, proof }
       const grant = await sessions.open(profile, opening)
       await sessions.replace(replaced)
       return transport.answer(reply, grant, inCookie)

@@ -2,6 +2,8 @@
 
 import type { Millis } from '../domain/session.js'
 import { CLOCK_TOLERANCE } from '../domain/rotation.js'
+import { bindingOf, readBinding } from './binding.js'
+import type { Binding } from './binding.js'
 import { isCount, isText, isTexts } from './jwt.js'
 import type { Claims, JwtKind } from './jwt.js'
 
@@ -15,7 +17,7 @@ export interface Authentication {
 }
 
 /** What an access token is about. */
-export interface AccessSubject extends Authentication {
+export interface AccessSubject extends Authentication, Binding {
   readonly userId: string
   readonly sessionId: string
   readonly generation: number
@@ -31,12 +33,20 @@ export interface AccessToken extends AccessSubject {
   readonly expiresAt: Millis
 }
 
+/** Which session a token is of, and whose. */
+export type TokenOwner = Pick<AccessSubject, 'sessionId' | 'clientId'>
+
 /** Who issues access tokens, and for whom; both are written and demanded where they are given. */
 export interface AccessScope {
   readonly issuer: string | undefined
   readonly audience: string | undefined
   /** Whether each token has a `jti`, for others who verify it (RFC 9068 section 2.2). */
   readonly identified?: boolean
+  /**
+   * What the app's own sessions name as their client, where there are OAuth clients: then each token names one (RFC 9068 section
+   * 2.2). Where there are none, a token that does is refused.
+   */
+  readonly firstParty?: string | undefined
 }
 
 const reserved: ReadonlySet<string> = new Set([
@@ -52,9 +62,9 @@ export function reservedClaim (claims: object): string | undefined {
 /** @param life Both in milliseconds; the token holds whole seconds. */
 export function issueAccessToken (
   kind: JwtKind,
-  { userId, sessionId, generation, persistent = false, authenticatedAt, amr, claims }: AccessSubject,
+  { userId, sessionId, generation, persistent = false, authenticatedAt, amr, clientId, thumbprint, claims }: AccessSubject,
   life: { readonly from: Millis, readonly to: Millis },
-  { issuer, audience, identified = false }: AccessScope
+  { issuer, audience, identified = false, firstParty }: AccessScope
 ): { readonly token: string, readonly expiresIn: number } {
   const iat = Math.floor(life.from / 1000)
   const exp = Math.floor(life.to / 1000)
@@ -71,30 +81,32 @@ export function issueAccessToken (
     ...(persistent && { persistent }),
     auth_time: Math.floor(authenticatedAt / 1000),
     ...(amr.length > 0 && { amr }),
+    ...bindingOf({ clientId: clientId ?? firstParty ?? null, thumbprint }),
     iat,
     exp
   })
   return { token, expiresIn: Math.max(0, exp - iat) }
 }
 
-/** The session of an authentic access token of ours, good or not: enough to end it. */
-export function sessionOfAccessToken (kind: JwtKind, token: string): string | null {
-  const { type, sid } = kind.open(token) ?? {}
-  return type === 'access' && isText(sid) ? sid : null
+/** The session of an authentic access token of ours, good or not, and its client: enough to end it. */
+export function ownerOfAccessToken (kind: JwtKind, token: string, { firstParty }: AccessScope): TokenOwner | null {
+  const claims = kind.open(token) ?? {}
+  const binding = readBinding(claims)
+  if (claims.type !== 'access' || !isText(claims.sid) || binding === null) return null
+  return { sessionId: claims.sid, clientId: binding.clientId === firstParty ? null : binding.clientId }
 }
 
-/** An authentic access token of ours; `null` for everything else. Whether it has ended is the caller's to ask. */
-export function readAccessToken (kind: JwtKind, token: string, now: Millis, scope: AccessScope): AccessToken | null {
-  const payload = kind.open(token)
-  return payload === null ? null : readAccessClaims(payload, now, scope)
-}
-
-/** The same of the claims of an authentic token. */
+/**
+ * What an authentic access token of ours says, from its claims; `null` for everything else. Whether it has ended is the caller's
+ * to ask.
+ */
 export function readAccessClaims (payload: Claims, now: Millis, scope: AccessScope): AccessToken | null {
   const { iss, sub, aud, sid, gen, type, iat, exp, nbf, auth_time: authTime, amr = [] } = payload
   if (type !== 'access' || !isText(sub) || !isText(sid) || !isCount(gen) || !isCount(iat) || !isCount(exp)) return null
-  if (!isCount(authTime) || !isTexts(amr)) return null
+  const binding = readBinding(payload)
+  if (!isCount(authTime) || !isTexts(amr) || binding === null) return null
   if (iss !== scope.issuer || aud !== scope.audience) return null
+  if ((binding.clientId === null) !== (scope.firstParty === undefined)) return null
   const latestStart = (now + CLOCK_TOLERANCE) / 1000
   if (iat > latestStart || (nbf !== undefined && !(isCount(nbf) && nbf <= latestStart))) return null
   const claims = Object.fromEntries(Object.entries(payload).filter(([name]) => !reserved.has(name)))
@@ -105,6 +117,8 @@ export function readAccessClaims (payload: Claims, now: Millis, scope: AccessSco
     persistent: payload.persistent === true,
     authenticatedAt: authTime * 1000,
     amr: deepFreeze(amr),
+    clientId: binding.clientId === scope.firstParty ? null : binding.clientId,
+    thumbprint: binding.thumbprint,
     claims: deepFreeze(claims),
     expiresAt: exp * 1000
   }

@@ -58,8 +58,7 @@ export class JwtKind {
     const signature = token.slice(end + 1)
     if (payload === null || decode(signature) === null || !isUtf8(payload)) return null
     try {
-      const claims: unknown = signer.verify(token.slice(0, end), signature) ? JSON.parse(payload.toString()) : null
-      return isRecord(claims) ? claims : null
+      return signer.verify(token.slice(0, end), signature) ? parseRecord(payload) : null
     } catch {
       return null
     }
@@ -79,14 +78,26 @@ export class JwtKind {
 }
 
 /** The header of a token in its one spelling; `null` for every other text. Proves nothing. */
-// JSON is UTF-8 (RFC 8725 section 3.7).
 export function headerOf (token: string): Claims | null {
-  if (token.length > MAX_LENGTH || !compactForm.test(token)) return null
-  const [head = null, payload = null, signature = null] = token.split('.').map(decode)
-  if (head === null || payload === null || signature === null || !isUtf8(head) || !isUtf8(payload)) return null
+  const header = token.length > MAX_LENGTH ? null : parseRecord(decodeParts(token)?.header)
+  return header !== null && Object.keys(header).every(member => headerMembers.has(member)) ? header : null
+}
+
+/** The parts of a text in the one spelling that a JWT has; `null` for every other one. JSON is UTF-8 (RFC 8725 section 3.7). */
+export function decodeParts (
+  token: string
+): { readonly header: Buffer, readonly payload: Buffer, readonly signature: Buffer } | null {
+  if (!compactForm.test(token)) return null
+  const [header = null, payload = null, signature = null] = token.split('.').map(decode)
+  if (header === null || payload === null || signature === null || !isUtf8(header) || !isUtf8(payload)) return null
+  return { header, payload, signature }
+}
+
+/** The members of a JSON object; `null` for everything else. */
+export function parseRecord (json: Buffer | undefined): Claims | null {
   try {
-    const header: unknown = JSON.parse(head.toString())
-    return isRecord(header) && Object.keys(header).every(member => headerMembers.has(member)) ? header : null
+    const value: unknown = JSON.parse(String(json))
+    return isRecord(value) ? value : null
   } catch {
     return null
   }

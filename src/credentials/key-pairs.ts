@@ -117,7 +117,13 @@ function signatureOf (input: string, alg: KeyAlgorithm, key: KeyObject): Buffer 
 
 function isSignature (input: string, signature: Buffer, alg: KeyAlgorithm, key: KeyObject): boolean {
   // Of the two signatures that fit, the one with the lower s is ours: a token has one spelling.
-  if (alg === 'ES256' && !withLowS(signature).equals(signature)) return false
+  return (alg !== 'ES256' || withLowS(signature).equals(signature)) && isSignatureBy({ alg, verifying: key }, input, signature)
+}
+
+/** Whether a key has signed a text, however it is spelled: for what others have signed. */
+export function isSignatureBy (
+  { alg, verifying: key }: Pick<AppKey, 'alg' | 'verifying'>, input: string, signature: Buffer
+): boolean {
   return verify(hashes[alg], Buffer.from(input), { key, ...detailsOf(alg) }, signature)
 }
 

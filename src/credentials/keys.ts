@@ -2,8 +2,8 @@
 
 import { hkdfSync } from 'node:crypto'
 
-/** What a key is for: one kind of token, or what attempts are counted by. */
-export type KeyPurpose = 'access' | 'refresh' | 'device' | 'attempts'
+/** What a key is for: one kind of token, what attempts are counted by, or what proofs of possession are to hold. */
+export type KeyPurpose = 'access' | 'refresh' | 'device' | 'attempts' | 'nonce'
 
 export interface SigningKey {
   /** Tells the keys of one kind apart; travels as `kid` (RFC 7515 section 4.1.4). */

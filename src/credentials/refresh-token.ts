@@ -3,6 +3,7 @@
 
 import { hash, randomBytes } from 'node:crypto'
 import type { Millis } from '../domain/session.js'
+import { bindingOf, readBinding } from './binding.js'
 import { isCount, isText, isTexts } from './jwt.js'
 import type { Claims, JwtKind } from './jwt.js'
 
@@ -18,6 +19,10 @@ export interface RefreshToken {
   readonly persistent: boolean
   /** How its user proved who they are (RFC 8176). */
   readonly amr: readonly string[]
+  /** The OAuth client that alone may use it; `null` for a session of the app's own. */
+  readonly clientId: string | null
+  /** Of the key that it is bound to; `null` where it is to none. */
+  readonly thumbprint: string | null
   readonly claims: Claims
 }
 
@@ -28,6 +33,8 @@ export interface NewSession {
   readonly secret: string
   readonly persistent?: boolean
   readonly amr?: readonly string[]
+  readonly clientId?: string | null
+  readonly thumbprint?: string | null
 }
 
 /** Which token of a session to write. */
@@ -46,9 +53,16 @@ export function makeSecret (): { readonly secret: string, readonly secretHash: s
 }
 
 export function firstRefreshToken (kind: JwtKind, session: NewSession, edition: Edition): string {
-  const { id: sid, userId: sub, secret, persistent = false, amr = [] } = session
+  const { id: sid, userId: sub, secret, persistent = false, amr = [], clientId = null, thumbprint = null } = session
   return kind.sign({
-    sub, sid, secret, type: 'refresh', ...(persistent && { persistent }), ...(amr.length > 0 && { amr }), ...datesOf(edition)
+    sub,
+    sid,
+    secret,
+    type: 'refresh',
+    ...(persistent && { persistent }),
+    ...(amr.length > 0 && { amr }),
+    ...bindingOf({ clientId, thumbprint }),
+    ...datesOf(edition)
   })
 }
 
@@ -63,9 +77,12 @@ export function readRefreshToken (kind: JwtKind, token: string): RefreshToken | 
   if (claims === null) return null
   const { sub, sid, gen, secret, type, iat, exp, amr = [] } = claims
   if (type !== 'refresh' || !isText(sub) || !isText(sid) || !isCount(gen) || !isCount(iat) || !isCount(exp)) return null
-  if (!isText(secret) || !secretForm.test(secret) || !isTexts(amr)) return null
+  const binding = readBinding(claims)
+  if (!isText(secret) || !secretForm.test(secret) || !isTexts(amr) || binding === null) return null
+  const { clientId, thumbprint } = binding
   const persistent = claims.persistent === true
-  return { userId: sub, sessionId: sid, generation: gen, secretHash: hashSecret(secret), persistent, amr, claims }
+  const secretHash = hashSecret(secret)
+  return { userId: sub, sessionId: sid, generation: gen, secretHash, persistent, amr, clientId, thumbprint, claims }
 }
 
 function datesOf ({ generation, issuedAt, expiresAt }: Edition): Claims {

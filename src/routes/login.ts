@@ -2,8 +2,10 @@ import type { FastifyInstance } from 'fastify'
 import { callerOf } from '../bearer.js'
 import { TokenAuthError } from '../errors.js'
 import type { CookieAnswer, TokenAnswer } from '../protocol.js'
+import type { ProofOf } from '../request-proofs.js'
 import type { PasswordLogin } from '../service/login.js'
 import type { Sessions } from '../service/sessions.js'
+import type { ClientIdOf } from './oauth/client-authentication.js'
 import { loginBody, taken, tokenAnswer } from './schemas.js'
 import { answerBy } from './scope.js'
 import type { TokenTransport } from './token-transport.js'
@@ -14,32 +16,51 @@ interface LoginBody {
   readonly password: string
   readonly device?: string
   readonly device_token?: string | null
+  readonly client_id?: string | null
+  readonly client_secret?: string | null
   readonly remember_me?: boolean | string | number | null
+}
+
+export interface LoginRoute {
+  readonly transport: TokenTransport
+  readonly sessions: Sessions
+  readonly login: PasswordLogin
+  /** The OAuth client that a request names. */
+  readonly clientIdOf: ClientIdOf
+  readonly proofOf: ProofOf
 }
 
 const yes: ReadonlySet<unknown> = new Set([true, 1, 'true', 'on', 'yes', '1'])
 
 /**
  * POST login: `username` or `email`, `password` and perhaps `device`, as JSON or as a form; `device_token` of a login before,
- * where no cookie holds it; `remember_me` for cookies that outlive the browser.
- * Over the cookie of another session, that one ends.
+ * where no cookie holds it; `remember_me` for cookies that outlive the browser; `client_id` for a session of an OAuth client,
+ * whose tokens are in the answer and in no cookie. Over the cookie of another session, that one ends.
  */
 export function addLoginRoute (
-  scope: FastifyInstance, url: string, transport: TokenTransport, sessions: Sessions, login: PasswordLogin
+  scope: FastifyInstance, url: string, { transport, sessions, login, clientIdOf, proofOf }: LoginRoute
 ): void {
   const answer = answerBy<TokenAnswer | CookieAnswer>(tokenAnswer)
   scope.post<{ Body: LoginBody }>(url, {
     config: { tokenAuth: 'public' },
     schema: { ...taken, body: loginBody, response: { 200: tokenAnswer } }
   }, async (request, reply) => {
-    const inCookie = transport.wantsCookie(request)
+    const clientId = clientIdOf(request, request.body)
+    const inCookie = clientId === null && transport.wantsCookie(request)
     const replaced = transport.replacedBy(request, inCookie)
     const { username, email, password, device, device_token: inBody, remember_me: rememberMe } = request.body
     const name = username || email
     if (!name || (email && email !== name)) throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'a username or an email is needed' })
     const deviceToken = transport.deviceTokenOf(request, inCookie) ?? (inBody || null)
-    const attempt = { login: name, password, device: device || null, deviceToken, persistent: yes.has(rememberMe) }
-    const grant = await login.login(attempt, callerOf(request))
+    const grant = await login.login({
+      login: name,
+      password,
+      device: device || null,
+      deviceToken,
+      persistent: yes.has(rememberMe),
+      clientId,
+      proof: proofOf(request)
+    }, callerOf(request))
     await sessions.replace(replaced)
     return answer(reply, transport.answer(reply, grant, inCookie))
   })

@@ -19,8 +19,8 @@ export function addLogoutRoute (
   }, async (request, reply) => {
     const tokens = transport.presentToEnd(request)
     if (tokens.refresh === null && tokens.access === null) throw new TokenAuthError('AUTH_REFRESH_MISSING')
-    const sessionId = sessions.sessionOf(tokens)
-    if (sessionId !== null) await sessions.end(sessionId, 'logout')
+    const owner = sessions.ownerOf(tokens)
+    if (owner !== null) await sessions.end(owner.sessionId, 'logout')
     if (transport.clearsAfter(tokens)) transport.clear(reply)
     return reply.code(204).send()
   })

@@ -1,6 +1,6 @@
 // How tokens travel between the routes and a client: in the body and as bearer, or in cookies.
 
-import { readBearer } from '../bearer.js'
+import { readBearer, readDpopToken } from '../bearer.js'
 import type { HttpRequest } from '../bearer.js'
 import type { CookieReply, CookieRequest } from '../cookies.js'
 import { TokenAuthError } from '../errors.js'
@@ -33,11 +33,16 @@ type TransportRequest = HttpRequest & OriginRequest
 export class TokenTransport {
   readonly #settings: ResolvedTransport
   readonly #kindOf: KindOf
+  readonly #takesDpop: boolean
 
-  /** @param kindOf What a text says of itself to be. */
-  constructor (settings: ResolvedTransport, kindOf: KindOf) {
+  /**
+   * @param kindOf What a text says of itself to be.
+   * @param takesDpop Whether tokens may come under the scheme `DPoP` too.
+   */
+  constructor (settings: ResolvedTransport, kindOf: KindOf, takesDpop: boolean) {
     this.#settings = settings
     this.#kindOf = kindOf
+    this.#takesDpop = takesDpop
   }
 
   /** Whether the client of a login wants cookies. @throws TokenAuthError AUTH_ORIGIN_REJECTED where it may not have them */
@@ -79,7 +84,7 @@ export class TokenTransport {
    */
   present (request: TransportRequest & { readonly body: RefreshTokenBody }): PresentedTokens {
     const { kind, refreshCookie, origins } = this.#settings
-    const bearer = readBearer(request) || null
+    const bearer = readBearer(request) || (this.#takesDpop ? readDpopToken(request) : null) || null
     const kindOfBearer = bearer === null ? null : this.#kindOf(bearer)
     const access = kindOfBearer === 'access' ? bearer : null
     const inCookie = refreshCookie?.read(request) ?? null
@@ -106,9 +111,9 @@ export class TokenTransport {
   answer (
     reply: CookieReply | undefined, grant: Grant & Partial<Pick<LoginGrant, 'deviceToken'>>, inCookie: boolean
   ): TokenAnswer | CookieAnswer {
-    const { accessToken, refreshToken, expiresIn, refreshExpiresIn, persistent, user, deviceToken = null } = grant
+    const { accessToken, refreshToken, expiresIn, refreshExpiresIn, persistent, isBound, user, deviceToken = null } = grant
     const { refreshCookie, accessCookie, deviceCookie } = this.#settings
-    const body = { token_type: 'bearer', expires_in: expiresIn, user } as const
+    const body = { token_type: isBound ? 'DPoP' : 'bearer', expires_in: expiresIn, user } as const
     if (!inCookie || reply === undefined) {
       return {
         access_token: accessToken,

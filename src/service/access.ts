@@ -1,8 +1,8 @@
 // Access tokens in use: issued with a session, and admitted at every request without asking the store.
 
-import { issueAccessToken, readAccessToken, sessionOfAccessToken } from '../credentials/access-token.js'
-import type { AccessScope, AccessSubject } from '../credentials/access-token.js'
-import type { JwtKind } from '../credentials/jwt.js'
+import { issueAccessToken, ownerOfAccessToken, readAccessClaims } from '../credentials/access-token.js'
+import type { AccessScope, AccessSubject, AccessToken, TokenOwner } from '../credentials/access-token.js'
+import type { Claims, JwtKind } from '../credentials/jwt.js'
 import type { Millis } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import type { RevocationFeed } from './revocation-feed.js'
@@ -24,6 +24,8 @@ export interface Auth {
   readonly authenticatedAt: Millis
   /** How that was proved (RFC 8176), such as `['pwd']`. */
   readonly amr: readonly string[]
+  /** The OAuth client that sent it on the user's behalf; `null` for the app's own. */
+  readonly clientId: string | null
   readonly claims: Readonly<AuthClaims>
   /** When the access token ends. */
   readonly expiresAt: Millis
@@ -32,6 +34,8 @@ export interface Auth {
 export interface AccessContext {
   readonly tokens: JwtKind
   readonly scope: AccessScope
+  /** Whether tokens are accepted that are bound to a key: somebody asks for the proof of it. */
+  readonly takesBound: boolean
   readonly lifetime: Millis
   /** How many verified tokens are remembered. */
   readonly cacheSize: number
@@ -48,12 +52,15 @@ export interface Admitted {
   readonly generation: number
   /** Whether a cookie that holds it outlives the browser. */
   readonly persistent: boolean
+  /** Of the key without a proof of which the token is worth nothing; `null` where it needs none. */
+  readonly thumbprint: string | null
+  /** Whether its use was noted. */
+  noted: boolean
 }
 
 interface Verified extends Admitted {
   /** When it was verified: a clock that says less was ahead then. */
   readonly at: Millis
-  noted: boolean
 }
 
 export class AccessControl {
@@ -77,9 +84,17 @@ export class AccessControl {
     this.#verified.clear()
   }
 
-  /** The session of an authentic token, whatever its times, issuer and audience are; `null` for everything else. */
-  sessionOf (token: string): string | null {
-    return sessionOfAccessToken(this.#context.tokens, token)
+  /** Whose an authentic token is, whatever its times, issuer and audience are; `null` for everything else. */
+  ownerOf (token: string): TokenOwner | null {
+    return ownerOfAccessToken(this.#context.tokens, token, this.#context.scope)
+  }
+
+  /** All that a good token says, and its claims as they are; `null` for everything else. Of revocations it knows nothing. */
+  inspect (token: string, now: Millis): { readonly read: AccessToken, readonly claims: Claims } | null {
+    const { tokens, scope, takesBound } = this.#context
+    const claims = tokens.open(token)
+    const read = claims === null ? null : readAccessClaims(claims, now, scope)
+    return claims === null || read === null || (read.thumbprint !== null && !takesBound) ? null : { read, claims }
   }
 
   /** Whether a text says of itself that it is an access token. */
@@ -88,35 +103,40 @@ export class AccessControl {
   }
 
   /**
+   * Lets a token in, which for one that is bound to a key is not enough: {@link confirm} it after the proof.
    * @param text What the token came in. As it arrived, it is found sooner than a part of it.
    * @throws TokenAuthError AUTH_ACCESS_INVALID, AUTH_ACCESS_EXPIRED, AUTH_SESSION_REVOKED, AUTH_STORE_UNAVAILABLE
    */
   admit (token: string, text = token): Admitted {
-    const { clock, revoked, feed, notes } = this.#context
+    const { clock, revoked, feed } = this.#context
     const now = clock()
     const remembered = this.#verified.get(text)
     const verified = remembered !== undefined && remembered.at <= now ? remembered : this.#verify(token, text, now)
-    const { auth, generation } = verified
+    const { auth, thumbprint } = verified
     if (now >= auth.expiresAt) {
       this.#verified.delete(text)
       throw new TokenAuthError('AUTH_ACCESS_EXPIRED')
     }
     if (revoked.has(auth.sessionId)) throw new TokenAuthError('AUTH_SESSION_REVOKED')
     if (feed.isLost(now)) throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
-    if (!verified.noted) {
-      verified.noted = true
-      notes?.confirm(auth.sessionId, generation, now)
-    }
+    if (thumbprint === null) this.confirm(verified)
     return verified
   }
 
+  /** Notes that its generation has reached its client. */
+  confirm (admitted: Admitted): void {
+    if (admitted.noted) return
+    admitted.noted = true
+    const { auth, generation } = admitted
+    this.#context.notes?.confirm(auth.sessionId, generation, this.#context.clock())
+  }
+
   #verify (token: string, text: string, now: Millis): Verified {
-    const { tokens, scope } = this.#context
-    const read = readAccessToken(tokens, token, now, scope)
-    if (read === null) throw new TokenAuthError('AUTH_ACCESS_INVALID')
-    const { userId, sessionId, authenticatedAt, amr, claims, expiresAt, generation, persistent } = read
-    const auth = Object.freeze({ userId, sessionId, authenticatedAt, amr, claims, expiresAt })
-    const verified = { auth, generation, persistent, at: now, noted: false }
+    const { read } = this.inspect(token, now) ?? {}
+    if (read === undefined) throw new TokenAuthError('AUTH_ACCESS_INVALID')
+    const { userId, sessionId, authenticatedAt, amr, clientId, claims, expiresAt, generation, persistent, thumbprint } = read
+    const auth = Object.freeze({ userId, sessionId, authenticatedAt, amr, clientId, claims, expiresAt })
+    const verified = { auth, generation, persistent, thumbprint, at: now, noted: false }
     this.#verified.set(text, verified)
     return verified
   }

@@ -5,6 +5,7 @@ import { CLOCK_TOLERANCE } from '../domain/rotation.js'
 import type { Caller, Millis } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import type { Events, Logger, TokenAuthEvents } from './events.js'
+import type { Proof } from './proofs.js'
 import { wasRevokedSince } from './sessions.js'
 import type { Grant, Sessions } from './sessions.js'
 import type { Throttle } from './throttle.js'
@@ -25,6 +26,10 @@ export interface LoginAttempt {
   readonly deviceToken: string | null
   /** Whether a cookie with the refresh token outlives the browser. */
   readonly persistent: boolean
+  /** The OAuth client that the session is for; `null` for the app's own. */
+  readonly clientId: string | null
+  /** The key that the session is bound to; `null` where it is to none. */
+  readonly proof: Proof | null
 }
 
 export interface LoginGrant extends Grant {
@@ -81,7 +86,7 @@ export class PasswordLogin {
   }
 
   async #prove (
-    { password, device, persistent }: LoginAttempt, by: Caller, user: AuthUser | null, authenticatedAt: Millis
+    { password, device, persistent, clientId, proof }: LoginAttempt, by: Caller, user: AuthUser | null, authenticatedAt: Millis
   ): Promise<Grant> {
     const { users, passwords, sessions, logger } = this.#context
     const stored = user === null || isDisabled(user) ? null : user.passwordHash ?? null
@@ -93,7 +98,9 @@ export class PasswordLogin {
     if (user === null || result === 'wrong' || result === 'malformed') {
       return this.#reject(reasonOf(user, result), user, by)
     }
-    const grant = await sessions.open(await users.profileOf(user), { by, device, persistent, authenticatedAt, amr: PASSWORD })
+    const grant = await sessions.open(await users.profileOf(user), {
+      by, device, persistent, authenticatedAt, amr: PASSWORD, clientId, proof
+    })
     if (result === 'weak' && stored !== null) await this.#upgradeHash(user.id, stored, password)
     return grant
   }

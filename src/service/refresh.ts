@@ -10,6 +10,8 @@ import { TokenAuthError } from '../errors.js'
 import type { TokenStore } from '../stores/token-store.js'
 import { BoundedMap } from './bounded-map.js'
 import type { Events, Presentation, SessionEvent } from './events.js'
+import type { Proof, Proofs } from './proofs.js'
+import { scopeOf } from './sessions.js'
 import type { Grant, Sessions } from './sessions.js'
 import type { Shadows } from './shadows.js'
 import type { Throttle } from './throttle.js'
@@ -37,6 +39,19 @@ export interface RefreshContext {
   readonly shadows: Shadows | null
   /** Whether a session that is followed ends. */
   readonly endsShadowed: boolean
+  /** `null` where there are no proofs of possession. */
+  readonly proofs: Proofs | null
+}
+
+/** Who presents a refresh token, and what for. */
+export interface Presenter {
+  readonly by: Caller
+  /** The OAuth client that has authenticated; `null` for the app's own. */
+  readonly clientId: string | null
+  /** `null` where there is none. */
+  readonly proof: Proof | null
+  /** What is asked for (RFC 6749 section 6); `null` for what there is. */
+  readonly scope: string | null
 }
 
 export class Refresh {
@@ -48,19 +63,26 @@ export class Refresh {
   }
 
   /**
-   * Answers a refresh token with a new access token and, as a rule, its successor. The user is asked for first, so
-   * that nothing was moved when that fails.
+   * Answers a refresh token with a new access token and, as a rule, its successor. What the token itself says is looked at first,
+   * then the user is asked for, so that nothing was moved when either fails.
    * @throws TokenAuthError AUTH_REFRESH_INVALID, _EXPIRED, _REVOKED, _REUSED; AUTH_TOO_MANY_ATTEMPTS; AUTH_STORE_UNAVAILABLE
+   * @throws TokenAuthError AUTH_PROOF_INVALID; AUTH_CLAIMS_INSUFFICIENT where more is asked for than there is
    */
-  async refresh (token: string, by: Caller): Promise<Grant> {
+  async refresh (token: string, presenter: Presenter): Promise<Grant> {
+    const { by, scope } = presenter
     const { users, sessions, clock, refreshTokens, rotation, throttle } = this.#context
     const presented = readRefreshToken(refreshTokens, token)
     if (presented === null) {
       await throttle?.countForgery(by)
       throw new TokenAuthError('AUTH_REFRESH_INVALID')
     }
+    const { clientId } = presented
+    if (clientId !== presenter.clientId) throw new TokenAuthError('AUTH_REFRESH_INVALID')
+    const isBound = presented.thumbprint !== null || presenter.proof !== null
+    const thumbprint = isBound ? await this.#proveKey(presented, presenter.proof) : null
     const profile = await users.findActive(presented.userId)
     if (profile === null) return this.#refuseGoneUser(presented)
+    if (scope !== null && !isWithin(scope, scopeOf(profile.claims))) throw new TokenAuthError('AUTH_CLAIMS_INSUFFICIENT')
 
     const now = clock()
     const verdict = await this.#present(presented, now, by)
@@ -69,7 +91,21 @@ export class Refresh {
     const { sessionId, persistent, amr } = presented
     const refreshToken = unchanged ? null : nextRefreshToken(refreshTokens, presented, continued)
     const { generation, expiresAt, session: { authenticatedAt } } = continued
-    return sessions.grant(profile, { sessionId, generation, expiresAt, refreshToken, persistent, authenticatedAt, amr }, now)
+    return sessions.grant(profile, {
+      sessionId, generation, expiresAt, refreshToken, persistent, authenticatedAt, amr, clientId, thumbprint
+    }, now)
+  }
+
+  /**
+   * The key that the access token is to be bound to. The session's own, which must be proved: without it a stolen token is worth
+   * nothing, and ends nothing. A session that has none stays so, while its access tokens are as its client wants them.
+   */
+  async #proveKey ({ thumbprint }: RefreshToken, proof: Proof | null): Promise<string> {
+    const { proofs } = this.#context
+    if (proof === null || proofs === null) throw new TokenAuthError('AUTH_PROOF_INVALID', { hint: 'there is none' })
+    if (thumbprint !== null && thumbprint !== proof.thumbprint) throw new TokenAuthError('AUTH_REFRESH_INVALID')
+    await proofs.spend(proof)
+    return proof.thumbprint
   }
 
   async #present (presented: RefreshToken, now: Millis, by: Caller): Promise<RotationVerdict> {
@@ -159,6 +195,11 @@ export class Refresh {
     await this.#context.sessions.end(sessionId, 'user-gone')
     throw new TokenAuthError('AUTH_REFRESH_REVOKED')
   }
+}
+
+function isWithin (asked: string, granted: string | null): boolean {
+  const there = new Set(granted?.split(' '))
+  return asked.split(' ').every(scope => there.has(scope))
 }
 
 function bothSides (

@@ -2,7 +2,6 @@
 // long as the token is good and its key is the issuer's.
 
 import { readAccessClaims } from '../credentials/access-token.js'
-import type { AccessToken } from '../credentials/access-token.js'
 import { isText, isTexts } from '../credentials/jwt.js'
 import type { Claims } from '../credentials/jwt.js'
 import type { AppKey } from '../credentials/key-pairs.js'
@@ -11,6 +10,24 @@ import type { Millis } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import type { Auth } from './access.js'
 import { TextMap } from './text-map.js'
+
+/** Who sent a token of another service. */
+export interface Foreigner {
+  readonly auth: Auth
+  /** Of the key without a proof of which the token is worth nothing; `null` where it needs none. */
+  readonly thumbprint: string | null
+}
+
+/** Lets in what another service has issued. */
+export interface ForeignAccess {
+  /**
+   * Who sent it, where that is remembered; `null` where it is to be verified.
+   * @throws TokenAuthError AUTH_ACCESS_EXPIRED
+   */
+  recall (token: string): Foreigner | null
+  /** @throws TokenAuthError AUTH_ACCESS_INVALID, AUTH_ACCESS_EXPIRED; AUTH_KEYS_UNAVAILABLE or AUTH_STORE_UNAVAILABLE */
+  verify (token: string): Promise<Foreigner>
+}
 
 export interface RemoteAccessContext {
   readonly keys: RemoteKeys
@@ -21,14 +38,13 @@ export interface RemoteAccessContext {
   readonly clock: () => Millis
 }
 
-interface Verified {
-  readonly auth: Auth
+interface Verified extends Foreigner {
   readonly key: AppKey
   /** When it was verified: a clock that says less was ahead then. */
   readonly at: Millis
 }
 
-export class RemoteAccess {
+export class RemoteAccess implements ForeignAccess {
   readonly #context: RemoteAccessContext
   // By the whole text, since two texts may carry one signature.
   readonly #verified: TextMap<Verified>
@@ -38,11 +54,7 @@ export class RemoteAccess {
     this.#verified = new TextMap(context.cacheSize)
   }
 
-  /**
-   * Who sent it, where that is remembered; `null` where it is to be verified.
-   * @throws TokenAuthError AUTH_ACCESS_EXPIRED
-   */
-  recall (token: string): Auth | null {
+  recall (token: string): Foreigner | null {
     const remembered = this.#verified.get(token)
     if (remembered === undefined) return null
     const { auth, key, at } = remembered
@@ -52,29 +64,34 @@ export class RemoteAccess {
       this.#verified.delete(token)
       throw new TokenAuthError('AUTH_ACCESS_EXPIRED')
     }
-    return auth
+    return remembered
   }
 
-  /** @throws TokenAuthError AUTH_ACCESS_INVALID, AUTH_ACCESS_EXPIRED, AUTH_KEYS_UNAVAILABLE */
-  async verify (token: string): Promise<Auth> {
+  async verify (token: string): Promise<Foreigner> {
     const { keys, clock } = this.#context
     const opened = await keys.open(token)
     const now = clock()
-    const read = opened === null ? null : this.#read(opened.claims, now)
-    if (opened === null || read === null) throw new TokenAuthError('AUTH_ACCESS_INVALID')
-    const { userId, sessionId, authenticatedAt, amr, claims, expiresAt } = read
-    if (now >= expiresAt) throw new TokenAuthError('AUTH_ACCESS_EXPIRED')
-    const auth = Object.freeze({ userId, sessionId, authenticatedAt, amr, claims, expiresAt })
-    this.#verified.set(token, { auth, key: opened.key, at: now })
-    return auth
+    // RFC 9068 section 2.2: what others verify has one.
+    if (opened === null || !isText(opened.claims.jti)) throw new TokenAuthError('AUTH_ACCESS_INVALID')
+    const verified = { ...readForeigner(opened.claims, now, this.#context), key: opened.key, at: now }
+    this.#verified.set(token, verified)
+    return verified
   }
+}
 
-  #read (claims: Claims, now: Millis): AccessToken | null {
-    const { issuer, audience } = this.#context
-    const { aud, jti, cnf } = claims
-    // A token that is bound to a key is nothing without a proof of that key (RFC 9449 section 7.2).
-    if (!isText(jti) || cnf !== undefined) return null
-    const isAmongOthers = isTexts(aud) && aud.includes(audience)
-    return readAccessClaims(isAmongOthers ? { ...claims, aud: audience } : claims, now, { issuer, audience })
-  }
+/**
+ * Who sent a token with these claims, which are authentic. Ours is one of its audiences; whoever its client is, it has a name.
+ * @throws TokenAuthError AUTH_ACCESS_INVALID, AUTH_ACCESS_EXPIRED
+ */
+export function readForeigner (
+  claims: Claims, now: Millis, { issuer, audience }: { readonly issuer: string, readonly audience: string }
+): Foreigner {
+  const { aud, client_id: clientId = null } = claims
+  const isAmongOthers = isTexts(aud) && aud.includes(audience)
+  const ours = { ...claims, ...(isAmongOthers && { aud: audience }), client_id: undefined }
+  const read = readAccessClaims(ours, now, { issuer, audience })
+  if (read === null || (clientId !== null && !isText(clientId))) throw new TokenAuthError('AUTH_ACCESS_INVALID')
+  const { userId, sessionId, authenticatedAt, amr, claims: own, expiresAt, thumbprint } = read
+  if (now >= expiresAt) throw new TokenAuthError('AUTH_ACCESS_EXPIRED')
+  return { auth: Object.freeze({ userId, sessionId, authenticatedAt, amr, clientId, claims: own, expiresAt }), thumbprint }
 }

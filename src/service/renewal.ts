@@ -37,8 +37,9 @@ export class Renewal {
     this.#context = context
   }
 
+  /** Not for an OAuth client: it refreshes as its standard says. */
   isDue ({ auth }: Admitted): boolean {
-    return auth.expiresAt - this.#context.clock() <= this.#context.within
+    return auth.expiresAt - this.#context.clock() <= this.#context.within && auth.clientId === null
   }
 
   /**
@@ -57,9 +58,9 @@ export class Renewal {
 
   // A pure function of the token, the session and the user: the new life begins where the window of the old one did. So requests
   // one after the other, and at other instances, are given the same claims, and the same text unless the algorithm is random.
-  async #renew ({ auth, generation, persistent }: Admitted): Promise<Renewed | null> {
+  async #renew ({ auth, generation, persistent, thumbprint }: Admitted): Promise<Renewed | null> {
     const { store, users, access, revoked, logger, clock, within } = this.#context
-    const { userId, sessionId, expiresAt, amr } = auth
+    const { userId, sessionId, expiresAt, amr, clientId } = auth
     try {
       const [session, profile] = await Promise.all([store.find(sessionId), users.findActive(userId)])
       if (session !== null && session.revokedAt !== null) {
@@ -68,7 +69,8 @@ export class Renewal {
       }
       if (session === null || profile === null || session.expiresAt < expiresAt + SECOND) return null
       const { authenticatedAt } = session
-      const subject = { userId, sessionId, generation, persistent, authenticatedAt, amr, claims: { ...profile.claims } }
+      const claims = { ...profile.claims }
+      const subject = { userId, sessionId, generation, persistent, authenticatedAt, amr, clientId, thumbprint, claims }
       const from = expiresAt - within
       const { token, expiresIn } = access.issue(subject, from, session.expiresAt)
       return { token, sessionId, maxAge: persistent ? expiresIn - Math.floor((clock() - from) / 1000) : null }

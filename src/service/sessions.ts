@@ -1,7 +1,8 @@
 // A session from its beginning to its end: opened, shown, ended. How it goes on in between is refresh.ts.
 
 import { randomBytes } from 'node:crypto'
-import type { Authentication } from '../credentials/access-token.js'
+import type { Authentication, TokenOwner } from '../credentials/access-token.js'
+import type { Binding } from '../credentials/binding.js'
 import type { JwtKind } from '../credentials/jwt.js'
 import { firstRefreshToken, makeSecret, readRefreshToken } from '../credentials/refresh-token.js'
 import { CLOCK_TOLERANCE } from '../domain/rotation.js'
@@ -11,6 +12,7 @@ import { SessionRefusedError } from '../stores/token-store.js'
 import type { TokenStore } from '../stores/token-store.js'
 import type { AccessControl } from './access.js'
 import type { Events } from './events.js'
+import type { Proof, Proofs } from './proofs.js'
 import type { RevocationFeed } from './revocation-feed.js'
 import type { RevokedSessions } from './revoked-sessions.js'
 import type { Profile, UserDirectory } from './users.js'
@@ -28,6 +30,10 @@ export interface Grant {
   readonly refreshExpiresIn: number
   /** Whether a cookie that holds it outlives the browser. */
   readonly persistent: boolean
+  /** Whether the access token is bound to a key. */
+  readonly isBound: boolean
+  /** The claim `scope` of the access token (RFC 9068 section 2.2.3); `null` where the app gives none. */
+  readonly scope: string | null
   readonly user: object
 }
 
@@ -40,9 +46,13 @@ export interface Opening {
   readonly authenticatedAt: Millis
   /** How it was proved (RFC 8176). */
   readonly amr: readonly string[]
+  /** The OAuth client that alone may go on with it; `null` for the app's own. */
+  readonly clientId: string | null
+  /** The key that it is bound to; `null` where it is to none. */
+  readonly proof: Proof | null
 }
 
-interface Granted extends Pick<Grant, 'refreshToken' | 'persistent'>, Authentication {
+interface Granted extends Pick<Grant, 'refreshToken' | 'persistent'>, Authentication, Binding {
   readonly sessionId: string
   readonly generation: number
   readonly expiresAt: Millis
@@ -65,6 +75,8 @@ export interface SessionsContext {
   readonly refreshable: boolean
   /** How many live sessions a user may have. */
   readonly most: number
+  /** `null` where there are no proofs of possession. */
+  readonly proofs: Proofs | null
 }
 
 export class Sessions {
@@ -87,9 +99,13 @@ export class Sessions {
   /**
    * Signs a user in.
    * @throws SessionRefusedError where all sessions of the user were revoked after `authenticatedAt`
+   * @throws TokenAuthError AUTH_PROOF_INVALID where the proof was used before
    */
-  async open (profile: Profile, { by, device: label, persistent, authenticatedAt, amr }: Opening): Promise<Grant> {
-    const { store, events, refreshTokens, clock, lifetime, absolute, refreshable } = this.#context
+  async open (profile: Profile, opening: Opening): Promise<Grant> {
+    const { store, events, refreshTokens, clock, lifetime, absolute, refreshable, proofs } = this.#context
+    const { by, device: label, persistent, authenticatedAt, amr, clientId, proof } = opening
+    if (proof !== null) await proofs?.spend(proof)
+    const thumbprint = proof?.thumbprint ?? null
     const now = clock()
     const { userId } = profile
     const { secret, secretHash } = makeSecret()
@@ -116,9 +132,12 @@ export class Sessions {
     await this.#endOldest(session, now)
     const edition = { generation: 0, issuedAt: now, expiresAt: session.expiresAt }
     const refreshToken = refreshable
-      ? firstRefreshToken(refreshTokens, { id: session.id, userId, secret, persistent, amr }, edition)
+      ? firstRefreshToken(refreshTokens, { id: session.id, userId, secret, persistent, amr, clientId, thumbprint }, edition)
       : null
-    return this.grant(profile, { sessionId: session.id, ...edition, refreshToken, persistent, authenticatedAt, amr }, now)
+    const { id: sessionId } = session
+    return this.grant(profile, {
+      sessionId, ...edition, refreshToken, persistent, authenticatedAt, amr, clientId, thumbprint
+    }, now)
   }
 
   // Only what is older than this one, or two logins at once would end each other.
@@ -130,11 +149,11 @@ export class Sessions {
     for (const session of live.slice(Math.max(most, own + 1))) await this.end(session.id, 'too-many')
   }
 
-  /** The session that a refresh token of any age, or an access token, belongs to; `null` where neither is ours. */
-  sessionOf (tokens: { readonly refresh: string | null, readonly access: string | null }): string | null {
+  /** Whose a refresh token of any age, or an access token, is; `null` where neither is ours. */
+  ownerOf (tokens: { readonly refresh: string | null, readonly access: string | null }): TokenOwner | null {
     const { refreshTokens, access } = this.#context
     const presented = tokens.refresh === null ? null : readRefreshToken(refreshTokens, tokens.refresh)
-    return presented?.sessionId ?? (tokens.access === null ? null : access.sessionOf(tokens.access))
+    return presented ?? (tokens.access === null ? null : access.ownerOf(tokens.access))
   }
 
   /** What a text says of itself to be. Proves nothing. */
@@ -161,8 +180,8 @@ export class Sessions {
 
   /** Ends the session of a refresh token over which another one was opened; one that is not ours is no error. */
   async replace (refreshToken: string | null): Promise<void> {
-    const sessionId = this.sessionOf({ refresh: refreshToken, access: null })
-    if (sessionId !== null) await this.end(sessionId, 'replaced')
+    const owner = this.ownerOf({ refresh: refreshToken, access: null })
+    if (owner !== null) await this.end(owner.sessionId, 'replaced')
   }
 
   /** Ends a session if it is the user's; says nothing about one that is not. */
@@ -192,14 +211,23 @@ export class Sessions {
   /** What a session hands out at one of its generations. */
   grant (
     { userId, claims, shown }: Profile,
-    { sessionId, generation, expiresAt, refreshToken, persistent, authenticatedAt, amr }: Granted,
+    { sessionId, generation, expiresAt, refreshToken, persistent, authenticatedAt, amr, clientId, thumbprint }: Granted,
     now: Millis
   ): Grant {
-    const subject = { userId, sessionId, generation, persistent, authenticatedAt, amr, claims: { ...claims } }
+    const subject = {
+      userId, sessionId, generation, persistent, authenticatedAt, amr, clientId, thumbprint, claims: { ...claims }
+    }
     const { token: accessToken, expiresIn } = this.#context.access.issue(subject, now, expiresAt)
     const refreshExpiresIn = Math.max(0, Math.floor((expiresAt - now) / 1000))
-    return { accessToken, expiresIn, refreshToken, refreshExpiresIn, persistent, user: shown }
+    const isBound = thumbprint !== null
+    return { accessToken, expiresIn, refreshToken, refreshExpiresIn, persistent, isBound, scope: scopeOf(claims), user: shown }
   }
+}
+
+/** What the app's claims say that a token is good for (RFC 6749 section 3.3). */
+export function scopeOf (claims: object): string | null {
+  const { scope } = claims as { readonly scope?: unknown }
+  return typeof scope === 'string' ? scope : null
 }
 
 /** Whether an error of {@link Sessions.open} means that the user was signed out everywhere while logging in. */

@@ -23,8 +23,8 @@ const LONGEST_TIMER: Millis = 2 ** 31 - 1
 
 export interface SweeperContext {
   readonly store: TokenStore
-  /** What is to be forgotten of logins that were wrong. */
-  readonly attempts: AttemptStore
+  /** What is to be forgotten: of logins that were wrong, and of proofs that were seen. */
+  readonly attempts: readonly AttemptStore[]
   readonly events: Events
   readonly logger: Logger
   readonly clock: () => Millis
@@ -83,8 +83,8 @@ export class Sweeper {
     const { store, attempts, events, logger, clock, keep } = this.#context
     const at = clock()
     this.#isBehind = false
-    const deleted = await this.#inBatches(at, limit => store.sweep({ endedBefore: at - keep, limit })) +
-      await this.#inBatches(at, limit => attempts.sweep({ now: at, limit }))
+    let deleted = await this.#inBatches(at, limit => store.sweep({ endedBefore: at - keep, limit }))
+    for (const each of attempts) deleted += await this.#inBatches(at, limit => each.sweep({ now: at, limit }))
     const event = { at, deleted, took: clock() - at }
     events.emit('sweep', event)
     logger.info(event, 'ended sessions were swept')

@@ -1,8 +1,8 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import t from 'tap'
 import type { Test } from 'tap'
-import { ACCESS_TYP, issueAccessToken, readAccessToken, reservedClaim } from '../../src/credentials/access-token.js'
-import type { AccessToken } from '../../src/credentials/access-token.js'
+import { ACCESS_TYP, issueAccessToken, readAccessClaims, reservedClaim } from '../../src/credentials/access-token.js'
+import type { AccessScope, AccessToken } from '../../src/credentials/access-token.js'
 import { createSecretSigner } from '../../src/credentials/key-pairs.js'
 import { JwtKind } from '../../src/credentials/jwt.js'
 import type { Claims, JwtSigner } from '../../src/credentials/jwt.js'
@@ -15,6 +15,7 @@ const OTHER_KEY = randomBytes(32)
 const NOW = Date.UTC(2026, 0, 1)
 const START = NOW / 1000
 const NOBODY = { issuer: undefined, audience: undefined }
+const unbound = { clientId: null, thumbprint: null }
 
 const header = { alg: 'HS256', typ: ACCESS_TYP, kid: KID }
 const accessClaims = { sub: 'u-ann', sid: 's1', gen: 3, type: 'access', auth_time: START, iat: START, exp: START + 900 }
@@ -38,6 +39,11 @@ function write (head: unknown, payload: unknown, key?: Buffer | string, algorith
 function withMember (object: object, name: string, text: string | undefined): string {
   const members = Object.entries(object).filter(([key]) => key !== name).map(([key, value]) => `"${key}":${JSON.stringify(value)}`)
   return `{${[...members, ...(text === undefined ? [] : [`"${name}":${text}`])].join()}}`
+}
+
+function readAccessToken (kind: JwtKind, token: string, now: number, scope: AccessScope): AccessToken | null {
+  const claims = kind.open(token)
+  return claims === null ? null : readAccessClaims(claims, now, scope)
 }
 
 function partsOf (token: string): [string, string, string] {
@@ -356,7 +362,7 @@ t.test('a refresh token with a claim that is missing or of another type is refus
 })
 
 t.test('neither kind of token passes for the other, even under one key', async t => {
-  const subject = { userId: 'u-ann', sessionId: 's1', generation: 0, authenticatedAt: NOW, amr: [], claims: {} }
+  const subject = { userId: 'u-ann', sessionId: 's1', generation: 0, authenticatedAt: NOW, amr: [], ...unbound, claims: {} }
   const edition = { generation: 0, issuedAt: NOW, expiresAt: NOW + 900_000 }
   const access = issueAccessToken(kinds.real, subject, { from: NOW, to: NOW + 900_000 }, NOBODY).token
   const refresh = firstRefreshToken(refreshKinds.real, { id: 's1', userId: 'u-ann', secret: refreshClaims.secret }, edition)
@@ -409,7 +415,7 @@ t.test('issuer and audience are demanded where they are configured, and none whe
 
 t.test('an issued access token says what it was issued for', async t => {
   const scope = { issuer: 'https://a.example', audience: 'api' }
-  const subject = { userId: 'u-ann', sessionId: 's1', generation: 2, authenticatedAt: NOW, amr: ['pwd'], claims: { role: 'admin', groups: ['a'] } }
+  const subject = { userId: 'u-ann', sessionId: 's1', generation: 2, authenticatedAt: NOW, amr: ['pwd'], ...unbound, claims: { role: 'admin', groups: ['a'] } }
   const { token, expiresIn } = issueAccessToken(kinds.real, subject, { from: NOW + 999, to: NOW + 60_500 }, scope)
   t.equal(expiresIn, 60)
   t.strictSame(readAccessToken(kinds.real, token, NOW, scope), { ...subject, persistent: false, expiresAt: NOW + 60_000 })
@@ -417,14 +423,30 @@ t.test('an issued access token says what it was issued for', async t => {
 })
 
 t.test('the claims of the token itself are not shown as the app\'s, nor can an app set them', async t => {
-  const own = { ...accessClaims, jti: 'x', cnf: {}, client_id: 'c', auth_time: 1, amr: [], acr: 'x', nbf: START }
-  const read = readAccessToken(kinds.real, write(header, { ...own, role: 'user' }), NOW, NOBODY)
+  const own = {
+    ...accessClaims, jti: 'x', cnf: { jkt: 'k' }, client_id: 'c', auth_time: 1, amr: [], acr: 'x', nbf: START
+  }
+  const read = readAccessToken(kinds.real, write(header, { ...own, role: 'user' }), NOW, { ...NOBODY, firstParty: 'auth' })
   t.strictSame(read?.claims, { role: 'user' })
   t.ok(Object.isFrozen(read?.claims))
   for (const name of [...Object.keys(own), 'iss', 'aud', '__proto__']) {
     t.equal(reservedClaim(JSON.parse(`{"role":"user","${name}":1}`)), name)
   }
   t.equal(reservedClaim({ role: 'user', groups: [] }), undefined)
+})
+
+t.test('a binding is read where it is ours, and is never ignored', async t => {
+  const read = (claims: object, firstParty?: string): AccessToken | null =>
+    readAccessToken(kinds.real, write(header, { ...accessClaims, ...claims }), NOW, { ...NOBODY, firstParty })
+  t.match(read({ cnf: { jkt: 'k' } }), { thumbprint: 'k', clientId: null })
+  t.match(read({ client_id: 'c' }, 'auth'), { thumbprint: null, clientId: 'c' })
+  t.match(read({ client_id: 'auth' }, 'auth'), unbound)
+  t.equal(read({ client_id: 'c' }), null, 'no clients are configured')
+  t.equal(read({}, 'auth'), null, 'each token names one where they are')
+  for (const cnf of [{}, 'k', [], { jkt: '' }, { jkt: 1 }, { jkt: 'k', 'x5t#S256': 'x' }, { 'x5t#S256': 'x' }, true]) {
+    t.equal(read({ cnf }), null, JSON.stringify(cnf))
+  }
+  for (const clientId of ['', 1, {}, ['c'], true]) t.equal(read({ client_id: clientId }, 'auth'), null, JSON.stringify(clientId))
 })
 
 t.test('a __proto__ claim adds nothing to the claims', async t => {

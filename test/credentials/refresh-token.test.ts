@@ -35,7 +35,7 @@ t.test('the first token of a session names it, and holds its secret', async t =>
   const { secret, secretHash } = makeSecret()
   const token = firstRefreshToken(kind, { id: 's1', userId: 'u-ann', secret }, first)
   const { claims, ...found } = read(kind, token)
-  t.strictSame(found, { userId: 'u-ann', sessionId: 's1', generation: 0, secretHash, persistent: false, amr: [] })
+  t.strictSame(found, { userId: 'u-ann', sessionId: 's1', generation: 0, secretHash, persistent: false, amr: [], clientId: null, thumbprint: null })
   t.strictSame(claims, {
     sub: 'u-ann', sid: 's1', secret, type: 'refresh', gen: 0, iat: NOW / 1000, exp: (NOW + 7 * DAY) / 1000
   })

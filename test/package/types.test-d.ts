@@ -113,7 +113,7 @@ takes<TokenAuthOptions>({ ...required, accessToken: { lifetime: undefined } })
 takes<TokenAuthOptions>({ ...required, refreshToken: { confirmBy: 'both' } })
 holds<Equal<Duration, number | string>>()
 takes<Secret>(['current', 'previous', new Uint8Array(32)])
-holds<Equal<RouteName, 'login' | 'refresh' | 'logout' | 'logoutAll' | 'sessions' | 'otherSessions' | 'session' | 'me' | 'jwks'>>()
+holds<Equal<RouteName, 'login' | 'refresh' | 'logout' | 'logoutAll' | 'sessions' | 'otherSessions' | 'session' | 'me' | 'jwks' | 'token' | 'revoke' | 'introspect' | 'metadata'>>()
 
 // Users: records may hold more, callbacks may be methods, functions, synchronous or not
 
@@ -223,5 +223,5 @@ holds<Equal<Session['device'], Device>>()
 
 // The wire
 
-holds<Equal<TokenAnswer['token_type'], 'bearer'>>()
+holds<Equal<TokenAnswer['token_type'], 'bearer' | 'DPoP'>>()
 holds<Equal<SessionListAnswer['sessions'], readonly SessionAnswer[]>>()

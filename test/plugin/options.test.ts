@@ -256,7 +256,11 @@ t.test('defaults are as documented', async t => {
       otherSessions: '/sessions',
       session: '/sessions/:id',
       me: '/me',
-      jwks: '/.well-known/jwks.json'
+      token: '/token',
+      revoke: '/revoke',
+      introspect: '/introspect',
+      jwks: '/.well-known/jwks.json',
+      metadata: '/.well-known/oauth-authorization-server'
     },
     transport: { kind: 'body', refreshCookie: null, accessCookie: null, deviceCookie: null, origins: new Set(), clearSiteData: false },
     secrets: { base: [SECRET], access: [SECRET], refresh: [SECRET] },
@@ -265,6 +269,9 @@ t.test('defaults are as documented', async t => {
     keys: null,
     issuer: undefined,
     audience: undefined,
+    oauth: null,
+    dpop: null,
+    publicUrl: undefined,
     rotation: true,
     accessLifetime: 15 * MINUTE,
     renewalWindow: null,

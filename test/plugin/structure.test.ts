@@ -36,13 +36,13 @@ const rooms: Readonly<Record<string, Room>> = {
     packages: 'none'
   },
   plugin: {
-    files: /^plugin\.ts$/,
-    below: ['http', 'service', 'credentials', 'interface', 'memory', 'domain', ...leaves],
+    files: /^plugin(-parts)?\.ts$/,
+    below: ['plugin', 'http', 'service', 'credentials', 'interface', 'memory', 'domain', ...leaves],
     packages: 'any'
   },
   verify: {
     files: /^verify\.ts$/,
-    below: ['http', 'service', 'credentials', 'interface', 'domain', ...leaves],
+    below: ['http', 'service', 'credentials', 'interface', 'memory', 'domain', ...leaves],
     packages: 'any'
   },
   http: {

@@ -33,7 +33,7 @@ function aSweeper (sweep: Sweep, every: number | null = HOUR): Swept {
   const events = new Events({ sweep: event => told.push(event) }, logger)
   const store = { sweep: async (batch: Parameters<Sweep>[0]) => sweep(batch) } as unknown as TokenStore
   const attempts = new MemoryAttempts()
-  return { sweeper: new Sweeper({ store, attempts, events, logger, clock, every, keep: KEEP }), clock, told, logged }
+  return { sweeper: new Sweeper({ store, attempts: [attempts], events, logger, clock, every, keep: KEEP }), clock, told, logged }
 }
 
 /** Answers one after the other, and then for ever that nothing is left; remembers what it was asked. */

@@ -1,0 +1,60 @@
+// What the options are made into, before there is any route: guarded stores, keys, the throttle, proofs.
+
+import { DeviceTokens } from './credentials/device-token.js'
+import { DpopNonces } from './credentials/dpop-nonce.js'
+import type { JwtSigner } from './credentials/jwt.js'
+import { createSecretSigner } from './credentials/key-pairs.js'
+import { deriveKey } from './credentials/keys.js'
+import type { KeyPurpose } from './credentials/keys.js'
+import type { Millis } from './domain/session.js'
+import type { ResolvedOptions } from './resolve-options.js'
+import type { Secrets } from './resolve-secrets.js'
+import { createGuard, guardAttempts, guardStore } from './service/deadline.js'
+import type { Events, Logger } from './service/events.js'
+import { Proofs } from './service/proofs.js'
+import { withSoundTexts } from './service/texts.js'
+import { Throttle } from './service/throttle.js'
+import { UserDirectory } from './service/users.js'
+import type { AttemptStore } from './stores/attempt-store.js'
+import { MemoryAttempts } from './stores/memory-attempts.js'
+import type { TokenStore } from './stores/token-store.js'
+
+/** What the app brings, for as long as it may take to answer. */
+export function reach (
+  { store, users }: ResolvedOptions, timeout: Millis, logger: Logger
+): { readonly store: TokenStore, readonly users: UserDirectory } {
+  const guard = createGuard(timeout, logger)
+  return { store: withSoundTexts(guardStore(store, guard)), users: new UserDirectory(users, guard, logger) }
+}
+
+/** @param given By default, this process's memory. */
+export function reachAttempts (given: AttemptStore | null | undefined, timeout: Millis, logger: Logger): AttemptStore {
+  return guardAttempts(given ?? new MemoryAttempts(), createGuard(timeout, logger))
+}
+
+export function createThrottle (
+  { name, throttle, secrets, clock }: ResolvedOptions, parts: { attempts: AttemptStore, events: Events, logger: Logger }
+): Throttle | null {
+  if (throttle === null) return null
+  const { account, address } = throttle
+  const [key] = keysOf(secrets.base, name, 'attempts')
+  const devices = new DeviceTokens(keysOf(secrets.base, name, 'device'))
+  return new Throttle({ ...parts, forgeries: new MemoryAttempts(), key, devices, account, address, clock })
+}
+
+export function createProofs (options: ResolvedOptions, logger: Logger): Proofs | null {
+  const { name, dpop, secrets, storeTimeout, clock } = options
+  if (dpop === null) return null
+  const nonces = dpop.nonces ? new DpopNonces(keysOf(secrets.base, name, 'nonce')) : null
+  return new Proofs({ nonces, replays: reachAttempts(dpop.replays, storeTimeout, logger), clock })
+}
+
+function keysOf (secrets: Secrets, name: string, purpose: KeyPurpose): readonly [Buffer, ...Buffer[]] {
+  return secrets.map(secret => deriveKey(secret, name, purpose).key) as [Buffer, ...Buffer[]]
+}
+
+export function secretSigners (
+  { secrets, name }: ResolvedOptions, kind: 'access' | 'refresh'
+): readonly [JwtSigner, ...JwtSigner[]] {
+  return secrets[kind].map(secret => createSecretSigner(deriveKey(secret, name, kind))) as unknown as [JwtSigner, ...JwtSigner[]]
+}

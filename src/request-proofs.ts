@@ -1,0 +1,73 @@
+// Where proofs of possession come in, and nonces go out: the header `DPoP` of requests, and `DPoP-Nonce` of replies.
+
+import type { FastifyInstance } from 'fastify'
+import { readBearer } from './bearer.js'
+import type { HttpRequest } from './bearer.js'
+import { TokenAuthError } from './errors.js'
+import { addToHeader } from './reply-headers.js'
+import type { Proof, Proofs } from './service/proofs.js'
+
+/** The part of a Fastify request that is read. `protocol` and `host` are the client's behind a proxy only with `trustProxy`. */
+export interface ProvableRequest extends HttpRequest {
+  readonly method: string
+  readonly protocol: string
+  readonly host: string
+  readonly originalUrl: string
+  readonly headers: HttpRequest['headers'] & { readonly dpop?: string | string[] | undefined }
+}
+
+/** Reads the proof of a request that brings no access token. */
+export type ProofOf = (request: ProvableRequest) => Proof | null
+
+export class RequestProofs {
+  readonly #proofs: Proofs
+  readonly #publicUrl: string | undefined
+  /** Requests whose client is to be told of another nonce. */
+  readonly #behind = new WeakSet<object>()
+
+  /** @param publicUrl What stands before the paths of this app for its clients, where the request does not tell. */
+  constructor (proofs: Proofs, publicUrl: string | undefined) {
+    this.#proofs = proofs
+    this.#publicUrl = publicUrl
+  }
+
+  /**
+   * The proof in a request; `null` where there is none.
+   * @throws TokenAuthError AUTH_PROOF_INVALID, AUTH_PROOF_NONCE
+   */
+  of (request: ProvableRequest, accessToken: string | null = null): Proof | null {
+    const { headers: { dpop: text }, method, protocol, host, originalUrl } = request
+    if (text === undefined) return null
+    const url = (this.#publicUrl ?? `${protocol}://${host}`) + originalUrl
+    this.#behind.add(request)
+    const proof = this.#proofs.check(String(text), { method, url, accessToken })
+    if (proof.nonce === this.#proofs.nonce()) this.#behind.delete(request)
+    return proof
+  }
+
+  /**
+   * Demands that whoever sends an access token holds the key that it is bound to, and has not sent this proof before.
+   * @param thumbprint Of that key; `null` where the token is bound to none.
+   * @throws TokenAuthError AUTH_ACCESS_INVALID, AUTH_PROOF_INVALID, AUTH_PROOF_NONCE; AUTH_STORE_UNAVAILABLE
+   */
+  async demand (request: ProvableRequest, accessToken: string, thumbprint: string | null): Promise<void> {
+    // RFC 9449 section 7.2: as a bearer token it is worth nothing. In a cookie it has no scheme.
+    if (thumbprint === null || readBearer(request) === accessToken) throw new TokenAuthError('AUTH_ACCESS_INVALID')
+    const proof = this.of(request, accessToken)
+    if (proof === null) throw new TokenAuthError('AUTH_PROOF_INVALID', { hint: 'there is none' })
+    if (proof.thumbprint !== thumbprint) throw new TokenAuthError('AUTH_ACCESS_INVALID')
+    await this.#proofs.spend(proof)
+  }
+
+  /** Lets replies tell what the next proof is to hold, where that has changed (RFC 9449 section 8.2). */
+  addNonces (app: FastifyInstance): void {
+    app.addHook('onSend', (request, reply, payload, done) => {
+      const nonce = this.#behind.has(request) ? this.#proofs.nonce() : null
+      if (nonce !== null) {
+        reply.headers({ 'dpop-nonce': nonce, 'cache-control': 'no-store' })
+        addToHeader(reply, 'access-control-expose-headers', 'dpop-nonce')
+      }
+      done(null, payload)
+    })
+  }
+}

@@ -1,0 +1,69 @@
+// The OAuth clients that the app knows, and how they prove who they are (RFC 6749 section 2.3).
+
+import { hash, timingSafeEqual } from 'node:crypto'
+import { TokenAuthError } from '../errors.js'
+
+export interface OAuthClient {
+  /** Printable ASCII, 255 characters at most; the `client_id` claim of its tokens. */
+  readonly clientId: string
+  /**
+   * For a server, that can keep a secret: 32 random bytes or more, such as `openssl rand -base64 48` prints. Such a client must
+   * send it always, and may introspect tokens. An app on a phone, or a page, has none (RFC 6749 section 2.1).
+   * @default none
+   */
+  readonly clientSecret?: string
+}
+
+/** What a client says of itself. */
+export interface ClientCredentials {
+  readonly clientId: string
+  /** `null` where it sends none. */
+  readonly clientSecret: string | null
+}
+
+/** A client that is known. */
+export interface Client {
+  readonly id: string
+  /** `null` where it has none. */
+  readonly secretHash: Buffer | null
+}
+
+export class Clients {
+  readonly #clients: ReadonlyMap<string, Client>
+
+  constructor (clients: readonly OAuthClient[]) {
+    this.#clients = new Map(clients.map(({ clientId: id, clientSecret }) =>
+      [id, { id, secretHash: clientSecret === undefined ? null : hashOf(clientSecret) }]))
+  }
+
+  /** Whether there is one without a secret. */
+  get hasPublic (): boolean {
+    return [...this.#clients.values()].some(({ secretHash }) => secretHash === null)
+  }
+
+  /** Whether there is one with a secret. */
+  get hasConfidential (): boolean {
+    return [...this.#clients.values()].some(({ secretHash }) => secretHash !== null)
+  }
+
+  has (clientId: string): boolean {
+    return this.#clients.has(clientId)
+  }
+
+  /** @throws TokenAuthError AUTH_CLIENT_REJECTED, also where a client sends a secret that has none */
+  authenticate ({ clientId, clientSecret }: ClientCredentials): Client {
+    const client = this.#clients.get(clientId)
+    if (client === undefined || !isRight(client, clientSecret)) throw new TokenAuthError('AUTH_CLIENT_REJECTED')
+    return client
+  }
+}
+
+function isRight ({ secretHash }: Client, given: string | null): boolean {
+  if (secretHash === null || given === null) return secretHash === null && given === null
+  return timingSafeEqual(secretHash, hashOf(given))
+}
+
+// Of random bytes, so that a plain hash does; and of one length, so that a comparison tells nothing.
+function hashOf (secret: string): Buffer {
+  return hash('sha256', secret, 'buffer')
+}
