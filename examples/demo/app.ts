@@ -18,6 +18,12 @@ declare module 'fastify-token-auth' {
 
 export interface DemoSettings {
   readonly secret: string
+  /** The private key of access tokens, as PEM: others verify them by its public part. */
+  readonly key: string
+  /** Where the demo is: what its tokens and its metadata say. */
+  readonly issuer: string
+  /** Of the client `orders`, a service that asks about tokens. */
+  readonly clientSecret: string
   /** The SQLite file: users and sessions. */
   readonly database: string
   /** How long a rotated token is answered with its successor. */
@@ -28,7 +34,8 @@ export interface DemoSettings {
   readonly secure: boolean
 }
 
-export async function createDemo ({ secret, database, grace, lifetime, secure }: DemoSettings): Promise<FastifyInstance> {
+export async function createDemo (settings: DemoSettings): Promise<FastifyInstance> {
+  const { secret, key, issuer, clientSecret, database, grace, lifetime, secure } = settings
   const app = Fastify({
     logger: { transport: { target: 'pino-pretty', options: { ignore: 'pid,hostname,reqId', translateTime: 'HH:MM:ss' } } },
     logController: new LogController({ disableRequestLogging: true })
@@ -51,6 +58,13 @@ export async function createDemo ({ secret, database, grace, lifetime, secure }:
       claims: user => ({ role: (user as DemoUser).role })
     },
     accessToken: { lifetime },
+    // For services that verify: see examples/resource-server.
+    keys: [key],
+    issuer,
+    audience: 'demo',
+    // For clients that speak OAuth, such as an app on a phone, and for those who hold a key.
+    oauth: { clients: [{ clientId: 'phone' }, { clientId: 'orders', clientSecret }] },
+    dpop: true,
     // The page takes a cookie; who asks by curl, or from a phone, is given the token itself.
     refreshToken: { grace, transport: 'both' },
     cookie: { secure },
