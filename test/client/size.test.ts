@@ -5,19 +5,25 @@ import { gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 import t from 'tap'
 
-const LIMIT = 4000
+const limits = { index: 4000, dpop: 1300 } as const
 
-t.test(`less than ${LIMIT} bytes, gzipped`, async t => {
+async function bundle (name: string): Promise<string> {
   const { outputFiles: [file] } = await build({
-    entryPoints: [fileURLToPath(new URL('../../src/client/index.ts', import.meta.url))],
+    entryPoints: [fileURLToPath(new URL(`../../src/client/${name}.ts`, import.meta.url))],
     bundle: true,
     minify: true,
     format: 'esm',
     target: 'es2022',
     write: false
   })
-  const { text = '' } = file ?? {}
-  const { length } = gzipSync(text, { level: 9 })
-  t.ok(text.includes('createAuthClient') && length < LIMIT, `${length} bytes`)
-  t.notMatch(text, /jwks/, "nothing of the server's")
-})
+  return file?.text ?? ''
+}
+
+for (const [name, limit] of Object.entries(limits)) {
+  t.test(`${name}: less than ${limit} bytes, gzipped`, async t => {
+    const text = await bundle(name)
+    const { length } = gzipSync(text, { level: 9 })
+    t.ok(text.includes(name === 'index' ? 'createAuthClient' : 'createDpopFetch') && length < limit, `${length} bytes`)
+    t.notMatch(text, /jwks/, "nothing of the server's")
+  })
+}

@@ -79,7 +79,8 @@ const rooms: Readonly<Record<string, Room>> = {
 const barrels = ['index.ts', 'client/index.ts', 'testing/index.ts']
 /** Files whose readers need types from below: `export type { .. } from` alone. */
 const typeReExports = [
-  'stores/token-store.ts', 'stores/attempt-store.ts', 'errors.ts', 'stores/redis.ts', 'stores/sql/mysql.ts', 'stores/sql/sqlite.ts', 'verify.ts'
+  'stores/token-store.ts', 'stores/attempt-store.ts', 'errors.ts', 'stores/redis.ts', 'stores/sql/mysql.ts', 'stores/sql/sqlite.ts', 'verify.ts',
+  'client/dpop.ts'
 ]
 /** What is loaded by one file alone, so that an app which issues tokens does without. */
 const loaders: Readonly<Record<string, string>> = { jose: 'credentials/remote-keys.ts', 'credentials/remote-keys.ts': 'verify.ts' }

@@ -1,0 +1,90 @@
+// The client with a key of its own in Chromium: kept in IndexedDB, the same in all tabs, used by them and read by nobody.
+
+import type { Page } from 'playwright-core'
+import t from 'tap'
+import { PASSWORD } from '../helpers/app.js'
+import { jar, startApp, startBrowser, whyNoChromium } from '../helpers/browser.js'
+import type { BrowserApp } from '../helpers/browser.js'
+import { bundle, ready } from '../helpers/client-page.js'
+import { MINUTE } from '../helpers/clock.js'
+
+const skip = whyNoChromium()
+const [client, dpop] = [bundle('src/client/index.ts'), bundle('src/client/dpop.ts')]
+// A wall clock that is a year wrong: the server's nonce tells the time.
+const page = `<!doctype html><link rel="icon" href="data:,"><title>dpop</title><body><script>
+  const now = Date.now
+  Date.now = () => now() + 31_536_000_000
+</script><script type="module">
+import { createAuthClient } from '/client.js'
+import { createDpopFetch } from '/dpop.js'
+globalThis.auth = createAuthClient({ fetch: createDpopFetch() })
+</script>`
+
+// Whatever is kept, and whether it can be read.
+const look = `new Promise((resolve, reject) => {
+  const opening = indexedDB.open('token-auth')
+  opening.onerror = reject
+  opening.onsuccess = () => {
+    const all = opening.result.transaction('keys').objectStore('keys').getAll()
+    all.onsuccess = () => resolve(all.result)
+  }
+}).then(pairs => Promise.all(pairs.map(async ({ privateKey, publicKey }) => ({
+  jwk: await crypto.subtle.exportKey('jwk', publicKey),
+  readable: await crypto.subtle.exportKey('jwk', privateKey).then(() => true, () => false)
+}))))`
+
+t.test('in Chromium', { skip }, async t => {
+  const browser = await startBrowser(t)
+
+  async function serve (): Promise<BrowserApp> {
+    return startApp(t, {
+      options: { dpop: { required: true }, refreshToken: { transport: 'cookie' } },
+      async before (app) {
+        app.get('/client.js', async (_request, reply) => reply.type('text/javascript').send(await client))
+        app.get('/dpop.js', async (_request, reply) => reply.type('text/javascript').send(await dpop))
+        app.get('/tab', (_request, reply) => reply.type('text/html').send(page))
+      }
+    })
+  }
+
+  async function openTab ({ origin }: BrowserApp): Promise<Page> {
+    const page = await browser.newPage()
+    await page.goto(`${origin}/tab`)
+    await ready(page)
+    return page
+  }
+
+  const status = (page: Page): Promise<unknown> => page.evaluate("auth.fetch('/protected').then(({ status }) => status)")
+
+  await t.test('five tabs have one key, which outlives them; a copied cookie is worth nothing', async t => {
+    const app = await serve()
+    const pages = await Promise.all(Array.from({ length: 5 }, () => openTab(app)))
+    const credentials = JSON.stringify({ username: 'ann', password: PASSWORD })
+    await (pages[0] as Page).evaluate(`auth.login(${credentials}).then(() => {})`)
+    t.strictSame(await Promise.all(pages.map(status)), [200, 200, 200, 200, 200])
+    const [kept, ...others] = await (pages[0] as Page).evaluate<Array<{ jwk: object, readable: boolean }>>(look)
+    t.match(kept, { jwk: { kty: 'EC', crv: 'P-256' }, readable: false })
+    t.strictSame(others, [])
+
+    app.clock.advance(20 * MINUTE)
+    await Promise.all(pages.map(page => page.close()))
+    const next = await openTab(app)
+    t.equal(await next.evaluate('auth.state.status'), 'signed-in')
+    t.equal(await status(next), 200)
+    t.strictSame(await next.evaluate(look), [kept])
+
+    const { '__Host-auth-refresh': cookie } = await jar(browser, app)
+    const stolen = await app.app.inject({
+      method: 'POST',
+      url: '/auth/refresh',
+      headers: { cookie: `__Host-auth-refresh=${cookie?.value}`, 'sec-fetch-site': 'same-origin' }
+    })
+    t.match([stolen.statusCode, stolen.json().code], [401, 'AUTH_PROOF_INVALID'])
+    t.equal(await status(next), 200)
+    t.notOk(app.events.some(({ name }) => name === 'reuse' || name === 'revoke'))
+
+    await next.evaluate('auth.logout()')
+    t.equal(await next.evaluate('auth.state.status'), 'signed-out')
+    t.strictSame(app.events.filter(({ name }) => name === 'revoke').length, 1)
+  })
+})
