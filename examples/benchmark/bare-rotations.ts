@@ -45,21 +45,23 @@ export function sqliteUpdate (db: Libsql.Database): Rotate {
 }
 
 const lua = `
-  local row = redis.call('HMGET', KEYS[1],
-    'fixed', 'secretHash', 'generation', 'rotatedAt', 'lastUsedAt', 'expiresAt', 'endsAt', 'revokedAt')
+  local row = redis.call('HMGET', KEYS[1], 'fixed', 'secretHash', 'generation', 'confirmedGeneration', 'rotatedAt', 'rotatedBy',
+    'lastUsedAt', 'expiresAt', 'endsAt', 'revokedAt', 'revokedFor')
   local secret, generation, now, expires, before, after, by = unpack(ARGV)
-  local rotatedAt = tonumber(row[4])
-  if row[2] ~= secret or row[3] ~= generation or row[8] or tonumber(now) >= tonumber(row[6])
+  local rotatedAt = tonumber(row[5])
+  if row[2] ~= secret or row[3] ~= generation or row[10] or tonumber(now) >= tonumber(row[8])
     or not (generation == '0' or rotatedAt <= tonumber(before) or rotatedAt > tonumber(after)) then return false end
-  local used = row[5]
-  if tonumber(now) > tonumber(used) then used = now end
-  local ends = row[7]
-  if tonumber(expires) < tonumber(ends) then ends = expires end
-  redis.call('HSET', KEYS[1], 'generation', string.format('%.0f', tonumber(generation) + 1),
-    'rotatedAt', now, 'rotatedBy', by, 'lastUsedAt', used, 'expiresAt', ends)
-  return {row[1], ends}`
+  row[3] = string.format('%.0f', tonumber(generation) + 1)
+  row[5] = now
+  row[6] = by
+  if tonumber(now) > tonumber(row[7]) then row[7] = now end
+  row[8] = row[9]
+  if tonumber(expires) < tonumber(row[9]) then row[8] = expires end
+  redis.call('HSET', KEYS[1],
+    'generation', row[3], 'rotatedAt', now, 'rotatedBy', by, 'lastUsedAt', row[7], 'expiresAt', row[8])
+  return row`
 
-/** A script that is sent by its hash, and answers with whose session it is, and until when. */
+/** A script that is sent by its hash, and answers with the row as it stands then. Nobody reads it: no session is made of it. */
 export async function bareScript (redis: Redis, prefix: string): Promise<Rotate> {
   const sha = await redis.script('LOAD', lua) as string
   return async attempt => {

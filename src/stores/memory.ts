@@ -16,6 +16,29 @@ const AT_ONCE = 100
 // Changed in place: a new object for each rotation lives as long as the session, and is moved by the garbage collector twice.
 type Row = { -readonly [Field in keyof Session]: Session[Field] }
 
+// Member by member: in what a spread has made, V8 puts a new object for each time that is changed.
+function copyOf (row: Session): Row {
+  const { id, userId, secretHash, generation, confirmedGeneration, createdAt, authenticatedAt, rotatedAt, rotatedBy } = row
+  const { lastUsedAt, expiresAt, endsAt, revokedAt, revokedFor, device } = row
+  return {
+    id,
+    userId,
+    secretHash,
+    generation,
+    confirmedGeneration,
+    createdAt,
+    authenticatedAt,
+    rotatedAt,
+    rotatedBy,
+    lastUsedAt,
+    expiresAt,
+    endsAt,
+    revokedAt,
+    revokedFor,
+    device
+  }
+}
+
 /**
  * Keeps sessions in this process's memory: a restart signs everybody out, and two processes know nothing of each other.
  *
@@ -35,7 +58,7 @@ export class MemoryStore implements TokenStore {
     if (this.#rows.has(id)) throw new SessionRefusedError('id-taken')
     const notBefore = this.#notBefore.get(userId)
     if (notBefore !== undefined && session.authenticatedAt <= notBefore) throw new SessionRefusedError('revoked-since')
-    this.#rows.set(id, { ...session })
+    this.#rows.set(id, copyOf(session))
     const ids = this.#idsByUser.get(userId)
     if (ids === undefined) this.#idsByUser.set(userId, id)
     else if (typeof ids === 'string') this.#idsByUser.set(userId, new Set([ids, id]))
@@ -47,7 +70,7 @@ export class MemoryStore implements TokenStore {
   async rotate (attempt: RotationAttempt): Promise<RotationOutcome> {
     const row = this.#rows.get(attempt.sessionId)
     if (row === undefined) return { swapped: false, session: null }
-    if (!fits(row, attempt)) return { swapped: false, session: { ...row } }
+    if (!fits(row, attempt)) return { swapped: false, session: copyOf(row) }
     const session = swap(row, attempt)
     // What a swap changes, and no more: to copy all of it costs as much again.
     row.generation = session.generation
@@ -60,7 +83,7 @@ export class MemoryStore implements TokenStore {
 
   async find (sessionId: string): Promise<Session | null> {
     const row = this.#rows.get(sessionId)
-    return row === undefined ? null : { ...row }
+    return row === undefined ? null : copyOf(row)
   }
 
   async list (userId: string, { now, limit }: { readonly now: Millis, readonly limit: number }): Promise<Session[]> {
@@ -68,7 +91,7 @@ export class MemoryStore implements TokenStore {
       .filter(row => isLive(row, now))
       .sort((a, b) => b.createdAt - a.createdAt || compareBytes(a.id, b.id))
       .slice(0, limit)
-      .map(row => ({ ...row }))
+      .map(copyOf)
   }
 
   async revoke (

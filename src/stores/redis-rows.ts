@@ -1,12 +1,12 @@
-// How a session lies in a hash, and a revocation in the feed.
+// How a session lies in a hash, and a revocation in the feed. Scripts show a session as JSON.
 
-import type { Caller, RevocationReason, Session } from '../domain/session.js'
+import type { Session } from '../domain/session.js'
 import type { Cursor, Revocation } from './token-store.js'
 
 /** What never changes once a session is created. One field of the hash, as JSON, so that it can grow. */
 export type FixedPart = Pick<Session, 'id' | 'userId' | 'createdAt' | 'authenticatedAt' | 'device'>
 
-/** The fields in the order in which scripts show them. A field whose value is null is not there. */
+/** Each is named as the member of a session that it holds. A field whose value is null is not there. */
 export const fields = [
   'fixed', 'secretHash', 'generation', 'confirmedGeneration', 'rotatedAt', 'rotatedBy', 'lastUsedAt', 'expiresAt', 'endsAt',
   'revokedAt', 'revokedFor'
@@ -24,25 +24,6 @@ export function toFields (session: Session): Array<string | number> {
     ...(revokedFor !== null && { revokedFor })
   }
   return Object.entries(row).flat()
-}
-
-/** @param row The values of {@link fields} as a driver gives them: texts, or buffers where the app has asked it to. */
-export function toSession (row: readonly unknown[]): Session {
-  const [fixed, secretHash, generation, confirmedGeneration, rotatedAt, rotatedBy, lastUsedAt, expiresAt, endsAt,
-    revokedAt, revokedFor] = row
-  return {
-    ...toFixedPart(fixed),
-    secretHash: String(secretHash),
-    generation: Number(generation),
-    confirmedGeneration: Number(confirmedGeneration),
-    rotatedAt: Number(rotatedAt),
-    rotatedBy: JSON.parse(String(rotatedBy)) as Caller,
-    lastUsedAt: Number(lastUsedAt),
-    expiresAt: Number(expiresAt),
-    endsAt: Number(endsAt),
-    revokedAt: revokedAt == null ? null : Number(revokedAt),
-    revokedFor: revokedFor == null ? null : String(revokedFor) as RevocationReason
-  }
 }
 
 export function toFixedPart (text: unknown): FixedPart {

@@ -23,6 +23,16 @@ export type RedisClient = IoredisClient | NodeRedisClient
 
 const everyField = fields.map(field => `'${field}'`).join(', ')
 
+// A session as one text: the driver reads one answer, not eleven, and JSON.parse makes the rest of it. Numbers, and what is JSON
+// already, are shown as they lie.
+const rowAsJson = `'{' .. ${fields.map((field, i) => memberOf(field, `row[${i + 1}]`)).join(" .. ',' .. ")} .. '}'`
+
+function memberOf (field: typeof fields[number], value: string): string {
+  if (field === 'fixed') return `string.sub(${value}, 2, -2)`
+  const isText = field === 'secretHash' || field === 'revokedFor'
+  return `'"${field}":' .. (${isText ? `${value} and cjson.encode(${value})` : value} or 'null')`
+}
+
 export const scripts = {
   /** Any command on the key. ARGV: its name, and what follows the key. */
   command: script(`
@@ -47,19 +57,20 @@ export const scripts = {
     redis.call('DEL', KEYS[1])
     return row[2]`),
 
+  /** Shows the session, as JSON. */
   find: script(`
     local row = redis.call('HMGET', KEYS[1], ${everyField})
-    return row[1] and row`),
+    return row[1] and ${rowAsJson}`),
 
-  /** ARGV: secret's hash, generation, now, idle end, rotated before, rotated after, by. Shows 1 or 0, and the row after it. */
+  /** ARGV: secret's hash, generation, now, idle end, rotated before, rotated after, by. Shows the outcome, as JSON. */
   rotate: script(`
     local row = redis.call('HMGET', KEYS[1], ${everyField})
-    if not row[1] then return false end
+    if not row[1] then return '{"swapped":false,"session":null}' end
     local secretHash, generation, now, expiresAt, before, after, by = unpack(ARGV)
     local rotatedAt = tonumber(row[5])
     local fits = row[2] == secretHash and row[3] == generation and not row[10] and tonumber(now) < tonumber(row[8])
       and (generation == '0' or rotatedAt <= tonumber(before) or rotatedAt > tonumber(after))
-    if not fits then return {0, row} end
+    if not fits then return '{"swapped":false,"session":' .. ${rowAsJson} .. '}' end
     row[3] = string.format('%.0f', tonumber(generation) + 1)
     row[5] = now
     row[6] = by
@@ -67,7 +78,7 @@ export const scripts = {
     if tonumber(expiresAt) < tonumber(row[9]) then row[8] = expiresAt else row[8] = row[9] end
     redis.call('HSET', KEYS[1],
       'generation', row[3], 'rotatedAt', row[5], 'rotatedBy', row[6], 'lastUsedAt', row[7], 'expiresAt', row[8])
-    return {1, row}`),
+    return '{"swapped":true,"session":' .. ${rowAsJson} .. '}'`),
 
   /** ARGV: moment, reason. Shows 1 or 0, and the moment that stands. */
   revoke: script(`

@@ -14,7 +14,7 @@ import type { RotationAttempt, RotationOutcome } from '../domain/rotation.js'
 import { isLive } from '../domain/session.js'
 import type { Millis, RevocationReason, Session } from '../domain/session.js'
 import { RedisFeed } from './redis-feed.js'
-import { toFields, toFixedPart, toSession } from './redis-rows.js'
+import { toFields, toFixedPart } from './redis-rows.js'
 import { AT_ONCE, channelOf, DEFAULT_PREFIX, RedisKeys, SWEPT_AT_ONCE } from './redis-scripts.js'
 import type { RedisClient } from './redis-scripts.js'
 import { SessionRefusedError } from './token-store.js'
@@ -82,15 +82,14 @@ export class RedisStore implements TokenStore {
   async rotate (attempt: RotationAttempt): Promise<RotationOutcome> {
     const { sessionId, secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, by } = attempt
     const shown = await this.#keys.run('rotate', this.#keys.session(sessionId),
-      secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, JSON.stringify(by)) as [unknown, unknown[]] | null
-    if (shown === null) return { swapped: false, session: null }
-    return { swapped: Number(shown[0]) === 1, session: toSession(shown[1]) }
+      secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, JSON.stringify(by))
+    return JSON.parse(String(shown)) as RotationOutcome
   }
 
   // By a script too, as everything: a cluster's client may send plain reads to a replica, which is behind.
   async find (sessionId: string): Promise<Session | null> {
-    const row = await this.#keys.run('find', this.#keys.session(sessionId)) as unknown[] | null
-    return row === null ? null : toSession(row)
+    const shown = await this.#keys.run('find', this.#keys.session(sessionId))
+    return shown === null ? null : JSON.parse(String(shown)) as Session
   }
 
   async list (userId: string, { now, limit }: { readonly now: Millis, readonly limit: number }): Promise<Session[]> {

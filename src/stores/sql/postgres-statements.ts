@@ -7,6 +7,19 @@ export const CHANNEL = 'token_auth_revoked'
 
 const columnsOf = (table: string): string => columns.map(column => `${table}.${column}`).join(', ')
 
+const attempts = `
+  unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[], $9::text[])
+  AS a (id, secret, at_generation, now, until, rotated_before, rotated_after, by_address, by_user_agent)`
+
+const fits = `
+  s.secret_hash = a.secret COLLATE "C" AND s.generation = a.at_generation AND s.revoked_at IS NULL AND s.expires_at > a.now
+  AND (s.generation = 0 OR s.rotated_at <= a.rotated_before OR s.rotated_at > a.rotated_after)`
+
+const swapBy = (attempt: string): string => `
+  generation = s.generation + 1, rotated_at = ${attempt}.now, rotated_by_address = ${attempt}.by_address,
+  rotated_by_user_agent = ${attempt}.by_user_agent, last_used_at = greatest(s.last_used_at, ${attempt}.now),
+  expires_at = least(${attempt}.until, s.ends_at)`
+
 export const statements = {
   create: `
     INSERT INTO token_auth_sessions (${columns.join(', ')})
@@ -18,24 +31,18 @@ export const statements = {
     WHERE s.id = $1 AND u.user_id = s.user_id AND u.revoked_at >= s.authenticated_at RETURNING s.id`,
   // The row comes as one value: to parse and plan the columns of a statement costs more than they do.
   rotateOne: 'SELECT swapped, session FROM token_auth_rotate($1, $2, $3, $4, $5, $6, $7, $8, $9)',
-  // The rows are locked in the order of their ids and judged as they stand then, so that a loser is shown the row after
-  // the winner's swap and writes nothing.
+  // Those that fit, of several: most do, and so none of them has to be locked, judged and found again.
+  rotateFitting: `
+    UPDATE token_auth_sessions s SET ${swapBy('a')}
+    FROM ${attempts} WHERE s.id = a.id COLLATE "C" AND ${fits} RETURNING true AS swapped, ${columnsOf('s')}`,
+  // The others. The rows are locked in the order of their ids and judged as they stand then, so that a loser is shown the row
+  // after the winner's swap and writes nothing.
   rotate: `
-    WITH attempt AS (
-      SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
-        $8::text[], $9::text[])
-      AS a (id, secret, at_generation, now, until, rotated_before, rotated_after, by_address, by_user_agent)
-    ), shown AS (
-      SELECT s.*, a.now, a.until, a.by_address, a.by_user_agent,
-        s.secret_hash = a.secret COLLATE "C" AND s.generation = a.at_generation
-        AND s.revoked_at IS NULL AND s.expires_at > a.now
-        AND (s.generation = 0 OR s.rotated_at <= a.rotated_before OR s.rotated_at > a.rotated_after) AS fits
-      FROM attempt a JOIN token_auth_sessions s ON s.id = a.id COLLATE "C" ORDER BY s.id FOR UPDATE OF s
+    WITH shown AS (
+      SELECT s.*, a.now, a.until, a.by_address, a.by_user_agent, ${fits} AS fits
+      FROM ${attempts} JOIN token_auth_sessions s ON s.id = a.id COLLATE "C" ORDER BY s.id FOR UPDATE OF s
     ), swapped AS (
-      UPDATE token_auth_sessions s
-      SET generation = s.generation + 1, rotated_at = shown.now, rotated_by_address = shown.by_address,
-        rotated_by_user_agent = shown.by_user_agent, last_used_at = greatest(s.last_used_at, shown.now),
-        expires_at = least(shown.until, s.ends_at)
+      UPDATE token_auth_sessions s SET ${swapBy('shown')}
       FROM shown WHERE s.id = shown.id AND shown.fits RETURNING ${columnsOf('s')}
     )
     SELECT true AS swapped, ${columnsOf('swapped')} FROM swapped

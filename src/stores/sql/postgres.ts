@@ -135,22 +135,31 @@ export class PostgresStore implements TokenStore {
     ])
     const session = typeof row?.session === 'string' ? toSession(JSON.parse(row.session) as Row) : null
     const swapped = row?.swapped === true
-    return !swapped && session !== null && fits(session, attempt) ? this.#rotateTogether([attempt]) : [{ swapped, session }]
+    if (swapped || session === null || !fits(session, attempt)) return [{ swapped, session }]
+    return [(await this.#rotateBy('rotate', [attempt])).get(sessionId) ?? { swapped: false, session: null }]
   }
 
+  // In the order of their ids, in which they are found by the index: two instances that rotate the same sessions wait for each
+  // other in turn, and not in a circle. (Where the plan is another one, PostgreSQL breaks the circle after a second.)
   async #rotateTogether (attempts: readonly RotationAttempt[]): Promise<RotationOutcome[]> {
+    const ordered = attempts.toSorted((a, b) => a.sessionId < b.sessionId ? -1 : 1)
+    const fitting = await this.#rotateBy('rotateFitting', ordered)
+    const left = ordered.filter(({ sessionId }) => !fitting.has(sessionId))
+    const others = left.length > 0 ? await this.#rotateBy('rotate', left) : fitting
+    return attempts.map(({ sessionId: id }) => fitting.get(id) ?? others.get(id) ?? { swapped: false, session: null })
+  }
+
+  async #rotateBy (
+    name: 'rotateFitting' | 'rotate', attempts: readonly RotationAttempt[]
+  ): Promise<ReadonlyMap<unknown, RotationOutcome>> {
     const column = (pick: (attempt: RotationAttempt) => SqlValue): string => toArray(attempts.map(pick))
-    const rows = await this.#query('rotate', [
+    const rows = await this.#query(name, [
       column(attempt => attempt.sessionId), column(attempt => attempt.secretHash), column(attempt => attempt.generation),
       column(attempt => attempt.now), column(attempt => attempt.expiresAt),
       column(attempt => attempt.rotatedBefore), column(attempt => attempt.rotatedAfter),
       column(attempt => attempt.by.address), column(attempt => attempt.by.userAgent)
     ])
-    const byId = new Map(rows.map(row => [row.id, row]))
-    return attempts.map(({ sessionId }) => {
-      const row = byId.get(sessionId)
-      return row === undefined ? { swapped: false, session: null } : { swapped: row.swapped === true, session: toSession(row) }
-    })
+    return new Map(rows.map(row => [row.id, { swapped: row.swapped === true, session: toSession(row) }]))
   }
 
   // A deadlock, a serialization failure: PostgreSQL has undone the statement, and asks to be asked again.

@@ -110,20 +110,22 @@ export class SqliteStore implements TokenStore {
     return count + await this.#db.write(statements.sweepUsers, [endedBefore, limit - count])
   }
 
-  // All of them are made durable together: one transaction waits for the disk once.
+  // All of them are made durable together: one transaction waits for the disk once. Nobody else writes before it ends, so that
+  // what is read after the last swap is each row as it stands.
   #rotateAll (attempts: readonly RotationAttempt[]): Promise<RotationOutcome[]> {
-    return this.#db.transaction(() => attempts.map(attempt => this.#rotate(attempt)))
+    return this.#db.transaction(() => {
+      const swapped = attempts.map(attempt => this.#swap(attempt))
+      const rows = this.#db.all(statements.findAll, [JSON.stringify(attempts.map(({ sessionId }) => sessionId))])
+      const sessions = new Map(rows.map(row => [row.id, toSession(row)]))
+      return attempts.map(({ sessionId }, i) => ({ swapped: swapped[i] === true, session: sessions.get(sessionId) ?? null }))
+    })
   }
 
-  #rotate ({
-    sessionId, secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, by
-  }: RotationAttempt): RotationOutcome {
-    const [row] = this.#db.all(statements.rotate, [
+  #swap ({ sessionId, secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, by }: RotationAttempt): boolean {
+    return this.#db.run(statements.rotate, [
       now, by.address, by.userAgent, now, expiresAt,
       sessionId, secretHash, generation, now, rotatedBefore, rotatedAfter
-    ])
-    if (row !== undefined) return { swapped: true, session: toSession(row) }
-    return { swapped: false, session: this.#find(sessionId) }
+    ]) > 0
   }
 
   #find (sessionId: string): Session | null {

@@ -62,7 +62,8 @@ t.test('on a server', async t => {
     asked.length = 0
   })
   // A new version of the row has another place, also where nothing in it differs.
-  const version = async (): Promise<unknown> => (await pool.query('SELECT ctid, xmin FROM token_auth_sessions')).rows
+  const version = async (of = 'true'): Promise<unknown> =>
+    (await pool.query(`SELECT ctid, xmin FROM token_auth_sessions WHERE ${of}`)).rows
   const callIn = (client: pg.PoolClient, attempt: RotationAttempt): Promise<unknown> => client.query(statements.rotateOne, [
     attempt.sessionId, attempt.secretHash, attempt.generation, attempt.now, attempt.expiresAt,
     attempt.rotatedBefore, attempt.rotatedAfter, attempt.by.address, attempt.by.userAgent
@@ -76,6 +77,24 @@ t.test('on a server', async t => {
     t.strictSame(await store.rotate({ ...attempt, sessionId: 's2' }), { swapped: false, session: null })
     t.strictSame(await version(), written)
     t.strictSame(asked, Array(4).fill(statements.rotateOne))
+  })
+
+  await t.test('of several, those that fit cost one statement, and the others one more, which writes nothing', async t => {
+    const [other, wronged] = [{ ...session, id: 's2' }, { ...session, id: 's3' }]
+    for (const more of [other, wronged]) await store.create(more)
+    const written = await version("id = 's3'")
+    asked.length = 0
+    const attempts = [
+      { ...attempt, sessionId: 's4' }, { ...anAttempt(0, 'another'), sessionId: 's3' }, { ...attempt, sessionId: 's2' }, attempt
+    ]
+    t.strictSame(await Promise.all(attempts.map(attempt => store.rotate(attempt))), [
+      { swapped: false, session: null },
+      { swapped: false, session: wronged },
+      { swapped: true, session: { ...winner, id: 's2' } },
+      { swapped: true, session: winner }
+    ])
+    t.strictSame(asked, [statements.rotateFitting, statements.rotate])
+    t.strictSame(await version("id = 's3'"), written)
   })
 
   for (const isolation of ['READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE']) {

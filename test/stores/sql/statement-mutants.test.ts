@@ -76,6 +76,9 @@ t.test('PostgreSQL', async t => {
     return change(postgresSays.rotateOne, { token_auth_rotate: name })
   }
   const withoutLimit = { 'LIMIT $2': 'LIMIT $2 + 1000000' }
+  const careless = { 's.generation = a.at_generation': 'true', 's.generation = 0 OR': 'true OR' }
+  // So that all go through the statement that locks, which is otherwise for those who do not fit.
+  const nobodyFits = change(postgresSays.rotateFitting, { 'WHERE s.id': 'WHERE false AND s.id' })
   await testMutants(t, open, {
     'rotate: alone, shows losers the row as it was before': [await alone('stale', {
       'shown token_auth_sessions;': 'shown token_auth_sessions; before token_auth_sessions;',
@@ -93,8 +96,9 @@ t.test('PostgreSQL', async t => {
       's.generation = at_generation': 'true',
       's.generation = 0 OR': 'true OR'
     })],
+    'rotate: together, compares neither generation nor grace': [change(postgresSays.rotateFitting, careless)],
     // What is selected beside an UPDATE is the snapshot of before.
-    'rotate: shows losers the row as it was before': [[postgresSays.rotate, `
+    'rotate: shows losers the row as it was before': [nobodyFits, [postgresSays.rotate, `
       WITH attempt AS (
         SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
           $8::text[], $9::text[])
@@ -113,11 +117,8 @@ t.test('PostgreSQL', async t => {
       SELECT true AS swapped, swapped.* FROM swapped
       UNION ALL SELECT false, s.* FROM attempt a JOIN token_auth_sessions s ON s.id = a.id COLLATE "C"
       WHERE NOT EXISTS (SELECT 1 FROM swapped WHERE swapped.id = s.id)`]],
-    'rotate: selects, then updates without a lock': [change(postgresSays.rotate, { 'FOR UPDATE OF s': '' })],
-    'rotate: compares neither generation nor grace': [change(postgresSays.rotate, {
-      's.generation = a.at_generation': 'true',
-      's.generation = 0 OR': 'true OR'
-    })],
+    'rotate: selects, then updates without a lock': [nobodyFits, change(postgresSays.rotate, { 'FOR UPDATE OF s': '' })],
+    'rotate: compares neither generation nor grace': [change(postgresSays.rotate, careless)],
     'sweep: takes sessions without a limit': [
       change(postgresSays.sweepSessions, withoutLimit),
       // Or this fails, whose limit is what the sessions have left of it.
