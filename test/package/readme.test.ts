@@ -66,8 +66,8 @@ t.test('the quick start runs, in under 20 lines', async t => {
 })
 
 t.test('the routes and the options of the README are those that there are', async t => {
-  const { jwks, ...below } = defaultPaths
-  for (const path of [jwks, ...Object.values(below).map(path => `/auth${path}`)]) t.ok(readme.includes(`${path}\``), path)
+  const { jwks, metadata, ...below } = defaultPaths
+  for (const path of [jwks, metadata, ...Object.values(below).map(path => `/auth${path}`)]) t.ok(readme.includes(`${path}\``), path)
   const known = /const known = \{(.*?)\n\} as const/s.exec(readFileSync(join(root, 'src/resolve-options.ts'), 'utf8'))?.[1] ?? ''
   const names = [...known.matchAll(/'([\w-]+)'/g)].map(([, name = '']) => name)
   t.ok(names.length > 30)
