@@ -22,12 +22,12 @@ const dpopForm = /^dpop +(.*)$/i
 
 /**
  * The text behind `Bearer`, whatever it is; `null` where there is none, or another scheme.
- * @throws TokenAuthError AUTH_REQUEST_INVALID where there are two Authorization headers: Node would silently keep the first.
+ * @throws TokenAuthError AUTH_REQUEST_INVALID as {@link demandOneAuthorization}
  */
 export function readBearer (request: HttpRequest): string | null {
   const value = request.headers.authorization
   if (value === undefined) return null
-  demandOne(request)
+  demandOneAuthorization(request)
   if (value.startsWith('Bearer ') && value[7] !== ' ') return value.slice(7)
   return bearerForm.exec(value)?.[1] ?? null
 }
@@ -36,11 +36,12 @@ export function readBearer (request: HttpRequest): string | null {
 export function readDpopToken (request: HttpRequest): string | null {
   const value = request.headers.authorization
   if (value === undefined) return null
-  demandOne(request)
+  demandOneAuthorization(request)
   return dpopForm.exec(value)?.[1] ?? null
 }
 
-function demandOne ({ raw }: HttpRequest): void {
+/** @throws TokenAuthError AUTH_REQUEST_INVALID where there are two Authorization headers: Node would silently keep the first. */
+export function demandOneAuthorization ({ raw }: HttpRequest): void {
   if (isRepeated(raw.rawHeaders)) throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'two Authorization headers' })
 }
 

@@ -82,12 +82,14 @@ export function headersOf (
   if (retryAfter !== null) return { 'retry-after': String(retryAfter) }
   const reason = reasons[code] ?? (presentedNothing.has(code) ? undefined : 'invalid_token')
   if (statusCode !== 401 && reasons[code] === undefined) return {}
-  return { 'www-authenticate': toText(challenge, reason === undefined ? '' : `, error="${reason}", error_description="${message}"`) }
+  const details = reason === undefined ? '' : `, error="${reason}", error_description="${message}"`
+  return { 'www-authenticate': withScheme(challenge, details, code.startsWith('AUTH_PROOF_')) }
 }
 
-function toText ({ realm, proofAlgorithms, isProven }: Challenge, details: string): string {
+// What went wrong belongs to the scheme that was used; the other one is told all the same.
+function withScheme ({ realm, proofAlgorithms, isProven }: Challenge, details: string, isAboutProof: boolean): string {
   const bearer = `Bearer realm="${realm}"`
   if (proofAlgorithms === null) return bearer + details
   const dpop = `DPoP realm="${realm}", algs="${proofAlgorithms.join(' ')}"`
-  return isProven ? dpop + details : `${bearer}${details}, ${dpop}`
+  return isProven || isAboutProof ? dpop + details : `${bearer}${details}, ${dpop}`
 }

@@ -72,7 +72,7 @@ export interface TokenAuthOptions {
 
   /**
    * The `aud` claim of access tokens (RFC 7519 section 4.1.3). Once set, tokens without it are refused.
-   * @default none
+   * @default none; with `oauth`, the issuer
    */
   readonly audience?: string
 
@@ -181,7 +181,8 @@ export interface TokenAuthOptions {
   readonly dpop?: DpopOptions | boolean
 
   /**
-   * What stands before the paths of this app for its clients, such as `'https://example.org/api'`, where a proxy changes paths.
+   * What stands before the paths of this app for its clients, such as `'https://example.org/api'`: where a proxy changes paths,
+   * or where clients prove themselves to other servers too, one of which could pass that on with a `Host` of its choice.
    * @default for metadata the origin of `issuer`, for proofs what the request says
    */
   readonly publicUrl?: string

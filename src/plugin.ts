@@ -162,7 +162,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       if (path !== false) add[route](path)
     }
     if (oauth !== null && clients !== null) {
-      const introspection = new Introspection({ store, users, access, refreshTokens, grace, clock })
+      const introspection = new Introspection({ store, users, access, refreshTokens, refresh, clock })
       await addOAuthRoutes(app, scope, {
         options, oauth, clients, refresh, sessions, introspection, proofOf, audience, proofAlgorithms: challenge.proofAlgorithms
       })

@@ -24,6 +24,8 @@ export class RequestProofs {
   readonly #publicUrl: string | undefined
   /** Requests whose client is to be told of another nonce. */
   readonly #behind = new WeakSet<object>()
+  /** What requests have proved: two hooks may ask, or a hook and then a handler that opens a session. */
+  readonly #known = new WeakMap<object, Proof>()
 
   /** @param publicUrl What stands before the paths of this app for its clients, where the request does not tell. */
   constructor (proofs: Proofs, publicUrl: string | undefined) {
@@ -40,9 +42,13 @@ export class RequestProofs {
     if (text === undefined) return null
     const url = (this.#publicUrl ?? `${protocol}://${host}`) + originalUrl
     this.#behind.add(request)
-    const proof = this.#proofs.check(String(text), { method, url, accessToken })
-    if (proof.nonce === this.#proofs.nonce()) this.#behind.delete(request)
-    return proof
+    const checked = this.#proofs.check(String(text), { method, url, accessToken })
+    if (checked.nonce === this.#proofs.nonce()) this.#behind.delete(request)
+    const known = this.#known.get(request)
+    // The same one, which may be spent already: it has not been sent again.
+    if (known?.id === checked.id) return known
+    this.#known.set(request, checked)
+    return checked
   }
 
   /**

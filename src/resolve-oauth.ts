@@ -24,7 +24,8 @@ export interface ResolvedDpop {
   readonly replays: AttemptStore | null
 }
 
-const clientIdForm = /^[\x20-\x7e]{1,255}$/
+const clientIdForm = /^[\x21-\x7e]{1,255}$/
+const secretForm = /^[\x21-\x7e]*$/
 const attemptVerbs = ['take', 'release', 'clear', 'sweep'] as const
 
 /** @throws TypeError that names the option and the fix */
@@ -40,7 +41,8 @@ export function resolveOAuth (
     'oauth needs issuer to be an address such as "https://auth.example.org": https (http on this machine alone), without query and fragment')
   demand(refreshToken !== false, 'oauth is about refresh tokens: take away refreshToken: false')
   const { origin, pathname } = new URL(issuer)
-  const metadataPath = `${defaultPaths.metadata}${pathname.replace(/\/$/, '')}`
+  // Doubled, a colon is one, and begins no parameter of a route.
+  const metadataPath = `${defaultPaths.metadata}${pathname.replace(/\/$/, '').replaceAll(':', '::')}`
   return { issuer, clients: checkClients(oauth.clients, name), metadataPath, baseUrl: publicUrl ?? origin }
 }
 
@@ -50,10 +52,12 @@ function checkClients (clients: readonly OAuthClient[], name: string): readonly 
     const path = `oauth.clients[${i}]`
     allowOnly(client, ['clientId', 'clientSecret'], `${path}.`)
     const { clientId, clientSecret } = client
-    demand(typeof clientId === 'string' && clientIdForm.test(clientId), `${path}.clientId must be printable ASCII, 255 characters at most`)
+    demand(typeof clientId === 'string' && clientIdForm.test(clientId), `${path}.clientId must be printable ASCII without spaces, 255 characters at most`)
     demand(clientId !== name, `${path}.clientId must not be the name of the registration: tokens of the app's own sessions say that`)
     if (!Object.hasOwn(client, 'clientSecret')) continue
-    const weakness = typeof clientSecret === 'string' ? weaknessOf(clientSecret) : 'is missing'
+    const weakness = typeof clientSecret !== 'string'
+      ? 'is missing'
+      : secretForm.test(clientSecret) ? weaknessOf(clientSecret) : 'is not printable ASCII without spaces'
     demand(weakness === null, `${path}.clientSecret ${weakness ?? ''}: use a random one, such as \`openssl rand -base64 48\` prints`)
   }
   demand(new Set(clients.map(({ clientId }) => clientId)).size === clients.length, 'oauth.clients holds a clientId twice')
@@ -76,9 +80,10 @@ export function resolveDpop (given: DpopOptions | boolean | undefined): Resolved
 
 /** Whether paths can be put behind it: an address by https, or by http on this machine, without query and fragment. */
 export function isBase (text: unknown): boolean {
-  if (typeof text !== 'string' || !URL.canParse(text)) return false
+  // What a URL parser puts right, others compare as it was typed.
+  if (typeof text !== 'string' || !/^https?:\/\/[^/]/.test(text) || !URL.canParse(text)) return false
   const url = new URL(text)
-  const isPlain = url.username === '' && url.password === '' && !/[?#\s]/.test(text)
+  const isPlain = url.username === '' && url.password === '' && !/[?#\\\s]/.test(text)
   return isPlain && (url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url)))
 }
 

@@ -165,7 +165,8 @@ export function resolveOptions (options: TokenAuthOptions, mountedAt = ''): Reso
     users,
     keys: resolveKeys(options),
     issuer: options.issuer,
-    audience: options.audience,
+    // RFC 9068 section 3: where nobody says for whom, it is for a default.
+    audience: options.audience ?? oauth?.issuer,
     oauth,
     dpop: resolveDpop(options.dpop),
     publicUrl: options.publicUrl,

@@ -52,7 +52,8 @@ export function resolveVerifier (given: TokenVerifierOptions): ResolvedVerifier 
   demand(isFunction(clock), 'clock must be a function that gives milliseconds')
   const timeout = duration('timeout', given.timeout, '5s')
   demand(timeout > 0 && timeout <= MINUTE, 'timeout must be more than 0 and at most 1m')
-  demand(publicUrl === undefined || isBase(publicUrl), 'publicUrl must be https://, a host and perhaps a path')
+  demand(publicUrl === undefined || (isBase(publicUrl) && !publicUrl.endsWith('/')),
+    'publicUrl must be https://, a host and perhaps a path, without "/" at its end')
   const source = given.introspection === undefined ? resolveKeySource(given, timeout) : resolveIntrospection(given)
   return { source, issuer, audience, name, cacheSize, timeout, clock, dpop: resolveVerifierDpop(given.dpop), publicUrl }
 }
@@ -85,6 +86,7 @@ function resolveIntrospection (given: TokenVerifierOptions): Source {
 }
 
 function resolveVerifierDpop (given: VerifierDpopOptions | boolean | undefined): ResolvedVerifier['dpop'] {
+  if (typeof given === 'object') allowOnly(given, ['required', 'nonces', 'replays', 'secret'], 'dpop.')
   const { secret, ...others } = typeof given === 'object' ? given : { secret: undefined }
   const dpop = resolveDpop(typeof given === 'object' ? others : given)
   if (dpop === null) return null

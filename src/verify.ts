@@ -108,18 +108,20 @@ function createAuthenticate (access: ForeignAccess, proofs: RequestProofs | null
 }
 
 /**
- * Accepts the access tokens of an app with `keys`, in a service that issues none: `app.authenticate`, `app.requireClaims`,
- * `app.requireFresh` and `request.auth` are as there, but for `app.tokenAuth`, which is not here. Tokens come as bearer alone.
+ * Accepts the access tokens of another app, in a service that issues none: by its `keys`, or by asking it (`introspection`).
+ * `app.authenticate`, `app.requireClaims`, `app.requireFresh` and `request.auth` are as there, but for `app.tokenAuth`, which is
+ * not here. Tokens come in the Authorization header, as bearer, or with a proof where there is `dpop`; no cookies are read.
  *
  * Verified are the tokens of this package: `at+jwt` (RFC 9068) with `sid`, `gen`, `auth_time`, `jti` and `type: 'access'`, whose
- * header holds `alg`, `typ` and `kid`. What other issuers write is refused. The app's own claims are typed by augmenting
+ * header holds `alg`, `typ` and `kid`. What other issuers write is refused. Where the issuer has `oauth`, `request.auth.clientId`
+ * is never `null`: of the app's own sessions it is the issuer's `name`. The app's own claims are typed by augmenting
  * `AuthClaims` of this module, or of the main one.
  *
- * Logouts are not heard of: the token of a session that was ended is accepted until it ends itself (the issuer's
- * `accessToken.lifetime`). It does not confirm a generation either.
+ * By keys, logouts are not heard of: the token of a session that was ended is accepted until it ends itself (the issuer's
+ * `accessToken.lifetime`). With `introspection` it is accepted for `maxAge` at most. Neither confirms a generation.
  *
- * While the key set cannot be read, and what was read is too old, the answer is 503 AUTH_KEYS_UNAVAILABLE: nobody is signed in
- * or out by it.
+ * While the issuer cannot be reached, and what is known is too old, the answer is 503 AUTH_KEYS_UNAVAILABLE, or
+ * AUTH_STORE_UNAVAILABLE with `introspection`: nobody is signed in or out by it.
  * @see TokenVerifierOptions
  */
 export const tokenVerifier = fp(plugin, { name: 'fastify-token-auth/verify', fastify: '5.x' })

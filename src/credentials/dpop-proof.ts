@@ -3,6 +3,7 @@
 
 import type { JsonWebKey } from 'node:crypto'
 import { decodeParts, isCount, isRecord, isSameType, isText, parseRecord } from './jwt.js'
+import type { Claims } from './jwt.js'
 import { isSignatureBy, readKey } from './key-pairs.js'
 import type { AppKey, KeyAlgorithm } from './key-pairs.js'
 
@@ -34,18 +35,28 @@ export const proofAlgorithms: readonly string[] = Object.keys(algorithms)
 
 const publicMembers = ['kty', 'crv', 'x', 'y', 'n', 'e']
 const privateMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k']
-const LONGEST = { proof: 8192, jti: 256 }
+// A modulus of 4096 bits; and a header of such a key.
+const LONGEST = { proof: 8192, jti: 256, modulus: 683, knownHeader: 1200 }
+
+/** Keys by the header that shows them, as it is spelled: who proves once mostly does so again. */
+export interface KnownKeys {
+  get (header: string): AppKey | undefined
+  set (header: string, key: AppKey): void
+}
 
 /**
  * Steps 2 to 7 of RFC 9449 section 4.3: one JWT in its one spelling, of this type, signed by the asymmetric key that it shows,
  * which holds nothing private. `null` for everything else, also for two proofs in one header, which Node joins by a comma.
  */
-export function readDpopProof (text: string): DpopProof | null {
+export function readDpopProof (text: string, known?: KnownKeys): DpopProof | null {
   const parts = text.length > LONGEST.proof ? null : decodeParts(text)
-  const [header, claims] = [parseRecord(parts?.header), parseRecord(parts?.payload)]
-  if (parts === null || header === null || claims === null) return null
-  const key = isSameType(header.typ, PROOF_TYP) && !('crit' in header) ? publicKeyOf(header) : null
+  const claims = parseRecord(parts?.payload)
+  if (parts === null || claims === null) return null
+  const header = text.slice(0, text.indexOf('.'))
+  const remembered = known?.get(header)
+  const key = remembered ?? keyOf(parseRecord(parts.header))
   if (key === null || !isSigned(text, key, parts.signature)) return null
+  if (remembered === undefined && header.length <= LONGEST.knownHeader) known?.set(header, key)
 
   const { jti, htm, htu, iat, nonce = null, ath = null } = claims
   if (!isText(jti) || jti.length > LONGEST.jti || !isText(htm) || !isText(htu) || !isCount(iat)) return null
@@ -53,9 +64,11 @@ export function readDpopProof (text: string): DpopProof | null {
   return { thumbprint: key.kid, jti, htm, htu, iat, nonce, ath }
 }
 
-function publicKeyOf ({ alg, jwk }: Readonly<Record<string, unknown>>): AppKey | null {
+function keyOf (header: Claims | null): AppKey | null {
+  if (header === null || !isSameType(header.typ, PROOF_TYP) || 'crit' in header) return null
+  const { alg, jwk } = header
   const known = typeof alg === 'string' && Object.hasOwn(algorithms, alg) ? algorithms[alg] : undefined
-  if (known === undefined || !isRecord(jwk) || privateMembers.some(member => member in jwk)) return null
+  if (known === undefined || !isRecord(jwk) || privateMembers.some(member => member in jwk) || isLaborious(jwk)) return null
   // What else it says of itself, such as the alg by another of its names, is of no matter.
   const key = Object.fromEntries(publicMembers.filter(member => member in jwk).map(member => [member, jwk[member]]))
   try {
@@ -64,6 +77,11 @@ function publicKeyOf ({ alg, jwk }: Readonly<Record<string, unknown>>): AppKey |
   } catch {
     return null
   }
+}
+
+// Whoever sends a proof has us verify it, also a stranger: with a longer key or exponent that takes up to fifty times as long.
+function isLaborious ({ kty, n, e }: Claims): boolean {
+  return kty === 'RSA' && (e !== 'AQAB' || String(n).length > LONGEST.modulus)
 }
 
 function isSigned (text: string, key: AppKey, signature: Buffer): boolean {

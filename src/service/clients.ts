@@ -4,7 +4,7 @@ import { hash, timingSafeEqual } from 'node:crypto'
 import { TokenAuthError } from '../errors.js'
 
 export interface OAuthClient {
-  /** Printable ASCII, 255 characters at most; the `client_id` claim of its tokens. */
+  /** Printable ASCII without spaces, 255 characters at most; the `client_id` claim of its tokens. */
   readonly clientId: string
   /**
    * For a server, that can keep a secret: 32 random bytes or more, such as `openssl rand -base64 48` prints. Such a client must

@@ -4,12 +4,12 @@
 import { readRefreshToken } from '../credentials/refresh-token.js'
 import type { RefreshToken } from '../credentials/refresh-token.js'
 import type { Claims, JwtKind } from '../credentials/jwt.js'
-import { judgeRotation, planRotation } from '../domain/rotation.js'
 import type { Millis } from '../domain/session.js'
 import { isLive } from '../domain/session.js'
 import type { TokenStore } from '../stores/token-store.js'
 import type { AccessControl } from './access.js'
 import type { Client } from './clients.js'
+import type { Refresh } from './refresh.js'
 import type { UserDirectory } from './users.js'
 
 /** Of whatever is not good, there is no more to say (RFC 7662 section 2.2). */
@@ -20,12 +20,11 @@ export interface IntrospectionContext {
   readonly users: UserDirectory
   readonly access: AccessControl
   readonly refreshTokens: JwtKind
-  readonly grace: Millis
+  readonly refresh: Refresh
   readonly clock: () => Millis
 }
 
 const inactive: IntrospectionAnswer = { active: false }
-const nobody = { address: null, userAgent: null }
 
 export class Introspection {
   readonly #context: IntrospectionContext
@@ -55,10 +54,8 @@ export class Introspection {
   }
 
   async #inspectRefreshToken (presented: RefreshToken): Promise<IntrospectionAnswer> {
-    const { store, grace, clock } = this.#context
-    const session = await store.find(presented.sessionId)
-    const attempt = planRotation(presented, { now: clock(), lifetime: 0, grace, by: nobody })
-    const verdict = judgeRotation(attempt, { swapped: false, session })
+    const { store, refresh, clock } = this.#context
+    const verdict = refresh.foresee(presented, await store.find(presented.sessionId), clock())
     if (!('expiresAt' in verdict) || !await this.#isActive(presented.userId)) return inactive
     const { sub, sid, client_id: clientId, cnf, iat } = presented.claims
     return { active: true, sub, sid, client_id: clientId, cnf, iat, exp: Math.floor(verdict.expiresAt / 1000) }

@@ -20,6 +20,7 @@ import type { UserDirectory } from './users.js'
 
 const AUDIBLE_SKEW: Millis = 1000
 const RECOVERIES = 10_000
+const nobody: Caller = { address: null, userAgent: null }
 
 export interface RefreshContext {
   readonly store: TokenStore
@@ -94,6 +95,12 @@ export class Refresh {
     return sessions.grant(profile, {
       sessionId, generation, expiresAt, refreshToken, persistent, authenticatedAt, amr, clientId, thumbprint
     }, now)
+  }
+
+  /** What a refresh would be at this moment, by the row as it stands: nothing is moved. */
+  foresee (presented: RefreshToken, session: Session | null, now: Millis): RotationVerdict {
+    const grace = this.#graceOf(presented.sessionId, now)
+    return this.#judge(planRotation(presented, { now, lifetime: 0, grace, by: nobody }), { swapped: false, session })
   }
 
   /**

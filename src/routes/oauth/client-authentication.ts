@@ -1,12 +1,15 @@
 // How OAuth clients say who they are (RFC 6749 section 2.3.1): by HTTP Basic, in the form, or by their name alone.
 
+import { demandOneAuthorization } from '../../bearer.js'
 import type { HttpRequest } from '../../bearer.js'
+import { TokenAuthError } from '../../errors.js'
 import type { ClientCredentials, Clients } from '../../service/clients.js'
 import { malformed } from '../bodies.js'
 
 /** The OAuth client that a login names, once it has authenticated; `null` where it names none. */
 export type ClientIdOf = (request: HttpRequest, body: ClientMembers) => string | null
 
+const isBasic = /^basic(?: |$)/i
 const basicForm = /^basic +([a-z\d+/]+=*)$/i
 
 export interface ClientMembers {
@@ -16,11 +19,11 @@ export interface ClientMembers {
 
 /**
  * What a client says of itself; `null` where it says nothing. An empty parameter is as good as absent (RFC 6749 section 3.2).
- * @throws TokenAuthError AUTH_REQUEST_INVALID where it says so in two ways
+ * @throws TokenAuthError AUTH_REQUEST_INVALID where it says so in two ways; AUTH_CLIENT_REJECTED where nobody can read it
  */
 export function readClient (request: HttpRequest, body: ClientMembers): ClientCredentials | null {
   const [clientId, clientSecret] = [body.client_id || null, body.client_secret || null]
-  const basic = readBasic(request.headers.authorization)
+  const basic = readBasic(request)
   if (basic === null) return clientId === null ? null : { clientId, clientSecret }
   if (clientSecret !== null || (clientId !== null && clientId !== basic.clientId)) throw malformed('the client is named in two ways')
   return basic
@@ -34,19 +37,24 @@ export function namedIn (clients: Clients): ClientIdOf {
   }
 }
 
-function readBasic (authorization = ''): ClientCredentials | null {
-  const [, encoded] = basicForm.exec(authorization) ?? []
-  if (encoded === undefined) return null
+function readBasic (request: HttpRequest): ClientCredentials | null {
+  // Refuses two headers, of which Node silently keeps the first.
+  demandOneAuthorization(request)
+  const { authorization = '' } = request.headers
+  if (!isBasic.test(authorization)) return null
+  const [, encoded = ''] = basicForm.exec(authorization) ?? []
   const text = Buffer.from(encoded, 'base64').toString()
   const colon = text.indexOf(':')
-  if (colon < 1) return null
+  // Whoever has tried that way is not believed another one.
+  if (colon < 1) throw new TokenAuthError('AUTH_CLIENT_REJECTED')
   return { clientId: decodeForm(text.slice(0, colon)), clientSecret: decodeForm(text.slice(colon + 1)) || null }
 }
 
-// Both are encoded as in a form, before they are joined.
+// Both are encoded as in a form, before they are joined. Clients that forget it are understood all the same: a `+` is one, since
+// there is no space in either.
 function decodeForm (text: string): string {
   try {
-    return decodeURIComponent(text.replaceAll('+', ' '))
+    return decodeURIComponent(text)
   } catch {
     return text
   }

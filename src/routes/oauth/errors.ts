@@ -51,8 +51,7 @@ export function answerOAuthErrors (scope: FastifyInstance, realm: string): void 
   scope.setErrorHandler<FastifyError | TokenAuthError | OAuthError>((error, request, reply) => {
     const [code, text, statusCode = 400] = describe(error)
     if (code === 'server_error') request.log.error({ err: error }, 'a route for OAuth clients failed')
-    if (error instanceof TokenAuthError && error.retryAfter !== null) void reply.header('retry-after', error.retryAfter)
-    // Of the scope around it, for errors of its own.
+    // Of the scope around it, for errors of its own. When to try again, it has said as well.
     reply.removeHeader('www-authenticate')
     if (statusCode === 401) void reply.header('www-authenticate', `Basic realm="${realm}"`)
     return reply.code(statusCode).type('application/json; charset=utf-8')
@@ -63,5 +62,8 @@ export function answerOAuthErrors (scope: FastifyInstance, realm: string): void 
 function describe (error: FastifyError | TokenAuthError | OAuthError): Description {
   if (error instanceof OAuthError) return error.description
   if (error instanceof TokenAuthError) return table[error.code] ?? (error.code.startsWith('AUTH_REFRESH_') ? refused : failed)
-  return (error.statusCode ?? 500) < 500 ? malformed : failed
+  const { statusCode = 500 } = error
+  // Of a limiter of the app's own: a client that comes back later is right.
+  if (statusCode === 429 || statusCode === 503) return ['temporarily_unavailable', 'Try again later', statusCode]
+  return statusCode < 500 ? malformed : failed
 }

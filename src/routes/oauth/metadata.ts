@@ -27,7 +27,7 @@ function metadataOf ({ issuer, urls, hasPublicClients, hasConfidentialClients, p
   return {
     issuer,
     token_endpoint: urls.token,
-    token_endpoint_auth_methods_supported: methods,
+    token_endpoint_auth_methods_supported: urls.token && methods,
     grant_types_supported: ['refresh_token'],
     // Required, though nothing here authorizes: the login is the app's own page.
     response_types_supported: ['none'],
