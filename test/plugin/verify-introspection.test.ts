@@ -22,7 +22,7 @@ import type { TestClock } from '../helpers/clock.js'
 
 const scope = { issuer: 'https://a.example', audience: 'api' }
 // Encoded as in a form before it is sent, or the issuer reads another one.
-const client = { clientId: 'orders: 100%+', clientSecret: 'Zt5v+k2mQx8Lw4%n7Bc1Jd6Hf9Gs3:a0 ü' }
+const client = { clientId: 'orders:100%+', clientSecret: 'Zt5v+k2mQx8Lw4%n7Bc1Jd6Hf9Gs3:a0&=/' }
 const key = generateKeyPairSync('ed25519').privateKey
 
 // An issuer whose app is a real one, on a real port
