@@ -100,8 +100,9 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
     const { rotation, refreshLifetime: lifetime, absolute, grace } = options
     const refreshable = options.transport.kind !== 'none'
     const { maxSessions: most } = options
+    const clients = oauth === null ? null : new Clients(oauth.clients)
     const sessions = new Sessions({
-      store, users, access, refreshTokens, revoked, feed, events, clock, lifetime, absolute, refreshable, most, proofs
+      store, users, access, refreshTokens, revoked, feed, events, clock, lifetime, absolute, refreshable, most, proofs, clients
     })
     const refresh = new Refresh({
       store,
@@ -122,7 +123,6 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
     const login = new PasswordLogin({ users, passwords, sessions, throttle, events, logger, clock })
     const transport = new TokenTransport(options.transport, token => sessions.kindOf(token), proofs !== null)
     const proofOf: ProofOf = request => requestProofs?.of(request) ?? null
-    const clients = oauth === null ? null : new Clients(oauth.clients)
     const renewal = options.renewalWindow === null
       ? null
       : new Renewal({

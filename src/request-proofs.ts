@@ -1,7 +1,7 @@
 // Where proofs of possession come in, and nonces go out: the header `DPoP` of requests, and `DPoP-Nonce` of replies.
 
 import type { FastifyInstance } from 'fastify'
-import { readBearer } from './bearer.js'
+import { readBearer, readDpopToken } from './bearer.js'
 import type { HttpRequest } from './bearer.js'
 import { TokenAuthError } from './errors.js'
 import { addToHeader } from './reply-headers.js'
@@ -57,9 +57,10 @@ export class RequestProofs {
    * @throws TokenAuthError AUTH_ACCESS_INVALID, AUTH_PROOF_INVALID, AUTH_PROOF_NONCE; AUTH_STORE_UNAVAILABLE
    */
   async demand (request: ProvableRequest, accessToken: string, thumbprint: string | null): Promise<void> {
-    // RFC 9449 section 7.2: as a bearer token it is worth nothing. In a cookie it has no scheme.
+    // RFC 9449 section 7.2: as a bearer token it is worth nothing.
     if (thumbprint === null || readBearer(request) === accessToken) throw new TokenAuthError('AUTH_ACCESS_INVALID')
-    const proof = this.of(request, accessToken)
+    // A page cannot read its cookie, so its proof names no token: the key that is in the token binds the two.
+    const proof = this.of(request, readDpopToken(request) === accessToken ? accessToken : null)
     if (proof === null) throw new TokenAuthError('AUTH_PROOF_INVALID', { hint: 'there is none' })
     if (proof.thumbprint !== thumbprint) throw new TokenAuthError('AUTH_ACCESS_INVALID')
     await this.#proofs.spend(proof)

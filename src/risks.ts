@@ -4,7 +4,7 @@ import type { ResolvedOptions } from './resolve-options.js'
 
 const HOUR = 3_600_000
 
-export function risksOf ({ rotation, accessLifetime, transport }: ResolvedOptions): string[] {
+export function risksOf ({ rotation, accessLifetime, transport, dpop, publicUrl }: ResolvedOptions): string[] {
   const risks: string[] = []
   if (!rotation && transport.kind !== 'none') {
     risks.push('rotation is off: a refresh token that is stolen, from localStorage say, is good until its session ends, and nobody notices')
@@ -14,6 +14,9 @@ export function risksOf ({ rotation, accessLifetime, transport }: ResolvedOption
   }
   if (transport.refreshCookie?.isSecure === false) {
     risks.push('cookie.secure is false: whoever listens on the network can take the refresh token')
+  }
+  if (dpop !== null && publicUrl === undefined) {
+    risks.push('dpop without publicUrl believes the host of a request: a server that clients prove themselves to could pass that on to this one')
   }
   return risks
 }

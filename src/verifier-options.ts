@@ -15,8 +15,9 @@ export interface VerifierDpopOptions extends DpopOptions {
    */
   readonly required?: boolean
   /**
-   * What nonces are made from, the same at all instances of this service: 32 random bytes or more.
-   * @default random, so that each instance asks for nonces of its own
+   * What nonces are made from, the same at all instances of this service: 32 random bytes or more. Where there is none, proofs
+   * need no nonce.
+   * @default `introspection.clientSecret`
    */
   readonly secret?: string | Uint8Array
 }

@@ -1,7 +1,6 @@
 // For services that issue nothing: `authenticate` by the public keys of the service that does, or by asking it. A plugin of its
 // own, so that jose is loaded where it is used, and nothing of stores and passwords is.
 
-import { randomBytes } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { AuthenticatedRequest } from './authenticate.js'
@@ -68,9 +67,12 @@ function createAccess (app: FastifyInstance, options: ResolvedVerifier): Foreign
   return new RemoteAccess({ keys, issuer, audience, cacheSize, clock })
 }
 
-function createProofs ({ name, dpop, timeout, clock, publicUrl }: ResolvedVerifier, logger: Logger): RequestProofs | null {
+function createProofs (options: ResolvedVerifier, logger: Logger): RequestProofs | null {
+  const { source, name, dpop, timeout, clock, publicUrl } = options
   if (dpop === null) return null
-  const nonces = dpop.nonces ? new DpopNonces([deriveKey(dpop.secret ?? randomBytes(32), name, 'nonce').key]) : null
+  // One that this instance alone has would refuse the nonces of its neighbours, each time.
+  const shared = dpop.secret ?? (source.kind === 'introspection' ? source.clientSecret : undefined)
+  const nonces = dpop.nonces && shared !== undefined ? new DpopNonces([deriveKey(shared, name, 'nonce').key]) : null
   const replays = guardAttempts(dpop.replays ?? new MemoryAttempts(), createGuard(timeout, logger))
   return new RequestProofs(new Proofs({ nonces, replays, clock }), publicUrl)
 }

@@ -65,6 +65,7 @@ export async function createDemo (settings: DemoSettings): Promise<FastifyInstan
     // For clients that speak OAuth, such as an app on a phone, and for those who hold a key.
     oauth: { clients: [{ clientId: 'phone' }, { clientId: 'orders', clientSecret }] },
     dpop: true,
+    publicUrl: issuer,
     // The page takes a cookie; who asks by curl, or from a phone, is given the token itself.
     refreshToken: { grace, transport: 'both' },
     cookie: { secure },

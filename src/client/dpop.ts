@@ -33,7 +33,7 @@ const bearer = /^bearer +/i
  * const auth = createAuthClient({ fetch: createDpopFetch() })
  * ```
  *
- * Only where there is WebCrypto: in a browser by https, or in Node.
+ * Only where there is WebCrypto: in a browser by https, or in Node. A redirect is followed by a proof that is not for it.
  */
 export function createDpopFetch ({ baseUrl, keys, fetch: send = request => fetch(request) }: DpopFetchOptions = {}): Fetch {
   const { origin } = new URL(baseUrl ?? (globalThis as { location?: { origin: string } }).location?.origin as string)

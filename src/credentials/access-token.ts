@@ -44,7 +44,7 @@ export interface AccessScope {
   readonly identified?: boolean
   /**
    * What the app's own sessions name as their client, where there are OAuth clients: then each token names one (RFC 9068 section
-   * 2.2). Where there are none, a token that does is refused.
+   * 2.2); one from before is the app's own. Where there are none, a token that names one is refused.
    */
   readonly firstParty?: string | undefined
 }
@@ -75,8 +75,8 @@ export function issueAccessToken (
     sub: userId,
     sid: sessionId,
     gen: generation,
-    // Of the session, the generation and the second: a token that is the same is the same token.
-    ...(identified && { jti: `${sessionId}.${generation}.${iat}` }),
+    // Of the session, the generation, the second and the key: a token that is the same is the same token.
+    ...(identified && { jti: [sessionId, generation, iat, ...(thumbprint === null ? [] : [thumbprint])].join('.') }),
     type: 'access',
     ...(persistent && { persistent }),
     auth_time: Math.floor(authenticatedAt / 1000),
@@ -106,7 +106,7 @@ export function readAccessClaims (payload: Claims, now: Millis, scope: AccessSco
   const binding = readBinding(payload)
   if (!isCount(authTime) || !isTexts(amr) || binding === null) return null
   if (iss !== scope.issuer || aud !== scope.audience) return null
-  if ((binding.clientId === null) !== (scope.firstParty === undefined)) return null
+  if (binding.clientId !== null && scope.firstParty === undefined) return null
   const latestStart = (now + CLOCK_TOLERANCE) / 1000
   if (iat > latestStart || (nbf !== undefined && !(isCount(nbf) && nbf <= latestStart))) return null
   const claims = Object.fromEntries(Object.entries(payload).filter(([name]) => !reserved.has(name)))

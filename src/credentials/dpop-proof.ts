@@ -2,7 +2,7 @@
 // what the proof says, once it is sure that the key in it has signed it; whether it is for this request is the caller's to ask.
 
 import type { JsonWebKey } from 'node:crypto'
-import { decodeParts, isCount, isRecord, isSameType, isText, parseRecord } from './jwt.js'
+import { decodeParts, isRecord, isSameType, isText, parseRecord } from './jwt.js'
 import type { Claims } from './jwt.js'
 import { isSignatureBy, readKey } from './key-pairs.js'
 import type { AppKey, KeyAlgorithm } from './key-pairs.js'
@@ -59,7 +59,7 @@ export function readDpopProof (text: string, known?: KnownKeys): DpopProof | nul
   if (remembered === undefined && header.length <= LONGEST.knownHeader) known?.set(header, key)
 
   const { jti, htm, htu, iat, nonce = null, ath = null } = claims
-  if (!isText(jti) || jti.length > LONGEST.jti || !isText(htm) || !isText(htu) || !isCount(iat)) return null
+  if (!isText(jti) || jti.length > LONGEST.jti || !isText(htm) || !isText(htu) || !isNumericDate(iat)) return null
   if (!isTextOrNull(nonce) || !isTextOrNull(ath)) return null
   return { thumbprint: key.kid, jti, htm, htu, iat, nonce, ath }
 }
@@ -90,6 +90,11 @@ function isSigned (text: string, key: AppKey, signature: Buffer): boolean {
   } catch {
     return false
   }
+}
+
+/** RFC 7519 section 2: others write fractions. */
+function isNumericDate (value: unknown): value is number {
+  return Number.isFinite(value) && (value as number) >= 0
 }
 
 function isTextOrNull (value: unknown): value is string | null {

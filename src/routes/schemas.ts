@@ -16,8 +16,6 @@ export const loginBody = {
     password: { type: 'string', minLength: 1, maxLength: MAX_PASSWORD_LENGTH },
     device: text(128),
     device_token: { type: ['string', 'null'], maxLength: 128 },
-    client_id: { type: ['string', 'null'], maxLength: 255 },
-    client_secret: { type: ['string', 'null'], maxLength: 1024 },
     remember_me: { type: ['boolean', 'string', 'number', 'null'], maxLength: 16 }
   }
 }

@@ -46,6 +46,11 @@ export class Clients {
     return [...this.#clients.values()].some(({ secretHash }) => secretHash !== null)
   }
 
+  /** Whether it proves itself by a secret, so that its refresh tokens need no key (RFC 9449 section 5). */
+  isConfidential (clientId: string): boolean {
+    return (this.#clients.get(clientId)?.secretHash ?? null) !== null
+  }
+
   has (clientId: string): boolean {
     return this.#clients.has(clientId)
   }

@@ -46,8 +46,8 @@ export interface ProofsContext {
 export class Proofs {
   readonly replays: AttemptStore
   readonly #context: ProofsContext
-  // A request that is tried again here has not sent its proof again.
-  readonly #spent = new WeakSet<Proof>()
+  // A request that is tried again here, or looked at by two hooks, has not sent its proof again.
+  readonly #spent = new WeakMap<Proof, Promise<void>>()
   readonly #keys = new BoundedMap<string, AppKey>(KEYS)
 
   constructor (context: ProofsContext) {
@@ -82,13 +82,24 @@ export class Proofs {
    * Accepts a proof that was checked, once: of any number at once, also at several instances that share `replays`, exactly one.
    * @throws TokenAuthError AUTH_PROOF_INVALID; AUTH_STORE_UNAVAILABLE
    */
-  async spend (proof: Proof): Promise<void> {
-    if (this.#spent.has(proof)) return
-    const { id, until } = proof
+  spend (proof: Proof): Promise<void> {
+    let spending = this.#spent.get(proof)
+    if (spending === undefined) {
+      spending = this.#remember(proof).catch((error: unknown) => {
+        this.#spent.delete(proof)
+        throw error
+      })
+      this.#spent.set(proof, spending)
+    }
+    return spending
+  }
+
+  async #remember ({ id, until }: Proof): Promise<void> {
     const now = this.#context.clock()
-    const once = { free: 1, most: 1, wait: 0, longestWait: 0, memory: Math.max(1, until - now), slides: false }
+    // As long as it is good by any clock that may be asked next.
+    const memory = Math.max(1, until - now + CLOCK_TOLERANCE)
+    const once = { free: 1, most: 1, wait: 0, longestWait: 0, memory, slides: false }
     if (await this.replays.take(id, now, once) !== null) throw invalid('it was used before')
-    this.#spent.add(proof)
   }
 
   // By the server's clock where there is a nonce: it says when it was given, and a client's clock may be wrong.

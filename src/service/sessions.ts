@@ -5,12 +5,14 @@ import type { Authentication, TokenOwner } from '../credentials/access-token.js'
 import type { Binding } from '../credentials/binding.js'
 import type { JwtKind } from '../credentials/jwt.js'
 import { firstRefreshToken, makeSecret, readRefreshToken } from '../credentials/refresh-token.js'
+import type { Edition, NewSession } from '../credentials/refresh-token.js'
 import { CLOCK_TOLERANCE } from '../domain/rotation.js'
 import type { Caller, Millis, RevocationReason, Session } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import { SessionRefusedError } from '../stores/token-store.js'
 import type { TokenStore } from '../stores/token-store.js'
 import type { AccessControl } from './access.js'
+import type { Clients } from './clients.js'
 import type { Events } from './events.js'
 import type { Proof, Proofs } from './proofs.js'
 import type { RevocationFeed } from './revocation-feed.js'
@@ -77,6 +79,8 @@ export interface SessionsContext {
   readonly most: number
   /** `null` where there are no proofs of possession. */
   readonly proofs: Proofs | null
+  /** `null` where there are no OAuth clients. */
+  readonly clients: Clients | null
 }
 
 export class Sessions {
@@ -102,7 +106,7 @@ export class Sessions {
    * @throws TokenAuthError AUTH_PROOF_INVALID where the proof was used before
    */
   async open (profile: Profile, opening: Opening): Promise<Grant> {
-    const { store, events, refreshTokens, clock, lifetime, absolute, refreshable, proofs } = this.#context
+    const { store, events, clock, lifetime, absolute, proofs } = this.#context
     const { by, device: label, persistent, authenticatedAt, amr, clientId, proof } = opening
     if (proof !== null) await proofs?.spend(proof)
     const thumbprint = proof?.thumbprint ?? null
@@ -131,13 +135,19 @@ export class Sessions {
     events.emit('login', { at: now, sessionId: session.id, userId, ...by })
     await this.#endOldest(session, now)
     const edition = { generation: 0, issuedAt: now, expiresAt: session.expiresAt }
-    const refreshToken = refreshable
-      ? firstRefreshToken(refreshTokens, { id: session.id, userId, secret, persistent, amr, clientId, thumbprint }, edition)
-      : null
-    const { id: sessionId } = session
+    const { id } = session
+    const refreshToken = this.#firstToken({ id, userId, secret, persistent, amr, clientId, thumbprint }, edition)
     return this.grant(profile, {
-      sessionId, ...edition, refreshToken, persistent, authenticatedAt, amr, clientId, thumbprint
+      sessionId: id, ...edition, refreshToken, persistent, authenticatedAt, amr, clientId, thumbprint
     }, now)
+  }
+
+  // A client with a secret may change its key, and keeps its sessions: it proves itself at each refresh anyway.
+  #firstToken (session: NewSession & Binding, edition: Edition): string | null {
+    const { refreshTokens, refreshable, clients } = this.#context
+    const { clientId } = session
+    const isProven = clientId !== null && clients?.isConfidential(clientId) === true
+    return refreshable ? firstRefreshToken(refreshTokens, isProven ? { ...session, thumbprint: null } : session, edition) : null
   }
 
   // Only what is older than this one, or two logins at once would end each other.

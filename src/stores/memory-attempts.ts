@@ -55,8 +55,18 @@ export class MemoryAttempts implements AttemptStore {
 
   // A hundredth at once, so that not every attempt has to look for one to forget.
   #makeRoom (now: Millis): void {
-    const room = Math.ceil(this.#size / 100)
-    const goes = [...this.#attempts].filter(([, attempts]) => blockedUntil(attempts, now) === null)
-    for (const [key] of (goes.length > 0 ? goes : [...this.#attempts]).slice(0, room)) this.#attempts.delete(key)
+    const before = this.#attempts.size
+    this.#drop(attempts => blockedUntil(attempts, now) === null)
+    if (this.#attempts.size === before) this.#drop(() => true)
+  }
+
+  #drop (goes: (attempts: Attempts) => boolean): void {
+    let left = Math.ceil(this.#size / 100)
+    for (const [key, attempts] of this.#attempts) {
+      if (left === 0) return
+      if (!goes(attempts)) continue
+      this.#attempts.delete(key)
+      left--
+    }
   }
 }

@@ -74,7 +74,7 @@ t.test('each claim is there, and is what it must be', async t => {
     jti: [undefined, ...wrong, JSON.stringify('j'.repeat(257))],
     htm: [undefined, ...wrong],
     htu: [undefined, ...wrong],
-    iat: [undefined, 'null', '"1767225600"', 'true', '[1767225600]', '{}', '1767225600.5', '-1', '1e999', '9007199254740993'],
+    iat: [undefined, 'null', '"1767225600"', 'true', '[1767225600]', '{}', '-1', '1e999'],
     nonce: wrong.filter(text => text !== 'null'),
     ath: wrong.filter(text => text !== 'null')
   }
@@ -82,6 +82,7 @@ t.test('each claim is there, and is what it must be', async t => {
     for (const text of texts) refuses(t, writeProof(ed, withMember(claims, name, text)), `${name} ${text ?? 'missing'}`)
   }
   t.ok(readDpopProof(writeProof(ed, { ...claims, jti: 'j'.repeat(256) })))
+  t.ok(readDpopProof(writeProof(ed, { ...claims, iat: 1_767_225_600.5 })), 'a NumericDate may be a fraction')
   for (const payload of ['null', '[]', '"x"', '1', '', '{', `${JSON.stringify(claims)} x`, Buffer.from('{"jti":"\xff"}', 'latin1')]) {
     refuses(t, writeProof(ed, payload), `the claims ${String(payload)}`)
   }

@@ -215,7 +215,7 @@ t.test('a proof without a nonce is told one, with which it is good until the non
   const clock = createClock()
   const issuer = await issue(t, clock)
   const { access_token: token } = await issuer.login(ann)
-  const { get, ask } = await verify(t, issuer, true, { clock })
+  const { get, ask } = await verify(t, issuer, { secret: randomBytes(48) }, { clock })
   const first = await get({ authorization: `DPoP ${token}`, dpop: await prove(ann, token) })
   t.match(first.json(), { statusCode: 401, code: 'AUTH_PROOF_NONCE' })
   t.match(first.headers['www-authenticate'], /^DPoP .*error="use_dpop_nonce"/)
@@ -239,7 +239,7 @@ t.test('a proof without a nonce is told one, with which it is good until the non
   t.equal(await ask('DPoP', token, await prove(ann, token, { nonce: String(later.headers['dpop-nonce']) })), 200)
 })
 
-t.test('nonces of one instance are good at another with the same secret, and at no other', async t => {
+t.test('nonces of one instance are good at another with the same secret, and at no other; without a secret there are none', async t => {
   const issuer = await issue(t)
   const { access_token: token } = await issuer.login(ann)
   const secret = randomBytes(48).toString('base64')
@@ -249,7 +249,7 @@ t.test('nonces of one instance are good at another with the same secret, and at 
   const others: Array<[TokenVerifierOptions['dpop'], string, unknown]> = [
     [{ secret }, 'auth', 200],
     [{ secret: randomBytes(48) }, 'auth', 'AUTH_PROOF_NONCE'],
-    [true, 'auth', 'AUTH_PROOF_NONCE'],
+    [true, 'auth', 200],
     [{ secret }, 'orders', 'AUTH_PROOF_NONCE']
   ]
   for (const [dpop, name, expected] of others) {
@@ -257,10 +257,14 @@ t.test('nonces of one instance are good at another with the same secret, and at 
     t.equal(await other.ask('DPoP', token, await prove(ann, token, { nonce })), expected, `${inspect(dpop)} ${name}`)
   }
   t.equal(await one.ask('DPoP', token, await prove(ann, token, { nonce })), 200)
-  const [alone, another] = [await verify(t, issuer, true), await verify(t, issuer, true)]
-  const told = await alone.get({ authorization: `DPoP ${token}`, dpop: await prove(ann, token) })
+  for (const instance of [await verify(t, issuer, true), await verify(t, issuer, true)]) {
+    t.equal(await instance.ask('DPoP', token, await prove(ann, token)), 200, 'without a secret none is asked for: another would refuse it')
+  }
+  const introspection = { uri: `${issuer.base}/auth/introspect`, ...client }
+  const asking = await verify(t, issuer, true, { introspection })
+  const told = await asking.get({ authorization: `DPoP ${token}`, dpop: await prove(ann, token) })
   const proof = await prove(ann, token, { nonce: told.headers['dpop-nonce'] })
-  t.equal(await another.ask('DPoP', token, proof), 'AUTH_PROOF_NONCE', 'without one, each has its own')
+  t.equal(await (await verify(t, issuer, true, { introspection })).ask('DPoP', token, proof), 200, 'whoever asks the issuer has one')
 })
 
 t.test('a proof that was used at one instance is refused at another that shares replays, also at once', async t => {
@@ -343,7 +347,7 @@ t.test('a stock client, over a real port: it is told the nonce, and tries again'
   const { access_token: token } = await issuer.login(ann)
   const app = Fastify()
   t.teardown(() => app.close())
-  await app.register(tokenVerifier, { jwksUri: `${issuer.base}/.well-known/jwks.json`, ...scope, dpop: { required: true } })
+  await app.register(tokenVerifier, { jwksUri: `${issuer.base}/.well-known/jwks.json`, ...scope, dpop: { required: true, secret: randomBytes(48) } })
   app.get('/orders', { onRequest: app.authenticate }, request => request.auth)
   const url = new URL(`${await app.listen({ host: '127.0.0.1', port: 0 })}/orders?of=today`)
   const ask = (keys: oauth.CryptoKeyPair): (() => Promise<Response>) => {

@@ -32,6 +32,9 @@ export function readClient (request: HttpRequest, body: ClientMembers): ClientCr
 /** Of the body alone: what stands in front of a whole app may have asked for HTTP Basic too. */
 export function namedIn (clients: Clients): ClientIdOf {
   return (request, body) => {
+    if (![body.client_id, body.client_secret].every(value => value == null || typeof value === 'string')) {
+      throw malformed('client_id and client_secret must be texts')
+    }
     const credentials = body.client_id ? readClient(request, body) : null
     return credentials === null ? null : clients.authenticate(credentials).id
   }
