@@ -110,7 +110,8 @@ export class Proofs {
       if (nonce === null || !nonces.isFresh(nonce, now)) throw new TokenAuthError('AUTH_PROOF_NONCE')
       return now + LONGEST_NONCE
     }
-    const madeAt = iat * 1000
+    // Stores hold whole milliseconds.
+    const madeAt = Math.floor(iat * 1000)
     if (Math.abs(now - madeAt) > CLOCK_TOLERANCE) throw invalid('iat is too far from now')
     return madeAt + CLOCK_TOLERANCE + 1
   }

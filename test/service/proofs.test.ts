@@ -110,6 +110,7 @@ t.test('without nonces, it was made in this minute or the next, by the clock of 
   for (const wrong of [-365 * DAY, -MINUTE - SECOND, MINUTE + SECOND, 365 * DAY]) {
     refuses(t, () => check({ iat: (clock() + wrong) / 1000 }), 'iat is too far from now', `${wrong}`)
   }
+  t.ok(Number.isSafeInteger(check({ iat: clock() / 1000 + 0.123_456_7 }).until), 'in whole milliseconds, as stores hold them')
   t.ok(check({ nonce: 'x' }), 'a nonce of somebody else, or of before, is of no matter')
 })
 
