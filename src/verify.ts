@@ -11,6 +11,7 @@ import { proofAlgorithms } from './credentials/dpop-proof.js'
 import { deriveKey } from './credentials/keys.js'
 import { RemoteKeys } from './credentials/remote-keys.js'
 import type { Authenticate } from './decorators.js'
+import type { Millis } from './domain/session.js'
 import { TokenAuthError } from './errors.js'
 import { createRequireFresh, requireClaims } from './guards.js'
 import { addErrorHeaders } from './reply-headers.js'
@@ -18,17 +19,20 @@ import { RequestProofs } from './request-proofs.js'
 import { resolveVerifier } from './resolve-verifier.js'
 import type { ResolvedVerifier } from './resolve-verifier.js'
 import { createGuard, guardAttempts } from './service/deadline.js'
-import type { Logger } from './service/events.js'
+import { Events } from './service/events.js'
 import { IntrospectedAccess } from './service/introspected-access.js'
 import { Proofs } from './service/proofs.js'
 import { RemoteAccess } from './service/remote-access.js'
 import type { ForeignAccess } from './service/remote-access.js'
+import { Sweeper } from './service/sweeper.js'
 import { MemoryAttempts } from './stores/memory-attempts.js'
 import type { TokenVerifierOptions } from './verifier-options.js'
 
 export type { Auth, Authenticate, AuthGuard, ClaimDemands } from './decorators.js'
 export type { AuthClaims } from './service/access.js'
 export type { PublicAlgorithm, TokenVerifierOptions, VerifierDpopOptions } from './verifier-options.js'
+
+const SWEPT_EVERY: Millis = 3_600_000
 
 async function plugin (app: FastifyInstance, given: TokenVerifierOptions): Promise<void> {
   const options = resolveVerifier(given)
@@ -38,8 +42,7 @@ async function plugin (app: FastifyInstance, given: TokenVerifierOptions): Promi
       'scope of its own: app.register(async scope => { await scope.register(tokenVerifier, options) })')
   }
   const access = createAccess(app, options)
-  const proofs = createProofs(options, app.log)
-  proofs?.addNonces(app)
+  const proofs = dpop === null ? null : createProofs(app, options, dpop)
 
   app.decorateRequest('auth', null)
   addErrorHeaders(app, { realm: name, proofAlgorithms: proofs === null ? null : proofAlgorithms })
@@ -67,14 +70,23 @@ function createAccess (app: FastifyInstance, options: ResolvedVerifier): Foreign
   return new RemoteAccess({ keys, issuer, audience, cacheSize, clock })
 }
 
-function createProofs (options: ResolvedVerifier, logger: Logger): RequestProofs | null {
-  const { source, name, dpop, timeout, clock, publicUrl } = options
-  if (dpop === null) return null
+function createProofs (
+  app: FastifyInstance, options: ResolvedVerifier, dpop: NonNullable<ResolvedVerifier['dpop']>
+): RequestProofs {
+  const { source, name, timeout, clock, publicUrl } = options
   // One that this instance alone has would refuse the nonces of its neighbours, each time.
   const shared = dpop.secret ?? (source.kind === 'introspection' ? source.clientSecret : undefined)
   const nonces = dpop.nonces && shared !== undefined ? new DpopNonces([deriveKey(shared, name, 'nonce').key]) : null
+  const logger = app.log
   const replays = guardAttempts(dpop.replays ?? new MemoryAttempts(), createGuard(timeout, logger))
-  return new RequestProofs(new Proofs({ nonces, replays, clock }), publicUrl)
+  const sweeper = new Sweeper({
+    store: null, attempts: [replays], events: new Events({}, logger), logger, clock, every: SWEPT_EVERY, keep: 0
+  })
+  app.addHook('onReady', async () => { sweeper.start() })
+  app.addHook('onClose', () => sweeper.stop())
+  const proofs = new RequestProofs(new Proofs({ nonces, replays, clock }), publicUrl)
+  proofs.addNonces(app)
+  return proofs
 }
 
 /** @param demandsProof Whether tokens that are bound to no key are refused. */

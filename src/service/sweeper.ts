@@ -22,7 +22,8 @@ const JITTER = 0.1
 const LONGEST_TIMER: Millis = 2 ** 31 - 1
 
 export interface SweeperContext {
-  readonly store: TokenStore
+  /** `null` where there are no sessions. */
+  readonly store: TokenStore | null
   /** What is to be forgotten: of logins that were wrong, and of proofs that were seen. */
   readonly attempts: readonly AttemptStore[]
   readonly events: Events
@@ -83,11 +84,11 @@ export class Sweeper {
     const { store, attempts, events, logger, clock, keep } = this.#context
     const at = clock()
     this.#isBehind = false
-    let deleted = await this.#inBatches(at, limit => store.sweep({ endedBefore: at - keep, limit }))
+    let deleted = store === null ? 0 : await this.#inBatches(at, limit => store.sweep({ endedBefore: at - keep, limit }))
     for (const each of attempts) deleted += await this.#inBatches(at, limit => each.sweep({ now: at, limit }))
     const event = { at, deleted, took: clock() - at }
     events.emit('sweep', event)
-    logger.info(event, 'ended sessions were swept')
+    logger.info(event, 'what has ended was swept')
     return deleted
   }
 

@@ -2,6 +2,7 @@
 // nothing without it, a proof is for one request, once, and one whose clock is wrong is told a nonce.
 
 import { createHash, generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto'
+import { mock } from 'node:test'
 import { inspect } from 'node:util'
 import Fastify from 'fastify'
 import type { LightMyRequestResponse } from 'fastify'
@@ -366,4 +367,33 @@ t.test('a stock client, over a real port: it is told the nonce, and tries again'
   const refused = await byThief().catch((error: unknown) => error) as oauth.WWWAuthenticateChallengeError
   t.equal(refused.status, 401)
   t.match(refused.cause, [{ scheme: 'dpop', parameters: { error: 'invalid_token', algs: 'ES256 Ed25519 EdDSA PS256 RS256' } }])
+})
+
+t.test('what was seen is forgotten: no table of it grows for ever', async t => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => { mock.timers.reset() })
+  const swept: number[] = []
+  const replays = new MemoryAttempts()
+  const watched = {
+    take: replays.take.bind(replays),
+    release: replays.release.bind(replays),
+    clear: replays.clear.bind(replays),
+    async sweep (batch: { readonly now: number, readonly limit: number }) {
+      const count = await replays.sweep(batch)
+      swept.push(count)
+      return count
+    }
+  }
+  const app = Fastify()
+  const clock = createClock()
+  await app.register(tokenVerifier, {
+    introspection: { uri: 'http://localhost/introspect', ...client }, ...scope, clock, dpop: { replays: watched }
+  })
+  await app.ready()
+  await replays.take('seen', clock(), { free: 1, most: 1, wait: 0, longestWait: 0, memory: MINUTE, slides: false })
+  clock.advance(MINUTE)
+  mock.timers.tick(HOUR)
+  await new Promise(resolve => setImmediate(resolve))
+  t.strictSame(swept, [1])
+  await app.close()
 })

@@ -122,7 +122,7 @@ t.test('it tells of itself once, in the log and as an event', async t => {
   await sweeper.sweep()
   const event = { at: clock(), deleted: BATCH + 7, took: 0 }
   t.strictSame(told, [event])
-  t.strictSame(logged, [{ level: 'info', facts: event, message: 'ended sessions were swept' }])
+  t.strictSame(logged, [{ level: 'info', facts: event, message: 'what has ended was swept' }])
 })
 
 t.test('it deletes what has ended and nothing else', async t => {
