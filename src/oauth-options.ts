@@ -28,7 +28,7 @@ export interface DpopOptions {
   /**
    * Where proofs that were seen are remembered, such as `new RedisAttempts(client)`: of several instances, each refuses what
    * another has seen, at the price of a question for each request.
-   * @default in this process: 100,000 of them, which is what comes in two minutes at 800 requests a second
+   * @default in this process: 100,000 of them, which is what comes in four minutes at 400 requests a second
    */
   readonly replays?: AttemptStore
 }

@@ -1,5 +1,5 @@
-// Proofs of possession in use: each is for one request, now, and once. Nothing here asks the store of sessions, so that whoever
-// has no key moves nothing there, and ends nothing (RFC 9449 section 4.3).
+// Proofs of possession in use: each is for one request, now, and once (RFC 9449 section 4.3). Nothing here asks the store of
+// sessions, so that whoever has no key refreshes nothing there, and makes no reuse of it.
 
 import { hash } from 'node:crypto'
 import { LONGEST_NONCE } from '../credentials/dpop-nonce.js'

@@ -1,55 +1,21 @@
 // The demo's page, as a visitor without a mouse goes through it. Leaves pictures of it behind, in $SCREENSHOTS or a folder of its
 // own: desktop and phone, signed out and signed in, light and dark.
 
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import type { BrowserContext, Cookie, Page } from 'playwright-core'
 import t from 'tap'
 import type { Test } from 'tap'
 import type { TokenAnswer } from '../../src/index.js'
 import { jar, startBrowser, whyNoChromium } from '../helpers/browser.js'
-import { childEnv } from '../helpers/child-env.js'
-import { root } from '../helpers/consumer.js'
+import { startDemoProcess } from '../helpers/demo-process.js'
+import type { DemoProcess } from '../helpers/demo-process.js'
 
 const NAME = '<b onclick="alert(1)">ann</b>'
 const PASSWORD = 'walnut staple'
 /** Tokens, and that one. */
 const secrets = /eyJ[\w-]{9}|walnut/
-
-interface Demo {
-  readonly url: string
-  /** All that it has printed. */
-  printed (): string
-}
-
-async function startDemo (t: Test, env: Record<string, string> = {}): Promise<Demo> {
-  const folder = mkdtempSync(join(tmpdir(), 'token-auth-demo-'))
-  const child = spawn(process.execPath, ['--import', 'tsx', 'examples/demo/server.ts'], {
-    cwd: root,
-    env: childEnv({ PORT: '0', DEMO_DATABASE: join(folder, 'demo.db'), ...env }),
-    stdio: ['ignore', 'pipe', 'inherit']
-  })
-  const ended = once(child, 'exit')
-  t.teardown(async () => {
-    child.kill()
-    await ended
-    rmSync(folder, { recursive: true, force: true })
-  })
-  let printed = ''
-  const url = await new Promise<string>((resolve, reject) => {
-    createInterface({ input: child.stdout }).on('line', line => {
-      printed += `${line}\n`
-      const found = /listens on (\S+)\. Open that in a browser/.exec(line)?.[1]
-      if (found !== undefined) resolve(found)
-    })
-    ended.then(() => { reject(new Error(`the demo did not start: ${printed}`)) }, reject)
-  })
-  return { url, printed: () => printed }
-}
 
 /** A page, and what its console has said. Answers that are no success are errors there too: these are known by their status. */
 async function openPage (t: Test, browser: BrowserContext, url: string): Promise<{ page: Page, complaints: string[] }> {
@@ -97,7 +63,7 @@ async function sees (page: Page, selector: string, text: string | RegExp): Promi
 const logOf = (page: Page): Promise<string> => page.evaluate<string>("document.querySelector('#entries').textContent")
 
 /** A login elsewhere, as a phone does it. Returns the access token. */
-async function signInElsewhere ({ url }: Demo, username: string, device: string): Promise<string> {
+async function signInElsewhere ({ url }: DemoProcess, username: string, device: string): Promise<string> {
   const login = await fetch(`${url}/auth/login`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
@@ -116,7 +82,7 @@ async function signUp (page: Page, name: string, device = ''): Promise<void> {
 
 t.test('in Chromium', { skip: whyNoChromium() }, async t => {
   const browser = await startBrowser(t)
-  const demo = await startDemo(t)
+  const demo = await startDemoProcess(t)
   t.afterEach(() => browser.clearCookies())
   const refreshCookie = async (): Promise<Cookie | undefined> => (await jar(browser, { origin: demo.url }))['__Host-auth-refresh']
 
@@ -203,7 +169,7 @@ t.test('in Chromium', { skip: whyNoChromium() }, async t => {
 
   await t.test('a token that ends is refreshed, also when the answer is lost', async t => {
     // Without a grace, only the server's memory of what nobody has used helps.
-    const demo = await startDemo(t, { ACCESS_LIFETIME: '3s', REFRESH_GRACE: '0s' })
+    const demo = await startDemoProcess(t, { ACCESS_LIFETIME: '3s', REFRESH_GRACE: '0s' })
     const { page, complaints } = await openPage(t, browser, demo.url)
     await signUp(page, 'ann')
     await sees(page, '#life', 'It has ended: a call will refresh it first.')

@@ -1,18 +1,11 @@
 // What the tests of OAuth ask: an app in this process, whose clock stands still, or the demo as a user starts it.
 
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import type { LightMyRequestResponse } from 'fastify'
 import type { Test } from 'tap'
 import type { TokenAnswer } from '../../src/index.js'
 import { createTestApp, PASSWORD } from '../helpers/app.js'
 import type { TestApp, TestAppOptions } from '../helpers/app.js'
-import { childEnv } from '../helpers/child-env.js'
-import { root } from '../helpers/consumer.js'
+import { startDemoProcess } from '../helpers/demo-process.js'
 
 export const ISSUER = 'https://auth.example.org'
 export const CLIENT_SECRET = 'Zt5vRk2mQx8Lw4Yn7Bc1Jd6Hf9Gs3Pa0'
@@ -78,25 +71,7 @@ export interface Demo {
 }
 
 export async function startDemo (t: Test): Promise<Demo> {
-  const folder = mkdtempSync(join(tmpdir(), 'token-auth-oauth-'))
-  const child = spawn(process.execPath, ['--import', 'tsx', 'examples/demo/server.ts'], {
-    cwd: root,
-    env: childEnv({ PORT: '0', DEMO_DATABASE: join(folder, 'demo.db'), CLIENT_SECRET, REFRESH_GRACE: '0s' }),
-    stdio: ['ignore', 'pipe', 'inherit']
-  })
-  const ended = once(child, 'exit')
-  t.teardown(async () => {
-    child.kill()
-    await ended
-    rmSync(folder, { recursive: true, force: true })
-  })
-  const url = await new Promise<string>((resolve, reject) => {
-    createInterface({ input: child.stdout }).on('line', line => {
-      const found = /listens on (\S+)\. Open that in a browser/.exec(line)?.[1]
-      if (found !== undefined) resolve(found)
-    })
-    ended.then(() => { reject(new Error('the demo did not start')) }, reject)
-  })
+  const { url } = await startDemoProcess(t, { CLIENT_SECRET, REFRESH_GRACE: '0s' })
   const ask = async (method: string, path: string, body: object, headers: Headers = {}): Promise<Response> => {
     const response = await fetch(url + path, {
       method, headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body)
@@ -116,4 +91,16 @@ export async function startDemo (t: Test): Promise<Demo> {
       await (await ask('POST', '/auth/login', { username, password: PASSWORD, ...members }, headers)).json() as TokenAnswer,
     protected: async headers => fetch(`${url}/protected`, { headers })
   }
+}
+
+/** Looks at all that every error has in common (RFC 6749 section 5.2). */
+export function refused (t: Test, response: LightMyRequestResponse, status: number, error: string, what = error): void {
+  t.equal(response.statusCode, status, `${what}: ${status}`)
+  t.match(response.headers['content-type'], /^application\/json/, what)
+  t.match(response.headers, { 'cache-control': 'no-store', pragma: 'no-cache' }, what)
+  const body = response.json<Record<string, string>>()
+  t.strictSame(Object.keys(body), ['error', 'error_description'], what)
+  t.equal(body.error, error, what)
+  t.match(body.error_description, /^[\x20\x21\x23-\x5b\x5d-\x7e]+$/, what)
+  t.equal(response.headers['www-authenticate'], status === 401 ? 'Basic realm="auth"' : undefined, what)
 }

@@ -1,7 +1,6 @@
 // POST introspect, as RFC 7662 has it; and that it says of every token what `authenticate` and the token route do with it.
 
 import { generateKeyPairSync } from 'node:crypto'
-import type { LightMyRequestResponse } from 'fastify'
 import t from 'tap'
 import type { Test } from 'tap'
 import type { TokenAuthOptions } from '../../src/index.js'
@@ -9,7 +8,7 @@ import { MemoryStore } from '../../src/stores/memory.js'
 import { SECRET } from '../helpers/app.js'
 import { createBreakableStore } from '../helpers/broken-store.js'
 import { createClock, DAY, HOUR, MINUTE, SECOND } from '../helpers/clock.js'
-import { basic, claimsOf, CLIENT_SECRET, createOAuthApp, ISSUER } from './demo.js'
+import { basic, claimsOf, CLIENT_SECRET, createOAuthApp, ISSUER, refused } from './demo.js'
 import type { Form, Headers, OAuthApp } from './demo.js'
 
 const asOrders = { client_id: 'orders', client_secret: CLIENT_SECRET }
@@ -17,14 +16,6 @@ const ORDERS = basic('orders', CLIENT_SECRET)
 const INACTIVE = '{"active":false}'
 const OTHER_SECRET = 'u8Ei3Oa6Pw1Ld4Fj9Gh2Sk7Vn5Mb0Xzq'
 const pair = generateKeyPairSync('ed25519').privateKey
-
-function refused (t: Test, response: LightMyRequestResponse, status: number, error: string, what: string): void {
-  t.equal(response.statusCode, status, `${what}: ${status}`)
-  t.match(response.headers, { 'cache-control': 'no-store', pragma: 'no-cache', 'content-type': /^application\/json/ }, what)
-  t.strictSame(Object.keys(response.json()), ['error', 'error_description'], what)
-  t.equal(response.json().error, error, what)
-  t.equal(response.headers['www-authenticate'], status === 401 ? 'Basic realm="auth"' : undefined, what)
-}
 
 async function inspect (t: Test, { send }: OAuthApp, token: string): Promise<{ body: string, answer: Record<string, unknown> }> {
   const response = await send('/auth/introspect', { token }, ORDERS)

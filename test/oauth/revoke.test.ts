@@ -6,7 +6,7 @@ import type { Test } from 'tap'
 import { MemoryStore } from '../../src/stores/memory.js'
 import { createBreakableStore } from '../helpers/broken-store.js'
 import { DAY, HOUR, MINUTE } from '../helpers/clock.js'
-import { basic, claimsOf, CLIENT_SECRET, createOAuthApp } from './demo.js'
+import { basic, claimsOf, CLIENT_SECRET, createOAuthApp, refused } from './demo.js'
 import type { Form, Headers } from './demo.js'
 
 const PHONE = { client_id: 'phone' }
@@ -15,14 +15,6 @@ function done (t: Test, response: LightMyRequestResponse, what: string): void {
   t.equal(response.statusCode, 200, `${what}: 200`)
   t.equal(response.body, '', what)
   t.match(response.headers, { 'cache-control': 'no-store', pragma: 'no-cache' }, what)
-}
-
-function refused (t: Test, response: LightMyRequestResponse, status: number, error: string, what: string): void {
-  t.equal(response.statusCode, status, `${what}: ${status}`)
-  t.match(response.headers, { 'cache-control': 'no-store', pragma: 'no-cache', 'content-type': /^application\/json/ }, what)
-  t.strictSame(Object.keys(response.json()), ['error', 'error_description'], what)
-  t.equal(response.json().error, error, what)
-  t.equal(response.headers['www-authenticate'], status === 401 ? 'Basic realm="auth"' : undefined, what)
 }
 
 t.test('a token of either kind, whatever the hint, ends its session at once, and its access token', async t => {

@@ -2,31 +2,17 @@
 
 import { request } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { LightMyRequestResponse } from 'fastify'
 import t from 'tap'
-import type { Test } from 'tap'
 import type { TokenAuthOptions } from '../../src/index.js'
 import { MemoryStore } from '../../src/stores/memory.js'
 import { PASSWORD, PASSWORD_HASH } from '../helpers/app.js'
 import { createBreakableStore } from '../helpers/broken-store.js'
 import { DAY, MINUTE } from '../helpers/clock.js'
-import { basic, claimsOf, CLIENT_SECRET, clients, createOAuthApp } from './demo.js'
+import { basic, claimsOf, CLIENT_SECRET, clients, createOAuthApp, refused } from './demo.js'
 import type { Form, Headers, OAuthApp } from './demo.js'
 
 const GRANT = { grant_type: 'refresh_token' }
 const JSON_TYPE = { 'content-type': 'application/json' }
-
-/** Looks at all that every error has in common (RFC 6749 section 5.2). */
-function refused (t: Test, response: LightMyRequestResponse, status: number, error: string, what = error): void {
-  t.equal(response.statusCode, status, `${what}: ${status}`)
-  t.match(response.headers['content-type'], /^application\/json/, what)
-  t.match(response.headers, { 'cache-control': 'no-store', pragma: 'no-cache' }, what)
-  const body = response.json<Record<string, string>>()
-  t.strictSame(Object.keys(body), ['error', 'error_description'], what)
-  t.equal(body.error, error, what)
-  t.match(body.error_description, /^[\x20\x21\x23-\x5b\x5d-\x7e]+$/, what)
-  t.equal(response.headers['www-authenticate'], status === 401 ? 'Basic realm="auth"' : undefined, what)
-}
 
 async function generationOf (app: OAuthApp, refreshToken: string): Promise<number | undefined> {
   const session = await app.store.find(claimsOf(refreshToken).sid as string)
