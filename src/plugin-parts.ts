@@ -1,7 +1,6 @@
-// What the options are made into, before there is any route: guarded stores, keys, the throttle, proofs.
+// What the options are made into, before there is any route: guarded stores, keys, the throttle.
 
 import { DeviceTokens } from './credentials/device-token.js'
-import { DpopNonces } from './credentials/dpop-nonce.js'
 import type { JwtSigner } from './credentials/jwt.js'
 import { createSecretSigner } from './credentials/key-pairs.js'
 import { deriveKey } from './credentials/keys.js'
@@ -11,7 +10,6 @@ import type { ResolvedOptions } from './resolve-options.js'
 import type { Secrets } from './resolve-secrets.js'
 import { createGuard, guardAttempts, guardStore } from './service/deadline.js'
 import type { Events, Logger } from './service/events.js'
-import { Proofs } from './service/proofs.js'
 import { withSoundTexts } from './service/texts.js'
 import { Throttle } from './service/throttle.js'
 import { UserDirectory } from './service/users.js'
@@ -42,14 +40,7 @@ export function createThrottle (
   return new Throttle({ ...parts, forgeries: new MemoryAttempts(), key, devices, account, address, clock })
 }
 
-export function createProofs (options: ResolvedOptions, logger: Logger): Proofs | null {
-  const { name, dpop, secrets, storeTimeout, clock } = options
-  if (dpop === null) return null
-  const nonces = dpop.nonces ? new DpopNonces(keysOf(secrets.base, name, 'nonce')) : null
-  return new Proofs({ nonces, replays: reachAttempts(dpop.replays, storeTimeout, logger), clock })
-}
-
-function keysOf (secrets: Secrets, name: string, purpose: KeyPurpose): readonly [Buffer, ...Buffer[]] {
+export function keysOf (secrets: Secrets, name: string, purpose: KeyPurpose): readonly [Buffer, ...Buffer[]] {
   return secrets.map(secret => deriveKey(secret, name, purpose).key) as [Buffer, ...Buffer[]]
 }
 

@@ -4,7 +4,6 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { createAuthenticate } from './authenticate.js'
 import { ACCESS_TYP } from './credentials/access-token.js'
-import { proofAlgorithms } from './credentials/dpop-proof.js'
 import { defaultConcurrency, HashQueue } from './credentials/hash-queue.js'
 import { JwtKind } from './credentials/jwt.js'
 import { Passwords } from './credentials/password.js'
@@ -14,11 +13,10 @@ import type { Millis } from './domain/session.js'
 import { TokenAuthError } from './errors.js'
 import { createRequireFresh, forOwnSessions, requireClaims } from './guards.js'
 import type { TokenAuthOptions } from './options.js'
-import { createProofs, createThrottle, reach, reachAttempts, secretSigners } from './plugin-parts.js'
+import { createThrottle, reach, reachAttempts, secretSigners } from './plugin-parts.js'
 import type { RouteName } from './protocol.js'
 import { addErrorHeaders } from './reply-headers.js'
 import { sendRenewedTokens } from './renewed-tokens.js'
-import { RequestProofs } from './request-proofs.js'
 import type { ProofOf } from './request-proofs.js'
 import { resolveOptions } from './resolve-options.js'
 import { risksOf } from './risks.js'
@@ -26,17 +24,13 @@ import { addJwksRoute } from './routes/jwks.js'
 import { addLoginRoute } from './routes/login.js'
 import { addLogoutAllRoute, addLogoutRoute } from './routes/logout.js'
 import { addMeRoute } from './routes/me.js'
-import { namedIn } from './routes/oauth/client-authentication.js'
-import { addOAuthRoutes } from './routes/oauth/routes.js'
 import type { OAuthRouteName } from './routes/oauth/routes.js'
 import { addRefreshRoute } from './routes/refresh.js'
 import { prepareScope } from './routes/scope.js'
 import { addOtherSessionsRoute, addSessionRoute, addSessionsRoute } from './routes/sessions.js'
 import { TokenTransport } from './routes/token-transport.js'
 import { AccessControl } from './service/access.js'
-import { Clients } from './service/clients.js'
 import { Events } from './service/events.js'
-import { Introspection } from './service/introspection.js'
 import { KeyRing, signersOf } from './service/key-ring.js'
 import { PasswordLogin } from './service/login.js'
 import { Refresh } from './service/refresh.js'
@@ -69,20 +63,23 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
   const revoked = new RevokedSessions(keep)
   const { every, failAfter, wake } = options.revocations
   const feed = new RevocationFeed({ store, revoked, events, logger, clock, every, reach: keep, patience: failAfter, wake })
-  const proofs = createProofs(options, logger)
+  const { oauth, dpop } = options
+  const proving = dpop === null ? null : (await import('./plugin-proofs.js')).createProofs(options, dpop, logger)
+  const granting = oauth === null ? null : (await import('./plugin-oauth.js')).createOAuth(oauth)
+  const proofs = proving?.proofs ?? null
+  const requestProofs = proving?.requestProofs ?? null
   const counts = proofs === null ? [attempts] : [attempts, proofs.replays]
   const sweeper = new Sweeper({ store, attempts: counts, events, logger, clock, every: options.sweepEvery, keep })
   const throttle = createThrottle(options, { attempts, events, logger })
   const passwords = new Passwords(new HashQueue(defaultConcurrency()), options.passwords)
 
   app.decorateRequest('auth', null)
-  const challenge = { realm: name, proofAlgorithms: proofs === null ? null : proofAlgorithms }
+  const challenge = { realm: name, proofAlgorithms: proving?.algorithms ?? null }
   addErrorHeaders(app, challenge)
-  const requestProofs = proofs === null ? null : new RequestProofs(proofs, options.publicUrl)
   requestProofs?.addNonces(app)
   await app.register(async scope => {
     prepareScope(scope, options.transport.refreshCookie !== null)
-    const { keys, issuer, audience, oauth, dpop } = options
+    const { keys, issuer, audience } = options
     const tokens = new JwtKind(ACCESS_TYP, keys === null ? secretSigners(options, 'access') : signersOf(keys))
     const access = new AccessControl({
       tokens,
@@ -100,7 +97,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
     const { rotation, refreshLifetime: lifetime, absolute, grace } = options
     const refreshable = options.transport.kind !== 'none'
     const { maxSessions: most } = options
-    const clients = oauth === null ? null : new Clients(oauth.clients)
+    const clients = granting?.clients ?? null
     const sessions = new Sessions({
       store, users, access, refreshTokens, revoked, feed, events, clock, lifetime, absolute, refreshable, most, proofs, clients
     })
@@ -144,7 +141,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
           transport,
           sessions,
           login,
-          clientIdOf: clients === null ? () => null : namedIn(clients),
+          clientIdOf: granting?.clientIdOf ?? (() => null),
           proofOf: dpop?.required === true ? request => demandProof(proofOf(request)) : proofOf
         })
       },
@@ -161,12 +158,9 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       const path = options.paths[route]
       if (path !== false) add[route](path)
     }
-    if (oauth !== null && clients !== null) {
-      const introspection = new Introspection({ store, users, access, refreshTokens, refresh, clock })
-      await addOAuthRoutes(app, scope, {
-        options, oauth, clients, refresh, sessions, introspection, proofOf, audience, proofAlgorithms: challenge.proofAlgorithms
-      })
-    }
+    await granting?.addRoutes(app, scope, {
+      options, store, users, access, refreshTokens, refresh, sessions, clock, proofOf, audience, ...challenge
+    })
 
     app.decorate('authenticate', authenticate)
     app.decorate('requireFresh', createRequireFresh(clock))

@@ -14,6 +14,8 @@ interface Import {
   readonly target: string
   readonly isPackage: boolean
   readonly isTypeOnly: boolean
+  /** Whether it is loaded when that line is reached, and not before. */
+  readonly isLate: boolean
   readonly isReExport: boolean
 }
 
@@ -36,7 +38,7 @@ const rooms: Readonly<Record<string, Room>> = {
     packages: 'none'
   },
   plugin: {
-    files: /^plugin(-parts)?\.ts$/,
+    files: /^plugin(-\w+)?\.ts$/,
     below: ['plugin', 'http', 'service', 'credentials', 'interface', 'memory', 'domain', ...leaves],
     packages: 'any'
   },
@@ -84,6 +86,8 @@ const typeReExports = [
 ]
 /** What is loaded by one file alone, so that an app which issues tokens does without. */
 const loaders: Readonly<Record<string, string>> = { jose: 'credentials/remote-keys.ts', 'credentials/remote-keys.ts': 'verify.ts' }
+/** What only `oauth` or `dpop` need. */
+const optional = /^(plugin-(oauth|proofs)|request-proofs|routes\/oauth\/.+|credentials\/dpop-.+|service\/(proofs|clients|introspection))\.ts$/
 /** The names of registrations, by server, hang on what Fastify shares between scopes. */
 const moduleState = ['plugin.ts: namesByServer']
 const longFiles = ['stores/conformance.ts']
@@ -110,6 +114,9 @@ const checks = {
     const loader = loaders[target] ?? path
     return isTypeOnly || path === loader ? [] : [`${path} loads ${target}`]
   }),
+
+  'oauth and dpop are loaded where they are switched on': tree =>
+    loadedWith('plugin.ts', tree).filter(path => optional.test(path)).map(path => `plugin.ts loads ${path}`),
 
   'index.ts re-exports and does nothing else': tree => Object.entries(tree)
     .filter(([path]) => barrels.includes(path))
@@ -211,6 +218,9 @@ const broken: ReadonlyArray<readonly [rule: Rule, tree: Tree, breach: string]> =
     { 'credentials/a.ts': "import { importJWK } from 'jose'" }, 'credentials/a.ts loads jose'],
   ['jose is loaded with verify.ts alone',
     { 'service/a.ts': "import { RemoteKeys } from '../credentials/remote-keys.js'" }, 'service/a.ts loads credentials/remote-keys.ts'],
+  ['oauth and dpop are loaded where they are switched on',
+    { 'plugin.ts': "import { a } from './routes/a.js'", 'routes/a.ts': "import { readClient } from './oauth/b.js'", 'routes/oauth/b.ts': '' },
+    'plugin.ts loads routes/oauth/b.ts'],
   ['imports run down, from room to room',
     { 'plugin.ts': "import { tokenVerifier } from './verify.js'" },
     'plugin.ts (plugin) imports verify.ts (verify)'],
@@ -246,7 +256,10 @@ const broken: ReadonlyArray<readonly [rule: Rule, tree: Tree, breach: string]> =
 /** Breaks no rule, near though it comes. */
 const sound: Tree = {
   'index.ts': "export { tokenAuth } from './plugin.js'\nexport type { Secret } from './options.js'",
-  'plugin.ts': "import fp from 'fastify-plugin'\nimport { a } from './service/a.js'\nconst namesByServer = new WeakMap()",
+  'plugin.ts': "import fp from 'fastify-plugin'\nimport { a } from './service/a.js'\nconst namesByServer = new WeakMap()\n" +
+    "import type { Proof } from './service/proofs.js'\nexport const late = () => import('./plugin-proofs.js')",
+  'plugin-proofs.ts': "import { Proofs } from './service/proofs.js'",
+  'service/proofs.ts': '',
   'options.ts': "import type { TokenStore } from './stores/token-store.js'",
   'verify.ts': "import { RemoteKeys } from './credentials/remote-keys.js'\nexport type { Auth } from './service/access.js'",
   'credentials/remote-keys.ts': "import { compactVerify } from 'jose'",
@@ -303,13 +316,26 @@ function withImports (tree: Tree, find: (path: string, found: Import) => string[
   return Object.entries(tree).flatMap(([path, text]) => importsOf(path, text).flatMap(found => find(path, found)))
 }
 
+/** The files that an import of this one loads, that one too. */
+function loadedWith (path: string, tree: Tree, loaded = new Set<string>()): string[] {
+  const text = tree[path]
+  if (text !== undefined && !loaded.has(path)) {
+    loaded.add(path)
+    for (const { target, isTypeOnly, isLate } of importsOf(path, text)) {
+      if (!isTypeOnly && !isLate) loadedWith(target, tree, loaded)
+    }
+  }
+  return [...loaded]
+}
+
 function importsOf (path: string, text: string): Import[] {
   return nodesOf(parse(path, text)).flatMap(node => {
     const specifier = specifierOf(node)
     if (specifier === undefined) return []
     const isPackage = !specifier.startsWith('.')
     const target = isPackage ? specifier : posix.join(posix.dirname(path), specifier).replace(/\.js$/, '.ts')
-    return [{ target, isPackage, isTypeOnly: isTypeOnly(node), isReExport: ts.isExportDeclaration(node) }]
+    const [isLate, isReExport] = [ts.isCallExpression(node), ts.isExportDeclaration(node)]
+    return [{ target, isPackage, isTypeOnly: isTypeOnly(node), isLate, isReExport }]
   })
 }
 
