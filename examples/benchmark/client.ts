@@ -39,8 +39,7 @@ export function answerLength (text: string): number | null {
 export class Client {
   readonly #socket: Socket
   #text = ''
-  #answers: string[] = []
-  #taken: { count: number, resolve (answers: string[]): void, reject (error: Error): void } | null = null
+  #taken: { resolve (answer: string): void, reject (error: Error): void } | null = null
 
   constructor (port: number) {
     this.#socket = connect({ host: '127.0.0.1', port, noDelay: true })
@@ -53,15 +52,9 @@ export class Client {
 
   /** @returns The whole answer, its head too. */
   async send (request: string | Buffer): Promise<string> {
-    const [answer] = await this.sendAll(request, 1)
-    return answer as string
-  }
-
-  /** Several requests in one write. @returns Their answers, when all are there. */
-  async sendAll (requests: string | Buffer, count: number): Promise<string[]> {
-    return await new Promise<string[]>((resolve, reject) => {
-      this.#taken = { count, resolve, reject }
-      this.#socket.write(requests)
+    return await new Promise<string>((resolve, reject) => {
+      this.#taken = { resolve, reject }
+      this.#socket.write(request)
     })
   }
 
@@ -72,18 +65,14 @@ export class Client {
   #take (part: string): void {
     this.#text = this.#text === '' ? part : this.#text + part
     try {
-      for (let length = answerLength(this.#text); length !== null; length = this.#text === '' ? null : answerLength(this.#text)) {
-        this.#answers.push(this.#text.slice(0, length))
-        this.#text = this.#text.slice(length)
-      }
+      const length = answerLength(this.#text)
+      if (length === null) return
+      const answer = this.#text.slice(0, length)
+      this.#text = this.#text.slice(length)
+      this.#taken?.resolve(answer)
     } catch (error) {
       this.#fail(error as Error)
     }
-    const taken = this.#taken
-    if (taken === null || this.#answers.length < taken.count) return
-    const answers = this.#answers
-    this.#answers = []
-    taken.resolve(answers)
   }
 
   #fail (error: Error): void {

@@ -11,16 +11,11 @@ export interface Stretch {
   readonly least: number
 }
 
-interface Bundle {
-  readonly bytes: Buffer
-  readonly size: number
-}
-
 interface Target {
   readonly port: number
   readonly work: Work
-  /** Of fixed tokens, their requests, written once, as many together as are sent at once. */
-  readonly requests: readonly Bundle[]
+  /** Of fixed tokens, their requests, written once. */
+  readonly requests: readonly Buffer[]
   /** Of chains, the token that each is at. */
   readonly chains: string[]
   readonly write: (token: string) => string
@@ -28,17 +23,13 @@ interface Target {
   turn: number
 }
 
-// How many requests a connection has under way, where none waits for what another is answered. As Fastify's own benchmarks do
-// it: one at a time, most of a server's work is to read and to write a socket, whoever looks at the token.
-const PIPELINED = Number(process.env.PIPELINED ?? 10)
-
 const targets = new Map<string, Target>()
 
 answerCalls({
   async aim ({ target, port, work }: { target: string, port: number, work: Work }) {
     const write = requestsOf(work, port)
     const isChain = work.next !== undefined
-    const requests = isChain ? [] : bundlesOf(work.tokens.map(write))
+    const requests = isChain ? [] : work.tokens.map(token => Buffer.from(write(token)))
     targets.set(target, { port, work, requests, chains: isChain ? [...work.tokens] : [], write, clients: [], turn: 0 })
   },
   // Apart from `run`, so that what connections cost is not measured.
@@ -63,13 +54,6 @@ answerCalls({
   }
 })
 
-function bundlesOf (requests: readonly string[]): Bundle[] {
-  return Array.from({ length: Math.ceil(requests.length / PIPELINED) }, (_, i) => {
-    const together = requests.slice(i * PIPELINED, (i + 1) * PIPELINED)
-    return { bytes: Buffer.from(together.join('')), size: together.length }
-  })
-}
-
 // To wake a process that sleeps is paid for by whoever writes to it: 20 us an answer. A fast server would keep this process awake
 // anyway, and a slower one would not.
 function stayAwake (): () => void {
@@ -86,9 +70,9 @@ function isOver ({ count, until, least }: State): boolean {
 async function takeTurns (target: Target, client: Client, _index: number, state: State): Promise<void> {
   const { requests, work: { proof } } = target
   while (!isOver(state)) {
-    const { bytes, size } = requests[target.turn++ % requests.length] as Bundle
-    for (const answer of await client.sendAll(bytes, size)) check(answer, proof)
-    state.count += size
+    const request = requests[target.turn++ % requests.length] as Buffer
+    check(await client.send(request), proof)
+    state.count++
   }
 }
 
