@@ -68,6 +68,8 @@ export function issueAccessToken (
 ): { readonly token: string, readonly expiresIn: number } {
   const iat = Math.floor(life.from / 1000)
   const exp = Math.floor(life.to / 1000)
+  const binding = bindingOf({ clientId: clientId ?? firstParty ?? null, thumbprint })
+  // What is undefined is left out by JSON; to leave it out here, by a spread each, takes longer than to write the token.
   const token = kind.sign({
     ...claims,
     iss: issuer,
@@ -76,12 +78,13 @@ export function issueAccessToken (
     sid: sessionId,
     gen: generation,
     // Of the session, the generation, the second and the key: a token that is the same is the same token.
-    ...(identified && { jti: [sessionId, generation, iat, ...(thumbprint === null ? [] : [thumbprint])].join('.') }),
+    jti: identified ? [sessionId, generation, iat, ...(thumbprint === null ? [] : [thumbprint])].join('.') : undefined,
     type: 'access',
-    ...(persistent && { persistent }),
+    persistent: persistent || undefined,
     auth_time: Math.floor(authenticatedAt / 1000),
-    ...(amr.length > 0 && { amr }),
-    ...bindingOf({ clientId: clientId ?? firstParty ?? null, thumbprint }),
+    amr: amr.length > 0 ? amr : undefined,
+    client_id: binding.client_id,
+    cnf: binding.cnf,
     iat,
     exp
   })

@@ -13,11 +13,9 @@ export interface Binding {
 
 const unbound: Binding = { clientId: null, thumbprint: null }
 
-export function bindingOf ({ clientId, thumbprint }: Binding): Claims {
-  return {
-    ...(clientId !== null && { client_id: clientId }),
-    ...(thumbprint !== null && { cnf: { jkt: thumbprint } })
-  }
+/** As claims: what is undefined is left out by JSON. */
+export function bindingOf ({ clientId, thumbprint }: Binding): Record<'client_id', string | undefined> & Record<'cnf', Claims | undefined> {
+  return { client_id: clientId ?? undefined, cnf: thumbprint === null ? undefined : { jkt: thumbprint } }
 }
 
 /** `null` where the claims say it in a way that is not ours: a binding that is not understood is none to ignore. */

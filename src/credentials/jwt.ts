@@ -6,12 +6,13 @@
 
 import { isUtf8 } from 'node:buffer'
 
-/** Signs and verifies texts with one key. Signatures are base64url, in its one spelling. */
+/** Signs and verifies texts with one key. Signatures are base64url, in its one spelling: in another they are not authentic. */
 export interface JwtSigner {
   readonly kid: string
   readonly alg: string
   /** @throws Error where the key can only verify */
   sign (input: string): string
+  /** @throws Error where the signature can be none of this key */
   verify (input: string, signature: string): boolean
 }
 
@@ -51,17 +52,17 @@ export class JwtKind {
 
   /** The claims of an authentic token of this kind; `null` for everything else. Times and types of claims are the caller's. */
   open (token: string): Claims | null {
+    if (token.length > MAX_LENGTH || !compactForm.test(token)) return null
     const [start, end] = [token.indexOf('.'), token.lastIndexOf('.')]
-    const signer = token.length > MAX_LENGTH ? undefined : this.#byHeader.get(token.slice(0, start)) ?? this.#signerOf(token)
-    if (signer === undefined) return null
-    const payload = decode(token.slice(start + 1, end))
-    const signature = token.slice(end + 1)
-    if (payload === null || decode(signature) === null || !isUtf8(payload)) return null
+    const signer = this.#byHeader.get(token.slice(0, start)) ?? this.#signerOf(token)
     try {
-      return signer.verify(token.slice(0, end), signature) ? parseRecord(payload) : null
+      if (signer?.verify(token.slice(0, end), token.slice(end + 1)) !== true) return null
     } catch {
       return null
     }
+    // Signed as it is spelled: in another spelling it is not authentic.
+    const payload = Buffer.from(token.slice(start + 1, end), 'base64url')
+    return isUtf8(payload) ? parseRecord(payload) : null
   }
 
   /** Whether a text says of itself that it is a token of this kind. Proves nothing. */

@@ -59,8 +59,8 @@ export function firstRefreshToken (kind: JwtKind, session: NewSession, edition: 
     sid,
     secret,
     type: 'refresh',
-    ...(persistent && { persistent }),
-    ...(amr.length > 0 && { amr }),
+    persistent: persistent || undefined,
+    amr: amr.length > 0 ? amr : undefined,
     ...bindingOf({ clientId, thumbprint }),
     ...datesOf(edition)
   })
@@ -68,7 +68,8 @@ export function firstRefreshToken (kind: JwtKind, session: NewSession, edition: 
 
 /** The token of another generation of the same session: each claim is copied but `gen`, `iat` and `exp`. */
 export function nextRefreshToken (kind: JwtKind, presented: RefreshToken, edition: Edition): string {
-  return kind.sign({ ...presented.claims, ...datesOf(edition) })
+  const { gen, iat, exp } = datesOf(edition)
+  return kind.sign({ ...presented.claims, gen, iat, exp })
 }
 
 /** An authentic refresh token of ours, however old it is; `null` for everything else. */
@@ -85,7 +86,7 @@ export function readRefreshToken (kind: JwtKind, token: string): RefreshToken | 
   return { userId: sub, sessionId: sid, generation: gen, secretHash, persistent, amr, clientId, thumbprint, claims }
 }
 
-function datesOf ({ generation, issuedAt, expiresAt }: Edition): Claims {
+function datesOf ({ generation, issuedAt, expiresAt }: Edition): Record<'gen' | 'iat' | 'exp', number> {
   return { gen: generation, iat: Math.floor(issuedAt / 1000), exp: Math.floor(expiresAt / 1000) }
 }
 

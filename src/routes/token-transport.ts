@@ -115,12 +115,10 @@ export class TokenTransport {
     const { refreshCookie, accessCookie, deviceCookie } = this.#settings
     const body = { token_type: isBound ? 'DPoP' : 'bearer', expires_in: expiresIn, user } as const
     if (!inCookie || reply === undefined) {
-      return {
-        access_token: accessToken,
-        ...(refreshToken !== null && { refresh_token: refreshToken }),
-        ...(deviceToken !== null && { device_token: deviceToken }),
-        ...body
-      }
+      const answer: { -readonly [Member in keyof TokenAnswer]: TokenAnswer[Member] } = { access_token: accessToken, ...body }
+      if (refreshToken !== null) answer.refresh_token = refreshToken
+      if (deviceToken !== null) answer.device_token = deviceToken
+      return answer
     }
     // Outlives the session, and the logout: it signs nobody in.
     if (deviceToken !== null) deviceCookie?.set(reply, deviceToken, KNOWN_FOR)

@@ -2,6 +2,7 @@
 // the `node:diagnostics_channel` named `fastify-token-auth:<event>`.
 
 import { channel } from 'node:diagnostics_channel'
+import type { Channel } from 'node:diagnostics_channel'
 import type { Caller, Millis, RevocationReason } from '../domain/session.js'
 
 /** A session, and who was seen with it. Address and user agent are hints, not proofs. */
@@ -95,6 +96,7 @@ export interface Logger {
 export class Events {
   readonly #listeners: TokenAuthListeners
   readonly #logger: Logger
+  readonly #channels: { [Name in EventName]?: Channel } = {}
 
   constructor (listeners: TokenAuthListeners, logger: Logger) {
     this.#listeners = listeners
@@ -102,7 +104,7 @@ export class Events {
   }
 
   emit<Name extends EventName> (name: Name, event: TokenAuthEvents[Name]): void {
-    const diagnostics = channel(`fastify-token-auth:${name}`)
+    const diagnostics = this.#channels[name] ??= channel(`fastify-token-auth:${name}`)
     if (diagnostics.hasSubscribers) diagnostics.publish(event)
     if (this.#listeners[name] !== undefined) void this.#tell(name, event)
   }

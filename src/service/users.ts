@@ -8,6 +8,9 @@ import type { Logger } from './events.js'
 type Awaitable<T> = T | Promise<T>
 
 const LONGEST_CLAIMS = 4096
+// By itself never too long, since JSON makes at most six bytes of a unit.
+const LONGEST_PLAIN_ID = LONGEST_CLAIMS / 8
+const noClaims: AuthClaims = {}
 
 /** What must be known of a user. Your own record may hold more; nothing more than this is read from it. */
 export interface AuthUser {
@@ -81,12 +84,8 @@ export class UserDirectory {
 
   async profileOf (user: AuthUser): Promise<Profile> {
     const { claims: claimsOf, present } = this.#users
-    const claims = claimsOf === undefined ? {} : await this.#guard('users.claims', () => this.#users.claims?.(user)) ?? {}
-    const taken = reservedClaim(claims)
-    if (taken !== undefined) throw new TypeError(`users.claims must not set "${taken}": that claim is the token's own`)
-    if (Buffer.byteLength(JSON.stringify([user.id, claims])) > LONGEST_CLAIMS) {
-      throw new TypeError(`users.claims and the id must stay below ${LONGEST_CLAIMS} bytes of JSON: they travel with every request`)
-    }
+    const claims = claimsOf === undefined ? noClaims : await this.#guard('users.claims', () => this.#users.claims?.(user)) ?? noClaims
+    if (claims !== noClaims || user.id.length > LONGEST_PLAIN_ID) demandShort(user.id, claims)
     const shown = present === undefined ? null : await this.#guard('users.present', () => this.#users.present?.(user))
     return { userId: user.id, claims, shown: shown ?? presentByDefault(user) }
   }
@@ -110,8 +109,19 @@ export function isDisabled (user: AuthUser): boolean {
   return Boolean(user.disabled)
 }
 
+function demandShort (id: string, claims: AuthClaims): void {
+  const taken = reservedClaim(claims)
+  if (taken !== undefined) throw new TypeError(`users.claims must not set "${taken}": that claim is the token's own`)
+  if (Buffer.byteLength(JSON.stringify([id, claims])) > LONGEST_CLAIMS) {
+    throw new TypeError(`users.claims and the id must stay below ${LONGEST_CLAIMS} bytes of JSON: they travel with every request`)
+  }
+}
+
 function presentByDefault ({ id, username, email }: AuthUser): object {
-  return { id, ...(username != null && { username }), ...(email != null && { email }) }
+  const shown: Record<string, string> = { id }
+  if (username != null) shown.username = username
+  if (email != null) shown.email = email
+  return shown
 }
 
 function checked (user: AuthUser | null | undefined): AuthUser | null {
