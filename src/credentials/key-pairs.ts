@@ -92,7 +92,7 @@ export function createKeySigner ({ kid, alg, signing, verifying }: AppKey): JwtS
       if (signing === null) throw new Error('This key can only verify.')
       return signatureOf(input, alg, signing).toString('base64url')
     },
-    verify: (input, signature) => isSignature(input, fromBase64url(signature), alg, verifying)
+    verify: (input, signature) => isSignature(input, Buffer.from(signature, 'base64url'), alg, verifying)
   }
 }
 

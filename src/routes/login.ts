@@ -1,13 +1,12 @@
 import type { FastifyInstance } from 'fastify'
 import { callerOf } from '../bearer.js'
 import { TokenAuthError } from '../errors.js'
-import type { CookieAnswer, TokenAnswer } from '../protocol.js'
 import type { ProofOf } from '../request-proofs.js'
 import type { PasswordLogin } from '../service/login.js'
 import type { Sessions } from '../service/sessions.js'
 import type { ClientIdOf } from './oauth/client-authentication.js'
 import { loginBody, taken, tokenAnswer } from './schemas.js'
-import { answerBy } from './scope.js'
+import { sendJson } from './scope.js'
 import type { TokenTransport } from './token-transport.js'
 
 interface LoginBody {
@@ -40,7 +39,6 @@ const yes: ReadonlySet<unknown> = new Set([true, 1, 'true', 'on', 'yes', '1'])
 export function addLoginRoute (
   scope: FastifyInstance, url: string, { transport, sessions, login, clientIdOf, proofOf }: LoginRoute
 ): void {
-  const answer = answerBy<TokenAnswer | CookieAnswer>(tokenAnswer)
   scope.post<{ Body: LoginBody }>(url, {
     config: { tokenAuth: 'public' },
     schema: { ...taken, body: loginBody, response: { 200: tokenAnswer } }
@@ -62,6 +60,6 @@ export function addLoginRoute (
       proof: proofOf(request)
     }, callerOf(request))
     await sessions.replace(replaced)
-    return answer(reply, transport.answer(reply, grant, inCookie))
+    return sendJson(reply, transport.answer(reply, grant, inCookie))
   })
 }

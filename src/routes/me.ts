@@ -3,13 +3,12 @@ import type { Authenticate } from '../authenticate.js'
 import type { Auth } from '../service/access.js'
 import type { Sessions } from '../service/sessions.js'
 import { userAnswer } from './schemas.js'
-import { answerBy } from './scope.js'
+import { sendJson } from './scope.js'
 
 /** GET me: the user, as it stands now. */
 export function addMeRoute (scope: FastifyInstance, url: string, sessions: Sessions, authenticate: Authenticate): void {
-  const answer = answerBy<object>(userAnswer)
   scope.get(url, {
     onRequest: authenticate,
     schema: { response: { 200: userAnswer } }
-  }, async (request, reply) => answer(reply, await sessions.userOf((request.auth as Auth).userId)))
+  }, async (request, reply) => sendJson(reply, await sessions.userOf((request.auth as Auth).userId)))
 }

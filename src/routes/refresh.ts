@@ -1,18 +1,16 @@
 import type { FastifyInstance } from 'fastify'
 import { callerOf } from '../bearer.js'
 import { TokenAuthError } from '../errors.js'
-import type { CookieAnswer, TokenAnswer } from '../protocol.js'
 import type { ProofOf } from '../request-proofs.js'
 import type { Refresh } from '../service/refresh.js'
 import { refreshTokenBody, taken, tokenAnswer } from './schemas.js'
-import { answerBy } from './scope.js'
+import { sendJson } from './scope.js'
 import type { RefreshTokenBody, TokenTransport } from './token-transport.js'
 
 /** POST refresh: the refresh token, however it travels, for a new access token and, as a rule, its successor. */
 export function addRefreshRoute (
   scope: FastifyInstance, url: string, transport: TokenTransport, refresh: Refresh, proofOf: ProofOf
 ): void {
-  const answer = answerBy<TokenAnswer | CookieAnswer>(tokenAnswer)
   scope.post<{ Body: RefreshTokenBody }>(url, {
     config: { tokenAuth: 'public' },
     schema: { ...taken, body: refreshTokenBody, response: { 200: tokenAnswer } }
@@ -21,6 +19,6 @@ export function addRefreshRoute (
     if (tokens.refresh === null) throw new TokenAuthError(tokens.access === null ? 'AUTH_REFRESH_MISSING' : 'AUTH_REFRESH_INVALID')
     const presenter = { by: callerOf(request), clientId: null, proof: proofOf(request), scope: null }
     const grant = await refresh.refresh(tokens.refresh, presenter)
-    return answer(reply, transport.answer(reply, grant, tokens.inCookie))
+    return sendJson(reply, transport.answer(reply, grant, tokens.inCookie))
   })
 }

@@ -23,7 +23,8 @@ const headers = {
 /** @param usesCookies Whether an answer may depend on which page asks. */
 export function prepareScope (scope: FastifyInstance, usesCookies: boolean): void {
   scope.setValidatorCompiler(({ schema }) => validateBy(schema as object))
-  scope.setSerializerCompiler(({ schema }) => stringifyBy(schema as object))
+  // For what a hook of the app answers in our place.
+  scope.setSerializerCompiler(() => JSON.stringify)
   scope.setSchemaErrorFormatter(([error]) =>
     // A pattern is no word for people, and holds what must not stand in a header.
     malformed(`${error?.instancePath.slice(1) || 'body'} ${error?.keyword === 'pattern' ? 'must not hold NUL' : error?.message ?? ''}`))
@@ -37,13 +38,9 @@ export function prepareScope (scope: FastifyInstance, usesCookies: boolean): voi
   })
 }
 
-/**
- * Answers by a schema, and by nothing else: what is sent is text already, which no reply serializer and no
- * `preSerialization` hook of the app rewrites.
- */
-export function answerBy<Answer> (schema: object): (reply: FastifyReply, answer: Answer) => FastifyReply {
-  const stringify = stringifyBy(schema)
-  return (reply, answer) => reply.type('application/json; charset=utf-8').send(stringify(answer))
+/** What is sent is text already, which no reply serializer and no `preSerialization` hook of the app rewrites. */
+export function sendJson (reply: FastifyReply, answer: object): FastifyReply {
+  return reply.type('application/json; charset=utf-8').send(JSON.stringify(answer))
 }
 
 // Compiled by the first request that needs it: an app starts without. That the schemas are sound is for the tests to say, since
@@ -59,13 +56,4 @@ function validateBy (schema: object): (body: unknown) => true | { error: ErrorOb
 function compile (schema: object): ValidateFunction {
   const { Ajv } = require('ajv') as typeof import('ajv')
   return new Ajv({ coerceTypes: false, allowUnionTypes: true, meta: false, validateSchema: false }).compile(schema)
-}
-
-// Likewise. What Fastify asks for as well, beside `answerBy`, is for an answer that a hook of the app gives: mostly for none.
-function stringifyBy (schema: object): (answer: unknown) => string {
-  let stringify: ((answer: unknown) => string) | undefined
-  return answer => {
-    stringify ??= (require('fast-json-stringify') as typeof import('fast-json-stringify')).default(schema)
-    return stringify(answer)
-  }
 }

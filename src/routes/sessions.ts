@@ -1,24 +1,23 @@
 import type { FastifyInstance } from 'fastify'
 import type { Authenticate } from '../authenticate.js'
 import type { Session } from '../domain/session.js'
-import type { SessionAnswer, SessionListAnswer } from '../protocol.js'
+import type { SessionAnswer } from '../protocol.js'
 import type { Auth } from '../service/access.js'
 import type { Sessions } from '../service/sessions.js'
 import { noAnswer, sessionListAnswer } from './schemas.js'
-import { answerBy } from './scope.js'
+import { sendJson } from './scope.js'
 
 /** GET sessions: where the user is signed in. */
 export function addSessionsRoute (
   scope: FastifyInstance, url: string, sessions: Sessions, authenticate: Authenticate
 ): void {
-  const answer = answerBy<SessionListAnswer>(sessionListAnswer)
   scope.get(url, {
     onRequest: authenticate,
     schema: { response: { 200: sessionListAnswer } }
   }, async (request, reply) => {
     const { userId, sessionId } = request.auth as Auth
     const listed = await sessions.list(userId)
-    return answer(reply, { sessions: listed.map(session => toAnswer(session, sessionId)) })
+    return sendJson(reply, { sessions: listed.map(session => toAnswer(session, sessionId)) })
   })
 }
 

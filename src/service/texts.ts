@@ -14,9 +14,11 @@ export function withSoundTexts (store: TokenStore): TokenStore {
       demandSound(...textsOf(session))
       return store.create(session)
     },
-    async rotate (attempt) {
-      demandSound(attempt.by.address, attempt.by.userAgent)
-      return isSound(attempt.sessionId) ? store.rotate(attempt) : { swapped: false, session: null }
+    // No async function: a promise more for each refresh.
+    rotate (attempt) {
+      const { sessionId, by: { address, userAgent } } = attempt
+      if (!isAbsentOrSound(address) || !isAbsentOrSound(userAgent)) return Promise.reject(unsound())
+      return isSound(sessionId) ? store.rotate(attempt) : Promise.resolve({ swapped: false, session: null })
     },
     find: async sessionId => isSound(sessionId) ? store.find(sessionId) : null,
     list: async (userId, page) => isSound(userId) ? store.list(userId, page) : [],
@@ -38,8 +40,15 @@ function textsOf ({ id, userId, secretHash, rotatedBy, device }: Session): Array
 }
 
 function demandSound (...texts: ReadonlyArray<string | null | undefined>): void {
-  if (texts.every(text => text == null || isSound(text))) return
-  throw new RangeError('A text with a NUL character or a lone surrogate cannot be kept.')
+  if (!texts.every(isAbsentOrSound)) throw unsound()
+}
+
+function unsound (): RangeError {
+  return new RangeError('A text with a NUL character or a lone surrogate cannot be kept.')
+}
+
+function isAbsentOrSound (text: string | null | undefined): boolean {
+  return text == null || isSound(text)
 }
 
 function isSound (text: string): boolean {

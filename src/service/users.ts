@@ -10,7 +10,7 @@ type Awaitable<T> = T | Promise<T>
 const LONGEST_CLAIMS = 4096
 // By itself never too long, since JSON makes at most six bytes of a unit.
 const LONGEST_PLAIN_ID = LONGEST_CLAIMS / 8
-const noClaims: AuthClaims = {}
+const noClaims: AuthClaims = Object.freeze({})
 
 /** What must be known of a user. Your own record may hold more; nothing more than this is read from it. */
 export interface AuthUser {
@@ -72,14 +72,14 @@ export class UserDirectory {
 
   /** What a user logs in by, as far as the record tells. */
   async namesOf (id: string): Promise<string[]> {
-    const { username, email } = await this.#find(id) ?? {}
+    const { username, email } = checked(await this.#findById(id)) ?? {}
     return [username, email].filter(name => name != null)
   }
 
   /** The profile of a user who is there and not disabled, or `null`. */
   async findActive (id: string): Promise<Profile | null> {
-    const user = await this.#find(id)
-    return user === null || isDisabled(user) ? null : this.profileOf(user)
+    const user = checked(await this.#findById(id))
+    return user === null || isDisabled(user) ? null : await this.profileOf(user)
   }
 
   async profileOf (user: AuthUser): Promise<Profile> {
@@ -90,8 +90,8 @@ export class UserDirectory {
     return { userId: user.id, claims, shown: shown ?? presentByDefault(user) }
   }
 
-  async #find (id: string): Promise<AuthUser | null> {
-    return checked(await this.#guard('users.findById', () => this.#users.findById(id)))
+  #findById (id: string): Promise<AuthUser | null | undefined> {
+    return this.#guard('users.findById', () => this.#users.findById(id))
   }
 
   get savesHashes (): boolean {

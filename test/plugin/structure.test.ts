@@ -264,7 +264,7 @@ const sound: Tree = {
   'verify.ts': "import { RemoteKeys } from './credentials/remote-keys.js'\nexport type { Auth } from './service/access.js'",
   'credentials/remote-keys.ts': "import { compactVerify } from 'jose'",
   'service/remote.ts': "import type { RemoteKeys } from '../credentials/remote-keys.js'",
-  'service/a.ts': "import { b } from './b.js'\nimport stringify from 'fast-json-stringify'\nexport function a () { let c = 0; return c++ }",
+  'service/a.ts': "import { b } from './b.js'\nimport lib from 'some-library'\nexport function a () { let c = 0; return c++ }",
   'service/b.ts': "import type { A } from './a.js'\nimport { type C } from './a.js'\nconst words: ReadonlySet<string> = new Set(['any'])",
   'stores/token-store.ts': "export type { Session } from '../domain/session.js'",
   'stores/sql/sqlite.ts': "import { rows } from './rows.js'\nimport type { TokenStore } from '../token-store.js'",

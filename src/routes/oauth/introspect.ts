@@ -3,6 +3,7 @@ import { TokenAuthError } from '../../errors.js'
 import type { Clients } from '../../service/clients.js'
 import type { Introspection } from '../../service/introspection.js'
 import { malformed } from '../bodies.js'
+import { sendJson } from '../scope.js'
 import { clientOf, formOf } from './scope.js'
 
 /**
@@ -16,6 +17,6 @@ export function addIntrospectRoute (scope: FastifyInstance, url: string, clients
     if (client.secretHash === null) throw new TokenAuthError('AUTH_CLIENT_REJECTED')
     if (form.token === undefined) throw malformed('token is missing')
     const answer = await introspection.inspect(form.token, client)
-    return reply.type('application/json; charset=utf-8').send(JSON.stringify(answer))
+    return sendJson(reply, answer)
   })
 }

@@ -4,6 +4,7 @@ import type { Client, Clients } from '../../service/clients.js'
 import type { Refresh } from '../../service/refresh.js'
 import type { ProofOf } from '../../request-proofs.js'
 import { malformed } from '../bodies.js'
+import { sendJson } from '../scope.js'
 import { OAuthError } from './errors.js'
 import { clientOf, formOf } from './scope.js'
 import type { Form } from './scope.js'
@@ -30,13 +31,13 @@ export function addTokenRoute (scope: FastifyInstance, url: string, { clients, r
     const grant = await refresh.refresh(form.refresh_token, {
       by: callerOf(request), clientId, proof: proofOf(request), scope: form.scope ?? null
     })
-    return reply.type('application/json; charset=utf-8').send(JSON.stringify({
+    return sendJson(reply, {
       access_token: grant.accessToken,
       token_type: grant.isBound ? 'DPoP' : 'Bearer',
       expires_in: grant.expiresIn,
       refresh_token: grant.refreshToken ?? undefined,
       scope: grant.scope ?? undefined
-    }))
+    })
   })
 }
 
