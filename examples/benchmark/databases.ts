@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { MemoryStore } from 'fastify-token-auth/stores/memory'
 import { MysqlStore } from 'fastify-token-auth/stores/mysql'
-import { PostgresStore } from 'fastify-token-auth/stores/postgres'
+import { PostgresStore, withPreparedStatements } from 'fastify-token-auth/stores/postgres'
 import { RedisStore } from 'fastify-token-auth/stores/redis'
 import { SqliteStore } from 'fastify-token-auth/stores/sqlite'
 import type { TokenStore } from 'fastify-token-auth'
@@ -110,13 +110,14 @@ export async function openSqlite (): Promise<Database & { readonly db: Libsql.Da
   }
 }
 
+/** Prepared by name is what the statement is that it is compared with. */
 export async function openPostgres (): Promise<Database & { readonly pool: pg.Pool }> {
   const schema = `token_auth_benchmark_${randomBytes(6).toString('hex')}`
   const pool = new pg.Pool({ connectionString: POSTGRES_URL, options: `-c search_path=${schema}`, max: CONNECTIONS })
   pool.on('error', () => {})
   await pool.query(`CREATE SCHEMA ${schema}`)
   const remove = removable(() => pool.query(`DROP SCHEMA ${schema} CASCADE`).finally(() => pool.end()))
-  const store = new PostgresStore(pool)
+  const store = new PostgresStore(withPreparedStatements(pool))
   await store.migrate()
   return {
     pool,

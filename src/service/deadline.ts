@@ -1,6 +1,7 @@
 // What the app brings (its store, its users) may fail or hang. Either way the answer is 503: never signed in by it, never
 // signed out.
 
+import { Deadlines } from '../deadlines.js'
 import { TokenAuthError } from '../errors.js'
 import type { Millis } from '../domain/session.js'
 import { SessionRefusedError } from '../stores/token-store.js'
@@ -13,7 +14,7 @@ export type Guard = <T>(operation: string, work: () => T | Promise<T>) => Promis
 
 /** @param now Milliseconds that only ever grow. */
 export function createGuard (timeout: Millis, logger: Logger, now = (): number => performance.now()): Guard {
-  const deadlines = new Deadlines(timeout, now)
+  const deadlines = new Deadlines(timeout, { now, holds: true })
 
   function failure (operation: string, error: unknown): Error {
     if (error instanceof SessionRefusedError) return error
@@ -36,56 +37,6 @@ export function createGuard (timeout: Millis, logger: Logger, now = (): number =
       reject(failure(operation, error))
     }
   })
-}
-
-interface Deadline {
-  readonly at: number
-  readonly miss: () => void
-}
-
-/** All equally long, by one timer: to make and clear one each costs more than the work, where a store answers at once. */
-class Deadlines {
-  readonly #timeout: Millis
-  readonly #now: () => number
-  // In the order in which they come.
-  readonly #pending = new Set<Deadline>()
-  #timer: NodeJS.Timeout | undefined
-
-  constructor (timeout: Millis, now: () => number) {
-    this.#timeout = timeout
-    this.#now = now
-  }
-
-  add (miss: () => void): Deadline {
-    const deadline = { at: this.#now() + this.#timeout, miss }
-    this.#pending.add(deadline)
-    this.#timer ??= this.#wait(this.#timeout)
-    // A process that waits for nothing else stays until then, and no longer.
-    if (this.#pending.size === 1) this.#timer.ref()
-    return deadline
-  }
-
-  /** @returns Whether it was met. */
-  end (deadline: Deadline): boolean {
-    const isMet = this.#pending.delete(deadline)
-    if (this.#pending.size === 0) this.#timer?.unref()
-    return isMet
-  }
-
-  #wait (ms: number): NodeJS.Timeout {
-    return setTimeout(() => {
-      this.#timer = undefined
-      for (const deadline of this.#pending) {
-        const left = deadline.at - this.#now()
-        if (left > 0) {
-          this.#timer = this.#wait(Math.ceil(left))
-          return
-        }
-        this.#pending.delete(deadline)
-        deadline.miss()
-      }
-    }, ms)
-  }
 }
 
 // Query builders are no promises, and are awaited all the same.

@@ -29,7 +29,7 @@ interface Room {
   readonly packages: 'any' | 'none' | 'all but fastify'
 }
 
-const leaves = ['errors', 'protocol', 'durations']
+const leaves = ['errors', 'protocol', 'durations', 'deadlines']
 
 const rooms: Readonly<Record<string, Room>> = {
   index: {
@@ -66,7 +66,7 @@ const rooms: Readonly<Record<string, Room>> = {
   /** The one that is a default. */
   memory: { files: /^stores\/memory-attempts\.ts$/, below: ['interface', 'domain'], packages: 'none' },
   conformance: { files: /^stores\/((attempt-)?conformance|laws)\.ts$/, below: ['conformance', 'interface', 'domain'], packages: 'all but fastify' },
-  sql: { files: /^stores\/sql\//, below: ['sql', 'interface', 'domain'], packages: 'all but fastify' },
+  sql: { files: /^stores\/sql\//, below: ['sql', 'interface', 'domain', 'deadlines'], packages: 'all but fastify' },
   redis: { files: /^stores\/redis(-\w+)?\.ts$/, below: ['redis', 'interface', 'domain'], packages: 'all but fastify' },
   memoryParts: { files: /^stores\/memory-(ends|shards)\.ts$/, below: ['domain'], packages: 'none' },
   store: { files: /^stores\/[^/]+\.ts$/, below: ['memoryParts', 'interface', 'domain'], packages: 'all but fastify' },
@@ -75,7 +75,8 @@ const rooms: Readonly<Record<string, Room>> = {
   testing: { files: /^testing\//, below: ['testing', 'client', 'protocol'], packages: 'none' },
   errors: { files: /^errors\.ts$/, below: ['protocol'], packages: 'none' },
   protocol: { files: /^protocol\.ts$/, below: [], packages: 'none' },
-  durations: { files: /^durations\.ts$/, below: ['domain'], packages: 'none' }
+  durations: { files: /^durations\.ts$/, below: ['domain'], packages: 'none' },
+  deadlines: { files: /^deadlines\.ts$/, below: ['domain'], packages: 'none' }
 }
 
 const barrels = ['index.ts', 'client/index.ts', 'testing/index.ts']

@@ -29,8 +29,11 @@ export const statements = {
   uncreate: `
     DELETE FROM token_auth_sessions s USING token_auth_revoked_users u
     WHERE s.id = $1 AND u.user_id = s.user_id AND u.revoked_at >= s.authenticated_at RETURNING s.id`,
-  // The row comes as one value: to parse and plan the columns of a statement costs more than they do.
-  rotateOne: 'SELECT swapped, session FROM token_auth_rotate($1, $2, $3, $4, $5, $6, $7, $8, $9)',
+  // One value of known types: to parse and plan a statement costs more than it does.
+  rotateOne: `
+    SELECT token_auth_rotate(
+      $1::text, $2::text, $3::bigint, $4::bigint, $5::bigint, $6::bigint, $7::bigint, $8::text, $9::text
+    ) AS outcome`,
   // Those that fit, of several: most do, and so none of them has to be locked, judged and found again.
   rotateFitting: `
     UPDATE token_auth_sessions s SET ${swapBy('a')}
@@ -47,9 +50,10 @@ export const statements = {
     )
     SELECT true AS swapped, ${columnsOf('swapped')} FROM swapped
     UNION ALL SELECT false, ${columnsOf('shown')} FROM shown WHERE NOT shown.fits`,
-  find: 'SELECT * FROM token_auth_sessions WHERE id = $1',
+  // Every column by its name: a prepared statement must not change its result when the table does.
+  find: `SELECT ${columns.join(', ')} FROM token_auth_sessions WHERE id = $1`,
   list: `
-    SELECT * FROM token_auth_sessions WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2
+    SELECT ${columns.join(', ')} FROM token_auth_sessions WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2
     ORDER BY created_at DESC, id LIMIT $3`,
   revokeOne: `
     WITH revoked AS (

@@ -1,6 +1,7 @@
 // Group commit: rotations that come while others are on their way are gathered, and go as one statement, or in one
 // transaction. A database takes thousands of statements a second, and tens of thousands of rows.
 
+import { Deadlines } from '../../deadlines.js'
 import { fits } from '../../domain/rotation.js'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
 import type { Millis } from '../../domain/session.js'
@@ -38,6 +39,7 @@ export class RotationQueue {
   readonly #waiting = new Map<string, Row>()
   // A session is in one batch at a time.
   readonly #underWay = new Set<string>()
+  readonly #deadlines = new Deadlines(LONGEST_ANSWER, { holds: false })
   #inFlight = 0
   #scheduled = false
 
@@ -88,7 +90,7 @@ export class RotationQueue {
       return
     }
     try {
-      const outcomes = await withinLimit(this.#options.rotateAll(batch.map(([first]) => first.attempt)))
+      const outcomes = await this.#inTime(this.#options.rotateAll(batch.map(([first]) => first.attempt)))
       batch.forEach((row, i) => { this.#answer(row, outcomes[i] as RotationOutcome) })
     } catch (error) {
       if (batch.length > 1 && this.#options.isAboutValues(error)) {
@@ -100,6 +102,13 @@ export class RotationQueue {
         this.#release(first.attempt.sessionId, behind)
       }
     }
+  }
+
+  #inTime<T> (work: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const deadline = this.#deadlines.add(() => { reject(new Error('the database does not answer')) })
+      work.then(resolve, reject).finally(() => { this.#deadlines.end(deadline) })
+    })
   }
 
   // Those who waited when the batch was sent, with attempts that do not fit the row as it stands after it, are answered with
@@ -120,16 +129,5 @@ export class RotationQueue {
     this.#underWay.delete(sessionId)
     const [first, ...others] = [...left, ...this.#waiting.get(sessionId) ?? []]
     if (first !== undefined) this.#waiting.set(sessionId, [first, ...others])
-  }
-}
-
-async function withinLimit<T> (work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  try {
-    return await Promise.race([work, new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => { reject(new Error('the database does not answer')) }, LONGEST_ANSWER).unref()
-    })])
-  } finally {
-    clearTimeout(timer)
   }
 }

@@ -6,7 +6,7 @@ import postgres from 'postgres'
 import t from 'tap'
 import { planRotation, swap } from '../../../src/domain/rotation.js'
 import { testTokenStore } from '../../../src/stores/conformance.js'
-import { PostgresStore } from '../../../src/stores/sql/postgres.js'
+import { PostgresStore, withPreparedStatements } from '../../../src/stores/sql/postgres.js'
 import type { PostgresDatabase } from '../../../src/stores/sql/postgres.js'
 import type { Session } from '../../../src/stores/token-store.js'
 import { answers, createPostgresDatabase, POSTGRES_URL, startPostgres } from '../../helpers/postgres.js'
@@ -41,6 +41,10 @@ function postgresJs (options: postgres.Options<Record<string, postgres.PostgresT
 
 const drivers: Record<string, Connect> = {
   'node-postgres, int8 as text': nodePostgres({}),
+  'node-postgres, prepared by name': (database, schema) => {
+    const [db] = nodePostgres({})(database, schema)
+    return [withPreparedStatements(db as pg.Pool)]
+  },
   'node-postgres, int8 as bigint': nodePostgres({ types: int8As(BigInt) }),
   'node-postgres, int8 as number': nodePostgres({ types: int8As(Number) }),
   'postgres.js': postgresJs({}, true),

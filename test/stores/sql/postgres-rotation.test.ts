@@ -158,7 +158,7 @@ t.test('who fits the row that was read after the swap failed is swapped, under a
   }
   const { store, asked } = recording(async text => ({
     rows: text === statements.rotateOne
-      ? [{ swapped: false, session: JSON.stringify(row) }]
+      ? [{ outcome: `-${JSON.stringify(row)}` }]
       : [{ ...row, swapped: true, generation: 2 }]
   }))
   t.match(await store.rotate(anAttempt(1)), { swapped: true, session: { generation: 2 } })

@@ -1,0 +1,81 @@
+// Statements that are prepared by name: once a connection, each under a name of its own, and a migration does not spoil them.
+
+import type pg from 'pg'
+import t from 'tap'
+import { planRotation } from '../../../src/domain/rotation.js'
+import { PostgresStore, withPreparedStatements } from '../../../src/stores/sql/postgres.js'
+import { answers, createPostgresDatabase, POSTGRES_URL, startPostgres } from '../../helpers/postgres.js'
+
+const NOW = Date.UTC(2040, 0, 1)
+const DAY = 86_400_000
+const by = { address: null, userAgent: null }
+
+const session = (id: string) => ({
+  id,
+  userId: 'ann',
+  secretHash: 'hash',
+  generation: 0,
+  confirmedGeneration: 0,
+  createdAt: NOW,
+  authenticatedAt: NOW,
+  rotatedAt: NOW,
+  rotatedBy: by,
+  lastUsedAt: NOW,
+  expiresAt: NOW + DAY,
+  endsAt: NOW + DAY,
+  revokedAt: null,
+  revokedFor: null,
+  device: { label: null, ...by }
+})
+
+async function useAll (store: PostgresStore, generation: number): Promise<void> {
+  const attempt = (sessionId: string) =>
+    planRotation({ sessionId, secretHash: 'hash', generation }, { now: NOW + DAY / 2, lifetime: DAY, grace: 0, by })
+  for (const ids of [['s1'], ['s2', 's3']]) {
+    for (const { swapped } of await Promise.all(ids.map(id => store.rotate(attempt(id))))) t.equal(swapped, true)
+    // What has been swapped already goes through the statement for those that do not fit.
+    for (const { swapped } of await Promise.all(ids.map(id => store.rotate(attempt(id))))) t.equal(swapped, false)
+  }
+  t.equal((await store.find('s1'))?.generation, generation + 1)
+  t.equal((await store.list('ann', { now: NOW, limit: 9 })).length, 3)
+  await store.touch([{ sessionId: 's1', lastUsedAt: NOW, confirmedGeneration: 1 }])
+  await store.revocations({ at: 0, sessionId: '' }, 9)
+  await store.sweep({ endedBefore: 0, limit: 9 })
+}
+
+t.test('PostgreSQL', async t => {
+  const server = await answers(POSTGRES_URL) ? { url: POSTGRES_URL, stop: async () => {} } : await startPostgres()
+  t.teardown(() => server.stop())
+  const database = await createPostgresDatabase(server.url)
+  t.teardown(() => database.remove())
+  const pool = database.connect({ max: 1 })
+  const store = new PostgresStore(withPreparedStatements(pool))
+  await store.migrate()
+  for (const id of ['s1', 's2', 's3']) await store.create(session(id))
+  await useAll(store, 0)
+
+  const prepared = async (): Promise<string[]> => {
+    const { rows } = await pool.query<{ statement: string }>("SELECT statement FROM pg_prepared_statements WHERE name LIKE 'token_auth_%'")
+    return rows.map(({ statement }) => statement)
+  }
+  const before = await prepared()
+  t.ok(before.some(statement => statement.includes('token_auth_rotate(')), 'a rotation on its own')
+  t.ok(before.length >= 8, 'and the others')
+
+  await useAll(store, 1)
+  t.strictSame((await prepared()).length, before.length, 'nothing is prepared twice')
+
+  await pool.query('ALTER TABLE token_auth_sessions ADD COLUMN later text')
+  await useAll(store, 2)
+
+  const listed: string[] = []
+  const client: Pick<pg.Client, 'query'> = { query: ((config: pg.QueryConfig) => { listed.push(config.name ?? '') }) as never }
+  const other = withPreparedStatements(client as pg.Client)
+  for (const text of ['SELECT 1', 'SELECT 2', 'SELECT 1']) void other.query(text, [])
+  void other.query('SELECT 3')
+  const [one, two, again, none] = listed
+  t.not(one, two)
+  t.equal(one, again)
+  t.equal(none, '')
+  t.ok(listed.every(name => name.length <= 63), 'a longer name would be cut, and then be that of another one')
+})
