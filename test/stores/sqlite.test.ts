@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs'
 import t from 'tap'
 import { testTokenStore } from '../../src/stores/conformance.js'
 import { SqliteStore } from '../../src/stores/sql/sqlite.js'
@@ -58,4 +59,41 @@ t.test('migrate: what an older version has made is taken further', async t => {
   await new SqliteStore(db).migrate()
   t.strictSame(db.prepare('SELECT * FROM token_auth_attempts').all(), [])
   t.match(db.prepare('SELECT version FROM token_auth_migrations ORDER BY version').all(), [{ version: 1 }, { version: 2 }])
+})
+
+t.test('a sweep takes its pages from the log to their places in small steps, and leaves the setting as it was', async t => {
+  const { store, file } = await openSqliteStore()
+  t.teardown(() => { file.remove() })
+  const db = file.connect()
+  const other = new SqliteStore(db)
+  const setting = (): number => (db.prepare('PRAGMA wal_autocheckpoint').all() as Array<{ wal_autocheckpoint: number }>)[0]?.wal_autocheckpoint ?? -1
+  const text = 'x'.repeat(1000)
+  await Promise.all(Array.from({ length: 1000 }, (_, n) => store.create({
+    id: `s${String(n * 7919 % 1000).padStart(4, '0')}`,
+    userId: `u${n}`,
+    secretHash: 'hash',
+    generation: 0,
+    confirmedGeneration: 0,
+    createdAt: n,
+    authenticatedAt: n,
+    rotatedAt: n,
+    rotatedBy: { address: null, userAgent: text },
+    lastUsedAt: n,
+    expiresAt: n + 1,
+    endsAt: n + 1,
+    revokedAt: null,
+    revokedFor: null,
+    device: { label: null, address: null, userAgent: text }
+  })))
+  db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+
+  // How many pages the log holds, asked without taking any from it.
+  const inLog = (): number => statSync(`${file.path}-wal`).size / 4096
+  for (const usual of [500, 0]) {
+    db.exec(`PRAGMA wal_autocheckpoint = ${usual}`)
+    for (let batch = 0; batch < 40; batch++) await other.sweep({ endedBefore: usual === 0 ? 9999 : 500, limit: 10 })
+    t.equal(setting(), usual)
+    if (usual === 0) t.ok(inLog() > 300, `where nothing is to be taken by itself, nothing is: ${Math.round(inLog())} pages`)
+    else t.ok(inLog() < 200, `${Math.round(inLog())} pages`)
+  }
 })

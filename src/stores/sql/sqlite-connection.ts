@@ -18,6 +18,8 @@ export interface SqliteStatement {
 
 const BUSY_RETRIES = 24
 const LONGEST_PAUSE: Millis = 256
+/** In pages. */
+const GENTLE_CHECKPOINT = 100
 
 export class SqliteConnection {
   readonly #db: SqliteDatabase
@@ -49,17 +51,36 @@ export class SqliteConnection {
   // Every write, also a single one: a statement that itself meets a busy database stays open in libsql, and what other
   // statements write then is answered, but not committed before it is done. Here BEGIN alone can meet it.
   transaction<T> (work: () => T): Promise<T> {
+    return patiently(() => this.#commit(work))
+  }
+
+  /**
+   * A transaction that may be one of many in a row, each of pages that lie far apart. To take a thousand of those from the log
+   * to their places, as SQLite does by default, keeps the event loop for 20 ms and more; a hundred are hardly felt.
+   */
+  gentleTransaction<T> (work: () => T): Promise<T> {
     return patiently(() => {
-      this.#db.exec('BEGIN IMMEDIATE')
+      const usual = Number(this.all('PRAGMA wal_autocheckpoint')[0]?.wal_autocheckpoint)
+      // 0 where the app leaves it to somebody else.
+      this.#db.exec(`PRAGMA wal_autocheckpoint = ${Math.min(usual, GENTLE_CHECKPOINT)}`)
       try {
-        const result = work()
-        this.#db.exec('COMMIT')
-        return result
-      } catch (error) {
-        this.#rollBack()
-        throw error
+        return this.#commit(work)
+      } finally {
+        this.#db.exec(`PRAGMA wal_autocheckpoint = ${usual}`)
       }
     })
+  }
+
+  #commit<T> (work: () => T): T {
+    this.#db.exec('BEGIN IMMEDIATE')
+    try {
+      const result = work()
+      this.#db.exec('COMMIT')
+      return result
+    } catch (error) {
+      this.#rollBack()
+      throw error
+    }
   }
 
   // SQLite has rolled back by itself after some errors (a full disk, say), and then refuses to do it again.

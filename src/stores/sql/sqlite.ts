@@ -98,7 +98,7 @@ export class SqliteStore implements TokenStore {
     let count = 0
     for (;;) {
       const room = limit - count
-      const [deleted, postponed] = await this.#db.transaction(() => [
+      const [deleted, postponed] = await this.#db.gentleTransaction(() => [
         this.#db.run(statements.sweepSessions, [endedBefore, endedBefore, room]),
         this.#db.run(statements.postponeSweep, [endedBefore, endedBefore, limit])
       ] as const)
