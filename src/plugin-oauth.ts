@@ -23,7 +23,8 @@ export function createOAuth (oauth: ResolvedOAuth): OAuth {
   return {
     clients,
     clientIdOf: namedIn(clients),
-    addRoutes: (app, scope, context) =>
-      addOAuthRoutes(app, scope, { ...context, oauth, clients, introspection: new Introspection(context) })
+    addRoutes (app, scope, { options, ...parts }) {
+      return addOAuthRoutes(app, scope, { ...parts, options, oauth, clients, introspection: new Introspection(parts) })
+    }
   }
 }

@@ -158,8 +158,9 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       const path = options.paths[route]
       if (path !== false) add[route](path)
     }
+    const { proofAlgorithms } = challenge
     await granting?.addRoutes(app, scope, {
-      options, store, users, access, refreshTokens, refresh, sessions, clock, proofOf, audience, ...challenge
+      options, store, users, access, refreshTokens, refresh, sessions, clock, proofOf, audience, proofAlgorithms
     })
 
     app.decorate('authenticate', authenticate)

@@ -115,7 +115,7 @@ export async function openSqlite (): Promise<Database & { readonly db: Libsql.Da
   }
 }
 
-/** Prepared by name is what the statement is that it is compared with. */
+/** Prepared by name, as the bare UPDATE is that it is compared with. */
 export async function openPostgres (): Promise<Database & { readonly pool: pg.Pool }> {
   const schema = `token_auth_benchmark_${randomBytes(6).toString('hex')}`
   const pool = new pg.Pool({ connectionString: POSTGRES_URL, options: `-c search_path=${schema}`, max: CONNECTIONS })

@@ -19,7 +19,7 @@ export type Claims = Readonly<Record<string, unknown>>
 
 const MAX_LENGTH = 8192
 const compactForm = /^[\w-]+\.[\w-]+\.[\w-]+$/
-// By the length of a part, over a multiple of four; none is one over.
+// By how many characters a part has beyond a multiple of four; no part has one.
 const lastCharacters: Readonly<Record<number, string>> = { 2: 'AQgw', 3: 'AEIMQUYcgkosw048' }
 const headerMembers: ReadonlySet<string> = new Set(['alg', 'typ', 'kid'])
 

@@ -23,7 +23,7 @@ const headers = {
 /** @param usesCookies Whether an answer may depend on which page asks. */
 export function prepareScope (scope: FastifyInstance, usesCookies: boolean): void {
   scope.setValidatorCompiler(({ schema }) => validateBy(schema as object))
-  // For what a hook of the app answers in our place.
+  // For what a hook of the app answers in our place: as it is. The schemas of answers are for documents, and cut nothing.
   scope.setSerializerCompiler(() => JSON.stringify)
   scope.setSchemaErrorFormatter(([error]) =>
     // A pattern is no word for people, and holds what must not stand in a header.

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Authenticate } from '../authenticate.js'
 import type { Session } from '../domain/session.js'
-import type { SessionAnswer } from '../protocol.js'
+import type { SessionAnswer, SessionListAnswer } from '../protocol.js'
 import type { Auth } from '../service/access.js'
 import type { Sessions } from '../service/sessions.js'
 import { noAnswer, sessionListAnswer } from './schemas.js'
@@ -17,7 +17,7 @@ export function addSessionsRoute (
   }, async (request, reply) => {
     const { userId, sessionId } = request.auth as Auth
     const listed = await sessions.list(userId)
-    return sendJson(reply, { sessions: listed.map(session => toAnswer(session, sessionId)) })
+    return sendJson(reply, { sessions: listed.map(session => toAnswer(session, sessionId)) } satisfies SessionListAnswer)
   })
 }
 

@@ -14,7 +14,7 @@ export function withSoundTexts (store: TokenStore): TokenStore {
       demandSound(...textsOf(session))
       return store.create(session)
     },
-    // No async function: a promise more for each refresh.
+    // No async function, which would make one promise more for each refresh.
     rotate (attempt) {
       const { sessionId, by: { address, userAgent } } = attempt
       if (!isAbsentOrSound(address) || !isAbsentOrSound(userAgent)) return Promise.reject(unsound())

@@ -8,7 +8,7 @@ import type { Logger } from './events.js'
 type Awaitable<T> = T | Promise<T>
 
 const LONGEST_CLAIMS = 4096
-// By itself never too long, since JSON makes at most six bytes of a unit.
+// Such an id, without claims, is never too long: JSON makes at most six bytes of a UTF-16 unit.
 const LONGEST_PLAIN_ID = LONGEST_CLAIMS / 8
 const noClaims: AuthClaims = Object.freeze({})
 
@@ -85,7 +85,7 @@ export class UserDirectory {
   async profileOf (user: AuthUser): Promise<Profile> {
     const { claims: claimsOf, present } = this.#users
     const claims = claimsOf === undefined ? noClaims : await this.#guard('users.claims', () => this.#users.claims?.(user)) ?? noClaims
-    if (claims !== noClaims || user.id.length > LONGEST_PLAIN_ID) demandShort(user.id, claims)
+    if (claims !== noClaims || user.id.length > LONGEST_PLAIN_ID) demandSendable(user.id, claims)
     const shown = present === undefined ? null : await this.#guard('users.present', () => this.#users.present?.(user))
     return { userId: user.id, claims, shown: shown ?? presentByDefault(user) }
   }
@@ -109,7 +109,7 @@ export function isDisabled (user: AuthUser): boolean {
   return Boolean(user.disabled)
 }
 
-function demandShort (id: string, claims: AuthClaims): void {
+function demandSendable (id: string, claims: AuthClaims): void {
   const taken = reservedClaim(claims)
   if (taken !== undefined) throw new TypeError(`users.claims must not set "${taken}": that claim is the token's own`)
   if (Buffer.byteLength(JSON.stringify([id, claims])) > LONGEST_CLAIMS) {

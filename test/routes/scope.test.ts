@@ -16,6 +16,25 @@ t.test('each schema is sound, and says nothing that would be passed over', async
   t.notOk(new Ajv({ logger: false }).validateSchema({ type: 'text' }), 'the yardstick refuses what is none')
 })
 
+t.test('answers hold what their schemas say, and nothing else', async t => {
+  const { app, post, login, get } = await createTestApp()
+  t.teardown(() => app.close())
+  const strict = (schema: { readonly properties: object }): object => ({ ...schema, additionalProperties: false })
+  const { sessions } = schemas.sessionListAnswer.properties
+  const list = strict({ ...schemas.sessionListAnswer, properties: { sessions: { ...sessions, items: strict(sessions.items) } } })
+  const tokens = await login()
+  const refreshed = await post('/auth/refresh', { refresh_token: tokens.refresh_token })
+  const listed = await get('/auth/sessions', tokens.access_token)
+  const answers: Array<[string, object, unknown]> = [
+    ['login', strict(schemas.tokenAnswer), tokens], ['refresh', strict(schemas.tokenAnswer), refreshed.json()], ['sessions', list, listed.json()]
+  ]
+  for (const [name, schema, answer] of answers) {
+    const ajv = new Ajv({ allowUnionTypes: true })
+    t.ok(ajv.validate(schema, answer), `${name}: ${ajv.errorsText(ajv.errors)}`)
+    t.notOk(ajv.validate(schema, { ...answer as object, more: 1 }), `${name}: the yardstick refuses what is more`)
+  }
+})
+
 t.test('a start compiles nothing; a route what it needs, when it does, once', async t => {
   let validators = 0
   const { compile } = Ajv.prototype

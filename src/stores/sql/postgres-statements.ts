@@ -29,7 +29,7 @@ export const statements = {
   uncreate: `
     DELETE FROM token_auth_sessions s USING token_auth_revoked_users u
     WHERE s.id = $1 AND u.user_id = s.user_id AND u.revoked_at >= s.authenticated_at RETURNING s.id`,
-  // One value of known types: to parse and plan a statement costs more than it does.
+  // One column, and parameters whose types are given: to parse and plan the call takes longer than the rotation.
   rotateOne: `
     SELECT token_auth_rotate(
       $1::text, $2::text, $3::bigint, $4::bigint, $5::bigint, $6::bigint, $7::bigint, $8::text, $9::text

@@ -51,6 +51,6 @@ export class SqliteAttempts implements AttemptStore {
   }
 
   sweep ({ now, limit }: { readonly now: Millis, readonly limit: number }): Promise<number> {
-    return this.#db.write(statements.sweep, [now, limit])
+    return this.#db.writeGently(statements.sweep, [now, limit])
   }
 }

@@ -48,6 +48,11 @@ export class SqliteConnection {
     return this.transaction(() => this.run(sql, values))
   }
 
+  /** The same, as a {@link gentleTransaction}. */
+  writeGently (sql: string, values: readonly SqlValue[]): Promise<number> {
+    return this.gentleTransaction(() => this.run(sql, values))
+  }
+
   // Every write, also a single one: a statement that itself meets a busy database stays open in libsql, and what other
   // statements write then is answered, but not committed before it is done. Here BEGIN alone can meet it.
   transaction<T> (work: () => T): Promise<T> {
@@ -55,14 +60,15 @@ export class SqliteConnection {
   }
 
   /**
-   * A transaction that may be one of many in a row, each of pages that lie far apart. To take a thousand of those from the log
-   * to their places, as SQLite does by default, keeps the event loop for 20 ms and more; a hundred are hardly felt.
+   * A transaction that may be one of many in a row, each of which writes to pages far apart. To take a thousand of those from the
+   * log to their places, as SQLite does by default, keeps the event loop for 20 ms and more; a hundred are hardly felt.
    */
   gentleTransaction<T> (work: () => T): Promise<T> {
     return patiently(() => {
       const usual = Number(this.all('PRAGMA wal_autocheckpoint')[0]?.wal_autocheckpoint)
-      // 0 where the app leaves it to somebody else.
-      this.#db.exec(`PRAGMA wal_autocheckpoint = ${Math.min(usual, GENTLE_CHECKPOINT)}`)
+      // It is 0 where the app leaves it to somebody else.
+      if (!(usual > GENTLE_CHECKPOINT)) return this.#commit(work)
+      this.#db.exec(`PRAGMA wal_autocheckpoint = ${GENTLE_CHECKPOINT}`)
       try {
         return this.#commit(work)
       } finally {

@@ -107,7 +107,7 @@ export class SqliteStore implements TokenStore {
       if (deleted + postponed === 0) break
       await sleep(0)
     }
-    return count + await this.#db.write(statements.sweepUsers, [endedBefore, limit - count])
+    return count + await this.#db.writeGently(statements.sweepUsers, [endedBefore, limit - count])
   }
 
   // All of them are made durable together: one transaction waits for the disk once. Nobody else writes before it ends, so that
