@@ -71,11 +71,13 @@ export async function refreshing (store: TokenStore): Promise<Refreshing> {
   const tokens: string[] = []
   for (let client = 0; client < CLIENTS; client++) tokens.push(await post('/open', { user: `client-${client}` }))
 
+  let isClosed = false
+  let held: Promise<void> | undefined
   const sweepAll = async (): Promise<number> => {
     for (let total = 0; ;) {
       const count = await app.tokenAuth.sweep()
-      // One that has used up its time leaves the rest to the next.
-      if (count === 0) return total
+      // One that has used up its time leaves the rest to the next, if there is to be one.
+      if (count === 0 || isClosed) return total
       total += count
     }
   }
@@ -101,7 +103,7 @@ export async function refreshing (store: TokenStore): Promise<Refreshing> {
     heldSweep () {
       gate.close()
       let isDone = false
-      void sweepAll().then(() => { isDone = true })
+      held = sweepAll().then(() => { isDone = true })
       return {
         isDone: () => isDone,
         async during (work) {
@@ -113,9 +115,12 @@ export async function refreshing (store: TokenStore): Promise<Refreshing> {
         }
       }
     },
-    close () {
+    async close () {
+      isClosed = true
       gate.open()
-      return app.close()
+      await app.close()
+      // The sweep that was held has its last batch under way.
+      await held
     }
   }
 }

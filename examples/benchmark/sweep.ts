@@ -36,11 +36,14 @@ export function measureSweep (name: DatabaseName, { rounds, ms }: Effort): Promi
   return on(databases[name], async database => {
     const work = `sweep of ${MANY.toLocaleString('en')} ended sessions, ${name}`
     const ended = { count: MANY, endsFrom: Date.now() - 2 * DAY }
+    const fill = async (): Promise<void> => {
+      await database.fill(ended)
+      // What that has left behind is no part of the sweep.
+      globalThis.gc?.()
+    }
     const app = await refreshing(database.store)
     try {
-      await database.fill(ended)
-      // What the fill has left behind is no part of the sweep.
-      globalThis.gc?.()
+      await fill()
       const idle = await latenessDuring(() => sleep(Math.max(ms, 1000)))
       const swept = await latenessDuring(async () => { assert.equal(await app.sweepAll(), MANY) })
       const row = (what: string, of: 'p99' | 'longest', limit: number): Row => ({
@@ -53,7 +56,7 @@ export function measureSweep (name: DatabaseName, { rounds, ms }: Effort): Promi
         isReached: swept[of] <= limit
       })
 
-      await database.fill(ended)
+      await fill()
       const sweepRates: number[] = []
       const sweep = app.heldSweep()
       const comparison = await compare({
