@@ -18,6 +18,8 @@ export interface RotationQueueOptions {
    * @default 2
    */
   readonly worthwhile?: number
+  /** Milliseconds that only ever grow. @default performance.now */
+  readonly now?: () => number
 }
 
 const BATCHES_IN_FLIGHT = 2
@@ -39,12 +41,13 @@ export class RotationQueue {
   readonly #waiting = new Map<string, Row>()
   // A session is in one batch at a time.
   readonly #underWay = new Set<string>()
-  readonly #deadlines = new Deadlines(LONGEST_ANSWER, { holds: false })
+  readonly #deadlines: Deadlines
   #inFlight = 0
   #scheduled = false
 
   constructor (options: RotationQueueOptions) {
     this.#options = options
+    this.#deadlines = new Deadlines(LONGEST_ANSWER, { holds: false, ...(options.now && { now: options.now }) })
   }
 
   /** The outcome of one rotation. Nothing waits for company: what can go goes at the end of this turn of the event loop. */

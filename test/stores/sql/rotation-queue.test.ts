@@ -1,4 +1,5 @@
 import { deepEqual, equal, ok } from 'node:assert/strict'
+import { mock } from 'node:test'
 import fc from 'fast-check'
 import t from 'tap'
 import { CLOCK_TOLERANCE, fits, planRotation, swap } from '../../../src/domain/rotation.js'
@@ -61,7 +62,7 @@ interface Queued {
 const ABOUT_VALUES = new Error('a value that the database cannot take')
 const NO_CONNECTION = new Error('no connection')
 
-function aQueue (options: Pick<RotationQueueOptions, 'worthwhile'> = {}): Queued {
+function aQueue (options: Pick<RotationQueueOptions, 'worthwhile' | 'now'> = {}): Queued {
   const sent: Sent[] = []
   const queue = new RotationQueue({
     ...options,
@@ -148,6 +149,38 @@ t.test('fewer than are worth one go are sent side by side, and one that fails fa
   void Promise.all(numbered(3).map(id => queue.rotate(anAttempt(id))))
   await turn()
   t.strictSame(sessions().slice(2), [['s0', 's1', 's2']])
+})
+
+t.test('a batch without an answer gives up its place after 30 s, and whoever was in it hears so', async t => {
+  mock.timers.enable({ apis: ['setTimeout', 'Date'] })
+  t.teardown(() => mock.timers.reset())
+  const { queue, sent, sessions } = aQueue({ now: () => Date.now() })
+  const swallowed: Array<Promise<unknown>> = []
+  for (const id of ['s0', 's1']) {
+    swallowed.push(t.rejects(queue.rotate(anAttempt(id)), { message: 'the database does not answer' }, id))
+    await turn()
+    mock.timers.tick(5 * SECOND)
+  }
+  const next = queue.rotate(anAttempt('s2'))
+  mock.timers.tick(20 * SECOND - 1)
+  await turn()
+  t.strictSame(sessions(), [['s0'], ['s1']])
+  mock.timers.tick(1)
+  await turn()
+  await swallowed[0]
+  t.strictSame(sessions().slice(2), [['s2']])
+  await sent[2]?.answer()
+  t.equal((await next).swapped, true)
+
+  // What comes later still, is of no use to anybody.
+  await sent[0]?.answer()
+  mock.timers.tick(5 * SECOND)
+  await turn()
+  await swallowed[1]
+  const again = queue.rotate(anAttempt('s0'))
+  await turn()
+  await sent[3]?.answer()
+  t.equal((await again).swapped, true, 'its session may be asked for anew')
 })
 
 t.test('each attempt has the outcome at its own place', async t => {
