@@ -1,9 +1,9 @@
 // What a request costs: a protected route, and a refresh. In requests for each second of the server's CPU time.
 
 import type { Algorithm, Setup } from './contestants/contestant.js'
-import { CONNECTIONS, hasPeers, isBrief, race } from './race.js'
+import { CONNECTIONS, hasPeers, race } from './race.js'
 import type { Entrant } from './race.js'
-import { atLeast } from './rounds.js'
+import { atLeast, isBrief } from './rounds.js'
 import type { Comparison, Effort, Row } from './rounds.js'
 
 const UNIT = 'requests per CPU second'
@@ -25,10 +25,8 @@ function peer (module: string, setup: Partial<Setup> = {}, name = 'start'): Reco
 function lines (
   comparison: Comparison, work: string, ours: string, limits: Readonly<Record<string, number | null>>
 ): Row[] {
-  return Object.entries(limits).filter(([theirs]) => theirs in comparison.medians).map(([theirs, limit]) => {
-    const row = atLeast(limit ?? 0, work, [ours, theirs], comparison, UNIT)
-    return limit === null ? { ...row, limit: 'for comparison' } : row
-  })
+  return Object.entries(limits).filter(([theirs]) => theirs in comparison.medians)
+    .map(([theirs, limit]) => atLeast(limit, work, [ours, theirs], comparison, UNIT))
 }
 
 /** The protected route with HS256. */

@@ -7,7 +7,7 @@ import { Client, requestsOf } from './client.js'
 import type { Sample, Setup, Started, Work } from './contestants/contestant.js'
 import { startProcess } from './processes.js'
 import type { Process } from './processes.js'
-import { compare } from './rounds.js'
+import { compare, isBrief } from './rounds.js'
 import type { Comparison, Contestant, Effort } from './rounds.js'
 import type { Place } from './server.js'
 
@@ -63,11 +63,6 @@ async function warmUp (load: Process, target: string, { server, work: { next, to
   await load.call('run', { target, ms: Math.min(SETTLE, ms), least: next === undefined ? tokens.length : CONNECTIONS })
   while (await server.call<number>('cpu') < enough) await load.call('run', { target, ms: SETTLE, least: CONNECTIONS })
   await load.call('disconnect', { target })
-}
-
-/** Whether all is only to be seen to work. */
-export function isBrief ({ ms }: Pick<Effort, 'ms'>): boolean {
-  return ms < 500
 }
 
 function contestantOf (load: Process, target: string, { server }: Runner, { ms }: Effort): Contestant {

@@ -63,11 +63,16 @@ export async function compare (contestants: Readonly<Record<string, Contestant>>
   }
 }
 
-/** A line whose limit is the least that the ratio may be. */
+/** Whether all is only to be seen to work. */
+export function isBrief ({ ms }: Pick<Effort, 'ms'>): boolean {
+  return ms < 500
+}
+
+/** A line whose limit is the least that the ratio may be; `null` where it is only to be seen. */
 export function atLeast (
-  limit: number, work: string, [ours, theirs]: readonly [string, string], comparison: Comparison, unit: string
+  limit: number | null, work: string, [ours, theirs]: readonly [string, string], comparison: Comparison, unit: string
 ): Row {
   const ratio = comparison.ratio(ours, theirs)
   const show = (name: string): string => `${Math.round(comparison.medians[name] as number).toLocaleString('en')} ${unit}`
-  return { work, against: theirs, ours: show(ours), theirs: show(theirs), ratio, limit: `at least ${limit}`, isReached: ratio >= limit }
+  return { work, against: theirs, ours: show(ours), theirs: show(theirs), ratio, limit: limit === null ? 'for comparison' : `at least ${limit}`, isReached: ratio >= (limit ?? 0) }
 }

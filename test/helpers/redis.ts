@@ -9,7 +9,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
-import type { Session } from '../../src/domain/session.js'
 import { scripts } from '../../src/stores/redis-scripts.js'
 import type { IoredisClient } from '../../src/stores/redis.js'
 
@@ -46,29 +45,6 @@ export async function deleteKeys (redis: Redis, prefix: string): Promise<void> {
 
 export const HOUR = 3_600_000
 export const DAY = 24 * HOUR
-export const NOW = Date.UTC(2040, 1, 29, 12, 34, 56, 789)
-
-export function makeSession (id: string, given: Partial<Session> = {}): Session {
-  const by = { address: '192.0.2.1', userAgent: 'tests' }
-  return {
-    id,
-    userId: 'ann',
-    secretHash: `hash of ${id}`,
-    generation: 0,
-    confirmedGeneration: 0,
-    createdAt: NOW,
-    authenticatedAt: NOW,
-    rotatedAt: NOW,
-    rotatedBy: by,
-    lastUsedAt: NOW,
-    expiresAt: NOW + 7 * DAY,
-    endsAt: NOW + 30 * DAY,
-    revokedAt: null,
-    revokedFor: null,
-    device: { label: null, ...by },
-    ...given
-  }
-}
 
 /** A script that is about to be sent; in place of `command` the name of the command that it carries. */
 export interface Call {

@@ -9,8 +9,8 @@ import type { MysqlPool } from '../../src/stores/sql/mysql.js'
 import { SessionRefusedError } from '../../src/stores/token-store.js'
 import type { Session } from '../../src/stores/token-store.js'
 import { mysqlUrl, whyNoMysql } from '../helpers/mysql.js'
+import { makeSession, NOW } from '../helpers/sessions.js'
 
-const NOW = Date.UTC(2040, 0, 1)
 const DAY = 86_400_000
 const skip = await whyNoMysql()
 
@@ -26,28 +26,6 @@ function connect (database: string, { setup = [], ...options }: PoolOptions = {}
   pool.pool.on('connection', connection => { for (const statement of setup) connection.query(statement) })
   pools.push(pool)
   return pool
-}
-
-function makeSession (id: string, given: Partial<Session> = {}): Session {
-  const by = { address: '192.0.2.1', userAgent: 'test' }
-  return {
-    id,
-    userId: 'ann',
-    secretHash: `hash of ${id}`,
-    generation: 0,
-    confirmedGeneration: 0,
-    createdAt: NOW,
-    authenticatedAt: NOW,
-    rotatedAt: NOW,
-    rotatedBy: by,
-    lastUsedAt: NOW,
-    expiresAt: NOW + 7 * DAY,
-    endsAt: NOW + 30 * DAY,
-    revokedAt: null,
-    revokedFor: null,
-    device: { label: null, ...by },
-    ...given
-  }
 }
 
 function attemptFor ({ id: sessionId, secretHash, generation }: Session): RotationAttempt {

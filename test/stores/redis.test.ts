@@ -8,8 +8,9 @@ import { listenForRevocations, RedisStore } from '../../src/stores/redis.js'
 import type { IoredisSubscriber, NodeRedisSubscriber, RedisClient } from '../../src/stores/redis.js'
 import { SessionRefusedError } from '../../src/stores/token-store.js'
 import {
-  DAY, HOUR, NOW, deleteKeys, hooked, keysOf, makeSession, randomPrefix, redisUrl, startCluster, whyNoRedis
+  DAY, HOUR, deleteKeys, hooked, keysOf, randomPrefix, redisUrl, startCluster, whyNoRedis
 } from '../helpers/redis.js'
+import { makeSession, NOW } from '../helpers/sessions.js'
 
 type Fits<T extends RedisClient> = T
 export type FittingClients = [

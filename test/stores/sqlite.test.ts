@@ -2,6 +2,7 @@ import { statSync } from 'node:fs'
 import t from 'tap'
 import { testTokenStore } from '../../src/stores/conformance.js'
 import { SqliteStore } from '../../src/stores/sql/sqlite.js'
+import { makeSession } from '../helpers/sessions.js'
 import { createSqliteFile, openSqliteStore } from '../helpers/sqlite.js'
 
 const EMPTY = 'DELETE FROM token_auth_sessions; DELETE FROM token_auth_revoked_users'
@@ -68,23 +69,13 @@ t.test('a sweep takes its pages from the log to their places in small steps, and
   const other = new SqliteStore(db)
   const setting = (): number => (db.prepare('PRAGMA wal_autocheckpoint').all() as Array<{ wal_autocheckpoint: number }>)[0]?.wal_autocheckpoint ?? -1
   const text = 'x'.repeat(1000)
-  await Promise.all(Array.from({ length: 1000 }, (_, n) => store.create({
-    id: `s${String(n * 7919 % 1000).padStart(4, '0')}`,
+  await Promise.all(Array.from({ length: 1000 }, (_, n) => store.create(makeSession(`s${String(n * 7919 % 1000).padStart(4, '0')}`, {
     userId: `u${n}`,
-    secretHash: 'hash',
-    generation: 0,
-    confirmedGeneration: 0,
-    createdAt: n,
-    authenticatedAt: n,
-    rotatedAt: n,
     rotatedBy: { address: null, userAgent: text },
-    lastUsedAt: n,
     expiresAt: n + 1,
     endsAt: n + 1,
-    revokedAt: null,
-    revokedFor: null,
     device: { label: null, address: null, userAgent: text }
-  })))
+  }))))
   db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
 
   // How many pages the log holds, asked without taking any from it.

@@ -4,6 +4,7 @@
 import type { FastifyError, FastifyInstance } from 'fastify'
 import { TokenAuthError } from '../../errors.js'
 import type { ErrorCode } from '../../protocol.js'
+import { sendJson } from '../scope.js'
 
 /** RFC 6749 section 5.2, RFC 8707 section 2, RFC 9449 sections 5 and 8. */
 export type OAuthErrorCode =
@@ -54,8 +55,7 @@ export function answerOAuthErrors (scope: FastifyInstance, realm: string): void 
     // Of the scope around it, for errors of its own. When to try again, it has said as well.
     reply.removeHeader('www-authenticate')
     if (statusCode === 401) void reply.header('www-authenticate', `Basic realm="${realm}"`)
-    return reply.code(statusCode).type('application/json; charset=utf-8')
-      .send(JSON.stringify({ error: code, error_description: text }))
+    return sendJson(reply.code(statusCode), { error: code, error_description: text })
   })
 }
 

@@ -4,33 +4,15 @@ import t from 'tap'
 import { planRotation } from '../../../src/domain/rotation.js'
 import { PostgresStore, withPreparedStatements } from '../../../src/stores/sql/postgres.js'
 import { statements } from '../../../src/stores/sql/postgres-statements.js'
+import { DAY } from '../../helpers/clock.js'
 import { answers, createPostgresDatabase, POSTGRES_URL, startPostgres } from '../../helpers/postgres.js'
+import { makeSession, NOW } from '../../helpers/sessions.js'
 
-const NOW = Date.UTC(2040, 0, 1)
-const DAY = 86_400_000
 const by = { address: null, userAgent: null }
-
-const session = (id: string) => ({
-  id,
-  userId: 'ann',
-  secretHash: 'hash',
-  generation: 0,
-  confirmedGeneration: 0,
-  createdAt: NOW,
-  authenticatedAt: NOW,
-  rotatedAt: NOW,
-  rotatedBy: by,
-  lastUsedAt: NOW,
-  expiresAt: NOW + DAY,
-  endsAt: NOW + DAY,
-  revokedAt: null,
-  revokedFor: null,
-  device: { label: null, ...by }
-})
 
 async function useAll (store: PostgresStore, generation: number): Promise<void> {
   const attempt = (sessionId: string) =>
-    planRotation({ sessionId, secretHash: 'hash', generation }, { now: NOW + DAY / 2, lifetime: DAY, grace: 0, by })
+    planRotation({ sessionId, secretHash: `hash of ${sessionId}`, generation }, { now: NOW + DAY / 2, lifetime: DAY, grace: 0, by })
   for (const ids of [['s1'], ['s2', 's3']]) {
     for (const { swapped } of await Promise.all(ids.map(id => store.rotate(attempt(id))))) t.equal(swapped, true)
     // What has been swapped already goes through the statement for those that do not fit.
@@ -51,7 +33,7 @@ t.test('PostgreSQL', async t => {
   const pool = database.connect({ max: 1 })
   const store = new PostgresStore(withPreparedStatements(pool))
   await store.migrate()
-  for (const id of ['s1', 's2', 's3']) await store.create(session(id))
+  for (const id of ['s1', 's2', 's3']) await store.create(makeSession(id))
   await useAll(store, 0)
 
   const prepared = async (): Promise<string[]> => {
