@@ -5,6 +5,7 @@
 import { Agent, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { rateOf, serve } from './logins-process.js'
+import { loginPath } from './logins-routes.js'
 import type { Account, LoadOrder, LoadResult, Probe } from './logins-routes.js'
 
 // Until the storm is one.
@@ -14,14 +15,16 @@ const PROBES_A_SECOND = 200
 
 class Load {
   readonly #port: number
+  readonly #path: string
   #accounts: readonly Account[] = []
   // A connection each.
   readonly #agent = new Agent({ keepAlive: true })
   #isOver = false
   #next = 0
 
-  constructor (port: number) {
+  constructor (port: number, path: string) {
     this.#port = port
+    this.#path = path
   }
 
   async run ({ logins, probes, ms, accounts, cheap, warmUp = 0 }: LoadOrder): Promise<LoadResult> {
@@ -52,7 +55,7 @@ class Load {
 
   async #login (): Promise<{ id: string, token: string }> {
     const { username, password } = this.#accounts[this.#next++ % this.#accounts.length] as Account
-    const { status, body } = await this.#send('POST', '/auth/login', {
+    const { status, body } = await this.#send('POST', this.#path, {
       'content-type': 'application/json'
     }, JSON.stringify({ username, password }))
     if (status !== 200) throw new Error(`A login was answered ${status}: ${body}`)
@@ -99,4 +102,4 @@ class Load {
   }
 }
 
-serve<LoadOrder>({}, order => new Load(order.port).run(order))
+serve<LoadOrder>({}, order => new Load(order.port, order.path ?? loginPath).run(order))

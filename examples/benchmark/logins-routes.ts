@@ -2,6 +2,11 @@
 
 import { fileURLToPath } from 'node:url'
 
+export const loginPath = '/auth/login'
+
+/** A login by hand that only checks the same hash: what HTTP alone costs beside it. */
+export const barePath = '/bare-login'
+
 /** Any file of a few kilobytes. */
 export const fileRead = fileURLToPath(import.meta.url)
 
@@ -28,6 +33,8 @@ export interface Probe {
 }
 
 export interface LoadOrder extends ServerReady {
+  /** Where logins go; {@link loginPath} by default. */
+  readonly path?: string
   /** How many connections log in, for ever. */
   readonly logins: number
   readonly probes: readonly Probe[]

@@ -5,13 +5,13 @@
 
 import { readFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
-import { hash } from '@node-rs/argon2'
+import { hash, verify } from '@node-rs/argon2'
 import Fastify from 'fastify'
 import { tokenAuth } from 'fastify-token-auth'
 import { MemoryStore } from 'fastify-token-auth/stores/memory'
-import { HashQueue } from '../../dist/credentials/hash-queue.js'
+import { defaultConcurrency, HashQueue } from '../../dist/credentials/hash-queue.js'
 import { secret } from '../trial.js'
-import { digested, fileRead } from './logins-routes.js'
+import { barePath, digested, fileRead } from './logins-routes.js'
 import type { Account, ServerReady } from './logins-routes.js'
 import { serve } from './logins-process.js'
 
@@ -44,6 +44,12 @@ async function addAccounts (kind: string, count: number, hash: (password: string
 const accounts = await addAccounts('user', ACCOUNTS, app.tokenAuth.hashPassword)
 const cheap = await addAccounts('cheap', ACCOUNTS, password => hash(password, { memoryCost: 8, timeCost: 1, parallelism: 1 }))
 
+const bareQueue = new HashQueue(defaultConcurrency())
+app.post<{ Body: { username: string, password: string } }>(barePath, async ({ body: { username, password } }) => {
+  const { passwordHash, ...user } = byName.get(username) as { id: string, username: string, passwordHash: string }
+  if (!await bareQueue.run(() => verify(passwordHash, password))) throw new Error('A right password was wrong')
+  return { access_token: 'none', user }
+})
 app.get('/protected', { onRequest: app.authenticate }, async request => ({ hello: request.auth?.userId }))
 app.get('/file', async (_request, reply) => reply.type('text/plain').send(await readFile(fileRead)))
 app.get('/digest', async () => Buffer.from(await crypto.subtle.digest('SHA-256', digested)).toString('hex'))

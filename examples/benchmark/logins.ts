@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { startProcess } from './logins-process.js'
 import type { BenchmarkProcess } from './logins-process.js'
-import { digested, fileRead } from './logins-routes.js'
+import { barePath, digested, fileRead, loginPath } from './logins-routes.js'
 import type { Account, HashOrder, LoadOrder, LoadResult, Probe, ServerReady } from './logins-routes.js'
 import { atLeast, compare, median } from './rounds.js'
 import type { Benchmark, Effort, Row } from './rounds.js'
@@ -29,7 +29,7 @@ const routes: ReadonlyArray<Probe & { readonly work: string, readonly quantile: 
 ]
 
 /** Who measures: the load generator, against one of the servers. */
-type Measure = (order: Pick<LoadOrder, 'logins' | 'probes'>) => Promise<LoadResult>
+type Measure = (order: Pick<LoadOrder, 'logins' | 'probes' | 'path'>) => Promise<LoadResult>
 
 export const logins: Benchmark = async effort => {
   const processes: BenchmarkProcess[] = []
@@ -47,11 +47,11 @@ export const logins: Benchmark = async effort => {
       load.ask({ ...(ready as ServerReady), ms: effort.ms, ...order } satisfies LoadOrder) as Promise<LoadResult>
 
     await expectRefusals(server.ready as ServerReady)
-    for (const one of [server, unlimited]) {
-      await load.ask({ ...(one.ready as ServerReady), logins: 0, probes: [], ms: 0, warmUp: WARM_UP } satisfies LoadOrder)
+    for (const [one, path] of [[server, loginPath], [server, barePath], [unlimited, loginPath]] as const) {
+      await load.ask({ ...(one.ready as ServerReady), path, logins: 0, probes: [], ms: 0, warmUp: WARM_UP } satisfies LoadOrder)
     }
     const rows = [
-      await againstArgon2(effort, server, hashes, measuring(server)),
+      ...await againstArgon2(effort, server, hashes, measuring(server)),
       ...await amongOtherRoutes(effort, measuring(server), measuring(unlimited))
     ]
     await expectRefusals(server.ready as ServerReady)
@@ -63,20 +63,25 @@ export const logins: Benchmark = async effort => {
 
 async function againstArgon2 (
   { rounds, ms }: Effort, server: BenchmarkProcess, hashes: BenchmarkProcess, measure: Measure
-): Promise<Row> {
+): Promise<Row[]> {
   const storm = { logins: IN_FLIGHT, probes: [] }
   const { accounts } = server.ready as { accounts: readonly Account[] }
   const atOnce = await hashesAtOnce(server, measure)
   const ours = `${IN_FLIGHT} connections that log in`
   const theirs = `argon2 verify alone, ${atOnce} at once`
+  const bare = 'a route that checks the same hash, and nothing else'
   const comparison = await compare({
     [ours]: async () => (await measure(storm)).logins as number,
+    [bare]: async () => (await measure({ ...storm, path: barePath })).logins as number,
     [theirs]: async () => {
       const { rate } = await hashes.ask({ accounts, atOnce, ms } satisfies HashOrder) as { rate: number }
       return rate
     }
   }, { rounds })
-  return atLeast(0.95, 'login at saturation', [ours, theirs], comparison, 'a second')
+  return [
+    atLeast(0.95, 'login at saturation', [ours, theirs], comparison, 'a second'),
+    atLeast(null, 'login at saturation', [ours, bare], comparison, 'a second')
+  ]
 }
 
 // The limit is asked for, not computed anew: the peer has the one that the package has in that process.

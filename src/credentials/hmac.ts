@@ -1,5 +1,5 @@
 // HMAC (RFC 2104) of a text, by two hashes. Node's own makes a stream for each, which lives until the next collection of garbage,
-// and a refresh needs three.
+// and a refresh needs three, a login seven.
 
 import { hash } from 'node:crypto'
 
@@ -7,20 +7,21 @@ export type MacHash = 'sha256' | 'sha384' | 'sha512'
 
 const INNER_PAD = 0x36
 const OUTER_PAD = 0x5c
-// What most texts fit in.
-const ROOM = 2048
+// What most texts fit in. A character takes three bytes at most, for each of its units.
+const ROOM = 4096
+const LONGEST = 3
 
-/** Gives the code, in base64url, of a text in ASCII. The key is what it is at this moment. */
+/** Gives the code, in base64url, of a text in UTF-8. The key is what it is at this moment. */
 export function createMac (algorithm: MacHash, key: Uint8Array): (text: string) => string {
   const size = algorithm === 'sha256' ? 64 : 128
   const short = key.length > size ? hash(algorithm, key, 'buffer') : key
   let inner = padded(short, INNER_PAD, size, ROOM)
   const outer = padded(short, OUTER_PAD, size, Number(algorithm.slice(3)) / 8)
   return text => {
-    if (text.length > inner.length - size) inner = padded(short, INNER_PAD, size, text.length)
-    inner.write(text, size, 'latin1')
+    if (text.length * LONGEST > inner.length - size) inner = padded(short, INNER_PAD, size, text.length * LONGEST)
+    const length = inner.write(text, size)
     // A text and no buffer, which would be memory of its own.
-    outer.write(hash(algorithm, inner.subarray(0, size + text.length), 'binary'), size, 'latin1')
+    outer.write(hash(algorithm, inner.subarray(0, size + length), 'binary'), size, 'latin1')
     return hash(algorithm, outer, 'base64url')
   }
 }

@@ -6,7 +6,7 @@ import type { PasswordLogin } from '../service/login.js'
 import type { Sessions } from '../service/sessions.js'
 import type { ClientIdOf } from './oauth/client-authentication.js'
 import { loginBody, taken, tokenAnswer } from './schemas.js'
-import { sendJson } from './scope.js'
+import { sendTokens } from './send.js'
 import type { TokenTransport } from './token-transport.js'
 
 interface LoginBody {
@@ -60,6 +60,6 @@ export function addLoginRoute (
       proof: proofOf(request)
     }, callerOf(request))
     await sessions.replace(replaced)
-    return sendJson(reply, transport.answer(reply, grant, inCookie))
+    return sendTokens(reply, transport.answer(reply, grant, inCookie))
   })
 }

@@ -4,7 +4,7 @@ import { TokenAuthError } from '../errors.js'
 import type { ProofOf } from '../request-proofs.js'
 import type { Refresh } from '../service/refresh.js'
 import { refreshTokenBody, taken, tokenAnswer } from './schemas.js'
-import { sendJson } from './scope.js'
+import { sendTokens } from './send.js'
 import type { RefreshTokenBody, TokenTransport } from './token-transport.js'
 
 /** POST refresh: the refresh token, however it travels, for a new access token and, as a rule, its successor. */
@@ -19,6 +19,6 @@ export function addRefreshRoute (
     if (tokens.refresh === null) throw new TokenAuthError(tokens.access === null ? 'AUTH_REFRESH_MISSING' : 'AUTH_REFRESH_INVALID')
     const presenter = { by: callerOf(request), clientId: null, proof: proofOf(request), scope: null }
     const grant = await refresh.refresh(tokens.refresh, presenter)
-    return sendJson(reply, transport.answer(reply, grant, tokens.inCookie))
+    return sendTokens(reply, transport.answer(reply, grant, tokens.inCookie))
   })
 }

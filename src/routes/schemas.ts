@@ -26,7 +26,7 @@ export const taken = { consumes: ['application/json', 'application/x-www-form-ur
 /** `null` is what an absent body is validated as, and what clients send that have no token. */
 export const refreshTokenBody = {
   type: ['object', 'null'],
-  properties: { refresh_token: { type: ['string', 'null'], maxLength: 8192 } }
+  properties: { refresh_token: { type: ['string', 'null'] } }
 }
 
 export const tokenAnswer = {

@@ -3,7 +3,7 @@
 
 import { createRequire } from 'node:module'
 import type { ErrorObject, ValidateFunction } from 'ajv'
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { addToHeader } from '../reply-headers.js'
 import { addBodyParsers, malformed } from './bodies.js'
 
@@ -36,11 +36,6 @@ export function prepareScope (scope: FastifyInstance, usesCookies: boolean): voi
     if (usesCookies) for (const member of ['Origin', 'Sec-Fetch-Site']) addToHeader(reply, 'vary', member)
     done(null, payload)
   })
-}
-
-/** What is sent is text already, which no reply serializer and no `preSerialization` hook of the app rewrites. */
-export function sendJson (reply: FastifyReply, answer: object): FastifyReply {
-  return reply.type('application/json; charset=utf-8').send(JSON.stringify(answer))
 }
 
 // Compiled by the first request that needs it: an app starts without. That the schemas are sound is for the tests to say, since

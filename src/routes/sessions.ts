@@ -5,7 +5,7 @@ import type { SessionAnswer, SessionListAnswer } from '../protocol.js'
 import type { Auth } from '../service/access.js'
 import type { Sessions } from '../service/sessions.js'
 import { noAnswer, sessionListAnswer } from './schemas.js'
-import { sendJson } from './scope.js'
+import { sendJson } from './send.js'
 
 /** GET sessions: where the user is signed in. */
 export function addSessionsRoute (

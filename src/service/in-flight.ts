@@ -24,9 +24,8 @@ export class InFlight {
     })
   }
 
-  /** When all that is under way now has ended; `null` where nothing is. */
-  settled (key: string): Promise<unknown> | null {
-    const running = this.#running.get(key)
-    return running === undefined ? null : Promise.all(running)
+  /** The ends of all that is under way now: as they are, since to wait for all of them is dear, and few who ask have to. */
+  underWay (key: string): ReadonlyArray<Promise<void>> {
+    return Array.from(this.#running.get(key) ?? [])
   }
 }

@@ -1,8 +1,8 @@
 // Guessing of passwords, kept slow. Attempts count by account and by address before anything is hashed; what turns out to be
 // right, or could not be checked, is taken back. A device that is known counts by itself: no stranger keeps it out.
 
-import { createHmac } from 'node:crypto'
 import type { DeviceTokens } from '../credentials/device-token.js'
+import { createMac } from '../credentials/hmac.js'
 import type { AttemptRule } from '../domain/attempts.js'
 import { networkOf } from '../domain/network.js'
 import type { Caller, Millis } from '../domain/session.js'
@@ -46,9 +46,11 @@ interface Count {
 export class Throttle {
   readonly #context: ThrottleContext
   readonly #inFlight = new InFlight()
+  readonly #mac: (text: string) => string
 
   constructor (context: ThrottleContext) {
     this.#context = context
+    this.#mac = createMac('sha256', context.key)
   }
 
   /**
@@ -129,19 +131,19 @@ export class Throttle {
     const { attempts, events, clock } = this.#context
     for (;;) {
       const now = clock()
-      const [until, settled] = await this.#inFlight.inTurn(key, async () => {
-        const settled = this.#inFlight.settled(key)
+      const [until, inTheWay] = await this.#inFlight.inTurn(key, async () => {
+        const inTheWay = this.#inFlight.underWay(key)
         const until = await attempts.take(key, now, rule)
         if (until === null) this.#inFlight.add(key, ended)
-        return [until, settled] as const
+        return [until, inTheWay] as const
       })
       if (until === null) return
       // Who is being checked counts as wrong until it is known. Where that may be why, it is waited for.
-      if (settled === null) {
+      if (inTheWay.length === 0) {
         events.emit('login-throttled', { at: now, userId, limit, until, ...by })
         throw tooMany(until - now)
       }
-      await settled
+      await Promise.all(inTheWay)
     }
   }
 
@@ -160,7 +162,7 @@ export class Throttle {
   }
 
   #keyOf (kind: string, text: string): string {
-    return createHmac('sha256', this.#context.key).update(`${kind}:${text}`).digest('base64url')
+    return this.#mac(`${kind}:${text}`)
   }
 }
 

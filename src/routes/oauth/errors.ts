@@ -4,7 +4,7 @@
 import type { FastifyError, FastifyInstance } from 'fastify'
 import { TokenAuthError } from '../../errors.js'
 import type { ErrorCode } from '../../protocol.js'
-import { sendJson } from '../scope.js'
+import { sendJson } from '../send.js'
 
 /** RFC 6749 section 5.2, RFC 8707 section 2, RFC 9449 sections 5 and 8. */
 export type OAuthErrorCode =

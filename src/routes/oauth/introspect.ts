@@ -3,7 +3,7 @@ import { TokenAuthError } from '../../errors.js'
 import type { Clients } from '../../service/clients.js'
 import type { Introspection } from '../../service/introspection.js'
 import { malformed } from '../bodies.js'
-import { sendJson } from '../scope.js'
+import { sendJson } from '../send.js'
 import { clientOf, formOf } from './scope.js'
 
 /**

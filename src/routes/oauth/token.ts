@@ -4,7 +4,7 @@ import type { Client, Clients } from '../../service/clients.js'
 import type { Refresh } from '../../service/refresh.js'
 import type { ProofOf } from '../../request-proofs.js'
 import { malformed } from '../bodies.js'
-import { sendJson } from '../scope.js'
+import { sendTokens } from '../send.js'
 import { OAuthError } from './errors.js'
 import { clientOf, formOf } from './scope.js'
 import type { Form } from './scope.js'
@@ -31,7 +31,7 @@ export function addTokenRoute (scope: FastifyInstance, url: string, { clients, r
     const grant = await refresh.refresh(form.refresh_token, {
       by: callerOf(request), clientId, proof: proofOf(request), scope: form.scope ?? null
     })
-    return sendJson(reply, {
+    return sendTokens(reply, {
       access_token: grant.accessToken,
       token_type: grant.isBound ? 'DPoP' : 'Bearer',
       expires_in: grant.expiresIn,
