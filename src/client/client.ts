@@ -152,7 +152,7 @@ export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
 
     subscribe (listener) {
       session.listeners.add(listener)
-      return () => { session.listeners.delete(listener) }
+      return () => session.listeners.delete(listener)
     },
 
     dispose () {

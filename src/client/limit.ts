@@ -21,22 +21,24 @@ export type Limit = <Result>(
 
 /** @param end Aborted when the client is disposed of. */
 export function createLimit ({ sleep }: Platform, end: AbortSignal): Limit {
+  // One listener for all calls: Node takes more than ten for a leak, and says so.
+  const stops = new Set<() => void>()
+  end.onabort = () => { for (const stop of stops) stop() }
   return <Result>(
     outer: AbortSignal | null | undefined, run: (signal: AbortSignal) => Promise<Result>, ms = PATIENCE
   ) => {
     const controller = new AbortController()
-    const { signal } = controller
     let stop!: () => void
     return new Promise<Result>((resolve, reject) => {
-      stop = () => { reject(outer?.reason ?? new AuthError('disposed')) }
+      stop = () => reject(outer?.reason ?? new AuthError('disposed'))
       outer?.addEventListener('abort', stop)
-      end.addEventListener('abort', stop)
+      stops.add(stop)
       if (outer?.aborted || end.aborted) return stop()
-      void sleep(ms, signal).then(() => { reject(new AuthError('network')) })
-      run(signal).then(resolve, reject)
+      void sleep(ms, controller.signal).then(() => reject(new AuthError('network')))
+      run(controller.signal).then(resolve, reject)
     }).finally(() => {
       outer?.removeEventListener('abort', stop)
-      end.removeEventListener('abort', stop)
+      stops.delete(stop)
       controller.abort()
     })
   }

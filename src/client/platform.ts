@@ -61,7 +61,7 @@ export function resolvePlatform (given: Partial<Platform> | undefined): Platform
     random: Math.random,
     sleep: (ms, signal) => new Promise(resolve => {
       const timer = setTimeout(resolve, ms)
-      const end = (): void => { resolve(clearTimeout(timer)) }
+      const end = (): void => resolve(clearTimeout(timer))
       signal.addEventListener('abort', end)
       if (signal.aborted) end()
     }),

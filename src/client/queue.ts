@@ -5,9 +5,5 @@ export type Queue = <Result>(work: () => Promise<Result>) => Promise<Result>
 
 export function createQueue (): Queue {
   let last: Promise<unknown> = Promise.resolve()
-  return work => {
-    const result = last.then(work)
-    last = result.catch(() => {})
-    return result
-  }
+  return <Result>(work: () => Promise<Result>) => (last = last.then(work, work)) as Promise<Result>
 }

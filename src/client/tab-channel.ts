@@ -21,10 +21,10 @@ export function openTabChannel <Message> (
   attempt(() => {
     if (!name) return
     channel = openChannel?.(name) as ChannelLike
-    channel.onmessage = ({ data }) => { attempt(() => { hear(data as Message) }) }
+    channel.onmessage = ({ data }) => { attempt(() => hear(data as Message)) }
   })
   return {
     tell (message) { attempt(() => channel.postMessage(message)) },
-    close () { attempt(() => { channel.close() }) }
+    close () { attempt(() => channel.close()) }
   }
 }
