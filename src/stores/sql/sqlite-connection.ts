@@ -19,7 +19,7 @@ export interface SqliteStatement {
 const BUSY_RETRIES = 24
 const LONGEST_PAUSE: Millis = 256
 /** In pages. */
-const GENTLE_CHECKPOINT = 100
+const GENTLE_CHECKPOINT = 50
 
 export class SqliteConnection {
   readonly #db: SqliteDatabase
@@ -61,7 +61,7 @@ export class SqliteConnection {
 
   /**
    * A transaction that may be one of many in a row, each of which writes to pages far apart. To take a thousand of those from the
-   * log to their places, as SQLite does by default, keeps the event loop for 20 ms and more; a hundred are hardly felt.
+   * log to their places, as SQLite does by default, keeps the event loop for 20 ms and more; fifty are hardly felt.
    */
   gentleTransaction<T> (work: () => T): Promise<T> {
     return patiently(() => {
