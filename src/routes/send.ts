@@ -19,7 +19,9 @@ export function sendJson (reply: FastifyReply, answer: object): FastifyReply {
  * The same, for what holds tokens of ours. They are most of the text and need no escaping, being base64url and dots; V8 would
  * look at each of their characters, which takes longer than to sign them.
  */
-export function sendTokens (reply: FastifyReply, { access_token: access, refresh_token: refresh, ...rest }: Tokens): FastifyReply {
+export function sendTokens (
+  reply: FastifyReply, { access_token: access, refresh_token: refresh, ...rest }: Tokens
+): FastifyReply {
   const first = access === undefined ? '' : `"access_token":"${access}",`
   const second = refresh === undefined ? '' : `"refresh_token":"${refresh}",`
   return sendText(reply, `{${first}${second}${JSON.stringify(rest).slice(1)}`)

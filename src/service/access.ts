@@ -59,8 +59,12 @@ export interface Admitted {
 }
 
 interface Verified extends Admitted {
-  /** When it was verified: a clock that says less was ahead then. */
-  readonly at: Millis
+  /** What it came in. */
+  readonly text: string
+  /** When it was verified: a clock that says less was ahead then. In whole seconds, which V8 keeps in the object itself. */
+  readonly since: number
+  /** When it ends, likewise. */
+  readonly until: number
 }
 
 export class AccessControl {
@@ -111,9 +115,9 @@ export class AccessControl {
     const { clock, revoked, feed } = this.#context
     const now = clock()
     const remembered = this.#verified.get(text)
-    const verified = remembered !== undefined && remembered.at <= now ? remembered : this.#verify(token, text, now)
+    const verified = remembered !== undefined && remembered.since * 1000 <= now ? remembered : this.#verify(token, text, now)
     const { auth, thumbprint } = verified
-    if (now >= auth.expiresAt) {
+    if (now >= verified.until * 1000) {
       this.#verified.delete(text)
       throw new TokenAuthError('AUTH_ACCESS_EXPIRED')
     }
@@ -136,8 +140,9 @@ export class AccessControl {
     if (read === undefined) throw new TokenAuthError('AUTH_ACCESS_INVALID')
     const { userId, sessionId, authenticatedAt, amr, clientId, claims, expiresAt, generation, persistent, thumbprint } = read
     const auth = Object.freeze({ userId, sessionId, authenticatedAt, amr, clientId, claims, expiresAt })
-    const verified = { auth, generation, persistent, thumbprint, at: now, noted: false }
-    this.#verified.set(text, verified)
+    const [since, until] = [Math.floor(now / 1000), expiresAt / 1000]
+    const verified = { text, since, until, auth, thumbprint, noted: false, generation, persistent }
+    this.#verified.set(verified)
     return verified
   }
 }

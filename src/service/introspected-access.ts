@@ -28,6 +28,8 @@ export interface IntrospectedAccessContext {
 }
 
 interface Answer extends Foreigner {
+  /** The token that it is about. */
+  readonly text: string
   readonly askedAt: Millis
 }
 
@@ -77,8 +79,8 @@ export class IntrospectedAccess implements ForeignAccess {
   async #ask (token: string, askedAt: Millis): Promise<Answer> {
     const { active, token_type: tokenType, ...claims } = await this.#introspect(token)
     if (active !== true) throw new TokenAuthError('AUTH_ACCESS_INVALID')
-    const answer = { ...readForeigner(claims, this.#context.clock(), this.#context), askedAt }
-    this.#answers.set(token, answer)
+    const answer = { text: token, ...readForeigner(claims, this.#context.clock(), this.#context), askedAt }
+    this.#answers.set(answer)
     return answer
   }
 

@@ -39,6 +39,7 @@ export interface RemoteAccessContext {
 }
 
 interface Verified extends Foreigner {
+  readonly text: string
   readonly key: AppKey
   /** When it was verified: a clock that says less was ahead then. */
   readonly at: Millis
@@ -73,8 +74,8 @@ export class RemoteAccess implements ForeignAccess {
     const now = clock()
     // RFC 9068 section 2.2: what others verify has one.
     if (opened === null || !isText(opened.claims.jti)) throw new TokenAuthError('AUTH_ACCESS_INVALID')
-    const verified = { ...readForeigner(opened.claims, now, this.#context), key: opened.key, at: now }
-    this.#verified.set(token, verified)
+    const verified = { text: token, ...readForeigner(opened.claims, now, this.#context), key: opened.key, at: now }
+    this.#verified.set(verified)
     return verified
   }
 }

@@ -1,18 +1,16 @@
 // A Map by long texts that forgets, as BoundedMap does. A text that has just arrived has no hash yet, and to make one takes
 // longer than all the rest of finding it: so a few characters of its end, in tokens those of the signature, find it, and the
 // whole is compared. What ends alike takes each other's place.
+//
+// It is asked at every request, and what that takes is caches that miss: a value holds its text itself, since each object on the
+// way costs as much as the rest.
 
 import { BoundedMap } from './bounded-map.js'
 
-interface Entry<Value> {
-  readonly text: string
-  readonly value: Value
-}
-
 const LETTERS = 8
 
-export class TextMap<Value> {
-  readonly #entries: BoundedMap<number, Entry<Value>>
+export class TextMap<Value extends { readonly text: string }> {
+  readonly #entries: BoundedMap<number, Value>
 
   /** @param size As that of a BoundedMap. */
   constructor (size: number) {
@@ -20,12 +18,12 @@ export class TextMap<Value> {
   }
 
   get (text: string): Value | undefined {
-    const entry = this.#entries.get(endOf(text))
-    return entry?.text === text ? entry.value : undefined
+    const value = this.#entries.get(endOf(text))
+    return value?.text === text ? value : undefined
   }
 
-  set (text: string, value: Value): void {
-    this.#entries.set(endOf(text), { text, value })
+  set (value: Value): void {
+    this.#entries.set(endOf(value.text), value)
   }
 
   delete (text: string): void {
