@@ -112,7 +112,8 @@ export function readAccessClaims (payload: Claims, now: Millis, scope: AccessSco
   if (binding.clientId !== null && scope.firstParty === undefined) return null
   const latestStart = (now + CLOCK_TOLERANCE) / 1000
   if (iat > latestStart || (nbf !== undefined && !(isCount(nbf) && nbf <= latestStart))) return null
-  const claims = Object.fromEntries(Object.entries(payload).filter(([name]) => !reserved.has(name)))
+  const claims: Record<string, unknown> = {}
+  for (const name of Object.keys(payload)) if (!reserved.has(name)) claims[name] = payload[name]
   return {
     userId: sub,
     sessionId: sid,

@@ -7,7 +7,8 @@ import { BoundedMap } from './bounded-map.js'
 
 const LONGEST_WAIT: Millis = 1000
 const SHORTEST_WAIT: Millis = 10
-const REMEMBERED = 100_000
+// A hundred thousand that are in use are never forgotten; beyond, a note may be written again.
+const REMEMBERED = 200_000
 const BATCH = 500
 
 export class UseNotes {

@@ -91,6 +91,15 @@ t.test('a generation is noted once, before and after it is written', async t => 
   t.strictSame(written[1], [note('s1', 4, NOW + 4)])
 })
 
+t.test('a hundred thousand sessions that take turns are noted once each', async t => {
+  const { notes, written } = someNotes()
+  for (let round = 0; round < 3; round++) {
+    for (let n = 0; n < 100_000; n++) notes.confirm(`s${n}`, 3, NOW)
+    await notes.flush()
+  }
+  t.equal(written.flat().length, 100_000)
+})
+
 t.test('generation 0 is noted like any other', async t => {
   const { notes, written } = someNotes()
   notes.confirm('s1', 0, NOW)
@@ -149,10 +158,10 @@ t.test('confirmed is the greatest generation seen here, written or not', async t
 t.test('a session whose note is pending is remembered whatever else happens', async t => {
   const { notes, written } = someNotes()
   notes.confirm('s1', 3, NOW)
-  for (let index = 0; index < 100_001; index++) notes.confirm(`other${index}`, 0, NOW)
+  for (let index = 0; index < 200_001; index++) notes.confirm(`other${index}`, 0, NOW)
   t.equal(notes.confirmed('s1'), 3)
   await notes.flush()
-  t.equal(written.flat().length, 100_002)
+  t.equal(written.flat().length, 200_002)
   t.ok(written.every(batch => batch.length <= 500), 'in slices')
   t.equal(notes.confirmed('s1'), -1, 'written, it is the row that tells')
 })
