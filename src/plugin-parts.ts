@@ -36,7 +36,7 @@ export function createThrottle (
   if (throttle === null) return null
   const { account, address } = throttle
   const [key] = keysOf(secrets.base, name, 'attempts')
-  const devices = new DeviceTokens(keysOf(secrets.base, name, 'device'))
+  const devices = new DeviceTokens(secretSigners(secrets.base, name, 'device'))
   return new Throttle({ ...parts, forgeries: new MemoryAttempts(), key, devices, account, address, clock })
 }
 
@@ -44,8 +44,6 @@ export function keysOf (secrets: Secrets, name: string, purpose: KeyPurpose): re
   return secrets.map(secret => deriveKey(secret, name, purpose).key) as [Buffer, ...Buffer[]]
 }
 
-export function secretSigners (
-  { secrets, name }: ResolvedOptions, kind: 'access' | 'refresh'
-): readonly [JwtSigner, ...JwtSigner[]] {
-  return secrets[kind].map(secret => createSecretSigner(deriveKey(secret, name, kind))) as unknown as [JwtSigner, ...JwtSigner[]]
+export function secretSigners (secrets: Secrets, name: string, purpose: KeyPurpose): readonly [JwtSigner, ...JwtSigner[]] {
+  return secrets.map(secret => createSecretSigner(deriveKey(secret, name, purpose))) as unknown as [JwtSigner, ...JwtSigner[]]
 }

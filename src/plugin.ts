@@ -80,7 +80,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
   await app.register(async scope => {
     prepareScope(scope, options.transport.refreshCookie !== null)
     const { keys, issuer, audience } = options
-    const tokens = new JwtKind(ACCESS_TYP, keys === null ? secretSigners(options, 'access') : signersOf(keys))
+    const tokens = new JwtKind(ACCESS_TYP, keys === null ? secretSigners(options.secrets.access, name, 'access') : signersOf(keys))
     const access = new AccessControl({
       tokens,
       scope: { issuer, audience, identified: keys !== null || oauth !== null, firstParty: oauth === null ? undefined : name },
@@ -93,7 +93,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       notes: options.confirmBy === 'access' ? notes : null
     })
     const keyRing = keys === null ? null : new KeyRing(keys, tokens, () => { access.forget() })
-    const refreshTokens = new JwtKind(REFRESH_TYP, secretSigners(options, 'refresh'))
+    const refreshTokens = new JwtKind(REFRESH_TYP, secretSigners(options.secrets.refresh, name, 'refresh'))
     const { rotation, refreshLifetime: lifetime, absolute, grace } = options
     const refreshable = options.transport.kind !== 'none'
     const { maxSessions: most } = options

@@ -46,9 +46,9 @@ const cheap = await addAccounts('cheap', ACCOUNTS, password => hash(password, { 
 
 const bareQueue = new HashQueue(defaultConcurrency())
 app.post<{ Body: { username: string, password: string } }>(barePath, async ({ body: { username, password } }) => {
-  const { passwordHash, ...user } = byName.get(username) as { id: string, username: string, passwordHash: string }
-  if (!await bareQueue.run(() => verify(passwordHash, password))) throw new Error('A right password was wrong')
-  return { access_token: 'none', user }
+  const user = byName.get(username)
+  if (user === undefined || !await bareQueue.run(() => verify(user.passwordHash, password))) throw new Error('A right password was wrong')
+  return { access_token: 'none', user: { id: user.id, username } }
 })
 app.get('/protected', { onRequest: app.authenticate }, async request => ({ hello: request.auth?.userId }))
 app.get('/file', async (_request, reply) => reply.type('text/plain').send(await readFile(fileRead)))

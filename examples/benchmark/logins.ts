@@ -135,7 +135,7 @@ function show (times: readonly number[], quantile: Quantile): string {
 /** A server that lets everybody in would be fast. */
 async function expectRefusals ({ port, accounts }: ServerReady): Promise<void> {
   const base = `http://127.0.0.1:${port}`
-  const wrong = await fetch(`${base}/auth/login`, {
+  const wrong = await fetch(`${base}${loginPath}`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ username: accounts[0]?.username, password: 'a wrong password' })

@@ -74,5 +74,6 @@ export function atLeast (
 ): Row {
   const ratio = comparison.ratio(ours, theirs)
   const show = (name: string): string => `${Math.round(comparison.medians[name] as number).toLocaleString('en')} ${unit}`
-  return { work, against: theirs, ours: show(ours), theirs: show(theirs), ratio, limit: limit === null ? 'for comparison' : `at least ${limit}`, isReached: ratio >= (limit ?? 0) }
+  const shown = limit === null ? 'for comparison' : `at least ${limit}`
+  return { work, against: theirs, ours: show(ours), theirs: show(theirs), ratio, limit: shown, isReached: ratio >= (limit ?? 0) }
 }

@@ -17,7 +17,8 @@ export interface JwtSigner {
 
 export type Claims = Readonly<Record<string, unknown>>
 
-const MAX_LENGTH = 8192
+/** No token of ours is longer, in characters. */
+export const MAX_TOKEN_LENGTH = 8192
 const compactForm = /^[\w-]+\.[\w-]+\.[\w-]+$/
 // By how many characters a part has beyond a multiple of four; no part has one.
 const lastCharacters: Readonly<Record<number, string>> = { 2: 'AQgw', 3: 'AEIMQUYcgkosw048' }
@@ -51,7 +52,7 @@ export class JwtKind {
 
   /** The claims of an authentic token of this kind; `null` for everything else. Times and types of claims are the caller's. */
   open (token: string): Claims | null {
-    if (token.length > MAX_LENGTH || !compactForm.test(token)) return null
+    if (token.length > MAX_TOKEN_LENGTH || !compactForm.test(token)) return null
     const [start, end] = [token.indexOf('.'), token.lastIndexOf('.')]
     const signer = token.startsWith(this.#header) ? this.#current : this.#signerOf(token)
     if (signer === undefined) return null
@@ -80,7 +81,7 @@ export class JwtKind {
 
 /** The header of a token in its one spelling; `null` for every other text. Proves nothing. */
 export function headerOf (token: string): Claims | null {
-  const header = token.length > MAX_LENGTH ? null : parseRecord(decodeParts(token)?.header)
+  const header = token.length > MAX_TOKEN_LENGTH ? null : parseRecord(decodeParts(token)?.header)
   return header !== null && Object.keys(header).every(member => headerMembers.has(member)) ? header : null
 }
 

@@ -3,6 +3,7 @@
 import { readBearer, readDpopToken } from '../bearer.js'
 import type { HttpRequest } from '../bearer.js'
 import type { CookieReply, CookieRequest } from '../cookies.js'
+import { MAX_TOKEN_LENGTH } from '../credentials/jwt.js'
 import { TokenAuthError } from '../errors.js'
 import { demandOrigin } from '../origins.js'
 import type { OriginRequest } from '../origins.js'
@@ -89,6 +90,8 @@ export class TokenTransport {
     const access = kindOfBearer === 'access' ? bearer : null
     const inCookie = refreshCookie?.read(request) ?? null
     const inBody = request.body?.refresh_token || null
+    // Not by a schema, which would count characters one after the other.
+    if (inBody !== null && inBody.length > MAX_TOKEN_LENGTH) throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'refresh_token is too long' })
     // Beside a token elsewhere, what is neither is an interceptor's; alone, it is a refresh token that is none.
     const asBearer = kindOfBearer === 'refresh' || (inCookie === null && inBody === null && access === null) ? bearer : null
     const refresh = inCookie ?? inBody ?? asBearer

@@ -5,16 +5,12 @@ import { blockedUntil, countAttempt } from '../domain/attempts.js'
 import type { Attempts, AttemptRule } from '../domain/attempts.js'
 import type { Millis } from '../domain/session.js'
 import type { AttemptStore } from './attempt-store.js'
-import { createLaw } from './laws.js'
+import { createLaw, HOUR, NOW, SECOND } from './laws.js'
 import type { LawsOptions, Opened } from './laws.js'
 
 export type AttemptConformanceOptions = LawsOptions<AttemptStore>
 export type OpenAttemptStore = Opened<AttemptStore>
 
-const SECOND: Millis = 1000
-const HOUR: Millis = 3_600_000
-/** Past 2 ** 31 seconds, where 32 bits do not reach. */
-const NOW: Millis = Date.UTC(2040, 1, 29, 12, 34, 56, 789)
 const AT_ONCE = 40
 const ROUNDS = 10
 const STEPS = 150

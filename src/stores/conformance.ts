@@ -10,7 +10,7 @@ import assert from 'node:assert/strict'
 import { planRotation, swap } from '../domain/rotation.js'
 import type { RotationAttempt } from '../domain/rotation.js'
 import type { Millis, Session } from '../domain/session.js'
-import { createLaw } from './laws.js'
+import { createLaw, DAY, makeSession as makeSessionOf, NOW, SECOND } from './laws.js'
 import type { LawsOptions, Opened } from './laws.js'
 import { SessionRefusedError } from './token-store.js'
 import type { Revocation, TokenStore } from './token-store.js'
@@ -18,37 +18,10 @@ import type { Revocation, TokenStore } from './token-store.js'
 export type ConformanceOptions = LawsOptions<TokenStore>
 export type OpenStore = Opened<TokenStore>
 
-const SECOND: Millis = 1000
-const DAY: Millis = 86_400_000
-/** Past 2 ** 31 seconds, where 32 bits do not reach. */
-const NOW: Millis = Date.UTC(2040, 1, 29, 12, 34, 56, 789)
 const GRACE = 10 * SECOND
 const START = { at: 0, sessionId: '' }
 const ROUNDS = 50
 const AT_ONCE = 20
-
-function makeSessionOf (id: string, given: Partial<Session>): Session {
-  const by = { address: '192.0.2.1', userAgent: 'conformance' }
-  const createdAt = given.createdAt ?? NOW
-  return {
-    id,
-    userId: 'ann',
-    secretHash: `hash of ${id}`,
-    generation: 0,
-    confirmedGeneration: 0,
-    createdAt,
-    authenticatedAt: createdAt,
-    rotatedAt: createdAt,
-    rotatedBy: by,
-    lastUsedAt: createdAt,
-    expiresAt: createdAt + 7 * DAY,
-    endsAt: createdAt + 30 * DAY,
-    revokedAt: null,
-    revokedFor: null,
-    device: { label: null, ...by },
-    ...given
-  }
-}
 
 function attemptAt (session: Session, now: Millis, changes: Partial<RotationAttempt> = {}): RotationAttempt {
   const { id: sessionId, secretHash, generation } = session

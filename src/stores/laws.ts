@@ -1,4 +1,12 @@
-// What runs the laws of a store, for both suites: any test runner, and one or two ways to the same data.
+// What the laws of a store begin with, in both suites: any test runner, one or two ways to the same data, a moment, a session.
+
+import type { Millis, Session } from '../domain/session.js'
+
+export const SECOND: Millis = 1000
+export const HOUR: Millis = 3_600_000
+export const DAY: Millis = 24 * HOUR
+/** Past 2 ** 31 seconds, where 32 bits do not reach. */
+export const NOW: Millis = Date.UTC(2040, 1, 29, 12, 34, 56, 789)
 
 export interface LawsOptions<Store> {
   /** Takes a test: `test` of node:test, vitest or jest, `t.test` of tap. */
@@ -30,5 +38,29 @@ export function createLaw<Store> ({ test, open }: LawsOptions<Store>): Law<Store
         await close?.()
       }
     })
+  }
+}
+
+/** A session as a login opens it. */
+export function makeSession (id: string, given: Partial<Session> = {}): Session {
+  const by = { address: '192.0.2.1', userAgent: 'tests' }
+  const createdAt = given.createdAt ?? NOW
+  return {
+    id,
+    userId: 'ann',
+    secretHash: `hash of ${id}`,
+    generation: 0,
+    confirmedGeneration: 0,
+    createdAt,
+    authenticatedAt: createdAt,
+    rotatedAt: createdAt,
+    rotatedBy: by,
+    lastUsedAt: createdAt,
+    expiresAt: createdAt + 7 * DAY,
+    endsAt: createdAt + 30 * DAY,
+    revokedAt: null,
+    revokedFor: null,
+    device: { label: null, ...by },
+    ...given
   }
 }

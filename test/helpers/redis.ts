@@ -43,9 +43,6 @@ export async function deleteKeys (redis: Redis, prefix: string): Promise<void> {
   await Promise.all((await keysOf(redis, prefix)).map(key => redis.del(key)))
 }
 
-export const HOUR = 3_600_000
-export const DAY = 24 * HOUR
-
 /** A script that is about to be sent; in place of `command` the name of the command that it carries. */
 export interface Call {
   readonly name: string

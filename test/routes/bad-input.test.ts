@@ -278,6 +278,9 @@ t.test('fields that are missing, empty or too long', async t => {
     await isRefused(t, JSON.stringify(body).slice(0, 60), json('/auth/login', body), 400, 'AUTH_REQUEST_INVALID')
     await isRefused(t, 'the same as a form', form('/auth/login', new URLSearchParams(Object.entries(body)).toString()), 400, 'AUTH_REQUEST_INVALID')
   }
+  for (const path of ['/auth/refresh', '/auth/logout']) {
+    await isRefused(t, 'a token of 8193', json(path, { refresh_token: MARK.padEnd(8193, 'x') }), 400, 'AUTH_REQUEST_INVALID')
+  }
 })
 
 t.test('odd names and passwords are names and passwords that are wrong', async t => {
@@ -328,7 +331,6 @@ function spoiltTokens (token: string): Array<readonly [name: string, token: stri
     ['dots', '..'],
     ['three words', `${MARK}.${MARK}.${MARK}`],
     ['8192 characters', MARK.padEnd(8192, 'x')],
-    ['16,000 characters', MARK.padEnd(16_000, 'x')],
     ['bytes beyond ASCII', `${MARK}\u00e9\u00ff`],
     ['in quotes', JSON.stringify(token)],
     ['as JSON', JSON.stringify({ payload, protected: head, signature })],

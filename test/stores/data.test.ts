@@ -9,8 +9,7 @@ import type { RotationAttempt } from '../../src/domain/rotation.js'
 import { withSoundTexts } from '../../src/service/texts.js'
 import { SessionRefusedError } from '../../src/stores/token-store.js'
 import type { Caller, Millis, Session, TokenStore } from '../../src/stores/token-store.js'
-import { DAY } from '../helpers/redis.js'
-import { makeSession, NOW } from '../helpers/sessions.js'
+import { DAY, makeSession, NOW } from '../../src/stores/laws.js'
 import { databases } from '../helpers/databases.js'
 
 const texts: Record<string, string> = {

@@ -9,9 +9,8 @@ import type { MysqlPool } from '../../src/stores/sql/mysql.js'
 import { SessionRefusedError } from '../../src/stores/token-store.js'
 import type { Session } from '../../src/stores/token-store.js'
 import { mysqlUrl, whyNoMysql } from '../helpers/mysql.js'
-import { makeSession, NOW } from '../helpers/sessions.js'
+import { DAY, makeSession, NOW } from '../../src/stores/laws.js'
 
-const DAY = 86_400_000
 const skip = await whyNoMysql()
 
 const pools: mysql.Pool[] = []

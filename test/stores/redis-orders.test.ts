@@ -5,9 +5,9 @@ import t from 'tap'
 import { RedisStore } from '../../src/stores/redis.js'
 import { SessionRefusedError } from '../../src/stores/token-store.js'
 import {
-  DAY, breaking, deleteKeys, hooked, keysOf, pausing, randomPrefix, redisUrl, whyNoRedis
+  breaking, deleteKeys, hooked, keysOf, pausing, randomPrefix, redisUrl, whyNoRedis
 } from '../helpers/redis.js'
-import { makeSession, NOW } from '../helpers/sessions.js'
+import { DAY, makeSession, NOW } from '../../src/stores/laws.js'
 import type { Hook } from '../helpers/redis.js'
 
 const START = { at: 0, sessionId: '' }

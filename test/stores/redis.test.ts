@@ -8,9 +8,9 @@ import { listenForRevocations, RedisStore } from '../../src/stores/redis.js'
 import type { IoredisSubscriber, NodeRedisSubscriber, RedisClient } from '../../src/stores/redis.js'
 import { SessionRefusedError } from '../../src/stores/token-store.js'
 import {
-  DAY, HOUR, deleteKeys, hooked, keysOf, randomPrefix, redisUrl, startCluster, whyNoRedis
+  deleteKeys, hooked, keysOf, randomPrefix, redisUrl, startCluster, whyNoRedis
 } from '../helpers/redis.js'
-import { makeSession, NOW } from '../helpers/sessions.js'
+import { DAY, HOUR, makeSession, NOW } from '../../src/stores/laws.js'
 
 type Fits<T extends RedisClient> = T
 export type FittingClients = [

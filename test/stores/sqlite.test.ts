@@ -2,7 +2,7 @@ import { statSync } from 'node:fs'
 import t from 'tap'
 import { testTokenStore } from '../../src/stores/conformance.js'
 import { SqliteStore } from '../../src/stores/sql/sqlite.js'
-import { makeSession } from '../helpers/sessions.js'
+import { makeSession } from '../../src/stores/laws.js'
 import { createSqliteFile, openSqliteStore } from '../helpers/sqlite.js'
 
 const EMPTY = 'DELETE FROM token_auth_sessions; DELETE FROM token_auth_revoked_users'

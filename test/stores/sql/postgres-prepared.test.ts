@@ -6,7 +6,7 @@ import { PostgresStore, withPreparedStatements } from '../../../src/stores/sql/p
 import { statements } from '../../../src/stores/sql/postgres-statements.js'
 import { DAY } from '../../helpers/clock.js'
 import { answers, createPostgresDatabase, POSTGRES_URL, startPostgres } from '../../helpers/postgres.js'
-import { makeSession, NOW } from '../../helpers/sessions.js'
+import { makeSession, NOW } from '../../../src/stores/laws.js'
 
 const by = { address: null, userAgent: null }
 
