@@ -1,15 +1,15 @@
 // What the plugin adds to Fastify: `app.authenticate`, `app.tokenAuth`, `request.auth`, and a mark for public routes.
 
-import type { Authenticate as AuthenticateHook } from './authenticate.js'
-import type { HttpRequest } from './bearer.js'
-import type { ProvableRequest } from './request-proofs.js'
-import type { CookieReply } from './cookies.js'
-import type { KeyInput } from './credentials/key-pairs.js'
+import type { Authenticate as AuthenticateHook } from './http/authenticate.js'
+import type { HttpRequest } from './http/authorization.js'
+import type { ProvableRequest } from './http/dpop.js'
+import type { CookieReply } from './http/cookies.js'
+import type { KeyInput } from './tokens/keys.js'
 import type { Session as DomainSession } from './domain/session.js'
 import type { CookieAnswer, TokenAnswer } from './protocol.js'
-import type { Duration } from './durations.js'
-import type { AuthGuard as Guard, ClaimDemands as Demands } from './guards.js'
-import type { Auth as RequestAuth } from './service/access.js'
+import type { Duration } from './lib/duration.js'
+import type { AuthGuard as Guard, ClaimDemands as Demands } from './http/guards.js'
+import type { Auth as RequestAuth } from './sessions/access-verifier.js'
 
 /** A session as the app may see it: all but what its token is checked by. */
 export type SessionInfo = Omit<DomainSession, 'secretHash'>

@@ -1,19 +1,19 @@
 // `app.tokenAuth`: what the routes do, for the app's own code.
 
-import { callerOf } from './bearer.js'
-import type { Passwords } from './credentials/password.js'
+import { callerOf } from './http/authorization.js'
+import type { Passwords } from './login/passwords.js'
 import type { OpenInCookieOptions, OpenOptions, SessionRequest, TokenAuth } from './decorators.js'
 import { TokenAuthError } from './errors.js'
 import type { CookieAnswer, TokenAnswer } from './protocol.js'
-import type { ProofOf } from './request-proofs.js'
-import type { TokenTransport } from './routes/token-transport.js'
-import type { Clients } from './service/clients.js'
-import { wasRevokedSince } from './service/sessions.js'
-import type { KeyRing } from './service/key-ring.js'
-import type { Sessions } from './service/sessions.js'
-import type { Sweeper } from './service/sweeper.js'
-import type { Throttle } from './service/throttle.js'
-import type { UserDirectory } from './service/users.js'
+import type { ProofOf } from './http/dpop.js'
+import type { TokenTransport } from './http/token-transport.js'
+import type { Clients } from './oauth/clients.js'
+import { wasRevokedSince } from './sessions/sessions.js'
+import type { KeyRing } from './tokens/key-ring.js'
+import type { Sessions } from './sessions/sessions.js'
+import type { Sweeper } from './stores/sweeper.js'
+import type { Throttle } from './throttle/throttle.js'
+import type { UserDirectory } from './sessions/users.js'
 
 export interface TokenAuthContext {
   readonly users: UserDirectory

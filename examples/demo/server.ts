@@ -10,7 +10,7 @@
 
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { freePort } from '../free-port.js'
+import { freePort } from '../shared/free-port.js'
 import { createDemo } from './app.js'
 
 const {

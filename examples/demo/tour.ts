@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { SessionListAnswer, TokenAnswer } from 'fastify-token-auth'
-import { freePort } from '../free-port.js'
+import { freePort } from '../shared/free-port.js'
 
 const GRACE = 1000
 const folder = mkdtempSync(join(tmpdir(), 'token-auth-tour-'))

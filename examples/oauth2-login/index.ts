@@ -13,8 +13,8 @@ import type { OAuth2Namespace } from '@fastify/oauth2'
 import Fastify from 'fastify'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { tokenAuth } from 'fastify-token-auth'
-import { MemoryStore } from 'fastify-token-auth/stores/memory'
-import { secret, startIfMain } from '../trial.js'
+import { MemoryStore } from 'fastify-token-auth/memory'
+import { secret, startIfMain } from '../shared/trial.js'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -1,6 +1,6 @@
 import pg from 'pg'
-import { listenForRevocations, PostgresStore } from 'fastify-token-auth/stores/postgres'
-import { startInstance } from '../instance.js'
+import { listenForRevocations, PostgresStore } from 'fastify-token-auth/postgres'
+import { startInstance } from '../shared/instance.js'
 
 const connectionString = process.env.DATABASE_URL ?? 'postgres://postgres@127.0.0.1:5432/postgres'
 const pool = new pg.Pool({ connectionString })

@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis'
-import { listenForRevocations, RedisStore } from 'fastify-token-auth/stores/redis'
-import { startInstance } from '../instance.js'
+import { listenForRevocations, RedisStore } from 'fastify-token-auth/redis'
+import { startInstance } from '../shared/instance.js'
 
 const redis = new Redis(process.env.REDIS_URL ?? 'redis://127.0.0.1:6379')
 const subscriber = redis.duplicate()

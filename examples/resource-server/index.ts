@@ -7,9 +7,9 @@
 //   REQUIRE_DPOP   1: refuses tokens that are bound to no key
 
 import Fastify from 'fastify'
-import { tokenVerifier } from 'fastify-token-auth/verify'
+import { tokenVerifier } from 'fastify-token-auth/verifier'
 
-declare module 'fastify-token-auth/verify' {
+declare module 'fastify-token-auth/verifier' {
   interface AuthClaims {
     role?: 'admin' | 'member'
   }

@@ -5,7 +5,7 @@ import { AuthError } from './errors.js'
 import type { Platform } from './platform.js'
 import { claimsOf } from './session.js'
 import type { Session } from './session.js'
-import type { Fetch } from './wire.js'
+import type { Fetch } from './api.js'
 
 /** @param baseUrl What relative URLs count from; its origin is the one that gets tokens. */
 export function authorizedFetch (

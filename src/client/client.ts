@@ -2,20 +2,20 @@
 // shortened on the way to a browser, and since functions may be taken off it.
 
 import type { SessionAnswer } from '../protocol.js'
-import type { AuthClient, AuthClientOptions, AuthState } from './auth-client.js'
+import type { AuthClient, AuthClientOptions, AuthState } from './types.js'
 import { authorizedFetch } from './authorized-fetch.js'
 import { AuthError } from './errors.js'
-import { createLeaver } from './leaver.js'
-import { FOREVER, PATIENCE, createLimit } from './limit.js'
+import { createLeaver } from './pending-logouts.js'
+import { FOREVER, PATIENCE, createLimit } from './async.js'
 import { globals, resolvePlatform } from './platform.js'
 import { createRefresher } from './refresher.js'
 import { createSession } from './session.js'
 import type { Access } from './session.js'
 import { IN_COOKIE, OUT, createVault, isOut, pageStorage, tokenOf } from './storage.js'
 import type { TokenStorage } from './storage.js'
-import { createTabLock } from './tab-lock.js'
-import { createWire } from './wire.js'
-import type { Fetch } from './wire.js'
+import { createTabLock } from './tabs.js'
+import { createWire } from './api.js'
+import type { Fetch } from './api.js'
 
 /**
  * Makes a client, which begins to find out at once who is signed in.

@@ -1,14 +1,14 @@
 // One refresh at a time. Its result counts only where nothing else has happened to the session meanwhile.
 
-import { backoff } from './backoff.js'
+import { backoff } from './async.js'
 import { AuthError } from './errors.js'
-import { PATIENCE } from './limit.js'
+import { PATIENCE } from './async.js'
 import type { Platform } from './platform.js'
 import type { Session } from './session.js'
 import { isOut } from './storage.js'
 import type { Vault } from './storage.js'
-import type { TabLock } from './tab-lock.js'
-import type { Wire } from './wire.js'
+import type { TabLock } from './tabs.js'
+import type { Wire } from './api.js'
 
 export interface Refresher {
   /**

@@ -1,8 +1,8 @@
 // What the tabs know of their session: who is signed in, and the access token, which is kept nowhere else.
 
-import type { AuthState, SignOutReason } from './auth-client.js'
+import type { AuthState, SignOutReason } from './types.js'
 import type { Platform } from './platform.js'
-import { openTabChannel } from './tab-channel.js'
+import { openTabChannel } from './tabs.js'
 
 /** An access token as it arrives. */
 export interface Access {

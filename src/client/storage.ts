@@ -1,9 +1,9 @@
 // Where the refresh token is kept, and what is remembered besides: that there is a session, or that one is still to be ended.
 
 import { AuthError } from './errors.js'
-import type { Limit } from './limit.js'
+import type { Limit } from './async.js'
 import type { FlagsLike, Platform } from './platform.js'
-import { createQueue } from './queue.js'
+import { createQueue } from './async.js'
 
 /**
  * Keeps one text, such as a phone's keychain does. It holds the refresh token, and after a logout that the server has not

@@ -3,10 +3,10 @@
 //
 // Keys are texts of at most 64 letters, digits, `-` and `_`: hashes, so that no name and no address is kept.
 
-import type { AttemptRule } from '../domain/attempts.js'
+import type { AttemptRule } from '../domain/attempt-rule.js'
 import type { Millis } from '../domain/session.js'
 
-export type { Attempts, AttemptRule } from '../domain/attempts.js'
+export type { Attempts, AttemptRule } from '../domain/attempt-rule.js'
 
 export interface AttemptStore {
   /**

@@ -7,8 +7,8 @@ import { createCookieJar } from './cookie-jar.js'
 import type { CookieJar } from './cookie-jar.js'
 import type { Network, Peer } from './network.js'
 import type { Random } from './random.js'
-import { createChannels, createLocks, stuckLocks } from './shared.js'
-import type { Life } from './shared.js'
+import { createChannels, createLocks, stuckLocks } from './tabs.js'
+import type { Life } from './tabs.js'
 
 export interface TabOptions {
   /** `stuck`: some other tab holds each lock for ever. `none`: the browser has no Web Locks. @default 'work' */

@@ -8,7 +8,7 @@ import type { BrowserContext, Cookie, Page } from 'playwright-core'
 import t from 'tap'
 import type { Test } from 'tap'
 import type { TokenAnswer } from '../../src/index.js'
-import { jar, startBrowser, whyNoChromium } from '../helpers/browser.js'
+import { jar, startBrowser, whyNoChromium } from '../helpers/browser/browser.js'
 import { startDemoProcess } from '../helpers/demo-process.js'
 import type { DemoProcess } from '../helpers/demo-process.js'
 

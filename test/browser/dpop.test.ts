@@ -3,9 +3,9 @@
 import type { Page } from 'playwright-core'
 import t from 'tap'
 import { PASSWORD } from '../helpers/app.js'
-import { jar, startApp, startBrowser, whyNoChromium } from '../helpers/browser.js'
-import type { BrowserApp } from '../helpers/browser.js'
-import { bundle, ready } from '../helpers/client-page.js'
+import { jar, startApp, startBrowser, whyNoChromium } from '../helpers/browser/browser.js'
+import type { BrowserApp } from '../helpers/browser/browser.js'
+import { bundle, ready } from '../helpers/browser/client-page.js'
 import { MINUTE } from '../helpers/clock.js'
 
 const skip = whyNoChromium()

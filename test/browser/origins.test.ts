@@ -9,8 +9,8 @@ import t from 'tap'
 import type { Test } from 'tap'
 import type { TokenAnswer, TokenAuthOptions } from '../../src/index.js'
 import { PASSWORD } from '../helpers/app.js'
-import { act, hosts, jar, servePages, startApp, startBrowser, submit, whyNoChromium } from '../helpers/browser.js'
-import type { BrowserApp, Told } from '../helpers/browser.js'
+import { act, hosts, jar, servePages, startApp, startBrowser, submit, whyNoChromium } from '../helpers/browser/browser.js'
+import type { BrowserApp, Told } from '../helpers/browser/browser.js'
 import { MINUTE } from '../helpers/clock.js'
 
 const ann = { username: 'ann', password: PASSWORD }

@@ -5,10 +5,10 @@ import { Redis } from 'ioredis'
 import mysql from 'mysql2/promise'
 import pg from 'pg'
 import type { TokenStore } from '../../src/index.js'
-import { RedisStore } from '../../src/stores/redis.js'
-import { MysqlStore } from '../../src/stores/sql/mysql.js'
-import { PostgresStore } from '../../src/stores/sql/postgres.js'
-import { SqliteStore } from '../../src/stores/sql/sqlite.js'
+import { RedisStore } from '../../src/stores/redis/index.js'
+import { MysqlStore } from '../../src/stores/mysql/index.js'
+import { PostgresStore } from '../../src/stores/postgres/index.js'
+import { SqliteStore } from '../../src/stores/sqlite/index.js'
 
 export interface OpenedStore {
   readonly store: TokenStore

@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
-import { createLimit } from '../../src/client/limit.js'
+import { createLimit } from '../../src/client/async.js'
 import { resolvePlatform } from '../../src/client/platform.js'
 
 t.test('however many calls there are at once, each ends with the client, and Node sees no leak', async t => {

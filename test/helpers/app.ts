@@ -3,7 +3,7 @@ import Fastify from 'fastify'
 import type { FastifyInstance, FastifyServerOptions, LightMyRequestResponse } from 'fastify'
 import { tokenAuth } from '../../src/index.js'
 import type { AuthUser, TokenAnswer, TokenAuthEvents, TokenAuthOptions, TokenStore } from '../../src/index.js'
-import { MemoryStore } from '../../src/stores/memory.js'
+import { MemoryStore } from '../../src/stores/memory/index.js'
 import { createClock } from './clock.js'
 import type { TestClock } from './clock.js'
 

@@ -1,5 +1,5 @@
-import { testTokenStore } from '../../src/stores/conformance.js'
-import type { ConformanceOptions } from '../../src/stores/conformance.js'
+import { testTokenStore } from '../../src/stores/conformance/token-store.js'
+import type { ConformanceOptions } from '../../src/stores/conformance/token-store.js'
 
 export interface BrokenLaw {
   readonly law: string

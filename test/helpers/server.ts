@@ -3,8 +3,8 @@
 import Database from 'libsql'
 import Fastify from 'fastify'
 import { tokenAuth } from '../../src/index.js'
-import { SqliteAttempts } from '../../src/stores/sql/sqlite-attempts.js'
-import { SqliteStore } from '../../src/stores/sql/sqlite.js'
+import { SqliteAttempts } from '../../src/stores/sqlite/index.js'
+import { SqliteStore } from '../../src/stores/sqlite/index.js'
 import { PASSWORD_HASH, SECRET } from './app.js'
 
 const db = new Database(process.argv[2] as string)

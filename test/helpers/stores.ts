@@ -1,6 +1,6 @@
-import { MemoryStore } from '../../src/stores/memory.js'
+import { MemoryStore } from '../../src/stores/memory/index.js'
 import type { TokenStore } from '../../src/stores/token-store.js'
-import { openSqliteStore } from './sqlite.js'
+import { openSqliteStore } from './databases/sqlite.js'
 
 export interface OpenedStore {
   readonly store: TokenStore

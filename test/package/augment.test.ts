@@ -120,7 +120,7 @@ t.test('in a project that augments nothing', async t => {
 t.test('in a service that verifies alone', async t => {
   const errorsIn = await compile(t, {
     'verify.ts': `
-      declare module 'fastify-token-auth/verify' {
+      declare module 'fastify-token-auth/verifier' {
         interface AuthClaims { role: string }
       }
       const app = Fastify()
@@ -139,8 +139,8 @@ t.test('in a service that verifies alone', async t => {
     `
   }, `
     import Fastify from 'fastify'
-    import { tokenVerifier } from 'fastify-token-auth/verify'
-    import type { Auth, Authenticate, TokenVerifierOptions } from 'fastify-token-auth/verify'
+    import { tokenVerifier } from 'fastify-token-auth/verifier'
+    import type { Auth, Authenticate, TokenVerifierOptions } from 'fastify-token-auth/verifier'
     type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false
     declare function holds<Proof extends true> (proof?: Proof): void
     declare const options: TokenVerifierOptions

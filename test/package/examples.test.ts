@@ -9,8 +9,8 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { childEnv } from '../helpers/child-env.js'
 import { root } from '../helpers/consumer.js'
-import { startPostgres } from '../helpers/postgres.js'
-import { startRedis } from '../helpers/redis.js'
+import { startPostgres } from '../helpers/databases/postgres.js'
+import { startRedis } from '../helpers/databases/redis.js'
 
 const run = promisify(execFile)
 const options = { cwd: root, env: childEnv() }
@@ -22,7 +22,7 @@ t.test('the tour sees what was promised', async t => {
 })
 
 t.test('the store of a reader\'s own holds the laws', async t => {
-  const { stdout } = await run(process.execPath, ['--import', 'tsx', '--test', 'examples/own-store/conformance.ts'], options)
+  const { stdout } = await run(process.execPath, ['--import', 'tsx', '--test', 'examples/custom-store/conformance.ts'], options)
   t.match(stdout, /# pass (3|4)\d\n# fail 0/)
 })
 

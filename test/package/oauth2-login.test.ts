@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import type { Test } from 'tap'
-import { freePort } from '../../examples/free-port.js'
+import { freePort } from '../../examples/shared/free-port.js'
 import { childEnv } from '../helpers/child-env.js'
 import { root } from '../helpers/consumer.js'
 

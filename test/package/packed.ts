@@ -47,10 +47,10 @@ const checks: Record<string, () => void> = {
     writeFileSync(join(folder, 'esm.js'), `
       import Fastify from 'fastify'
       import tokenAuth, { tokenAuth as named } from 'fastify-token-auth'
-      import { MemoryStore } from 'fastify-token-auth/stores/memory'
-      import { SqliteStore } from 'fastify-token-auth/stores/sqlite'
-      import { testTokenStore } from 'fastify-token-auth/stores/conformance'
-      import { tokenVerifier } from 'fastify-token-auth/verify'
+      import { MemoryStore } from 'fastify-token-auth/memory'
+      import { SqliteStore } from 'fastify-token-auth/sqlite'
+      import { testTokenStore } from 'fastify-token-auth/conformance'
+      import { tokenVerifier } from 'fastify-token-auth/verifier'
       if (!tokenVerifier || tokenAuth !== named || !SqliteStore.migrations.length || !testTokenStore) throw new Error('an export is missing')
       ${smoke}`)
     run(process.execPath, ['esm.js'])
@@ -59,7 +59,7 @@ const checks: Record<string, () => void> = {
     writeFileSync(join(folder, 'common.cjs'), `
       const Fastify = require('fastify')
       const tokenAuth = require('fastify-token-auth')
-      const { MemoryStore } = require('fastify-token-auth/stores/memory')
+      const { MemoryStore } = require('fastify-token-auth/memory')
       ;(async () => {
         const app = Fastify()
         await app.register(tokenAuth, {

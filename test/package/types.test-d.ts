@@ -9,7 +9,7 @@ import type {
   SessionAnswer, SessionEvent, SessionInfo, SessionListAnswer, TokenAnswer, TokenAuth, TokenAuthEvents,
   TokenAuthListeners, TokenAuthOptions, TokenStore, Touch, Users
 } from '../../src/index.js'
-import { MemoryStore } from '../../src/stores/memory.js'
+import { MemoryStore } from '../../src/stores/memory/index.js'
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false
 type IsAny<T> = 0 extends 1 & T ? true : false

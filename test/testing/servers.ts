@@ -4,7 +4,7 @@
 import { createTestApp } from '../helpers/app.js'
 import type { TestApp } from '../helpers/app.js'
 import { createClock } from '../helpers/clock.js'
-import { MemoryStore } from '../../src/stores/memory.js'
+import { MemoryStore } from '../../src/stores/memory/index.js'
 import type { TokenStore } from '../../src/stores/token-store.js'
 
 export const ORIGIN = 'https://app.test'

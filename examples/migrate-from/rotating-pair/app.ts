@@ -3,8 +3,8 @@
 import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import { tokenAuth } from 'fastify-token-auth'
-import { MemoryStore } from 'fastify-token-auth/stores/memory'
-import { secret, startIfMain } from '../../trial.js'
+import { MemoryStore } from 'fastify-token-auth/memory'
+import { secret, startIfMain } from '../../shared/trial.js'
 import { findById } from '../recipe.js'
 import type { RecipeOptions, RecipeUser } from '../recipe.js'
 

@@ -1,7 +1,7 @@
 // Group commit: rotations that come while others are on their way are gathered, and go as one statement, or in one
 // transaction. A database takes thousands of statements a second, and tens of thousands of rows.
 
-import { Deadlines } from '../../deadlines.js'
+import { Deadlines } from '../../lib/deadlines.js'
 import { fits } from '../../domain/rotation.js'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
 import type { Millis } from '../../domain/session.js'

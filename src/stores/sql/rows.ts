@@ -1,6 +1,6 @@
 // How a session, and a count of attempts, lie in a row: the same columns in every SQL store.
 
-import type { Attempts } from '../../domain/attempts.js'
+import type { Attempts } from '../../domain/attempt-rule.js'
 import type { RevocationReason, Session } from '../../domain/session.js'
 
 export type SqlValue = string | number | null

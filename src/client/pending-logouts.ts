@@ -1,0 +1,44 @@
+// Logouts that the server is still to be told of. It is told until it has heard, also after a restart.
+
+import { backoff } from './async.js'
+import type { AuthError } from './errors.js'
+import type { Platform } from './platform.js'
+import { IN_COOKIE, isOut, tokenOf } from './storage.js'
+import type { Vault } from './storage.js'
+import type { TabLock } from './tabs.js'
+import type { Wire } from './api.js'
+
+/**
+ * Ends the session of what is, or was, stored. Where the server cannot be told, it is told again later.
+ *
+ * @param stored `null` where it is not known.
+ * @param access The access token, for where nothing else proves whose session it is.
+ * @returns When the server knows, or could not be told at once.
+ */
+export type Leave = (stored: string | null, access?: string | null) => Promise<void>
+
+/** @param end Aborted when the client is disposed of. */
+export function createLeaver (platform: Platform, vault: Vault, wire: Wire, lock: TabLock, end: AbortSignal): Leave {
+  /** What waits to be told again: it is enough that one waits. */
+  const waiting = new Set<string | null | undefined>()
+
+  return async function leave (stored: string | null, access?: string | null, failures = 0): Promise<void> {
+    const token = tokenOf(stored)
+    try {
+      await lock(async () => {
+        // Another tab has told, or somebody has signed in meanwhile: the cookie is theirs.
+        if (token === IN_COOKIE && !isOut(await vault())) return
+        await wire.logout(token, access)
+        await vault(stored => tokenOf(stored) === token ? null : stored)
+      }, end)
+    } catch (error) {
+      const proof = token || access
+      if (waiting.has(proof)) return
+      waiting.add(proof)
+      void platform.sleep(backoff(platform, failures, error as AuthError), end).then(() => {
+        waiting.delete(proof)
+        if (!end.aborted) void leave(stored, access, failures + 1)
+      })
+    }
+  }
+}

@@ -1,0 +1,4 @@
+export { testTokenStore } from './token-store.js'
+export type { ConformanceOptions, OpenStore } from './token-store.js'
+export { testAttemptStore } from './attempt-store.js'
+export type { AttemptConformanceOptions, OpenAttemptStore } from './attempt-store.js'

@@ -1,0 +1,3 @@
+export { MysqlStore } from './store.js'
+export type { MysqlConnection, MysqlPool, MysqlValue } from './connection.js'
+export { MysqlAttempts } from './attempts.js'

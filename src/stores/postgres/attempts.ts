@@ -1,0 +1,70 @@
+// Attempts in PostgreSQL: one statement counts, and waits for whoever counts the same key.
+
+import { countAttempt, MOST_DOUBLINGS } from '../../domain/attempt-rule.js'
+import type { AttemptRule } from '../../domain/attempt-rule.js'
+import type { Millis } from '../../domain/session.js'
+import type { AttemptStore } from '../attempt-store.js'
+import type { PostgresDatabase } from './store.js'
+import type { Row, SqlValue } from '../sql/rows.js'
+
+// One more than there are, or the first one after the others were forgotten; and until when that is known.
+const count = '(CASE WHEN kept.forget_at <= $2::bigint THEN 1 ELSE kept.attempts + 1 END)'
+const forgetAt = '(CASE WHEN kept.forget_at <= $2::bigint OR $9::bigint = 1 THEN $4::bigint ELSE kept.forget_at END)'
+
+const statements = {
+  // $1 subject, $2 now, $3 and $4 of a first attempt, $5 free, $6 most, $7 wait, $8 longest wait, $9 1 where memory slides
+  take: `
+    INSERT INTO token_auth_attempts AS kept (subject, attempts, next_at, forget_at) VALUES ($1, 1, $3::bigint, $4::bigint)
+    ON CONFLICT (subject) DO UPDATE SET
+      attempts = ${count},
+      next_at = CASE WHEN ${count} >= $6::bigint THEN ${forgetAt} WHEN ${count} < $5::bigint THEN 0
+        ELSE $2::bigint + LEAST($8::bigint, $7::bigint << LEAST(${count} - $5::bigint, ${MOST_DOUBLINGS})::int) END,
+      forget_at = ${forgetAt}
+    WHERE kept.forget_at <= $2::bigint OR kept.next_at <= $2::bigint
+    RETURNING attempts`,
+  nextAt: 'SELECT next_at FROM token_auth_attempts WHERE subject = $1',
+  release: 'UPDATE token_auth_attempts SET attempts = GREATEST(attempts - 1, 0), next_at = 0 WHERE subject = $1',
+  clear: 'DELETE FROM token_auth_attempts WHERE subject = $1',
+  sweep: `
+    DELETE FROM token_auth_attempts WHERE subject IN (
+      SELECT subject FROM token_auth_attempts WHERE forget_at <= $1::bigint LIMIT $2::bigint FOR UPDATE SKIP LOCKED)
+    RETURNING 1`
+} as const
+
+/** Counts attempts in PostgreSQL. The table is made by `migrate()` of `PostgresStore`. */
+export class PostgresAttempts implements AttemptStore {
+  readonly #db: PostgresDatabase
+
+  constructor (db: PostgresDatabase) {
+    this.#db = db
+  }
+
+  async take (key: string, now: Millis, rule: AttemptRule): Promise<Millis | null> {
+    const first = countAttempt(null, now, rule)
+    const { free, most, wait, longestWait, slides } = rule
+    const counted = await this.#query('take', [
+      key, now, first.nextAt, first.forgetAt, free, most, wait, longestWait, slides ? 1 : 0
+    ])
+    if (counted.length > 0) return null
+    // Whoever is blocked is told when to come again; where the count was cleared this moment, at once.
+    const [row] = await this.#query('nextAt', [key])
+    return Math.max(now, Number(row?.next_at ?? 0))
+  }
+
+  async release (key: string): Promise<void> {
+    await this.#query('release', [key])
+  }
+
+  async clear (key: string): Promise<void> {
+    await this.#query('clear', [key])
+  }
+
+  async sweep ({ now, limit }: { readonly now: Millis, readonly limit: number }): Promise<number> {
+    return (await this.#query('sweep', [now, limit])).length
+  }
+
+  async #query (name: keyof typeof statements, values: readonly SqlValue[]): Promise<Row[]> {
+    const { rows } = await this.#db.query(statements[name], [...values])
+    return rows as Row[]
+  }
+}

@@ -1,0 +1,5 @@
+export { PostgresStore, withPreparedStatements } from './store.js'
+export type { PostgresDatabase, PreparingDatabase } from './store.js'
+export { PostgresAttempts } from './attempts.js'
+export { listenForRevocations } from './listener.js'
+export type { PostgresListener } from './listener.js'

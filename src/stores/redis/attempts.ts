@@ -1,0 +1,72 @@
+// Attempts in Redis: one script counts, on one key. What is to be forgotten goes by itself.
+
+import type { AttemptRule } from '../../domain/attempt-rule.js'
+import { MOST_DOUBLINGS } from '../../domain/attempt-rule.js'
+import type { Millis } from '../../domain/session.js'
+import type { AttemptStore } from '../attempt-store.js'
+import type { RedisStoreOptions } from './store.js'
+import { DEFAULT_PREFIX, runScript, script } from './scripts.js'
+import type { RedisClient } from './scripts.js'
+
+const scripts = {
+  /** ARGV: now, free, most, wait, longest wait, memory, whether it slides. Shows the moment to wait for, or nothing. */
+  take: script(`
+    local now, free, most, wait, longest, memory, slides = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]),
+      tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == 'true'
+    local row = redis.call('HMGET', KEYS[1], 'count', 'nextAt', 'forgetAt')
+    local count, forgetAt = 1, now + memory
+    if row[1] and tonumber(row[3]) > now then
+      if tonumber(row[2]) > now then return row[2] end
+      count = tonumber(row[1]) + 1
+      if not slides then forgetAt = tonumber(row[3]) end
+    end
+    local nextAt = 0
+    if count >= most then nextAt = forgetAt
+    elseif count >= free then nextAt = now + math.min(longest, wait * 2 ^ math.min(count - free, ${MOST_DOUBLINGS})) end
+    redis.call('HSET', KEYS[1], 'count', count, 'nextAt', string.format('%.0f', nextAt),
+      'forgetAt', string.format('%.0f', forgetAt))
+    redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.max(forgetAt - now, 1)))
+    return false`),
+
+  release: script(`
+    local count = redis.call('HGET', KEYS[1], 'count')
+    if count then redis.call('HSET', KEYS[1], 'count', math.max(tonumber(count) - 1, 0), 'nextAt', 0) end`),
+
+  clear: script(`
+    redis.call('DEL', KEYS[1])`)
+} as const
+
+/** Counts attempts in Redis, over the connection of `RedisStore`, or another one. */
+export class RedisAttempts implements AttemptStore {
+  readonly #client: RedisClient
+  readonly #prefix: string
+
+  /** @param options Those of the store. */
+  constructor (client: RedisClient, { prefix = DEFAULT_PREFIX }: RedisStoreOptions = {}) {
+    this.#client = client
+    this.#prefix = prefix
+  }
+
+  async take (
+    key: string, now: Millis, { free, most, wait, longestWait, memory, slides }: AttemptRule
+  ): Promise<Millis | null> {
+    const until = await this.#run('take', key, [now, free, most, wait, longestWait, memory, slides])
+    return until === null ? null : Number(until)
+  }
+
+  async release (key: string): Promise<void> {
+    await this.#run('release', key)
+  }
+
+  async clear (key: string): Promise<void> {
+    await this.#run('clear', key)
+  }
+
+  async sweep (): Promise<number> {
+    return 0
+  }
+
+  #run (name: keyof typeof scripts, key: string, values: ReadonlyArray<number | boolean> = []): Promise<unknown> {
+    return runScript(this.#client, scripts[name], `${this.#prefix}a:{${key}}`, values.map(String))
+  }
+}

@@ -1,0 +1,56 @@
+// Attempts in a SQLite file: counted in a transaction, so that several processes count together.
+
+import { blockedUntil, countAttempt } from '../../domain/attempt-rule.js'
+import type { AttemptRule } from '../../domain/attempt-rule.js'
+import type { Millis } from '../../domain/session.js'
+import type { AttemptStore } from '../attempt-store.js'
+import { toAttempts } from '../sql/rows.js'
+import { SqliteConnection } from './connection.js'
+import type { SqliteDatabase } from './connection.js'
+
+const statements = {
+  find: 'SELECT * FROM token_auth_attempts WHERE subject = ?',
+  write: `
+    INSERT INTO token_auth_attempts (subject, attempts, next_at, forget_at) VALUES (?, ?, ?, ?)
+    ON CONFLICT (subject) DO UPDATE
+    SET attempts = excluded.attempts, next_at = excluded.next_at, forget_at = excluded.forget_at`,
+  release: 'UPDATE token_auth_attempts SET attempts = max(attempts - 1, 0), next_at = 0 WHERE subject = ?',
+  clear: 'DELETE FROM token_auth_attempts WHERE subject = ?',
+  sweep: `
+    DELETE FROM token_auth_attempts
+    WHERE subject IN (SELECT subject FROM token_auth_attempts WHERE forget_at <= ? LIMIT ?)`
+} as const
+
+/** Counts attempts in a SQLite database, over a connection like that of `SqliteStore`, whose `migrate()` makes the table. */
+export class SqliteAttempts implements AttemptStore {
+  readonly #db: SqliteConnection
+
+  constructor (db: SqliteDatabase) {
+    this.#db = new SqliteConnection(db)
+  }
+
+  take (key: string, now: Millis, rule: AttemptRule): Promise<Millis | null> {
+    return this.#db.transaction(() => {
+      const [row] = this.#db.all(statements.find, [key])
+      const attempts = row === undefined ? null : toAttempts(row)
+      const until = blockedUntil(attempts, now)
+      if (until === null) {
+        const { count, nextAt, forgetAt } = countAttempt(attempts, now, rule)
+        this.#db.run(statements.write, [key, count, nextAt, forgetAt])
+      }
+      return until
+    })
+  }
+
+  async release (key: string): Promise<void> {
+    await this.#db.write(statements.release, [key])
+  }
+
+  async clear (key: string): Promise<void> {
+    await this.#db.write(statements.clear, [key])
+  }
+
+  sweep ({ now, limit }: { readonly now: Millis, readonly limit: number }): Promise<number> {
+    return this.#db.writeGently(statements.sweep, [now, limit])
+  }
+}

@@ -1,0 +1,3 @@
+export { SqliteStore } from './store.js'
+export type { SqliteDatabase, SqliteStatement } from './connection.js'
+export { SqliteAttempts } from './attempts.js'

@@ -1,0 +1,155 @@
+// Who has an account, and in what state it is, must not show in the time that a refusal takes: 200 logins of each sort, medians
+// within 5 %, and rank tests that do not tell them apart. The number is that of the security requirement.
+//
+// The sorts take turns in an order that is shuffled each round, so that what else the machine does falls on all alike. By chance
+// it does not: once in a hundred for each rank test. A sort that was told apart is therefore measured anew beside the known user,
+// twice at most. Chance tells one apart three times running in one run of 20,000; what really takes longer, or less long, is told
+// apart each time.
+
+import { randomInt } from 'node:crypto'
+import { hash } from '@node-rs/argon2'
+import t from 'tap'
+import { createTestApp, PASSWORD } from '../../helpers/app.js'
+import type { TestUser } from '../../helpers/app.js'
+
+const SAMPLES = 200
+const WARM_UP = 20
+const ATTEMPTS = 3
+const MOST_APART = 0.05
+// Of a normal distribution: p is 0.01 there, both tails counted.
+const MOST_DEVIATION = 2.576
+
+// What is hashed in production, unlike the weak hash of the helpers: the work is what is compared here.
+const HASH = await hash(PASSWORD, { memoryCost: 19456, timeCost: 2, parallelism: 1 })
+
+// Names of one length, and one password, so that requests differ in what the user is alone.
+const KNOWN = 'known-user'
+const people: TestUser[] = [
+  { id: 'u-1', username: KNOWN, passwordHash: HASH },
+  { id: 'u-2', username: 'turned-off', passwordHash: HASH, disabled: true },
+  { id: 'u-3', username: 'password-0', passwordHash: null },
+  { id: 'u-4', username: 'not-a-hash', passwordHash: 'garbage' },
+  { id: 'u-5', username: 'half-a-one', passwordHash: HASH.slice(0, -2) }
+]
+
+const others: Readonly<Record<string, string>> = {
+  'an unknown user': 'unknown-12',
+  'a disabled user': 'turned-off',
+  'a user without a password': 'password-0',
+  'a user whose hash is none': 'not-a-hash',
+  'a user whose hash was cut': 'half-a-one'
+}
+
+const { app, post } = await createTestApp({ users: people })
+t.teardown(() => app.close())
+t.setTimeout(600_000)
+
+async function timeOf (username: string): Promise<number> {
+  const before = performance.now()
+  const { statusCode } = await post('/auth/login', { username, password: 'a wrong one' })
+  const time = performance.now() - before
+  if (statusCode !== 401) throw new Error(`${username} was answered with ${statusCode}`)
+  return time
+}
+
+/** One request at a time; in each round all of the names, in an order of its own. */
+async function measure (usernames: readonly string[], rounds: number): Promise<(username: string) => number[]> {
+  const times = new Map(usernames.map(username => [username, [] as number[]]))
+  for (let round = 0; round < rounds; round++) {
+    for (const username of shuffled(usernames)) times.get(username)?.push(await timeOf(username))
+  }
+  return username => times.get(username) ?? []
+}
+
+function shuffled<T> (given: readonly T[]): T[] {
+  const rest = [...given]
+  return given.map(() => rest.splice(randomInt(rest.length), 1)[0] as T)
+}
+
+function medianOf (values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  const upper = sorted.length >> 1
+  return ((sorted[upper] as number) + (sorted[sorted.length - 1 - upper] as number)) / 2
+}
+
+/** Ranks from 1 on; equal values share theirs. */
+function ranksOf (values: readonly number[]): number[] {
+  const sorted = values.toSorted((a, b) => a - b)
+  return values.map(value => (sorted.indexOf(value) + sorted.lastIndexOf(value)) / 2 + 1)
+}
+
+function sumOf (values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0)
+}
+
+/** Mann-Whitney's U of two samples, as standard deviations from what chance would make it. */
+function mannWhitney (a: readonly number[], b: readonly number[]): number {
+  const ranks = ranksOf([...a, ...b])
+  const u = sumOf(ranks.slice(0, a.length)) - a.length * (a.length + 1) / 2
+  const product = a.length * b.length
+  return (u - product / 2) / Math.sqrt(product * (ranks.length + 1) / 12)
+}
+
+/** Wilcoxon's signed ranks, likewise: of pairs from one round each, so that a machine that is slow for a while hides nothing. */
+function wilcoxon (a: readonly number[], b: readonly number[]): number {
+  const differences = a.map((value, i) => value - (b[i] as number)).filter(difference => difference !== 0)
+  const n = differences.length
+  if (n === 0) return 0
+  const ranks = ranksOf(differences.map(Math.abs))
+  const w = sumOf(ranks.filter((_rank, i) => (differences[i] as number) > 0))
+  return (w - n * (n + 1) / 4) / Math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
+}
+
+interface Comparison {
+  readonly ratios: readonly number[]
+  readonly deviations: readonly number[]
+  readonly isAlike: boolean
+}
+
+function compare (times: readonly number[], known: readonly number[]): Comparison {
+  const median = medianOf(known)
+  // Two estimates of one thing. The second is the surer one by far while the machine is busy with other things as well.
+  const ratios = [medianOf(times) / median, 1 + medianOf(times.map((time, i) => time - (known[i] as number))) / median]
+  const deviations = [mannWhitney(times, known), wilcoxon(times, known)]
+  const isAlike = ratios.some(ratio => Math.abs(ratio - 1) <= MOST_APART) &&
+    deviations.every(deviation => Math.abs(deviation) < MOST_DEVIATION)
+  return { ratios, deviations, isAlike }
+}
+
+t.test('75: the yardstick tells apart what is, and nothing else', async t => {
+  t.equal(medianOf([3, 1, 2]), 2)
+  t.equal(medianOf([4, 1, 2, 3]), 2.5)
+  t.equal(mannWhitney([1, 2, 3], [1, 2, 3]), 0)
+  t.equal(mannWhitney([1, 2, 3], [4, 5, 6]).toFixed(3), '-1.964')
+  t.equal(mannWhitney([4, 5, 6, 6], [1, 2, 3, 4]).toFixed(3), '2.165')
+  t.equal(wilcoxon([1, 2, 3], [1, 2, 3]), 0)
+  t.equal(wilcoxon([2, 4, 6, 8, 10], [1, 2, 3, 4, 5]).toFixed(3), '2.023')
+  t.equal(wilcoxon([1, 5, 1, 7], [2, 3, 4, 3]).toFixed(3), '0.365')
+
+  const known = Array.from({ length: SAMPLES }, (_, i) => 18 + (i * 37 % SAMPLES) / 100)
+  const alike = known.toReversed()
+  t.ok(compare(alike, known).isAlike)
+  t.notOk(compare(alike.map(time => time + 0.5), known).isAlike, 'by rank, within 5 %')
+  t.notOk(compare(known.map((_time, i) => i % 2 === 0 ? 16 : 20.1), known.map(() => 18)).isAlike, 'by median')
+  const slow = known.map((time, i) => time + 5 * Math.sin(i))
+  const slower = slow.map(time => time + 0.3)
+  t.ok(Math.abs(mannWhitney(slower, slow)) < MOST_DEVIATION)
+  t.notOk(compare(slower, slow).isAlike, 'by the pairs, where the machine is slow at times')
+})
+
+t.test('75: a login that is refused takes as long whoever it is about', async t => {
+  await measure([KNOWN, ...Object.values(others)], WARM_UP)
+  let open = Object.keys(others)
+  for (let attempt = 1; attempt <= ATTEMPTS && open.length > 0; attempt++) {
+    const timesOf = await measure([KNOWN, ...open.map(sort => others[sort] as string)], SAMPLES)
+    const known = timesOf(KNOWN)
+    t.ok(medianOf(known) > 3, `a real check takes ${medianOf(known).toFixed(1)} ms`)
+    open = open.filter(sort => {
+      const { ratios, deviations, isAlike } = compare(timesOf(others[sort] as string), known)
+      const figures = [ratios.map(ratio => ratio.toFixed(3)), deviations.map(deviation => deviation.toFixed(2))]
+      t.comment(`${attempt}: ${sort}: ${figures.join(' times as long, ')} standard deviations away`)
+      return !isAlike
+    })
+  }
+  t.strictSame(open, [], 'are told apart')
+})

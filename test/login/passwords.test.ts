@@ -1,0 +1,198 @@
+import { hashSync } from '@node-rs/argon2'
+import bcrypt from '@node-rs/bcrypt'
+import t from 'tap'
+import { HashQueue } from '../../src/login/hash-queue.js'
+import { MAX_PASSWORD_LENGTH, Passwords } from '../../src/login/passwords.js'
+import type { PasswordRules } from '../../src/login/passwords.js'
+import { TokenAuthError } from '../../src/errors.js'
+
+const PASSWORD = 'correct horse battery staple'
+const rules: PasswordRules = { peppers: [], normalize: null, minLength: 1, accept: () => true }
+const create = (given: Partial<PasswordRules> = {}): Passwords => new Passwords(new HashQueue(2), { ...rules, ...given })
+const passwords = create()
+const HASH = await passwords.hash(PASSWORD)
+
+const [, , , , salt, digest] = HASH.split('$') as [string, string, string, string, string, string]
+
+/** A hash as it would be stored with other parameters; none that fits any password. */
+function withParameters (parameters: string): string {
+  return `$argon2id$v=19$${parameters}$${salt}$${digest}`
+}
+
+const malformed: Record<string, string> = {
+  'an empty text': '',
+  'a word': 'garbage',
+  'the password itself': PASSWORD,
+  'NUL characters': '\0\0\0',
+  scrypt: '$scrypt$ln=16,r=8,p=1$aM15713r3Xsvxbi31lqr1Q$nFNh2CVHVjNldFVKDHDlm4CbdRSCdEBsjjJxD+iCs5E',
+  sha256: 'f52fbd32b2b3b86ff88ef6c490628285f482af15ddcb29541f94bcf526a3f6c7',
+  argon2i: hashSync(PASSWORD, { algorithm: 1 }),
+  argon2d: hashSync(PASSWORD, { algorithm: 0 }),
+  'argon2id of the old version': HASH.replace('v=19', 'v=16'),
+  'argon2id without a version': HASH.replace('$v=19', ''),
+  'argon2id without parameters': `$argon2id$v=19$${salt}$${digest}`,
+  'the beginning alone': '$argon2id$v=19$',
+  'no salt': '$argon2id$v=19$m=19456,t=2,p=1',
+  'no digest': `$argon2id$v=19$m=19456,t=2,p=1$${salt}`,
+  'an empty salt': `$argon2id$v=19$m=19456,t=2,p=1$$${digest}`,
+  'an empty digest': `$argon2id$v=19$m=19456,t=2,p=1$${salt}$`,
+  'two characters less': HASH.slice(0, -2),
+  'a line break after it': `${HASH}\n`,
+  'a space before it': ` ${HASH}`,
+  padding: `${HASH}=`,
+  'a field more': `${HASH}$AAAA`,
+  'letters in another case': HASH.replace('argon2id', 'Argon2id'),
+  'no memory': withParameters('m=0,t=2,p=1'),
+  'no passes': withParameters('m=19456,t=0,p=1'),
+  'no lanes': withParameters('m=19456,t=2,p=0'),
+  'negative memory': withParameters('m=-19456,t=2,p=1'),
+  'memory beyond 32 bits': withParameters('m=4294967296,t=2,p=1')
+}
+
+t.test('the right password is right, any other is wrong', async t => {
+  t.equal(await passwords.check(HASH, PASSWORD), 'right')
+  const others = ['', ' ', PASSWORD.toUpperCase(), `${PASSWORD} `, ` ${PASSWORD}`, PASSWORD.slice(1), PASSWORD.slice(0, -1), HASH]
+  for (const other of others) t.equal(await passwords.check(HASH, other), 'wrong', JSON.stringify(other))
+})
+
+t.test('a hash is argon2id at OWASP\'s minimum, with a salt of its own', async t => {
+  t.match(HASH, /^\$argon2id\$v=19\$m=19456,t=2,p=1\$[\w+/]{22}\$[\w+/]{43}$/)
+  t.not(await passwords.hash(PASSWORD), HASH)
+})
+
+t.test('a right password under a cheaper hash is weak, a wrong one is wrong', async t => {
+  const cheap = [{ memoryCost: 64, timeCost: 1 }, { memoryCost: 19456, timeCost: 1 }, { memoryCost: 9728, timeCost: 2 }]
+  for (const cost of cheap) {
+    const stored = hashSync(PASSWORD, { ...cost, parallelism: 1 })
+    t.equal(await passwords.check(stored, PASSWORD), 'weak', JSON.stringify(cost))
+    t.equal(await passwords.check(stored, 'wrong'), 'wrong', JSON.stringify(cost))
+  }
+})
+
+t.test('a hash that costs as much or more is right', async t => {
+  for (const cost of [{ memoryCost: 47104, timeCost: 1 }, { memoryCost: 19456, timeCost: 3 }]) {
+    t.equal(await passwords.check(hashSync(PASSWORD, { ...cost, parallelism: 1 }), PASSWORD), 'right', JSON.stringify(cost))
+  }
+})
+
+t.test('without a hash every password is wrong', async t => {
+  for (const password of [PASSWORD, '', 'null', '\0']) t.equal(await passwords.check(null, password), 'wrong')
+})
+
+t.test('a hash that is none of argon2id is malformed, even for the right password', async t => {
+  for (const [name, stored] of Object.entries(malformed)) t.equal(await passwords.check(stored, PASSWORD), 'malformed', name)
+})
+
+t.test('no cut of a hash is ever right, or an error', async t => {
+  const results = new Set<string>()
+  for (let length = 0; length < HASH.length; length++) results.add(await passwords.check(HASH.slice(0, length), PASSWORD))
+  t.strictSame([...results].sort(), ['malformed', 'wrong'])
+})
+
+t.test('a hash of bcrypt, of any version, is right and weak; one that takes too long is malformed', async t => {
+  for (const version of ['2a', '2b', '2y'] as const) {
+    const stored = bcrypt.hashSync(PASSWORD, 4).replace('$2b$', `$${version}$`)
+    t.equal(await passwords.check(stored, PASSWORD), 'weak')
+    t.equal(await passwords.check(stored, `${PASSWORD}!`), 'wrong')
+    t.equal(await passwords.check(stored.replace('$04$', '$15$'), PASSWORD), 'malformed')
+    t.equal(await passwords.check(stored.slice(0, -1), PASSWORD), 'malformed')
+  }
+})
+
+t.test('a hash that is no text, as a driver may give it, is malformed', async t => {
+  for (const stored of [Buffer.from(HASH), 1, true, {}, []]) {
+    t.equal(await passwords.check(stored as unknown as string, PASSWORD), 'malformed', JSON.stringify(stored).slice(0, 20))
+  }
+})
+
+// About a second of one core; with more memory in place of passes, all that the machine has.
+t.test('a hash that would take a hundred times the work is malformed, not computed', async t => {
+  t.equal(await passwords.check(withParameters('m=19456,t=200,p=1'), PASSWORD), 'malformed')
+})
+
+t.test('every check takes as long as a real one', async t => {
+  const kinds: Record<string, string | null> = {
+    real: HASH, none: null, empty: '', garbage: 'garbage', argon2i: malformed.argon2i as string, cut: HASH.slice(0, -2)
+  }
+  const times = Object.fromEntries(Object.keys(kinds).map(name => [name, [] as number[]]))
+  for (let round = 0; round < 21; round++) {
+    for (const [name, stored] of Object.entries(kinds)) {
+      const before = performance.now()
+      await passwords.check(stored, 'wrong')
+      times[name]?.push(performance.now() - before)
+    }
+  }
+  const median = (name: string): number => times[name]?.sort((a, b) => a - b)[10] as number
+  t.ok(median('real') > 2, 'a real one takes some time')
+  for (const name of Object.keys(kinds)) {
+    const ratio = median(name) / median('real')
+    t.ok(ratio > 0.5 && ratio < 2, `${name}: ${ratio.toFixed(2)} times a real one`)
+  }
+})
+
+t.test('a long password counts to its last character', async t => {
+  for (const length of [72, 73, 128, MAX_PASSWORD_LENGTH, 65_536]) {
+    const long = 'a'.repeat(length)
+    const stored = await passwords.upgrade(long)
+    t.equal(await passwords.check(stored, long), 'right', `${length}`)
+    t.equal(await passwords.check(stored, `${long.slice(0, -1)}b`), 'wrong', `${length}, the last one differs`)
+    t.equal(await passwords.check(stored, long.slice(0, -1)), 'wrong', `${length}, one less`)
+    t.equal(await passwords.check(stored, `${long}a`), 'wrong', `${length}, one more`)
+  }
+})
+
+t.test('a NUL ends no password', async t => {
+  const stored = await passwords.hash('before\0after')
+  t.equal(await passwords.check(stored, 'before\0after'), 'right')
+  for (const other of ['before', 'before\0', 'before\0other', 'beforeafter', '']) {
+    t.equal(await passwords.check(stored, other), 'wrong', JSON.stringify(other))
+  }
+  t.equal(await passwords.check(await passwords.hash('before'), 'before\0after'), 'wrong')
+})
+
+t.test('a password of any characters counts as it was typed', async t => {
+  for (const password of [' ', '  spaces  ', 'pässwörd', '\u{1f511}\u{1f511}', 'tab\tline\r\n', 'كلمة', '\u00e9']) {
+    t.equal(await passwords.check(await passwords.hash(password), password), 'right', JSON.stringify(password))
+  }
+  t.equal(await passwords.check(await passwords.hash('\u{1f511}'), '\u{1f512}'), 'wrong')
+})
+
+t.test('a pepper: hashes are worth nothing without it, and are replaced where it is new', async t => {
+  const [old, now] = [Buffer.alloc(32, 'old'), Buffer.alloc(32, 'now')]
+  const plain = create()
+  const first = create({ peppers: [old] })
+  const changed = create({ peppers: [now, old] })
+  const lost = create({ peppers: [now] })
+  const unpeppered = await plain.hash(PASSWORD)
+  const peppered = await first.hash(PASSWORD)
+  const anew = await changed.hash(PASSWORD)
+  t.equal(await plain.check(peppered, PASSWORD), 'wrong')
+  t.equal(await first.check(unpeppered, PASSWORD), 'weak', 'from before there was one')
+  t.equal(await first.check(peppered, PASSWORD), 'right')
+  t.equal(await changed.check(peppered, PASSWORD), 'weak', 'made with the previous one')
+  t.equal(await changed.check(anew, PASSWORD), 'right')
+  t.equal(await lost.check(peppered, PASSWORD), 'wrong')
+  t.equal(await first.check(await first.upgrade(PASSWORD), PASSWORD), 'right')
+  for (const stored of [unpeppered, peppered, anew, null, 'garbage']) {
+    t.match(await changed.check(stored, `${PASSWORD}!`), stored === 'garbage' ? 'malformed' : 'wrong')
+  }
+})
+
+t.test('NFC, where it is asked for: an accent is one, however a keyboard makes it', async t => {
+  const [composed, decomposed] = ['caf\u00e9 au lait', 'cafe\u0301 au lait'] as const
+  const nfc = create({ normalize: 'NFC' })
+  t.equal(await nfc.check(await nfc.hash(decomposed), composed), 'right')
+  t.equal(await nfc.check(await nfc.hash(composed), decomposed), 'right')
+  t.equal(await passwords.check(await passwords.hash(composed), decomposed), 'wrong')
+})
+
+t.test('a password that is set is long enough, not too long to log in with, and acceptable', async t => {
+  const strict = create({ minLength: 8, accept: async password => password !== 'password' })
+  const refused = (hint: string): TokenAuthError => new TokenAuthError('AUTH_PASSWORD_REJECTED', { hint })
+  await t.rejects(strict.hash('1234567'), refused('it needs 8 characters'))
+  await t.rejects(strict.hash('👍🏽👍🏽👍🏽x'), refused('it needs 8 characters'), 'code points are counted, not units')
+  await t.rejects(strict.hash('password'), refused('everybody tries it first'))
+  await t.rejects(strict.hash('x'.repeat(MAX_PASSWORD_LENGTH + 1)), refused(`it may have ${MAX_PASSWORD_LENGTH} characters`))
+  for (const fine of ['12345678', 'x'.repeat(MAX_PASSWORD_LENGTH)]) t.equal(await strict.check(await strict.hash(fine), fine), 'right')
+  t.equal(await strict.check(await strict.upgrade('short'), 'short'), 'right', 'what is set already may be hashed anew')
+})
