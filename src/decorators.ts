@@ -44,46 +44,50 @@ export interface TokenAuth {
    * @throws TokenAuthError AUTH_CREDENTIALS_REJECTED where the user is unknown or disabled; AUTH_PROOF_INVALID, AUTH_PROOF_NONCE
    * @throws TypeError where `refreshToken.transport` is `'cookie'` and there is no `options.reply`
    */
-  openSession (userId: string, request: SessionRequest, options?: OpenOptions): Promise<TokenAnswer>
+  openSession(userId: string, request: SessionRequest, options?: OpenOptions): Promise<TokenAnswer>
   /** The same in cookies, where `refreshToken.transport` is `'cookie'` or `'both'`. */
-  openSession (userId: string, request: SessionRequest, options: OpenInCookieOptions): Promise<TokenAnswer | CookieAnswer>
+  openSession(
+    userId: string,
+    request: SessionRequest,
+    options: OpenInCookieOptions
+  ): Promise<TokenAnswer | CookieAnswer>
   /** The live sessions of a user, newest first, a hundred at most. */
-  listSessions (userId: string): Promise<SessionInfo[]>
+  listSessions(userId: string): Promise<SessionInfo[]>
   /** Ends a session. Its access tokens are refused at once by this process. @returns Whether it was there and live. */
-  revokeSession (sessionId: string): Promise<boolean>
+  revokeSession(sessionId: string): Promise<boolean>
   /**
    * Ends all sessions of a user, and every login that is under way: for a deleted user, or one who has lost a device.
    * @param options.keep The id of one session that lives on, such as the one in which the password was changed.
    * @returns How many sessions were ended.
    */
-  revokeUser (userId: string, options?: { readonly keep?: string }): Promise<number>
+  revokeUser(userId: string, options?: { readonly keep?: string }): Promise<number>
   /**
    * The same for a changed password, and it says so in the event. Logins that were wrong before are forgotten, so that a user
    * whose account was stopped by them is let in by the new one.
    * @param options.keep As above.
    */
-  passwordChanged (userId: string, options?: { readonly keep?: string }): Promise<number>
+  passwordChanged(userId: string, options?: { readonly keep?: string }): Promise<number>
   /**
    * @returns A hash to store as `passwordHash`: argon2id, as a PHC string.
    * @throws TokenAuthError AUTH_PASSWORD_REJECTED where the rules of `passwords` are broken; AUTH_BUSY
    */
-  hashPassword (password: string): Promise<string>
+  hashPassword(password: string): Promise<string>
   /** How many hashes are being computed, and how many wait: for metrics. 256 may wait, then logins are 503. */
-  hashLoad (): { readonly running: number, readonly waiting: number }
+  hashLoad(): { readonly running: number, readonly waiting: number }
   /** Checks a password at the same cost whatever the hash is. @throws TokenAuthError AUTH_BUSY */
-  verifyPassword (hash: string | null, password: string): Promise<boolean>
+  verifyPassword(hash: string | null, password: string): Promise<boolean>
   /**
    * Puts other `keys` in the place of those of the options, in this process. In three steps nobody is refused: announce the
    * new one (`[old, new]`) on every instance, and wait until verifiers have read it (mostly 5 to 10 minutes); let it sign
    * (`[new, old]`); and when the last access token of the old one has ended, take that away (`[new]`).
    * @throws TypeError where a key cannot be used, or the app began without `keys`; what was stays then
    */
-  rotateKeys (keys: readonly KeyInput[]): void
+  rotateKeys(keys: readonly KeyInput[]): void
   /**
    * Deletes ended sessions now, or joins the sweep that is under way. It takes a minute at most; what is left waits for the next.
    * @returns How many records were deleted.
    */
-  sweep (): Promise<number>
+  sweep(): Promise<number>
 }
 
 // Named, since a type that is imported for an augmentation alone vanishes from the emitted declarations.
@@ -100,9 +104,9 @@ declare module 'fastify' {
      * Makes an `onRequest` hook for behind `authenticate`: its user logged in at most that long ago, or 403.
      * For a changed address, a payment, the deletion of an account.
      */
-    requireFresh (maxAge: Duration): AuthGuard
+    requireFresh(maxAge: Duration): AuthGuard
     /** Makes an `onRequest` hook for behind `authenticate`: the access token has these claims, or 403. */
-    requireClaims (demands: ClaimDemands): AuthGuard
+    requireClaims(demands: ClaimDemands): AuthGuard
     tokenAuth: TokenAuth
   }
 

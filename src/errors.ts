@@ -45,7 +45,10 @@ export class TokenAuthError extends Error {
    * @param options.hint What to do differently, where the code alone does not tell.
    * @param options.retryAfter In seconds. @default 1 for 503
    */
-  constructor (code: ErrorCode, { hint, retryAfter }: { readonly hint?: string, readonly retryAfter?: number } = {}) {
+  constructor (
+    code: ErrorCode,
+    { hint, retryAfter }: { readonly hint?: string, readonly retryAfter?: number } = {}
+  ) {
     const [statusCode, message] = table[code]
     super(hint === undefined ? message : `${message}: ${hint}`)
     this.code = code
@@ -63,7 +66,10 @@ const reasons: { readonly [Code in ErrorCode]?: string } = {
 }
 
 const presentedNothing: ReadonlySet<ErrorCode> = new Set([
-  'AUTH_CREDENTIALS_REJECTED', 'AUTH_CLIENT_REJECTED', 'AUTH_REFRESH_MISSING', 'AUTH_ACCESS_MISSING'
+  'AUTH_CREDENTIALS_REJECTED',
+  'AUTH_CLIENT_REJECTED',
+  'AUTH_REFRESH_MISSING',
+  'AUTH_ACCESS_MISSING'
 ])
 
 /** How a scope challenges. */
@@ -77,19 +83,35 @@ export interface Challenge {
 
 /** The headers that belong to an error: a challenge (RFC 6750 section 3) or when to try again (RFC 9110 section 10.2.3). */
 export function headersOf (
-  { statusCode, code, message, retryAfter }: TokenAuthError, challenge: Challenge
+  { statusCode, code, message, retryAfter }: TokenAuthError,
+  challenge: Challenge
 ): Record<string, string> {
-  if (retryAfter !== null) return { 'retry-after': String(retryAfter) }
+  if (retryAfter !== null) {
+    return { 'retry-after': String(retryAfter) }
+  }
+
   const reason = reasons[code] ?? (presentedNothing.has(code) ? undefined : 'invalid_token')
-  if (statusCode !== 401 && reasons[code] === undefined) return {}
+
+  if (statusCode !== 401 && reasons[code] === undefined) {
+    return {}
+  }
+
   const details = reason === undefined ? '' : `, error="${reason}", error_description="${message}"`
   return { 'www-authenticate': withScheme(challenge, details, code.startsWith('AUTH_PROOF_')) }
 }
 
 // What went wrong belongs to the scheme that was used; the other one is told all the same.
-function withScheme ({ realm, proofAlgorithms, isProven }: Challenge, details: string, isAboutProof: boolean): string {
+function withScheme (
+  { realm, proofAlgorithms, isProven }: Challenge,
+  details: string,
+  isAboutProof: boolean
+): string {
   const bearer = `Bearer realm="${realm}"`
-  if (proofAlgorithms === null) return bearer + details
+
+  if (proofAlgorithms === null) {
+    return bearer + details
+  }
+
   const dpop = `DPoP realm="${realm}", algs="${proofAlgorithms.join(' ')}"`
   return isProven || isAboutProof ? dpop + details : `${bearer}${details}, ${dpop}`
 }

@@ -25,7 +25,13 @@ export interface TokenAuthEvents {
   'login-rejected': Caller & {
     readonly at: Millis
     readonly userId: string | null
-    readonly reason: 'unknown-user' | 'wrong-password' | 'disabled' | 'no-password' | 'malformed-hash' | 'revoked-since'
+    readonly reason:
+      | 'unknown-user'
+      | 'wrong-password'
+      | 'disabled'
+      | 'no-password'
+      | 'malformed-hash'
+      | 'revoked-since'
   }
   /**
    * A login was refused before its password was looked at: too many were wrong, for the account (also one that is not
@@ -53,7 +59,11 @@ export interface TokenAuthEvents {
    * follows the session, and is given each successor. Which of the two is its user cannot be told. Only with
    * `refreshToken.shadows`.
    */
-  shadow: SessionEvent & { readonly presented: Presentation, readonly rotated: Presentation, readonly ended: boolean }
+  shadow: SessionEvent & {
+    readonly presented: Presentation
+    readonly rotated: Presentation
+    readonly ended: boolean
+  }
   /** Sessions were ended: one by its id, or `count` of a user. */
   revoke: {
     readonly at: Millis
@@ -69,7 +79,11 @@ export interface TokenAuthEvents {
    * ahead is healed, further ahead is refused. Such a store has lost revocations too: revoke again, by
    * `app.tokenAuth.revokeUser`, everybody whom you revoked since the moment to which it fell back.
    */
-  'store-rolled-back': SessionEvent & { readonly presented: number, readonly stored: number, readonly healed: boolean }
+  'store-rolled-back': SessionEvent & {
+    readonly presented: number
+    readonly stored: number
+    readonly healed: boolean
+  }
   /**
    * What other instances revoke cannot be read, since `since`. Until it can, this instance accepts access tokens of sessions that
    * were ended elsewhere; with `revocations.failAfter` it stops to do so.
@@ -88,11 +102,12 @@ export type TokenAuthListeners = {
 
 /** The part of a logger that is used; Fastify's own fits. */
 export interface Logger {
-  error (facts: object, message: string): void
-  warn (facts: object, message: string): void
-  info (facts: object, message: string): void
+  error(facts: object, message: string): void
+  warn(facts: object, message: string): void
+  info(facts: object, message: string): void
 }
 
+/** */
 export class Events {
   readonly #listeners: TokenAuthListeners
   readonly #logger: Logger
@@ -105,8 +120,14 @@ export class Events {
 
   emit<Name extends EventName> (name: Name, event: TokenAuthEvents[Name]): void {
     const diagnostics = this.#channels[name] ??= channel(`fastify-token-auth:${name}`)
-    if (diagnostics.hasSubscribers) diagnostics.publish(event)
-    if (this.#listeners[name] !== undefined) void this.#tell(name, event)
+
+    if (diagnostics.hasSubscribers) {
+      diagnostics.publish(event)
+    }
+
+    if (this.#listeners[name] !== undefined) {
+      void this.#tell(name, event)
+    }
   }
 
   async #tell<Name extends EventName> (name: Name, event: TokenAuthEvents[Name]): Promise<void> {

@@ -4,22 +4,54 @@ export { tokenAuth, tokenAuth as default } from './plugin.js'
 export { TokenAuthError } from './errors.js'
 export { optionsFromEnv } from './options/from-env.js'
 export type { TokenAuthEnv } from './options/from-env.js'
-export type { TokenAuthOptions, Secret } from './options/options.js'
+export type { Secret, TokenAuthOptions } from './options/options.js'
 export type { CookieOptions } from './options/transport.js'
 export type { PasswordOptions } from './options/passwords.js'
 export type { KeyAlgorithm, KeyInput, KeyMaterial, KeyUse } from './tokens/keys.js'
 export type { ThrottleOptions } from './options/throttle.js'
 export type { Duration } from './lib/duration.js'
-export type { Auth, Authenticate, AuthGuard, ClaimDemands, OpenInCookieOptions, OpenOptions, SessionInfo, TokenAuth } from './decorators.js'
+export type {
+  Auth,
+  Authenticate,
+  AuthGuard,
+  ClaimDemands,
+  OpenInCookieOptions,
+  OpenOptions,
+  SessionInfo,
+  TokenAuth
+} from './decorators.js'
 export type { AuthClaims } from './sessions/access-verifier.js'
 export type { Wake } from './revocations/feed.js'
 export type { SameContext } from './sessions/replay-monitor.js'
 export type { AuthUser, Users } from './sessions/users.js'
-export type { EventName, Presentation, SessionEvent, TokenAuthEvents, TokenAuthListeners } from './events.js'
-export type { CookieAnswer, ErrorCode, RouteName, SessionAnswer, SessionListAnswer, TokenAnswer } from './protocol.js'
 export type {
-  Caller, Cursor, Device, Millis, Revocation, RevocationReason, RevocationTarget, RotationAttempt, RotationOutcome,
-  Session, TokenStore, Touch
+  EventName,
+  Presentation,
+  SessionEvent,
+  TokenAuthEvents,
+  TokenAuthListeners
+} from './events.js'
+export type {
+  CookieAnswer,
+  ErrorCode,
+  RouteName,
+  SessionAnswer,
+  SessionListAnswer,
+  TokenAnswer
+} from './protocol.js'
+export type {
+  Caller,
+  Cursor,
+  Device,
+  Millis,
+  Revocation,
+  RevocationReason,
+  RevocationTarget,
+  RotationAttempt,
+  RotationOutcome,
+  Session,
+  TokenStore,
+  Touch
 } from './stores/token-store.js'
-export type { Attempts, AttemptRule, AttemptStore } from './stores/attempt-store.js'
+export type { AttemptRule, Attempts, AttemptStore } from './stores/attempt-store.js'
 export { SessionRefusedError } from './stores/token-store.js'

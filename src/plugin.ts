@@ -62,14 +62,34 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
   const notes = new UseNotes(store, options.grace)
   const revoked = new RevokedSessions(keep)
   const { every, failAfter, wake } = options.revocations
-  const feed = new RevocationFeed({ store, revoked, events, logger, clock, every, reach: keep, patience: failAfter, wake })
+  const feed = new RevocationFeed({
+    store,
+    revoked,
+    events,
+    logger,
+    clock,
+    every,
+    reach: keep,
+    patience: failAfter,
+    wake
+  })
   const { oauth, dpop } = options
-  const proving = dpop === null ? null : (await import('./http/dpop.js')).createProofs(options, dpop, logger)
+  const proving = dpop === null
+    ? null
+    : (await import('./http/dpop.js')).createProofs(options, dpop, logger)
   const granting = oauth === null ? null : (await import('./oauth/routes.js')).createOAuth(oauth)
   const proofs = proving?.proofs ?? null
   const requestProofs = proving?.requestProofs ?? null
   const counts = proofs === null ? [attempts] : [attempts, proofs.replays]
-  const sweeper = new Sweeper({ store, attempts: counts, events, logger, clock, every: options.sweepEvery, keep })
+  const sweeper = new Sweeper({
+    store,
+    attempts: counts,
+    events,
+    logger,
+    clock,
+    every: options.sweepEvery,
+    keep
+  })
   const throttle = createThrottle(options, { attempts, events, logger })
   const passwords = new Passwords(new HashQueue(defaultConcurrency()), options.passwords)
 
@@ -80,10 +100,18 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
   await app.register(async scope => {
     prepareScope(scope, options.transport.refreshCookie !== null)
     const { keys, issuer, audience } = options
-    const tokens = new JwtKind(ACCESS_TYP, keys === null ? secretSigners(options.secrets.access, name, 'access') : signersOf(keys))
+    const tokens = new JwtKind(
+      ACCESS_TYP,
+      keys === null ? secretSigners(options.secrets.access, name, 'access') : signersOf(keys)
+    )
     const access = new AccessControl({
       tokens,
-      scope: { issuer, audience, identified: keys !== null || oauth !== null, firstParty: oauth === null ? undefined : name },
+      scope: {
+        issuer,
+        audience,
+        identified: keys !== null || oauth !== null,
+        firstParty: oauth === null ? undefined : name
+      },
       takesBound: proofs !== null,
       lifetime: options.accessLifetime,
       cacheSize: options.cacheSize,
@@ -92,14 +120,32 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       feed,
       notes: options.confirmBy === 'access' ? notes : null
     })
-    const keyRing = keys === null ? null : new KeyRing(keys, tokens, () => { access.forget() })
-    const refreshTokens = new JwtKind(REFRESH_TYP, secretSigners(options.secrets.refresh, name, 'refresh'))
+    const keyRing = keys === null ? null : new KeyRing(keys, tokens, () => {
+      access.forget()
+    })
+    const refreshTokens = new JwtKind(
+      REFRESH_TYP,
+      secretSigners(options.secrets.refresh, name, 'refresh')
+    )
     const { rotation, refreshLifetime: lifetime, absolute, grace } = options
     const refreshable = options.transport.kind !== 'none'
     const { maxSessions: most } = options
     const clients = granting?.clients ?? null
     const sessions = new Sessions({
-      store, users, access, refreshTokens, revoked, feed, events, clock, lifetime, absolute, refreshable, most, proofs, clients
+      store,
+      users,
+      access,
+      refreshTokens,
+      revoked,
+      feed,
+      events,
+      clock,
+      lifetime,
+      absolute,
+      refreshable,
+      most,
+      proofs,
+      clients
     })
     const refresh = new Refresh({
       store,
@@ -118,7 +164,11 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       proofs
     })
     const login = new PasswordLogin({ users, passwords, sessions, throttle, events, logger, clock })
-    const transport = new TokenTransport(options.transport, token => sessions.kindOf(token), proofs !== null)
+    const transport = new TokenTransport(
+      options.transport,
+      token => sessions.kindOf(token),
+      proofs !== null
+    )
     const proofOf: ProofOf = request => requestProofs?.of(request) ?? null
     const renewal = options.renewalWindow === null
       ? null
@@ -131,8 +181,16 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
         clock,
         within: options.renewalWindow
       })
-    const send = renewal === null ? () => {} : sendRenewedTokens(app, options.transport.accessCookie, revoked)
-    const authenticate = createAuthenticate({ access, transport: options.transport, renewal, send, proofs: requestProofs })
+    const send = renewal === null
+      ? () => {}
+      : sendRenewedTokens(app, options.transport.accessCookie, revoked)
+    const authenticate = createAuthenticate({
+      access,
+      transport: options.transport,
+      renewal,
+      send,
+      proofs: requestProofs
+    })
     const own = oauth === null ? authenticate : forOwnSessions(authenticate)
 
     const add: Record<Exclude<RouteName, OAuthRouteName>, (url: string) => void> = {
@@ -145,34 +203,81 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
           proofOf: dpop?.required === true ? request => demandProof(proofOf(request)) : proofOf
         })
       },
-      refresh: url => { addRefreshRoute(scope, url, transport, refresh, proofOf) },
-      logout: url => { addLogoutRoute(scope, url, transport, sessions) },
-      logoutAll: url => { addLogoutAllRoute(scope, url, transport, sessions, own) },
-      sessions: url => { addSessionsRoute(scope, url, sessions, own) },
-      otherSessions: url => { addOtherSessionsRoute(scope, url, sessions, own) },
-      session: url => { addSessionRoute(scope, url, sessions, own) },
-      jwks: url => { if (keyRing !== null) addJwksRoute(app, url, keyRing) },
-      me: url => { addMeRoute(scope, url, sessions, own) }
+      refresh: url => {
+        addRefreshRoute(scope, url, transport, refresh, proofOf)
+      },
+      logout: url => {
+        addLogoutRoute(scope, url, transport, sessions)
+      },
+      logoutAll: url => {
+        addLogoutAllRoute(scope, url, transport, sessions, own)
+      },
+      sessions: url => {
+        addSessionsRoute(scope, url, sessions, own)
+      },
+      otherSessions: url => {
+        addOtherSessionsRoute(scope, url, sessions, own)
+      },
+      session: url => {
+        addSessionRoute(scope, url, sessions, own)
+      },
+      jwks: url => {
+        if (keyRing !== null) {
+          addJwksRoute(app, url, keyRing)
+        }
+      },
+      me: url => {
+        addMeRoute(scope, url, sessions, own)
+      }
     }
+
     for (const route of Object.keys(add) as Array<keyof typeof add>) {
       const path = options.paths[route]
-      if (path !== false) add[route](path)
+
+      if (path !== false) {
+        add[route](path)
+      }
     }
+
     const { proofAlgorithms } = challenge
     await granting?.addRoutes(app, scope, {
-      options, store, users, access, refreshTokens, refresh, sessions, clock, proofOf, audience, proofAlgorithms
+      options,
+      store,
+      users,
+      access,
+      refreshTokens,
+      refresh,
+      sessions,
+      clock,
+      proofOf,
+      audience,
+      proofAlgorithms
     })
 
     app.decorate('authenticate', authenticate)
     app.decorate('requireFresh', createRequireFresh(clock))
     app.decorate('requireClaims', requireClaims)
-    app.decorate('tokenAuth', createTokenAuth({
-      users, sessions, passwords, throttle, sweeper, transport, keyRing, clients, proofOf
-    }))
+    app.decorate(
+      'tokenAuth',
+      createTokenAuth({
+        users,
+        sessions,
+        passwords,
+        throttle,
+        sweeper,
+        transport,
+        keyRing,
+        clients,
+        proofOf
+      })
+    )
   }, { prefix: options.prefix })
 
   app.addHook('onReady', async () => {
-    for (const risk of risksOf(options)) logger.warn({ registration: name }, risk)
+    for (const risk of risksOf(options)) {
+      logger.warn({ registration: name }, risk)
+    }
+
     await feed.start()
     sweeper.start()
   })
@@ -182,23 +287,37 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
 }
 
 function demandProof (proof: Proof | null): Proof {
-  if (proof === null) throw new TokenAuthError('AUTH_PROOF_INVALID', { hint: 'a login needs one' })
+  if (proof === null) {
+    throw new TokenAuthError('AUTH_PROOF_INVALID', { hint: 'a login needs one' })
+  }
+
   return proof
 }
 
 function claimPlace (app: FastifyInstance, name: string): void {
-  const taken = ['authenticate', 'requireFresh', 'requireClaims', 'tokenAuth'].find(decorator => app.hasDecorator(decorator)) ??
-    (app.hasRequestDecorator('auth') ? 'request.auth' : undefined)
+  const taken =
+    ['authenticate', 'requireFresh', 'requireClaims', 'tokenAuth'].find(decorator =>
+      app.hasDecorator(decorator)
+    ) ??
+      (app.hasRequestDecorator('auth') ? 'request.auth' : undefined)
+
   if (taken !== undefined) {
-    throw new Error(`fastify-token-auth: this instance has "${taken}" already. Register each in a sibling scope of its own: ` +
-      'app.register(async scope => { await scope.register(tokenAuth, { name: \'other\', ...options }) })')
+    throw new Error(
+      `fastify-token-auth: this instance has "${taken}" already. Register each in a sibling scope of its own: ` +
+        'app.register(async scope => { await scope.register(tokenAuth, { name: \'other\', ...options }) })'
+    )
   }
+
   const names = namesByServer.get(app.server) ?? new Set()
   namesByServer.set(app.server, names)
+
   if (names.has(name)) {
-    throw new Error(`fastify-token-auth: the name "${name}" is taken in this app. Give each registration a name of its own, ` +
-      'so that neither accepts the tokens of the other')
+    throw new Error(
+      `fastify-token-auth: the name "${name}" is taken in this app. Give each registration a name of its own, ` +
+        'so that neither accepts the tokens of the other'
+    )
   }
+
   names.add(name)
 }
 

@@ -12,17 +12,21 @@ export const clientPaths = {
 } as const
 
 /** All routes. */
-export const defaultPaths = /* @__PURE__ */ Object.assign({}, clientPaths, {
-  me: '/me',
-  /** With `oauth`: these three as stock OAuth clients ask them. */
-  token: '/token',
-  revoke: '/revoke',
-  introspect: '/introspect',
-  /** Not below the prefix, since others look for it here (RFC 8615). */
-  jwks: '/.well-known/jwks.json',
-  /** Likewise, and with the path of the issuer behind it (RFC 8414 section 3). */
-  metadata: '/.well-known/oauth-authorization-server'
-} as const)
+export const defaultPaths = /* @__PURE__ */ Object.assign(
+  {},
+  clientPaths,
+  {
+    me: '/me',
+    /** With `oauth`: these three as stock OAuth clients ask them. */
+    token: '/token',
+    revoke: '/revoke',
+    introspect: '/introspect',
+    /** Not below the prefix, since others look for it here (RFC 8615). */
+    jwks: '/.well-known/jwks.json',
+    /** Likewise, and with the path of the issuer behind it (RFC 8414 section 3). */
+    metadata: '/.well-known/oauth-authorization-server'
+  } as const
+)
 
 export type RouteName = keyof typeof defaultPaths
 

@@ -19,31 +19,68 @@ import type { TokenStore } from './stores/token-store.js'
 
 /** What the app brings, for as long as it may take to answer. */
 export function reach (
-  { store, users }: ResolvedOptions, timeout: Millis, logger: Logger
+  { store, users }: ResolvedOptions,
+  timeout: Millis,
+  logger: Logger
 ): { readonly store: TokenStore, readonly users: UserDirectory } {
   const guard = createGuard(timeout, logger)
-  return { store: withSoundTexts(guardStore(store, guard)), users: new UserDirectory(users, guard, logger) }
+
+  return {
+    store: withSoundTexts(guardStore(store, guard)),
+    users: new UserDirectory(users, guard, logger)
+  }
 }
 
 /** @param given By default, this process's memory. */
-export function reachAttempts (given: AttemptStore | null | undefined, timeout: Millis, logger: Logger): AttemptStore {
+export function reachAttempts (
+  given: AttemptStore | null | undefined,
+  timeout: Millis,
+  logger: Logger
+): AttemptStore {
   return guardAttempts(given ?? new MemoryAttempts(), createGuard(timeout, logger))
 }
 
+/** */
 export function createThrottle (
-  { name, throttle, secrets, clock }: ResolvedOptions, parts: { attempts: AttemptStore, events: Events, logger: Logger }
+  { name, throttle, secrets, clock }: ResolvedOptions,
+  parts: { attempts: AttemptStore, events: Events, logger: Logger }
 ): Throttle | null {
-  if (throttle === null) return null
+  if (throttle === null) {
+    return null
+  }
+
   const { account, address } = throttle
   const [key] = keysOf(secrets.base, name, 'attempts')
   const devices = new DeviceTokens(secretSigners(secrets.base, name, 'device'))
-  return new Throttle({ ...parts, forgeries: new MemoryAttempts(), key, devices, account, address, clock })
+
+  return new Throttle({
+    ...parts,
+    forgeries: new MemoryAttempts(),
+    key,
+    devices,
+    account,
+    address,
+    clock
+  })
 }
 
-export function keysOf (secrets: Secrets, name: string, purpose: KeyPurpose): readonly [Buffer, ...Buffer[]] {
+/** */
+export function keysOf (
+  secrets: Secrets,
+  name: string,
+  purpose: KeyPurpose
+): readonly [Buffer, ...Buffer[]] {
   return secrets.map(secret => deriveKey(secret, name, purpose).key) as [Buffer, ...Buffer[]]
 }
 
-export function secretSigners (secrets: Secrets, name: string, purpose: KeyPurpose): readonly [JwtSigner, ...JwtSigner[]] {
-  return secrets.map(secret => createSecretSigner(deriveKey(secret, name, purpose))) as unknown as [JwtSigner, ...JwtSigner[]]
+/** */
+export function secretSigners (
+  secrets: Secrets,
+  name: string,
+  purpose: KeyPurpose
+): readonly [JwtSigner, ...JwtSigner[]] {
+  return secrets.map(secret => createSecretSigner(deriveKey(secret, name, purpose))) as unknown as [
+    JwtSigner,
+    ...JwtSigner[]
+  ]
 }

@@ -29,29 +29,54 @@ export interface TokenAuthContext {
   readonly proofOf: ProofOf
 }
 
+/** */
 export function createTokenAuth (context: TokenAuthContext): TokenAuth {
-  const { users, sessions, passwords, throttle, sweeper, transport, keyRing, clients, proofOf } = context
+  const { users, sessions, passwords, throttle, sweeper, transport, keyRing, clients, proofOf } =
+    context
 
   async function openSession (
-    userId: string, request: SessionRequest, options?: OpenOptions
+    userId: string,
+    request: SessionRequest,
+    options?: OpenOptions
   ): Promise<TokenAnswer>
   async function openSession (
-    userId: string, request: SessionRequest, options: OpenInCookieOptions
+    userId: string,
+    request: SessionRequest,
+    options: OpenInCookieOptions
   ): Promise<TokenAnswer | CookieAnswer>
+
   async function openSession (
-    userId: string, request: SessionRequest, options: Partial<OpenInCookieOptions> = {}
+    userId: string,
+    request: SessionRequest,
+    options: Partial<OpenInCookieOptions> = {}
   ): Promise<TokenAnswer | CookieAnswer> {
     const { device, amr = [], reply, persistent = false, clientId = null } = options
-    if (clientId !== null && clients?.has(clientId) !== true) throw new TypeError('openSession takes a clientId of oauth.clients')
+
+    if (clientId !== null && clients?.has(clientId) !== true) {
+      throw new TypeError('openSession takes a clientId of oauth.clients')
+    }
+
     const inCookie = clientId === null && transport.opensInCookie(reply)
     const replaced = transport.replacedBy(request, inCookie)
     const authenticatedAt = sessions.begin()
     const profile = await users.findActive(userId)
-    if (profile === null) throw new TokenAuthError('AUTH_CREDENTIALS_REJECTED')
+
+    if (profile === null) {
+      throw new TokenAuthError('AUTH_CREDENTIALS_REJECTED')
+    }
+
     try {
       const by = callerOf(request)
       const proof = 'originalUrl' in request ? proofOf(request) : null
-      const opening = { by, device: device ?? null, persistent, authenticatedAt, amr, clientId, proof }
+      const opening = {
+        by,
+        device: device ?? null,
+        persistent,
+        authenticatedAt,
+        amr,
+        clientId,
+        proof
+      }
       const grant = await sessions.open(profile, opening)
       await sessions.replace(replaced)
       return transport.answer(reply, grant, inCookie)
@@ -79,11 +104,18 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
     hashLoad: () => passwords.load,
     async verifyPassword (hash, password) {
       const result = await passwords.check(hash, password)
-      if (result === 'uncheckable') throw new Error('A hash of bcrypt cannot be checked: npm install @node-rs/bcrypt')
+
+      if (result === 'uncheckable') {
+        throw new Error('A hash of bcrypt cannot be checked: npm install @node-rs/bcrypt')
+      }
+
       return result === 'right' || result === 'weak'
     },
     rotateKeys (keys) {
-      if (keyRing === null) throw new TypeError('rotateKeys needs an app that began with the option keys')
+      if (keyRing === null) {
+        throw new TypeError('rotateKeys needs an app that began with the option keys')
+      }
+
       keyRing.rotate(keys)
     },
     sweep: () => sweeper.sweep()

@@ -5,7 +5,11 @@ import { Events } from '../src/events.js'
 import type { Logger, TokenAuthEvents, TokenAuthListeners } from '../src/events.js'
 
 const LOGIN: TokenAuthEvents['login'] = {
-  at: 1, sessionId: 's1', userId: 'u-ann', address: '192.0.2.1', userAgent: 'Ann/1.0'
+  at: 1,
+  sessionId: 's1',
+  userId: 'u-ann',
+  address: '192.0.2.1',
+  userAgent: 'Ann/1.0'
 }
 const SWEEP: TokenAuthEvents['sweep'] = { at: 2, deleted: 3, took: 4 }
 
@@ -16,25 +20,39 @@ interface Told {
 
 function eventsFor (listeners: TokenAuthListeners): Told {
   const logged: Told['logged'] = []
-  const at = (level: string) => (facts: object, message: string) => { logged.push({ level, facts, message }) }
+
+  const at = (level: string) => (facts: object, message: string) => {
+    logged.push({ level, facts, message })
+  }
+
   const logger: Logger = { error: at('error'), warn: at('warn'), info: at('info') }
   return { events: new Events(listeners, logger), logged }
 }
 
 function subscribe (t: Test, name: string): unknown[][] {
   const heard: unknown[][] = []
-  const listener = (...message: unknown[]): void => { heard.push(message) }
+
+  const listener = (...message: unknown[]): void => {
+    heard.push(message)
+  }
+
   channel(name).subscribe(listener)
   t.teardown(() => channel(name).unsubscribe(listener))
   return heard
 }
 
-const settled = (): Promise<void> => new Promise(resolve => { setImmediate(resolve) })
+const settled = (): Promise<void> =>
+  new Promise(resolve => {
+    setImmediate(resolve)
+  })
 
 t.test('a listener is told at once, of its own event alone', async t => {
   const logins: unknown[] = []
   const sweeps: unknown[] = []
-  const { events, logged } = eventsFor({ login: event => logins.push(event), sweep: event => sweeps.push(event) })
+  const { events, logged } = eventsFor({
+    login: event => logins.push(event),
+    sweep: event => sweeps.push(event)
+  })
   events.emit('login', LOGIN)
   t.strictSame([logins, sweeps], [[LOGIN], []])
   events.emit('sweep', SWEEP)
@@ -44,7 +62,12 @@ t.test('a listener is told at once, of its own event alone', async t => {
 })
 
 t.test('a listener may use its `this`', async t => {
-  const listeners = { heard: 0, login () { this.heard++ } }
+  const listeners = {
+    heard: 0,
+    login () {
+      this.heard++
+    }
+  }
   eventsFor(listeners).events.emit('login', LOGIN)
   t.equal(listeners.heard, 1)
 })
@@ -68,9 +91,14 @@ t.test('each event goes to the diagnostics channel of its name', async t => {
 })
 
 const failures: Record<string, (error: Error) => unknown> = {
-  throws: error => { throw error },
+  throws: error => {
+    throw error
+  },
   rejects: error => Promise.reject(error),
-  'rejects later': async error => { await settled(); throw error }
+  'rejects later': async error => {
+    await settled()
+    throw error
+  }
 }
 
 for (const [how, fail] of Object.entries(failures)) {
@@ -78,7 +106,10 @@ for (const [how, fail] of Object.entries(failures)) {
     const heard = subscribe(t, 'fastify-token-auth:login')
     const sweeps: unknown[] = []
     const error = new Error('the app\'s mail server is down')
-    const { events, logged } = eventsFor({ login: () => fail(error), sweep: event => sweeps.push(event) })
+    const { events, logged } = eventsFor({
+      login: () => fail(error),
+      sweep: event => sweeps.push(event)
+    })
     t.doesNotThrow(() => events.emit('login', LOGIN))
     events.emit('sweep', SWEEP)
     t.strictSame(sweeps, [SWEEP], 'the next event is told')
@@ -86,7 +117,11 @@ for (const [how, fail] of Object.entries(failures)) {
     await settled()
     await settled()
     t.equal(logged.length, 1)
-    t.match(logged[0], { level: 'error', message: 'an event listener failed', facts: { event: 'login' } })
+    t.match(logged[0], {
+      level: 'error',
+      message: 'an event listener failed',
+      facts: { event: 'login' }
+    })
     t.equal((logged[0]?.facts as { err: unknown }).err, error)
   })
 }

@@ -24,10 +24,18 @@ export function authorize (http: AxiosInstance, auth: AuthClient, probe: string)
 
   const onRequest = http.interceptors.request.use(async config => {
     const isOwn = config.headers.has('authorization') && config.accessToken === undefined
-    if (isOwn || new URL(http.getUri(config), origin).origin !== origin) return config
+
+    if (isOwn || new URL(http.getUri(config), origin).origin !== origin) {
+      return config
+    }
+
     const token = await auth.getAccessToken({ signal: signalOf(config) })
     config.headers.delete('authorization')
-    if (token === null) return config
+
+    if (token === null) {
+      return config
+    }
+
     config.headers.set('authorization', `Bearer ${token}`)
     config.accessToken = token
     // In Node it would take the token along to subdomains. Browsers follow redirects, and leave it behind.
@@ -36,14 +44,29 @@ export function authorize (http: AxiosInstance, auth: AuthClient, probe: string)
   })
 
   const onResponse = http.interceptors.response.use(null, async (error: unknown) => {
-    if (!isAxiosError(error)) throw error
+    if (!isAxiosError(error)) {
+      throw error
+    }
+
     const { config, response } = error
     const refused = config?.accessToken
-    if (response?.status !== 401 || !refused || config.isSecondTry || isStream(config.data)) throw error
+
+    if (response?.status !== 401 || !refused || config.isSecondTry || isStream(config.data)) {
+      throw error
+    }
+
     const signal = signalOf(config)
-    if (await auth.getAccessToken({ signal }) === refused) await auth.fetch(probe, { signal: signal ?? null })
+
+    if (await auth.getAccessToken({ signal }) === refused) {
+      await auth.fetch(probe, { signal: signal ?? null })
+    }
+
     const token = await auth.getAccessToken({ signal })
-    if (token === null || token === refused) throw error
+
+    if (token === null || token === refused) {
+      throw error
+    }
+
     return http.request({ ...config, isSecondTry: true })
   })
 

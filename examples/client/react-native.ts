@@ -26,29 +26,42 @@ interface Place {
 export interface KeychainLike<Accessible, Storage> {
   readonly ACCESSIBLE: { readonly AFTER_FIRST_UNLOCK_THIS_DEVICE_ONLY: Accessible }
   readonly STORAGE_TYPE: { readonly AES_GCM_NO_AUTH: Storage }
-  getGenericPassword (place: Place): Promise<false | { readonly password: string }>
-  setGenericPassword (username: string, password: string, options: Place & {
-    readonly accessible: Accessible
-    readonly storage: Storage
-  }): Promise<unknown>
-  resetGenericPassword (place: Place): Promise<unknown>
+  getGenericPassword(place: Place): Promise<false | { readonly password: string }>
+  setGenericPassword(
+    username: string,
+    password: string,
+    options: Place & {
+      readonly accessible: Accessible
+      readonly storage: Storage
+    }
+  ): Promise<unknown>
+  resetGenericPassword(place: Place): Promise<unknown>
 }
 
 /** @param service The name of the item: another one for each server. */
 export function keychainStorage<Accessible, Storage> (
-  keychain: KeychainLike<Accessible, Storage>, service: string
+  keychain: KeychainLike<Accessible, Storage>,
+  service: string
 ): TokenStorage {
   const accessible = keychain.ACCESSIBLE.AFTER_FIRST_UNLOCK_THIS_DEVICE_ONLY
   const storage = keychain.STORAGE_TYPE.AES_GCM_NO_AUTH
+
   return {
     async get () {
       const item = await keychain.getGenericPassword({ service })
       return item === false ? null : item.password
     },
     async set (value) {
-      const result = await keychain.setGenericPassword('refresh', value, { service, accessible, storage })
+      const result = await keychain.setGenericPassword('refresh', value, {
+        service,
+        accessible,
+        storage
+      })
+
       // The client uses no token before it is kept, so it must hear where it is not.
-      if (result === false) throw new Error('not stored')
+      if (result === false) {
+        throw new Error('not stored')
+      }
     },
     remove: () => keychain.resetGenericPassword({ service })
   }
@@ -56,7 +69,8 @@ export function keychainStorage<Accessible, Storage> (
 
 /** One for the whole app, made where it starts. */
 export function createTokenService<Accessible, Storage> (
-  keychain: KeychainLike<Accessible, Storage>, baseUrl: string
+  keychain: KeychainLike<Accessible, Storage>,
+  baseUrl: string
 ): AuthClient {
   return createAuthClient({ baseUrl, storage: keychainStorage(keychain, baseUrl) })
 }

@@ -24,6 +24,7 @@ export function AuthProvider ({ create, children }: AuthProviderProps): ReactNod
   useEffect(() => {
     const made = create()
     setClient(made)
+
     return () => {
       made.dispose()
       setClient(null)
@@ -39,7 +40,11 @@ export interface Auth extends AuthState {
 /** Who is signed in, and the client. Renders anew when that changes, also in another tab. */
 export function useAuth (): Auth {
   const client = useContext(ClientContext)
-  if (client === null) throw new Error('useAuth is for components inside AuthProvider')
+
+  if (client === null) {
+    throw new Error('useAuth is for components inside AuthProvider')
+  }
+
   const state = useSyncExternalStore(client.subscribe, () => client.state)
   return { ...state, client }
 }

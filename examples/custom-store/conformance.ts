@@ -10,7 +10,9 @@ import type { Tables } from './kysely-store.js'
 testTokenStore({
   test,
   async open () {
-    const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: new Database(':memory:') }) })
+    const db = new Kysely<Tables>({
+      dialect: new SqliteDialect({ database: new Database(':memory:') })
+    })
     const store = new KyselyStore(db)
     await store.migrate()
     return { store, close: () => db.destroy() }

@@ -5,7 +5,16 @@ import { sql } from 'kysely'
 import type { Insertable, Kysely, Selectable } from 'kysely'
 import { SessionRefusedError } from 'fastify-token-auth'
 import type {
-  Cursor, Millis, Revocation, RevocationReason, RevocationTarget, RotationAttempt, RotationOutcome, Session, TokenStore, Touch
+  Cursor,
+  Millis,
+  Revocation,
+  RevocationReason,
+  RevocationTarget,
+  RotationAttempt,
+  RotationOutcome,
+  Session,
+  TokenStore,
+  Touch
 } from 'fastify-token-auth'
 
 export interface Tables {
@@ -40,25 +49,60 @@ export class KyselyStore implements TokenStore {
 
   async migrate (): Promise<void> {
     const { schema } = this.#db
-    const whole = ['generation', 'confirmed_generation', 'rotated_at', 'last_used_at', 'expires_at', 'ends_at', 'created_at']
-    let table = schema.createTable('auth_session').ifNotExists().addColumn('id', 'text', column => column.primaryKey())
-    for (const name of ['user_id', 'secret_hash', 'rotated_by', 'fixed']) table = table.addColumn(name, 'text', c => c.notNull())
-    for (const name of whole) table = table.addColumn(name, 'bigint', column => column.notNull())
+    const whole = [
+      'generation',
+      'confirmed_generation',
+      'rotated_at',
+      'last_used_at',
+      'expires_at',
+      'ends_at',
+      'created_at'
+    ]
+    let table = schema.createTable('auth_session').ifNotExists().addColumn(
+      'id',
+      'text',
+      column => column.primaryKey()
+    )
+
+    for (const name of ['user_id', 'secret_hash', 'rotated_by', 'fixed']) {
+      table = table.addColumn(name, 'text', c => c.notNull())
+    }
+
+    for (const name of whole) {
+      table = table.addColumn(name, 'bigint', column => column.notNull())
+    }
+
     await table.addColumn('revoked_at', 'bigint').addColumn('revoked_for', 'text').execute()
     await schema.createTable('auth_revoked_user').ifNotExists()
-      .addColumn('user_id', 'text', column => column.primaryKey()).addColumn('revoked_at', 'bigint').execute()
-    await schema.createIndex('auth_session_by_user').ifNotExists().on('auth_session').column('user_id').execute()
-    await schema.createIndex('auth_session_by_end').ifNotExists().on('auth_session').column('expires_at').execute()
+      .addColumn('user_id', 'text', column => column.primaryKey()).addColumn('revoked_at', 'bigint')
+      .execute()
+    await schema.createIndex('auth_session_by_user').ifNotExists().on('auth_session').column(
+      'user_id'
+    ).execute()
+    await schema.createIndex('auth_session_by_end').ifNotExists().on('auth_session').column(
+      'expires_at'
+    ).execute()
   }
 
   // Looks for a not-before after the insert: a revocation that is under way either sees the row or is seen here.
   async create (session: Session): Promise<void> {
-    const { numInsertedOrUpdatedRows: inserted } = await this.#db.insertInto('auth_session').values(toRow(session))
+    const { numInsertedOrUpdatedRows: inserted } = await this.#db.insertInto('auth_session').values(
+      toRow(session)
+    )
       .onConflict(conflict => conflict.column('id').doNothing()).executeTakeFirstOrThrow()
-    if (inserted === 0n) throw new SessionRefusedError('id-taken')
+
+    if (inserted === 0n) {
+      throw new SessionRefusedError('id-taken')
+    }
+
     const revoked = await this.#db.selectFrom('auth_revoked_user').selectAll()
-      .where('user_id', '=', session.userId).where('revoked_at', '>=', session.authenticatedAt).executeTakeFirst()
-    if (revoked === undefined) return
+      .where('user_id', '=', session.userId).where('revoked_at', '>=', session.authenticatedAt)
+      .executeTakeFirst()
+
+    if (revoked === undefined) {
+      return
+    }
+
     await this.#db.deleteFrom('auth_session').where('id', '=', session.id).execute()
     throw new SessionRefusedError('revoked-since')
   }
@@ -74,17 +118,30 @@ export class KyselyStore implements TokenStore {
         expires_at: fn('min', [val(attempt.expiresAt), ref('ends_at')])
       }))
       .where('id', '=', attempt.sessionId).where('secret_hash', '=', attempt.secretHash)
-      .where('generation', '=', attempt.generation).where('revoked_at', 'is', null).where('expires_at', '>', attempt.now)
-      .where(({ or, eb }) => or([
-        eb('generation', '=', 0), eb('rotated_at', '<=', attempt.rotatedBefore), eb('rotated_at', '>', attempt.rotatedAfter)
-      ]))
+      .where('generation', '=', attempt.generation).where('revoked_at', 'is', null).where(
+        'expires_at',
+        '>',
+        attempt.now
+      )
+      .where(({ or, eb }) =>
+        or([
+          eb('generation', '=', 0),
+          eb('rotated_at', '<=', attempt.rotatedBefore),
+          eb('rotated_at', '>', attempt.rotatedAfter)
+        ])
+      )
       .returningAll().execute()
-    if (row !== undefined) return { swapped: true, session: toSession(row) }
+
+    if (row !== undefined) {
+      return { swapped: true, session: toSession(row) }
+    }
+
     return { swapped: false, session: await this.find(attempt.sessionId) }
   }
 
   async find (sessionId: string): Promise<Session | null> {
-    const row = await this.#db.selectFrom('auth_session').selectAll().where('id', '=', sessionId).executeTakeFirst()
+    const row = await this.#db.selectFrom('auth_session').selectAll().where('id', '=', sessionId)
+      .executeTakeFirst()
     return row === undefined ? null : toSession(row)
   }
 
@@ -95,18 +152,32 @@ export class KyselyStore implements TokenStore {
     return rows.map(toSession)
   }
 
-  async revoke (target: RevocationTarget, { at, reason }: { at: Millis, reason: RevocationReason }): Promise<number> {
-    let update = this.#db.updateTable('auth_session').set({ revoked_at: at, revoked_for: reason }).where('revoked_at', 'is', null)
+  async revoke (
+    target: RevocationTarget,
+    { at, reason }: { at: Millis, reason: RevocationReason }
+  ): Promise<number> {
+    let update = this.#db.updateTable('auth_session').set({ revoked_at: at, revoked_for: reason })
+      .where('revoked_at', 'is', null)
+
     if ('sessionId' in target) {
       update = update.where('id', '=', target.sessionId)
     } else {
-      await this.#db.insertInto('auth_revoked_user').values({ user_id: target.userId, revoked_at: at })
-        .onConflict(conflict => conflict.column('user_id').doUpdateSet({
-          revoked_at: sql`max(auth_revoked_user.revoked_at, excluded.revoked_at)`
-        })).execute()
+      await this.#db.insertInto('auth_revoked_user').values({
+        user_id: target.userId,
+        revoked_at: at
+      })
+        .onConflict(conflict =>
+          conflict.column('user_id').doUpdateSet({
+            revoked_at: sql`max(auth_revoked_user.revoked_at, excluded.revoked_at)`
+          })
+        ).execute()
       update = update.where('user_id', '=', target.userId)
-      if (target.keep !== undefined) update = update.where('id', '!=', target.keep)
+
+      if (target.keep !== undefined) {
+        update = update.where('id', '!=', target.keep)
+      }
     }
+
     return Number((await update.executeTakeFirstOrThrow()).numUpdatedRows)
   }
 
@@ -114,33 +185,50 @@ export class KyselyStore implements TokenStore {
     for (const { sessionId, lastUsedAt, confirmedGeneration } of batch) {
       await this.#db.updateTable('auth_session').set({
         last_used_at: sql`max(last_used_at, ${lastUsedAt})`,
-        confirmed_generation: sql`max(confirmed_generation, min(${confirmedGeneration}, generation))`
+        confirmed_generation:
+          sql`max(confirmed_generation, min(${confirmedGeneration}, generation))`
       }).where('id', '=', sessionId).execute()
     }
   }
 
   async revocations (after: Cursor, limit: number): Promise<Revocation[]> {
     const rows = await this.#db.selectFrom('auth_session').select(['id', 'revoked_at'])
-      .where(({ or, and, eb }) => or([
-        eb('revoked_at', '>', after.at), and([eb('revoked_at', '=', after.at), eb('id', '>', after.sessionId)])
-      ]))
+      .where(({ or, and, eb }) =>
+        or([
+          eb('revoked_at', '>', after.at),
+          and([eb('revoked_at', '=', after.at), eb('id', '>', after.sessionId)])
+        ])
+      )
       .orderBy('revoked_at').orderBy('id').limit(limit).execute()
     return rows.map(row => ({ at: Number(row.revoked_at), sessionId: row.id }))
   }
 
   async sweep ({ endedBefore, limit }: { endedBefore: Millis, limit: number }): Promise<number> {
-    const sessions = await this.#db.deleteFrom('auth_session').where('id', 'in', this.#db.selectFrom('auth_session')
-      .select('id').where('expires_at', '<', endedBefore).limit(limit)).executeTakeFirstOrThrow()
+    const sessions = await this.#db.deleteFrom('auth_session').where(
+      'id',
+      'in',
+      this.#db.selectFrom('auth_session')
+        .select('id').where('expires_at', '<', endedBefore).limit(limit)
+    ).executeTakeFirstOrThrow()
     const count = Number(sessions.numDeletedRows)
-    if (count === limit) return count
-    const users = await this.#db.deleteFrom('auth_revoked_user').where('user_id', 'in', this.#db.selectFrom('auth_revoked_user')
-      .select('user_id').where('revoked_at', '<', endedBefore).limit(limit - count)).executeTakeFirstOrThrow()
+
+    if (count === limit) {
+      return count
+    }
+
+    const users = await this.#db.deleteFrom('auth_revoked_user').where(
+      'user_id',
+      'in',
+      this.#db.selectFrom('auth_revoked_user')
+        .select('user_id').where('revoked_at', '<', endedBefore).limit(limit - count)
+    ).executeTakeFirstOrThrow()
     return count + Number(users.numDeletedRows)
   }
 }
 
 function toRow (session: Session): Insertable<SessionTable> {
   const { authenticatedAt, device } = session
+
   return {
     id: session.id,
     user_id: session.userId,

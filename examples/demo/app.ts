@@ -37,14 +37,25 @@ export interface DemoSettings {
 export async function createDemo (settings: DemoSettings): Promise<FastifyInstance> {
   const { secret, key, issuer, clientSecret, database, grace, lifetime, secure } = settings
   const app = Fastify({
-    logger: { transport: { target: 'pino-pretty', options: { ignore: 'pid,hostname,reqId', translateTime: 'HH:MM:ss' } } },
+    logger: {
+      transport: {
+        target: 'pino-pretty',
+        options: { ignore: 'pid,hostname,reqId', translateTime: 'HH:MM:ss' }
+      }
+    },
     logController: new LogController({ disableRequestLogging: true })
   })
-  const tell = (name: string) => (event: object) => { app.log.info(event, name) }
+
+  const tell = (name: string) => (event: object) => {
+    app.log.info(event, name)
+  }
+
   const users = new UserTable(new Database(database))
   const sessions = new Database(database)
   // Added before the plugin, so that it runs after the plugin has written its last notes.
-  app.addHook('onClose', () => { sessions.close() })
+  app.addHook('onClose', () => {
+    sessions.close()
+  })
   const store = new SqliteStore(sessions)
   await store.migrate()
   addPage(app)
@@ -80,17 +91,30 @@ export async function createDemo (settings: DemoSettings): Promise<FastifyInstan
     }
   })
 
-  app.put<{ Body: { username: string, password: string } }>('/register', { schema: { body: signUpBody } }, async (request, reply) => {
+  app.put<{ Body: { username: string, password: string } }>('/register', {
+    schema: { body: signUpBody }
+  }, async (request, reply) => {
     const { username, password } = request.body
     const user = users.add(username, await app.tokenAuth.hashPassword(password))
-    if (user === null) return reply.code(409).send({ message: 'That name is taken' })
+
+    if (user === null) {
+      return reply.code(409).send({ message: 'That name is taken' })
+    }
+
     return reply.code(201).send({ id: user.id, username, role: user.role })
   })
 
-  app.get('/protected', { onRequest: app.authenticate }, async request => ({ hello: request.auth?.userId }))
+  app.get(
+    '/protected',
+    { onRequest: app.authenticate },
+    async request => ({ hello: request.auth?.userId })
+  )
 
   app.get('/admin', { onRequest: app.authenticate }, async (request, reply) => {
-    if (request.auth?.claims.role !== 'admin') return reply.code(403).send({ message: 'For admins alone' })
+    if (request.auth?.claims.role !== 'admin') {
+      return reply.code(403).send({ message: 'For admins alone' })
+    }
+
     return { secret: 'of admins' }
   })
 

@@ -38,7 +38,9 @@ let isLeaving = false
 /** @type {string | undefined} */
 let shownName
 
-const { auth, trouble } = watchClient(tell, facts => { token = facts })
+const { auth, trouble } = watchClient(tell, facts => {
+  token = facts
+})
 
 // --- What happens
 
@@ -56,8 +58,14 @@ function tell (kind, text, detail = '', isBad = false) {
   words.textContent = text
   more.textContent = detail
   entries.append(entry)
-  if (entries.childElementCount > LONGEST_LOG) entries.firstElementChild?.remove()
-  if (isAtEnd) log.scrollTop = log.scrollHeight
+
+  if (entries.childElementCount > LONGEST_LOG) {
+    entries.firstElementChild?.remove()
+  }
+
+  if (isAtEnd) {
+    log.scrollTop = log.scrollHeight
+  }
 }
 
 /**
@@ -93,15 +101,18 @@ const wordsOf = {
   AUTH_TOO_MANY_ATTEMPTS: 'Too many wrong passwords.',
   AUTH_REFRESH_REVOKED: 'This session was ended, on another device or by the server.',
   AUTH_REFRESH_EXPIRED: 'This session has run out. Please sign in again.',
-  AUTH_REFRESH_REUSED: 'Somebody else holds a copy of this session’s token, so the session was ended.',
-  AUTH_REFRESH_MISSING: 'The browser has not kept the cookie. Safari keeps none over http: start the demo with COOKIE_SECURE=false.',
+  AUTH_REFRESH_REUSED:
+    'Somebody else holds a copy of this session’s token, so the session was ended.',
+  AUTH_REFRESH_MISSING:
+    'The browser has not kept the cookie. Safari keeps none over http: start the demo with COOKIE_SECURE=false.',
   network: 'The server does not answer. Is it still running?',
   'signed-out': 'You have been signed out meanwhile.'
 }
 
 /** @param {unknown} error */
 function explain (error) {
-  const { code = '', message, retryAfter } = /** @type {Error & { code?: string, retryAfter?: number }} */ (error)
+  const { code = '', message, retryAfter } =
+    /** @type {Error & { code?: string, retryAfter?: number }} */ (error)
   const words = wordsOf[code] ?? (error instanceof TypeError ? wordsOf.network : message) ?? ''
   return retryAfter ? `${words} Try again in ${retryAfter} s.` : words
 }
@@ -112,15 +123,21 @@ function explain (error) {
  * @param {() => Promise<unknown>} work
  */
 async function during (button, work) {
-  if (button.hasAttribute('aria-busy')) return
+  if (button.hasAttribute('aria-busy')) {
+    return
+  }
+
   button.setAttribute('aria-busy', 'true')
   say('')
   const { status } = auth.state
+
   try {
     await work()
   } catch (error) {
     // Why somebody is no longer signed in has been said.
-    if (status !== 'signed-in' || auth.state.status !== 'signed-out') say(explain(error))
+    if (status !== 'signed-in' || auth.state.status !== 'signed-out') {
+      say(explain(error))
+    }
   } finally {
     button.removeAttribute('aria-busy')
   }
@@ -132,7 +149,9 @@ async function during (button, work) {
  */
 function onClick (id, work) {
   const button = byId(id)
-  button.addEventListener('click', () => { void during(button, work) })
+  button.addEventListener('click', () => {
+    void during(button, work)
+  })
 }
 
 // --- Who is signed in
@@ -142,7 +161,11 @@ function showState ({ status, user, reason }) {
   const isIn = status === 'signed-in'
   const name = /** @type {{ username?: string } | null} */ (user)?.username
   const badge = byId('state')
-  badge.textContent = isIn ? `Signed in${name ? ` as ${name}` : ''}` : status === 'starting' ? 'One moment…' : 'Signed out'
+  badge.textContent = isIn
+    ? `Signed in${name ? ` as ${name}` : ''}`
+    : status === 'starting'
+    ? 'One moment…'
+    : 'Signed out'
   badge.classList.toggle('in', isIn)
   const wasIn = !signedIn.hidden
   signedOut.hidden = status !== 'signed-out'
@@ -153,15 +176,25 @@ function showState ({ status, user, reason }) {
     form.reset()
     byId('token-title').focus()
   }
-  if (isIn && (!wasIn || name !== shownName)) void during(devices, listDevices)
+
+  if (isIn && (!wasIn || name !== shownName)) {
+    void during(devices, listDevices)
+  }
+
   shownName = name
+
   if (status === 'signed-out') {
     token = null
     repeat.checked = false
     devices.replaceChildren()
+
     if (wasIn) {
-      if (reason === 'logout') say(isLeaving ? 'You have signed out.' : 'You have signed out in another tab.', true)
-      else if (reason) say(explain({ code: reason }))
+      if (reason === 'logout') {
+        say(isLeaving ? 'You have signed out.' : 'You have signed out in another tab.', true)
+      } else if (reason) {
+        say(explain({ code: reason }))
+      }
+
       byId('username').focus()
     }
   }
@@ -174,26 +207,47 @@ form.addEventListener('submit', event => {
   event.preventDefault()
   const button = /** @type {HTMLButtonElement} */ (event.submitter)
   void during(form, async () => {
-    const { username, password, device, remember_me: remember } = Object.fromEntries(new FormData(form))
-    if (button.id === 'sign-up') await signUp({ username, password })
-    await auth.login({ username, password, remember_me: remember === 'on', ...(device && { device }) })
+    const { username, password, device, remember_me: remember } = Object.fromEntries(
+      new FormData(form)
+    )
+
+    if (button.id === 'sign-up') {
+      await signUp({ username, password })
+    }
+
+    await auth.login({
+      username,
+      password,
+      remember_me: remember === 'on',
+      ...(device && { device })
+    })
   })
 })
 
 /** @param {object} account */
 async function signUp (account) {
   const response = await fetch('/register', {
-    method: 'PUT', headers: { 'content-type': 'application/json' }, body: JSON.stringify(account)
+    method: 'PUT',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(account)
   })
   tell('request', `PUT /register → ${response.status}`, '', !response.ok)
-  if (response.status === 409) throw new Error('That name is taken. Is it yours? Then sign in.')
-  if (!response.ok) throw new Error('The server does not take that name and password.')
+
+  if (response.status === 409) {
+    throw new Error('That name is taken. Is it yours? Then sign in.')
+  }
+
+  if (!response.ok) {
+    throw new Error('The server does not take that name and password.')
+  }
 }
 
 /** @param {() => Promise<void>} logout */
 async function leave (logout) {
   isLeaving = true
-  await logout().finally(() => { isLeaving = false })
+  await logout().finally(() => {
+    isLeaving = false
+  })
 }
 
 onClick('sign-out', () => leave(auth.logout))
@@ -210,8 +264,10 @@ setInterval(() => {
   byId('life').textContent = !token
     ? 'There is none yet.'
     : left === 0
-      ? 'It has ended: a call will refresh it first.'
-      : isDue ? `left of ${life / 1000} s: the next call will refresh it too` : `left of ${life / 1000} s`
+    ? 'It has ended: a call will refresh it first.'
+    : isDue
+    ? `left of ${life / 1000} s: the next call will refresh it too`
+    : `left of ${life / 1000} s`
   const bar = byId('bar')
   bar.value = left / life
   bar.classList.toggle('due', isDue)
@@ -221,13 +277,25 @@ setInterval(() => {
 async function call (path) {
   const response = await auth.fetch(path)
   const body = await response.json()
-  put(byId('call-result'), `${response.status}: ${body.message ?? Object.entries(body).flat().join(' ')}`, response.ok)
+  put(
+    byId('call-result'),
+    `${response.status}: ${body.message ?? Object.entries(body).flat().join(' ')}`,
+    response.ok
+  )
 }
 
 onClick('call', () => call('/protected'))
 onClick('call-admin', () => call('/admin'))
-setInterval(() => { if (repeat.checked) void during(repeat, () => call('/protected')) }, EVERY)
-repeat.addEventListener('change', () => { if (repeat.checked) void during(repeat, () => call('/protected')) })
+setInterval(() => {
+  if (repeat.checked) {
+    void during(repeat, () => call('/protected'))
+  }
+}, EVERY)
+repeat.addEventListener('change', () => {
+  if (repeat.checked) {
+    void during(repeat, () => call('/protected'))
+  }
+})
 
 // --- Trouble
 
@@ -240,6 +308,7 @@ async function makeTrouble (more, outcome, calls = 1) {
   put(byId('trouble-result'), 'Watch the log…')
   tell('trouble', 'spoils the token on its way')
   Object.assign(trouble, { spoilt: true, ...more })
+
   try {
     const answers = await Promise.all(Array.from({ length: calls }, () => auth.fetch('/protected')))
     const isGood = answers.every(({ ok }) => ok)
@@ -249,9 +318,23 @@ async function makeTrouble (more, outcome, calls = 1) {
   }
 }
 
-onClick('spoil', () => makeTrouble({}, 'The call was refused, the token refreshed, and the call sent once more: 200.'))
-onClick('lose', () => makeTrouble({ lost: true }, 'It asked again, and was given the same successor. The call came through: 200.'))
-onClick('busy', () => makeTrouble({ busy: 2 }, 'It waited as it was told to, and the call came through: 200.'))
+onClick(
+  'spoil',
+  () =>
+    makeTrouble({}, 'The call was refused, the token refreshed, and the call sent once more: 200.')
+)
+onClick(
+  'lose',
+  () =>
+    makeTrouble(
+      { lost: true },
+      'It asked again, and was given the same successor. The call came through: 200.'
+    )
+)
+onClick(
+  'busy',
+  () => makeTrouble({ busy: 2 }, 'It waited as it was told to, and the call came through: 200.')
+)
 onClick('stampede', () => makeTrouble({}, 'Five calls, one refresh, five times 200.', 5))
 
 // --- Devices
@@ -263,7 +346,11 @@ async function listDevices () {
     const [row, name, badge, facts] = copyOf('device-row', 'strong', '.badge', 'small')
     name.textContent = device ?? nameOf(agent)
     badge.hidden = !current
-    facts.textContent = [device && nameOf(agent), ip, `last seen ${new Date(used).toLocaleTimeString()}`].filter(Boolean).join(' · ')
+    facts.textContent = [
+      device && nameOf(agent),
+      ip,
+      `last seen ${new Date(used).toLocaleTimeString()}`
+    ].filter(Boolean).join(' · ')
     const button = /** @type {HTMLButtonElement} */ (row.querySelector('button'))
     button.hidden = current
     button.setAttribute('aria-label', `Sign out ${name.textContent}`)
@@ -281,7 +368,10 @@ async function listDevices () {
 
 /** @param {string | null} agent What a program says of itself. */
 function nameOf (agent) {
-  const browser = /Firefox|Edg|Chrome|Safari|curl|node/.exec(agent ?? '')?.[0].replace('Edg', 'Edge')
+  const browser = /Firefox|Edg|Chrome|Safari|curl|node/.exec(agent ?? '')?.[0].replace(
+    'Edg',
+    'Edge'
+  )
   const system = /Android|iPhone|iPad|Mac|Windows|Linux/.exec(agent ?? '')?.[0]
   return [browser ?? 'Something', system].filter(Boolean).join(' on ')
 }
@@ -293,5 +383,9 @@ onClick('sign-out-others', async () => {
   say('All other devices are signed out.', true)
 })
 
-new ResizeObserver(() => { log.scrollTop = log.scrollHeight }).observe(log)
-byId('clear').addEventListener('click', () => { entries.replaceChildren() })
+new ResizeObserver(() => {
+  log.scrollTop = log.scrollHeight
+}).observe(log)
+byId('clear').addEventListener('click', () => {
+  entries.replaceChildren()
+})

@@ -14,12 +14,20 @@ import { freePort } from '../shared/free-port.js'
 import { createDemo } from './app.js'
 
 const {
-  PORT = '3000', DEMO_DATABASE: database = 'demo.db', AUTH_SECRET, CLIENT_SECRET, REFRESH_GRACE: grace = '10s',
-  ACCESS_LIFETIME: lifetime = '60s', COOKIE_SECURE
+  PORT = '3000',
+  DEMO_DATABASE: database = 'demo.db',
+  AUTH_SECRET,
+  CLIENT_SECRET,
+  REFRESH_GRACE: grace = '10s',
+  ACCESS_LIFETIME: lifetime = '60s',
+  COOKIE_SECURE
 } = process.env
 
 function kept (file: string, make: () => string): string {
-  if (!existsSync(file)) writeFileSync(file, make(), { mode: 0o600 })
+  if (!existsSync(file)) {
+    writeFileSync(file, make(), { mode: 0o600 })
+  }
+
   return readFileSync(file, 'utf8')
 }
 
@@ -28,7 +36,10 @@ function makeSecret (): string {
 }
 
 function makeKey (): string {
-  return generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
+  return generateKeyPairSync('ed25519').privateKey.export({
+    type: 'pkcs8',
+    format: 'pem'
+  }) as string
 }
 
 const port = Number(PORT) || await freePort()
@@ -64,4 +75,8 @@ console.log(`
   curl ${url}/auth/token -d grant_type=refresh_token -d client_id=phone -d refresh_token=$REFRESH_TOKEN
 `)
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => { void app.close() })
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    void app.close()
+  })
+}

@@ -33,13 +33,20 @@ export function watchClient (tell, show) {
     const { method = 'GET' } = init
     const isRefresh = pathname === '/auth/refresh'
     const headers = new Headers(init.headers)
+
     if (isRefresh && trouble.busy > 0) {
       trouble.busy--
       tell('trouble', `${method} ${pathname} → 503`, 'made up, with Retry-After: 1')
       return new Response(null, { status: 503, headers: { 'retry-after': '1' } })
     }
-    if (isRefresh && trouble.lost) headers.set('x-demo-trouble', 'lose the answer')
-    if (!isRefresh && trouble.spoilt && headers.has('authorization')) headers.set('authorization', 'Bearer spoilt')
+
+    if (isRefresh && trouble.lost) {
+      headers.set('x-demo-trouble', 'lose the answer')
+    }
+
+    if (!isRefresh && trouble.spoilt && headers.has('authorization')) {
+      headers.set('authorization', 'Bearer spoilt')
+    }
 
     const since = performance.now()
     const response = await fetch(input, { ...init, headers }).catch(error => {
@@ -47,21 +54,37 @@ export function watchClient (tell, show) {
       throw error
     })
     const took = Math.round(performance.now() - since)
-    const { access_token: token, expires_in: seconds, code = '' } = await response.clone().json().catch(() => ({}))
-    const facts = token ? { generation: generationOf(token), life: seconds * 1000, endsAt: since + seconds * 1000 } : null
+    const { access_token: token, expires_in: seconds, code = '' } = await response.clone().json()
+      .catch(() => ({}))
+    const facts = token
+      ? { generation: generationOf(token), life: seconds * 1000, endsAt: since + seconds * 1000 }
+      : null
     const details = [code, facts && describe(facts, since), `${took} ms`]
+
     if (isRefresh && trouble.lost) {
       trouble.lost = false
-      tell('trouble', `${method} ${pathname} → ${response.status}`, 'refreshed, but the answer is lost')
+      tell(
+        'trouble',
+        `${method} ${pathname} → ${response.status}`,
+        'refreshed, but the answer is lost'
+      )
       return response
     }
+
     // A visitor who was not signed in is none of the troubles.
     const isBad = !response.ok && code !== 'AUTH_REFRESH_MISSING'
-    tell('request', `${method} ${pathname} → ${response.status}`, details.filter(Boolean).join(' · '), isBad)
+    tell(
+      'request',
+      `${method} ${pathname} → ${response.status}`,
+      details.filter(Boolean).join(' · '),
+      isBad
+    )
+
     if (facts) {
       trouble.spoilt = false
       show(facts)
     }
+
     return response
   }
 
@@ -69,7 +92,9 @@ export function watchClient (tell, show) {
     /** @param {string} name */
     constructor (name) {
       super(name)
-      this.addEventListener('message', ({ data }) => { hear(data) })
+      this.addEventListener('message', ({ data }) => {
+        hear(data)
+      })
     }
 
     /**
@@ -85,7 +110,10 @@ export function watchClient (tell, show) {
   /** @param {Arrival | Departure} message */
   function hear (message) {
     tell('tabs', `heard of another tab: ${verbOf(message)}`, detailOf(message))
-    if (message.reason === undefined) show(factsOf(message))
+
+    if (message.reason === undefined) {
+      show(factsOf(message))
+    }
   }
 
   /** @type {AuthClient} */
@@ -93,7 +121,9 @@ export function watchClient (tell, show) {
     fetch: send,
     platform: { openChannel: name => new WatchedChannel(name) }
   })
-  auth.subscribe(({ status, reason }) => { tell('state', status, reason && `reason: ${reason}`) })
+  auth.subscribe(({ status, reason }) => {
+    tell('state', status, reason && `reason: ${reason}`)
+  })
   return { auth, trouble }
 }
 
@@ -112,7 +142,9 @@ function verbOf (message) {
 
 /** @param {Arrival | Departure} message */
 function detailOf (message) {
-  return message.reason !== undefined ? `reason: ${message.reason}` : describe(factsOf(message), performance.now())
+  return message.reason !== undefined
+    ? `reason: ${message.reason}`
+    : describe(factsOf(message), performance.now())
 }
 
 /**

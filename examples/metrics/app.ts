@@ -18,7 +18,9 @@ export async function buildApp (): Promise<FastifyInstance> {
   const { REFRESH_GRACE: grace = '10s', SWEEP_EVERY: every = '1h' } = process.env
   const { registry, observe, stop } = collectMetrics()
   const app = Fastify({ logger: true })
-  app.addHook('onClose', async () => { stop() })
+  app.addHook('onClose', async () => {
+    stop()
+  })
 
   const ann = { id: 'u-1', username: 'ann', passwordHash: '' }
   await app.register(tokenAuth, {
@@ -38,11 +40,18 @@ export async function buildApp (): Promise<FastifyInstance> {
     help: 'Passwords that are being hashed, or wait for it',
     labelNames: ['state'],
     registers: [registry],
-    collect () { for (const [state, count] of Object.entries(app.tokenAuth.hashLoad())) hashes.labels(state).set(count) }
+    collect () {
+      for (const [state, count] of Object.entries(app.tokenAuth.hashLoad())) {
+        hashes.labels(state).set(count)
+      }
+    }
   })
 
   // It says how much is going on: in earnest, listen for it on a port that only the scraper reaches.
-  app.get('/metrics', async (_request, reply) => reply.type(registry.contentType).send(await registry.metrics()))
+  app.get(
+    '/metrics',
+    async (_request, reply) => reply.type(registry.contentType).send(await registry.metrics())
+  )
   return app
 }
 

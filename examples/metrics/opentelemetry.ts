@@ -2,9 +2,25 @@
 // By @opentelemetry/api alone: the app brings its SDK. Session ids are on spans only, tokens and addresses nowhere.
 
 import { metrics, SpanStatusCode, trace } from '@opentelemetry/api'
-import type { Attributes, Counter, Histogram, MetricOptions, ObservableResult } from '@opentelemetry/api'
+import type {
+  Attributes,
+  Counter,
+  Histogram,
+  MetricOptions,
+  ObservableResult
+} from '@opentelemetry/api'
 import type { EventName } from 'fastify-token-auth'
-import { Age, hear, limits, refreshKinds, rejections, reuseKind, reuseKinds, revocationReasons, storeBuckets } from './sources.js'
+import {
+  Age,
+  hear,
+  limits,
+  refreshKinds,
+  rejections,
+  reuseKind,
+  reuseKinds,
+  revocationReasons,
+  storeBuckets
+} from './sources.js'
 import type { Observe, Verb } from './sources.js'
 
 /** What `app.tokenAuth.hashLoad()` gives. */
@@ -30,48 +46,127 @@ export function startTelemetry (): Telemetry {
   const ends: Array<() => void> = []
 
   // From 0, since a rise is not seen in a series that begins at 1.
-  const counter = (name: string, description: string, series: readonly Attributes[] = [{}]): Counter => {
+  const counter = (
+    name: string,
+    description: string,
+    series: readonly Attributes[] = [{}]
+  ): Counter => {
     const made = meter.createCounter(`token_auth.${name}`, { description })
-    for (const attributes of series) made.add(0, attributes)
+
+    for (const attributes of series) {
+      made.add(0, attributes)
+    }
+
     return made
   }
-  const counterBy = (key: string, words: ReadonlyArray<string | boolean>, name: string, description: string): Counter =>
-    counter(name, description, words.map(word => ({ [key]: word })))
-  const histogram = (name: string, description: string, explicitBucketBoundaries: number[]): Histogram =>
-    meter.createHistogram(`token_auth.${name}`, { description, unit: 's', advice: { explicitBucketBoundaries } })
-  const gauge = (name: string, options: MetricOptions, read: (result: ObservableResult) => void): void => {
+
+  const counterBy = (
+    key: string,
+    words: ReadonlyArray<string | boolean>,
+    name: string,
+    description: string
+  ): Counter => counter(name, description, words.map(word => ({ [key]: word })))
+  const histogram = (
+    name: string,
+    description: string,
+    explicitBucketBoundaries: number[]
+  ): Histogram =>
+    meter.createHistogram(`token_auth.${name}`, {
+      description,
+      unit: 's',
+      advice: { explicitBucketBoundaries }
+    })
+
+  const gauge = (
+    name: string,
+    options: MetricOptions,
+    read: (result: ObservableResult) => void
+  ): void => {
     const observable = meter.createObservableGauge(`token_auth.${name}`, options)
     observable.addCallback(read)
-    ends.push(() => { observable.removeCallback(read) })
+    ends.push(() => {
+      observable.removeCallback(read)
+    })
   }
+
   const ageGauge = (name: string, description: string): Age => {
     const age = new Age()
-    gauge(name, { description, unit: 's' }, result => { result.observe(age.seconds) })
+    gauge(name, { description, unit: 's' }, result => {
+      result.observe(age.seconds)
+    })
     return age
   }
 
   const logins = counter('logins', 'Sessions that were opened')
   const rejected = counterBy('reason', rejections, 'logins.rejected', 'Logins that were refused')
-  const throttled = counterBy('limit', limits, 'logins.throttled', 'Logins refused unseen, after too many wrong ones')
+  const throttled = counterBy(
+    'limit',
+    limits,
+    'logins.throttled',
+    'Logins refused unseen, after too many wrong ones'
+  )
   const refreshes = counterBy('kind', refreshKinds, 'refreshes', 'Refreshes that were answered')
-  const reuse = counterBy('kind', reuseKinds, 'reuse', 'Sessions that ended since two parties held tokens of them')
-  const shadows = counterBy('ended', [true, false], 'shadows', 'Replays by somebody who follows a session')
-  const revoked = counterBy('reason', revocationReasons, 'revoked', 'Sessions that were ended before their time')
-  const rolledBack = counterBy('healed', [true, false], 'store.rolled_back', 'Tokens that were ahead of the store')
-  const behind = counter('revocations.behind', 'Times that the revocations of other instances came out of reach')
+  const reuse = counterBy(
+    'kind',
+    reuseKinds,
+    'reuse',
+    'Sessions that ended since two parties held tokens of them'
+  )
+  const shadows = counterBy(
+    'ended',
+    [true, false],
+    'shadows',
+    'Replays by somebody who follows a session'
+  )
+  const revoked = counterBy(
+    'reason',
+    revocationReasons,
+    'revoked',
+    'Sessions that were ended before their time'
+  )
+  const rolledBack = counterBy(
+    'healed',
+    [true, false],
+    'store.rolled_back',
+    'Tokens that were ahead of the store'
+  )
+  const behind = counter(
+    'revocations.behind',
+    'Times that the revocations of other instances came out of reach'
+  )
   const skew = counter('clock_skew', 'Rows that were written by a clock ahead of this one')
   const deleted = counter('sweep.deleted', 'Records that were swept')
-  const took = histogram('sweep.took', 'How long sweeps took', [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60])
+  const took = histogram('sweep.took', 'How long sweeps took', [
+    0.01,
+    0.05,
+    0.1,
+    0.5,
+    1,
+    5,
+    10,
+    30,
+    60
+  ])
   const sinceSweep = ageGauge('sweep.lag', 'Since the last sweep, or the start')
-  const sinceRevocations = ageGauge('revocations.lag', 'Since revocations were read last, or the start')
+  const sinceRevocations = ageGauge(
+    'revocations.lag',
+    'Since revocations were read last, or the start'
+  )
   const latency = histogram('store', 'How long the store took to answer', storeBuckets)
 
   // An event that no request brought about comes without a span, or with one that is over.
   const note = (name: EventName, attributes: Attributes): void => {
     const span = trace.getActiveSpan()
-    if (span?.isRecording() === true) span.addEvent(`token_auth.${name}`, attributes)
+
+    if (span?.isRecording() === true) {
+      span.addEvent(`token_auth.${name}`, attributes)
+    }
   }
-  const ofSession = (id: string, more: Attributes = {}): Attributes => ({ 'session.id': id, ...more })
+
+  const ofSession = (id: string, more: Attributes = {}): Attributes => ({
+    'session.id': id,
+    ...more
+  })
 
   ends.push(
     hear('login', ({ sessionId }) => {
@@ -121,7 +216,9 @@ export function startTelemetry (): Telemetry {
       rolledBack.add(1, { healed })
       note('store-rolled-back', ofSession(sessionId, { generation: presented, healed }))
     }),
-    hear('revocations-behind', () => { behind.add(1) }),
+    hear('revocations-behind', () => {
+      behind.add(1)
+    }),
     hear('clock-skew', ({ sessionId, ahead }) => {
       skew.add(1)
       note('clock-skew', ofSession(sessionId, { ahead }))
@@ -131,19 +228,43 @@ export function startTelemetry (): Telemetry {
   return {
     observe (verb, outcome, seconds) {
       latency.record(seconds, { verb, outcome })
-      if (verb === 'revocations' && outcome === 'ok') sinceRevocations.renew()
-      if (background.has(verb) || trace.getActiveSpan() === undefined) return
+
+      if (verb === 'revocations' && outcome === 'ok') {
+        sinceRevocations.renew()
+      }
+
+      if (background.has(verb) || trace.getActiveSpan() === undefined) {
+        return
+      }
+
       const end = Date.now()
       const attributes = { 'token_auth.outcome': outcome }
-      const span = tracer.startSpan(`token_auth.store ${verb}`, { startTime: end - seconds * 1000, attributes })
-      if (outcome === 'failed') span.setStatus({ code: SpanStatusCode.ERROR })
+      const span = tracer.startSpan(`token_auth.store ${verb}`, {
+        startTime: end - seconds * 1000,
+        attributes
+      })
+
+      if (outcome === 'failed') {
+        span.setStatus({ code: SpanStatusCode.ERROR })
+      }
+
       span.end(end)
     },
     watchHashes (hashLoad) {
-      gauge('hashes', { description: 'Passwords that are being hashed, or wait for it' }, result => {
-        for (const [state, count] of Object.entries(hashLoad())) result.observe(count, { state })
-      })
+      gauge(
+        'hashes',
+        { description: 'Passwords that are being hashed, or wait for it' },
+        result => {
+          for (const [state, count] of Object.entries(hashLoad())) {
+            result.observe(count, { state })
+          }
+        }
+      )
     },
-    stop () { for (const end of ends) end() }
+    stop () {
+      for (const end of ends) {
+        end()
+      }
+    }
   }
 }

@@ -17,7 +17,10 @@ export interface RecipeUser {
   readonly disabled?: boolean
 }
 
-export function findById<User extends { readonly id: string }> (users: Map<string, User>, id: string): User | undefined {
+export function findById<User extends { readonly id: string }> (
+  users: Map<string, User>,
+  id: string
+): User | undefined {
   return [...users.values()].find(user => user.id === id)
 }
 
@@ -26,11 +29,20 @@ export function findById<User extends { readonly id: string }> (users: Map<strin
  *
  * @param words What clients know an error by, in place of its own message.
  */
-export function answerWithDetail (app: FastifyInstance, words: { readonly [code: string]: string } = {}): void {
+export function answerWithDetail (
+  app: FastifyInstance,
+  words: { readonly [code: string]: string } = {}
+): void {
   app.setErrorHandler<FastifyError>((error, request, reply) => {
     const { statusCode = 500, code, message } = error
-    if (statusCode === 500) request.log.error(error)
-    return reply.code(statusCode).send({ detail: statusCode === 500 ? 'Internal Server Error' : words[code] ?? message })
+
+    if (statusCode === 500) {
+      request.log.error(error)
+    }
+
+    return reply.code(statusCode).send({
+      detail: statusCode === 500 ? 'Internal Server Error' : words[code] ?? message
+    })
   })
   app.setNotFoundHandler((_request, reply) => reply.code(404).send({ detail: 'Not Found' }))
 }

@@ -37,9 +37,14 @@ interface UserInfo {
 /** By issuer and subject, never by mail address: these change hands. */
 export type People = Map<string, Person>
 
-export async function buildApp (people: People = new Map(), env = process.env): Promise<FastifyInstance> {
+export async function buildApp (
+  people: People = new Map(),
+  env = process.env
+): Promise<FastifyInstance> {
   const {
-    ORIGIN: origin = 'http://127.0.0.1:3000', PROVIDER: issuer = 'http://127.0.0.1:4000', CLIENT_ID: id = 'example',
+    ORIGIN: origin = 'http://127.0.0.1:3000',
+    PROVIDER: issuer = 'http://127.0.0.1:4000',
+    CLIENT_ID: id = 'example',
     CLIENT_SECRET: clientSecret = 'for-the-trial-alone'
   } = env
   const app = Fastify({ logger: true })
@@ -67,7 +72,11 @@ export async function buildApp (people: People = new Map(), env = process.env): 
   app.get('/login/callback', async (request, reply) => {
     reply.header('cache-control', 'no-store')
     const info = await askProvider(request, reply)
-    if (typeof info?.sub !== 'string') return reply.code(401).send({ message: 'The provider has not told who you are' })
+
+    if (typeof info?.sub !== 'string') {
+      return reply.code(401).send({ message: 'The provider has not told who you are' })
+    }
+
     const person = findOrAdd(info.sub, info.email)
     // A magic link, a passkey: whatever proves who somebody is ends in this line.
     await app.tokenAuth.openSession(person.id, request, { amr: ['fed'], reply })
@@ -75,7 +84,10 @@ export async function buildApp (people: People = new Map(), env = process.env): 
   })
 
   /** `null` for who has not begun here, or was refused there. */
-  async function askProvider (request: FastifyRequest, reply: FastifyReply): Promise<UserInfo | null> {
+  async function askProvider (
+    request: FastifyRequest,
+    reply: FastifyReply
+  ): Promise<UserInfo | null> {
     try {
       const { token } = await app.provider.getAccessTokenFromAuthorizationCodeFlow(request, reply)
       return await app.provider.userinfo(token.access_token)

@@ -15,7 +15,12 @@ declare module 'fastify-token-auth/verifier' {
   }
 }
 
-const { ISSUER: issuer = 'http://127.0.0.1:3000', PORT = '4000', INTROSPECT: clientSecret, REQUIRE_DPOP } = process.env
+const {
+  ISSUER: issuer = 'http://127.0.0.1:3000',
+  PORT = '4000',
+  INTROSPECT: clientSecret,
+  REQUIRE_DPOP
+} = process.env
 
 const app = Fastify({ logger: true })
 await app.register(tokenVerifier, {
@@ -24,16 +29,35 @@ await app.register(tokenVerifier, {
   // A logout at the issuer is known here when the access token ends, or after maxAge.
   ...(clientSecret === undefined
     ? { jwksUri: `${issuer}/.well-known/jwks.json` }
-    : { introspection: { uri: `${issuer}/auth/introspect`, clientId: 'orders', clientSecret, maxAge: '2s' } }),
+    : {
+      introspection: {
+        uri: `${issuer}/auth/introspect`,
+        clientId: 'orders',
+        clientSecret,
+        maxAge: '2s'
+      }
+    }),
   dpop: { required: REQUIRE_DPOP === '1' }
 })
 
 const orders = [{ id: 1, of: 'tea' }, { id: 2, of: 'paper' }]
 
-app.get('/orders', { onRequest: app.authenticate }, async request => ({ userId: request.auth?.userId, orders }))
+app.get(
+  '/orders',
+  { onRequest: app.authenticate },
+  async request => ({ userId: request.auth?.userId, orders })
+)
 
-app.delete('/orders', { onRequest: [app.authenticate, app.requireFresh('5m')] }, async () => 'for who logged in just now')
+app.delete(
+  '/orders',
+  { onRequest: [app.authenticate, app.requireFresh('5m')] },
+  async () => 'for who logged in just now'
+)
 
-app.get('/report', { onRequest: [app.authenticate, app.requireClaims({ role: 'admin' })] }, async () => 'for admins alone')
+app.get(
+  '/report',
+  { onRequest: [app.authenticate, app.requireClaims({ role: 'admin' })] },
+  async () => 'for admins alone'
+)
 
 await app.listen({ port: Number(PORT) })

@@ -14,9 +14,13 @@ export interface InstanceParts {
   readonly close: () => Promise<unknown>
 }
 
-export async function startInstance ({ store, wake, close }: InstanceParts): Promise<FastifyInstance> {
+export async function startInstance (
+  { store, wake, close }: InstanceParts
+): Promise<FastifyInstance> {
   const app = Fastify()
-  app.addHook('onClose', async () => { await close() })
+  app.addHook('onClose', async () => {
+    await close()
+  })
   const ann = { id: '1', username: 'ann', passwordHash: '' }
   await app.register(tokenAuth, {
     // Every instance has the same.
@@ -30,10 +34,13 @@ export async function startInstance ({ store, wake, close }: InstanceParts): Pro
   })
   ann.passwordHash = await app.tokenAuth.hashPassword('correct horse')
   app.get('/protected', { onRequest: app.authenticate }, async request => ({
-    hello: request.auth?.userId, from: `process ${process.pid}`
+    hello: request.auth?.userId,
+    from: `process ${process.pid}`
   }))
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   process.send?.(url)
-  process.once('SIGTERM', () => { void app.close().then(() => process.exit()) })
+  process.once('SIGTERM', () => {
+    void app.close().then(() => process.exit())
+  })
   return app
 }

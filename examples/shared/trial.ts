@@ -8,10 +8,22 @@ import type { FastifyInstance } from 'fastify'
 export const secret = process.env.AUTH_SECRET ?? 'for-the-demo-alone-Vq3xZ8nK1rT6wY0p'
 
 /** Listens, if that module is the one that node was started with. */
-export async function startIfMain (moduleUrl: string, buildApp: () => Promise<FastifyInstance>): Promise<void> {
-  if (process.argv[1] === undefined || realpathSync(process.argv[1]) !== fileURLToPath(moduleUrl)) return
+export async function startIfMain (
+  moduleUrl: string,
+  buildApp: () => Promise<FastifyInstance>
+): Promise<void> {
+  if (process.argv[1] === undefined || realpathSync(process.argv[1]) !== fileURLToPath(moduleUrl)) {
+    return
+  }
+
   const app = await buildApp()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => { void app.close() })
+
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      void app.close()
+    })
+  }
+
   await app.listen({ host: '127.0.0.1', port: Number(process.env.PORT ?? 3000) })
 }
 

@@ -43,18 +43,23 @@ export interface Wire {
    * @returns What a JSON body holds.
    * @throws AuthError
    */
-  ask (fetch: Fetch, route: keyof typeof clientPaths, question: Question, id?: string): Promise<Answer>
+  ask(
+    fetch: Fetch,
+    route: keyof typeof clientPaths,
+    question: Question,
+    id?: string
+  ): Promise<Answer>
   /** @throws AuthError */
-  login (credentials: object, signal: AbortSignal): Promise<Tokens>
+  login(credentials: object, signal: AbortSignal): Promise<Tokens>
   /** @throws AuthError where it may work another time */
-  refresh (token: string | null, signal: AbortSignal): Promise<Tokens | Refusal>
+  refresh(token: string | null, signal: AbortSignal): Promise<Tokens | Refusal>
   /**
    * Resolves when there is nothing left to end.
    *
    * @param access Proves as much where there is no `token`.
    * @throws AuthError where it is worth another try
    */
-  logout (token: string, access?: string | null): Promise<unknown>
+  logout(token: string, access?: string | null): Promise<unknown>
 }
 
 /**
@@ -62,25 +67,49 @@ export interface Wire {
  * @param usesCookie Whether the refresh token travels in a cookie.
  */
 export function createWire (
-  { now }: Platform, limit: Limit, fetch: Fetch, root: string, paths: AuthClientOptions['paths'], usesCookie: boolean
+  { now }: Platform,
+  limit: Limit,
+  fetch: Fetch,
+  root: string,
+  paths: AuthClientOptions['paths'],
+  usesCookie: boolean
 ): Wire {
-  const ask: Wire['ask'] = (fetch, route, question, id) => limit(question.signal, async signal => {
-    const response = await fetch(root + { ...clientPaths, ...paths }[route].replace(':id', encodeURIComponent(id as string)), {
-      method: 'POST',
-      credentials: usesCookie ? 'include' : 'omit',
-      // A token or a password would go along.
-      redirect: 'error',
-      ...question,
-      signal
-    }).catch((error: unknown) => { throw error instanceof AuthError ? error : new AuthError('network') })
-    if (!response.ok) throw await toError(response)
-    // Who answers with anything else, such as a captive portal, is not the server.
-    const body = response.status === 204 ? {} : await response.json().catch(() => null)
-    if (!body) throw new AuthError('network')
-    return body as Answer
-  })
+  const ask: Wire['ask'] = (fetch, route, question, id) =>
+    limit(question.signal, async signal => {
+      const response = await fetch(
+        root + { ...clientPaths, ...paths }[route].replace(':id', encodeURIComponent(id as string)),
+        {
+          method: 'POST',
+          credentials: usesCookie ? 'include' : 'omit',
+          // A token or a password would go along.
+          redirect: 'error',
+          ...question,
+          signal
+        }
+      ).catch((error: unknown) => {
+        throw error instanceof AuthError ? error : new AuthError('network')
+      })
 
-  const post = (route: 'login' | 'refresh' | 'logout', body: object, signal?: AbortSignal, access?: string | null): Promise<Answer> =>
+      if (!response.ok) {
+        throw await toError(response)
+      }
+
+      // Who answers with anything else, such as a captive portal, is not the server.
+      const body = response.status === 204 ? {} : await response.json().catch(() => null)
+
+      if (!body) {
+        throw new AuthError('network')
+      }
+
+      return body as Answer
+    })
+
+  const post = (
+    route: 'login' | 'refresh' | 'logout',
+    body: object,
+    signal?: AbortSignal,
+    access?: string | null
+  ): Promise<Answer> =>
     ask(fetch, route, {
       headers: {
         'content-type': 'application/json',
@@ -92,30 +121,58 @@ export function createWire (
     })
 
   /** Cookies are sent without being told. */
-  const held = (token: string | null): object => ({ refresh_token: usesCookie ? null : token || null })
+  const held = (token: string | null): object => ({
+    refresh_token: usesCookie ? null : token || null
+  })
 
-  async function tokens (route: 'login' | 'refresh', body: object, signal: AbortSignal): Promise<Tokens> {
+  async function tokens (
+    route: 'login' | 'refresh',
+    body: object,
+    signal: AbortSignal
+  ): Promise<Tokens> {
     const since = now()
-    const { access_token: token = null, refresh_token: kept, device_token: device, expires_in: seconds, user } =
-      await post(route, body, signal)
+    const {
+      access_token: token = null,
+      refresh_token: kept,
+      device_token: device,
+      expires_in: seconds,
+      user
+    } = await post(route, body, signal)
+
     // Of a captive portal, say.
-    if (!(seconds >= 0 && (token || usesCookie))) throw new AuthError('network')
-    return { access: { token, life: seconds * 1000, since, user }, kept: usesCookie ? IN_COOKIE : kept, device }
+    if (!(seconds >= 0 && (token || usesCookie))) {
+      throw new AuthError('network')
+    }
+
+    return {
+      access: { token, life: seconds * 1000, since, user },
+      kept: usesCookie ? IN_COOKIE : kept,
+      device
+    }
   }
 
   return {
     ask,
     login: (credentials, signal) => tokens('login', credentials, signal),
     async refresh (token, signal) {
-      if (!token && !usesCookie) return { kept: null, reason: 'AUTH_REFRESH_MISSING' }
+      if (!token && !usesCookie) {
+        return { kept: null, reason: 'AUTH_REFRESH_MISSING' }
+      }
+
       return tokens('refresh', held(token), signal).catch((error: AuthError) => {
-        if (!/^401AUTH_REFRESH_/.test(error.status + error.code)) throw error
+        if (!/^401AUTH_REFRESH_/.test(error.status + error.code)) {
+          throw error
+        }
+
         return { kept: null, reason: error.code as SignOutReason }
       })
     },
-    logout: (token, access) => post('logout', held(token), undefined, token ? null : access).catch((error: AuthError) => {
-      // What the server refuses in its own words, it refuses for ever.
-      if (!/^40.AUTH_/.test(error.status + error.code)) throw error
-    })
+    logout: (token, access) =>
+      post('logout', held(token), undefined, token ? null : access).catch((error: AuthError) => {
+        // What the server refuses in its own words, it refuses for ever.
+        if (!/^40.AUTH_/.test(error.status + error.code)) {
+          throw error
+        }
+      })
   }
 }

@@ -16,24 +16,39 @@ export const FOREVER = 1e9
  * @throws AuthError `network` when the time is over, `disposed`; the reason of the signal; whatever `run` throws
  */
 export type Limit = <Result>(
-  signal: AbortSignal | null | undefined, run: (signal: AbortSignal) => Promise<Result>, ms?: number
+  signal: AbortSignal | null | undefined,
+  run: (signal: AbortSignal) => Promise<Result>,
+  ms?: number
 ) => Promise<Result>
 
 /** @param end Aborted when the client is disposed of. */
 export function createLimit ({ sleep }: Platform, end: AbortSignal): Limit {
   // One listener for all calls: Node takes more than ten for a leak, and says so.
   const stops = new Set<() => void>()
-  end.onabort = () => { for (const stop of stops) stop() }
+
+  end.onabort = () => {
+    for (const stop of stops) {
+      stop()
+    }
+  }
+
   return <Result>(
-    outer: AbortSignal | null | undefined, run: (signal: AbortSignal) => Promise<Result>, ms = PATIENCE
+    outer: AbortSignal | null | undefined,
+    run: (signal: AbortSignal) => Promise<Result>,
+    ms = PATIENCE
   ) => {
     const controller = new AbortController()
     let stop!: () => void
+
     return new Promise<Result>((resolve, reject) => {
       stop = () => reject(outer?.reason ?? new AuthError('disposed'))
       outer?.addEventListener('abort', stop)
       stops.add(stop)
-      if (outer?.aborted || end.aborted) return stop()
+
+      if (outer?.aborted || end.aborted) {
+        return stop()
+      }
+
       void sleep(ms, controller.signal).then(() => reject(new AuthError('network')))
       run(controller.signal).then(resolve, reject)
     }).finally(() => {
@@ -56,8 +71,15 @@ const MOST_OBEYED = 3600
  *
  * @param failures How many there were before this one.
  */
-export function backoff ({ random }: Platform, failures: number, { retryAfter }: AuthError): number {
-  return Math.max(Math.min(LONGEST, SHORTEST * 2 ** failures), Math.min(retryAfter, MOST_OBEYED) * 1000) * (1 + random() / 4)
+export function backoff (
+  { random }: Platform,
+  failures: number,
+  { retryAfter }: AuthError
+): number {
+  return Math.max(
+    Math.min(LONGEST, SHORTEST * 2 ** failures),
+    Math.min(retryAfter, MOST_OBEYED) * 1000
+  ) * (1 + random() / 4)
 }
 
 // One after the other.
@@ -65,6 +87,7 @@ export function backoff ({ random }: Platform, failures: number, { retryAfter }:
 /** Does its work when all that was asked for before is done, or has failed. */
 export type Queue = <Result>(work: () => Promise<Result>) => Promise<Result>
 
+/** */
 export function createQueue (): Queue {
   let last: Promise<unknown> = Promise.resolve()
   return <Result>(work: () => Promise<Result>) => (last = last.then(work, work)) as Promise<Result>

@@ -6,12 +6,12 @@ import type { AuthClient, AuthClientOptions, AuthState } from './types.js'
 import { authorizedFetch } from './authorized-fetch.js'
 import { AuthError } from './errors.js'
 import { createLeaver } from './pending-logouts.js'
-import { FOREVER, PATIENCE, createLimit } from './async.js'
+import { createLimit, FOREVER, PATIENCE } from './async.js'
 import { globals, resolvePlatform } from './platform.js'
 import { createRefresher } from './refresher.js'
 import { createSession } from './session.js'
 import type { Access } from './session.js'
-import { IN_COOKIE, OUT, createVault, isOut, pageStorage, tokenOf } from './storage.js'
+import { createVault, IN_COOKIE, isOut, OUT, pageStorage, tokenOf } from './storage.js'
 import type { TokenStorage } from './storage.js'
 import { createTabLock } from './tabs.js'
 import { createWire } from './api.js'
@@ -36,7 +36,11 @@ export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
   // Not the function itself, which a test or a monitor may replace later, and which must not be called on another object.
   const send: Fetch = options.fetch ?? ((input, init) => fetch(input, init))
   const { href } = new URL((baseUrl || globals.location?.origin) as string)
-  if (!/^http/.test(href)) throw new TypeError(href)
+
+  if (!/^http/.test(href)) {
+    throw new TypeError(href)
+  }
+
   const root = href.replace(/\/+$/, '') + prefix
   const key = `token-auth:${name}:${usesCookie}:${root}`
   const shared = storage === 'memory' || !name ? null : key
@@ -47,7 +51,10 @@ export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
   const session = createSession(platform, shared)
   // A text has no `get`.
   const isOwn = (storage as Partial<TokenStorage>).get
-  const vault = createVault(isOwn ? storage as TokenStorage : pageStorage(platform, usesCookie, key), limit)
+  const vault = createVault(
+    isOwn ? storage as TokenStorage : pageStorage(platform, usesCookie, key),
+    limit
+  )
   const known = device && createVault(device, limit)
   const wire = createWire(platform, limit, send, root, paths, usesCookie)
   const lock = createTabLock(platform, limit, shared)
@@ -66,26 +73,38 @@ export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
   /** Ends what somebody has signed out of and the server does not know of yet. */
   async function finish (): Promise<string | null> {
     const stored = await vault().catch(() => IN_COOKIE)
-    if (isOut(stored)) void leave(stored, null)
+
+    if (isOut(stored)) {
+      void leave(stored, null)
+    }
+
     return stored
   }
 
   async function start (): Promise<AuthState> {
     await refresh().catch(() => {})
     const stored = await finish()
+
     // Where it could not be found out now: whoever was signed in before most likely still is.
-    if (session.state.status === 'starting') session.show({ status: stored ? 'signed-in' : 'signed-out', user: null })
+    if (session.state.status === 'starting') {
+      session.show({ status: stored ? 'signed-in' : 'signed-out', user: null })
+    }
+
     return session.state
   }
 
   // The tab in which it was asked for may be closed by now.
   session.listeners.add(({ reason }) => {
-    if (reason === 'logout') void platform.sleep(PATIENCE, end.signal).then(finish)
+    if (reason === 'logout') {
+      void platform.sleep(PATIENCE, end.signal).then(finish)
+    }
   })
 
   return {
     ready: start(),
-    get state () { return session.state },
+    get state () {
+      return session.state
+    },
     fetch: authorized,
 
     async getAccessToken ({ signal } = {}) {
@@ -93,53 +112,82 @@ export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
       return session.token
     },
 
-    login: (credentials, { signal } = {}) => limit(signal, signal => {
-      const count = logouts
-      const check = (): void => { if (logouts !== count || signal.aborted) throw new AuthError('signed-out') }
-      return lock(async () => {
-        const token = await known?.().catch(() => null)
-        // A cookie is there as soon as it arrives, and this tab may be gone by then.
-        const before = await vault(stored => stored ?? inCookie)
-        let kept = inCookie
-        let access: Access | undefined
-        try {
-          const answer = await wire.login({ ...credentials, ...(token && { device_token: token }) }, signal)
-          const { device } = answer;
-          ({ kept = null, access } = answer)
-          check()
-          await vault(() => kept)
-          check()
-          if (device) known?.(() => device).catch(() => {})
-          session.begin(access, true)
-          if (before) void leave(before)
-          return session.state
-        } catch (error) {
-          // It may be kept all the same, or later.
-          vault(stored => stored === kept ? before : stored).catch(() => {})
-          // The session has begun at the server, and is of no use to anybody.
-          if (access) void leave(kept, access.token)
-          throw error
-        }
-      }, signal)
-    }, FOREVER),
+    login: (credentials, { signal } = {}) =>
+      limit(signal, signal => {
+        const count = logouts
 
-    logout: ({ signal } = {}) => limit(signal, async () => {
-      const { token } = session
-      signOut()
-      await leave(await vault(stored => OUT + tokenOf(stored)).catch(() => null), token)
-    }, FOREVER),
+        const check = (): void => {
+          if (logouts !== count || signal.aborted) {
+            throw new AuthError('signed-out')
+          }
+        }
+
+        return lock(async () => {
+          const token = await known?.().catch(() => null)
+          // A cookie is there as soon as it arrives, and this tab may be gone by then.
+          const before = await vault(stored => stored ?? inCookie)
+          let kept = inCookie
+          let access: Access | undefined
+
+          try {
+            const answer = await wire.login({
+              ...credentials,
+              ...(token && { device_token: token })
+            }, signal)
+            const { device } = answer
+            ;({ kept = null, access } = answer)
+            check()
+            await vault(() => kept)
+            check()
+
+            if (device) {
+              known?.(() => device).catch(() => {})
+            }
+
+            session.begin(access, true)
+
+            if (before) {
+              void leave(before)
+            }
+
+            return session.state
+          } catch (error) {
+            // It may be kept all the same, or later.
+            vault(stored => stored === kept ? before : stored).catch(() => {})
+
+            // The session has begun at the server, and is of no use to anybody.
+            if (access) {
+              void leave(kept, access.token)
+            }
+
+            throw error
+          }
+        }, signal)
+      }, FOREVER),
+
+    logout: ({ signal } = {}) =>
+      limit(signal, async () => {
+        const { token } = session
+        signOut()
+        await leave(await vault(stored => OUT + tokenOf(stored)).catch(() => null), token)
+      }, FOREVER),
 
     async logoutEverywhere ({ signal } = {}) {
       const { epoch } = session
       await wire.ask(authorized, 'logoutAll', { signal })
+
       // Whoever has signed in since has another session.
-      if (session.epoch !== epoch) return
+      if (session.epoch !== epoch) {
+        return
+      }
+
       signOut()
       await vault(() => null)
     },
 
     async sessions ({ signal } = {}) {
-      return (await wire.ask(authorized, 'sessions', { method: 'GET', signal })).sessions as SessionAnswer[]
+      return (await wire.ask(authorized, 'sessions', { method: 'GET', signal }))
+        .sessions as SessionAnswer[]
     },
 
     async endSession (id, { signal } = {}) {

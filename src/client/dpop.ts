@@ -35,8 +35,12 @@ const bearer = /^bearer +/i
  *
  * Only where there is WebCrypto: in a browser by https, or in Node. A redirect is followed by a proof that is not for it.
  */
-export function createDpopFetch ({ baseUrl, keys, fetch: send = request => fetch(request) }: DpopFetchOptions = {}): Fetch {
-  const { origin } = new URL(baseUrl ?? (globalThis as { location?: { origin: string } }).location?.origin as string)
+export function createDpopFetch (
+  { baseUrl, keys, fetch: send = request => fetch(request) }: DpopFetchOptions = {}
+): Fetch {
+  const { origin } = new URL(
+    baseUrl ?? (globalThis as { location?: { origin: string } }).location?.origin as string
+  )
   const { subtle } = crypto
   let pair: Promise<KeyPair> | undefined
   let nonce: string | undefined
@@ -61,27 +65,43 @@ export function createDpopFetch ({ baseUrl, keys, fetch: send = request => fetch
         ath: token && encode(await subtle.digest('SHA-256', bytesOf(token)))
       }
     ].map(part => encode(bytesOf(JSON.stringify(part)))).join('.')
-    return `${input}.${encode(await subtle.sign({ name: 'ECDSA', hash: 'SHA-256' }, privateKey, bytesOf(input)))}`
+
+    return `${input}.${
+      encode(await subtle.sign({ name: 'ECDSA', hash: 'SHA-256' }, privateKey, bytesOf(input)))
+    }`
   }
 
   async function sendProven (request: Request): Promise<Response> {
     const headers = new Headers(request.headers)
     const authorization = headers.get('authorization') ?? ''
     const token = bearer.test(authorization) ? authorization.replace(bearer, '') : undefined
-    if (token !== undefined) headers.set('authorization', `DPoP ${token}`)
+
+    if (token !== undefined) {
+      headers.set('authorization', `DPoP ${token}`)
+    }
+
     headers.set('dpop', await prove(request, token))
     return send(new Request(request, { headers }))
   }
 
   return async function dpopFetch (input, init) {
     const request = new Request(input, init)
-    if (new URL(request.url).origin !== origin) return send(request)
+
+    if (new URL(request.url).origin !== origin) {
+      return send(request)
+    }
+
     const again = request.clone()
     const response = await sendProven(request)
     const given = response.headers.get('dpop-nonce')
-    const isAsked = given !== null && /use_dpop_nonce/.test(response.headers.get('www-authenticate') ?? '')
+    const isAsked = given !== null &&
+      /use_dpop_nonce/.test(response.headers.get('www-authenticate') ?? '')
     nonce = given ?? nonce
-    if (!isAsked) return response
+
+    if (!isAsked) {
+      return response
+    }
+
     const answer = await sendProven(again)
     nonce = answer.headers.get('dpop-nonce') ?? nonce
     return answer
@@ -94,5 +114,6 @@ function bytesOf (text: string): Uint8Array<ArrayBuffer> {
 
 /** Base64url (RFC 7515 section 2). */
 function encode (bytes: ArrayBuffer | Uint8Array): string {
-  return btoa(String.fromCharCode(...new Uint8Array(bytes))).replace(/=+$/, '').replaceAll('+', '-').replaceAll('/', '_')
+  return btoa(String.fromCharCode(...new Uint8Array(bytes))).replace(/=+$/, '').replaceAll('+', '-')
+    .replaceAll('/', '_')
 }

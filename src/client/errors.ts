@@ -10,7 +10,13 @@ import type { ErrorCode } from '../protocol.js'
  * - `signed-out`: the session was ended while the call was under way.
  * - `disposed`: the client was disposed of.
  */
-export type AuthErrorCode = ErrorCode | 'network' | 'refused' | 'storage' | 'signed-out' | 'disposed'
+export type AuthErrorCode =
+  | ErrorCode
+  | 'network'
+  | 'refused'
+  | 'storage'
+  | 'signed-out'
+  | 'disposed'
 
 /** Why a call failed. Its message is its code: it never holds a token. */
 export class AuthError extends Error {
@@ -31,8 +37,14 @@ export class AuthError extends Error {
 
 /** The error that an answer stands for. */
 export async function toError (response: Response): Promise<AuthError> {
-  const code = (await response.json().catch(() => null) as { readonly code?: AuthErrorCode } | null)?.code
+  const code = (await response.json().catch(() => null) as { readonly code?: AuthErrorCode } | null)
+    ?.code
   // Its other form is a date, which would have to be compared with this device's clock: it is no number.
   const retryAfter = +(response.headers.get('retry-after') as string) || 0
-  return new AuthError(/^AUTH_/.test(code as string) ? code as AuthErrorCode : 'refused', response.status, retryAfter)
+
+  return new AuthError(
+    /^AUTH_/.test(code as string) ? code as AuthErrorCode : 'refused',
+    response.status,
+    retryAfter
+  )
 }

@@ -1,6 +1,12 @@
 export { createAuthClient } from './client.js'
 export { AuthError } from './errors.js'
-export type { AuthClient, AuthClientOptions, AuthState, CallOptions, SignOutReason } from './types.js'
+export type {
+  AuthClient,
+  AuthClientOptions,
+  AuthState,
+  CallOptions,
+  SignOutReason
+} from './types.js'
 export type { AuthErrorCode } from './errors.js'
 export type { ChannelLike, FlagsLike, LocksLike, Platform } from './platform.js'
 export type { TokenStorage } from './storage.js'

@@ -18,26 +18,47 @@ import type { Wire } from './api.js'
 export type Leave = (stored: string | null, access?: string | null) => Promise<void>
 
 /** @param end Aborted when the client is disposed of. */
-export function createLeaver (platform: Platform, vault: Vault, wire: Wire, lock: TabLock, end: AbortSignal): Leave {
+export function createLeaver (
+  platform: Platform,
+  vault: Vault,
+  wire: Wire,
+  lock: TabLock,
+  end: AbortSignal
+): Leave {
   /** What waits to be told again: it is enough that one waits. */
   const waiting = new Set<string | null | undefined>()
 
-  return async function leave (stored: string | null, access?: string | null, failures = 0): Promise<void> {
+  return async function leave (
+    stored: string | null,
+    access?: string | null,
+    failures = 0
+  ): Promise<void> {
     const token = tokenOf(stored)
+
     try {
       await lock(async () => {
         // Another tab has told, or somebody has signed in meanwhile: the cookie is theirs.
-        if (token === IN_COOKIE && !isOut(await vault())) return
+        if (token === IN_COOKIE && !isOut(await vault())) {
+          return
+        }
+
         await wire.logout(token, access)
         await vault(stored => tokenOf(stored) === token ? null : stored)
       }, end)
     } catch (error) {
       const proof = token || access
-      if (waiting.has(proof)) return
+
+      if (waiting.has(proof)) {
+        return
+      }
+
       waiting.add(proof)
       void platform.sleep(backoff(platform, failures, error as AuthError), end).then(() => {
         waiting.delete(proof)
-        if (!end.aborted) void leave(stored, access, failures + 1)
+
+        if (!end.aborted) {
+          void leave(stored, access, failures + 1)
+        }
       })
     }
   }

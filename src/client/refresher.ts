@@ -15,13 +15,18 @@ export interface Refresher {
    * Waits until the access token is good, or the session is over, or the signal aborted: 10 s, as it is limited.
    * @throws AuthError why the token could not be refreshed
    */
-  settle (signal: AbortSignal): Promise<void>
+  settle(signal: AbortSignal): Promise<void>
   /** The one try that is under way, or another one as soon as it may be. @throws AuthError */
-  refresh (): Promise<void>
+  refresh(): Promise<void>
 }
 
+/** */
 export function createRefresher (
-  platform: Platform, session: Session, vault: Vault, wire: Wire, lock: TabLock
+  platform: Platform,
+  session: Session,
+  vault: Vault,
+  wire: Wire,
+  lock: TabLock
 ): Refresher {
   const { now, sleep } = platform
   let flight: Promise<void> | null = null
@@ -31,11 +36,15 @@ export function createRefresher (
 
   async function attempt ({ era }: Session): Promise<void> {
     await sleep(notBefore - now(), era)
+
     try {
       await lock(() => present(era), era)
       failures = 0
     } catch (error) {
-      if (era.aborted) return
+      if (era.aborted) {
+        return
+      }
+
       failure = error as AuthError
       notBefore = now() + backoff(platform, failures++, failure)
       throw error
@@ -44,21 +53,40 @@ export function createRefresher (
 
   async function present (era: AbortSignal): Promise<void> {
     const presented = await vault()
-    if (era.aborted || !session.isDue) return
-    if (isOut(presented)) return session.end('logout')
+
+    if (era.aborted || !session.isDue) {
+      return
+    }
+
+    if (isOut(presented)) {
+      return session.end('logout')
+    }
+
     const { access, kept = presented, reason } = await wire.refresh(presented, era)
     await vault(stored => {
       // Another tab has stored something else meanwhile: then that is what counts, at the next try.
-      if (era.aborted || (stored !== presented && stored !== kept)) throw new AuthError('storage')
+      if (era.aborted || (stored !== presented && stored !== kept)) {
+        throw new AuthError('storage')
+      }
+
       return kept
     })
-    if (era.aborted) return
-    if (reason) session.end(reason)
-    else session.begin(access, false)
+
+    if (era.aborted) {
+      return
+    }
+
+    if (reason) {
+      session.end(reason)
+    } else {
+      session.begin(access, false)
+    }
   }
 
   function refresh (): Promise<void> {
-    flight ??= attempt(session).finally(() => { flight = null })
+    flight ??= attempt(session).finally(() => {
+      flight = null
+    })
     return flight
   }
 
@@ -67,16 +95,30 @@ export function createRefresher (
     async settle (signal) {
       for (const until = now() + PATIENCE; !signal.aborted && !session.isOver;) {
         const { era, state: { status } } = session
+
         if (session.left > 0) {
-          if (session.isDue && now() >= notBefore) refresh().catch(() => {})
+          if (session.isDue && now() >= notBefore) {
+            refresh().catch(() => {})
+          }
+
           return
         }
+
         // Visitors who never signed in are not kept waiting.
-        if (status === 'signed-out' && notBefore > now()) return
-        if (notBefore > until) throw failure
+        if (status === 'signed-out' && notBefore > now()) {
+          return
+        }
+
+        if (notBefore > until) {
+          throw failure
+        }
+
         await refresh().catch(() => {})
+
         // Whatever it brought: another try would bring the same.
-        if (session.era !== era) return
+        if (session.era !== era) {
+          return
+        }
       }
     }
   }

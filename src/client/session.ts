@@ -53,19 +53,19 @@ export interface Session {
   /** Whether somebody was signed out for sure. */
   readonly isOver: boolean
   /** Signs in, or goes on with another token, here and in the other tabs. */
-  begin (access: Access, isLogin: boolean): void
+  begin(access: Access, isLogin: boolean): void
   /**
    * Signs out, here and in the other tabs.
    *
    * @param isAsked Whether somebody wants it here and now. What a tab only finds out may come late, and is told where the tab was
    * signed in itself.
    */
-  end (reason: SignOutReason, isAsked?: boolean): void
+  end(reason: SignOutReason, isAsked?: boolean): void
   /** Takes the access token for one that has ended. */
-  distrust (): void
-  close (): void
+  distrust(): void
+  close(): void
   /** Tells who listens, where there is something to tell. */
-  show (state: AuthState): void
+  show(state: AuthState): void
 }
 
 /** @param name The same in all tabs; `null` where they share nothing. */
@@ -81,13 +81,20 @@ export function createSession (platform: Platform, name: string | null): Session
 
   const channel = openTabChannel<Message>(platform, name, message => {
     const { left, life, isLogin, reason } = message
+
     // It may have been told before a logout, and be heard after it.
-    if (session.isOver && !isLogin) return
+    if (session.isOver && !isLogin) {
+      return
+    }
+
     if (!isLogin && !isOurs(message.token)) {
       // One of the two is late. The cookie, or the storage, knows which.
       distrust()
-    } else if (reason) end(reason)
-    else if (left > (isLogin ? -9e9 : session.left)) begin({ ...message, since: now() + left - life }, isLogin)
+    } else if (reason) {
+      end(reason)
+    } else if (left > (isLogin ? -9e9 : session.left)) {
+      begin({ ...message, since: now() + left - life }, isLogin)
+    }
   })
 
   /** Whether a token is one of this session, as far as can be told. */
@@ -102,7 +109,11 @@ export function createSession (platform: Platform, name: string | null): Session
 
   function begin (access: Access, isLogin: boolean): void {
     const { life, since, user = state.user } = access
-    if (isLogin || !isOurs(access.token)) epoch++
+
+    if (isLogin || !isOurs(access.token)) {
+      epoch++
+    }
+
     token = access.token
     goodUntil = since + life
     dueAt = goodUntil - Math.min(life / 5, MARGIN) * (1 + platform.random() / 2)
@@ -123,8 +134,12 @@ export function createSession (platform: Platform, name: string | null): Session
   }
 
   function show (next: AuthState): void {
-    if (JSON.stringify(next) === JSON.stringify(state)) return
+    if (JSON.stringify(next) === JSON.stringify(state)) {
+      return
+    }
+
     state = next
+
     for (const listener of listeners) {
       try {
         listener(next)
@@ -135,14 +150,28 @@ export function createSession (platform: Platform, name: string | null): Session
   }
 
   const session: Session = {
-    get state () { return state },
-    get token () { return token },
-    get epoch () { return epoch },
-    get era () { return era.signal },
-    get left () { return goodUntil - now() },
+    get state () {
+      return state
+    },
+    get token () {
+      return token
+    },
+    get epoch () {
+      return epoch
+    },
+    get era () {
+      return era.signal
+    },
+    get left () {
+      return goodUntil - now()
+    },
     // Also where nobody told how long it lasts.
-    get isDue () { return !(now() < dueAt) },
-    get isOver () { return state.status === 'signed-out' && epoch > 0 },
+    get isDue () {
+      return !(now() < dueAt)
+    },
+    get isOver () {
+      return state.status === 'signed-out' && epoch > 0
+    },
     listeners,
     distrust,
     show,
@@ -153,7 +182,10 @@ export function createSession (platform: Platform, name: string | null): Session
     },
 
     end (reason, isAsked) {
-      if (isAsked || state.status === 'signed-in') channel.tell({ reason, token })
+      if (isAsked || state.status === 'signed-in') {
+        channel.tell({ reason, token })
+      }
+
       end(reason)
     },
 
@@ -169,7 +201,9 @@ export function createSession (platform: Platform, name: string | null): Session
 /** What a token says of itself; nothing where it is no JWT. Proves nothing. */
 export function claimsOf (token: string | null): Claims {
   try {
-    return JSON.parse(atob(((token as string).split('.')[1] as string).replace(/-/g, '+').replace(/_/g, '/'))) ?? {}
+    return JSON.parse(
+      atob(((token as string).split('.')[1] as string).replace(/-/g, '+').replace(/_/g, '/'))
+    ) ?? {}
   } catch {
     return {} as Claims
   }

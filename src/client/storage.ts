@@ -10,15 +10,16 @@ import { createQueue } from './async.js'
  * acknowledged yet, `out:` and that token.
  */
 export interface TokenStorage {
-  get (): Promise<string | null>
+  get(): Promise<string | null>
   /** Resolves when the text would survive a crash: the tokens are not used before. */
-  set (value: string): Promise<unknown>
-  remove (): Promise<unknown>
+  set(value: string): Promise<unknown>
+  remove(): Promise<unknown>
 }
 
 /** What is stored before the token once its session is to be ended. */
 export const OUT = 'out:'
 
+/** */
 export function isOut (stored: string | null): boolean {
   return /^out:/.test(stored as string)
 }
@@ -34,15 +35,24 @@ export function tokenOf (stored: string | null): string {
 /** In `localStorage` where there is one that works, or else in memory. */
 export function pageStorage (platform: Platform, isLasting: boolean, key: string): TokenStorage {
   let inMemory: string | null = null
-  const use = async (act: (flags: FlagsLike) => string | null | void, value = inMemory): Promise<string | null> => {
+
+  const use = async (
+    act: (flags: FlagsLike) => string | null | void,
+    value = inMemory
+  ): Promise<string | null> => {
     inMemory = value
+
     try {
-      if (isLasting && platform.flags) return act(platform.flags) as string | null
+      if (isLasting && platform.flags) {
+        return act(platform.flags) as string | null
+      }
     } catch {
       isLasting = false
     }
+
     return inMemory
   }
+
   return {
     get: () => use(flags => flags.getItem(key)),
     set: value => use(flags => flags.setItem(key, value), value),
@@ -61,10 +71,19 @@ export type Vault = (change?: (stored: string | null) => string | null) => Promi
 /** One access at a time, so that what was asked for last is what stays, however slow the storage is. */
 export function createVault (storage: TokenStorage, limit: Limit): Vault {
   const queue = createQueue()
-  return (change = stored => stored) => limit(null, () => queue(async () => {
-    const before = await storage.get()
-    const after = change(before)
-    if (after !== before) await (after === null ? storage.remove() : storage.set(after))
-    return before
-  })).catch(() => { throw new AuthError('storage') })
+
+  return (change = stored => stored) =>
+    limit(null, () =>
+      queue(async () => {
+        const before = await storage.get()
+        const after = change(before)
+
+        if (after !== before) {
+          await (after === null ? storage.remove() : storage.set(after))
+        }
+
+        return before
+      })).catch(() => {
+        throw new AuthError('storage')
+      })
 }

@@ -13,33 +13,48 @@ const DELIVERY = 20
 export type TabLock = <Result>(work: () => Promise<Result>, signal: AbortSignal) => Promise<Result>
 
 /** @param name The same in all tabs; `null` where they share nothing. */
-export function createTabLock ({ now, sleep, locks }: Platform, limit: Limit, name: string | null): TabLock {
+export function createTabLock (
+  { now, sleep, locks }: Platform,
+  limit: Limit,
+  name: string | null
+): TabLock {
   const queue = createQueue()
   let isBroken = false
 
-  return (work, outer) => queue(async () => {
-    const asked = now()
-    let release: (() => void) | undefined
-    try {
-      if (locks && name && !isBroken) {
-        release = await limit(outer, signal => new Promise((resolve, reject) => {
-          // What the lock is held for is given out with its end: that releases it.
-          locks.request(name, { signal }, () => signal.aborted ? undefined : new Promise(resolve)).catch(reject)
-        }), PATIENCE)
-        if (now() > asked + 2) await sleep(DELIVERY, outer)
+  return (work, outer) =>
+    queue(async () => {
+      const asked = now()
+      let release: (() => void) | undefined
+
+      try {
+        if (locks && name && !isBroken) {
+          release = await limit(outer, signal =>
+            new Promise((resolve, reject) => {
+              // What the lock is held for is given out with its end: that releases it.
+              locks.request(
+                name,
+                { signal },
+                () => signal.aborted ? undefined : new Promise(resolve)
+              ).catch(reject)
+            }), PATIENCE)
+
+          if (now() > asked + 2) {
+            await sleep(DELIVERY, outer)
+          }
+        }
+      } catch {
+        isBroken ||= !outer.aborted
       }
-    } catch {
-      isBroken ||= !outer.aborted
-    }
-    return work().finally(release)
-  })
+
+      return work().finally(release)
+    })
 }
 
 // A line to the other tabs. Messages of browsers reach the same origin only.
 
 export interface TabChannel {
-  tell (message: object): void
-  close (): void
+  tell(message: object): void
+  close(): void
 }
 
 /**
@@ -48,18 +63,37 @@ export interface TabChannel {
  * @param name The same in all tabs; `null` where they share nothing.
  * @param hear Given whatever was told. What it throws is ignored.
  */
-export function openTabChannel <Message> (
-  { openChannel }: Platform, name: string | null, hear: (message: Message) => void
+export function openTabChannel<Message> (
+  { openChannel }: Platform,
+  name: string | null,
+  hear: (message: Message) => void
 ): TabChannel {
   let channel: ChannelLike
-  const attempt = (act: () => void): void => { try { act() } catch {} }
+
+  const attempt = (act: () => void): void => {
+    try {
+      act()
+    } catch {}
+  }
+
   attempt(() => {
-    if (!name) return
+    if (!name) {
+      return
+    }
+
     channel = openChannel?.(name) as ChannelLike
-    channel.onmessage = ({ data }) => { attempt(() => hear(data as Message)) }
+
+    channel.onmessage = ({ data }) => {
+      attempt(() => hear(data as Message))
+    }
   })
+
   return {
-    tell (message) { attempt(() => channel.postMessage(message)) },
-    close () { attempt(() => channel.close()) }
+    tell (message) {
+      attempt(() => channel.postMessage(message))
+    },
+    close () {
+      attempt(() => channel.close())
+    }
   }
 }

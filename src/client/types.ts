@@ -72,29 +72,29 @@ export interface AuthClient {
    * @throws AuthError AUTH_CREDENTIALS_REJECTED and the other codes of the server; `network`, `refused`, `storage`; `signed-out`
    *   where `logout` was called meanwhile
    */
-  login (credentials: object, options?: CallOptions): Promise<AuthState>
+  login(credentials: object, options?: CallOptions): Promise<AuthState>
 
   /**
    * Signs out: here and in the other tabs at once, and at the server as soon as it can be reached. Resolves when the server
    * knows, or could not be told at first; it is then told again, also after a restart. Rejects where the signal is aborted or
    * the client disposed of, and for nothing else.
    */
-  logout (options?: CallOptions): Promise<void>
+  logout(options?: CallOptions): Promise<void>
 
   /**
    * Ends all sessions of the user, this one too.
    * @throws AuthError where the server could not do it; the user is still signed in then
    */
-  logoutEverywhere (options?: CallOptions): Promise<void>
+  logoutEverywhere(options?: CallOptions): Promise<void>
 
   /** Where the user is signed in. @throws AuthError */
-  sessions (options?: CallOptions): Promise<readonly SessionAnswer[]>
+  sessions(options?: CallOptions): Promise<readonly SessionAnswer[]>
 
   /** Ends one of them. @throws AuthError */
-  endSession (id: string, options?: CallOptions): Promise<void>
+  endSession(id: string, options?: CallOptions): Promise<void>
 
   /** Ends all of them but this one. @throws AuthError */
-  endOtherSessions (options?: CallOptions): Promise<void>
+  endOtherSessions(options?: CallOptions): Promise<void>
 
   /**
    * Like the global `fetch`, with the access token for requests to the server's origin. Relative URLs count from `baseUrl`. What
@@ -106,17 +106,17 @@ export interface AuthClient {
    * @throws AuthError `network`, `refused` or a code of the server, where the access token has ended and could not be
    *   refreshed for 10 s; `signed-out` where the session ended meanwhile; whatever `fetch` throws
    */
-  fetch (input: string | URL | Request, init?: RequestInit): Promise<Response>
+  fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>
 
   /**
    * A good access token, for a WebSocket, say; `null` where nobody is signed in or a cookie holds it.
    * @throws AuthError as `fetch` does
    */
-  getAccessToken (options?: CallOptions): Promise<string | null>
+  getAccessToken(options?: CallOptions): Promise<string | null>
 
   /** Calls back at each change of {@link state}. @returns What ends that. */
-  subscribe (listener: (state: AuthState) => void): () => void
+  subscribe(listener: (state: AuthState) => void): () => void
 
   /** Lets go of timers, requests and other tabs. Nobody is signed out; calls reject from now on. */
-  dispose (): void
+  dispose(): void
 }

@@ -34,7 +34,9 @@ export const MOST_DOUBLINGS = 20
 
 /** When the next attempt may be made, where it may not be made now; `null` where it may. */
 export function blockedUntil (attempts: Attempts | null, now: Millis): Millis | null {
-  return attempts !== null && attempts.forgetAt > now && attempts.nextAt > now ? attempts.nextAt : null
+  return attempts !== null && attempts.forgetAt > now && attempts.nextAt > now
+    ? attempts.nextAt
+    : null
 }
 
 /** One attempt more. */
@@ -45,8 +47,19 @@ export function countAttempt (attempts: Attempts | null, now: Millis, rule: Atte
   return { count, nextAt: nextAt(count, now, forgetAt, rule), forgetAt }
 }
 
-function nextAt (count: number, now: Millis, forgetAt: Millis, { free, most, wait, longestWait }: AttemptRule): Millis {
-  if (count >= most) return forgetAt
-  if (count < free) return 0
+function nextAt (
+  count: number,
+  now: Millis,
+  forgetAt: Millis,
+  { free, most, wait, longestWait }: AttemptRule
+): Millis {
+  if (count >= most) {
+    return forgetAt
+  }
+
+  if (count < free) {
+    return 0
+  }
+
   return now + Math.min(longestWait, wait * 2 ** Math.min(count - free, MOST_DOUBLINGS))
 }

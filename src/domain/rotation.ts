@@ -41,7 +41,10 @@ export interface RotationOutcome {
 /** What a presentation was, in the order in which it is found out. */
 export type RotationVerdict =
   | { readonly kind: 'unknown' }
-  | { readonly kind: 'revoked' | 'expired' | 'reused' | 'ahead' | 'far-ahead', readonly session: Session }
+  | {
+    readonly kind: 'revoked' | 'expired' | 'reused' | 'ahead' | 'far-ahead'
+    readonly session: Session
+  }
   | Continuation
 
 /** A presentation that is answered with a refresh token: the successor, or the one that is current already. */
@@ -54,12 +57,23 @@ export interface Continuation {
   readonly expiresAt: Millis
 }
 
+/** */
 export function planRotation (
-  presented: { readonly sessionId: string, readonly secretHash: string, readonly generation: number },
-  at: { readonly now: Millis, readonly lifetime: Millis, readonly grace: Millis, readonly by: Caller }
+  presented: {
+    readonly sessionId: string
+    readonly secretHash: string
+    readonly generation: number
+  },
+  at: {
+    readonly now: Millis
+    readonly lifetime: Millis
+    readonly grace: Millis
+    readonly by: Caller
+  }
 ): RotationAttempt {
   const { sessionId, secretHash, generation } = presented
   const { now, lifetime, grace, by } = at
+
   return {
     sessionId,
     secretHash,
@@ -88,16 +102,22 @@ export function fits (session: Session, attempt: RotationAttempt): boolean {
     isMovable(session, attempt)
 }
 
-function isMovable (session: Session, { now, rotatedBefore, rotatedAfter }: RotationAttempt): boolean {
+function isMovable (
+  session: Session,
+  { now, rotatedBefore, rotatedAfter }: RotationAttempt
+): boolean {
   return session.revokedAt === null && now < session.expiresAt &&
-    (session.generation === 0 || session.rotatedAt <= rotatedBefore || session.rotatedAt > rotatedAfter)
+    (session.generation === 0 || session.rotatedAt <= rotatedBefore ||
+      session.rotatedAt > rotatedAfter)
 }
 
 /** What the swap writes. Every store writes exactly this. */
 export function swap (session: Session, attempt: RotationAttempt): Session {
   // Member by member: a spread that is overwritten takes ten times as long.
-  const { id, userId, secretHash, generation, confirmedGeneration, createdAt, authenticatedAt } = session
+  const { id, userId, secretHash, generation, confirmedGeneration, createdAt, authenticatedAt } =
+    session
   const { lastUsedAt, endsAt, revokedAt, revokedFor, device } = session
+
   return {
     id,
     userId,
@@ -123,27 +143,66 @@ export function swap (session: Session, attempt: RotationAttempt): Session {
  * `kept` answers with the token that was presented, `replayed` and `recovered` with its successor, which is the same
  * one every time. `ahead` asks for {@link planHealing}; `far-ahead` cannot be healed and revokes nothing.
  */
-export function judgeRotation (attempt: RotationAttempt, { swapped, session }: RotationOutcome): RotationVerdict {
-  if (session === null || session.secretHash !== attempt.secretHash) return { kind: 'unknown' }
-  if (session.revokedAt !== null) return { kind: 'revoked', session }
-  if (attempt.now >= session.expiresAt) return { kind: 'expired', session }
-  if (swapped) return swappedBy(attempt, session)
+export function judgeRotation (
+  attempt: RotationAttempt,
+  { swapped, session }: RotationOutcome
+): RotationVerdict {
+  if (session === null || session.secretHash !== attempt.secretHash) {
+    return { kind: 'unknown' }
+  }
+
+  if (session.revokedAt !== null) {
+    return { kind: 'revoked', session }
+  }
+
+  if (attempt.now >= session.expiresAt) {
+    return { kind: 'expired', session }
+  }
+
+  if (swapped) {
+    return swappedBy(attempt, session)
+  }
 
   const behind = session.generation - attempt.generation
-  if (behind < -1) return { kind: 'far-ahead', session }
-  if (behind === -1) return { kind: 'ahead', session }
-  if (behind === 0) return current('kept', session)
-  if (behind === 1 && isWithinGrace(attempt, session)) return current('replayed', session)
-  if (behind === 1 && session.confirmedGeneration < session.generation) return current('recovered', session)
+
+  if (behind < -1) {
+    return { kind: 'far-ahead', session }
+  }
+
+  if (behind === -1) {
+    return { kind: 'ahead', session }
+  }
+
+  if (behind === 0) {
+    return current('kept', session)
+  }
+
+  if (behind === 1 && isWithinGrace(attempt, session)) {
+    return current('replayed', session)
+  }
+
+  if (behind === 1 && session.confirmedGeneration < session.generation) {
+    return current('recovered', session)
+  }
+
   return { kind: 'reused', session }
 }
 
-function isWithinGrace ({ rotatedBefore, rotatedAfter }: RotationAttempt, { rotatedAt }: Session): boolean {
+function isWithinGrace (
+  { rotatedBefore, rotatedAfter }: RotationAttempt,
+  { rotatedAt }: Session
+): boolean {
   return rotatedAt > rotatedBefore && rotatedAt <= rotatedAfter
 }
 
 function current (kind: 'kept' | 'replayed' | 'recovered', session: Session): Continuation {
-  return { kind, session, generation: session.generation, issuedAt: session.rotatedAt, expiresAt: session.expiresAt }
+  return {
+    kind,
+    session,
+    generation: session.generation,
+    issuedAt: session.rotatedAt,
+    expiresAt: session.expiresAt
+  }
 }
 
 // The row may be further on than the swap: where an engine returns no row, it is read a moment later. What the swap

@@ -30,7 +30,15 @@ export interface Device extends Caller {
  * - `shadowed`: somebody followed it from elsewhere, generation by generation
  */
 export type RevocationReason =
-  | 'logout' | 'logout-all' | 'revoked' | 'reuse' | 'user-gone' | 'replaced' | 'too-many' | 'password-changed' | 'shadowed'
+  | 'logout'
+  | 'logout-all'
+  | 'revoked'
+  | 'reuse'
+  | 'user-gone'
+  | 'replaced'
+  | 'too-many'
+  | 'password-changed'
+  | 'shadowed'
 
 export interface Session {
   /** Starts with a letter. The `sid` claim of its tokens. */

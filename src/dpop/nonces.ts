@@ -10,6 +10,7 @@ const MINUTE: Millis = 60_000
 /** How long after it was given a nonce is good at most, by clocks that differ by less than a minute. */
 export const LONGEST_NONCE: Millis = 3 * MINUTE
 
+/** */
 export class DpopNonces {
   readonly #macs: ReadonlyArray<(text: string) => string>
 

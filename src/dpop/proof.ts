@@ -27,7 +27,11 @@ export interface DpopProof {
 
 // By the names that are in use: RFC 9864 has one of its own for Ed25519.
 const algorithms: Readonly<Record<string, KeyAlgorithm>> = {
-  ES256: 'ES256', Ed25519: 'EdDSA', EdDSA: 'EdDSA', PS256: 'PS256', RS256: 'RS256'
+  ES256: 'ES256',
+  Ed25519: 'EdDSA',
+  EdDSA: 'EdDSA',
+  PS256: 'PS256',
+  RS256: 'RS256'
 }
 
 /** The `alg` of proofs that are accepted: for metadata and challenges. */
@@ -40,8 +44,8 @@ const LONGEST = { proof: 8192, jti: 256, modulus: 683, knownHeader: 1200 }
 
 /** Keys by the header that shows them, as it is spelled: who proves once mostly does so again. */
 export interface KnownKeys {
-  get (header: string): AppKey | undefined
-  set (header: string, key: AppKey): void
+  get(header: string): AppKey | undefined
+  set(header: string, key: AppKey): void
 }
 
 /**
@@ -51,26 +55,60 @@ export interface KnownKeys {
 export function readDpopProof (text: string, known?: KnownKeys): DpopProof | null {
   const parts = text.length > LONGEST.proof ? null : decodeParts(text)
   const claims = parseRecord(parts?.payload)
-  if (parts === null || claims === null) return null
+
+  if (parts === null || claims === null) {
+    return null
+  }
+
   const header = text.slice(0, text.indexOf('.'))
   const remembered = known?.get(header)
   const key = remembered ?? keyOf(parseRecord(parts.header))
-  if (key === null || !isSigned(text, key, parts.signature)) return null
-  if (remembered === undefined && header.length <= LONGEST.knownHeader) known?.set(header, key)
+
+  if (key === null || !isSigned(text, key, parts.signature)) {
+    return null
+  }
+
+  if (remembered === undefined && header.length <= LONGEST.knownHeader) {
+    known?.set(header, key)
+  }
 
   const { jti, htm, htu, iat, nonce = null, ath = null } = claims
-  if (!isText(jti) || jti.length > LONGEST.jti || !isText(htm) || !isText(htu) || !isNumericDate(iat)) return null
-  if (!isTextOrNull(nonce) || !isTextOrNull(ath)) return null
+
+  if (
+    !isText(jti) || jti.length > LONGEST.jti || !isText(htm) || !isText(htu) || !isNumericDate(iat)
+  ) {
+    return null
+  }
+
+  if (!isTextOrNull(nonce) || !isTextOrNull(ath)) {
+    return null
+  }
+
   return { thumbprint: key.kid, jti, htm, htu, iat, nonce, ath }
 }
 
 function keyOf (header: Claims | null): AppKey | null {
-  if (header === null || !isSameType(header.typ, PROOF_TYP) || 'crit' in header) return null
+  if (header === null || !isSameType(header.typ, PROOF_TYP) || 'crit' in header) {
+    return null
+  }
+
   const { alg, jwk } = header
-  const known = typeof alg === 'string' && Object.hasOwn(algorithms, alg) ? algorithms[alg] : undefined
-  if (known === undefined || !isRecord(jwk) || privateMembers.some(member => member in jwk) || isLaborious(jwk)) return null
+  const known = typeof alg === 'string' && Object.hasOwn(algorithms, alg)
+    ? algorithms[alg]
+    : undefined
+
+  if (
+    known === undefined || !isRecord(jwk) || privateMembers.some(member => member in jwk) ||
+    isLaborious(jwk)
+  ) {
+    return null
+  }
+
   // What else it says of itself, such as the alg by another of its names, is of no matter.
-  const key = Object.fromEntries(publicMembers.filter(member => member in jwk).map(member => [member, jwk[member]]))
+  const key = Object.fromEntries(
+    publicMembers.filter(member => member in jwk).map(member => [member, jwk[member]])
+  )
+
   try {
     const read = readKey({ key: key as JsonWebKey, alg: known })
     return read.publicJwk === null ? null : read

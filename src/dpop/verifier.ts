@@ -43,6 +43,7 @@ export interface ProofsContext {
   readonly clock: () => Millis
 }
 
+/** */
 export class Proofs {
   readonly replays: AttemptStore
   readonly #context: ProofsContext
@@ -68,14 +69,35 @@ export class Proofs {
    */
   check (text: string, { method, url, accessToken }: ProvenRequest): Proof {
     const proof = readDpopProof(text, this.#keys)
-    if (proof === null) throw new TokenAuthError('AUTH_PROOF_INVALID')
-    if (proof.htm !== method) throw invalid('htm is another method')
+
+    if (proof === null) {
+      throw new TokenAuthError('AUTH_PROOF_INVALID')
+    }
+
+    if (proof.htm !== method) {
+      throw invalid('htm is another method')
+    }
+
     const address = normalized(url)
-    if (address === null || normalized(proof.htu) !== address) throw invalid('htu is another address')
+
+    if (address === null || normalized(proof.htu) !== address) {
+      throw invalid('htu is another address')
+    }
+
     const expected = accessToken === null ? null : hash('sha256', accessToken, 'base64url')
-    if (expected !== null && proof.ath !== expected) throw invalid('ath is of another access token')
+
+    if (expected !== null && proof.ath !== expected) {
+      throw invalid('ath is of another access token')
+    }
+
     const { thumbprint, jti, nonce } = proof
-    return { thumbprint, id: hash('sha256', `${thumbprint} ${jti}`, 'base64url'), until: this.#endOf(proof), nonce }
+
+    return {
+      thumbprint,
+      id: hash('sha256', `${thumbprint} ${jti}`, 'base64url'),
+      until: this.#endOf(proof),
+      nonce
+    }
   }
 
   /**
@@ -84,6 +106,7 @@ export class Proofs {
    */
   spend (proof: Proof): Promise<void> {
     let spending = this.#spent.get(proof)
+
     if (spending === undefined) {
       spending = this.#remember(proof).catch((error: unknown) => {
         this.#spent.delete(proof)
@@ -91,6 +114,7 @@ export class Proofs {
       })
       this.#spent.set(proof, spending)
     }
+
     return spending
   }
 
@@ -99,20 +123,32 @@ export class Proofs {
     // As long as it is good by any clock that may be asked next.
     const memory = Math.max(1, until - now + CLOCK_TOLERANCE)
     const once = { free: 1, most: 1, wait: 0, longestWait: 0, memory, slides: false }
-    if (await this.replays.take(id, now, once) !== null) throw invalid('it was used before')
+
+    if (await this.replays.take(id, now, once) !== null) {
+      throw invalid('it was used before')
+    }
   }
 
   // By the server's clock where there is a nonce: it says when it was given, and a client's clock may be wrong.
   #endOf ({ nonce, iat }: DpopProof): Millis {
     const { nonces, clock } = this.#context
     const now = clock()
+
     if (nonces !== null) {
-      if (nonce === null || !nonces.isFresh(nonce, now)) throw new TokenAuthError('AUTH_PROOF_NONCE')
+      if (nonce === null || !nonces.isFresh(nonce, now)) {
+        throw new TokenAuthError('AUTH_PROOF_NONCE')
+      }
+
       return now + LONGEST_NONCE
     }
+
     // Stores hold whole milliseconds.
     const madeAt = Math.floor(iat * 1000)
-    if (Math.abs(now - madeAt) > CLOCK_TOLERANCE) throw invalid('iat is too far from now')
+
+    if (Math.abs(now - madeAt) > CLOCK_TOLERANCE) {
+      throw invalid('iat is too far from now')
+    }
+
     return madeAt + CLOCK_TOLERANCE + 1
   }
 }
@@ -123,9 +159,16 @@ function invalid (hint: string): TokenAuthError {
 
 /** An address without query and fragment, as RFC 3986 section 6.2 compares them; `null` for what is none. */
 function normalized (text: string): string | null {
-  if (!URL.canParse(text)) return null
+  if (!URL.canParse(text)) {
+    return null
+  }
+
   const { protocol, host, pathname, username, password } = new URL(text)
-  if (username !== '' || password !== '') return null
+
+  if (username !== '' || password !== '') {
+    return null
+  }
+
   return `${protocol}//${host}${pathname.replace(/%[\da-f]{2}/gi, unescaped)}`
 }
 

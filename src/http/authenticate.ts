@@ -37,35 +37,65 @@ export interface AuthenticateContext {
   readonly proofs: RequestProofs | null
 }
 
-export function createAuthenticate ({ access, transport, renewal, send, proofs }: AuthenticateContext): Authenticate {
+/** */
+export function createAuthenticate (
+  { access, transport, renewal, send, proofs }: AuthenticateContext
+): Authenticate {
   const { accessCookie, origins } = transport
 
   function readCookie (request: AuthenticatedRequest): string | null {
     const token = accessCookie?.read(request) ?? null
-    if (token !== null && isUnsafe(request)) demandOrigin(request, origins)
+
+    if (token !== null && isUnsafe(request)) {
+      demandOrigin(request, origins)
+    }
+
     return token
   }
 
-  async function prove (request: AuthenticatedRequest, token: string, admitted: Admitted): Promise<void> {
+  async function prove (
+    request: AuthenticatedRequest,
+    token: string,
+    admitted: Admitted
+  ): Promise<void> {
     await proofs?.demand(request, token, admitted.thumbprint)
     access.confirm(admitted)
   }
 
-  async function renew (request: AuthenticatedRequest, token: string, admitted: Admitted, inCookie: boolean): Promise<void> {
+  async function renew (
+    request: AuthenticatedRequest,
+    token: string,
+    admitted: Admitted,
+    inCookie: boolean
+  ): Promise<void> {
     const next = renewal?.isDue(admitted) === true ? await renewal.next(token, admitted) : null
-    if (next !== null) send(request, { ...next, inCookie })
+
+    if (next !== null) {
+      send(request, { ...next, inCookie })
+    }
   }
 
   return function authenticate (request, _reply, done) {
-    if (request.routeOptions.config?.tokenAuth === 'public') return done()
+    if (request.routeOptions.config?.tokenAuth === 'public') {
+      return done()
+    }
+
     try {
       const bearer = readBearer(request)
       const proven = bearer === null && proofs !== null ? readDpopToken(request) : null
       const inHeader = bearer ?? proven
       const token = inHeader ?? readCookie(request)
-      if (token === null) throw new TokenAuthError('AUTH_ACCESS_MISSING')
-      const admitted = access.admit(token, inHeader === null ? token : request.headers.authorization)
+
+      if (token === null) {
+        throw new TokenAuthError('AUTH_ACCESS_MISSING')
+      }
+
+      const admitted = access.admit(
+        token,
+        inHeader === null ? token : request.headers.authorization
+      )
       const isProven = proofs !== null && (proven !== null || admitted.thumbprint !== null)
+
       if (isProven || renewal?.isDue(admitted) === true) {
         const proof = isProven ? prove(request, token, admitted) : Promise.resolve()
         proof
@@ -76,10 +106,12 @@ export function createAuthenticate ({ access, transport, renewal, send, proofs }
           }, done)
         return
       }
+
       request.auth = admitted.auth
     } catch (error) {
       return done(error as Error)
     }
+
     done()
   }
 }

@@ -26,35 +26,57 @@ const dpopForm = /^dpop +(.*)$/i
  */
 export function readBearer (request: HttpRequest): string | null {
   const value = request.headers.authorization
-  if (value === undefined) return null
+
+  if (value === undefined) {
+    return null
+  }
+
   demandOneAuthorization(request)
-  if (value.startsWith('Bearer ') && value[7] !== ' ') return value.slice(7)
+
+  if (value.startsWith('Bearer ') && value[7] !== ' ') {
+    return value.slice(7)
+  }
+
   return bearerForm.exec(value)?.[1] ?? null
 }
 
 /** The same behind `DPoP` (RFC 9449 section 7.1). */
 export function readDpopToken (request: HttpRequest): string | null {
   const value = request.headers.authorization
-  if (value === undefined) return null
+
+  if (value === undefined) {
+    return null
+  }
+
   demandOneAuthorization(request)
   return dpopForm.exec(value)?.[1] ?? null
 }
 
 /** @throws TokenAuthError AUTH_REQUEST_INVALID where there are two Authorization headers: Node would silently keep the first. */
 export function demandOneAuthorization ({ raw }: HttpRequest): void {
-  if (isRepeated(raw.rawHeaders)) throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'two Authorization headers' })
+  if (isRepeated(raw.rawHeaders)) {
+    throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'two Authorization headers' })
+  }
 }
 
 function isRepeated (rawHeaders: readonly string[]): boolean {
   let count = 0
+
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] as string
-    if (name.length === HEADER.length && name.toLowerCase() === HEADER) count++
+
+    if (name.length === HEADER.length && name.toLowerCase() === HEADER) {
+      count++
+    }
   }
+
   return count > 1
 }
 
 /** The address is Fastify's `request.ip`: behind a proxy it is the client's only with `trustProxy`. */
 export function callerOf (request: HttpRequest): Caller {
-  return { address: request.ip ?? null, userAgent: request.headers['user-agent']?.slice(0, LONGEST_USER_AGENT) ?? null }
+  return {
+    address: request.ip ?? null,
+    userAgent: request.headers['user-agent']?.slice(0, LONGEST_USER_AGENT) ?? null
+  }
 }

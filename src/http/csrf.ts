@@ -21,16 +21,28 @@ const safeMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRA
  * @param allowed Other origins, as browsers write them.
  * @throws TokenAuthError AUTH_ORIGIN_REJECTED
  */
-export function demandOrigin ({ protocol, host, headers }: OriginRequest, allowed: ReadonlySet<string>): void {
+export function demandOrigin (
+  { protocol, host, headers }: OriginRequest,
+  allowed: ReadonlySet<string>
+): void {
   const { origin, 'sec-fetch-site': given } = headers
   const site = sites.has(given) ? given : undefined
-  if (site === 'same-origin') return
+
+  if (site === 'same-origin') {
+    return
+  }
+
   if (typeof origin === 'string') {
-    if (allowed.has(origin) || (site === undefined && origin === originOf(`${protocol}://${host}`))) return
+    if (
+      allowed.has(origin) || (site === undefined && origin === originOf(`${protocol}://${host}`))
+    ) {
+      return
+    }
   } else if (site === undefined && headers[transportHeader] !== undefined) {
     // No browser: those of today send one or the other, and no page of another origin may add a header unasked.
     return
   }
+
   throw new TokenAuthError('AUTH_ORIGIN_REJECTED')
 }
 

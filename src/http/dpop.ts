@@ -25,6 +25,7 @@ export interface ProvableRequest extends HttpRequest {
 /** Reads the proof of a request that brings no access token. */
 export type ProofOf = (request: ProvableRequest) => Proof | null
 
+/** */
 export class RequestProofs {
   readonly #proofs: Proofs
   readonly #publicUrl: string | undefined
@@ -45,14 +46,26 @@ export class RequestProofs {
    */
   of (request: ProvableRequest, accessToken: string | null = null): Proof | null {
     const { headers: { dpop: text }, method, protocol, host, originalUrl } = request
-    if (text === undefined) return null
+
+    if (text === undefined) {
+      return null
+    }
+
     const url = (this.#publicUrl ?? `${protocol}://${host}`) + originalUrl
     this.#behind.add(request)
     const checked = this.#proofs.check(String(text), { method, url, accessToken })
-    if (checked.nonce === this.#proofs.nonce()) this.#behind.delete(request)
+
+    if (checked.nonce === this.#proofs.nonce()) {
+      this.#behind.delete(request)
+    }
+
     const known = this.#known.get(request)
+
     // The same one, which may be spent already: it has not been sent again.
-    if (known?.id === checked.id) return known
+    if (known?.id === checked.id) {
+      return known
+    }
+
     this.#known.set(request, checked)
     return checked
   }
@@ -62,13 +75,27 @@ export class RequestProofs {
    * @param thumbprint Of that key; `null` where the token is bound to none.
    * @throws TokenAuthError AUTH_ACCESS_INVALID, AUTH_PROOF_INVALID, AUTH_PROOF_NONCE; AUTH_STORE_UNAVAILABLE
    */
-  async demand (request: ProvableRequest, accessToken: string, thumbprint: string | null): Promise<void> {
+  async demand (
+    request: ProvableRequest,
+    accessToken: string,
+    thumbprint: string | null
+  ): Promise<void> {
     // RFC 9449 section 7.2: as a bearer token it is worth nothing.
-    if (thumbprint === null || readBearer(request) === accessToken) throw new TokenAuthError('AUTH_ACCESS_INVALID')
+    if (thumbprint === null || readBearer(request) === accessToken) {
+      throw new TokenAuthError('AUTH_ACCESS_INVALID')
+    }
+
     // A page cannot read its cookie, so its proof names no token: the key that is in the token binds the two.
     const proof = this.of(request, readDpopToken(request) === accessToken ? accessToken : null)
-    if (proof === null) throw new TokenAuthError('AUTH_PROOF_INVALID', { hint: 'there is none' })
-    if (proof.thumbprint !== thumbprint) throw new TokenAuthError('AUTH_ACCESS_INVALID')
+
+    if (proof === null) {
+      throw new TokenAuthError('AUTH_PROOF_INVALID', { hint: 'there is none' })
+    }
+
+    if (proof.thumbprint !== thumbprint) {
+      throw new TokenAuthError('AUTH_ACCESS_INVALID')
+    }
+
     await this.#proofs.spend(proof)
   }
 
@@ -76,10 +103,12 @@ export class RequestProofs {
   addNonces (app: FastifyInstance): void {
     app.addHook('onSend', (request, reply, payload, done) => {
       const nonce = this.#behind.has(request) ? this.#proofs.nonce() : null
+
       if (nonce !== null) {
         reply.headers({ 'dpop-nonce': nonce, 'cache-control': 'no-store' })
         addToHeader(reply, 'access-control-expose-headers', 'dpop-nonce')
       }
+
       done(null, payload)
     })
   }
@@ -94,9 +123,23 @@ export interface ProofParts {
   readonly algorithms: readonly string[]
 }
 
-export function createProofs (options: ResolvedOptions, dpop: NonNullable<ResolvedOptions['dpop']>, logger: Logger): ProofParts {
+/** */
+export function createProofs (
+  options: ResolvedOptions,
+  dpop: NonNullable<ResolvedOptions['dpop']>,
+  logger: Logger
+): ProofParts {
   const { name, secrets, storeTimeout, publicUrl, clock } = options
   const nonces = dpop.nonces ? new DpopNonces(keysOf(secrets.base, name, 'nonce')) : null
-  const proofs = new Proofs({ nonces, replays: reachAttempts(dpop.replays, storeTimeout, logger), clock })
-  return { proofs, requestProofs: new RequestProofs(proofs, publicUrl), algorithms: proofAlgorithms }
+  const proofs = new Proofs({
+    nonces,
+    replays: reachAttempts(dpop.replays, storeTimeout, logger),
+    clock
+  })
+
+  return {
+    proofs,
+    requestProofs: new RequestProofs(proofs, publicUrl),
+    algorithms: proofAlgorithms
+  }
 }

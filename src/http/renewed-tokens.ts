@@ -15,23 +15,34 @@ export interface RenewedToken extends Renewed {
 
 /** @returns What remembers the renewed token of a request. */
 export function sendRenewedTokens (
-  app: FastifyInstance, accessCookie: TokenCookie | null, revoked: RevokedSessions
+  app: FastifyInstance,
+  accessCookie: TokenCookie | null,
+  revoked: RevokedSessions
 ): (request: object, renewed: RenewedToken) => void {
   const renewedByRequest = new WeakMap<object, RenewedToken>()
   app.addHook('onSend', (request, reply, payload, done) => {
     const renewed = renewedByRequest.get(request)
+
     // Not where the request itself has ended the session, or begun another one.
     if (renewed !== undefined && !revoked.has(renewed.sessionId)) {
       if (renewed.inCookie) {
         const { token, maxAge } = renewed
-        if (accessCookie?.takes(token) && !accessCookie.isSetOn(reply)) accessCookie.set(reply, token, maxAge)
+
+        if (accessCookie?.takes(token) && !accessCookie.isSetOn(reply)) {
+          accessCookie.set(reply, token, maxAge)
+        }
       } else {
         reply.header(newTokenHeader, renewed.token)
         addToHeader(reply, 'access-control-expose-headers', newTokenHeader)
       }
+
       reply.header('cache-control', 'no-store')
     }
+
     done(null, payload)
   })
-  return (request, renewed) => { renewedByRequest.set(request, renewed) }
+
+  return (request, renewed) => {
+    renewedByRequest.set(request, renewed)
+  }
 }

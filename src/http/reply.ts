@@ -11,6 +11,7 @@ interface Tokens {
   readonly scope?: string | undefined
 }
 
+/** */
 export function sendJson (reply: FastifyReply, answer: object): FastifyReply {
   return sendText(reply, JSON.stringify(answer))
 }
@@ -20,7 +21,8 @@ export function sendJson (reply: FastifyReply, answer: object): FastifyReply {
  * look at each of their characters, which takes longer than to sign them.
  */
 export function sendTokens (
-  reply: FastifyReply, { access_token: access, refresh_token: refresh, ...rest }: Tokens
+  reply: FastifyReply,
+  { access_token: access, refresh_token: refresh, ...rest }: Tokens
 ): FastifyReply {
   const first = access === undefined ? '' : `"access_token":"${access}",`
   const second = refresh === undefined ? '' : `"refresh_token":"${refresh}",`

@@ -2,7 +2,11 @@
 
 import { MAX_PASSWORD_LENGTH } from '../login/passwords.js'
 
-const text = (maxLength: number): object => ({ type: 'string', maxLength, pattern: '^[^\\u0000]*$' })
+const text = (maxLength: number): object => ({
+  type: 'string',
+  maxLength,
+  pattern: '^[^\\u0000]*$'
+})
 const nullableText = { type: ['string', 'null'] }
 const time = { type: 'string' }
 const user = { type: 'object', additionalProperties: true }

@@ -17,7 +17,7 @@ const headers = {
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',
   'cross-origin-resource-policy': 'same-origin',
-  'content-security-policy': "default-src 'none'; frame-ancestors 'none'"
+  'content-security-policy': 'default-src \'none\'; frame-ancestors \'none\''
 } as const
 
 /** @param usesCookies Whether an answer may depend on which page asks. */
@@ -27,13 +27,24 @@ export function prepareScope (scope: FastifyInstance, usesCookies: boolean): voi
   scope.setSerializerCompiler(() => JSON.stringify)
   scope.setSchemaErrorFormatter(([error]) =>
     // A pattern is no word for people, and holds what must not stand in a header.
-    malformed(`${error?.instancePath.slice(1) || 'body'} ${error?.keyword === 'pattern' ? 'must not hold NUL' : error?.message ?? ''}`))
+    malformed(
+      `${error?.instancePath.slice(1) || 'body'} ${
+        error?.keyword === 'pattern' ? 'must not hold NUL' : error?.message ?? ''
+      }`
+    )
+  )
 
   addBodyParsers(scope)
   // As the last of all, whatever a hook of the app has said of caches, or has answered before.
   scope.addHook('onSend', (_request, reply, payload, done) => {
     reply.headers(headers)
-    if (usesCookies) for (const member of ['Origin', 'Sec-Fetch-Site']) addToHeader(reply, 'vary', member)
+
+    if (usesCookies) {
+      for (const member of ['Origin', 'Sec-Fetch-Site']) {
+        addToHeader(reply, 'vary', member)
+      }
+    }
+
     done(null, payload)
   })
 }
@@ -42,6 +53,7 @@ export function prepareScope (scope: FastifyInstance, usesCookies: boolean): voi
 // they are constants; the schema of schemas alone would take most of the time that the plugin needs to start.
 function validateBy (schema: object): (body: unknown) => true | { error: ErrorObject[] } {
   let validate: ValidateFunction | undefined
+
   return body => {
     validate ??= compile(schema)
     return validate(body) || { error: validate.errors ?? [] }
@@ -50,5 +62,7 @@ function validateBy (schema: object): (body: unknown) => true | { error: ErrorOb
 
 function compile (schema: object): ValidateFunction {
   const { Ajv } = require('ajv') as typeof import('ajv')
-  return new Ajv({ coerceTypes: false, allowUnionTypes: true, meta: false, validateSchema: false }).compile(schema)
+
+  return new Ajv({ coerceTypes: false, allowUnionTypes: true, meta: false, validateSchema: false })
+    .compile(schema)
 }

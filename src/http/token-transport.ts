@@ -31,6 +31,7 @@ export type KindOf = (token: string) => 'access' | 'refresh' | null
 
 type TransportRequest = HttpRequest & OriginRequest
 
+/** */
 export class TokenTransport {
   readonly #settings: ResolvedTransport
   readonly #kindOf: KindOf
@@ -49,8 +50,13 @@ export class TokenTransport {
   /** Whether the client of a login wants cookies. @throws TokenAuthError AUTH_ORIGIN_REJECTED where it may not have them */
   wantsCookie (request: TransportRequest): boolean {
     const { kind, origins } = this.#settings
-    const wants = kind === 'cookie' || (kind === 'both' && request.headers[transportHeader] === 'cookie')
-    if (wants) demandOrigin(request, origins)
+    const wants = kind === 'cookie' ||
+      (kind === 'both' && request.headers[transportHeader] === 'cookie')
+
+    if (wants) {
+      demandOrigin(request, origins)
+    }
+
     return wants
   }
 
@@ -67,9 +73,11 @@ export class TokenTransport {
   /** Whether a session that the app opens itself goes into cookies. @throws TypeError where it has to, and cannot */
   opensInCookie (reply: CookieReply | undefined): boolean {
     const { kind } = this.#settings
+
     if (kind === 'cookie' && reply === undefined) {
       throw new TypeError('openSession needs { reply }, since refreshToken.transport is "cookie"')
     }
+
     return reply !== undefined && (kind === 'cookie' || kind === 'both')
   }
 
@@ -90,43 +98,97 @@ export class TokenTransport {
     const access = kindOfBearer === 'access' ? bearer : null
     const inCookie = refreshCookie?.read(request) ?? null
     const inBody = request.body?.refresh_token || null
+
     // Not by a schema, which would count characters one after the other.
-    if (inBody !== null && inBody.length > MAX_TOKEN_LENGTH) throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'refresh_token is too long' })
+    if (inBody !== null && inBody.length > MAX_TOKEN_LENGTH) {
+      throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'refresh_token is too long' })
+    }
+
     // Beside a token elsewhere, what is neither is an interceptor's; alone, it is a refresh token that is none.
-    const asBearer = kindOfBearer === 'refresh' || (inCookie === null && inBody === null && access === null) ? bearer : null
+    const asBearer =
+      kindOfBearer === 'refresh' || (inCookie === null && inBody === null && access === null)
+        ? bearer
+        : null
     const refresh = inCookie ?? inBody ?? asBearer
     const places = Number(inCookie !== null) + Number(inBody !== null) + Number(asBearer !== null)
-    if (places > 1) throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'two refresh tokens' })
-    if (inCookie !== null) demandOrigin(request, origins)
+
+    if (places > 1) {
+      throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'two refresh tokens' })
+    }
+
+    if (inCookie !== null) {
+      demandOrigin(request, origins)
+    }
+
     return { refresh: kind === 'cookie' ? inCookie : refresh, access, inCookie: inCookie !== null }
   }
 
   /** The same for a logout, for which the access cookie alone is good enough. @throws TokenAuthError as {@link present} */
   presentToEnd (request: TransportRequest & { readonly body: RefreshTokenBody }): PresentedTokens {
     const tokens = this.present(request)
-    if (tokens.refresh !== null || tokens.access !== null) return tokens
+
+    if (tokens.refresh !== null || tokens.access !== null) {
+      return tokens
+    }
+
     const access = this.#settings.accessCookie?.read(request) ?? null
-    if (access !== null) demandOrigin(request, this.#settings.origins)
+
+    if (access !== null) {
+      demandOrigin(request, this.#settings.origins)
+    }
+
     return { refresh: null, access, inCookie: access !== null }
   }
 
   /** The answer to a login or a refresh (RFC 6749 section 5.1); what cookies hold is set on the reply, and not in it. */
   answer (
-    reply: CookieReply | undefined, grant: Grant & Partial<Pick<LoginGrant, 'deviceToken'>>, inCookie: boolean
+    reply: CookieReply | undefined,
+    grant: Grant & Partial<Pick<LoginGrant, 'deviceToken'>>,
+    inCookie: boolean
   ): TokenAnswer | CookieAnswer {
-    const { accessToken, refreshToken, expiresIn, refreshExpiresIn, persistent, isBound, user, deviceToken = null } = grant
+    const {
+      accessToken,
+      refreshToken,
+      expiresIn,
+      refreshExpiresIn,
+      persistent,
+      isBound,
+      user,
+      deviceToken = null
+    } = grant
     const { refreshCookie, accessCookie, deviceCookie } = this.#settings
     const body = { token_type: isBound ? 'DPoP' : 'bearer', expires_in: expiresIn, user } as const
+
     if (!inCookie || reply === undefined) {
-      const answer: { -readonly [Member in keyof TokenAnswer]: TokenAnswer[Member] } = { access_token: accessToken, ...body }
-      if (refreshToken !== null) answer.refresh_token = refreshToken
-      if (deviceToken !== null) answer.device_token = deviceToken
+      const answer: { -readonly [Member in keyof TokenAnswer]: TokenAnswer[Member] } = {
+        access_token: accessToken,
+        ...body
+      }
+
+      if (refreshToken !== null) {
+        answer.refresh_token = refreshToken
+      }
+
+      if (deviceToken !== null) {
+        answer.device_token = deviceToken
+      }
+
       return answer
     }
+
     // Outlives the session, and the logout: it signs nobody in.
-    if (deviceToken !== null) deviceCookie?.set(reply, deviceToken, KNOWN_FOR)
-    if (refreshToken !== null) refreshCookie?.set(reply, refreshToken, persistent ? refreshExpiresIn : null)
-    if (accessCookie === null) return { access_token: accessToken, ...body }
+    if (deviceToken !== null) {
+      deviceCookie?.set(reply, deviceToken, KNOWN_FOR)
+    }
+
+    if (refreshToken !== null) {
+      refreshCookie?.set(reply, refreshToken, persistent ? refreshExpiresIn : null)
+    }
+
+    if (accessCookie === null) {
+      return { access_token: accessToken, ...body }
+    }
+
     accessCookie.set(reply, accessToken, persistent ? expiresIn : null)
     return body
   }
@@ -136,6 +198,9 @@ export class TokenTransport {
     const { refreshCookie, accessCookie, clearSiteData } = this.#settings
     refreshCookie?.clear(reply)
     accessCookie?.clear(reply)
-    if (clearSiteData) reply.header('clear-site-data', '"cache", "cookies", "storage"')
+
+    if (clearSiteData) {
+      reply.header('clear-site-data', '"cache", "cookies", "storage"')
+    }
   }
 }

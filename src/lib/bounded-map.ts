@@ -1,5 +1,6 @@
 // A Map that forgets: two generations instead of a list by age, so that a hit costs one look-up and no bookkeeping.
 
+/** */
 export class BoundedMap<Key, Value> {
   readonly #half: number
   #young = new Map<Key, Value>()
@@ -12,9 +13,17 @@ export class BoundedMap<Key, Value> {
 
   get (key: Key): Value | undefined {
     const value = this.#young.get(key)
-    if (value !== undefined) return value
+
+    if (value !== undefined) {
+      return value
+    }
+
     const older = this.#old.get(key)
-    if (older !== undefined) this.set(key, older)
+
+    if (older !== undefined) {
+      this.set(key, older)
+    }
+
     return older
   }
 
@@ -23,6 +32,7 @@ export class BoundedMap<Key, Value> {
       this.#old = this.#young
       this.#young = new Map()
     }
+
     this.#young.set(key, value)
   }
 

@@ -14,6 +14,7 @@ export interface DeadlineOptions {
   readonly holds: boolean
 }
 
+/** */
 export class Deadlines {
   readonly #timeout: Millis
   readonly #now: () => number
@@ -32,26 +33,37 @@ export class Deadlines {
     const deadline = { at: this.#now() + this.#timeout, miss }
     this.#pending.add(deadline)
     this.#timer ??= this.#wait(this.#timeout)
-    if (this.#holds && this.#pending.size === 1) this.#timer.ref()
+
+    if (this.#holds && this.#pending.size === 1) {
+      this.#timer.ref()
+    }
+
     return deadline
   }
 
   /** @returns Whether it was met. */
   end (deadline: Deadline): boolean {
     const isMet = this.#pending.delete(deadline)
-    if (this.#pending.size === 0) this.#timer?.unref()
+
+    if (this.#pending.size === 0) {
+      this.#timer?.unref()
+    }
+
     return isMet
   }
 
   #wait (ms: number): NodeJS.Timeout {
     const timer = setTimeout(() => {
       this.#timer = undefined
+
       for (const deadline of this.#pending) {
         const left = deadline.at - this.#now()
+
         if (left > 0) {
           this.#timer = this.#wait(Math.ceil(left))
           return
         }
+
         this.#pending.delete(deadline)
         deadline.miss()
       }

@@ -12,6 +12,7 @@ export function defaultConcurrency (): number {
   return Math.max(1, Math.min(availableParallelism(), threads - 1))
 }
 
+/** */
 export class HashQueue {
   readonly #concurrency: number
   readonly #waiting: Array<() => void> = []
@@ -28,19 +29,32 @@ export class HashQueue {
 
   /** @throws TokenAuthError AUTH_BUSY where too many wait already; the work has not begun then. */
   async run<T> (work: () => Promise<T>): Promise<T> {
-    if (this.#running < this.#concurrency) this.#running++
-    else await this.#turn()
+    if (this.#running < this.#concurrency) {
+      this.#running++
+    } else {
+      await this.#turn()
+    }
+
     try {
       return await work()
     } finally {
       const next = this.#waiting.shift()
-      if (next === undefined) this.#running--
-      else next()
+
+      if (next === undefined) {
+        this.#running--
+      } else {
+        next()
+      }
     }
   }
 
   #turn (): Promise<void> {
-    if (this.#waiting.length >= MAX_WAITING) throw new TokenAuthError('AUTH_BUSY')
-    return new Promise(resolve => { this.#waiting.push(resolve) })
+    if (this.#waiting.length >= MAX_WAITING) {
+      throw new TokenAuthError('AUTH_BUSY')
+    }
+
+    return new Promise(resolve => {
+      this.#waiting.push(resolve)
+    })
   }
 }

@@ -48,6 +48,7 @@ export interface PasswordLoginContext {
   readonly clock: () => Millis
 }
 
+/** */
 export class PasswordLogin {
   readonly #context: PasswordLoginContext
 
@@ -62,53 +63,97 @@ export class PasswordLogin {
     const begun = sessions.begin()
     const user = await users.findByLogin(login)
     const check = (): Promise<Grant> => this.#check(attempt, by, user, begun)
-    if (throttle === null) return { ...await check(), deviceToken: null }
+
+    if (throttle === null) {
+      return { ...await check(), deviceToken: null }
+    }
+
     const grant = await throttle.guard({ login, userId: user?.id ?? null, deviceToken }, by, check)
-    return { ...grant, deviceToken: user === null ? null : throttle.deviceTokenFor(user.id, deviceToken) }
+
+    return {
+      ...grant,
+      deviceToken: user === null ? null : throttle.deviceTokenFor(user.id, deviceToken)
+    }
   }
 
-  async #check (attempt: LoginAttempt, by: Caller, user: AuthUser | null, begun: Millis): Promise<Grant> {
+  async #check (
+    attempt: LoginAttempt,
+    by: Caller,
+    user: AuthUser | null,
+    begun: Millis
+  ): Promise<Grant> {
     const { users, sessions } = this.#context
+
     try {
       return await this.#prove(attempt, by, user, begun)
     } catch (error) {
-      if (!wasRevokedSince(error)) throw error
+      if (!wasRevokedSince(error)) {
+        throw error
+      }
     }
+
     // All sessions of the user were revoked after this login began, or by an instance whose clock is ahead. What is proved once
     // more now, by the user and the hash as they stand after that revocation, is proved after it.
     const authenticatedAt = sessions.begin() + CLOCK_TOLERANCE
+
     try {
       return await this.#prove(attempt, by, await users.findByLogin(attempt.login), authenticatedAt)
     } catch (error) {
-      if (wasRevokedSince(error)) return this.#reject('revoked-since', null, by)
+      if (wasRevokedSince(error)) {
+        return this.#reject('revoked-since', null, by)
+      }
+
       throw error
     }
   }
 
   async #prove (
-    { password, device, persistent, clientId, proof }: LoginAttempt, by: Caller, user: AuthUser | null, authenticatedAt: Millis
+    { password, device, persistent, clientId, proof }: LoginAttempt,
+    by: Caller,
+    user: AuthUser | null,
+    authenticatedAt: Millis
   ): Promise<Grant> {
     const { users, passwords, sessions, logger } = this.#context
     const stored = user === null || isDisabled(user) ? null : user.passwordHash ?? null
     const result = await passwords.check(stored, password)
+
     if (result === 'uncheckable') {
-      logger.error({ userId: user?.id }, 'a password hash of bcrypt cannot be checked: npm install @node-rs/bcrypt')
+      logger.error(
+        { userId: user?.id },
+        'a password hash of bcrypt cannot be checked: npm install @node-rs/bcrypt'
+      )
       throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
     }
+
     if (user === null || result === 'wrong' || result === 'malformed') {
       return this.#reject(reasonOf(user, result), user, by)
     }
+
     const grant = await sessions.open(await users.profileOf(user), {
-      by, device, persistent, authenticatedAt, amr: PASSWORD, clientId, proof
+      by,
+      device,
+      persistent,
+      authenticatedAt,
+      amr: PASSWORD,
+      clientId,
+      proof
     })
-    if (result === 'weak' && stored !== null) await this.#upgradeHash(user.id, stored, password)
+
+    if (result === 'weak' && stored !== null) {
+      await this.#upgradeHash(user.id, stored, password)
+    }
+
     return grant
   }
 
   #reject (reason: Rejection, user: AuthUser | null, by: Caller): never {
     const { events, logger, clock } = this.#context
     const userId = user?.id ?? null
-    if (reason === 'malformed-hash') logger.error({ userId }, 'the stored password hash of a user is none of argon2id or bcrypt')
+
+    if (reason === 'malformed-hash') {
+      logger.error({ userId }, 'the stored password hash of a user is none of argon2id or bcrypt')
+    }
+
     events.emit('login-rejected', { at: clock(), userId, reason, ...by })
     throw new TokenAuthError('AUTH_CREDENTIALS_REJECTED')
   }
@@ -116,7 +161,11 @@ export class PasswordLogin {
   // The login has succeeded: a failure here is for the log, and the next login tries again.
   async #upgradeHash (userId: string, stored: string, password: string): Promise<void> {
     const { users, passwords, logger } = this.#context
-    if (!users.savesHashes) return
+
+    if (!users.savesHashes) {
+      return
+    }
+
     try {
       await users.savePasswordHash(userId, await passwords.upgrade(password), stored)
     } catch {
@@ -126,8 +175,17 @@ export class PasswordLogin {
 }
 
 function reasonOf (user: AuthUser | null, result: PasswordResult): Rejection {
-  if (user === null) return 'unknown-user'
-  if (isDisabled(user)) return 'disabled'
-  if (user.passwordHash == null) return 'no-password'
+  if (user === null) {
+    return 'unknown-user'
+  }
+
+  if (isDisabled(user)) {
+    return 'disabled'
+  }
+
+  if (user.passwordHash == null) {
+    return 'no-password'
+  }
+
   return result === 'malformed' ? 'malformed-hash' : 'wrong-password'
 }

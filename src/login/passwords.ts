@@ -23,7 +23,9 @@ export const MAX_PASSWORD_LENGTH = 1024
 
 export type PasswordResult =
   /** `weak`: right, and its hash costs an attacker less than a new one would. */
-  | 'right' | 'weak' | 'wrong'
+  | 'right'
+  | 'weak'
+  | 'wrong'
   /** The stored hash is none that can be checked: the app's data is at fault, not the user. */
   | 'malformed'
   /** The stored hash is one of bcrypt, and the package that checks it cannot be loaded. */
@@ -40,6 +42,7 @@ export interface PasswordRules {
   readonly accept: (password: string) => boolean | Promise<boolean>
 }
 
+/** */
 export class Passwords {
   readonly #queue: HashQueue
   readonly #rules: PasswordRules
@@ -64,9 +67,19 @@ export class Passwords {
   async hash (password: string): Promise<string> {
     const { minLength, accept } = this.#rules
     const text = this.#normalized(password)
-    if ([...text].length < minLength) throw rejected(`it needs ${minLength} characters`)
-    if (password.length > MAX_PASSWORD_LENGTH) throw rejected(`it may have ${MAX_PASSWORD_LENGTH} characters`)
-    if (!await accept(password)) throw rejected('everybody tries it first')
+
+    if ([...text].length < minLength) {
+      throw rejected(`it needs ${minLength} characters`)
+    }
+
+    if (password.length > MAX_PASSWORD_LENGTH) {
+      throw rejected(`it may have ${MAX_PASSWORD_LENGTH} characters`)
+    }
+
+    if (!await accept(password)) {
+      throw rejected('everybody tries it first')
+    }
+
     return this.#hashNow(text)
   }
 
@@ -83,19 +96,31 @@ export class Passwords {
   /** @param stored `null` for a user who is not there or may not log in: the same work, and always `wrong`. */
   check (stored: string | null, password: string): Promise<PasswordResult> {
     const text = this.#normalized(password)
+
     return this.#queue.run(async () => {
       const argon2 = await this.#load()
-      if (isBcrypt(stored)) return this.#checkBcrypt(argon2, stored, password)
+
+      if (isBcrypt(stored)) {
+        return this.#checkBcrypt(argon2, stored, password)
+      }
+
       const result = await this.#checkArgon2(argon2, stored, text)
       const isOver = result === 'right' || result === 'weak' || this.#bcryptCost === 0
-      if (!isOver) await verifyBcrypt(dummyBcrypt(this.#bcryptCost), text)
+
+      if (!isOver) {
+        await verifyBcrypt(dummyBcrypt(this.#bcryptCost), text)
+      }
+
       return result
     })
   }
 
   #hashNow (text: string): Promise<string> {
     const [secret] = this.#secrets
-    return this.#queue.run(async () => (await this.#load()).hash(text, { ...cost, ...(secret && { secret }) }))
+
+    return this.#queue.run(async () =>
+      (await this.#load()).hash(text, { ...cost, ...(secret && { secret }) })
+    )
   }
 
   // A native library, which an app that never sees a password never needs. Every check loads it first, whoever it is about: the
@@ -109,26 +134,44 @@ export class Passwords {
     return this.#rules.normalize === null ? password : password.normalize(this.#rules.normalize)
   }
 
-  async #checkArgon2 (argon2: Argon2, stored: string | null, text: string): Promise<PasswordResult> {
+  async #checkArgon2 (
+    argon2: Argon2,
+    stored: string | null,
+    text: string
+  ): Promise<PasswordResult> {
     const costOfStored = stored === null ? null : costOf(argon2, stored)
+
     if (stored === null || costOfStored === null) {
       await this.#secretOf(argon2, this.#dummy, text)
       return stored === null ? 'wrong' : 'malformed'
     }
+
     const missing = fullCost - costOfStored
     const place = await this.#secretOf(argon2, stored, text)
-    if (place !== -1) return missing > 0 || place > 0 ? 'weak' : 'right'
-    if (missing > 0) {
-      await argon2.hash(text, { memoryCost: Math.max(8, missing), timeCost: this.#secrets.length, parallelism: 1 })
+
+    if (place !== -1) {
+      return missing > 0 || place > 0 ? 'weak' : 'right'
     }
+
+    if (missing > 0) {
+      await argon2.hash(text, {
+        memoryCost: Math.max(8, missing),
+        timeCost: this.#secrets.length,
+        parallelism: 1
+      })
+    }
+
     return 'wrong'
   }
 
   // Which of the secrets a hash was made with; -1 where the password is wrong.
   async #secretOf (argon2: Argon2, stored: string, text: string): Promise<number> {
     for (const [place, secret] of this.#secrets.entries()) {
-      if (await argon2.verify(stored, text, secret && { secret })) return place
+      if (await argon2.verify(stored, text, secret && { secret })) {
+        return place
+      }
     }
+
     return -1
   }
 
@@ -136,7 +179,11 @@ export class Passwords {
   async #checkBcrypt (argon2: Argon2, stored: string, password: string): Promise<PasswordResult> {
     this.#bcryptCost = Math.max(this.#bcryptCost, bcryptCostOf(stored))
     const isRight = await verifyBcrypt(stored, password)
-    if (isRight === true) return 'weak'
+
+    if (isRight === true) {
+      return 'weak'
+    }
+
     await this.#secretOf(argon2, this.#dummy, password)
     return isRight === null ? 'uncheckable' : 'wrong'
   }
@@ -149,16 +196,24 @@ function rejected (hint: string): TokenAuthError {
 // What `hash` would write, of a digest that nobody has computed: a password with that digest is as hard to find as for 256 random
 // bits, and checking one costs what it always does. Nothing is hashed for it while the app starts.
 function dummyArgon2 (): string {
-  const [salt, digest] = [16, 32].map(length => randomBytes(length).toString('base64').replaceAll('=', ''))
+  const [salt, digest] = [16, 32].map(length =>
+    randomBytes(length).toString('base64').replaceAll('=', '')
+  )
   return `$argon2id$v=19$m=${cost.memoryCost},t=${cost.timeCost},p=${cost.parallelism}$${salt}$${digest}`
 }
 
 // What computing a hash takes, in KiB times passes; `null` where it cannot, or must not, be checked.
 function costOf ({ parseOptions }: Argon2, stored: unknown): number | null {
-  if (typeof stored !== 'string' || !stored.startsWith('$argon2id$v=19$')) return null
+  if (typeof stored !== 'string' || !stored.startsWith('$argon2id$v=19$')) {
+    return null
+  }
+
   try {
     const { memoryCost, timeCost } = parseOptions(stored)
-    return memoryCost <= mostMemory && memoryCost * timeCost <= mostWork ? memoryCost * timeCost : null
+
+    return memoryCost <= mostMemory && memoryCost * timeCost <= mostWork
+      ? memoryCost * timeCost
+      : null
   } catch {
     return null
   }

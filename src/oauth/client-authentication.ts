@@ -26,17 +26,29 @@ export interface ClientMembers {
 export function readClient (request: HttpRequest, body: ClientMembers): ClientCredentials | null {
   const [clientId, clientSecret] = [body.client_id || null, body.client_secret || null]
   const basic = readBasic(request)
-  if (basic === null) return clientId === null ? null : { clientId, clientSecret }
-  if (clientSecret !== null || (clientId !== null && clientId !== basic.clientId)) throw malformed('the client is named in two ways')
+
+  if (basic === null) {
+    return clientId === null ? null : { clientId, clientSecret }
+  }
+
+  if (clientSecret !== null || (clientId !== null && clientId !== basic.clientId)) {
+    throw malformed('the client is named in two ways')
+  }
+
   return basic
 }
 
 /** Of the body alone: what stands in front of a whole app may have asked for HTTP Basic too. */
 export function namedIn (clients: Clients): ClientIdOf {
   return (request, body) => {
-    if (![body.client_id, body.client_secret].every(value => value == null || typeof value === 'string')) {
+    if (
+      ![body.client_id, body.client_secret].every(value =>
+        value == null || typeof value === 'string'
+      )
+    ) {
       throw malformed('client_id and client_secret must be texts')
     }
+
     const credentials = body.client_id ? readClient(request, body) : null
     return credentials === null ? null : clients.authenticate(credentials).id
   }
@@ -46,13 +58,24 @@ function readBasic (request: HttpRequest): ClientCredentials | null {
   // Refuses two headers, of which Node silently keeps the first.
   demandOneAuthorization(request)
   const { authorization = '' } = request.headers
-  if (!isBasic.test(authorization)) return null
+
+  if (!isBasic.test(authorization)) {
+    return null
+  }
+
   const [, encoded = ''] = basicForm.exec(authorization) ?? []
   const text = Buffer.from(encoded, 'base64').toString()
   const colon = text.indexOf(':')
+
   // Whoever has tried that way is not believed another one.
-  if (colon < 1) throw new TokenAuthError('AUTH_CLIENT_REJECTED')
-  return { clientId: decodeForm(text.slice(0, colon)), clientSecret: decodeForm(text.slice(colon + 1)) || null }
+  if (colon < 1) {
+    throw new TokenAuthError('AUTH_CLIENT_REJECTED')
+  }
+
+  return {
+    clientId: decodeForm(text.slice(0, colon)),
+    clientSecret: decodeForm(text.slice(colon + 1)) || null
+  }
 }
 
 // Both are encoded as in a form, before they are joined. Clients that forget it are understood all the same: a `+` is one, since
@@ -70,6 +93,7 @@ function decodeForm (text: string): string {
 
 export type Form = Readonly<Record<string, string | undefined>>
 
+/** */
 export function prepareOAuthScope (scope: FastifyInstance, realm: string): void {
   scope.removeContentTypeParser('application/json')
   answerOAuthErrors(scope, realm)
@@ -83,6 +107,10 @@ export function formOf ({ body }: FastifyRequest): Form {
 /** @throws TokenAuthError AUTH_CLIENT_REJECTED */
 export function clientOf (request: FastifyRequest, form: Form, clients: Clients): Client {
   const credentials = readClient(request, form)
-  if (credentials === null) throw new TokenAuthError('AUTH_CLIENT_REJECTED')
+
+  if (credentials === null) {
+    throw new TokenAuthError('AUTH_CLIENT_REJECTED')
+  }
+
   return clients.authenticate(credentials)
 }

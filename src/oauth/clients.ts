@@ -28,12 +28,16 @@ export interface Client {
   readonly secretHash: Buffer | null
 }
 
+/** */
 export class Clients {
   readonly #clients: ReadonlyMap<string, Client>
 
   constructor (clients: readonly OAuthClient[]) {
-    this.#clients = new Map(clients.map(({ clientId: id, clientSecret }) =>
-      [id, { id, secretHash: clientSecret === undefined ? null : hashOf(clientSecret) }]))
+    this.#clients = new Map(
+      clients.map((
+        { clientId: id, clientSecret }
+      ) => [id, { id, secretHash: clientSecret === undefined ? null : hashOf(clientSecret) }])
+    )
   }
 
   /** Whether there is one without a secret. */
@@ -58,13 +62,20 @@ export class Clients {
   /** @throws TokenAuthError AUTH_CLIENT_REJECTED, also where a client sends a secret that has none */
   authenticate ({ clientId, clientSecret }: ClientCredentials): Client {
     const client = this.#clients.get(clientId)
-    if (client === undefined || !isRight(client, clientSecret)) throw new TokenAuthError('AUTH_CLIENT_REJECTED')
+
+    if (client === undefined || !isRight(client, clientSecret)) {
+      throw new TokenAuthError('AUTH_CLIENT_REJECTED')
+    }
+
     return client
   }
 }
 
 function isRight ({ secretHash }: Client, given: string | null): boolean {
-  if (secretHash === null || given === null) return secretHash === null && given === null
+  if (secretHash === null || given === null) {
+    return secretHash === null && given === null
+  }
+
   return timingSafeEqual(secretHash, hashOf(given))
 }
 

@@ -23,17 +23,39 @@ export interface TokenRoute {
  * POST token (RFC 6749 section 6): `grant_type=refresh_token`, and no other: a login is for the app's own pages alone (RFC 9700
  * section 2.4). `scope` must not ask for more than there is, and does not narrow: the answer says what the token is good for.
  */
-export function addTokenRoute (scope: FastifyInstance, url: string, { clients, refresh, proofOf, audience }: TokenRoute): void {
+export function addTokenRoute (
+  scope: FastifyInstance,
+  url: string,
+  { clients, refresh, proofOf, audience }: TokenRoute
+): void {
   scope.post(url, { config: { tokenAuth: 'public' } }, async (request, reply) => {
     const form = formOf(request)
-    if (form.grant_type === undefined) throw malformed('grant_type is missing')
-    if (form.grant_type !== 'refresh_token') throw new OAuthError('unsupported_grant_type', 'There is refresh_token alone')
+
+    if (form.grant_type === undefined) {
+      throw malformed('grant_type is missing')
+    }
+
+    if (form.grant_type !== 'refresh_token') {
+      throw new OAuthError('unsupported_grant_type', 'There is refresh_token alone')
+    }
+
     const { id: clientId } = tryClient(request, form, clients)
-    if (form.refresh_token === undefined) throw malformed('refresh_token is missing')
-    if (form.resource !== undefined && form.resource !== audience) throw new OAuthError('invalid_target', 'There is one audience alone')
+
+    if (form.refresh_token === undefined) {
+      throw malformed('refresh_token is missing')
+    }
+
+    if (form.resource !== undefined && form.resource !== audience) {
+      throw new OAuthError('invalid_target', 'There is one audience alone')
+    }
+
     const grant = await refresh.refresh(form.refresh_token, {
-      by: callerOf(request), clientId, proof: proofOf(request), scope: form.scope ?? null
+      by: callerOf(request),
+      clientId,
+      proof: proofOf(request),
+      scope: form.scope ?? null
     })
+
     return sendTokens(reply, {
       access_token: grant.accessToken,
       token_type: grant.isBound ? 'DPoP' : 'Bearer',
@@ -57,17 +79,31 @@ function tryClient (request: FastifyRequest, form: Form, clients: Clients): Clie
  * POST revoke (RFC 7009): a refresh token of any age, or an access token; either ends its session, whatever the hint says. A
  * token that is none of ours, or was revoked already, is 200 all the same; one of another client is refused, and stays.
  */
-export function addRevokeRoute (scope: FastifyInstance, url: string, clients: Clients, sessions: Sessions): void {
+export function addRevokeRoute (
+  scope: FastifyInstance,
+  url: string,
+  clients: Clients,
+  sessions: Sessions
+): void {
   scope.post(url, { config: { tokenAuth: 'public' } }, async (request, reply) => {
     const form = formOf(request)
     const client = clientOf(request, form, clients)
     const { token } = form
-    if (token === undefined) throw malformed('token is missing')
+
+    if (token === undefined) {
+      throw malformed('token is missing')
+    }
+
     const owner = sessions.ownerOf({ refresh: token, access: token })
+
     if (owner !== null) {
-      if (owner.clientId !== client.id) throw new OAuthError('invalid_grant', 'The token is of another client')
+      if (owner.clientId !== client.id) {
+        throw new OAuthError('invalid_grant', 'The token is of another client')
+      }
+
       await sessions.end(owner.sessionId, 'revoked')
     }
+
     return reply.code(200).send()
   })
 }
@@ -76,12 +112,24 @@ export function addRevokeRoute (scope: FastifyInstance, url: string, clients: Cl
  * POST introspect (RFC 7662): for clients with a secret, such as services to which access tokens are sent. A token that is not
  * good, for whatever reason, is `{ "active": false }`.
  */
-export function addIntrospectRoute (scope: FastifyInstance, url: string, clients: Clients, introspection: Introspection): void {
+export function addIntrospectRoute (
+  scope: FastifyInstance,
+  url: string,
+  clients: Clients,
+  introspection: Introspection
+): void {
   scope.post(url, { config: { tokenAuth: 'public' } }, async (request, reply) => {
     const form = formOf(request)
     const client = clientOf(request, form, clients)
-    if (client.secretHash === null) throw new TokenAuthError('AUTH_CLIENT_REJECTED')
-    if (form.token === undefined) throw malformed('token is missing')
+
+    if (client.secretHash === null) {
+      throw new TokenAuthError('AUTH_CLIENT_REJECTED')
+    }
+
+    if (form.token === undefined) {
+      throw malformed('token is missing')
+    }
+
     const answer = await introspection.inspect(form.token, client)
     return sendJson(reply, answer)
   })

@@ -8,12 +8,23 @@ import { sendJson } from '../http/reply.js'
 
 /** RFC 6749 section 5.2, RFC 8707 section 2, RFC 9449 sections 5 and 8. */
 export type OAuthErrorCode =
-  | 'invalid_request' | 'invalid_client' | 'invalid_grant' | 'unsupported_grant_type' | 'invalid_scope' | 'invalid_target'
-  | 'invalid_dpop_proof' | 'use_dpop_nonce' | 'temporarily_unavailable' | 'server_error'
+  | 'invalid_request'
+  | 'invalid_client'
+  | 'invalid_grant'
+  | 'unsupported_grant_type'
+  | 'invalid_scope'
+  | 'invalid_target'
+  | 'invalid_dpop_proof'
+  | 'use_dpop_nonce'
+  | 'temporarily_unavailable'
+  | 'server_error'
 
 type Description = readonly [error: OAuthErrorCode, description: string, statusCode?: number]
 
-const unknownClient = ['invalid_client', 'The client is unknown, or has not proved that it is this one'] as const
+const unknownClient = [
+  'invalid_client',
+  'The client is unknown, or has not proved that it is this one'
+] as const
 
 const table: { readonly [Code in ErrorCode]?: Description } = {
   AUTH_REQUEST_INVALID: ['invalid_request', 'The request is malformed'],
@@ -24,7 +35,10 @@ const table: { readonly [Code in ErrorCode]?: Description } = {
   AUTH_TOO_MANY_ATTEMPTS: ['temporarily_unavailable', 'Too many attempts', 429],
   AUTH_STORE_UNAVAILABLE: ['temporarily_unavailable', 'Try again', 503]
 }
-const refused: Description = ['invalid_grant', 'The token is not good for this client, or not any more']
+const refused: Description = [
+  'invalid_grant',
+  'The token is not good for this client, or not any more'
+]
 const malformed: Description = ['invalid_request', 'The request is malformed']
 const failed: Description = ['server_error', 'Something went wrong', 500]
 
@@ -51,19 +65,37 @@ export class OAuthError extends Error {
 export function answerOAuthErrors (scope: FastifyInstance, realm: string): void {
   scope.setErrorHandler<FastifyError | TokenAuthError | OAuthError>((error, request, reply) => {
     const [code, text, statusCode = 400] = describe(error)
-    if (code === 'server_error') request.log.error({ err: error }, 'a route for OAuth clients failed')
+
+    if (code === 'server_error') {
+      request.log.error({ err: error }, 'a route for OAuth clients failed')
+    }
+
     // Of the scope around it, for errors of its own. When to try again, it has said as well.
     reply.removeHeader('www-authenticate')
-    if (statusCode === 401) void reply.header('www-authenticate', `Basic realm="${realm}"`)
+
+    if (statusCode === 401) {
+      void reply.header('www-authenticate', `Basic realm="${realm}"`)
+    }
+
     return sendJson(reply.code(statusCode), { error: code, error_description: text })
   })
 }
 
 function describe (error: FastifyError | TokenAuthError | OAuthError): Description {
-  if (error instanceof OAuthError) return error.description
-  if (error instanceof TokenAuthError) return table[error.code] ?? (error.code.startsWith('AUTH_REFRESH_') ? refused : failed)
+  if (error instanceof OAuthError) {
+    return error.description
+  }
+
+  if (error instanceof TokenAuthError) {
+    return table[error.code] ?? (error.code.startsWith('AUTH_REFRESH_') ? refused : failed)
+  }
+
   const { statusCode = 500 } = error
+
   // Of a limiter of the app's own: a client that comes back later is right.
-  if (statusCode === 429 || statusCode === 503) return ['temporarily_unavailable', 'Try again later', statusCode]
+  if (statusCode === 429 || statusCode === 503) {
+    return ['temporarily_unavailable', 'Try again later', statusCode]
+  }
+
   return statusCode < 500 ? malformed : failed
 }

@@ -26,6 +26,7 @@ export interface IntrospectionContext {
 
 const inactive: IntrospectionAnswer = { active: false }
 
+/** */
 export class Introspection {
   readonly #context: IntrospectionContext
 
@@ -39,7 +40,11 @@ export class Introspection {
    */
   async inspect (token: string, { id }: Client): Promise<IntrospectionAnswer> {
     const refreshToken = readRefreshToken(this.#context.refreshTokens, token)
-    if (refreshToken !== null) return refreshToken.clientId === id ? this.#inspectRefreshToken(refreshToken) : inactive
+
+    if (refreshToken !== null) {
+      return refreshToken.clientId === id ? this.#inspectRefreshToken(refreshToken) : inactive
+    }
+
     return this.#inspectAccessToken(token)
   }
 
@@ -47,18 +52,39 @@ export class Introspection {
     const { store, access, clock } = this.#context
     const now = clock()
     const { read, claims } = access.inspect(token, now) ?? {}
-    if (read === undefined || now >= read.expiresAt) return inactive
+
+    if (read === undefined || now >= read.expiresAt) {
+      return inactive
+    }
+
     const session = await store.find(read.sessionId)
-    if (session === null || !isLive(session, now) || !await this.#isActive(read.userId)) return inactive
+
+    if (session === null || !isLive(session, now) || !await this.#isActive(read.userId)) {
+      return inactive
+    }
+
     return { ...claims, active: true, token_type: read.thumbprint === null ? 'Bearer' : 'DPoP' }
   }
 
   async #inspectRefreshToken (presented: RefreshToken): Promise<IntrospectionAnswer> {
     const { store, refresh, clock } = this.#context
     const verdict = refresh.foresee(presented, await store.find(presented.sessionId), clock())
-    if (!('expiresAt' in verdict) || !await this.#isActive(presented.userId)) return inactive
+
+    if (!('expiresAt' in verdict) || !await this.#isActive(presented.userId)) {
+      return inactive
+    }
+
     const { sub, sid, client_id: clientId, cnf, iat } = presented.claims
-    return { active: true, sub, sid, client_id: clientId, cnf, iat, exp: Math.floor(verdict.expiresAt / 1000) }
+
+    return {
+      active: true,
+      sub,
+      sid,
+      client_id: clientId,
+      cnf,
+      iat,
+      exp: Math.floor(verdict.expiresAt / 1000)
+    }
   }
 
   async #isActive (userId: string): Promise<boolean> {

@@ -14,16 +14,29 @@ export interface MetadataSubject {
   readonly proofAlgorithms: readonly string[] | null
 }
 
-export function addMetadataRoute (app: FastifyInstance, url: string, subject: MetadataSubject): void {
+/** */
+export function addMetadataRoute (
+  app: FastifyInstance,
+  url: string,
+  subject: MetadataSubject
+): void {
   const text = JSON.stringify(metadataOf(subject))
-  app.get(url, { config: { tokenAuth: 'public' } }, async (_request, reply) =>
-    reply.type('application/json; charset=utf-8').header('cache-control', 'public, max-age=300').send(text))
+  app.get(
+    url,
+    { config: { tokenAuth: 'public' } },
+    async (_request, reply) =>
+      reply.type('application/json; charset=utf-8').header('cache-control', 'public, max-age=300')
+        .send(text)
+  )
 }
 
 // What is undefined is not there; nor is a list without members (RFC 8414 section 3.2).
-function metadataOf ({ issuer, urls, hasPublicClients, hasConfidentialClients, proofAlgorithms }: MetadataSubject): object {
+function metadataOf (
+  { issuer, urls, hasPublicClients, hasConfidentialClients, proofAlgorithms }: MetadataSubject
+): object {
   const bySecret = hasConfidentialClients ? ['client_secret_basic', 'client_secret_post'] : []
   const methods = [...(hasPublicClients ? ['none'] : []), ...bySecret]
+
   return {
     issuer,
     token_endpoint: urls.token,

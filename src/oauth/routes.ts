@@ -29,15 +29,35 @@ export interface OAuthRoutes extends TokenRoute {
  * @param app Where the well-known paths are.
  * @param scope Where the other routes are.
  */
-export async function addOAuthRoutes (app: FastifyInstance, scope: FastifyInstance, parts: OAuthRoutes): Promise<void> {
-  const { options: { name, paths, keys }, oauth, clients, sessions, introspection, proofAlgorithms } = parts
+export async function addOAuthRoutes (
+  app: FastifyInstance,
+  scope: FastifyInstance,
+  parts: OAuthRoutes
+): Promise<void> {
+  const {
+    options: { name, paths, keys },
+    oauth,
+    clients,
+    sessions,
+    introspection,
+    proofAlgorithms
+  } = parts
   const { token, revoke, introspect, metadata } = paths
   const { hasPublic: hasPublicClients, hasConfidential: hasConfidentialClients } = clients
   await scope.register(async child => {
     prepareOAuthScope(child, name)
-    if (token !== false) addTokenRoute(child, token, parts)
-    if (revoke !== false) addRevokeRoute(child, revoke, clients, sessions)
-    if (introspect !== false && hasConfidentialClients) addIntrospectRoute(child, introspect, clients, introspection)
+
+    if (token !== false) {
+      addTokenRoute(child, token, parts)
+    }
+
+    if (revoke !== false) {
+      addRevokeRoute(child, revoke, clients, sessions)
+    }
+
+    if (introspect !== false && hasConfidentialClients) {
+      addIntrospectRoute(child, introspect, clients, introspection)
+    }
   })
 
   const urlOf = (route: RouteName, { prefix }: FastifyInstance): string | undefined =>
@@ -46,11 +66,20 @@ export async function addOAuthRoutes (app: FastifyInstance, scope: FastifyInstan
     token: urlOf('token', scope),
     revoke: urlOf('revoke', scope),
     introspect: urlOf('introspect', scope),
-    jwks: keys?.some(({ publicJwk }) => publicJwk !== null) === true ? urlOf('jwks', app) : undefined
+    jwks: keys?.some(({ publicJwk }) => publicJwk !== null) === true
+      ? urlOf('jwks', app)
+      : undefined
   }
   const { issuer } = oauth
+
   if (metadata !== false) {
-    addMetadataRoute(app, metadata, { issuer, urls, hasPublicClients, hasConfidentialClients, proofAlgorithms })
+    addMetadataRoute(app, metadata, {
+      issuer,
+      urls,
+      hasPublicClients,
+      hasConfidentialClients,
+      proofAlgorithms
+    })
   }
 }
 
@@ -59,18 +88,32 @@ export async function addOAuthRoutes (app: FastifyInstance, scope: FastifyInstan
 export interface OAuth {
   readonly clients: Clients
   readonly clientIdOf: ClientIdOf
-  readonly addRoutes: (app: FastifyInstance, scope: FastifyInstance, context: OAuthContext) => Promise<void>
+  readonly addRoutes: (
+    app: FastifyInstance,
+    scope: FastifyInstance,
+    context: OAuthContext
+  ) => Promise<void>
 }
 
-export type OAuthContext = IntrospectionContext & Omit<OAuthRoutes, 'oauth' | 'clients' | 'introspection'>
+export type OAuthContext =
+  & IntrospectionContext
+  & Omit<OAuthRoutes, 'oauth' | 'clients' | 'introspection'>
 
+/** */
 export function createOAuth (oauth: ResolvedOAuth): OAuth {
   const clients = new Clients(oauth.clients)
+
   return {
     clients,
     clientIdOf: namedIn(clients),
     addRoutes (app, scope, { options, ...parts }) {
-      return addOAuthRoutes(app, scope, { ...parts, options, oauth, clients, introspection: new Introspection(parts) })
+      return addOAuthRoutes(app, scope, {
+        ...parts,
+        options,
+        oauth,
+        clients,
+        introspection: new Introspection(parts)
+      })
     }
   }
 }

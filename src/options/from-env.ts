@@ -33,33 +33,69 @@ export function optionsFromEnv (
   env: TokenAuthEnv = process.env
 ): Pick<TokenAuthOptions, 'secret' | 'accessToken' | 'refreshToken'> {
   const problems: string[] = []
-  const count = (name: 'ACCESS_TOKEN_EXPIRE_MINUTES' | 'REFRESH_TOKEN_EXPIRE_DAYS', unit: string): number | undefined => {
+
+  const count = (
+    name: 'ACCESS_TOKEN_EXPIRE_MINUTES' | 'REFRESH_TOKEN_EXPIRE_DAYS',
+    unit: string
+  ): number | undefined => {
     const text = env[name]
-    if (!text) return undefined
-    if (/^\d+(\.\d+)?$/.test(text) && Number(text) > 0) return Number(text)
+
+    if (!text) {
+      return undefined
+    }
+
+    if (/^\d+(\.\d+)?$/.test(text) && Number(text) > 0) {
+      return Number(text)
+    }
+
     problems.push(`${name} must be a number of ${unit}, more than 0`)
     return undefined
   }
+
   const { SECRET_KEY: secret, REFRESH_SECRET_KEY: refreshSecret } = env
+
   const demandStrong = (name: string, value: string): void => {
     const weakness = weaknessOf(value)
-    if (weakness !== null) problems.push(`${name} ${weakness}: set it to what \`openssl rand -base64 48\` prints`)
+
+    if (weakness !== null) {
+      problems.push(`${name} ${weakness}: set it to what \`openssl rand -base64 48\` prints`)
+    }
   }
-  if (!secret) problems.push('SECRET_KEY is missing: set it to what `openssl rand -base64 48` prints')
-  else demandStrong('SECRET_KEY', secret)
-  if (refreshSecret && refreshSecret === secret) problems.push('REFRESH_SECRET_KEY is the same as SECRET_KEY: take it away, or make it another')
-  else if (refreshSecret) demandStrong('REFRESH_SECRET_KEY', refreshSecret)
-  if (env.ALGORITHM && env.ALGORITHM !== 'HS256') problems.push('ALGORITHM must be HS256, or not be set')
+
+  if (!secret) {
+    problems.push('SECRET_KEY is missing: set it to what `openssl rand -base64 48` prints')
+  } else {
+    demandStrong('SECRET_KEY', secret)
+  }
+
+  if (refreshSecret && refreshSecret === secret) {
+    problems.push('REFRESH_SECRET_KEY is the same as SECRET_KEY: take it away, or make it another')
+  } else if (refreshSecret) {
+    demandStrong('REFRESH_SECRET_KEY', refreshSecret)
+  }
+
+  if (env.ALGORITHM && env.ALGORITHM !== 'HS256') {
+    problems.push('ALGORITHM must be HS256, or not be set')
+  }
+
   const minutes = count('ACCESS_TOKEN_EXPIRE_MINUTES', 'minutes')
   const days = count('REFRESH_TOKEN_EXPIRE_DAYS', 'days')
   const enabled = (env.REFRESH_TOKEN_ENABLED || 'true').toLowerCase()
-  if (![...yes, ...no].includes(enabled)) problems.push('REFRESH_TOKEN_ENABLED must be true or false')
-  if (problems.length > 0) throw new TypeError(`fastify-token-auth: ${problems.join('; ')}`)
+
+  if (![...yes, ...no].includes(enabled)) {
+    problems.push('REFRESH_TOKEN_ENABLED must be true or false')
+  }
+
+  if (problems.length > 0) {
+    throw new TypeError(`fastify-token-auth: ${problems.join('; ')}`)
+  }
+
   return {
     secret,
     ...(minutes !== undefined && { accessToken: { lifetime: `${minutes}m` } }),
     refreshToken: !no.includes(enabled) && {
-      ...(days !== undefined && { lifetime: `${days}d`, absolute: `${Math.max(days, DEFAULT_ABSOLUTE_DAYS)}d` }),
+      ...(days !== undefined &&
+        { lifetime: `${days}d`, absolute: `${Math.max(days, DEFAULT_ABSOLUTE_DAYS)}d` }),
       ...(refreshSecret && { secret: refreshSecret })
     }
   }

@@ -15,7 +15,10 @@ import type { TokenStore } from '../stores/token-store.js'
 import type { ThrottleOptions } from './throttle.js'
 
 /** A secret of at least 32 bytes, or the current one followed by previous ones that are still accepted. */
-export type Secret = string | Uint8Array | readonly [string | Uint8Array, ...Array<string | Uint8Array>]
+export type Secret =
+  | string
+  | Uint8Array
+  | readonly [string | Uint8Array, ...Array<string | Uint8Array>]
 
 export interface TokenAuthOptions {
   /**

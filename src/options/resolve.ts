@@ -59,7 +59,11 @@ export interface ResolvedOptions {
   readonly maxSessions: number
   readonly storeTimeout: Millis
   readonly sweepEvery: Millis | null
-  readonly revocations: { readonly every: Millis | null, readonly failAfter: Millis | null, readonly wake: Wake | undefined }
+  readonly revocations: {
+    readonly every: Millis | null
+    readonly failAfter: Millis | null
+    readonly wake: Wake | undefined
+  }
   readonly on: TokenAuthListeners
   readonly clock: () => Millis
 }
@@ -69,17 +73,59 @@ const LONGEST_TIMER: Millis = 2 ** 31 - 1
 
 const known = {
   options: [
-    'secret', 'store', 'users', 'name', 'prefix', 'routes', 'keys', 'issuer', 'audience', 'rotation', 'accessToken', 'refreshToken',
-    'cookie', 'oauth', 'dpop', 'publicUrl', 'passwords', 'throttle', 'maxSessions', 'storeTimeout', 'sweep', 'revocations', 'on', 'clock'
+    'secret',
+    'store',
+    'users',
+    'name',
+    'prefix',
+    'routes',
+    'keys',
+    'issuer',
+    'audience',
+    'rotation',
+    'accessToken',
+    'refreshToken',
+    'cookie',
+    'oauth',
+    'dpop',
+    'publicUrl',
+    'passwords',
+    'throttle',
+    'maxSessions',
+    'storeTimeout',
+    'sweep',
+    'revocations',
+    'on',
+    'clock'
   ],
   passwords: ['pepper', 'normalize', 'minLength', 'accept'],
   accessToken: ['lifetime', 'renewWithin', 'secret', 'cacheSize'],
-  refreshToken: ['transport', 'lifetime', 'absolute', 'grace', 'confirmBy', 'shadows', 'sameContext', 'secret'],
+  refreshToken: [
+    'transport',
+    'lifetime',
+    'absolute',
+    'grace',
+    'confirmBy',
+    'shadows',
+    'sameContext',
+    'secret'
+  ],
   sweep: ['every'],
   revocations: ['every', 'failAfter', 'wake'],
   on: [
-    'login', 'login-rejected', 'login-throttled', 'refresh', 'replay', 'recovery', 'reuse', 'shadow', 'revoke', 'sweep', 'store-rolled-back',
-    'revocations-behind', 'clock-skew'
+    'login',
+    'login-rejected',
+    'login-throttled',
+    'refresh',
+    'replay',
+    'recovery',
+    'reuse',
+    'shadow',
+    'revoke',
+    'sweep',
+    'store-rolled-back',
+    'revocations-behind',
+    'clock-skew'
   ] satisfies EventName[],
   store: ['create', 'rotate', 'find', 'list', 'revoke', 'touch', 'revocations', 'sweep']
 } as const
@@ -89,72 +135,146 @@ const known = {
  * @throws TypeError that names the option and the fix
  */
 export function resolveOptions (options: TokenAuthOptions, mountedAt = ''): ResolvedOptions {
-  const { name = 'auth', prefix = '/auth', routes = {}, accessToken = {}, sweep = {}, on = {} } = options
+  const { name = 'auth', prefix = '/auth', routes = {}, accessToken = {}, sweep = {}, on = {} } =
+    options
   const { users, store } = options
   const { refreshToken: givenRefreshToken = {} } = options
   const refreshToken = givenRefreshToken === false ? {} : givenRefreshToken
   allowOnly(options, known.options, '')
   allowOnly(accessToken, known.accessToken, 'accessToken.')
   allowOnly(refreshToken, known.refreshToken, 'refreshToken.')
-  if (sweep !== false) allowOnly(sweep, known.sweep, 'sweep.')
-  allowOnly(on, known.on, 'on.')
-  for (const [event, listener] of Object.entries(on)) demand(isFunction(listener), `on.${event} must be a function`)
 
-  demand(typeof name === 'string' && /^[A-Za-z][\w-]*$/.test(name), 'name must be letters, digits, "-" and "_", beginning with a letter')
-  demand(prefix === '' || (typeof prefix === 'string' && /^\/.*[^/]$/.test(prefix)), 'prefix must begin with "/" and not end with it, such as "/auth"')
-  demand(store != null && known.store.every(verb => isFunction(store[verb])),
-    'store must be a TokenStore, such as new MemoryStore() from fastify-token-auth/memory')
-  demand(users != null && isFunction(users.findByLogin) && isFunction(users.findById),
-    'users must have the functions findByLogin(login) and findById(id)')
-  for (const callback of ['savePasswordHash', 'claims', 'present'] as const) {
-    demand(users[callback] === undefined || isFunction(users[callback]), `users.${callback} must be a function`)
+  if (sweep !== false) {
+    allowOnly(sweep, known.sweep, 'sweep.')
   }
-  demand(options.clock === undefined || isFunction(options.clock), 'clock must be a function that gives milliseconds')
+
+  allowOnly(on, known.on, 'on.')
+
+  for (const [event, listener] of Object.entries(on)) {
+    demand(isFunction(listener), `on.${event} must be a function`)
+  }
+
+  demand(
+    typeof name === 'string' && /^[A-Za-z][\w-]*$/.test(name),
+    'name must be letters, digits, "-" and "_", beginning with a letter'
+  )
+  demand(
+    prefix === '' || (typeof prefix === 'string' && /^\/.*[^/]$/.test(prefix)),
+    'prefix must begin with "/" and not end with it, such as "/auth"'
+  )
+  demand(
+    store != null && known.store.every(verb => isFunction(store[verb])),
+    'store must be a TokenStore, such as new MemoryStore() from fastify-token-auth/memory'
+  )
+  demand(
+    users != null && isFunction(users.findByLogin) && isFunction(users.findById),
+    'users must have the functions findByLogin(login) and findById(id)'
+  )
+
+  for (const callback of ['savePasswordHash', 'claims', 'present'] as const) {
+    demand(
+      users[callback] === undefined || isFunction(users[callback]),
+      `users.${callback} must be a function`
+    )
+  }
+
+  demand(
+    options.clock === undefined || isFunction(options.clock),
+    'clock must be a function that gives milliseconds'
+  )
+
   for (const member of ['issuer', 'audience'] as const) {
     const value = options[member]
-    demand(value === undefined || (typeof value === 'string' && value !== ''), `${member} must be a text that is not empty`)
+    demand(
+      value === undefined || (typeof value === 'string' && value !== ''),
+      `${member} must be a text that is not empty`
+    )
   }
+
   const { rotation = true } = options
   demand(typeof rotation === 'boolean', 'rotation must be true or false')
   const { confirmBy = 'access' } = refreshToken
-  demand(confirmBy === 'access' || confirmBy === 'refresh', 'refreshToken.confirmBy must be "access" or "refresh"')
+  demand(
+    confirmBy === 'access' || confirmBy === 'refresh',
+    'refreshToken.confirmBy must be "access" or "refresh"'
+  )
   const { shadows = false, sameContext = mayBeSame } = refreshToken
-  demand(['report', 'end', false].includes(shadows), 'refreshToken.shadows must be "report", "end" or false')
+  demand(
+    ['report', 'end', false].includes(shadows),
+    'refreshToken.shadows must be "report", "end" or false'
+  )
   demand(isFunction(sameContext), 'refreshToken.sameContext must be a function of two callers')
   const { maxSessions = Infinity } = options
-  demand(maxSessions === Infinity || (Number.isSafeInteger(maxSessions) && maxSessions >= 1 && maxSessions <= 100),
-    'maxSessions must be a whole number from 1 to 100')
+  demand(
+    maxSessions === Infinity ||
+      (Number.isSafeInteger(maxSessions) && maxSessions >= 1 && maxSessions <= 100),
+    'maxSessions must be a whole number from 1 to 100'
+  )
   const { cacheSize = 10_000 } = accessToken
-  demand(Number.isSafeInteger(cacheSize) && cacheSize >= 2, 'accessToken.cacheSize must be a whole number, 2 or more')
+  demand(
+    Number.isSafeInteger(cacheSize) && cacheSize >= 2,
+    'accessToken.cacheSize must be a whole number, 2 or more'
+  )
 
-  demand(rotation || (refreshToken.grace === undefined && refreshToken.confirmBy === undefined && shadows === false),
-    'refreshToken.grace, confirmBy and shadows are about replaced tokens: without rotation there are none, so take them away')
+  demand(
+    rotation ||
+      (refreshToken.grace === undefined && refreshToken.confirmBy === undefined &&
+        shadows === false),
+    'refreshToken.grace, confirmBy and shadows are about replaced tokens: without rotation there are none, so take them away'
+  )
 
   const accessLifetime = duration('accessToken.lifetime', accessToken.lifetime, '15m')
   const { renewWithin } = accessToken
-  const renewalWindow = renewWithin === undefined ? null : duration('accessToken.renewWithin', renewWithin, '')
+  const renewalWindow = renewWithin === undefined
+    ? null
+    : duration('accessToken.renewWithin', renewWithin, '')
   // Where there are none, a session ends with its access token.
   const [refreshLifetime, absolute] = givenRefreshToken === false
     ? [accessLifetime, accessLifetime]
-    : [duration('refreshToken.lifetime', refreshToken.lifetime, '7d'), duration('refreshToken.absolute', refreshToken.absolute, '30d')]
+    : [
+      duration('refreshToken.lifetime', refreshToken.lifetime, '7d'),
+      duration('refreshToken.absolute', refreshToken.absolute, '30d')
+    ]
   const grace = duration('refreshToken.grace', refreshToken.grace, '10s')
   const storeTimeout = duration('storeTimeout', options.storeTimeout, '5s')
-  demand(accessLifetime >= SECOND && accessLifetime % SECOND === 0, 'accessToken.lifetime must be whole seconds, 1 or more')
-  demand(renewalWindow === null || (renewalWindow >= SECOND && renewalWindow <= accessLifetime / 2),
-    'accessToken.renewWithin must be from 1s to half of accessToken.lifetime')
-  demand(renewalWindow === null || givenRefreshToken !== false,
-    'accessToken.renewWithin needs sessions that outlast an access token: take away refreshToken: false')
+  demand(
+    accessLifetime >= SECOND && accessLifetime % SECOND === 0,
+    'accessToken.lifetime must be whole seconds, 1 or more'
+  )
+  demand(
+    renewalWindow === null || (renewalWindow >= SECOND && renewalWindow <= accessLifetime / 2),
+    'accessToken.renewWithin must be from 1s to half of accessToken.lifetime'
+  )
+  demand(
+    renewalWindow === null || givenRefreshToken !== false,
+    'accessToken.renewWithin needs sessions that outlast an access token: take away refreshToken: false'
+  )
   demand(refreshLifetime >= SECOND, 'refreshToken.lifetime must be a second or more')
-  demand(refreshLifetime <= absolute, 'refreshToken.lifetime must not be longer than refreshToken.absolute (30d where it is not set)')
-  demand(givenRefreshToken === false || (grace <= 2 * CLOCK_TOLERANCE && grace < refreshLifetime),
-    'refreshToken.grace must be at most 2m, and shorter than refreshToken.lifetime')
-  demand(storeTimeout > 0 && storeTimeout <= LONGEST_TIMER, 'storeTimeout must be more than 0 and at most 24d')
+  demand(
+    refreshLifetime <= absolute,
+    'refreshToken.lifetime must not be longer than refreshToken.absolute (30d where it is not set)'
+  )
+  demand(
+    givenRefreshToken === false || (grace <= 2 * CLOCK_TOLERANCE && grace < refreshLifetime),
+    'refreshToken.grace must be at most 2m, and shorter than refreshToken.lifetime'
+  )
+  demand(
+    storeTimeout > 0 && storeTimeout <= LONGEST_TIMER,
+    'storeTimeout must be more than 0 and at most 24d'
+  )
   const sweepEvery = sweep === false ? null : duration('sweep.every', sweep.every, '1h')
-  demand(sweepEvery === null || (sweepEvery >= SECOND && sweepEvery <= LONGEST_TIMER), 'sweep.every must be from 1s to 24d')
+  demand(
+    sweepEvery === null || (sweepEvery >= SECOND && sweepEvery <= LONGEST_TIMER),
+    'sweep.every must be from 1s to 24d'
+  )
 
   const oauth = resolveOAuth(options, name)
   const paths = resolvePaths(routes, oauth)
-  if (givenRefreshToken === false) paths.refresh = false
+
+  if (givenRefreshToken === false) {
+    paths.refresh = false
+  }
+
   return {
     name,
     prefix,
@@ -192,17 +312,28 @@ export function resolveOptions (options: TokenAuthOptions, mountedAt = ''): Reso
 }
 
 function resolveRevocations (
-  given: NonNullable<TokenAuthOptions['revocations']>, storeTimeout: Millis
+  given: NonNullable<TokenAuthOptions['revocations']>,
+  storeTimeout: Millis
 ): ResolvedOptions['revocations'] {
-  if (given === false) return { every: null, failAfter: null, wake: undefined }
+  if (given === false) {
+    return { every: null, failAfter: null, wake: undefined }
+  }
+
   allowOnly(given, known.revocations, 'revocations.')
   const { wake } = given
   const every = duration('revocations.every', given.every, '1s')
-  const failAfter = given.failAfter === undefined ? null : duration('revocations.failAfter', given.failAfter, '')
+  const failAfter = given.failAfter === undefined
+    ? null
+    : duration('revocations.failAfter', given.failAfter, '')
   demand(every >= 10 && every <= CLOCK_TOLERANCE, 'revocations.every must be from 10ms to 1m')
-  demand(failAfter === null || failAfter >= Math.max(2 * every, storeTimeout),
-    'revocations.failAfter must be storeTimeout or more, and twice revocations.every or more')
-  demand(wake === undefined || isFunction(wake), 'revocations.wake must be a function that takes another one to call')
+  demand(
+    failAfter === null || failAfter >= Math.max(2 * every, storeTimeout),
+    'revocations.failAfter must be storeTimeout or more, and twice revocations.every or more'
+  )
+  demand(
+    wake === undefined || isFunction(wake),
+    'revocations.wake must be a function that takes another one to call'
+  )
   return { every, failAfter, wake }
 }
 
@@ -213,23 +344,46 @@ function acceptAny (): boolean {
 function resolvePasswords (given: PasswordOptions = {}): PasswordRules {
   allowOnly(given, known.passwords, 'passwords.')
   const { pepper, normalize, minLength = 8, accept = acceptAny } = given
-  demand(normalize === undefined || normalize === 'NFC', 'passwords.normalize must be "NFC", or not be set')
-  demand(Number.isSafeInteger(minLength) && minLength >= 1 && minLength <= MAX_PASSWORD_LENGTH,
-    `passwords.minLength must be a whole number from 1 to ${MAX_PASSWORD_LENGTH}`)
-  demand(isFunction(accept), 'passwords.accept must be a function that takes a password and says whether it may be set')
+  demand(
+    normalize === undefined || normalize === 'NFC',
+    'passwords.normalize must be "NFC", or not be set'
+  )
+  demand(
+    Number.isSafeInteger(minLength) && minLength >= 1 && minLength <= MAX_PASSWORD_LENGTH,
+    `passwords.minLength must be a whole number from 1 to ${MAX_PASSWORD_LENGTH}`
+  )
+  demand(
+    isFunction(accept),
+    'passwords.accept must be a function that takes a password and says whether it may be set'
+  )
   const peppers = Object.hasOwn(given, 'pepper') ? checkSecrets('passwords.pepper', pepper) : []
-  return { peppers: peppers.map(secret => Buffer.from(secret as string)), normalize: normalize ?? null, minLength, accept }
+
+  return {
+    peppers: peppers.map(secret => Buffer.from(secret as string)),
+    normalize: normalize ?? null,
+    minLength,
+    accept
+  }
 }
 
 function resolvePaths (
-  routes: NonNullable<TokenAuthOptions['routes']>, oauth: ResolvedOAuth | null
+  routes: NonNullable<TokenAuthOptions['routes']>,
+  oauth: ResolvedOAuth | null
 ): Record<RouteName, string | false> {
   allowOnly(routes, Object.keys(defaultPaths), 'routes.')
   const metadata = oauth?.metadataPath ?? defaultPaths.metadata
   const paths: Record<RouteName, string | false> = { ...defaultPaths, metadata, ...routes }
+
   for (const [name, path] of Object.entries(paths)) {
-    demand(path === false || (typeof path === 'string' && path.startsWith('/')), `routes.${name} must begin with "/", or be false`)
+    demand(
+      path === false || (typeof path === 'string' && path.startsWith('/')),
+      `routes.${name} must begin with "/", or be false`
+    )
   }
-  demand(paths.session === false || /:id(?!\w)/.test(paths.session), 'routes.session must hold ":id", such as "/sessions/:id"')
+
+  demand(
+    paths.session === false || /:id(?!\w)/.test(paths.session),
+    'routes.session must hold ":id", such as "/sessions/:id"'
+  )
   return paths
 }

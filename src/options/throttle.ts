@@ -27,7 +27,9 @@ export interface ThrottleOptions {
    * called. A login ends the count, and so does `forget`.
    * @default { free: 10, most: 100, forget: '1d' }
    */
-  readonly account?: { readonly free?: number, readonly most?: number, readonly forget?: Duration } | false
+  readonly account?:
+    | { readonly free?: number, readonly most?: number, readonly forget?: Duration }
+    | false
   /**
    * By address, of IPv6 by its first 64 bits: `most` failures `within` a time, whatever the accounts. Behind a proxy
    * set Fastify's `trustProxy`, or everybody has one address. Refresh tokens that were never issued count apart, by the
@@ -60,11 +62,18 @@ const known = {
 
 /** @throws TypeError that names the option and the fix */
 export function resolveThrottle (given: ThrottleOptions | false = {}): ResolvedThrottle | null {
-  if (given === false) return null
+  if (given === false) {
+    return null
+  }
+
   allowOnly(given, known.throttle, 'throttle.')
   const { attempts, account = {}, address = {} } = given
-  demand(attempts === undefined || (attempts !== null && known.attempts.every(verb => isFunction(attempts[verb]))),
-    'throttle.attempts must be an AttemptStore, such as new PostgresAttempts(pool) from fastify-token-auth/postgres')
+  demand(
+    attempts === undefined ||
+      (attempts !== null && known.attempts.every(verb => isFunction(attempts[verb]))),
+    'throttle.attempts must be an AttemptStore, such as new PostgresAttempts(pool) from fastify-token-auth/postgres'
+  )
+
   return {
     attempts: attempts ?? null,
     account: account === false ? null : resolveAccount(account),
@@ -72,18 +81,28 @@ export function resolveThrottle (given: ThrottleOptions | false = {}): ResolvedT
   }
 }
 
-function resolveAccount (given: Exclude<ThrottleOptions['account'], false | undefined>): AttemptRule {
+function resolveAccount (
+  given: Exclude<ThrottleOptions['account'], false | undefined>
+): AttemptRule {
   allowOnly(given, known.account, 'throttle.account.')
   const { free = 10, most = Math.max(100, free) } = given
   const memory = duration('throttle.account.forget', given.forget, '1d')
   demandCount('throttle.account.free', free)
   demandCount('throttle.account.most', most)
-  demand(free <= most, 'throttle.account.free must not be more than throttle.account.most (100 where it is not set)')
-  demand(memory >= HOUR && memory <= YEAR, 'throttle.account.forget must be from 1h, which is the longest wait, to 365d')
+  demand(
+    free <= most,
+    'throttle.account.free must not be more than throttle.account.most (100 where it is not set)'
+  )
+  demand(
+    memory >= HOUR && memory <= YEAR,
+    'throttle.account.forget must be from 1h, which is the longest wait, to 365d'
+  )
   return { free, most, wait: SECOND, longestWait: HOUR, memory, slides: true }
 }
 
-function resolveAddress (given: Exclude<ThrottleOptions['address'], false | undefined>): AttemptRule {
+function resolveAddress (
+  given: Exclude<ThrottleOptions['address'], false | undefined>
+): AttemptRule {
   allowOnly(given, known.address, 'throttle.address.')
   const { most = 100 } = given
   const memory = duration('throttle.address.within', given.within, '15m')
@@ -93,5 +112,8 @@ function resolveAddress (given: Exclude<ThrottleOptions['address'], false | unde
 }
 
 function demandCount (option: string, count: unknown): void {
-  demand(Number.isSafeInteger(count) && (count as number) >= 1, `${option} must be a whole number, 1 or more`)
+  demand(
+    Number.isSafeInteger(count) && (count as number) >= 1,
+    `${option} must be a whole number, 1 or more`
+  )
 }

@@ -3,23 +3,37 @@
 import type { Millis } from '../domain/session.js'
 import { parseDuration } from '../lib/duration.js'
 
+/** */
 export function duration (option: string, value: unknown, byDefault: string): Millis {
   const millis = parseDuration(value ?? byDefault)
-  demand(millis !== null, `${option} must be a number of seconds, or a text such as "90s", "15m", "12h" or "7d", and at most a century`)
+  demand(
+    millis !== null,
+    `${option} must be a number of seconds, or a text such as "90s", "15m", "12h" or "7d", and at most a century`
+  )
   return millis
 }
 
+/** */
 export function allowOnly (given: object, names: readonly string[], path: string): void {
-  demand(typeof given === 'object' && given !== null, `${path.slice(0, -1) || 'the options'} must be an object`)
+  demand(
+    typeof given === 'object' && given !== null,
+    `${path.slice(0, -1) || 'the options'} must be an object`
+  )
   const unknown = Object.keys(given).find(name => !names.includes(name))
-  demand(unknown === undefined, `${path}${unknown ?? ''} is no option; there are ${names.map(name => path + name).join(', ')}`)
+  demand(
+    unknown === undefined,
+    `${path}${unknown ?? ''} is no option; there are ${names.map(name => path + name).join(', ')}`
+  )
 }
 
+/** */
 export function isFunction (value: unknown): boolean {
   return typeof value === 'function'
 }
 
 /** @throws TypeError */
 export function demand (holds: boolean, message: string): asserts holds {
-  if (!holds) throw new TypeError(`fastify-token-auth: ${message}`)
+  if (!holds) {
+    throw new TypeError(`fastify-token-auth: ${message}`)
+  }
 }

@@ -4,19 +4,33 @@ import type { ResolvedOptions } from './resolve.js'
 
 const HOUR = 3_600_000
 
-export function risksOf ({ rotation, accessLifetime, transport, dpop, publicUrl }: ResolvedOptions): string[] {
+/** */
+export function risksOf (
+  { rotation, accessLifetime, transport, dpop, publicUrl }: ResolvedOptions
+): string[] {
   const risks: string[] = []
+
   if (!rotation && transport.kind !== 'none') {
-    risks.push('rotation is off: a refresh token that is stolen, from localStorage say, is good until its session ends, and nobody notices')
+    risks.push(
+      'rotation is off: a refresh token that is stolen, from localStorage say, is good until its session ends, and nobody notices'
+    )
   }
+
   if (accessLifetime > HOUR) {
-    risks.push('accessToken.lifetime is more than an hour: a stolen access token is good that long wherever a logout is not heard of')
+    risks.push(
+      'accessToken.lifetime is more than an hour: a stolen access token is good that long wherever a logout is not heard of'
+    )
   }
+
   if (transport.refreshCookie?.isSecure === false) {
     risks.push('cookie.secure is false: whoever listens on the network can take the refresh token')
   }
+
   if (dpop !== null && publicUrl === undefined) {
-    risks.push('dpop without publicUrl believes the host of a request: a server that clients prove themselves to could pass that on to this one')
+    risks.push(
+      'dpop without publicUrl believes the host of a request: a server that clients prove themselves to could pass that on to this one'
+    )
   }
+
   return risks
 }

@@ -28,6 +28,7 @@ export interface RevocationFeedContext {
   readonly wake: Wake | undefined
 }
 
+/** */
 export class RevocationFeed {
   readonly #context: RevocationFeedContext
   #newest: Millis
@@ -48,21 +49,36 @@ export class RevocationFeed {
   async start (): Promise<void> {
     await this.poll()
     const { wake } = this.#context
+
     if (wake !== undefined) {
-      const pollSoon = (): void => { if (!this.#stopped) this.poll().catch(() => {}) }
+      const pollSoon = (): void => {
+        if (!this.#stopped) {
+          this.poll().catch(() => {})
+        }
+      }
+
       this.#unsubscribe = await wake(pollSoon)
       // What was revoked before the first hint could come.
       pollSoon()
     }
+
     this.#schedule()
   }
 
   /** Reads what is new. Polls that come while one is under way share the one after it: the first may have begun too soon. */
   async poll (): Promise<void> {
     const underWay = this.#polling
-    if (underWay === undefined) return this.#begin()
+
+    if (underWay === undefined) {
+      return this.#begin()
+    }
+
     await underWay.catch(() => {})
-    if (this.#stopped) return
+
+    if (this.#stopped) {
+      return
+    }
+
     return this.#polling ?? this.#begin()
   }
 
@@ -76,6 +92,7 @@ export class RevocationFeed {
     this.#stopped = true
     clearTimeout(this.#timer)
     await this.#polling?.catch(() => {})
+
     try {
       await this.#unsubscribe?.()
     } catch {
@@ -85,23 +102,36 @@ export class RevocationFeed {
 
   #schedule (): void {
     const { every } = this.#context
-    if (every === null || this.#stopped) return
+
+    if (every === null || this.#stopped) {
+      return
+    }
+
     this.#timer = setTimeout(() => {
-      this.poll().catch(() => {}).finally(() => { this.#schedule() })
+      this.poll().catch(() => {}).finally(() => {
+        this.#schedule()
+      })
     }, every).unref()
   }
 
   #begin (): Promise<void> {
-    this.#polling = this.#read().finally(() => { this.#polling = undefined })
+    this.#polling = this.#read().finally(() => {
+      this.#polling = undefined
+    })
     return this.#polling
   }
 
   async #read (): Promise<void> {
     const { clock, events, logger, reach } = this.#context
     const now = clock()
+
     // This clock was ahead and was put right: what was read up to, then, says nothing.
-    if (now < this.#readAt - AUDIBLE_STEP) this.#newest = Math.min(this.#newest, now - reach)
+    if (now < this.#readAt - AUDIBLE_STEP) {
+      this.#newest = Math.min(this.#newest, now - reach)
+    }
+
     this.#readAt = Math.min(this.#readAt, now)
+
     try {
       await this.#readPages(now)
     } catch (error) {
@@ -109,9 +139,11 @@ export class RevocationFeed {
         logger.warn({ since: this.#readAt }, 'revocations cannot be followed')
         events.emit('revocations-behind', { at: now, since: this.#readAt })
       }
+
       this.#behind = true
       throw error
     }
+
     this.#behind = false
     this.#readAt = now
   }
@@ -122,14 +154,27 @@ export class RevocationFeed {
     const { store, revoked } = this.#context
     let after = { at: this.#newest - CLOCK_TOLERANCE, sessionId: '' }
     let newest = this.#newest
+
     for (;;) {
       const page = await store.revocations(after, PAGE)
-      for (const revocation of page) revoked.add(revocation, now)
+
+      for (const revocation of page) {
+        revoked.add(revocation, now)
+      }
+
       const last = page.at(-1)
-      if (last !== undefined) newest = Math.min(now, last.at)
-      if (last === undefined || page.length < PAGE) break
+
+      if (last !== undefined) {
+        newest = Math.min(now, last.at)
+      }
+
+      if (last === undefined || page.length < PAGE) {
+        break
+      }
+
       after = last
     }
+
     this.#newest = Math.max(this.#newest, newest)
   }
 }

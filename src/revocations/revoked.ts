@@ -3,6 +3,7 @@
 import type { Millis } from '../domain/session.js'
 import type { Revocation } from '../stores/token-store.js'
 
+/** */
 export class RevokedSessions {
   readonly #keep: Millis
   readonly #moments = new Map<string, Millis>()
@@ -17,11 +18,18 @@ export class RevokedSessions {
   }
 
   add ({ sessionId, at }: Revocation, now: Millis): void {
-    if (this.#moments.has(sessionId)) return
+    if (this.#moments.has(sessionId)) {
+      return
+    }
+
     this.#moments.set(sessionId, at)
+
     // The oldest come first, near enough: what is late here by a clock's error is only kept a little longer.
     for (const [oldest, moment] of this.#moments) {
-      if (moment + this.#keep > now) break
+      if (moment + this.#keep > now) {
+        break
+      }
+
       this.#moments.delete(oldest)
     }
   }

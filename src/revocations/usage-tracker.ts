@@ -11,6 +11,7 @@ const SHORTEST_WAIT: Millis = 10
 const REMEMBERED = 200_000
 const BATCH = 500
 
+/** */
 export class UseNotes {
   readonly #store: TokenStore
   readonly #wait: Millis
@@ -28,7 +29,10 @@ export class UseNotes {
   /** Notes that a token of this generation was accepted. The same generation again is not written again. */
   confirm (sessionId: string, generation: number, at: Millis): void {
     const seen = this.#seen.get(sessionId)
-    if (seen === undefined || seen < generation) this.use(sessionId, generation, at)
+
+    if (seen === undefined || seen < generation) {
+      this.use(sessionId, generation, at)
+    }
   }
 
   /** Like {@link confirm}, but the moment of use is written in any case. */
@@ -40,14 +44,25 @@ export class UseNotes {
 
   /** The newest generation that this instance has seen in use, written or not; -1 where it has seen none. */
   confirmed (sessionId: string): number {
-    return Math.max(this.#seen.get(sessionId) ?? -1, this.#pending.get(sessionId)?.confirmedGeneration ?? -1)
+    return Math.max(
+      this.#seen.get(sessionId) ?? -1,
+      this.#pending.get(sessionId)?.confirmedGeneration ?? -1
+    )
   }
 
   /** Writes what is pending. What could not be written stays pending and is tried again. */
   async flush (): Promise<void> {
-    while (this.#flushing !== undefined) await this.#flushing
-    if (this.#pending.size === 0) return
-    this.#flushing = this.#write().finally(() => { this.#flushing = undefined })
+    while (this.#flushing !== undefined) {
+      await this.#flushing
+    }
+
+    if (this.#pending.size === 0) {
+      return
+    }
+
+    this.#flushing = this.#write().finally(() => {
+      this.#flushing = undefined
+    })
     await this.#flushing
   }
 
@@ -61,26 +76,33 @@ export class UseNotes {
     // In the order of ids, so that two instances never wait for each other's rows.
     const touches = [...this.#pending.values()].sort((a, b) => a.sessionId < b.sessionId ? -1 : 1)
     this.#pending = new Map()
+
     try {
       while (touches.length > 0) {
         await this.#store.touch(touches.slice(0, BATCH))
         touches.splice(0, BATCH)
       }
     } catch {
-      for (const touch of touches) this.#add(touch)
+      for (const touch of touches) {
+        this.#add(touch)
+      }
+
       this.#schedule(LONGEST_WAIT)
     }
   }
 
   #add (touch: Touch): void {
     const pending = this.#pending.get(touch.sessionId)
-    this.#pending.set(touch.sessionId, pending === undefined
-      ? touch
-      : {
+    this.#pending.set(
+      touch.sessionId,
+      pending === undefined
+        ? touch
+        : {
           sessionId: touch.sessionId,
           lastUsedAt: Math.max(pending.lastUsedAt, touch.lastUsedAt),
           confirmedGeneration: Math.max(pending.confirmedGeneration, touch.confirmedGeneration)
-        })
+        }
+    )
   }
 
   #schedule (wait: Millis): void {

@@ -67,6 +67,7 @@ interface Verified extends Admitted {
   readonly until: number
 }
 
+/** */
 export class AccessControl {
   readonly #context: AccessContext
   // By the whole text, since two texts may carry one signature. Stands before the revocation check, never instead of it.
@@ -78,9 +79,17 @@ export class AccessControl {
   }
 
   /** A token that ends with its session, or sooner. `expiresIn` is in seconds. */
-  issue (subject: AccessSubject, now: Millis, sessionEnd: Millis): { readonly token: string, readonly expiresIn: number } {
+  issue (
+    subject: AccessSubject,
+    now: Millis,
+    sessionEnd: Millis
+  ): { readonly token: string, readonly expiresIn: number } {
     const { tokens, scope, lifetime } = this.#context
-    return issueAccessToken(tokens, subject, { from: now, to: Math.min(now + lifetime, sessionEnd) }, scope)
+
+    return issueAccessToken(tokens, subject, {
+      from: now,
+      to: Math.min(now + lifetime, sessionEnd)
+    }, scope)
   }
 
   /** Forgets what was verified, since a key has gone by which it was. */
@@ -94,11 +103,17 @@ export class AccessControl {
   }
 
   /** All that a good token says, and its claims as they are; `null` for everything else. Of revocations it knows nothing. */
-  inspect (token: string, now: Millis): { readonly read: AccessToken, readonly claims: Claims } | null {
+  inspect (
+    token: string,
+    now: Millis
+  ): { readonly read: AccessToken, readonly claims: Claims } | null {
     const { tokens, scope, takesBound } = this.#context
     const claims = tokens.open(token)
     const read = claims === null ? null : readAccessClaims(claims, now, scope)
-    return claims === null || read === null || (read.thumbprint !== null && !takesBound) ? null : { read, claims }
+
+    return claims === null || read === null || (read.thumbprint !== null && !takesBound)
+      ? null
+      : { read, claims }
   }
 
   /** Whether a text says of itself that it is an access token. */
@@ -115,21 +130,37 @@ export class AccessControl {
     const { clock, revoked, feed } = this.#context
     const now = clock()
     const remembered = this.#verified.get(text)
-    const verified = remembered !== undefined && remembered.since * 1000 <= now ? remembered : this.#verify(token, text, now)
+    const verified = remembered !== undefined && remembered.since * 1000 <= now
+      ? remembered
+      : this.#verify(token, text, now)
     const { auth, thumbprint } = verified
+
     if (now >= verified.until * 1000) {
       this.#verified.delete(text)
       throw new TokenAuthError('AUTH_ACCESS_EXPIRED')
     }
-    if (revoked.has(auth.sessionId)) throw new TokenAuthError('AUTH_SESSION_REVOKED')
-    if (feed.isLost(now)) throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
-    if (thumbprint === null) this.confirm(verified)
+
+    if (revoked.has(auth.sessionId)) {
+      throw new TokenAuthError('AUTH_SESSION_REVOKED')
+    }
+
+    if (feed.isLost(now)) {
+      throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
+    }
+
+    if (thumbprint === null) {
+      this.confirm(verified)
+    }
+
     return verified
   }
 
   /** Notes that its generation has reached its client. */
   confirm (admitted: Admitted): void {
-    if (admitted.noted) return
+    if (admitted.noted) {
+      return
+    }
+
     admitted.noted = true
     const { auth, generation } = admitted
     this.#context.notes?.confirm(auth.sessionId, generation, this.#context.clock())
@@ -137,9 +168,32 @@ export class AccessControl {
 
   #verify (token: string, text: string, now: Millis): Verified {
     const { read } = this.inspect(token, now) ?? {}
-    if (read === undefined) throw new TokenAuthError('AUTH_ACCESS_INVALID')
-    const { userId, sessionId, authenticatedAt, amr, clientId, claims, expiresAt, generation, persistent, thumbprint } = read
-    const auth = Object.freeze({ userId, sessionId, authenticatedAt, amr, clientId, claims, expiresAt })
+
+    if (read === undefined) {
+      throw new TokenAuthError('AUTH_ACCESS_INVALID')
+    }
+
+    const {
+      userId,
+      sessionId,
+      authenticatedAt,
+      amr,
+      clientId,
+      claims,
+      expiresAt,
+      generation,
+      persistent,
+      thumbprint
+    } = read
+    const auth = Object.freeze({
+      userId,
+      sessionId,
+      authenticatedAt,
+      amr,
+      clientId,
+      claims,
+      expiresAt
+    })
     const [since, until] = [Math.floor(now / 1000), expiresAt / 1000]
     const verified = { text, since, until, auth, thumbprint, noted: false, generation, persistent }
     this.#verified.set(verified)

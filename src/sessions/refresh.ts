@@ -4,7 +4,12 @@ import { nextRefreshToken, readRefreshToken } from '../tokens/refresh-token.js'
 import type { JwtKind } from '../tokens/jwt-codec.js'
 import type { RefreshToken } from '../tokens/refresh-token.js'
 import { judgeRotation, planHealing, planRotation } from '../domain/rotation.js'
-import type { Continuation, RotationAttempt, RotationOutcome, RotationVerdict } from '../domain/rotation.js'
+import type {
+  Continuation,
+  RotationAttempt,
+  RotationOutcome,
+  RotationVerdict
+} from '../domain/rotation.js'
 import type { Caller, Millis, Session } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import type { TokenStore } from '../stores/token-store.js'
@@ -55,6 +60,7 @@ export interface Presenter {
   readonly scope: string | null
 }
 
+/** */
 export class Refresh {
   readonly #context: RefreshContext
   readonly #recoveredAt = new BoundedMap<string, Millis>(RECOVERIES)
@@ -73,17 +79,29 @@ export class Refresh {
     const { by, scope } = presenter
     const { users, sessions, clock, refreshTokens, rotation, throttle } = this.#context
     const presented = readRefreshToken(refreshTokens, token)
+
     if (presented === null) {
       await throttle?.countForgery(by)
       throw new TokenAuthError('AUTH_REFRESH_INVALID')
     }
+
     const { clientId } = presented
-    if (clientId !== presenter.clientId) throw new TokenAuthError('AUTH_REFRESH_INVALID')
+
+    if (clientId !== presenter.clientId) {
+      throw new TokenAuthError('AUTH_REFRESH_INVALID')
+    }
+
     const isBound = presented.thumbprint !== null || presenter.proof !== null
     const thumbprint = isBound ? await this.#proveKey(presented, presenter.proof) : null
     const profile = await users.findActive(presented.userId)
-    if (profile === null) return this.#refuseGoneUser(presented)
-    if (scope !== null && !isWithin(scope, scopeOf(profile.claims))) throw new TokenAuthError('AUTH_CLAIMS_INSUFFICIENT')
+
+    if (profile === null) {
+      return this.#refuseGoneUser(presented)
+    }
+
+    if (scope !== null && !isWithin(scope, scopeOf(profile.claims))) {
+      throw new TokenAuthError('AUTH_CLAIMS_INSUFFICIENT')
+    }
 
     const now = clock()
     const verdict = await this.#present(presented, now, by)
@@ -92,15 +110,28 @@ export class Refresh {
     const { sessionId, persistent, amr } = presented
     const refreshToken = unchanged ? null : nextRefreshToken(refreshTokens, presented, continued)
     const { generation, expiresAt, session: { authenticatedAt } } = continued
+
     return sessions.grant(profile, {
-      sessionId, generation, expiresAt, refreshToken, persistent, authenticatedAt, amr, clientId, thumbprint
+      sessionId,
+      generation,
+      expiresAt,
+      refreshToken,
+      persistent,
+      authenticatedAt,
+      amr,
+      clientId,
+      thumbprint
     }, now)
   }
 
   /** What a refresh would be at this moment, by the row as it stands: nothing is moved. */
   foresee (presented: RefreshToken, session: Session | null, now: Millis): RotationVerdict {
     const grace = this.#graceOf(presented.sessionId, now)
-    return this.#judge(planRotation(presented, { now, lifetime: 0, grace, by: nobody }), { swapped: false, session })
+
+    return this.#judge(planRotation(presented, { now, lifetime: 0, grace, by: nobody }), {
+      swapped: false,
+      session
+    })
   }
 
   /**
@@ -109,29 +140,58 @@ export class Refresh {
    */
   async #proveKey ({ thumbprint }: RefreshToken, proof: Proof | null): Promise<string> {
     const { proofs } = this.#context
-    if (proof === null || proofs === null) throw new TokenAuthError('AUTH_PROOF_INVALID', { hint: 'there is none' })
-    if (thumbprint !== null && thumbprint !== proof.thumbprint) throw new TokenAuthError('AUTH_REFRESH_INVALID')
+
+    if (proof === null || proofs === null) {
+      throw new TokenAuthError('AUTH_PROOF_INVALID', { hint: 'there is none' })
+    }
+
+    if (thumbprint !== null && thumbprint !== proof.thumbprint) {
+      throw new TokenAuthError('AUTH_REFRESH_INVALID')
+    }
+
     await proofs.spend(proof)
     return proof.thumbprint
   }
 
   async #present (presented: RefreshToken, now: Millis, by: Caller): Promise<RotationVerdict> {
     const { store, rotation, lifetime, events, clock } = this.#context
-    const attempt = planRotation(presented, { now, lifetime, grace: this.#graceOf(presented.sessionId, now), by })
+    const attempt = planRotation(presented, {
+      now,
+      lifetime,
+      grace: this.#graceOf(presented.sessionId, now),
+      by
+    })
     const outcome = rotation
       ? await store.rotate(attempt)
       : { swapped: false, session: await store.find(presented.sessionId) }
     const ahead = (outcome.session?.rotatedAt ?? 0) - clock()
-    if (ahead > AUDIBLE_SKEW) events.emit('clock-skew', { at: now, sessionId: presented.sessionId, ahead })
+
+    if (ahead > AUDIBLE_SKEW) {
+      events.emit('clock-skew', { at: now, sessionId: presented.sessionId, ahead })
+    }
 
     const verdict = this.#judge(attempt, outcome)
-    if (verdict.kind !== 'ahead' && verdict.kind !== 'far-ahead') return verdict
+
+    if (verdict.kind !== 'ahead' && verdict.kind !== 'far-ahead') {
+      return verdict
+    }
+
     const { generation: stored, userId, id: sessionId } = verdict.session
     const healed = verdict.kind === 'ahead'
     events.emit('store-rolled-back', {
-      at: now, sessionId, userId, ...by, presented: presented.generation, stored, healed
+      at: now,
+      sessionId,
+      userId,
+      ...by,
+      presented: presented.generation,
+      stored,
+      healed
     })
-    if (!healed) return verdict
+
+    if (!healed) {
+      return verdict
+    }
+
     const { session } = await store.rotate(planHealing(attempt))
     return this.#judge(attempt, { swapped: false, session })
   }
@@ -145,13 +205,25 @@ export class Refresh {
 
   #judge (attempt: RotationAttempt, { swapped, session }: RotationOutcome): RotationVerdict {
     // Who swapped asks for no more: whether its generation was used is of no matter.
-    if (session === null || swapped) return judgeRotation(attempt, { swapped, session })
-    const confirmedGeneration = Math.max(session.confirmedGeneration, this.#context.notes.confirmed(session.id))
+    if (session === null || swapped) {
+      return judgeRotation(attempt, { swapped, session })
+    }
+
+    const confirmedGeneration = Math.max(
+      session.confirmedGeneration,
+      this.#context.notes.confirmed(session.id)
+    )
     return judgeRotation(attempt, { swapped, session: { ...session, confirmedGeneration } })
   }
 
-  async #settle (presented: RefreshToken, verdict: RotationVerdict, now: Millis, by: Caller): Promise<Continuation> {
+  async #settle (
+    presented: RefreshToken,
+    verdict: RotationVerdict,
+    now: Millis,
+    by: Caller
+  ): Promise<Continuation> {
     const { events, notes, rotation } = this.#context
+
     switch (verdict.kind) {
       case 'unknown':
       case 'far-ahead':
@@ -166,39 +238,93 @@ export class Refresh {
         await this.#endReused(presented, verdict.session, now, by)
         throw new TokenAuthError('AUTH_REFRESH_REUSED')
     }
+
     const { kind, generation, session } = verdict
     const { id: sessionId, userId } = session
     const { address, userAgent } = by
-    if (kind === 'kept' && rotation) notes.confirm(sessionId, generation, now)
-    if (kind === 'kept' && !rotation) notes.use(sessionId, generation, now)
-    if (kind === 'recovered') this.#recoveredAt.set(sessionId, now)
+
+    if (kind === 'kept' && rotation) {
+      notes.confirm(sessionId, generation, now)
+    }
+
+    if (kind === 'kept' && !rotation) {
+      notes.use(sessionId, generation, now)
+    }
+
+    if (kind === 'recovered') {
+      this.#recoveredAt.set(sessionId, now)
+    }
+
     if (kind === 'replayed' || kind === 'recovered') {
       await this.#lookForShadow(presented, session, now, by)
-      events.emit(kind === 'replayed' ? 'replay' : 'recovery', { at: now, sessionId, userId, address, userAgent, generation })
+      events.emit(kind === 'replayed' ? 'replay' : 'recovery', {
+        at: now,
+        sessionId,
+        userId,
+        address,
+        userAgent,
+        generation
+      })
     } else {
       // Written out, as in domain/rotation.ts: this is every refresh.
-      events.emit('refresh', { at: now, sessionId, userId, address, userAgent, generation, rotated: kind === 'rotated' })
+      events.emit('refresh', {
+        at: now,
+        sessionId,
+        userId,
+        address,
+        userAgent,
+        generation,
+        rotated: kind === 'rotated'
+      })
     }
+
     return verdict
   }
 
   // Only the one who ends the session tells of it: of many old tokens at once, one event.
-  async #endReused (presented: RefreshToken, session: Session, now: Millis, by: Caller): Promise<void> {
-    if (!await this.#context.sessions.end(session.id, 'reuse')) return
+  async #endReused (
+    presented: RefreshToken,
+    session: Session,
+    now: Millis,
+    by: Caller
+  ): Promise<void> {
+    if (!await this.#context.sessions.end(session.id, 'reuse')) {
+      return
+    }
+
     this.#context.events.emit('reuse', bothSides(presented, session, now, by))
   }
 
-  async #lookForShadow (presented: RefreshToken, session: Session, now: Millis, by: Caller): Promise<void> {
+  async #lookForShadow (
+    presented: RefreshToken,
+    session: Session,
+    now: Millis,
+    by: Caller
+  ): Promise<void> {
     const { shadows, endsShadowed, sessions, events } = this.#context
-    if (shadows?.follow(session, by) !== true) return
+
+    if (shadows?.follow(session, by) !== true) {
+      return
+    }
+
     const ended = endsShadowed && await sessions.end(session.id, 'shadowed')
-    if (ended || !endsShadowed) events.emit('shadow', { ...bothSides(presented, session, now, by), ended })
-    if (endsShadowed) throw new TokenAuthError('AUTH_REFRESH_REUSED')
+
+    if (ended || !endsShadowed) {
+      events.emit('shadow', { ...bothSides(presented, session, now, by), ended })
+    }
+
+    if (endsShadowed) {
+      throw new TokenAuthError('AUTH_REFRESH_REUSED')
+    }
   }
 
   async #refuseGoneUser ({ sessionId, secretHash }: RefreshToken): Promise<never> {
     const session = await this.#context.store.find(sessionId)
-    if (session?.secretHash !== secretHash) throw new TokenAuthError('AUTH_REFRESH_INVALID')
+
+    if (session?.secretHash !== secretHash) {
+      throw new TokenAuthError('AUTH_REFRESH_INVALID')
+    }
+
     await this.#context.sessions.end(sessionId, 'user-gone')
     throw new TokenAuthError('AUTH_REFRESH_REVOKED')
   }
@@ -210,7 +336,10 @@ function isWithin (asked: string, granted: string | null): boolean {
 }
 
 function bothSides (
-  presented: RefreshToken, session: Session, now: Millis, by: Caller
+  presented: RefreshToken,
+  session: Session,
+  now: Millis,
+  by: Caller
 ): SessionEvent & { readonly presented: Presentation, readonly rotated: Presentation } {
   return {
     at: now,

@@ -29,6 +29,7 @@ export interface Renewed {
   readonly maxAge: number | null
 }
 
+/** */
 export class Renewal {
   readonly #context: RenewalContext
   readonly #underWay = new Map<string, Promise<Renewed | null>>()
@@ -49,10 +50,14 @@ export class Renewal {
    */
   next (token: string, admitted: Admitted): Promise<Renewed | null> {
     let renewing = this.#underWay.get(token)
+
     if (renewing === undefined) {
-      renewing = this.#renew(admitted).finally(() => { this.#underWay.delete(token) })
+      renewing = this.#renew(admitted).finally(() => {
+        this.#underWay.delete(token)
+      })
       this.#underWay.set(token, renewing)
     }
+
     return renewing
   }
 
@@ -61,21 +66,48 @@ export class Renewal {
   async #renew ({ auth, generation, persistent, thumbprint }: Admitted): Promise<Renewed | null> {
     const { store, users, access, revoked, logger, clock, within } = this.#context
     const { userId, sessionId, expiresAt, amr, clientId } = auth
+
     try {
-      const [session, profile] = await Promise.all([store.find(sessionId), users.findActive(userId)])
+      const [session, profile] = await Promise.all([
+        store.find(sessionId),
+        users.findActive(userId)
+      ])
+
       if (session !== null && session.revokedAt !== null) {
         revoked.add({ sessionId, at: session.revokedAt }, clock())
         throw new TokenAuthError('AUTH_SESSION_REVOKED')
       }
-      if (session === null || profile === null || session.expiresAt < expiresAt + SECOND) return null
+
+      if (session === null || profile === null || session.expiresAt < expiresAt + SECOND) {
+        return null
+      }
+
       const { authenticatedAt } = session
       const claims = { ...profile.claims }
-      const subject = { userId, sessionId, generation, persistent, authenticatedAt, amr, clientId, thumbprint, claims }
+      const subject = {
+        userId,
+        sessionId,
+        generation,
+        persistent,
+        authenticatedAt,
+        amr,
+        clientId,
+        thumbprint,
+        claims
+      }
       const from = expiresAt - within
       const { token, expiresIn } = access.issue(subject, from, session.expiresAt)
-      return { token, sessionId, maxAge: persistent ? expiresIn - Math.floor((clock() - from) / 1000) : null }
+
+      return {
+        token,
+        sessionId,
+        maxAge: persistent ? expiresIn - Math.floor((clock() - from) / 1000) : null
+      }
     } catch (error) {
-      if (error instanceof TokenAuthError && error.code === 'AUTH_SESSION_REVOKED') throw error
+      if (error instanceof TokenAuthError && error.code === 'AUTH_SESSION_REVOKED') {
+        throw error
+      }
+
       logger.warn({ sessionId }, 'an access token could not be renewed and is left as it is')
       return null
     }

@@ -16,6 +16,7 @@ interface Run {
   readonly length: number
 }
 
+/** */
 export class Shadows {
   readonly #isSame: SameContext
   // In this process: a session whose replays come to several instances is found out later.
@@ -27,9 +28,16 @@ export class Shadows {
 
   /** Notes a replay. @returns Whether it is the third generation running, or more, whose replay came from elsewhere. */
   follow ({ id, generation, rotatedBy }: Session, by: Caller): boolean {
-    if (this.#isSame(rotatedBy, by)) return false
+    if (this.#isSame(rotatedBy, by)) {
+      return false
+    }
+
     const last = this.#runs.get(id)
-    if (last?.generation === generation) return false
+
+    if (last?.generation === generation) {
+      return false
+    }
+
     const length = last?.generation === generation - 1 ? last.length + 1 : 1
     this.#runs.set(id, { generation, length })
     return length >= RUNNING
@@ -39,5 +47,6 @@ export class Shadows {
 /** By default: the same network or the same user agent. Clients change the one or the other, and seldom both at once. */
 export function mayBeSame (one: Caller, other: Caller): boolean {
   return one.userAgent === other.userAgent ||
-    (one.address !== null && other.address !== null && networkOf(one.address) === networkOf(other.address))
+    (one.address !== null && other.address !== null &&
+      networkOf(one.address) === networkOf(other.address))
 }

@@ -83,6 +83,7 @@ export interface SessionsContext {
   readonly clients: Clients | null
 }
 
+/** */
 export class Sessions {
   readonly #context: SessionsContext
   #lastEndAll: Millis = 0
@@ -108,7 +109,11 @@ export class Sessions {
   async open (profile: Profile, opening: Opening): Promise<Grant> {
     const { store, events, clock, lifetime, absolute, proofs } = this.#context
     const { by, device: label, persistent, authenticatedAt, amr, clientId, proof } = opening
-    if (proof !== null) await proofs?.spend(proof)
+
+    if (proof !== null) {
+      await proofs?.spend(proof)
+    }
+
     const thumbprint = proof?.thumbprint ?? null
     const now = clock()
     const { userId } = profile
@@ -136,9 +141,25 @@ export class Sessions {
     await this.#endOldest(session, now)
     const edition = { generation: 0, issuedAt: now, expiresAt: session.expiresAt }
     const { id } = session
-    const refreshToken = this.#firstToken({ id, userId, secret, persistent, amr, clientId, thumbprint }, edition)
+    const refreshToken = this.#firstToken({
+      id,
+      userId,
+      secret,
+      persistent,
+      amr,
+      clientId,
+      thumbprint
+    }, edition)
+
     return this.grant(profile, {
-      sessionId: id, ...edition, refreshToken, persistent, authenticatedAt, amr, clientId, thumbprint
+      sessionId: id,
+      ...edition,
+      refreshToken,
+      persistent,
+      authenticatedAt,
+      amr,
+      clientId,
+      thumbprint
     }, now)
   }
 
@@ -147,29 +168,51 @@ export class Sessions {
     const { refreshTokens, refreshable, clients } = this.#context
     const { clientId } = session
     const isProven = clientId !== null && clients?.isConfidential(clientId) === true
-    return refreshable ? firstRefreshToken(refreshTokens, isProven ? { ...session, thumbprint: null } : session, edition) : null
+
+    return refreshable
+      ? firstRefreshToken(
+        refreshTokens,
+        isProven ? { ...session, thumbprint: null } : session,
+        edition
+      )
+      : null
   }
 
   // Only what is older than this one, or two logins at once would end each other.
   async #endOldest ({ id, userId }: Session, now: Millis): Promise<void> {
     const { store, most } = this.#context
-    if (most === Infinity) return
+
+    if (most === Infinity) {
+      return
+    }
+
     const live = await store.list(userId, { now, limit: most + LISTED })
     const own = live.findIndex(session => session.id === id)
-    for (const session of live.slice(Math.max(most, own + 1))) await this.end(session.id, 'too-many')
+
+    for (const session of live.slice(Math.max(most, own + 1))) {
+      await this.end(session.id, 'too-many')
+    }
   }
 
   /** Whose a refresh token of any age, or an access token, is; `null` where neither is ours. */
-  ownerOf (tokens: { readonly refresh: string | null, readonly access: string | null }): TokenOwner | null {
+  ownerOf (
+    tokens: { readonly refresh: string | null, readonly access: string | null }
+  ): TokenOwner | null {
     const { refreshTokens, access } = this.#context
-    const presented = tokens.refresh === null ? null : readRefreshToken(refreshTokens, tokens.refresh)
+    const presented = tokens.refresh === null
+      ? null
+      : readRefreshToken(refreshTokens, tokens.refresh)
     return presented ?? (tokens.access === null ? null : access.ownerOf(tokens.access))
   }
 
   /** What a text says of itself to be. Proves nothing. */
   kindOf (token: string): 'access' | 'refresh' | null {
     const { refreshTokens, access } = this.#context
-    if (access.resembles(token)) return 'access'
+
+    if (access.resembles(token)) {
+      return 'access'
+    }
+
     return refreshTokens.resembles(token) ? 'refresh' : null
   }
 
@@ -184,20 +227,30 @@ export class Sessions {
     const at = clock()
     const count = await store.revoke({ sessionId }, { at, reason })
     revoked.add({ sessionId, at }, at)
-    if (count > 0) events.emit('revoke', { at, sessionId, userId: null, count, reason })
+
+    if (count > 0) {
+      events.emit('revoke', { at, sessionId, userId: null, count, reason })
+    }
+
     return count > 0
   }
 
   /** Ends the session of a refresh token over which another one was opened; one that is not ours is no error. */
   async replace (refreshToken: string | null): Promise<void> {
     const owner = this.ownerOf({ refresh: refreshToken, access: null })
-    if (owner !== null) await this.end(owner.sessionId, 'replaced')
+
+    if (owner !== null) {
+      await this.end(owner.sessionId, 'replaced')
+    }
   }
 
   /** Ends a session if it is the user's; says nothing about one that is not. */
   async endOwn (userId: string, sessionId: string): Promise<void> {
     const session = await this.#context.store.find(sessionId)
-    if (session?.userId === userId) await this.end(sessionId, 'revoked')
+
+    if (session?.userId === userId) {
+      await this.end(sessionId, 'revoked')
+    }
   }
 
   /** @returns How many sessions were ended. */
@@ -205,7 +258,10 @@ export class Sessions {
     const { store, feed, events, clock } = this.#context
     const at = clock()
     this.#lastEndAll = Math.max(at, this.begin() - 1)
-    const count = await store.revoke(keep === undefined ? { userId } : { userId, keep }, { at, reason })
+    const count = await store.revoke(keep === undefined ? { userId } : { userId, keep }, {
+      at,
+      reason
+    })
     events.emit('revoke', { at, sessionId: null, userId, count, reason })
     await feed.poll()
     return count
@@ -214,23 +270,55 @@ export class Sessions {
   /** @throws TokenAuthError AUTH_SESSION_REVOKED where the user is gone; the next refresh ends the session. */
   async userOf (userId: string): Promise<object> {
     const profile = await this.#context.users.findActive(userId)
-    if (profile === null) throw new TokenAuthError('AUTH_SESSION_REVOKED')
+
+    if (profile === null) {
+      throw new TokenAuthError('AUTH_SESSION_REVOKED')
+    }
+
     return profile.shown
   }
 
   /** What a session hands out at one of its generations. */
   grant (
     { userId, claims, shown }: Profile,
-    { sessionId, generation, expiresAt, refreshToken, persistent, authenticatedAt, amr, clientId, thumbprint }: Granted,
+    {
+      sessionId,
+      generation,
+      expiresAt,
+      refreshToken,
+      persistent,
+      authenticatedAt,
+      amr,
+      clientId,
+      thumbprint
+    }: Granted,
     now: Millis
   ): Grant {
     const subject = {
-      userId, sessionId, generation, persistent, authenticatedAt, amr, clientId, thumbprint, claims: { ...claims }
+      userId,
+      sessionId,
+      generation,
+      persistent,
+      authenticatedAt,
+      amr,
+      clientId,
+      thumbprint,
+      claims: { ...claims }
     }
     const { token: accessToken, expiresIn } = this.#context.access.issue(subject, now, expiresAt)
     const refreshExpiresIn = Math.max(0, Math.floor((expiresAt - now) / 1000))
     const isBound = thumbprint !== null
-    return { accessToken, expiresIn, refreshToken, refreshExpiresIn, persistent, isBound, scope: scopeOf(claims), user: shown }
+
+    return {
+      accessToken,
+      expiresIn,
+      refreshToken,
+      refreshExpiresIn,
+      persistent,
+      isBound,
+      scope: scopeOf(claims),
+      user: shown
+    }
   }
 }
 

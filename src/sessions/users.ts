@@ -30,22 +30,22 @@ export interface AuthUser {
 /** Where users come from. A callback that throws, or takes longer than `storeTimeout`, is answered with 503. */
 export interface Users {
   /** The user of a `username` or `email`, exactly as it was typed; `null` or `undefined` where there is none. */
-  findByLogin (login: string): Awaitable<AuthUser | null | undefined>
+  findByLogin(login: string): Awaitable<AuthUser | null | undefined>
   /** Asked again at every refresh, so that a deleted or disabled user is signed out then. */
-  findById (id: string): Awaitable<AuthUser | null | undefined>
+  findById(id: string): Awaitable<AuthUser | null | undefined>
   /**
    * Given, a hash that is weaker than today's is replaced at login. Write `hash` only where the stored one still is `replaced`
    * (`UPDATE .. WHERE password_hash = replaced`), or a password that is changed meanwhile is undone. Its failure is logged and
    * hinders nobody.
    */
-  savePasswordHash? (id: string, hash: string, replaced: string): Awaitable<unknown>
+  savePasswordHash?(id: string, hash: string, replaced: string): Awaitable<unknown>
   /** Claims for the access token, such as roles; readable by whoever holds it. They are fresh from each refresh on. */
-  claims? (user: AuthUser): Awaitable<AuthClaims>
+  claims?(user: AuthUser): Awaitable<AuthClaims>
   /**
    * What login, refresh and `me` tell a client of its user.
    * @default `{ id, username, email }`, as far as they are there
    */
-  present? (user: AuthUser): Awaitable<object>
+  present?(user: AuthUser): Awaitable<object>
 }
 
 /** A user who may be signed in, and what tokens and answers say of them. */
@@ -55,6 +55,7 @@ export interface Profile {
   readonly shown: object
 }
 
+/** */
 export class UserDirectory {
   readonly #users: Users
   readonly #guard: Guard
@@ -84,9 +85,17 @@ export class UserDirectory {
 
   async profileOf (user: AuthUser): Promise<Profile> {
     const { claims: claimsOf, present } = this.#users
-    const claims = claimsOf === undefined ? noClaims : await this.#guard('users.claims', () => this.#users.claims?.(user)) ?? noClaims
-    if (claims !== noClaims || user.id.length > LONGEST_PLAIN_ID) demandSendable(user.id, claims)
-    const shown = present === undefined ? null : await this.#guard('users.present', () => this.#users.present?.(user))
+    const claims = claimsOf === undefined
+      ? noClaims
+      : await this.#guard('users.claims', () => this.#users.claims?.(user)) ?? noClaims
+
+    if (claims !== noClaims || user.id.length > LONGEST_PLAIN_ID) {
+      demandSendable(user.id, claims)
+    }
+
+    const shown = present === undefined
+      ? null
+      : await this.#guard('users.present', () => this.#users.present?.(user))
     return { userId: user.id, claims, shown: shown ?? presentByDefault(user) }
   }
 
@@ -99,35 +108,58 @@ export class UserDirectory {
   }
 
   async savePasswordHash (id: string, hash: string, replaced: string): Promise<void> {
-    await this.#guard('users.savePasswordHash', () => this.#users.savePasswordHash?.(id, hash, replaced))
+    await this.#guard(
+      'users.savePasswordHash',
+      () => this.#users.savePasswordHash?.(id, hash, replaced)
+    )
     this.#logger.info({ userId: id }, 'a weak password hash was replaced')
   }
 }
 
 // Truthy, since some databases have 1 for true.
+/** */
 export function isDisabled (user: AuthUser): boolean {
   return Boolean(user.disabled)
 }
 
 function demandSendable (id: string, claims: AuthClaims): void {
   const taken = reservedClaim(claims)
-  if (taken !== undefined) throw new TypeError(`users.claims must not set "${taken}": that claim is the token's own`)
+
+  if (taken !== undefined) {
+    throw new TypeError(`users.claims must not set "${taken}": that claim is the token's own`)
+  }
+
   if (Buffer.byteLength(JSON.stringify([id, claims])) > LONGEST_CLAIMS) {
-    throw new TypeError(`users.claims and the id must stay below ${LONGEST_CLAIMS} bytes of JSON: they travel with every request`)
+    throw new TypeError(
+      `users.claims and the id must stay below ${LONGEST_CLAIMS} bytes of JSON: they travel with every request`
+    )
   }
 }
 
 function presentByDefault ({ id, username, email }: AuthUser): object {
   const shown: Record<string, string> = { id }
-  if (username != null) shown.username = username
-  if (email != null) shown.email = email
+
+  if (username != null) {
+    shown.username = username
+  }
+
+  if (email != null) {
+    shown.email = email
+  }
+
   return shown
 }
 
 function checked (user: AuthUser | null | undefined): AuthUser | null {
-  if (user == null) return null
-  if (typeof user.id !== 'string' || user.id === '') {
-    throw new TypeError('A user needs an `id` that is a text and not empty; make numbers text by String(id)')
+  if (user == null) {
+    return null
   }
+
+  if (typeof user.id !== 'string' || user.id === '') {
+    throw new TypeError(
+      'A user needs an `id` that is a text and not empty; make numbers text by String(id)'
+    )
+  }
+
   return user
 }

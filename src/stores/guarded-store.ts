@@ -13,34 +13,52 @@ import type { TokenStore } from './token-store.js'
 export type Guard = <T>(operation: string, work: () => T | Promise<T>) => Promise<T>
 
 /** @param now Milliseconds that only ever grow. */
-export function createGuard (timeout: Millis, logger: Logger, now = (): number => performance.now()): Guard {
+export function createGuard (
+  timeout: Millis,
+  logger: Logger,
+  now = (): number => performance.now()
+): Guard {
   const deadlines = new Deadlines(timeout, { now, holds: true })
 
   function failure (operation: string, error: unknown): Error {
-    if (error instanceof SessionRefusedError) return error
+    if (error instanceof SessionRefusedError) {
+      return error
+    }
+
     logger.error({ operation, cause: nameOf(error) }, 'the token store or the user lookup failed')
     return new TokenAuthError('AUTH_STORE_UNAVAILABLE')
   }
 
-  return (operation, work) => new Promise((resolve, reject) => {
-    try {
-      const result = work()
-      // What is known at once needs nobody to watch the clock.
-      if (!isThenable(result)) return resolve(result)
-      const deadline = deadlines.add(() => { reject(failure(operation, new TimeoutError(timeout))) })
-      result.then(value => {
-        if (deadlines.end(deadline)) resolve(value)
-      }, (error: unknown) => {
-        if (deadlines.end(deadline)) reject(failure(operation, error))
-      })
-    } catch (error) {
-      reject(failure(operation, error))
-    }
-  })
+  return (operation, work) =>
+    new Promise((resolve, reject) => {
+      try {
+        const result = work()
+
+        // What is known at once needs nobody to watch the clock.
+        if (!isThenable(result)) {
+          return resolve(result)
+        }
+
+        const deadline = deadlines.add(() => {
+          reject(failure(operation, new TimeoutError(timeout)))
+        })
+        result.then(value => {
+          if (deadlines.end(deadline)) {
+            resolve(value)
+          }
+        }, (error: unknown) => {
+          if (deadlines.end(deadline)) {
+            reject(failure(operation, error))
+          }
+        })
+      } catch (error) {
+        reject(failure(operation, error))
+      }
+    })
 }
 
 // Query builders are no promises, and are awaited all the same.
-function isThenable <T> (result: T | PromiseLike<T>): result is PromiseLike<T> {
+function isThenable<T> (result: T | PromiseLike<T>): result is PromiseLike<T> {
   return typeof (result as Partial<PromiseLike<T>> | null | undefined)?.then === 'function'
 }
 
@@ -58,6 +76,7 @@ export function guardStore (store: TokenStore, guard: Guard): TokenStore {
   }
 }
 
+/** */
 export function guardAttempts (attempts: AttemptStore, guard: Guard): AttemptStore {
   return {
     take: (key, now, rule) => guard('attempts.take', () => attempts.take(key, now, rule)),
@@ -97,13 +116,22 @@ export function withSoundTexts (store: TokenStore): TokenStore {
     // No async function, which would make one promise more for each refresh.
     rotate (attempt) {
       const { sessionId, by: { address, userAgent } } = attempt
-      if (!isAbsentOrSound(address) || !isAbsentOrSound(userAgent)) return Promise.reject(unsound())
-      return isSound(sessionId) ? store.rotate(attempt) : Promise.resolve({ swapped: false, session: null })
+
+      if (!isAbsentOrSound(address) || !isAbsentOrSound(userAgent)) {
+        return Promise.reject(unsound())
+      }
+
+      return isSound(sessionId)
+        ? store.rotate(attempt)
+        : Promise.resolve({ swapped: false, session: null })
     },
     find: async sessionId => isSound(sessionId) ? store.find(sessionId) : null,
     list: async (userId, page) => isSound(userId) ? store.list(userId, page) : [],
     async revoke (target, revocation) {
-      if ('sessionId' in target) return isSound(target.sessionId) ? store.revoke(target, revocation) : 0
+      if ('sessionId' in target) {
+        return isSound(target.sessionId) ? store.revoke(target, revocation) : 0
+      }
+
       demandSound(target.userId, target.keep)
       return store.revoke(target, revocation)
     },
@@ -115,12 +143,21 @@ export function withSoundTexts (store: TokenStore): TokenStore {
 
 function textsOf ({ id, userId, secretHash, rotatedBy, device }: Session): Array<string | null> {
   return [
-    id, userId, secretHash, rotatedBy.address, rotatedBy.userAgent, device.label, device.address, device.userAgent
+    id,
+    userId,
+    secretHash,
+    rotatedBy.address,
+    rotatedBy.userAgent,
+    device.label,
+    device.address,
+    device.userAgent
   ]
 }
 
 function demandSound (...texts: ReadonlyArray<string | null | undefined>): void {
-  if (!texts.every(isAbsentOrSound)) throw unsound()
+  if (!texts.every(isAbsentOrSound)) {
+    throw unsound()
+  }
 }
 
 function unsound (): RangeError {

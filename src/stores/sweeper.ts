@@ -35,6 +35,7 @@ export interface SweeperContext {
   readonly keep: Millis
 }
 
+/** */
 export class Sweeper {
   readonly #context: SweeperContext
   #timer: NodeJS.Timeout | undefined
@@ -55,10 +56,16 @@ export class Sweeper {
 
   #schedule (intervals: number): void {
     const { every, logger } = this.#context
-    if (every === null || this.#stopped) return
+
+    if (every === null || this.#stopped) {
+      return
+    }
+
     this.#timer = setTimeout(() => {
       this.sweep()
-        .catch(() => { logger.warn({}, 'the sweep failed and is tried again at its next time') })
+        .catch(() => {
+          logger.warn({}, 'the sweep failed and is tried again at its next time')
+        })
         .finally(() => {
           const whole = this.#isBehind ? Math.min(1, BUDGET / every) : 1
           this.#schedule(whole * (1 - JITTER + Math.random() * 2 * JITTER))
@@ -68,7 +75,9 @@ export class Sweeper {
 
   /** Sweeps now, or joins the sweep that is under way. @returns How many records were deleted. */
   sweep (): Promise<number> {
-    this.#running ??= this.#sweepAll().finally(() => { this.#running = undefined })
+    this.#running ??= this.#sweepAll().finally(() => {
+      this.#running = undefined
+    })
     return this.#running
   }
 
@@ -84,8 +93,14 @@ export class Sweeper {
     const { store, attempts, events, logger, clock, keep } = this.#context
     const at = clock()
     this.#isBehind = false
-    let deleted = store === null ? 0 : await this.#inBatches(at, limit => store.sweep({ endedBefore: at - keep, limit }))
-    for (const each of attempts) deleted += await this.#inBatches(at, limit => each.sweep({ now: at, limit }))
+    let deleted = store === null
+      ? 0
+      : await this.#inBatches(at, limit => store.sweep({ endedBefore: at - keep, limit }))
+
+    for (const each of attempts) {
+      deleted += await this.#inBatches(at, limit => each.sweep({ now: at, limit }))
+    }
+
     const event = { at, deleted, took: clock() - at }
     events.emit('sweep', event)
     logger.info(event, 'what has ended was swept')
@@ -97,31 +112,53 @@ export class Sweeper {
   async #inBatches (at: Millis, sweep: (limit: number) => Promise<number>): Promise<number> {
     let deleted = 0
     let each = Infinity
-    for (let limit = FIRST_BATCH; ;) {
+
+    for (let limit = FIRST_BATCH;;) {
       const { count, took, place: { aim, smallest } } = await measured(() => sweep(limit))
       deleted += count
-      if (count < limit || this.#stopped) return deleted
+
+      if (count < limit || this.#stopped) {
+        return deleted
+      }
+
       this.#isBehind = this.#context.clock() - at >= BUDGET
-      if (this.#isBehind) return deleted
+
+      if (this.#isBehind) {
+        return deleted
+      }
+
       each = Math.min(each * FORGETS, took / limit)
       // Stores that answer at once would otherwise keep the event loop to themselves.
       await this.#pause(each * limit * ROOM)
-      if (this.#stopped) return deleted
+
+      if (this.#stopped) {
+        return deleted
+      }
+
       limit = Math.max(smallest, Math.min(Math.floor(aim / each), 2 * limit, LARGEST_BATCH))
     }
   }
 
   async #pause (ms: Millis): Promise<void> {
-    if (ms < 1) await turn()
-    else await sleep(Math.min(ms, LONGEST_PAUSE), undefined, { signal: this.#stopping.signal }).catch(() => {})
+    if (ms < 1) {
+      await turn()
+    } else {
+      await sleep(Math.min(ms, LONGEST_PAUSE), undefined, { signal: this.#stopping.signal }).catch(
+        () => {}
+      )
+    }
   }
 }
 
 type Place = typeof HERE | typeof ELSEWHERE
 
-async function measured (work: () => Promise<number>): Promise<{ count: number, took: Millis, place: Place }> {
+async function measured (
+  work: () => Promise<number>
+): Promise<{ count: number, took: Millis, place: Place }> {
   let hasTurned = false
-  const onTurn = setImmediate(() => { hasTurned = true })
+  const onTurn = setImmediate(() => {
+    hasTurned = true
+  })
   const start = performance.now()
   const count = await work()
   clearImmediate(onTurn)

@@ -21,7 +21,7 @@ export interface TokenStore {
    * the last `revoke` of all sessions of its user, so that a login which began with the old password does not
    * outlive its change.
    */
-  create (session: Session): Promise<void>
+  create(session: Session): Promise<void>
 
   /**
    * Compares and swaps, in one atomic step.
@@ -30,13 +30,13 @@ export interface TokenStore {
    * does not fit is left as it is. Of any number of equal attempts at once exactly one swaps, and every one is
    * shown the row as it stands afterwards, never one from before.
    */
-  rotate (attempt: RotationAttempt): Promise<RotationOutcome>
+  rotate(attempt: RotationAttempt): Promise<RotationOutcome>
 
   /** The session of that id, in whatever state, or `null`. */
-  find (sessionId: string): Promise<Session | null>
+  find(sessionId: string): Promise<Session | null>
 
   /** The live sessions of a user (neither revoked nor ended at `page.now`), newest login first, at most `page.limit`. */
-  list (userId: string, page: { readonly now: Millis, readonly limit: number }): Promise<Session[]>
+  list(userId: string, page: { readonly now: Millis, readonly limit: number }): Promise<Session[]>
 
   /**
    * Ends one session, or all of a user but `keep`, and says how many it ended. A revocation is sticky: the first moment
@@ -44,26 +44,29 @@ export interface TokenStore {
    *
    * By `userId` it also records a not-before for the user, which `create` obeys.
    */
-  revoke (target: RevocationTarget, revocation: { readonly at: Millis, readonly reason: RevocationReason }): Promise<number>
+  revoke(
+    target: RevocationTarget,
+    revocation: { readonly at: Millis, readonly reason: RevocationReason }
+  ): Promise<number>
 
   /**
    * Writes what was seen in use. Both values move only forward: `lastUsedAt` to the later one, `confirmedGeneration` to
    * the greater one but never past `generation`. Unknown ids are skipped; nothing else changes.
    */
-  touch (batch: readonly Touch[]): Promise<void>
+  touch(batch: readonly Touch[]): Promise<void>
 
   /**
    * The sessions that were revoked, in the order of (`at`, `sessionId`), beginning after the cursor, at most `limit`.
    * One entry a session, however it was revoked; it stays readable until the session is swept.
    */
-  revocations (after: Cursor, limit: number): Promise<Revocation[]>
+  revocations(after: Cursor, limit: number): Promise<Revocation[]>
 
   /**
    * Deletes what has ended before `endedBefore`: sessions by their `expiresAt`, revoked or not, and the not-befores of users.
    * Deletes at most `limit` records and says how many; fewer than `limit` means that nothing is left
    * to delete but what another sweep, or another writer, holds at this moment.
    */
-  sweep (batch: { readonly endedBefore: Millis, readonly limit: number }): Promise<number>
+  sweep(batch: { readonly endedBefore: Millis, readonly limit: number }): Promise<number>
 }
 
 /** One session, or all sessions of a user except `keep`. */
@@ -94,9 +97,11 @@ export class SessionRefusedError extends Error {
   readonly reason: 'id-taken' | 'revoked-since'
 
   constructor (reason: 'id-taken' | 'revoked-since') {
-    super(reason === 'id-taken'
-      ? 'A session of this id exists.'
-      : 'All sessions of this user were revoked after this one was authenticated.')
+    super(
+      reason === 'id-taken'
+        ? 'A session of this id exists.'
+        : 'All sessions of this user were revoked after this one was authenticated.'
+    )
     this.reason = reason
   }
 }

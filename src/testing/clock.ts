@@ -3,33 +3,33 @@
 
 export interface Clock {
   /** What the device counts: milliseconds that only ever grow. Stands in for `performance.now`. */
-  now (): number
+  now(): number
   /** What the device takes for the date, in milliseconds since 1970; see {@link step}. Stands in for its `Date.now`. */
-  date (): number
+  date(): number
   /** The true time, in milliseconds since 1970. For the server: `app.register(tokenAuth, { clock: faults.clock.time, … })`. */
-  time (): number
+  time(): number
   /** Resolves after so many milliseconds, or when the signal is aborted. */
-  sleep (ms: number, signal?: AbortSignal): Promise<void>
+  sleep(ms: number, signal?: AbortSignal): Promise<void>
   /** Lets so many milliseconds pass, and all happen that falls into them. One call at a time. */
-  run (ms: number): Promise<void>
+  run(ms: number): Promise<void>
   /**
    * Lets time pass until the promise has settled, and gives what it gives.
    * @param ms At most so many milliseconds. @default 120_000
    * @throws Error where it takes longer
    */
-  until<Result> (promise: Promise<Result>, ms?: number): Promise<Result>
+  until<Result>(promise: Promise<Result>, ms?: number): Promise<Result>
   /**
    * The device is asleep for so many milliseconds: nothing happens on it, what was due comes late, and what was under way in
    * the network is lost.
    * @param isCounted Whether {@link now} counts that time; on many machines it does not. @default true
    */
-  suspend (ms: number, isCounted?: boolean): void
+  suspend(ms: number, isCounted?: boolean): void
   /** How many milliseconds it has been asleep so far. */
-  slept (): number
+  slept(): number
   /** Puts the date of the device forward, or back; {@link now} and {@link time} are as they were. */
-  step (ms: number): void
+  step(ms: number): void
   /** Does work that takes real time. Meanwhile no other time passes, and no other such work is done. */
-  hold<Result> (work: () => Promise<Result>): Promise<Result>
+  hold<Result>(work: () => Promise<Result>): Promise<Result>
 }
 
 interface Timer {
@@ -56,6 +56,7 @@ export function createClock (start: number): Clock {
   async function settle (): Promise<void> {
     for (let quiet = 0; quiet < QUIET; quiet++) {
       await turn()
+
       while (isHeld()) {
         await last
         quiet = -1
@@ -67,7 +68,11 @@ export function createClock (start: number): Clock {
   async function fire (until: number): Promise<boolean> {
     await settle()
     const [next] = timers
-    if (next === undefined || next.at > until) return false
+
+    if (next === undefined || next.at > until) {
+      return false
+    }
+
     now = Math.max(now, next.at)
     next.end()
     return true
@@ -77,38 +82,60 @@ export function createClock (start: number): Clock {
     now: () => now,
     date: () => Math.floor(start + now + uncounted + error),
     time: () => Math.floor(start + now + uncounted),
-    sleep: (ms, signal) => new Promise(resolve => {
-      if (!(ms > 0) || signal?.aborted) return resolve()
-      const timer = { at: now + ms, end }
-      function end (): void {
-        timers.splice(timers.indexOf(timer), 1)
-        signal?.removeEventListener('abort', end)
-        resolve()
-      }
-      const later = timers.findIndex(({ at }) => at > timer.at)
-      timers.splice(later < 0 ? timers.length : later, 0, timer)
-      signal?.addEventListener('abort', end)
-    }),
+    sleep: (ms, signal) =>
+      new Promise(resolve => {
+        if (!(ms > 0) || signal?.aborted) {
+          return resolve()
+        }
+
+        const timer = { at: now + ms, end }
+
+        function end (): void {
+          timers.splice(timers.indexOf(timer), 1)
+          signal?.removeEventListener('abort', end)
+          resolve()
+        }
+
+        const later = timers.findIndex(({ at }) => at > timer.at)
+        timers.splice(later < 0 ? timers.length : later, 0, timer)
+        signal?.addEventListener('abort', end)
+      }),
     async run (ms) {
       const until = now + ms
-      while (await fire(until));
+
+      while (await fire(until)) {
+      }
+
       now = Math.max(now, until)
     },
     async until (promise, ms = PATIENCE) {
       const until = now + ms
       let isDone = false
-      const done = promise.finally(() => { isDone = true })
+      const done = promise.finally(() => {
+        isDone = true
+      })
       done.catch(() => {})
+
       for (;;) {
         await settle()
-        if (isDone) return done
-        if (!await fire(until)) throw new Error(`nothing has come of it within ${ms} ms`)
+
+        if (isDone) {
+          return done
+        }
+
+        if (!await fire(until)) {
+          throw new Error(`nothing has come of it within ${ms} ms`)
+        }
       }
     },
     suspend (ms, isCounted = true) {
       slept += ms
-      if (isCounted) now += ms
-      else uncounted += ms
+
+      if (isCounted) {
+        now += ms
+      } else {
+        uncounted += ms
+      }
     },
     slept: () => slept,
     step (ms) {
@@ -117,7 +144,9 @@ export function createClock (start: number): Clock {
     hold (work) {
       held++
       const result = last.then(work)
-      last = result.catch(() => {}).then(() => { held-- })
+      last = result.catch(() => {}).then(() => {
+        held--
+      })
       return result
     }
   }
@@ -127,7 +156,10 @@ export function createClock (start: number): Clock {
 
 function turn (): Promise<void> {
   return new Promise(resolve => {
-    if (typeof setImmediate === 'function') setImmediate(resolve)
-    else setTimeout(resolve)
+    if (typeof setImmediate === 'function') {
+      setImmediate(resolve)
+    } else {
+      setTimeout(resolve)
+    }
   })
 }

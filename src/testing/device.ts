@@ -23,17 +23,17 @@ export interface Tab {
   readonly name: string
   readonly isAlive: boolean
   /** A `fetch` that meets faults, and keeps the cookies of the device. */
-  wrap (send: typeof fetch): typeof fetch
+  wrap(send: typeof fetch): typeof fetch
   readonly platform: Platform
   /** A way to what the device stores, which is slow (0 to 20 ms), and ends with the tab. */
   readonly storage: TokenStorage
   /** The tab crashes: whatever it waits for never comes, and nothing that it does has an effect. */
-  kill (): void
+  kill(): void
 }
 
 export interface Device {
   readonly tabs: readonly Tab[]
-  open (options?: TabOptions): Tab
+  open(options?: TabOptions): Tab
   /** What the tabs' `storage` holds. */
   stored: string | null
   /** What stands in for `localStorage`. */
@@ -45,7 +45,11 @@ const SLOWEST = 20
 
 /** @param nameTab The name of the next tab. */
 export function createDevice (
-  clock: Clock, random: Random, network: Network, nameTab: () => string, onKill: (name: string) => void
+  clock: Clock,
+  random: Random,
+  network: Network,
+  nameTab: () => string,
+  onKill: (name: string) => void
 ): Device {
   const cookies = createCookieJar(clock.time)
   const locks = createLocks()
@@ -57,19 +61,36 @@ export function createDevice (
     const chance = random.fork()
     const ends = new Set<() => void>()
     let isAlive = true
-    const life: Life = { isAlive: () => isAlive, onEnd (end) { ends.add(end) } }
+    const life: Life = {
+      isAlive: () => isAlive,
+      onEnd (end) {
+        ends.add(end)
+      }
+    }
 
     function kill (): void {
-      if (!isAlive) return
+      if (!isAlive) {
+        return
+      }
+
       isAlive = false
-      for (const end of ends) end()
+
+      for (const end of ends) {
+        end()
+      }
+
       onKill(name)
     }
 
     /** Never resolves once the tab has gone. */
-    const sleep = (ms: number, signal?: AbortSignal): Promise<void> => new Promise(resolve => {
-      void clock.sleep(ms, signal).then(() => { if (isAlive) resolve() })
-    })
+    const sleep = (ms: number, signal?: AbortSignal): Promise<void> =>
+      new Promise(resolve => {
+        void clock.sleep(ms, signal).then(() => {
+          if (isAlive) {
+            resolve()
+          }
+        })
+      })
 
     async function access<Result> (act: () => Result): Promise<Result> {
       await sleep(chance.between(0, SLOWEST / 2))
@@ -84,18 +105,27 @@ export function createDevice (
       kill,
       leave (url, headers, credentials) {
         const header = credentials === 'include' ? cookies.header(url) : ''
-        if (header !== '') headers.set('cookie', header)
+
+        if (header !== '') {
+          headers.set('cookie', header)
+        }
+
         headers.set('sec-fetch-site', 'same-origin')
       },
       arrive (url, headers, credentials) {
-        if (credentials === 'include') cookies.take(url, headers.getSetCookie())
+        if (credentials === 'include') {
+          cookies.take(url, headers.getSetCookie())
+        }
+
         headers.delete('set-cookie')
       }
     }
 
     return {
       name,
-      get isAlive () { return isAlive },
+      get isAlive () {
+        return isAlive
+      },
       kill,
       wrap (send) {
         const wrapped = network.wrap(send, peer)
@@ -111,8 +141,18 @@ export function createDevice (
       },
       storage: {
         get: () => access(() => device.stored),
-        set: value => access(() => { if (isAlive) device.stored = value }),
-        remove: () => access(() => { if (isAlive) device.stored = null })
+        set: value =>
+          access(() => {
+            if (isAlive) {
+              device.stored = value
+            }
+          }),
+        remove: () =>
+          access(() => {
+            if (isAlive) {
+              device.stored = null
+            }
+          })
       }
     }
   }
@@ -135,7 +175,15 @@ export function createDevice (
 function flagsOf (map: Map<string, string>, life: Life): FlagsLike {
   return {
     getItem: key => map.get(key) ?? null,
-    setItem (key, value) { if (life.isAlive()) map.set(key, value) },
-    removeItem (key) { if (life.isAlive()) map.delete(key) }
+    setItem (key, value) {
+      if (life.isAlive()) {
+        map.set(key, value)
+      }
+    },
+    removeItem (key) {
+      if (life.isAlive()) {
+        map.delete(key)
+      }
+    }
   }
 }

@@ -41,28 +41,32 @@ export interface Faults {
   readonly wrap: (send: typeof fetch) => typeof fetch
   readonly platform: Platform
   /** Another device. Nothing is shared with the ones before. */
-  device (): Device
+  device(): Device
   /**
    * The next requests meet this fault, also where there are none by chance.
    * @param path How the path of their URLs ends. @default any
    * @param count How many of them. @default 1
    */
-  next (kind: FaultKind, path?: string, count?: number): void
+  next(kind: FaultKind, path?: string, count?: number): void
   /** Until {@link goOnline}, nothing gets through, and answers that were under way are lost. */
-  goOffline (): void
-  goOnline (): void
+  goOffline(): void
+  goOnline(): void
   /** Online, and no more faults, until {@link resume}. What is under way goes on. */
-  heal (): void
-  resume (): void
+  heal(): void
+  resume(): void
   /** Draws one of the actions and waits for it. @returns Its name. */
-  step (actions: Readonly<Record<string, Action>>): Promise<string>
+  step(actions: Readonly<Record<string, Action>>): Promise<string>
   /**
    * Takes steps, and says with which seed, where and after what one went wrong.
    *
    * @param check Called after each step; throws where something is wrong.
    * @throws ScheduleError
    */
-  schedule (actions: Readonly<Record<string, Action>>, steps: number, check?: () => unknown): Promise<void>
+  schedule(
+    actions: Readonly<Record<string, Action>>,
+    steps: number,
+    check?: () => unknown
+  ): Promise<void>
   readonly log: readonly LogEntry[]
 }
 
@@ -74,7 +78,12 @@ export class ScheduleError extends Error {
 
   constructor (seed: number, step: number, log: readonly LogEntry[], cause: unknown) {
     const told = cause instanceof Error ? cause.message : String(cause)
-    super(`${told}\nseed ${seed}, step ${step}; replay it with createFaults({ seed: ${seed} })\n${log.map(lineOf).join('\n')}`, { cause })
+    super(
+      `${told}\nseed ${seed}, step ${step}; replay it with createFaults({ seed: ${seed} })\n${
+        log.map(lineOf).join('\n')
+      }`,
+      { cause }
+    )
     this.seed = seed
     this.step = step
   }
@@ -112,23 +121,43 @@ export function createFaults ({
   let tabs = 0
   let firstTab: Tab | undefined
 
-  const note = (entry: Omit<LogEntry, 'at' | 'step'>): void => { log.push({ at: clock.now(), step: steps, ...entry }) }
-  const network = createNetwork(clock, random.fork(), { rates, latency, longestDelay, isExposed: only }, note)
+  const note = (entry: Omit<LogEntry, 'at' | 'step'>): void => {
+    log.push({ at: clock.now(), step: steps, ...entry })
+  }
+
+  const network = createNetwork(clock, random.fork(), {
+    rates,
+    latency,
+    longestDelay,
+    isExposed: only
+  }, note)
   const chance = random.fork()
 
-  const device = (): Device => createDevice(
-    clock, chance.fork(), network, () => `tab ${++tabs}`, name => { note({ what: 'killed', who: name }) }
-  )
+  const device = (): Device =>
+    createDevice(
+      clock,
+      chance.fork(),
+      network,
+      () => `tab ${++tabs}`,
+      name => {
+        note({ what: 'killed', who: name })
+      }
+    )
   const first = (): Tab => (firstTab ??= device().open())
 
   function setOnline (isOnline: boolean): void {
-    if (network.isOnline === isOnline) return
+    if (network.isOnline === isOnline) {
+      return
+    }
+
     network.isOnline = isOnline
     note({ what: isOnline ? 'online' : 'offline', who: 'network' })
   }
 
   async function step (actions: Readonly<Record<string, Action>>): Promise<string> {
-    const name = random.weigh(Object.entries(actions).map(([name, [weight]]) => [name, weight] as const))
+    const name = random.weigh(
+      Object.entries(actions).map(([name, [weight]]) => [name, weight] as const)
+    )
     steps++
     note({ what: 'action', who: name })
     await actions[name]?.[1](random)
@@ -140,18 +169,28 @@ export function createFaults ({
     clock,
     random,
     wrap: send => first().wrap(send),
-    get platform () { return first().platform },
+    get platform () {
+      return first().platform
+    },
     device,
-    next (kind, path = '', count = 1) { network.scripts.push({ kind, path, left: count }) },
-    goOffline () { setOnline(false) },
-    goOnline () { setOnline(true) },
+    next (kind, path = '', count = 1) {
+      network.scripts.push({ kind, path, left: count })
+    },
+    goOffline () {
+      setOnline(false)
+    },
+    goOnline () {
+      setOnline(true)
+    },
     heal () {
       setOnline(true)
       network.isFaulty = false
       network.scripts.length = 0
       note({ what: 'healed', who: 'network' })
     },
-    resume () { network.isFaulty = true },
+    resume () {
+      network.isFaulty = true
+    },
     step,
     async schedule (actions, count, check) {
       for (let i = 0; i < count; i++) {
@@ -168,6 +207,14 @@ export function createFaults ({
 }
 
 function lineOf ({ at, step, what, who, request, fault, status }: LogEntry): string {
-  return [`${step}`, `${(at / 1000).toFixed(3)} s`, who, what, request, status, fault && `(${fault})`]
+  return [
+    `${step}`,
+    `${(at / 1000).toFixed(3)} s`,
+    who,
+    what,
+    request,
+    status,
+    fault && `(${fault})`
+  ]
     .filter(part => part !== undefined).join('  ')
 }

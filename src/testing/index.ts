@@ -1,4 +1,4 @@
-export { ScheduleError, createFaults } from './faults.js'
+export { createFaults, ScheduleError } from './faults.js'
 export { defaultRates } from './network.js'
 export type { Action, Faults, FaultsOptions } from './faults.js'
 export type { Clock } from './clock.js'

@@ -25,11 +25,11 @@ export interface Script {
 /** Who sends, and receives. */
 export interface Peer {
   readonly name: string
-  isAlive (): boolean
-  kill (): void
+  isAlive(): boolean
+  kill(): void
   /** What the browser does to a request before it leaves, and to an answer before a script sees it. */
-  leave (url: string, headers: Headers, credentials: Credentials): void
-  arrive (url: string, headers: Headers, credentials: Credentials): void
+  leave(url: string, headers: Headers, credentials: Credentials): void
+  arrive(url: string, headers: Headers, credentials: Credentials): void
 }
 
 export interface Network {
@@ -37,7 +37,7 @@ export interface Network {
   /** Whether requests meet faults by chance. */
   isFaulty: boolean
   readonly scripts: Script[]
-  wrap (send: typeof fetch, peer: Peer): typeof fetch
+  wrap(send: typeof fetch, peer: Peer): typeof fetch
 }
 
 /** What is to happen to one request. */
@@ -49,8 +49,11 @@ interface Plan {
   readonly dice: number
 }
 
+/** */
 export function createNetwork (
-  clock: Clock, random: Random, { rates, latency, longestDelay, isExposed }: NetworkOptions,
+  clock: Clock,
+  random: Random,
+  { rates, latency, longestDelay, isExposed }: NetworkOptions,
   log: (entry: Omit<LogEntry, 'at' | 'step'>) => void
 ): Network {
   const overtakers = new Set<() => void>()
@@ -63,22 +66,41 @@ export function createNetwork (
       ...Object.entries(rates) as Array<[FaultKind, number]>,
       [undefined, Math.max(0, 1 - Object.values(rates).reduce((sum, rate) => sum + rate, 0))]
     ])
-    const script = network.scripts.find(({ path, left }) => left > 0 && new URL(url).pathname.endsWith(path))
-    if (script !== undefined) script.left--
-    const fault = script?.kind ?? (network.isFaulty && isExposed(method, url) ? byChance : undefined)
+    const script = network.scripts.find(({ path, left }) =>
+      left > 0 && new URL(url).pathname.endsWith(path)
+    )
+
+    if (script !== undefined) {
+      script.left--
+    }
+
+    const fault = script?.kind ??
+      (network.isFaulty && isExposed(method, url) ? byChance : undefined)
+
     return fault === 'delay'
-      ? { ...plan, fault, up: plan.up + plan.dice * longestDelay, down: plan.down + plan.dice * longestDelay * 4 }
+      ? {
+        ...plan,
+        fault,
+        up: plan.up + plan.dice * longestDelay,
+        down: plan.down + plan.dice * longestDelay * 4
+      }
       : { ...plan, fault }
   }
 
   // Whoever is waiting to be overtaken now is.
   function overtake (): void {
-    for (const go of [...overtakers]) go()
+    for (const go of [...overtakers]) {
+      go()
+    }
   }
 
   async function beOvertaken (): Promise<void> {
     const controller = new AbortController()
-    const go = (): void => { controller.abort() }
+
+    const go = (): void => {
+      controller.abort()
+    }
+
     overtakers.add(go)
     await clock.sleep(longestDelay, controller.signal)
     overtakers.delete(go)
@@ -93,9 +115,17 @@ export function createNetwork (
       const { method, url, credentials, redirect, headers } = given
       const { fault, up, down, dice } = draw(method, url)
       const id = `${++count} ${method} ${url}`
+
       const tell = (what: LogEntry['what'], status?: number): void => {
-        log({ what, who: peer.name, request: id, ...(fault && { fault }), ...(status !== undefined && { status }) })
+        log({
+          what,
+          who: peer.name,
+          request: id,
+          ...(fault && { fault }),
+          ...(status !== undefined && { status })
+        })
       }
+
       tell('request')
       const slept = clock.slept()
       const isUp = (): boolean => network.isOnline && clock.slept() === slept
@@ -103,38 +133,78 @@ export function createNetwork (
       const body = given.body === null ? null : await clock.hold(() => given.arrayBuffer())
       peer.leave(url, headers, credentials)
 
-      const act = (): Promise<Response> => clock.hold(async () => {
-        const answer = await send(url, { method, headers, body, credentials, redirect })
-        const content = await answer.arrayBuffer()
-        tell('acted', answer.status)
-        return copyOf(answer, content)
-      })
+      const act = (): Promise<Response> =>
+        clock.hold(async () => {
+          const answer = await send(url, { method, headers, body, credentials, redirect })
+          const content = await answer.arrayBuffer()
+          tell('acted', answer.status)
+          return copyOf(answer, content)
+        })
 
       async function travel (signal: AbortSignal): Promise<Response> {
-        if (fault === 'reorder') await beOvertaken()
+        if (fault === 'reorder') {
+          await beOvertaken()
+        }
+
         await clock.sleep(up)
+
         // Of a tab that has gone, and of a call that was given up, what has not left yet does not leave.
-        if (signal.aborted || !peer.isAlive()) return never()
-        if (fault === 'unsent' || !isUp()) throw new TypeError('Failed to fetch')
+        if (signal.aborted || !peer.isAlive()) {
+          return never()
+        }
+
+        if (fault === 'unsent' || !isUp()) {
+          throw new TypeError('Failed to fetch')
+        }
+
         const answer = madeUp(fault, dice) ?? await act()
-        if (fault !== 'reorder') overtake()
-        if (fault === 'hang') return never()
-        const second = fault === 'duplicate' ? clock.sleep(dice * longestDelay).then(() => isUp() ? act() : answer) : null
+
+        if (fault !== 'reorder') {
+          overtake()
+        }
+
+        if (fault === 'hang') {
+          return never()
+        }
+
+        const second = fault === 'duplicate'
+          ? clock.sleep(dice * longestDelay).then(() => isUp() ? act() : answer)
+          : null
         second?.catch(() => {})
         const arriving = second !== null && dice < 0.5 ? await second : answer
         await clock.sleep(down)
-        if (signal.aborted || !peer.isAlive()) return never()
-        if (fault === 'drop' || !isUp()) throw new TypeError('Failed to fetch')
+
+        if (signal.aborted || !peer.isAlive()) {
+          return never()
+        }
+
+        if (fault === 'drop' || !isUp()) {
+          throw new TypeError('Failed to fetch')
+        }
+
         const seen = fault === '504' ? reply(504, 'Gateway Timeout') : arriving
         peer.arrive(url, seen.headers, credentials)
-        if (fault === 'kill') void clock.sleep(Math.floor(dice * 21)).then(() => { peer.kill() })
+
+        if (fault === 'kill') {
+          void clock.sleep(Math.floor(dice * 21)).then(() => {
+            peer.kill()
+          })
+        }
+
         return seen
       }
 
       return new Promise((resolve, reject) => {
         const { signal } = given
-        const abort = (): void => { rejectBy(signal, reject) }
-        if (signal.aborted) return abort()
+
+        const abort = (): void => {
+          rejectBy(signal, reject)
+        }
+
+        if (signal.aborted) {
+          return abort()
+        }
+
         signal.addEventListener('abort', abort)
         travel(signal).then(answer => {
           tell('answer', answer.status)
@@ -142,7 +212,9 @@ export function createNetwork (
         }, (error: Error) => {
           tell('failure')
           reject(error)
-        }).finally(() => { signal.removeEventListener('abort', abort) })
+        }).finally(() => {
+          signal.removeEventListener('abort', abort)
+        })
       })
     }
   }
@@ -152,12 +224,20 @@ export function createNetwork (
 /** The answer of a server that has not acted; `null` where it acts. */
 function madeUp (fault: FaultKind | undefined, dice: number): Response | null {
   const retryAfter = { 'retry-after': String(1 + Math.floor(dice * 30)) }
+
   switch (fault) {
-    case '429': return reply(429, 'Too Many Requests', retryAfter)
-    case '500': return reply(500, 'Internal Server Error')
-    case '503': return reply(503, 'Service Unavailable', dice < 0.5 ? retryAfter : {})
-    case 'portal': return reply(200, '<!doctype html><title>Welcome to the hotel</title>', { 'content-type': 'text/html' })
-    default: return null
+    case '429':
+      return reply(429, 'Too Many Requests', retryAfter)
+    case '500':
+      return reply(500, 'Internal Server Error')
+    case '503':
+      return reply(503, 'Service Unavailable', dice < 0.5 ? retryAfter : {})
+    case 'portal':
+      return reply(200, '<!doctype html><title>Welcome to the hotel</title>', {
+        'content-type': 'text/html'
+      })
+    default:
+      return null
   }
 }
 
@@ -166,7 +246,10 @@ function reply (status: number, body: string, headers: Record<string, string> = 
 }
 
 /** The same answer, read to its end. */
-function copyOf ({ status, statusText, headers, url, redirected }: Response, content: ArrayBuffer): Response {
+function copyOf (
+  { status, statusText, headers, url, redirected }: Response,
+  content: ArrayBuffer
+): Response {
   const isBare = [204, 205, 304].includes(status)
   const copy = new Response(isBare ? null : content, { status, statusText, headers })
   return Object.defineProperties(copy, { url: { value: url }, redirected: { value: redirected } })
@@ -191,7 +274,18 @@ function never (): Promise<never> {
  * - `kill`: the answer arrives, and the tab is gone 0 to 20 ms later: perhaps before it has stored what it was given.
  */
 export type FaultKind =
-  | 'unsent' | 'drop' | 'hang' | 'delay' | 'duplicate' | 'reorder' | '429' | '500' | '503' | '504' | 'portal' | 'kill'
+  | 'unsent'
+  | 'drop'
+  | 'hang'
+  | 'delay'
+  | 'duplicate'
+  | 'reorder'
+  | '429'
+  | '500'
+  | '503'
+  | '504'
+  | 'portal'
+  | 'kill'
 
 /** How often each kind happens, of one request; what is left out does not. Together at most 1. */
 export type FaultRates = { readonly [Kind in FaultKind]?: number }
@@ -218,7 +312,16 @@ export interface LogEntry {
   readonly at: number
   /** How many steps had been taken. */
   readonly step: number
-  readonly what: 'action' | 'request' | 'answer' | 'failure' | 'acted' | 'killed' | 'offline' | 'online' | 'healed'
+  readonly what:
+    | 'action'
+    | 'request'
+    | 'answer'
+    | 'failure'
+    | 'acted'
+    | 'killed'
+    | 'offline'
+    | 'online'
+    | 'healed'
   /** The name of an action; the number of a tab, such as `tab 2`. */
   readonly who: string
   /** For requests: their method and URL, and a number to find their answer by. */

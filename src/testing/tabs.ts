@@ -6,18 +6,19 @@ import type { Random } from './random.js'
 
 /** As a tab knows itself. */
 export interface Life {
-  isAlive (): boolean
+  isAlive(): boolean
   /** Called when it is killed. */
-  onEnd (end: () => void): void
+  onEnd(end: () => void): void
 }
 
+/** */
 export function rejectBy (signal: AbortSignal, reject: (reason: Error) => void): void {
   const reason = signal.reason as Error
   reject(reason)
 }
 
 export interface SharedLocks {
-  of (life: Life): LocksLike
+  of(life: Life): LocksLike
 }
 
 /** Web Locks: exclusive, in turn, and released when the tab goes that holds one. */
@@ -28,25 +29,42 @@ export function createLocks (): SharedLocks {
     return new Promise((resolve, reject) => {
       const queue = queues.get(name) ?? []
       queues.set(name, queue)
+
       const abort = (): void => {
         release()
         rejectBy(signal, reject)
       }
+
       const enter = (): void => {
         signal.removeEventListener('abort', abort)
         resolve(release)
       }
+
       function release (): void {
         const place = queue.indexOf(enter)
-        if (place < 0) return
+
+        if (place < 0) {
+          return
+        }
+
         queue.splice(place, 1)
-        if (place === 0) queue[0]?.()
+
+        if (place === 0) {
+          queue[0]?.()
+        }
       }
-      if (signal.aborted) return abort()
+
+      if (signal.aborted) {
+        return abort()
+      }
+
       signal.addEventListener('abort', abort)
       life.onEnd(release)
       queue.push(enter)
-      if (queue[0] === enter) enter()
+
+      if (queue[0] === enter) {
+        enter()
+      }
     })
   }
 
@@ -54,6 +72,7 @@ export function createLocks (): SharedLocks {
     of: life => ({
       async request (name, { signal }, work) {
         const release = await acquire(name, signal, life)
+
         try {
           return await work()
         } finally {
@@ -66,13 +85,16 @@ export function createLocks (): SharedLocks {
 
 /** Held for ever by a tab that hangs: whoever asks waits until it gives up. */
 export const stuckLocks: LocksLike = {
-  request: (_name, { signal }) => new Promise((_resolve, reject) => {
-    signal.addEventListener('abort', () => { rejectBy(signal, reject) })
-  })
+  request: (_name, { signal }) =>
+    new Promise((_resolve, reject) => {
+      signal.addEventListener('abort', () => {
+        rejectBy(signal, reject)
+      })
+    })
 }
 
 export interface SharedChannels {
-  of (life: Life): (name: string) => ChannelLike
+  of(life: Life): (name: string) => ChannelLike
 }
 
 /** Channels between tabs: messages take 1 to 20 ms, and keep their order. */
@@ -89,19 +111,34 @@ export function createChannels (clock: Clock, random: Random): SharedChannels {
       const channel: ChannelLike = {
         onmessage: null,
         postMessage (message) {
-          if (!life.isAlive() || !ends.has(end)) return
+          if (!life.isAlive() || !ends.has(end)) {
+            return
+          }
+
           const data: unknown = structuredClone(message)
+
           for (const other of ends) {
-            if (other === end || other.name !== name) continue
+            if (other === end || other.name !== name) {
+              continue
+            }
+
             other.lastAt = Math.max(other.lastAt, clock.now() + random.between(1, 20))
-            void clock.sleep(other.lastAt - clock.now()).then(() => { if (ends.has(other)) other.hear(data) })
+            void clock.sleep(other.lastAt - clock.now()).then(() => {
+              if (ends.has(other)) {
+                other.hear(data)
+              }
+            })
           }
         },
-        close () { ends.delete(end) }
+        close () {
+          ends.delete(end)
+        }
       }
       const end: End = { name, hear: data => channel.onmessage?.({ data }), lastAt: 0 }
       ends.add(end)
-      life.onEnd(() => { ends.delete(end) })
+      life.onEnd(() => {
+        ends.delete(end)
+      })
       return channel
     }
   }

@@ -7,6 +7,7 @@ import type { JwtSigner } from '../tokens/jwt-codec.js'
 const ID_BYTES = 16
 const form = /^([\w-]{22})\.([\w-]{43})$/
 
+/** */
 export class DeviceTokens {
   readonly #signers: readonly [JwtSigner, ...JwtSigner[]]
 
@@ -24,8 +25,14 @@ export class DeviceTokens {
   /** The id of the device that a token was issued to with this user; `null` for everything else. */
   read (token: string, userId: string): string | null {
     const [, deviceId, signature] = form.exec(token) ?? []
-    if (deviceId === undefined || signature === undefined) return null
-    return this.#signers.some(signer => signer.verify(signed(userId, deviceId), signature)) ? deviceId : null
+
+    if (deviceId === undefined || signature === undefined) {
+      return null
+    }
+
+    return this.#signers.some(signer => signer.verify(signed(userId, deviceId), signature))
+      ? deviceId
+      : null
   }
 }
 

@@ -1,5 +1,6 @@
 // What is under way, by a key: whoever is refused may wait until that is known which was in the way.
 
+/** */
 export class InFlight {
   readonly #turns = new Map<string, Promise<unknown>>()
   readonly #running = new Map<string, Set<Promise<void>>>()
@@ -8,7 +9,9 @@ export class InFlight {
   async inTurn<T> (key: string, work: () => Promise<T>): Promise<T> {
     const result = (this.#turns.get(key) ?? Promise.resolve()).then(work)
     const turn = result.catch(() => {}).then(() => {
-      if (this.#turns.get(key) === turn) this.#turns.delete(key)
+      if (this.#turns.get(key) === turn) {
+        this.#turns.delete(key)
+      }
     })
     this.#turns.set(key, turn)
     return result
@@ -20,7 +23,10 @@ export class InFlight {
     this.#running.set(key, running.add(ended))
     void ended.then(() => {
       running.delete(ended)
-      if (running.size === 0 && this.#running.get(key) === running) this.#running.delete(key)
+
+      if (running.size === 0 && this.#running.get(key) === running) {
+        this.#running.delete(key)
+      }
     })
   }
 

@@ -43,6 +43,7 @@ interface Count {
   readonly limit: Limit
 }
 
+/** */
 export class Throttle {
   readonly #context: ThrottleContext
   readonly #inFlight = new InFlight()
@@ -61,18 +62,27 @@ export class Throttle {
    */
   async guard<T> (who: Claimant, by: Caller, check: () => Promise<T>): Promise<T> {
     const taken: Count[] = []
+
     let end = (): void => {}
-    const ended = new Promise<void>(resolve => { end = resolve })
+
+    const ended = new Promise<void>(resolve => {
+      end = resolve
+    })
+
     try {
       for (const count of this.#countsOf(who, by)) {
         await this.#take(count, ended, who, by)
         taken.push(count)
       }
+
       const result = await check()
       await this.#forgive(taken)
       return result
     } catch (error) {
-      if (!isRejection(error)) await this.#release(taken)
+      if (!isRejection(error)) {
+        await this.#release(taken)
+      }
+
       throw error
     } finally {
       end()
@@ -91,58 +101,105 @@ export class Throttle {
    */
   async countForgery (by: Caller): Promise<void> {
     const { forgeries, address: rule, clock } = this.#context
-    if (rule === null || by.address === null) return
+
+    if (rule === null || by.address === null) {
+      return
+    }
+
     const now = clock()
     const until = await forgeries.take(networkOf(by.address), now, rule)
-    if (until !== null) throw tooMany(until - now)
+
+    if (until !== null) {
+      throw tooMany(until - now)
+    }
   }
 
   /** Forgets what was wrong for a user, by id and by names, whose password is another one now. */
   async forget (userId: string, names: readonly string[]): Promise<void> {
     const { account: rule } = this.#context
-    if (rule === null) return
-    const keys = [this.#keyOf('user', userId), ...names.map(name => this.#keyOf('name', fold(name)))]
+
+    if (rule === null) {
+      return
+    }
+
+    const keys = [
+      this.#keyOf('user', userId),
+      ...names.map(name => this.#keyOf('name', fold(name)))
+    ]
     await this.#forgive(keys.map(key => ({ key, rule, limit: 'account' })))
   }
 
   // In one order for all: the address first, so that one which is stopped holds up nobody's account.
   #countsOf ({ login, userId, deviceToken }: Claimant, { address }: Caller): Count[] {
     const { devices, account, address: ofAddress } = this.#context
-    const device = userId === null || deviceToken === null ? null : devices.read(deviceToken, userId)
-    if (device !== null) return account === null ? [] : [{ key: this.#keyOf('device', device), rule: account, limit: 'device' }]
+    const device = userId === null || deviceToken === null
+      ? null
+      : devices.read(deviceToken, userId)
+
+    if (device !== null) {
+      return account === null
+        ? []
+        : [{ key: this.#keyOf('device', device), rule: account, limit: 'device' }]
+    }
 
     const counts: Count[] = []
+
     if (ofAddress !== null && address !== null) {
-      counts.push({ key: this.#keyOf('address', networkOf(address)), rule: ofAddress, limit: 'address' })
+      counts.push({
+        key: this.#keyOf('address', networkOf(address)),
+        rule: ofAddress,
+        limit: 'address'
+      })
     }
+
     if (account !== null) {
       // By the name, folded, and by the user's id, whatever names the app finds it by: who is not there is stopped under any
       // spelling, as who is there would be. Two counts in either case, so that both take as long.
       const name = fold(login)
       counts.push(
         { key: this.#keyOf('name', name), rule: account, limit: 'account' },
-        { key: userId === null ? this.#keyOf('nobody', name) : this.#keyOf('user', userId), rule: account, limit: 'account' }
+        {
+          key: userId === null ? this.#keyOf('nobody', name) : this.#keyOf('user', userId),
+          rule: account,
+          limit: 'account'
+        }
       )
     }
+
     return counts
   }
 
-  async #take ({ key, rule, limit }: Count, ended: Promise<void>, { userId }: Claimant, by: Caller): Promise<void> {
+  async #take (
+    { key, rule, limit }: Count,
+    ended: Promise<void>,
+    { userId }: Claimant,
+    by: Caller
+  ): Promise<void> {
     const { attempts, events, clock } = this.#context
+
     for (;;) {
       const now = clock()
       const [until, inTheWay] = await this.#inFlight.inTurn(key, async () => {
         const inTheWay = this.#inFlight.underWay(key)
         const until = await attempts.take(key, now, rule)
-        if (until === null) this.#inFlight.add(key, ended)
+
+        if (until === null) {
+          this.#inFlight.add(key, ended)
+        }
+
         return [until, inTheWay] as const
       })
-      if (until === null) return
+
+      if (until === null) {
+        return
+      }
+
       // Who is being checked counts as wrong until it is known. Where that may be why, it is waited for.
       if (inTheWay.length === 0) {
         events.emit('login-throttled', { at: now, userId, limit, until, ...by })
         throw tooMany(until - now)
       }
+
       await Promise.all(inTheWay)
     }
   }
@@ -154,8 +211,13 @@ export class Throttle {
   // Whatever it is for has happened already: a count that stays is for the log, and harms nobody but by a wait.
   async #forgive (counts: readonly Count[]): Promise<void> {
     const { attempts, logger } = this.#context
+
     try {
-      await Promise.all(counts.map(({ key, limit }) => limit === 'address' ? attempts.release(key) : attempts.clear(key)))
+      await Promise.all(
+        counts.map(({ key, limit }) =>
+          limit === 'address' ? attempts.release(key) : attempts.clear(key)
+        )
+      )
     } catch {
       logger.warn({}, 'the failed attempts of a user could not be cleared')
     }
@@ -176,5 +238,7 @@ function isRejection (error: unknown): boolean {
 }
 
 function tooMany (wait: Millis): TokenAuthError {
-  return new TokenAuthError('AUTH_TOO_MANY_ATTEMPTS', { retryAfter: Math.max(1, Math.ceil(wait / 1000)) })
+  return new TokenAuthError('AUTH_TOO_MANY_ATTEMPTS', {
+    retryAfter: Math.max(1, Math.ceil(wait / 1000))
+  })
 }

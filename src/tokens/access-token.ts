@@ -50,8 +50,23 @@ export interface AccessScope {
 }
 
 const reserved: ReadonlySet<string> = new Set([
-  'iss', 'sub', 'aud', 'exp', 'nbf', 'iat', 'jti', 'sid', 'gen', 'type',
-  'persistent', 'auth_time', 'amr', 'acr', 'cnf', 'client_id', '__proto__'
+  'iss',
+  'sub',
+  'aud',
+  'exp',
+  'nbf',
+  'iat',
+  'jti',
+  'sid',
+  'gen',
+  'type',
+  'persistent',
+  'auth_time',
+  'amr',
+  'acr',
+  'cnf',
+  'client_id',
+  '__proto__'
 ])
 
 /** The first of the app's claims that is not the app's to set, or `undefined`. */
@@ -62,7 +77,17 @@ export function reservedClaim (claims: object): string | undefined {
 /** @param life Both in milliseconds; the token holds whole seconds. */
 export function issueAccessToken (
   kind: JwtKind,
-  { userId, sessionId, generation, persistent = false, authenticatedAt, amr, clientId, thumbprint, claims }: AccessSubject,
+  {
+    userId,
+    sessionId,
+    generation,
+    persistent = false,
+    authenticatedAt,
+    amr,
+    clientId,
+    thumbprint,
+    claims
+  }: AccessSubject,
   life: { readonly from: Millis, readonly to: Millis },
   { issuer, audience, identified = false, firstParty }: AccessScope
 ): { readonly token: string, readonly expiresIn: number } {
@@ -78,7 +103,9 @@ export function issueAccessToken (
     sid: sessionId,
     gen: generation,
     // Of the session, the generation, the second and the key: a token that is the same is the same token.
-    jti: identified ? [sessionId, generation, iat, ...(thumbprint === null ? [] : [thumbprint])].join('.') : undefined,
+    jti: identified
+      ? [sessionId, generation, iat, ...(thumbprint === null ? [] : [thumbprint])].join('.')
+      : undefined,
     type: 'access',
     persistent: persistent || undefined,
     auth_time: Math.floor(authenticatedAt / 1000),
@@ -92,28 +119,70 @@ export function issueAccessToken (
 }
 
 /** The session of an authentic access token of ours, good or not, and its client: enough to end it. */
-export function ownerOfAccessToken (kind: JwtKind, token: string, { firstParty }: AccessScope): TokenOwner | null {
+export function ownerOfAccessToken (
+  kind: JwtKind,
+  token: string,
+  { firstParty }: AccessScope
+): TokenOwner | null {
   const claims = kind.open(token) ?? {}
   const binding = readBinding(claims)
-  if (claims.type !== 'access' || !isText(claims.sid) || binding === null) return null
-  return { sessionId: claims.sid, clientId: binding.clientId === firstParty ? null : binding.clientId }
+
+  if (claims.type !== 'access' || !isText(claims.sid) || binding === null) {
+    return null
+  }
+
+  return {
+    sessionId: claims.sid,
+    clientId: binding.clientId === firstParty ? null : binding.clientId
+  }
 }
 
 /**
  * What an authentic access token of ours says, from its claims; `null` for everything else. Whether it has ended is the caller's
  * to ask.
  */
-export function readAccessClaims (payload: Claims, now: Millis, scope: AccessScope): AccessToken | null {
+export function readAccessClaims (
+  payload: Claims,
+  now: Millis,
+  scope: AccessScope
+): AccessToken | null {
   const { iss, sub, aud, sid, gen, type, iat, exp, nbf, auth_time: authTime, amr = [] } = payload
-  if (type !== 'access' || !isText(sub) || !isText(sid) || !isCount(gen) || !isCount(iat) || !isCount(exp)) return null
+
+  if (
+    type !== 'access' || !isText(sub) || !isText(sid) || !isCount(gen) || !isCount(iat) ||
+    !isCount(exp)
+  ) {
+    return null
+  }
+
   const binding = readBinding(payload)
-  if (!isCount(authTime) || !isTexts(amr) || binding === null) return null
-  if (iss !== scope.issuer || aud !== scope.audience) return null
-  if (binding.clientId !== null && scope.firstParty === undefined) return null
+
+  if (!isCount(authTime) || !isTexts(amr) || binding === null) {
+    return null
+  }
+
+  if (iss !== scope.issuer || aud !== scope.audience) {
+    return null
+  }
+
+  if (binding.clientId !== null && scope.firstParty === undefined) {
+    return null
+  }
+
   const latestStart = (now + CLOCK_TOLERANCE) / 1000
-  if (iat > latestStart || (nbf !== undefined && !(isCount(nbf) && nbf <= latestStart))) return null
+
+  if (iat > latestStart || (nbf !== undefined && !(isCount(nbf) && nbf <= latestStart))) {
+    return null
+  }
+
   const claims: Record<string, unknown> = {}
-  for (const name of Object.keys(payload)) if (!reserved.has(name)) claims[name] = payload[name]
+
+  for (const name of Object.keys(payload)) {
+    if (!reserved.has(name)) {
+      claims[name] = payload[name]
+    }
+  }
+
   return {
     userId: sub,
     sessionId: sid,
@@ -130,6 +199,11 @@ export function readAccessClaims (payload: Claims, now: Millis, scope: AccessSco
 
 // What was verified once is shown to every request with that token: none of them may change it for the others.
 function deepFreeze<T extends object> (value: T): T {
-  for (const member of Object.values(value)) if (typeof member === 'object' && member !== null) deepFreeze(member as object)
+  for (const member of Object.values(value)) {
+    if (typeof member === 'object' && member !== null) {
+      deepFreeze(member as object)
+    }
+  }
+
   return Object.freeze(value)
 }

@@ -14,14 +14,26 @@ export interface Binding {
 const unbound: Binding = { clientId: null, thumbprint: null }
 
 /** As claims: what is undefined is left out by JSON. */
-export function bindingOf ({ clientId, thumbprint }: Binding): Record<'client_id', string | undefined> & Record<'cnf', Claims | undefined> {
-  return { client_id: clientId ?? undefined, cnf: thumbprint === null ? undefined : { jkt: thumbprint } }
+export function bindingOf (
+  { clientId, thumbprint }: Binding
+): Record<'client_id', string | undefined> & Record<'cnf', Claims | undefined> {
+  return {
+    client_id: clientId ?? undefined,
+    cnf: thumbprint === null ? undefined : { jkt: thumbprint }
+  }
 }
 
 /** `null` where the claims say it in a way that is not ours: a binding that is not understood is none to ignore. */
 export function readBinding ({ client_id: clientId, cnf }: Claims): Binding | null {
-  if (clientId === undefined && cnf === undefined) return unbound
+  if (clientId === undefined && cnf === undefined) {
+    return unbound
+  }
+
   const isBound = isRecord(cnf) && isText(cnf.jkt) && Object.keys(cnf).length === 1
-  if ((clientId !== undefined && !isText(clientId)) || (cnf !== undefined && !isBound)) return null
+
+  if ((clientId !== undefined && !isText(clientId)) || (cnf !== undefined && !isBound)) {
+    return null
+  }
+
   return { clientId: clientId ?? null, thumbprint: isBound ? cnf.jkt as string : null }
 }

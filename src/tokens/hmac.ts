@@ -17,8 +17,12 @@ export function createMac (algorithm: MacHash, key: Uint8Array): (text: string) 
   const short = key.length > size ? hash(algorithm, key, 'buffer') : key
   let inner = padded(short, INNER_PAD, size, ROOM)
   const outer = padded(short, OUTER_PAD, size, Number(algorithm.slice(3)) / 8)
+
   return text => {
-    if (text.length * BYTES_A_UNIT > inner.length - size) inner = padded(short, INNER_PAD, size, text.length * BYTES_A_UNIT)
+    if (text.length * BYTES_A_UNIT > inner.length - size) {
+      inner = padded(short, INNER_PAD, size, text.length * BYTES_A_UNIT)
+    }
+
     const length = inner.write(text, size)
     // A text and no buffer, which would be memory of its own.
     outer.write(hash(algorithm, inner.subarray(0, size + length), 'binary'), size, 'latin1')
@@ -29,6 +33,10 @@ export function createMac (algorithm: MacHash, key: Uint8Array): (text: string) 
 /** The key as a block, and room for what is hashed after it. */
 function padded (key: Uint8Array, pad: number, size: number, room: number): Buffer {
   const block = Buffer.alloc(size + room, pad)
-  for (const [i, byte] of key.entries()) block[i] = byte ^ pad
+
+  for (const [i, byte] of key.entries()) {
+    block[i] = byte ^ pad
+  }
+
   return block
 }

@@ -11,8 +11,8 @@ export interface JwtSigner {
   readonly kid: string
   readonly alg: string
   /** @throws Error where the key can only verify */
-  sign (input: string): string
-  verify (input: string, signature: string): boolean
+  sign(input: string): string
+  verify(input: string, signature: string): boolean
 }
 
 export type Claims = Readonly<Record<string, unknown>>
@@ -24,6 +24,7 @@ const compactForm = /^[\w-]+\.[\w-]+\.[\w-]+$/
 const lastCharacters: Readonly<Record<number, string>> = { 2: 'AQgw', 3: 'AEIMQUYcgkosw048' }
 const headerMembers: ReadonlySet<string> = new Set(['alg', 'typ', 'kid'])
 
+/** */
 export class JwtKind {
   readonly #typ: string
   #current!: JwtSigner
@@ -52,13 +53,24 @@ export class JwtKind {
 
   /** The claims of an authentic token of this kind; `null` for everything else. Times and types of claims are the caller's. */
   open (token: string): Claims | null {
-    if (token.length > MAX_TOKEN_LENGTH || !compactForm.test(token)) return null
+    if (token.length > MAX_TOKEN_LENGTH || !compactForm.test(token)) {
+      return null
+    }
+
     const [start, end] = [token.indexOf('.'), token.lastIndexOf('.')]
     const signer = token.startsWith(this.#header) ? this.#current : this.#signerOf(token)
-    if (signer === undefined) return null
+
+    if (signer === undefined) {
+      return null
+    }
+
     const payload = decode(token.slice(start + 1, end))
     const signature = token.slice(end + 1)
-    if (payload === null || !isOneSpelling(signature) || !isUtf8(payload)) return null
+
+    if (payload === null || !isOneSpelling(signature) || !isUtf8(payload)) {
+      return null
+    }
+
     try {
       return signer.verify(token.slice(0, end), signature) ? parseRecord(payload) : null
     } catch {
@@ -73,7 +85,11 @@ export class JwtKind {
 
   #signerOf (token: string): JwtSigner | undefined {
     const header = headerOf(token)
-    if (header === null || !isSameType(header.typ, this.#typ)) return undefined
+
+    if (header === null || !isSameType(header.typ, this.#typ)) {
+      return undefined
+    }
+
     const signer = typeof header.kid === 'string' ? this.#signers.get(header.kid) : undefined
     return signer?.alg === header.alg ? signer : undefined
   }
@@ -82,16 +98,28 @@ export class JwtKind {
 /** The header of a token in its one spelling; `null` for every other text. Proves nothing. */
 export function headerOf (token: string): Claims | null {
   const header = token.length > MAX_TOKEN_LENGTH ? null : parseRecord(decodeParts(token)?.header)
-  return header !== null && Object.keys(header).every(member => headerMembers.has(member)) ? header : null
+
+  return header !== null && Object.keys(header).every(member => headerMembers.has(member))
+    ? header
+    : null
 }
 
 /** The parts of a text in the one spelling that a JWT has; `null` for every other one. JSON is UTF-8 (RFC 8725 section 3.7). */
 export function decodeParts (
   token: string
 ): { readonly header: Buffer, readonly payload: Buffer, readonly signature: Buffer } | null {
-  if (!compactForm.test(token)) return null
+  if (!compactForm.test(token)) {
+    return null
+  }
+
   const [header = null, payload = null, signature = null] = token.split('.').map(decode)
-  if (header === null || payload === null || signature === null || !isUtf8(header) || !isUtf8(payload)) return null
+
+  if (
+    header === null || payload === null || signature === null || !isUtf8(header) || !isUtf8(payload)
+  ) {
+    return null
+  }
+
   return { header, payload, signature }
 }
 
@@ -122,9 +150,11 @@ function isOneSpelling (part: string): boolean {
 
 /** Media types compare without case and without `application/` (RFC 7515 section 4.1.9). */
 export function isSameType (actual: unknown, expected: string): boolean {
-  return typeof actual === 'string' && actual.toLowerCase().replace(/^application\//, '') === expected
+  return typeof actual === 'string' &&
+    actual.toLowerCase().replace(/^application\//, '') === expected
 }
 
+/** */
 export function isRecord (value: unknown): value is Claims {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
@@ -134,10 +164,12 @@ export function isCount (value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0
 }
 
+/** */
 export function isText (value: unknown): value is string {
   return typeof value === 'string' && value !== ''
 }
 
+/** */
 export function isTexts (value: unknown): value is string[] {
   return Array.isArray(value) && value.every(isText)
 }

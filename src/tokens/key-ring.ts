@@ -9,27 +9,44 @@ export type AppKeys = readonly [AppKey, ...AppKey[]]
 
 /** @throws TypeError that names the key by its place, and holds nothing of it */
 export function readKeys (inputs: readonly KeyInput[]): AppKeys {
-  if (!Array.isArray(inputs)) throw new TypeError('keys must be an array')
+  if (!Array.isArray(inputs)) {
+    throw new TypeError('keys must be an array')
+  }
+
   const keys = inputs.map((input, i) => {
     try {
       return readKey(input)
     } catch (error) {
-      throw new TypeError(`keys[${i}] ${error instanceof TypeError ? error.message : 'cannot be read'}`)
+      throw new TypeError(
+        `keys[${i}] ${error instanceof TypeError ? error.message : 'cannot be read'}`
+      )
     }
   })
   const [first] = keys
-  if (first === undefined || first.signing === null) throw new TypeError('keys[0] must be a private key, or a secret: it signs')
-  if (new Set(keys.map(({ kid }) => kid)).size < keys.length) throw new TypeError('keys holds a kid twice: each must be another')
-  if (new Set(keys.map(({ publicJwk }) => publicJwk === null)).size > 1) {
-    throw new TypeError('keys holds secrets and key pairs: who has one kind might pass it for the other (RFC 8725 section 3.1)')
+
+  if (first === undefined || first.signing === null) {
+    throw new TypeError('keys[0] must be a private key, or a secret: it signs')
   }
+
+  if (new Set(keys.map(({ kid }) => kid)).size < keys.length) {
+    throw new TypeError('keys holds a kid twice: each must be another')
+  }
+
+  if (new Set(keys.map(({ publicJwk }) => publicJwk === null)).size > 1) {
+    throw new TypeError(
+      'keys holds secrets and key pairs: who has one kind might pass it for the other (RFC 8725 section 3.1)'
+    )
+  }
+
   return keys as unknown as AppKeys
 }
 
+/** */
 export function signersOf (keys: AppKeys): readonly [JwtSigner, ...JwtSigner[]] {
   return keys.map(createKeySigner) as unknown as readonly [JwtSigner, ...JwtSigner[]]
 }
 
+/** */
 export class KeyRing {
   readonly #tokens: JwtKind
   readonly #onRetired: () => void
@@ -51,10 +68,15 @@ export class KeyRing {
   rotate (inputs: readonly KeyInput[]): void {
     const keys = readKeys(inputs)
     const isKept = (old: AppKey): boolean =>
-      keys.some(({ kid, alg, verifying }) => kid === old.kid && alg === old.alg && verifying.equals(old.verifying))
+      keys.some(({ kid, alg, verifying }) =>
+        kid === old.kid && alg === old.alg && verifying.equals(old.verifying)
+      )
     const isRetired = !this.#keys.every(isKept)
     this.#keys = keys
     this.#tokens.use(signersOf(keys))
-    if (isRetired) this.#onRetired()
+
+    if (isRetired) {
+      this.#onRetired()
+    }
   }
 }

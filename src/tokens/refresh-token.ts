@@ -52,8 +52,18 @@ export function makeSecret (): { readonly secret: string, readonly secretHash: s
   return { secret, secretHash: hashSecret(secret) }
 }
 
+/** */
 export function firstRefreshToken (kind: JwtKind, session: NewSession, edition: Edition): string {
-  const { id: sid, userId: sub, secret, persistent = false, amr = [], clientId = null, thumbprint = null } = session
+  const {
+    id: sid,
+    userId: sub,
+    secret,
+    persistent = false,
+    amr = [],
+    clientId = null,
+    thumbprint = null
+  } = session
+
   return kind.sign({
     sub,
     sid,
@@ -67,7 +77,11 @@ export function firstRefreshToken (kind: JwtKind, session: NewSession, edition: 
 }
 
 /** The token of another generation of the same session: each claim is copied but `gen`, `iat` and `exp`. */
-export function nextRefreshToken (kind: JwtKind, presented: RefreshToken, edition: Edition): string {
+export function nextRefreshToken (
+  kind: JwtKind,
+  presented: RefreshToken,
+  edition: Edition
+): string {
   const { gen, iat, exp } = datesOf(edition)
   return kind.sign({ ...presented.claims, gen, iat, exp })
 }
@@ -75,18 +89,46 @@ export function nextRefreshToken (kind: JwtKind, presented: RefreshToken, editio
 /** An authentic refresh token of ours, however old it is; `null` for everything else. */
 export function readRefreshToken (kind: JwtKind, token: string): RefreshToken | null {
   const claims = kind.open(token)
-  if (claims === null) return null
+
+  if (claims === null) {
+    return null
+  }
+
   const { sub, sid, gen, secret, type, iat, exp, amr = [] } = claims
-  if (type !== 'refresh' || !isText(sub) || !isText(sid) || !isCount(gen) || !isCount(iat) || !isCount(exp)) return null
+
+  if (
+    type !== 'refresh' || !isText(sub) || !isText(sid) || !isCount(gen) || !isCount(iat) ||
+    !isCount(exp)
+  ) {
+    return null
+  }
+
   const binding = readBinding(claims)
-  if (!isText(secret) || !secretForm.test(secret) || !isTexts(amr) || binding === null) return null
+
+  if (!isText(secret) || !secretForm.test(secret) || !isTexts(amr) || binding === null) {
+    return null
+  }
+
   const { clientId, thumbprint } = binding
   const persistent = claims.persistent === true
   const secretHash = hashSecret(secret)
-  return { userId: sub, sessionId: sid, generation: gen, secretHash, persistent, amr, clientId, thumbprint, claims }
+
+  return {
+    userId: sub,
+    sessionId: sid,
+    generation: gen,
+    secretHash,
+    persistent,
+    amr,
+    clientId,
+    thumbprint,
+    claims
+  }
 }
 
-function datesOf ({ generation, issuedAt, expiresAt }: Edition): Record<'gen' | 'iat' | 'exp', number> {
+function datesOf (
+  { generation, issuedAt, expiresAt }: Edition
+): Record<'gen' | 'iat' | 'exp', number> {
   return { gen: generation, iat: Math.floor(issuedAt / 1000), exp: Math.floor(expiresAt / 1000) }
 }
 

@@ -9,6 +9,7 @@ import { BoundedMap } from '../lib/bounded-map.js'
 
 const LETTERS = 8
 
+/** */
 export class TextMap<Value extends { readonly text: string }> {
   readonly #entries: BoundedMap<number, Value>
 
@@ -27,7 +28,9 @@ export class TextMap<Value extends { readonly text: string }> {
   }
 
   delete (text: string): void {
-    if (this.get(text) !== undefined) this.#entries.delete(endOf(text))
+    if (this.get(text) !== undefined) {
+      this.#entries.delete(endOf(text))
+    }
   }
 
   clear (): void {
@@ -38,6 +41,10 @@ export class TextMap<Value extends { readonly text: string }> {
 // A whole number of 32 bits is the quickest key that there is.
 function endOf (text: string): number {
   let end = 0
-  for (let i = Math.max(0, text.length - LETTERS); i < text.length; i++) end = Math.imul(end, 61) + text.charCodeAt(i) | 0
+
+  for (let i = Math.max(0, text.length - LETTERS); i < text.length; i++) {
+    end = Math.imul(end, 61) + text.charCodeAt(i) | 0
+  }
+
   return end
 }

@@ -38,6 +38,7 @@ interface Question {
   readonly answer: Promise<Answer>
 }
 
+/** */
 export class IntrospectedAccess implements ForeignAccess {
   readonly #context: IntrospectedAccessContext
   readonly #answers: TextMap<Answer>
@@ -54,32 +55,57 @@ export class IntrospectedAccess implements ForeignAccess {
   recall (token: string): Foreigner | null {
     const answer = this.#answers.get(token)
     const now = this.#context.clock()
-    if (answer === undefined || !this.#isRecent(answer, now)) return null
-    if (now >= answer.auth.expiresAt) throw new TokenAuthError('AUTH_ACCESS_EXPIRED')
+
+    if (answer === undefined || !this.#isRecent(answer, now)) {
+      return null
+    }
+
+    if (now >= answer.auth.expiresAt) {
+      throw new TokenAuthError('AUTH_ACCESS_EXPIRED')
+    }
+
     return answer
   }
 
   /** Of those who ask at once for one token, one asks: an answer that is on its way is believed as long as one that has come. */
   async verify (token: string): Promise<Foreigner> {
     // What does not even say that it is one of ours makes no question of it.
-    if (!isSameType(headerOf(token)?.typ, ACCESS_TYP)) throw new TokenAuthError('AUTH_ACCESS_INVALID')
+    if (!isSameType(headerOf(token)?.typ, ACCESS_TYP)) {
+      throw new TokenAuthError('AUTH_ACCESS_INVALID')
+    }
+
     const askedAt = this.#context.clock()
     const underWay = this.#underWay.get(token)
-    if (underWay !== undefined && this.#isRecent(underWay, askedAt)) return underWay.answer
+
+    if (underWay !== undefined && this.#isRecent(underWay, askedAt)) {
+      return underWay.answer
+    }
+
     const question = { askedAt, answer: this.#ask(token, askedAt) }
     this.#underWay.set(token, question)
+
     try {
       return await question.answer
     } finally {
-      if (this.#underWay.get(token) === question) this.#underWay.delete(token)
+      if (this.#underWay.get(token) === question) {
+        this.#underWay.delete(token)
+      }
     }
   }
 
   // It is as old as the question, whenever the answer came.
   async #ask (token: string, askedAt: Millis): Promise<Answer> {
     const { active, token_type: tokenType, ...claims } = await this.#introspect(token)
-    if (active !== true) throw new TokenAuthError('AUTH_ACCESS_INVALID')
-    const answer = { text: token, ...readForeigner(claims, this.#context.clock(), this.#context), askedAt }
+
+    if (active !== true) {
+      throw new TokenAuthError('AUTH_ACCESS_INVALID')
+    }
+
+    const answer = {
+      text: token,
+      ...readForeigner(claims, this.#context.clock(), this.#context),
+      askedAt
+    }
     this.#answers.set(answer)
     return answer
   }
@@ -90,6 +116,7 @@ export class IntrospectedAccess implements ForeignAccess {
 
   async #introspect (token: string): Promise<Claims> {
     const { uri, timeout, onFailure } = this.#context
+
     try {
       const response = await fetch(uri, {
         method: 'POST',
@@ -98,12 +125,18 @@ export class IntrospectedAccess implements ForeignAccess {
         redirect: 'manual',
         signal: AbortSignal.timeout(timeout)
       })
+
       if (response.status !== 200) {
         await response.body?.cancel()
         throw new RangeError(`status ${response.status}`)
       }
+
       const answer: unknown = await response.json()
-      if (!isRecord(answer) || typeof answer.active !== 'boolean') throw new RangeError('it does not say whether the token is active')
+
+      if (!isRecord(answer) || typeof answer.active !== 'boolean') {
+        throw new RangeError('it does not say whether the token is active')
+      }
+
       return answer
     } catch (error) {
       onFailure(causeOf(error as Error))
@@ -114,7 +147,10 @@ export class IntrospectedAccess implements ForeignAccess {
 
 // What JSON.parse says holds what it was given.
 function causeOf (error: Error): string {
-  if (error instanceof RangeError) return error.message
+  if (error instanceof RangeError) {
+    return error.message
+  }
+
   const { code } = (error.cause ?? {}) as { readonly code?: unknown }
   return typeof code === 'string' ? `${error.name} ${code}` : error.name
 }

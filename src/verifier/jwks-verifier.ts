@@ -24,9 +24,9 @@ export interface ForeignAccess {
    * Who sent it, where that is remembered; `null` where it is to be verified.
    * @throws TokenAuthError AUTH_ACCESS_EXPIRED
    */
-  recall (token: string): Foreigner | null
+  recall(token: string): Foreigner | null
   /** @throws TokenAuthError AUTH_ACCESS_INVALID, AUTH_ACCESS_EXPIRED; AUTH_KEYS_UNAVAILABLE or AUTH_STORE_UNAVAILABLE */
-  verify (token: string): Promise<Foreigner>
+  verify(token: string): Promise<Foreigner>
 }
 
 export interface RemoteAccessContext {
@@ -45,6 +45,7 @@ interface Verified extends Foreigner {
   readonly at: Millis
 }
 
+/** */
 export class RemoteAccess implements ForeignAccess {
   readonly #context: RemoteAccessContext
   // By the whole text, since two texts may carry one signature.
@@ -57,14 +58,23 @@ export class RemoteAccess implements ForeignAccess {
 
   recall (token: string): Foreigner | null {
     const remembered = this.#verified.get(token)
-    if (remembered === undefined) return null
+
+    if (remembered === undefined) {
+      return null
+    }
+
     const { auth, key, at } = remembered
     const now = this.#context.clock()
-    if (at > now || !this.#context.keys.holds(key, now)) return null
+
+    if (at > now || !this.#context.keys.holds(key, now)) {
+      return null
+    }
+
     if (now >= auth.expiresAt) {
       this.#verified.delete(token)
       throw new TokenAuthError('AUTH_ACCESS_EXPIRED')
     }
+
     return remembered
   }
 
@@ -72,9 +82,18 @@ export class RemoteAccess implements ForeignAccess {
     const { keys, clock } = this.#context
     const opened = await keys.open(token)
     const now = clock()
+
     // RFC 9068 section 2.2: what others verify has one.
-    if (opened === null || !isText(opened.claims.jti)) throw new TokenAuthError('AUTH_ACCESS_INVALID')
-    const verified = { text: token, ...readForeigner(opened.claims, now, this.#context), key: opened.key, at: now }
+    if (opened === null || !isText(opened.claims.jti)) {
+      throw new TokenAuthError('AUTH_ACCESS_INVALID')
+    }
+
+    const verified = {
+      text: token,
+      ...readForeigner(opened.claims, now, this.#context),
+      key: opened.key,
+      at: now
+    }
     this.#verified.set(verified)
     return verified
   }
@@ -85,14 +104,35 @@ export class RemoteAccess implements ForeignAccess {
  * @throws TokenAuthError AUTH_ACCESS_INVALID, AUTH_ACCESS_EXPIRED
  */
 export function readForeigner (
-  claims: Claims, now: Millis, { issuer, audience }: { readonly issuer: string, readonly audience: string }
+  claims: Claims,
+  now: Millis,
+  { issuer, audience }: { readonly issuer: string, readonly audience: string }
 ): Foreigner {
   const { aud, client_id: clientId = null } = claims
   const isAmongOthers = isTexts(aud) && aud.includes(audience)
   const ours = { ...claims, ...(isAmongOthers && { aud: audience }), client_id: undefined }
   const read = readAccessClaims(ours, now, { issuer, audience })
-  if (read === null || (clientId !== null && !isText(clientId))) throw new TokenAuthError('AUTH_ACCESS_INVALID')
+
+  if (read === null || (clientId !== null && !isText(clientId))) {
+    throw new TokenAuthError('AUTH_ACCESS_INVALID')
+  }
+
   const { userId, sessionId, authenticatedAt, amr, claims: own, expiresAt, thumbprint } = read
-  if (now >= expiresAt) throw new TokenAuthError('AUTH_ACCESS_EXPIRED')
-  return { auth: Object.freeze({ userId, sessionId, authenticatedAt, amr, clientId, claims: own, expiresAt }), thumbprint }
+
+  if (now >= expiresAt) {
+    throw new TokenAuthError('AUTH_ACCESS_EXPIRED')
+  }
+
+  return {
+    auth: Object.freeze({
+      userId,
+      sessionId,
+      authenticatedAt,
+      amr,
+      clientId,
+      claims: own,
+      expiresAt
+    }),
+    thumbprint
+  }
 }

@@ -33,10 +33,14 @@ const SWEPT_EVERY: Millis = 3_600_000
 async function plugin (app: FastifyInstance, given: TokenVerifierOptions): Promise<void> {
   const options = resolveVerifier(given)
   const { name, clock, dpop } = options
+
   if (app.hasDecorator('authenticate') || app.hasRequestDecorator('auth')) {
-    throw new Error('fastify-token-auth: this instance has "authenticate" or "request.auth" already. Register each in a sibling ' +
-      'scope of its own: app.register(async scope => { await scope.register(tokenVerifier, options) })')
+    throw new Error(
+      'fastify-token-auth: this instance has "authenticate" or "request.auth" already. Register each in a sibling ' +
+        'scope of its own: app.register(async scope => { await scope.register(tokenVerifier, options) })'
+    )
   }
+
   const access = createAccess(app, options)
   const proofs = dpop === null ? null : createProofs(app, options, dpop)
 
@@ -51,34 +55,66 @@ function createAccess (app: FastifyInstance, options: ResolvedVerifier): Foreign
   const { source, name, issuer, audience, cacheSize, timeout, clock } = options
   const logger = app.log
   const address = source.uri.origin + source.uri.pathname
+
   if (source.kind === 'introspection') {
     const onFailure = (cause: string): void => {
-      logger.error({ registration: name, introspection: address, cause }, 'the issuer cannot be asked about tokens')
+      logger.error(
+        { registration: name, introspection: address, cause },
+        'the issuer cannot be asked about tokens'
+      )
     }
-    return new IntrospectedAccess({ ...source, issuer, audience, cacheSize, timeout, clock, onFailure })
+
+    return new IntrospectedAccess({
+      ...source,
+      issuer,
+      audience,
+      cacheSize,
+      timeout,
+      clock,
+      onFailure
+    })
   }
+
   const onFailure = (cause: string): void => {
-    logger.error({ registration: name, keySet: address, cause }, 'the key set of the issuer cannot be read')
+    logger.error(
+      { registration: name, keySet: address, cause },
+      'the key set of the issuer cannot be read'
+    )
   }
+
   const keys = new RemoteKeys({ ...source, typ: ACCESS_TYP, clock, timeout, onFailure })
   // Not awaited: services may start in any order, and a wrong address shows in the log at once.
-  app.addHook('onReady', async () => { keys.readAhead(clock()) })
+  app.addHook('onReady', async () => {
+    keys.readAhead(clock())
+  })
   return new RemoteAccess({ keys, issuer, audience, cacheSize, clock })
 }
 
 function createProofs (
-  app: FastifyInstance, options: ResolvedVerifier, dpop: NonNullable<ResolvedVerifier['dpop']>
+  app: FastifyInstance,
+  options: ResolvedVerifier,
+  dpop: NonNullable<ResolvedVerifier['dpop']>
 ): RequestProofs {
   const { source, name, timeout, clock, publicUrl } = options
   // One that this instance alone has would refuse the nonces of its neighbours, each time.
   const shared = dpop.secret ?? (source.kind === 'introspection' ? source.clientSecret : undefined)
-  const nonces = dpop.nonces && shared !== undefined ? new DpopNonces([deriveKey(shared, name, 'nonce').key]) : null
+  const nonces = dpop.nonces && shared !== undefined
+    ? new DpopNonces([deriveKey(shared, name, 'nonce').key])
+    : null
   const logger = app.log
   const replays = guardAttempts(dpop.replays ?? new MemoryAttempts(), createGuard(timeout, logger))
   const sweeper = new Sweeper({
-    store: null, attempts: [replays], events: new Events({}, logger), logger, clock, every: SWEPT_EVERY, keep: 0
+    store: null,
+    attempts: [replays],
+    events: new Events({}, logger),
+    logger,
+    clock,
+    every: SWEPT_EVERY,
+    keep: 0
   })
-  app.addHook('onReady', async () => { sweeper.start() })
+  app.addHook('onReady', async () => {
+    sweeper.start()
+  })
   app.addHook('onClose', () => sweeper.stop())
   const proofs = new RequestProofs(new Proofs({ nonces, replays, clock }), publicUrl)
   proofs.addNonces(app)
@@ -86,33 +122,60 @@ function createProofs (
 }
 
 /** @param demandsProof Whether tokens that are bound to no key are refused. */
-function createAuthenticate (access: ForeignAccess, proofs: RequestProofs | null, demandsProof: boolean): Authenticate {
-  async function admit (request: AuthenticatedRequest, token: string, isProven: boolean): Promise<void> {
+function createAuthenticate (
+  access: ForeignAccess,
+  proofs: RequestProofs | null,
+  demandsProof: boolean
+): Authenticate {
+  async function admit (
+    request: AuthenticatedRequest,
+    token: string,
+    isProven: boolean
+  ): Promise<void> {
     const { auth, thumbprint } = access.recall(token) ?? await access.verify(token)
+
     if (isProven || thumbprint !== null) {
-      if (proofs === null) throw new TokenAuthError('AUTH_ACCESS_INVALID')
+      if (proofs === null) {
+        throw new TokenAuthError('AUTH_ACCESS_INVALID')
+      }
+
       await proofs.demand(request, token, thumbprint)
     }
+
     request.auth = auth
   }
 
   return function authenticate (request, _reply, done) {
-    if (request.routeOptions.config?.tokenAuth === 'public') return done()
+    if (request.routeOptions.config?.tokenAuth === 'public') {
+      return done()
+    }
+
     try {
       const bearer = readBearer(request)
       const proven = bearer === null && proofs !== null ? readDpopToken(request) : null
       const token = bearer ?? proven
-      if (token === null) throw new TokenAuthError('AUTH_ACCESS_MISSING')
+
+      if (token === null) {
+        throw new TokenAuthError('AUTH_ACCESS_MISSING')
+      }
+
       const isProven = demandsProof || proven !== null
       const remembered = isProven ? null : access.recall(token)
+
       if (remembered === null || remembered.thumbprint !== null) {
-        admit(request, token, isProven).then(() => { done() }, (error: Error) => { done(error) })
+        admit(request, token, isProven).then(() => {
+          done()
+        }, (error: Error) => {
+          done(error)
+        })
         return
       }
+
       request.auth = remembered.auth
     } catch (error) {
       return done(error as Error)
     }
+
     done()
   }
 }

@@ -36,6 +36,7 @@ export interface Opened {
 // Somebody waits for it: a second, as `Retry-After` tells them.
 const RETRY: Millis = 1000
 
+/** */
 export class RemoteKeys {
   readonly #context: RemoteKeysContext
   readonly #set: RemoteJWKSet
@@ -48,7 +49,9 @@ export class RemoteKeys {
     this.#context = context
     // Never old, always cooling down: it reads when it is told to.
     this.#set = createRemoteJWKSet(context.uri, {
-      timeoutDuration: context.timeout, cacheMaxAge: Infinity, cooldownDuration: Infinity
+      timeoutDuration: context.timeout,
+      cacheMaxAge: Infinity,
+      cooldownDuration: Infinity
     })
   }
 
@@ -60,7 +63,13 @@ export class RemoteKeys {
 
   /** Reads the set where it is halfway to being too old, so that a short outage of the issuer is not noticed. */
   readAhead (now: Millis): void {
-    if (this.#isFresh(now, this.#context.maxAge / 2) || !hasPassed(this.#failedAt, this.#context.cooldown, now)) return
+    if (
+      this.#isFresh(now, this.#context.maxAge / 2) ||
+      !hasPassed(this.#failedAt, this.#context.cooldown, now)
+    ) {
+      return
+    }
+
     this.#reading ??= this.#read(now)
   }
 
@@ -70,10 +79,21 @@ export class RemoteKeys {
    */
   async open (token: string): Promise<Opened | null> {
     const header = headerOf(token)
-    if (header === null || !isSameType(header.typ, this.#context.typ) || !isText(header.kid)) return null
-    if (!isText(header.alg) || !this.#context.algorithms.has(header.alg)) return null
+
+    if (header === null || !isSameType(header.typ, this.#context.typ) || !isText(header.kid)) {
+      return null
+    }
+
+    if (!isText(header.alg) || !this.#context.algorithms.has(header.alg)) {
+      return null
+    }
+
     const key = await this.#find(header.kid)
-    if (key === undefined || key.alg !== header.alg) return null
+
+    if (key === undefined || key.alg !== header.alg) {
+      return null
+    }
+
     try {
       const { payload } = await compactVerify(token, key.verifying, { algorithms: [key.alg] })
       const claims: unknown = JSON.parse(Buffer.from(payload).toString())
@@ -86,15 +106,28 @@ export class RemoteKeys {
   async #find (kid: string): Promise<AppKey | undefined> {
     const { clock, maxAge, cooldown } = this.#context
     this.readAhead(clock())
-    if (!this.#isFresh(clock(), maxAge)) await this.#demandRead()
-    if (!this.#keys.has(kid) && (this.#reading !== null || !this.#isFresh(clock(), cooldown))) await this.#demandRead()
+
+    if (!this.#isFresh(clock(), maxAge)) {
+      await this.#demandRead()
+    }
+
+    if (!this.#keys.has(kid) && (this.#reading !== null || !this.#isFresh(clock(), cooldown))) {
+      await this.#demandRead()
+    }
+
     return this.#keys.get(kid)
   }
 
   async #demandRead (): Promise<void> {
     const now = this.#context.clock()
-    if (this.#reading === null && hasPassed(this.#failedAt, RETRY, now)) this.#reading = this.#read(now)
-    if (await this.#reading !== true) throw new TokenAuthError('AUTH_KEYS_UNAVAILABLE')
+
+    if (this.#reading === null && hasPassed(this.#failedAt, RETRY, now)) {
+      this.#reading = this.#read(now)
+    }
+
+    if (await this.#reading !== true) {
+      throw new TokenAuthError('AUTH_KEYS_UNAVAILABLE')
+    }
   }
 
   /** Whether it could be read. It is as old as the question, whenever the answer came. */
@@ -102,7 +135,11 @@ export class RemoteKeys {
     try {
       await this.#set.reload()
       const keys = this.#usable(this.#set.jwks()?.keys ?? [])
-      if (keys.length === 0) throw new RangeError('it holds no key that can be used')
+
+      if (keys.length === 0) {
+        throw new RangeError('it holds no key that can be used')
+      }
+
       this.#keys = new Map(keys.map(key => [key.kid, key]))
       this.#readAt = now
       this.#failedAt = -Infinity
@@ -119,8 +156,11 @@ export class RemoteKeys {
   // What cannot be used is ignored (RFC 7517 section 5), and a kid that is there twice names no key.
   #usable (jwks: readonly JWK[]): AppKey[] {
     const keys = jwks.map(toPublicKey).filter(key => key !== null)
+
     return keys
-      .filter(({ kid, alg }) => this.#context.algorithms.has(alg) && keys.filter(other => other.kid === kid).length === 1)
+      .filter(({ kid, alg }) =>
+        this.#context.algorithms.has(alg) && keys.filter(other => other.kid === kid).length === 1
+      )
       .map(key => {
         const before = this.#keys.get(key.kid)
         return before?.alg === key.alg && before.verifying.equals(key.verifying) ? before : key

@@ -12,35 +12,80 @@ const assignments = (greatest: string, least: string): string => `
 const condition = `
   id = $id AND secret_hash = $secret AND generation = $generation AND revoked_at IS NULL AND expires_at > $now
   AND (generation = 0 OR rotated_at <= $before OR rotated_at > $after)`
-const names = ['id', 'secret', 'generation', 'now', 'until', 'before', 'after', 'address', 'user_agent'] as const
+const names = [
+  'id',
+  'secret',
+  'generation',
+  'now',
+  'until',
+  'before',
+  'after',
+  'address',
+  'user_agent'
+] as const
 
 // Positions are numbered, so that each value is sent once.
 function numbered (text: string, sign: string): string {
-  return names.reduce((sql, name, i) => sql.replaceAll(new RegExp(`\\$${name}\\b`, 'g'), `${sign}${i + 1}`), text)
+  return names.reduce(
+    (sql, name, i) => sql.replaceAll(new RegExp(`\\$${name}\\b`, 'g'), `${sign}${i + 1}`),
+    text
+  )
 }
 
 function valuesOf ({
-  sessionId, secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, by
+  sessionId,
+  secretHash,
+  generation,
+  now,
+  expiresAt,
+  rotatedBefore,
+  rotatedAfter,
+  by
 }: RotationAttempt): Array<string | number | null> {
-  return [sessionId, secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, by.address, by.userAgent]
+  return [
+    sessionId,
+    secretHash,
+    generation,
+    now,
+    expiresAt,
+    rotatedBefore,
+    rotatedAfter,
+    by.address,
+    by.userAgent
+  ]
 }
 
 /** A prepared statement on a pool, which answers with whose session it is. */
 export function preparedUpdate (pool: pg.Pool): Rotate {
   const text = numbered(
-    `UPDATE token_auth_sessions SET ${assignments('greatest', 'least')} WHERE ${condition} RETURNING user_id, expires_at`, '$')
+    `UPDATE token_auth_sessions SET ${
+      assignments('greatest', 'least')
+    } WHERE ${condition} RETURNING user_id, expires_at`,
+    '$'
+  )
+
   return async attempt => {
     const { rowCount } = await pool.query({ name: 'rotate', text, values: valuesOf(attempt) })
-    if (rowCount !== 1) throw new Error('the UPDATE found no session')
+
+    if (rowCount !== 1) {
+      throw new Error('the UPDATE found no session')
+    }
   }
 }
 
 /** A prepared statement, in a transaction of its own. */
 export function sqliteUpdate (db: Libsql.Database): Rotate {
   const statement = db.prepare(numbered(
-    `UPDATE token_auth_sessions SET ${assignments('max', 'min')} WHERE ${condition} RETURNING user_id, expires_at`, '?'))
+    `UPDATE token_auth_sessions SET ${
+      assignments('max', 'min')
+    } WHERE ${condition} RETURNING user_id, expires_at`,
+    '?'
+  ))
+
   return async attempt => {
-    if (statement.all(...valuesOf(attempt)).length !== 1) throw new Error('the UPDATE found no session')
+    if (statement.all(...valuesOf(attempt)).length !== 1) {
+      throw new Error('the UPDATE found no session')
+    }
   }
 }
 
@@ -64,10 +109,25 @@ const lua = `
 /** A script that is sent by its hash, and answers with the row as it stands then. Nobody reads it: no session is made of it. */
 export async function bareScript (redis: Redis, prefix: string): Promise<Rotate> {
   const sha = await redis.script('LOAD', lua) as string
+
   return async attempt => {
-    const { sessionId, secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, by } = attempt
-    const answer = await redis.evalsha(sha, 1, `${prefix}s:{${sessionId}}`,
-      secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, JSON.stringify(by))
-    if (answer === null) throw new Error('the script found no session')
+    const { sessionId, secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, by } =
+      attempt
+    const answer = await redis.evalsha(
+      sha,
+      1,
+      `${prefix}s:{${sessionId}}`,
+      secretHash,
+      generation,
+      now,
+      expiresAt,
+      rotatedBefore,
+      rotatedAfter,
+      JSON.stringify(by)
+    )
+
+    if (answer === null) {
+      throw new Error('the script found no session')
+    }
   }
 }

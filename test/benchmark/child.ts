@@ -12,24 +12,41 @@ type Answer = { readonly result: unknown } | { readonly error: string }
  * @param flags More options of node, such as `--expose-gc`.
  */
 export async function callInChild<T> (
-  module: string, name: string, values: readonly unknown[], flags: readonly string[] = []
+  module: string,
+  name: string,
+  values: readonly unknown[],
+  flags: readonly string[] = []
 ): Promise<T> {
   const child = fork(fileURLToPath(import.meta.url), [module, name, JSON.stringify(values)], {
     execArgv: [...process.execArgv, ...flags]
   })
   const answers: Answer[] = []
-  child.on('message', answer => { answers.push(answer as Answer) })
+  child.on('message', answer => {
+    answers.push(answer as Answer)
+  })
   const [code] = await once(child, 'close') as [number | null]
   const [answer] = answers
-  if (answer === undefined) throw new Error(`${name} ended without an answer (exit code ${code})`)
-  if ('error' in answer) throw new Error(answer.error)
+
+  if (answer === undefined) {
+    throw new Error(`${name} ended without an answer (exit code ${code})`)
+  }
+
+  if ('error' in answer) {
+    throw new Error(answer.error)
+  }
+
   return answer.result as T
 }
 
 async function main ([module = '', name = '', values = '[]']: readonly string[]): Promise<void> {
   const answer: Answer = await call(module, name, JSON.parse(values) as unknown[])
-    .then(result => ({ result }), (error: unknown) => ({ error: error instanceof Error ? String(error.stack) : String(error) }))
-  process.send?.(answer, () => { process.disconnect() })
+    .then(
+      result => ({ result }),
+      (error: unknown) => ({ error: error instanceof Error ? String(error.stack) : String(error) })
+    )
+  process.send?.(answer, () => {
+    process.disconnect()
+  })
 }
 
 async function call (module: string, name: string, values: unknown[]): Promise<unknown> {

@@ -28,8 +28,8 @@ const TABLE = 'token_auth_sessions'
 
 export interface Database {
   readonly store: TokenStore
-  fill (sessions: Fill): Promise<void>
-  remove (): Promise<void>
+  fill(sessions: Fill): Promise<void>
+  remove(): Promise<void>
 }
 
 const opened = new Set<() => Promise<void>>()
@@ -37,12 +37,19 @@ const opened = new Set<() => Promise<void>>()
 // Ctrl-C, or the end of the process that waits for this one.
 for (const event of ['SIGINT', 'SIGTERM', 'disconnect'] as const) {
   process.once(event, () => {
-    if (opened.size > 0) void Promise.allSettled([...opened].map(remove => remove())).then(() => process.exit(1))
+    if (opened.size > 0) {
+      void Promise.allSettled([...opened].map(remove => remove())).then(() => process.exit(1))
+    }
   })
 }
 
 function removable (remove: () => Promise<unknown>): () => Promise<void> {
-  const once = async (): Promise<void> => { if (opened.delete(once)) await remove() }
+  const once = async (): Promise<void> => {
+    if (opened.delete(once)) {
+      await remove()
+    }
+  }
+
   opened.add(once)
   return once
 }
@@ -55,11 +62,13 @@ function inOnePiece (text: string): string {
 
 export async function openMemory (): Promise<Database> {
   const store = new MemoryStore()
+
   return {
     store,
     async fill ({ count, endsFrom }) {
       const at = endsFrom - 7 * DAY
       const times = { createdAt: at, authenticatedAt: at, rotatedAt: at, lastUsedAt: at }
+
       for (let n = 0; n < count; n++) {
         const expiresAt = endsFrom + n * STEP
         await store.create({
@@ -92,6 +101,7 @@ export async function openSqlite (): Promise<Database & { readonly db: Libsql.Da
   })
   const store = new SqliteStore(db)
   await store.migrate()
+
   return {
     db,
     store,
@@ -99,7 +109,8 @@ export async function openSqlite (): Promise<Database & { readonly db: Libsql.Da
       // All of it in memory until it is there, and the usual 2 MB afterwards.
       db.exec('PRAGMA synchronous = OFF; PRAGMA cache_size = -2000000')
       db.exec(insertInto(TABLE, sessions, {
-        numbers: count => `WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < ${count})`,
+        numbers: count =>
+          `WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < ${count})`,
         concat: (...parts) => parts.join(' || '),
         padded: (number, digits) => `printf('%0${digits || ''}d', ${number})`
       }))
@@ -118,12 +129,19 @@ export async function openSqlite (): Promise<Database & { readonly db: Libsql.Da
 /** Prepared by name, as the bare UPDATE is that it is compared with. */
 export async function openPostgres (): Promise<Database & { readonly pool: pg.Pool }> {
   const schema = `token_auth_benchmark_${randomBytes(6).toString('hex')}`
-  const pool = new pg.Pool({ connectionString: POSTGRES_URL, options: `-c search_path=${schema}`, max: CONNECTIONS })
+  const pool = new pg.Pool({
+    connectionString: POSTGRES_URL,
+    options: `-c search_path=${schema}`,
+    max: CONNECTIONS
+  })
   pool.on('error', () => {})
   await pool.query(`CREATE SCHEMA ${schema}`)
-  const remove = removable(() => pool.query(`DROP SCHEMA ${schema} CASCADE`).finally(() => pool.end()))
+  const remove = removable(() =>
+    pool.query(`DROP SCHEMA ${schema} CASCADE`).finally(() => pool.end())
+  )
   const store = new PostgresStore(withPreparedStatements(pool))
   await store.migrate()
+
   return {
     pool,
     store,
@@ -131,7 +149,8 @@ export async function openPostgres (): Promise<Database & { readonly pool: pg.Po
       await pool.query(insertInto(TABLE, sessions, {
         numbers: count => `WITH numbers AS (SELECT generate_series(0, ${count - 1}::bigint) AS n)`,
         concat: (...parts) => parts.join(' || '),
-        padded: (number, digits) => digits === 0 ? `(${number})::text` : `lpad((${number})::text, ${digits}, '0')`
+        padded: (number, digits) =>
+          digits === 0 ? `(${number})::text` : `lpad((${number})::text, ${digits}, '0')`
       }))
       await pool.query(`VACUUM ANALYZE ${TABLE}`)
     },
@@ -152,7 +171,10 @@ export async function openMysql (): Promise<Database> {
   })
   const store = new MysqlStore(pool)
   await store.migrate()
-  const digits = Array.from({ length: 10 }, (_, digit) => `SELECT ${digit} AS d`).join(' UNION ALL ')
+  const digits = Array.from({ length: 10 }, (_, digit) => `SELECT ${digit} AS d`).join(
+    ' UNION ALL '
+  )
+
   return {
     store,
     async fill (sessions) {
@@ -171,24 +193,38 @@ export async function openMysql (): Promise<Database> {
   }
 }
 
-export async function openRedis (): Promise<Database & { readonly redis: Redis, readonly prefix: string }> {
+export async function openRedis (): Promise<
+  Database & { readonly redis: Redis, readonly prefix: string }
+> {
   const prefix = `token-auth-benchmark:${randomBytes(6).toString('hex')}:`
   const redis = new Redis(REDIS_URL, { lazyConnect: true, retryStrategy: () => null })
   redis.on('error', () => {})
   await redis.connect()
   const remove = removable(async () => {
     for await (const keys of redis.scanStream({ match: `${prefix}*`, count: AT_ONCE })) {
-      if ((keys as string[]).length > 0) await redis.unlink(...keys as string[])
+      if ((keys as string[]).length > 0) {
+        await redis.unlink(...keys as string[])
+      }
     }
+
     redis.disconnect()
   })
+
   return {
     redis,
     prefix,
     store: new RedisStore(redis, { prefix }),
     async fill ({ count, endsFrom }) {
       for (let from = 0; from < count; from += AT_ONCE) {
-        await redis.eval(redisFill, 0, prefix, from, Math.min(from + AT_ONCE, count), endsFrom, Date.now())
+        await redis.eval(
+          redisFill,
+          0,
+          prefix,
+          from,
+          Math.min(from + AT_ONCE, count),
+          endsFrom,
+          Date.now()
+        )
       }
     },
     remove
@@ -196,14 +232,22 @@ export async function openRedis (): Promise<Database & { readonly redis: Redis, 
 }
 
 export const databases = {
-  memory: openMemory, SQLite: openSqlite, PostgreSQL: openPostgres, MariaDB: openMysql, Redis: openRedis
+  memory: openMemory,
+  SQLite: openSqlite,
+  PostgreSQL: openPostgres,
+  MariaDB: openMysql,
+  Redis: openRedis
 } as const
 
 export type DatabaseName = keyof typeof databases
 
 /** Does the work on a database, which is gone afterwards. */
-export async function on<D extends Database, T> (open: () => Promise<D>, work: (database: D) => Promise<T>): Promise<T> {
+export async function on<D extends Database, T> (
+  open: () => Promise<D>,
+  work: (database: D) => Promise<T>
+): Promise<T> {
   const database = await open()
+
   try {
     return await work(database)
   } finally {
@@ -213,5 +257,7 @@ export async function on<D extends Database, T> (open: () => Promise<D>, work: (
 
 /** Whether an error says that no server is there. */
 export function isUnreachable (error: unknown): boolean {
-  return /ECONNREFUSED|ENOTFOUND|ETIMEDOUT/.test(String((error as { stack?: unknown } | null)?.stack ?? error))
+  return /ECONNREFUSED|ENOTFOUND|ETIMEDOUT/.test(
+    String((error as { stack?: unknown } | null)?.stack ?? error)
+  )
 }

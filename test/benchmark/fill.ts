@@ -11,7 +11,8 @@ export const MANY = Number(process.env.SESSIONS ?? 1_000_000)
 /** A browser as they come: what sessions keep of their devices is most of what they weigh. */
 export const caller = {
   address: '192.0.2.1',
-  userAgent: 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36'
+  userAgent:
+    'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36'
 } as const
 
 export interface Fill {
@@ -45,12 +46,16 @@ export interface Dialect {
 }
 
 /** One statement that fills the table of the sessions, which is the same in all SQL stores. */
-export function insertInto (table: string, { count, endsFrom }: Fill, { numbers, concat, padded }: Dialect): string {
+export function insertInto (
+  table: string,
+  { count, endsFrom }: Fill,
+  { numbers, concat, padded }: Dialect
+): string {
   const at = endsFrom - 7 * DAY
   const end = `${endsFrom} + n * ${STEP}`
   const values = {
-    id: concat("'s'", padded(`n * ${MULTIPLIER} % ${MODULUS}`, ID_DIGITS)),
-    user_id: concat("'u'", padded('n', 0)),
+    id: concat('\'s\'', padded(`n * ${MULTIPLIER} % ${MODULUS}`, ID_DIGITS)),
+    user_id: concat('\'u\'', padded('n', 0)),
     secret_hash: padded('n', SECRET_DIGITS),
     generation: 0,
     confirmed_generation: 0,
@@ -67,8 +72,11 @@ export function insertInto (table: string, { count, endsFrom }: Fill, { numbers,
     sweep_after: end
   }
   const [columns, expressions] = [Object.keys(values).join(', '), Object.values(values).join(', ')]
+
   // In the order of their ids, since that is the order in which the table is filled fastest.
-  return `INSERT INTO ${table} (${columns}) ${numbers(count)} SELECT ${expressions} FROM numbers WHERE n < ${count} ORDER BY 1`
+  return `INSERT INTO ${table} (${columns}) ${
+    numbers(count)
+  } SELECT ${expressions} FROM numbers WHERE n < ${count} ORDER BY 1`
 }
 
 /**

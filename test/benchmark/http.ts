@@ -13,17 +13,35 @@ const MANY = 100_000
 const sizeFor = (tokens: number): number => 2 * tokens
 
 function own (module: string, setup: Partial<Setup> = {}, name = 'start'): Entrant {
-  return { place: { module: `./contestants/${module}.ts`, name }, setup: { alg: 'HS256', tokens: FEW, ...setup } }
+  return {
+    place: { module: `./contestants/${module}.ts`, name },
+    setup: { alg: 'HS256', tokens: FEW, ...setup }
+  }
 }
 
-function peer (module: string, setup: Partial<Setup> = {}, name = 'start'): Record<string, Entrant> {
-  if (!hasPeers) return {}
-  return { [module]: { place: { module: `./peers/${module}.ts`, name }, setup: { alg: 'HS256', tokens: FEW, ...setup } } }
+function peer (
+  module: string,
+  setup: Partial<Setup> = {},
+  name = 'start'
+): Record<string, Entrant> {
+  if (!hasPeers) {
+    return {}
+  }
+
+  return {
+    [module]: {
+      place: { module: `./peers/${module}.ts`, name },
+      setup: { alg: 'HS256', tokens: FEW, ...setup }
+    }
+  }
 }
 
 /** Lines of peers that are not installed are left out. */
 function lines (
-  comparison: Comparison, work: string, ours: string, limits: Readonly<Record<string, number | null>>
+  comparison: Comparison,
+  work: string,
+  ours: string,
+  limits: Readonly<Record<string, number | null>>
 ): Row[] {
   return Object.entries(limits).filter(([theirs]) => theirs in comparison.medians)
     .map(([theirs, limit]) => atLeast(limit, work, [ours, theirs], comparison, UNIT))
@@ -42,6 +60,7 @@ export async function protectedRoute (effort: Effort): Promise<Row[]> {
     ...peer('fastify-session'),
     ...peer('express-jsonwebtoken')
   }, effort)
+
   return lines(comparison, 'protected route, HS256, 1,000 live tokens', ours, {
     'an empty onRequest hook': 0.95,
     '@fastify/jwt': 2.5,
@@ -56,6 +75,7 @@ export async function protectedRoute (effort: Effort): Promise<Row[]> {
 /** The same with key pairs. */
 export async function protectedRouteByKeyPairs (effort: Effort): Promise<Row[]> {
   const rows: Row[] = []
+
   for (const alg of ['EdDSA', 'ES256'] satisfies Algorithm[]) {
     const ours = 'fastify-token-auth'
     const comparison = await race({
@@ -67,13 +87,19 @@ export async function protectedRouteByKeyPairs (effort: Effort): Promise<Row[]> 
     const limits = { '@fastify/jwt': 5, '@fastify/jwt with its cache': null, jose: 5 }
     rows.push(...lines(comparison, `protected route, ${alg}, 1,000 live tokens`, ours, limits))
   }
+
   return rows
 }
 
 /** The same with more tokens than the cache holds by default, and with a cache that is large enough. */
 export async function protectedRouteManyTokens (effort: Effort): Promise<Row[]> {
   const tokens = isBrief(effort) ? MANY / 10 : MANY
-  const [few, ours, sized, theirs] = ['fastify-token-auth with 1,000 tokens', 'fastify-token-auth', 'with a cache for all', '@fastify/jwt']
+  const [few, ours, sized, theirs] = [
+    'fastify-token-auth with 1,000 tokens',
+    'fastify-token-auth',
+    'with a cache for all',
+    '@fastify/jwt'
+  ]
   const comparison = await race({
     [few]: own('ours'),
     [ours]: own('ours', { tokens }),
@@ -81,6 +107,7 @@ export async function protectedRouteManyTokens (effort: Effort): Promise<Row[]> 
     [theirs]: own('fastify-jwt', { tokens })
   }, effort)
   const work = `protected route, HS256, ${tokens.toLocaleString('en')} live tokens`
+
   return [
     ...lines(comparison, `${work}, cache too small`, ours, { [theirs]: 1 }),
     ...lines(comparison, `${work}, cache large enough`, sized, { [few]: 0.75, [theirs]: null })
@@ -102,8 +129,14 @@ export async function refreshRoute (effort: Effort): Promise<Row[]> {
     [theirEdDSA]: own('fastify-jwt', { tokens, alg: 'EdDSA' }, 'startRefresh')
   }, effort)
   const work = `refresh, ${CONNECTIONS} at once, memory store`
+
   return [
-    ...lines(comparison, `${work}, HS256`, ours, { 'a bare POST': 0.6, '@fastify/jwt by hand': 2.5, 'better-auth': 15, 'oidc-provider': 4 }),
+    ...lines(comparison, `${work}, HS256`, ours, {
+      'a bare POST': 0.6,
+      '@fastify/jwt by hand': 2.5,
+      'better-auth': 15,
+      'oidc-provider': 4
+    }),
     ...lines(comparison, `${work}, EdDSA`, ourEdDSA, { [theirEdDSA]: 8, 'a bare POST': null })
   ]
 }

@@ -21,12 +21,16 @@ export async function latenessDuring (work: () => Promise<unknown>): Promise<Lat
   const worker = new Worker(ticking, { eval: true })
   await once(worker, 'message')
   const seen: number[] = []
-  worker.on('message', (sent: bigint) => { seen.push(Number(process.hrtime.bigint() - sent) / 1e6) })
+  worker.on('message', (sent: bigint) => {
+    seen.push(Number(process.hrtime.bigint() - sent) / 1e6)
+  })
+
   try {
     await work()
   } finally {
     await worker.terminate()
   }
+
   seen.sort((a, b) => a - b)
   return { p99: seen[Math.floor(seen.length * 0.99)] ?? 0, longest: seen.at(-1) ?? 0 }
 }

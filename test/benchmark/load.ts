@@ -30,16 +30,31 @@ answerCalls({
     const write = requestsOf(work, port)
     const isChain = work.next !== undefined
     const requests = isChain ? [] : work.tokens.map(token => Buffer.from(write(token)))
-    targets.set(target, { port, work, requests, chains: isChain ? [...work.tokens] : [], write, clients: [], turn: 0 })
+    targets.set(target, {
+      port,
+      work,
+      requests,
+      chains: isChain ? [...work.tokens] : [],
+      write,
+      clients: [],
+      turn: 0
+    })
   },
   // Apart from `run`, so that what connections cost is not measured.
   async connect ({ target, connections }: { target: string, connections: number }) {
     const { port, clients } = find(target)
-    while (clients.length < connections) clients.push(new Client(port))
+
+    while (clients.length < connections) {
+      clients.push(new Client(port))
+    }
   },
   async disconnect ({ target }: { target: string }) {
     const found = find(target)
-    for (const client of found.clients) client.close()
+
+    for (const client of found.clients) {
+      client.close()
+    }
+
     found.clients = []
   },
   /** @returns How many requests were answered, and answered rightly: another answer ends it. */
@@ -48,7 +63,9 @@ answerCalls({
     const state = { count: 0, until: performance.now() + ms, least }
     const keepBusy = found.work.next === undefined ? takeTurns : followChain
     const rest = stayAwake()
-    await Promise.all(found.clients.map(async (client, i) => { await keepBusy(found, client, i, state) }))
+    await Promise.all(found.clients.map(async (client, i) => {
+      await keepBusy(found, client, i, state)
+    }))
     rest()
     return state.count
   }
@@ -57,18 +74,33 @@ answerCalls({
 // To wake a process that sleeps is paid for by whoever writes to it: 20 us an answer. A fast server would keep this process awake
 // anyway, and a slower one would not.
 function stayAwake (): () => void {
-  let turn = setImmediate(function again () { turn = setImmediate(again) })
-  return () => { clearImmediate(turn) }
+  let turn = setImmediate(function again () {
+    turn = setImmediate(again)
+  })
+
+  return () => {
+    clearImmediate(turn)
+  }
 }
 
-interface State { count: number, readonly until: number, readonly least: number }
+interface State {
+  count: number
+  readonly until: number
+  readonly least: number
+}
 
 function isOver ({ count, until, least }: State): boolean {
   return count >= least && performance.now() >= until
 }
 
-async function takeTurns (target: Target, client: Client, _index: number, state: State): Promise<void> {
+async function takeTurns (
+  target: Target,
+  client: Client,
+  _index: number,
+  state: State
+): Promise<void> {
   const { requests, work: { proof } } = target
+
   while (!isOver(state)) {
     const request = requests[target.turn++ % requests.length] as Buffer
     check(await client.send(request), proof)
@@ -76,9 +108,15 @@ async function takeTurns (target: Target, client: Client, _index: number, state:
   }
 }
 
-async function followChain (target: Target, client: Client, index: number, state: State): Promise<void> {
+async function followChain (
+  target: Target,
+  client: Client,
+  index: number,
+  state: State
+): Promise<void> {
   const { chains, write, work: { proof, next } } = target
   const before = `"${next}":"`
+
   while (!isOver(state)) {
     const answer = await client.send(write(chains[index] as string))
     check(answer, proof)
@@ -89,11 +127,17 @@ async function followChain (target: Target, client: Client, index: number, state
 }
 
 function check (answer: string, proof: string): void {
-  if (!answer.startsWith('HTTP/1.1 200 ') || !answer.includes(proof)) throw new Error(`A wrong answer: ${answer}`)
+  if (!answer.startsWith('HTTP/1.1 200 ') || !answer.includes(proof)) {
+    throw new Error(`A wrong answer: ${answer}`)
+  }
 }
 
 function find (target: string): Target {
   const found = targets.get(target)
-  if (found === undefined) throw new Error(`There is no ${target}`)
+
+  if (found === undefined) {
+    throw new Error(`There is no ${target}`)
+  }
+
   return found
 }

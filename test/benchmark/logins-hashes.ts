@@ -8,13 +8,19 @@ serve<HashOrder>({}, async ({ accounts, atOnce, ms }) => {
   const times: number[] = []
   const end = performance.now() + ms
   let next = 0
+
   const checkOn = async (): Promise<void> => {
     while (performance.now() < end) {
       const account = accounts[next++ % accounts.length]
-      if (account === undefined || !await verify(account.hash, account.password)) throw new Error('A right password was wrong')
+
+      if (account === undefined || !await verify(account.hash, account.password)) {
+        throw new Error('A right password was wrong')
+      }
+
       times.push(performance.now())
     }
   }
+
   await Promise.all(Array.from({ length: atOnce }, checkOn))
   return { rate: rateOf(times) }
 })

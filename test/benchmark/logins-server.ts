@@ -17,7 +17,9 @@ import { serve } from './logins-process.js'
 
 const ACCOUNTS = 128
 
-if (process.argv.includes('--no-limit')) HashQueue.prototype.run = work => work()
+if (process.argv.includes('--no-limit')) {
+  HashQueue.prototype.run = work => work()
+}
 
 const app = Fastify()
 const byName = new Map<string, { id: string, username: string, passwordHash: string }>()
@@ -30,8 +32,14 @@ await app.register(tokenAuth, {
     findById: id => byId.get(id) ?? null
   }
 })
-async function addAccounts (kind: string, count: number, hash: (password: string) => Promise<string>): Promise<Account[]> {
+
+async function addAccounts (
+  kind: string,
+  count: number,
+  hash: (password: string) => Promise<string>
+): Promise<Account[]> {
   const accounts: Account[] = []
+
   for (let number = 0; number < count; number++) {
     const [username, password] = [`${kind}-${number}`, `correct horse ${number}`]
     const user = { id: `u-${username}`, username, passwordHash: await hash(password) }
@@ -39,20 +47,40 @@ async function addAccounts (kind: string, count: number, hash: (password: string
     byId.set(user.id, user)
     accounts.push({ username, password, hash: user.passwordHash })
   }
+
   return accounts
 }
+
 const accounts = await addAccounts('user', ACCOUNTS, app.tokenAuth.hashPassword)
-const cheap = await addAccounts('cheap', ACCOUNTS, password => hash(password, { memoryCost: 8, timeCost: 1, parallelism: 1 }))
+const cheap = await addAccounts(
+  'cheap',
+  ACCOUNTS,
+  password => hash(password, { memoryCost: 8, timeCost: 1, parallelism: 1 })
+)
 
 const bareQueue = new HashQueue(defaultConcurrency())
-app.post<{ Body: { username: string, password: string } }>(barePath, async ({ body: { username, password } }) => {
-  const user = byName.get(username)
-  if (user === undefined || !await bareQueue.run(() => verify(user.passwordHash, password))) throw new Error('A right password was wrong')
-  return { access_token: 'none', user: { id: user.id, username } }
-})
-app.get('/protected', { onRequest: app.authenticate }, async request => ({ hello: request.auth?.userId }))
+app.post<{ Body: { username: string, password: string } }>(
+  barePath,
+  async ({ body: { username, password } }) => {
+    const user = byName.get(username)
+
+    if (user === undefined || !await bareQueue.run(() => verify(user.passwordHash, password))) {
+      throw new Error('A right password was wrong')
+    }
+
+    return { access_token: 'none', user: { id: user.id, username } }
+  }
+)
+app.get(
+  '/protected',
+  { onRequest: app.authenticate },
+  async request => ({ hello: request.auth?.userId })
+)
 app.get('/file', async (_request, reply) => reply.type('text/plain').send(await readFile(fileRead)))
-app.get('/digest', async () => Buffer.from(await crypto.subtle.digest('SHA-256', digested)).toString('hex'))
+app.get(
+  '/digest',
+  async () => Buffer.from(await crypto.subtle.digest('SHA-256', digested)).toString('hex')
+)
 
 await app.listen({ host: '127.0.0.1', port: 0 })
 const { port } = app.server.address() as AddressInfo

@@ -8,7 +8,14 @@ import { readFileSync } from 'node:fs'
 import { startProcess } from './logins-process.js'
 import type { BenchmarkProcess } from './logins-process.js'
 import { barePath, digested, fileRead, loginPath } from './logins-routes.js'
-import type { Account, HashOrder, LoadOrder, LoadResult, Probe, ServerReady } from './logins-routes.js'
+import type {
+  Account,
+  HashOrder,
+  LoadOrder,
+  LoadResult,
+  Probe,
+  ServerReady
+} from './logins-routes.js'
 import { atLeast, compare, median } from './rounds.js'
 import type { Benchmark, Effort, Row } from './rounds.js'
 
@@ -24,8 +31,18 @@ type Quantile = 'p50' | 'p99'
 
 const routes: ReadonlyArray<Probe & { readonly work: string, readonly quantile: Quantile }> = [
   { work: 'a protected route', quantile: 'p99', path: '/protected', expected: '{"hello":"{id}"}' },
-  { work: 'a route that reads a file', quantile: 'p50', path: '/file', expected: readFileSync(fileRead, 'utf8') },
-  { work: 'a route that uses WebCrypto', quantile: 'p50', path: '/digest', expected: createHash('sha256').update(digested).digest('hex') }
+  {
+    work: 'a route that reads a file',
+    quantile: 'p50',
+    path: '/file',
+    expected: readFileSync(fileRead, 'utf8')
+  },
+  {
+    work: 'a route that uses WebCrypto',
+    quantile: 'p50',
+    path: '/digest',
+    expected: createHash('sha256').update(digested).digest('hex')
+  }
 ]
 
 /** Who measures: the load generator, against one of the servers. */
@@ -33,23 +50,43 @@ type Measure = (order: Pick<LoadOrder, 'logins' | 'probes' | 'path'>) => Promise
 
 export const logins: Benchmark = async effort => {
   const processes: BenchmarkProcess[] = []
+
   const start = async (...args: Parameters<typeof startProcess>): Promise<BenchmarkProcess> => {
     const started = await startProcess(...args)
     processes.push(started)
     return started
   }
+
   try {
     const server = await start('logins-server.ts', 0)
     const unlimited = await start('logins-server.ts', 0, ['--no-limit'])
     const hashes = await start('logins-hashes.ts', 0)
     const load = await start('logins-load.ts', 1)
     const measuring = ({ ready }: BenchmarkProcess): Measure => order =>
-      load.ask({ ...(ready as ServerReady), ms: effort.ms, ...order } satisfies LoadOrder) as Promise<LoadResult>
+      load.ask(
+        { ...(ready as ServerReady), ms: effort.ms, ...order } satisfies LoadOrder
+      ) as Promise<LoadResult>
 
     await expectRefusals(server.ready as ServerReady)
-    for (const [one, path] of [[server, loginPath], [server, barePath], [unlimited, loginPath]] as const) {
-      await load.ask({ ...(one.ready as ServerReady), path, logins: 0, probes: [], ms: 0, warmUp: WARM_UP } satisfies LoadOrder)
+
+    for (
+      const [one, path] of [[server, loginPath], [server, barePath], [
+        unlimited,
+        loginPath
+      ]] as const
+    ) {
+      await load.ask(
+        {
+          ...(one.ready as ServerReady),
+          path,
+          logins: 0,
+          probes: [],
+          ms: 0,
+          warmUp: WARM_UP
+        } satisfies LoadOrder
+      )
     }
+
     const rows = [
       ...await againstArgon2(effort, server, hashes, measuring(server)),
       ...await amongOtherRoutes(effort, measuring(server), measuring(unlimited))
@@ -57,12 +94,17 @@ export const logins: Benchmark = async effort => {
     await expectRefusals(server.ready as ServerReady)
     return rows
   } finally {
-    for (const process of processes) process.stop()
+    for (const process of processes) {
+      process.stop()
+    }
   }
 }
 
 async function againstArgon2 (
-  { rounds, ms }: Effort, server: BenchmarkProcess, hashes: BenchmarkProcess, measure: Measure
+  { rounds, ms }: Effort,
+  server: BenchmarkProcess,
+  hashes: BenchmarkProcess,
+  measure: Measure
 ): Promise<Row[]> {
   const storm = { logins: IN_FLIGHT, probes: [] }
   const { accounts } = server.ready as { accounts: readonly Account[] }
@@ -74,10 +116,13 @@ async function againstArgon2 (
     [ours]: async () => (await measure(storm)).logins as number,
     [bare]: async () => (await measure({ ...storm, path: barePath })).logins as number,
     [theirs]: async () => {
-      const { rate } = await hashes.ask({ accounts, atOnce, ms } satisfies HashOrder) as { rate: number }
+      const { rate } = await hashes.ask({ accounts, atOnce, ms } satisfies HashOrder) as {
+        rate: number
+      }
       return rate
     }
   }, { rounds })
+
   return [
     atLeast(0.95, 'login at saturation', [ours, theirs], comparison, 'a second'),
     atLeast(null, 'login at saturation', [ours, bare], comparison, 'a second')
@@ -87,21 +132,33 @@ async function againstArgon2 (
 // The limit is asked for, not computed anew: the peer has the one that the package has in that process.
 async function hashesAtOnce (server: BenchmarkProcess, measure: Measure): Promise<number> {
   const storm = measure({ logins: IN_FLIGHT, probes: routes.slice(0, 1) })
-  await new Promise(resolve => { setTimeout(resolve, 700) })
+  await new Promise(resolve => {
+    setTimeout(resolve, 700)
+  })
   const { running, waiting } = await server.ask({}) as { running: number, waiting: number }
   await storm
-  if (running === 0 || waiting === 0) throw new Error(`No storm: ${running} hashes ran, and ${waiting} waited`)
+
+  if (running === 0 || waiting === 0) {
+    throw new Error(`No storm: ${running} hashes ran, and ${waiting} waited`)
+  }
+
   return running
 }
 
-async function amongOtherRoutes ({ rounds }: Effort, limited: Measure, unlimited: Measure): Promise<Row[]> {
+async function amongOtherRoutes (
+  { rounds }: Effort,
+  limited: Measure,
+  unlimited: Measure
+): Promise<Row[]> {
   const results: Record<string, LoadResult[]> = {}
+
   const keep = (name: string, measure: Measure, logins: number) => async (): Promise<number> => {
     const result = await measure({ logins, probes: routes })
     const all = results[name] ??= []
     all.push(result)
     return result.logins ?? 0
   }
+
   const during = `${IN_FLIGHT} logins in flight`
   const withoutLimit = `${IN_FLIGHT} logins in flight, no limit on hashing at once`
   const comparison = await compare({
@@ -111,13 +168,18 @@ async function amongOtherRoutes ({ rounds }: Effort, limited: Measure, unlimited
   }, { rounds })
   // All but the first round, which warms up.
   const of = (name: string, route: number, quantile: Quantile): number[] =>
-    (results[name] as LoadResult[]).slice(1).map(result => result.probes[route]?.[quantile] as number)
+    (results[name] as LoadResult[]).slice(1).map(result =>
+      result.probes[route]?.[quantile] as number
+    )
   const rows = routes.map(({ work, quantile }, place): Row => {
     const [ours, theirs] = [of(during, place, quantile), of('no logins', place, quantile)]
     const ratio = median(ours.map((time, round) => time / (theirs[round] as number)))
+
     return {
       work: `${work}, ${during}`,
-      against: `the same without (with no limit on hashing: ${show(of(withoutLimit, place, quantile), quantile)})`,
+      against: `the same without (with no limit on hashing: ${
+        show(of(withoutLimit, place, quantile), quantile)
+      })`,
       ours: show(ours, quantile),
       theirs: show(theirs, quantile),
       ratio,
@@ -125,7 +187,11 @@ async function amongOtherRoutes ({ rounds }: Effort, limited: Measure, unlimited
       isReached: ratio <= MOST
     }
   })
-  return [...rows, atLeast(0.95, 'logins meanwhile', [during, withoutLimit], comparison, 'a second')]
+
+  return [
+    ...rows,
+    atLeast(0.95, 'logins meanwhile', [during, withoutLimit], comparison, 'a second')
+  ]
 }
 
 function show (times: readonly number[], quantile: Quantile): string {
@@ -141,5 +207,8 @@ async function expectRefusals ({ port, accounts }: ServerReady): Promise<void> {
     body: JSON.stringify({ username: accounts[0]?.username, password: 'a wrong password' })
   })
   const unknown = await fetch(`${base}/protected`)
-  if (wrong.status !== 401 || unknown.status !== 401) throw new Error('Who must be refused is let in')
+
+  if (wrong.status !== 401 || unknown.status !== 401) {
+    throw new Error('Who must be refused is let in')
+  }
 }

@@ -11,10 +11,17 @@ const LIMIT = 650
 
 export const memory: Benchmark = async ({ rounds }) => {
   const bytes: number[] = []
-  for (let round = 0; round < rounds; round++) bytes.push(await callInChild<number>(import.meta.url, 'weigh', [MANY], ['--expose-gc']))
+
+  for (let round = 0; round < rounds; round++) {
+    bytes.push(await callInChild<number>(import.meta.url, 'weigh', [MANY], ['--expose-gc']))
+  }
+
   const weight = median(bytes)
+
   return [{
-    work: `MemoryStore, ${MANY.toLocaleString('en')} sessions without device text, each of another user`,
+    work: `MemoryStore, ${
+      MANY.toLocaleString('en')
+    } sessions without device text, each of another user`,
     against: '',
     ours: `${Math.round(weight)} bytes a session`,
     theirs: '',
@@ -29,6 +36,7 @@ export async function weigh (count: number): Promise<number> {
   const store = new MemoryStore()
   const before = used()
   const createdAt = Date.now()
+
   for (let n = 0; n < count; n++) {
     // A millisecond each, and texts of its own: nothing is shared that would not be in earnest.
     const at = createdAt + n
@@ -50,15 +58,23 @@ export async function weigh (count: number): Promise<number> {
       device: { label: null, address: null, userAgent: null }
     })
   }
+
   const bytes = (used() - before) / count
   // It must still be there when it is weighed.
   const [session] = await store.list('u-0', { now: createdAt, limit: 1 })
-  if (session?.userId !== 'u-0') throw new Error('the store has lost its sessions')
+
+  if (session?.userId !== 'u-0') {
+    throw new Error('the store has lost its sessions')
+  }
+
   return bytes
 }
 
 function used (): number {
-  for (let i = 0; i < 3; i++) globalThis.gc?.()
+  for (let i = 0; i < 3; i++) {
+    globalThis.gc?.()
+  }
+
   const { heapUsed, external, arrayBuffers } = process.memoryUsage()
   // `external` holds the buffers too.
   return heapUsed + Math.max(external, arrayBuffers)

@@ -24,48 +24,84 @@ export interface Entrant {
   readonly like?: string
 }
 
-interface Runner extends Started { readonly server: Process }
+interface Runner extends Started {
+  readonly server: Process
+}
 
 /** What must be installed for the peers that this package itself has no use for. */
 export const hasPeers = existsSync(new URL('peers/node_modules/better-auth', import.meta.url))
 
 /** Checks all, lets them run in turns, and checks them again. */
-export async function race (entrants: Readonly<Record<string, Entrant>>, effort: Effort): Promise<Comparison> {
+export async function race (
+  entrants: Readonly<Record<string, Entrant>>,
+  effort: Effort
+): Promise<Comparison> {
   const load = startProcess('load.ts', 1)
   const runners = new Map<string, Runner>()
   const samples = new Map<string, Sample>()
   const processes = [load]
+
   try {
     for (const [name, { place, setup, like }] of Object.entries(entrants)) {
       const server = startProcess('server.ts', 0)
       processes.push(server)
       const sample = like === undefined ? undefined : samples.get(like)
-      const started = await server.call<Started>('start', { place, setup: sample === undefined ? setup : { ...setup, like: sample } })
+      const started = await server.call<Started>('start', {
+        place,
+        setup: sample === undefined ? setup : { ...setup, like: sample }
+      })
       runners.set(name, { ...started, server })
       samples.set(name, await checkBefore(name, started))
       await load.call('aim', { target: name, port: started.port, work: started.work })
       await warmUp(load, name, { ...started, server }, effort)
     }
-    const contestants = [...runners].map(([name, runner]) => [name, contestantOf(load, name, runner, effort)] as const)
+
+    const contestants = [...runners].map(([name, runner]) =>
+      [name, contestantOf(load, name, runner, effort)] as const
+    )
     const comparison = await compare(Object.fromEntries(contestants), effort)
-    for (const [name, runner] of runners) await checkAfter(name, runner)
+
+    for (const [name, runner] of runners) {
+      await checkAfter(name, runner)
+    }
+
     return comparison
   } finally {
-    await Promise.all(processes.map(async process => { await process.stop() }))
+    await Promise.all(processes.map(async process => {
+      await process.stop()
+    }))
   }
 }
 
 // Each token is presented once at least: one that is refused ends it here. Then until the server has worked for long enough to be
 // compiled and settled: in its own CPU time, since on a busy machine a second may be a tenth of one.
-async function warmUp (load: Process, target: string, { server, work: { next, tokens } }: Runner, { ms }: Effort): Promise<void> {
+async function warmUp (
+  load: Process,
+  target: string,
+  { server, work: { next, tokens } }: Runner,
+  { ms }: Effort
+): Promise<void> {
   const enough = await server.call<number>('cpu') + (isBrief({ ms }) ? 0 : WARM_UP)
   await load.call('connect', { target, connections: CONNECTIONS })
-  await load.call('run', { target, ms: Math.min(SETTLE, ms), least: next === undefined ? tokens.length : CONNECTIONS })
-  while (await server.call<number>('cpu') < enough) await load.call('run', { target, ms: SETTLE, least: CONNECTIONS })
+  await load.call('run', {
+    target,
+    ms: Math.min(SETTLE, ms),
+    least: next === undefined ? tokens.length : CONNECTIONS
+  })
+
+  while (await server.call<number>('cpu') < enough) {
+    await load.call('run', { target, ms: SETTLE, least: CONNECTIONS })
+  }
+
   await load.call('disconnect', { target })
 }
 
-function contestantOf (load: Process, target: string, { server }: Runner, { ms }: Effort): Contestant {
+function contestantOf (
+  load: Process,
+  target: string,
+  { server }: Runner,
+  { ms }: Effort
+): Contestant {
   return async () => {
     await load.call('connect', { target, connections: CONNECTIONS })
     await load.call('run', { target, ms: Math.min(SETTLE, ms), least: CONNECTIONS })
@@ -77,7 +113,9 @@ function contestantOf (load: Process, target: string, { server }: Runner, { ms }
     const used = (await server.call<number>('cpu') - before) / 1e6
     await load.call('disconnect', { target })
     const [rate, busy] = [Math.round(count / used), Math.round(used / passed * 1e5)]
-    process.stderr.write(`  ${target}: ${rate.toLocaleString('en')} requests per CPU second, ${busy} % of a core\n`)
+    process.stderr.write(
+      `  ${target}: ${rate.toLocaleString('en')} requests per CPU second, ${busy} % of a core\n`
+    )
     return count / used
   }
 }
@@ -88,37 +126,61 @@ async function checkBefore (name: string, { port, work }: Started): Promise<Samp
   const answer = await checkGood(name, port, work, presented)
   const [head = '', body = ''] = answer.split('\r\n\r\n')
   await checkRefused(name, port, work, tamperedWith(presented))
+
   if (work.next !== undefined) {
     // Once its successor was used too: until then, some may say that the answer was lost.
-    await checkGood(name, port, work, (JSON.parse(body) as Record<string, string>)[work.next] as string)
+    await checkGood(
+      name,
+      port,
+      work,
+      (JSON.parse(body) as Record<string, string>)[work.next] as string
+    )
     await checkRefused(name, port, work, presented)
   }
+
   return { presented, answer: body, headers: headersIn(head) }
 }
 
 // But for those that Node and Fastify write.
 function headersIn (head: string): Record<string, string> {
   const pairs = head.split('\r\n').slice(1).map(line => line.split(': ') as [string, string])
-  return Object.fromEntries(pairs.filter(([name]) => !/^(content-(type|length)|date|connection|keep-alive)$/i.test(name)))
+
+  return Object.fromEntries(
+    pairs.filter(([name]) => !/^(content-(type|length)|date|connection|keep-alive)$/i.test(name))
+  )
 }
 
 async function checkAfter (name: string, { port, work }: Runner): Promise<void> {
   const first = work.tokens[0] as string
   await checkRefused(name, port, work, tamperedWith(first))
-  if (work.next === undefined) await checkGood(name, port, work, first)
-  else await checkRefused(name, port, work, first)
+
+  if (work.next === undefined) {
+    await checkGood(name, port, work, first)
+  } else {
+    await checkRefused(name, port, work, first)
+  }
 }
 
 async function checkGood (name: string, port: number, work: Work, token: string): Promise<string> {
   const answer = await ask(port, work, token)
-  if (statusOf(answer) !== 200 || !answer.includes(work.proof)) throw new Error(`${name} refuses a good token: ${answer}`)
+
+  if (statusOf(answer) !== 200 || !answer.includes(work.proof)) {
+    throw new Error(`${name} refuses a good token: ${answer}`)
+  }
+
   return answer
 }
 
 async function checkRefused (name: string, port: number, work: Work, token: string): Promise<void> {
-  if (work.refusal === null) return
+  if (work.refusal === null) {
+    return
+  }
+
   const answer = await ask(port, work, token)
-  if (statusOf(answer) !== work.refusal || answer.includes(work.proof)) throw new Error(`${name} takes a bad token: ${answer}`)
+
+  if (statusOf(answer) !== work.refusal || answer.includes(work.proof)) {
+    throw new Error(`${name} takes a bad token: ${answer}`)
+  }
 }
 
 async function ask (port: number, work: Work, token: string): Promise<string> {

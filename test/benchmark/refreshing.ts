@@ -19,17 +19,17 @@ export interface RefreshRun {
 
 export interface Refreshing {
   /** Refreshes by all clients at once, for that long, or until it need not go on. */
-  refreshFor (ms: number, goesOn: () => boolean): Promise<RefreshRun>
+  refreshFor(ms: number, goesOn: () => boolean): Promise<RefreshRun>
   /** @returns How many were deleted. */
-  sweepAll (): Promise<number>
+  sweepAll(): Promise<number>
   /** Begins a sweep that stands still; what it does while the work goes on is counted. */
-  heldSweep (): HeldSweep
-  close (): Promise<unknown>
+  heldSweep(): HeldSweep
+  close(): Promise<unknown>
 }
 
 export interface HeldSweep {
-  during<T> (work: () => Promise<T>): Promise<{ readonly swept: number, readonly result: T }>
-  isDone (): boolean
+  during<T>(work: () => Promise<T>): Promise<{ readonly swept: number, readonly result: T }>
+  isDone(): boolean
 }
 
 export async function refreshing (store: TokenStore): Promise<Refreshing> {
@@ -60,24 +60,37 @@ export async function refreshing (store: TokenStore): Promise<Refreshing> {
     refreshToken: { grace: 0 },
     sweep: false
   })
-  app.post<{ Body: { user: string } }>('/open', request => app.tokenAuth.openSession(request.body.user, request))
+  app.post<{ Body: { user: string } }>(
+    '/open',
+    request => app.tokenAuth.openSession(request.body.user, request)
+  )
 
   const headers = { 'user-agent': caller.userAgent }
+
   const post = async (url: string, payload: object): Promise<string> => {
     const response = await app.inject({ method: 'POST', url, payload, headers })
     assert.equal(response.statusCode, 200, response.payload)
     return response.json<TokenAnswer>().refresh_token as string
   }
+
   const tokens: string[] = []
-  for (let client = 0; client < CLIENTS; client++) tokens.push(await post('/open', { user: `client-${client}` }))
+
+  for (let client = 0; client < CLIENTS; client++) {
+    tokens.push(await post('/open', { user: `client-${client}` }))
+  }
 
   let isClosed = false
   let held: Promise<void> | undefined
+
   const sweepAll = async (): Promise<number> => {
-    for (let total = 0; ;) {
+    for (let total = 0;;) {
       const count = await app.tokenAuth.sweep()
+
       // One that has used up its time leaves the rest to the next, if there is to be one.
-      if (count === 0 || isClosed) return total
+      if (count === 0 || isClosed) {
+        return total
+      }
+
       total += count
     }
   }
@@ -103,7 +116,10 @@ export async function refreshing (store: TokenStore): Promise<Refreshing> {
     heldSweep () {
       gate.close()
       let isDone = false
-      held = sweepAll().then(() => { isDone = true })
+      held = sweepAll().then(() => {
+        isDone = true
+      })
+
       return {
         isDone: () => isDone,
         async during (work) {
@@ -130,6 +146,8 @@ class Gate {
   open: () => void = () => {}
 
   close (): void {
-    this.opened = new Promise(resolve => { this.open = resolve })
+    this.opened = new Promise(resolve => {
+      this.open = resolve
+    })
   }
 }

@@ -21,7 +21,10 @@ const CLOCK_TOLERANCE = 60_000
 export function rotateBy (store: TokenStore): Rotate {
   return async attempt => {
     const { swapped, session } = await store.rotate(attempt)
-    if (!swapped || session?.generation !== attempt.generation + 1) throw new Error('a rotation did not succeed')
+
+    if (!swapped || session?.generation !== attempt.generation + 1) {
+      throw new Error('a rotation did not succeed')
+    }
   }
 }
 
@@ -51,7 +54,10 @@ export class Fleet {
     this.#generations[n] = generation + 1
   }
 
-  async run (rotate: Rotate, { atOnce, ms }: { readonly atOnce: number, readonly ms: number }): Promise<Run> {
+  async run (
+    rotate: Rotate,
+    { atOnce, ms }: { readonly atOnce: number, readonly ms: number }
+  ): Promise<Run> {
     const took: number[] = []
     const start = performance.now()
     await Promise.all(Array.from({ length: atOnce }, async () => {
@@ -68,6 +74,7 @@ export class Fleet {
   /** The store has to know of each rotation, whoever did it. */
   async check (store: TokenStore): Promise<void> {
     const every = Math.max(1, Math.floor(this.#generations.length / 1000))
+
     for (let n = 0; n < this.#generations.length; n += every) {
       const session = await store.find(idOf(n))
       assert.equal(session?.generation, this.#generations[n], `generation of ${idOf(n)}`)

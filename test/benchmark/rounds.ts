@@ -10,7 +10,7 @@ export interface Comparison {
   /** Of every round, what each got done. */
   readonly rounds: readonly Readonly<Record<string, number>>[]
   /** The median over the rounds of what the first got done for each unit of the second. */
-  ratio (first: string, second: string): number
+  ratio(first: string, second: string): number
 }
 
 /** A line of the table. */
@@ -40,26 +40,40 @@ export type Benchmark = (effort: Effort) => Promise<Row[]>
 export function median (values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b)
   const middle = sorted.length >> 1
-  return sorted.length % 2 ? sorted[middle] as number : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2
+
+  return sorted.length % 2
+    ? sorted[middle] as number
+    : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2
 }
 
 /** Lets each measure once a round, in an order that turns; a round before the first warms up, and is not counted. */
-export async function compare (contestants: Readonly<Record<string, Contestant>>, { rounds: count }: Pick<Effort, 'rounds'>): Promise<Comparison> {
+export async function compare (
+  contestants: Readonly<Record<string, Contestant>>,
+  { rounds: count }: Pick<Effort, 'rounds'>
+): Promise<Comparison> {
   const names = Object.keys(contestants)
   const rounds: Record<string, number>[] = []
+
   for (let round = -1; round < count; round++) {
     const results: Record<string, number> = {}
+
     for (let turn = 0; turn < names.length; turn++) {
       const name = names[(turn + Math.max(round, 0)) % names.length] as string
       results[name] = await (contestants[name] as Contestant)()
     }
-    if (round >= 0) rounds.push(results)
+
+    if (round >= 0) {
+      rounds.push(results)
+    }
   }
+
   const of = (name: string): number[] => rounds.map(results => results[name] as number)
+
   return {
     rounds,
     medians: Object.fromEntries(names.map(name => [name, median(of(name))])),
-    ratio: (first, second) => median(rounds.map(results => (results[first] as number) / (results[second] as number)))
+    ratio: (first, second) =>
+      median(rounds.map(results => (results[first] as number) / (results[second] as number)))
   }
 }
 
@@ -70,10 +84,24 @@ export function isBrief ({ ms }: Pick<Effort, 'ms'>): boolean {
 
 /** A line whose limit is the least that the ratio may be; `null` where it is only to be seen. */
 export function atLeast (
-  limit: number | null, work: string, [ours, theirs]: readonly [string, string], comparison: Comparison, unit: string
+  limit: number | null,
+  work: string,
+  [ours, theirs]: readonly [string, string],
+  comparison: Comparison,
+  unit: string
 ): Row {
   const ratio = comparison.ratio(ours, theirs)
-  const show = (name: string): string => `${Math.round(comparison.medians[name] as number).toLocaleString('en')} ${unit}`
+  const show = (name: string): string =>
+    `${Math.round(comparison.medians[name] as number).toLocaleString('en')} ${unit}`
   const shown = limit === null ? 'for comparison' : `at least ${limit}`
-  return { work, against: theirs, ours: show(ours), theirs: show(theirs), ratio, limit: shown, isReached: ratio >= (limit ?? 0) }
+
+  return {
+    work,
+    against: theirs,
+    ours: show(ours),
+    theirs: show(theirs),
+    ratio,
+    limit: shown,
+    isReached: ratio >= (limit ?? 0)
+  }
 }

@@ -46,30 +46,54 @@ const { values: { rounds, ms, json, smoke }, positionals } = parseArgs({
     smoke: { type: 'boolean', default: false }
   }
 })
-const effort: Effort = smoke ? { rounds: 1, ms: 50 } : { rounds: count(rounds, 'rounds'), ms: count(ms, 'ms') }
+const effort: Effort = smoke
+  ? { rounds: 1, ms: 50 }
+  : { rounds: count(rounds, 'rounds'), ms: count(ms, 'ms') }
 const names = positionals.length === 0 ? Object.keys(groups) : positionals
 const stray = names.find(name => !(name in groups))
-if (stray !== undefined) throw new Error(`There is no group ${stray}: there are ${Object.keys(groups).join(', ')}`)
+
+if (stray !== undefined) {
+  throw new Error(`There is no group ${stray}: there are ${Object.keys(groups).join(', ')}`)
+}
 
 const [{ model = 'unknown' } = {}] = cpus()
-const machine = { cpu: model.trim(), cores: cpus().length, node: process.version, date: new Date().toISOString().slice(0, 10) }
-say(`${machine.cpu}, ${machine.cores} cores, Node ${machine.node}, ${machine.date}; ` +
-  `${effort.rounds} rounds of ${effort.ms} ms${smoke ? ', too short to be judged' : ''}`)
-if (!canPin) say('Processes are not bound to cores (there is no taskset, or one core alone): figures are less steady.')
-if (!hasPeers) say('Peers are not installed, their lines are left out: npm ci --prefix test/benchmark/peers')
+const machine = {
+  cpu: model.trim(),
+  cores: cpus().length,
+  node: process.version,
+  date: new Date().toISOString().slice(0, 10)
+}
+say(
+  `${machine.cpu}, ${machine.cores} cores, Node ${machine.node}, ${machine.date}; ` +
+    `${effort.rounds} rounds of ${effort.ms} ms${smoke ? ', too short to be judged' : ''}`
+)
+
+if (!canPin) {
+  say(
+    'Processes are not bound to cores (there is no taskset, or one core alone): figures are less steady.'
+  )
+}
+
+if (!hasPeers) {
+  say('Peers are not installed, their lines are left out: npm ci --prefix test/benchmark/peers')
+}
 
 const rows: Row[] = []
 const broken: string[] = []
 const skipped: string[] = []
+
 for (const name of names) {
   const { load, needs = {} } = groups[name] as Group
   const missing = await missingOf(needs)
+
   if (missing.length > 0) {
     say(`${name} is left out: there is no ${missing.join(' and no ')} on 127.0.0.1`)
     skipped.push(name)
     continue
   }
+
   process.stderr.write(`${name}\n`)
+
   try {
     const benchmark = await load()
     rows.push(...await benchmark(effort))
@@ -80,37 +104,74 @@ for (const name of names) {
 }
 
 say(`\n${table(rows)}\n`)
-if (json !== undefined) await writeFile(json, `${JSON.stringify({ machine, effort, rows, broken, skipped }, null, 2)}\n`)
+
+if (json !== undefined) {
+  await writeFile(json, `${JSON.stringify({ machine, effort, rows, broken, skipped }, null, 2)}\n`)
+}
+
 const missed = smoke ? [] : rows.filter(({ isReached }) => !isReached)
 const failed = missed.length + broken.length
-say(`${rows.length - missed.length} passed, ${failed} failed${skipped.length > 0 ? `, ${skipped.length} skipped` : ''}`)
+say(
+  `${rows.length - missed.length} passed, ${failed} failed${
+    skipped.length > 0 ? `, ${skipped.length} skipped` : ''
+  }`
+)
 // What a group leaves open must not keep this from ending.
 process.exit(failed > 0 ? 1 : 0)
 
 function table (lines: readonly Row[]): string {
-  const cells = lines.map(({ work, against, ours, theirs, ratio, limit, isReached }) =>
-    [work, against, ours, theirs, ratio === null ? '' : `${ratio.toFixed(2)} x`, limit, smoke ? 'not judged' : isReached ? 'yes' : '**no**'])
-  const all = [['work', 'against', 'ours', 'theirs', 'ratio', 'limit', 'reached'], Array.from({ length: 7 }, () => '---'), ...cells]
+  const cells = lines.map((
+    { work, against, ours, theirs, ratio, limit, isReached }
+  ) => [
+    work,
+    against,
+    ours,
+    theirs,
+    ratio === null ? '' : `${ratio.toFixed(2)} x`,
+    limit,
+    smoke ? 'not judged' : isReached ? 'yes' : '**no**'
+  ])
+  const all = [
+    ['work', 'against', 'ours', 'theirs', 'ratio', 'limit', 'reached'],
+    Array.from({ length: 7 }, () => '---'),
+    ...cells
+  ]
   return all.map(line => `| ${line.join(' | ')} |`).join('\n')
 }
 
 async function missingOf (needs: Readonly<Record<string, number>>): Promise<string[]> {
   const missing: string[] = []
-  for (const [name, port] of Object.entries(needs)) if (!await listens(port)) missing.push(name)
+
+  for (const [name, port] of Object.entries(needs)) {
+    if (!await listens(port)) {
+      missing.push(name)
+    }
+  }
+
   return missing
 }
 
 async function listens (port: number): Promise<boolean> {
   return await new Promise(resolve => {
     const socket = connect({ host: '127.0.0.1', port })
-    socket.once('connect', () => { resolve(true) }).once('error', () => { resolve(false) })
-    socket.once('connect', () => { socket.destroy() })
+    socket.once('connect', () => {
+      resolve(true)
+    }).once('error', () => {
+      resolve(false)
+    })
+    socket.once('connect', () => {
+      socket.destroy()
+    })
   })
 }
 
 function count (text: string, name: string): number {
   const number = Number(text)
-  if (!Number.isSafeInteger(number) || number < 1) throw new Error(`--${name} must be a whole number from 1 on`)
+
+  if (!Number.isSafeInteger(number) || number < 1) {
+    throw new Error(`--${name} must be a whole number from 1 on`)
+  }
+
   return number
 }
 

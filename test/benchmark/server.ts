@@ -14,7 +14,11 @@ answerCalls({
   async start ({ place: { module, name }, setup }: { place: Place, setup: Setup }) {
     const exported = await import(new URL(module, import.meta.url).href) as Record<string, Start>
     const start = exported[name]
-    if (start === undefined) throw new Error(`${module} has no ${name}`)
+
+    if (start === undefined) {
+      throw new Error(`${module} has no ${name}`)
+    }
+
     return await start(setup)
   },
   // Microseconds of all its threads, those of the garbage collector and of the thread pool too.

@@ -8,6 +8,7 @@ import { createRequire } from 'node:module'
 
 const [what, option] = process.argv.slice(2)
 const start = { alone: startAlone, plugin: startPlugin }[what]
+
 if (start === undefined) {
   // `require` takes packages of either module system, and native ones too.
   const begin = performance.now()
@@ -20,6 +21,7 @@ if (start === undefined) {
   process.send(option === '--list' ? { urls: loadedUrls(), refusal: await refusal(app) } : { ms })
   await app.close()
 }
+
 process.disconnect()
 
 async function startAlone () {
@@ -48,7 +50,9 @@ function loadedUrls () {
   const urls = []
   const session = new Session()
   session.connect()
-  session.on('Debugger.scriptParsed', ({ params }) => { urls.push(params.url) })
+  session.on('Debugger.scriptParsed', ({ params }) => {
+    urls.push(params.url)
+  })
   session.post('Debugger.enable')
   session.disconnect()
   return [...urls, ...process.report.getReport().sharedObjects]

@@ -6,7 +6,16 @@ import t from 'tap'
 import type { Test } from 'tap'
 import type { TokenAnswer, TokenAuthOptions } from '../../src/index.js'
 import { PASSWORD } from '../helpers/app.js'
-import { act, createProfile, hosts, jar, servePages, startApp, startBrowser, whyNoChromium } from '../helpers/browser/browser.js'
+import {
+  act,
+  createProfile,
+  hosts,
+  jar,
+  servePages,
+  startApp,
+  startBrowser,
+  whyNoChromium
+} from '../helpers/browser/browser.js'
 import type { BrowserApp, Told } from '../helpers/browser/browser.js'
 import { DAY, MINUTE, SECOND } from '../helpers/clock.js'
 
@@ -15,12 +24,18 @@ const REFRESH = '__Host-auth-refresh'
 const ACCESS = '__Host-auth-access'
 const NARROW = '__Secure-auth-refresh'
 
-const options = (cookie: TokenAuthOptions['cookie'] = {}): Pick<TokenAuthOptions, 'refreshToken' | 'cookie'> => ({
-  refreshToken: { transport: 'cookie' }, cookie
+const options = (
+  cookie: TokenAuthOptions['cookie'] = {}
+): Pick<TokenAuthOptions, 'refreshToken' | 'cookie'> => ({
+  refreshToken: { transport: 'cookie' },
+  cookie
 })
-const post = (page: Page, path: string, body: object = {}): Promise<Exclude<Told, string>> => act(page, 'json', path, body)
+const post = (page: Page, path: string, body: object = {}): Promise<Exclude<Told, string>> =>
+  act(page, 'json', path, body)
 const sessionOf = async ({ store, clock }: BrowserApp, userId: string): Promise<string> =>
-  (await store.list(userId, { now: clock(), limit: 9 })).map(({ generation }) => `generation ${generation}`).join(', ')
+  (await store.list(userId, { now: clock(), limit: 9 })).map(({ generation }) =>
+    `generation ${generation}`
+  ).join(', ')
 
 const skip = whyNoChromium()
 
@@ -45,7 +60,10 @@ t.test('in Chromium', { skip }, async t => {
     t.equal(await page.evaluate('document.cookie'), '')
     const first = await jar(browser, app)
     const kept = { domain: hosts.app, path: '/', expires: -1, httpOnly: true, secure: true }
-    t.match(first, { [REFRESH]: { ...kept, sameSite: 'Strict' }, [ACCESS]: { ...kept, sameSite: 'Lax' } })
+    t.match(first, {
+      [REFRESH]: { ...kept, sameSite: 'Strict' },
+      [ACCESS]: { ...kept, sameSite: 'Lax' }
+    })
 
     await page.reload()
     t.match(await act(page, 'get', '/auth/me'), { status: 200, body: /"username":"ann"/ })
@@ -55,7 +73,10 @@ t.test('in Chromium', { skip }, async t => {
     t.equal(await sessionOf(app, 'u-ann'), 'generation 1')
 
     t.equal((await post(page, '/auth/login', { ...ann, username: 'bob' })).status, 200)
-    t.strictSame([await sessionOf(app, 'u-ann'), await sessionOf(app, 'u-bob')], ['', 'generation 0'], 'another login replaces it')
+    t.strictSame([await sessionOf(app, 'u-ann'), await sessionOf(app, 'u-bob')], [
+      '',
+      'generation 0'
+    ], 'another login replaces it')
     t.equal((await post(page, '/auth/logout')).status, 204)
     t.strictSame(await jar(browser, app), {})
     t.equal(await sessionOf(app, 'u-bob'), '')
@@ -68,7 +89,7 @@ t.test('in Chromium', { skip }, async t => {
     const sibling = await openPage(t, `${at(hosts.sibling)}/?set-cookie=other=1;Domain=site.test`)
     const page = await openPage(t, app.origin)
     await post(page, '/auth/login', ann)
-    await page.evaluate("localStorage.setItem('draft', 'x')")
+    await page.evaluate('localStorage.setItem(\'draft\', \'x\')')
     t.strictSame(Object.keys(await jar(browser, app)).sort(), [REFRESH, 'other'])
     t.equal((await post(page, '/auth/logout')).status, 204)
     t.strictSame([await jar(browser, app), await page.evaluate('localStorage.length')], [{}, 0])
@@ -81,29 +102,56 @@ t.test('in Chromium', { skip }, async t => {
       options: options({ accessToken: true }),
       before: app => {
         app.addHook('onRequest', (request, _reply, done) => {
-          if (request.url !== '/auth/refresh') return done()
-          if (waiting.push(done) === 2) waiting.splice(0).forEach(go => { go() })
+          if (request.url !== '/auth/refresh') {
+            return done()
+          }
+
+          if (waiting.push(done) === 2) {
+            waiting.splice(0).forEach(go => {
+              go()
+            })
+          }
         })
       }
     })
     const tabs = [await openPage(t, app.origin), await openPage(t, app.origin)] as const
     await post(tabs[0], '/auth/login', ann)
+
     for (const generation of [1, 2]) {
       const told = await Promise.all(tabs.map(tab => post(tab, '/auth/refresh')))
       t.strictSame(told.map(({ status }) => status), [200, 200])
       t.equal(await sessionOf(app, 'u-ann'), `generation ${generation}`)
       app.clock.advance(MINUTE)
     }
-    t.strictSame(app.events.map(({ name }) => name), ['login', 'refresh', 'replay', 'refresh', 'replay'])
-    for (const tab of tabs) t.match(await act(tab, 'get', '/auth/me'), { status: 200 })
+
+    t.strictSame(app.events.map(({ name }) => name), [
+      'login',
+      'refresh',
+      'replay',
+      'refresh',
+      'replay'
+    ])
+
+    for (const tab of tabs) {
+      t.match(await act(tab, 'get', '/auth/me'), { status: 200 })
+    }
   })
 
   await t.test('a page that the server renders: a link from another site finds its reader signed in, and renews the cookie', async t => {
     const app = await startApp(t, {
-      options: { ...options({ accessToken: true }), accessToken: { lifetime: '15m', renewWithin: '5m' } },
+      options: {
+        ...options({ accessToken: true }),
+        accessToken: { lifetime: '15m', renewWithin: '5m' }
+      },
       after: app => {
-        app.get('/page', { onRequest: app.authenticate }, (request, reply) =>
-          reply.type('text/html').send(`<link rel="icon" href="data:,"><h1>${request.auth?.userId}</h1>`))
+        app.get(
+          '/page',
+          { onRequest: app.authenticate },
+          (request, reply) =>
+            reply.type('text/html').send(
+              `<link rel="icon" href="data:,"><h1>${request.auth?.userId}</h1>`
+            )
+        )
       }
     })
     const follow = (page: Page): Promise<unknown> =>
@@ -111,14 +159,19 @@ t.test('in Chromium', { skip }, async t => {
     const page = await openPage(t, app.origin)
     await post(page, '/auth/login', ann)
     const first = await jar(browser, app)
-    for (const [host, site, cookies] of [
-      [hosts.foreign, 'cross-site', [ACCESS]], [hosts.sibling, 'same-site', [REFRESH, ACCESS]]
-    ] as const) {
+
+    for (
+      const [host, site, cookies] of [
+        [hosts.foreign, 'cross-site', [ACCESS]],
+        [hosts.sibling, 'same-site', [REFRESH, ACCESS]]
+      ] as const
+    ) {
       await page.goto(at(host))
       const [seen] = await app.during(() => follow(page))
       t.match(seen, { site, origin: undefined, cookies, answer: '200' })
       t.equal(await page.textContent('h1'), 'u-ann')
     }
+
     t.strictSame(await jar(browser, app), first)
 
     await page.goto(at(hosts.foreign))
@@ -139,12 +192,14 @@ t.test('in Chromium', { skip }, async t => {
     const toss = async (page: Page, cookie: string): Promise<void> => {
       await page.goto(`${at(hosts.sibling)}/?set-cookie=${encodeURIComponent(cookie)}`)
     }
+
     interface Scene {
       readonly app: BrowserApp
       readonly token: string
       readonly evil: Page
       readonly page: Page
     }
+
     async function begin (t: Test, cookie: TokenAuthOptions['cookie']): Promise<Scene> {
       const app = await startApp(t, { options: options(cookie) })
       const evil = await openPage(t, app.origin)
@@ -167,38 +222,65 @@ t.test('in Chromium', { skip }, async t => {
         [`\xA0${REFRESH}=${token}; Path=/; ${site}`, `\xA0${REFRESH}`],
         [`\xA0${REFRESH}=${token}; Path=/auth/refresh; ${site}`, `\xA0${REFRESH}`]
       ] as const
+
       for (const [cookie, sent] of tosses) {
         const others = sent === undefined ? [] : [sent]
         const name = cookie.replace(token, '..')
         await toss(evil, cookie)
-        if (sent === undefined) await evil.evaluate(`document.cookie = ${JSON.stringify(cookie)}`)
-        const [alone] = await app.during(() => post(page, '/auth/refresh'))
-        t.match(alone, { cookies: sent === undefined ? [] : [sent], answer: '401 AUTH_REFRESH_MISSING' }, `${name}, to nobody`)
 
-        t.match(await app.during(() => post(page, '/auth/login', ann)), [{ answer: '200' }], `${name}, login`)
+        if (sent === undefined) {
+          await evil.evaluate(`document.cookie = ${JSON.stringify(cookie)}`)
+        }
+
+        const [alone] = await app.during(() => post(page, '/auth/refresh'))
+        t.match(alone, {
+          cookies: sent === undefined ? [] : [sent],
+          answer: '401 AUTH_REFRESH_MISSING'
+        }, `${name}, to nobody`)
+
+        t.match(
+          await app.during(() => post(page, '/auth/login', ann)),
+          [{ answer: '200' }],
+          `${name}, login`
+        )
         const [beside] = await app.during(() => post(page, '/auth/refresh'))
         t.match(beside, { answer: '200' }, `${name}, to Ann`)
         t.strictSame(beside?.cookies.filter(name => name !== REFRESH), others, name)
         t.equal(await sessionOf(app, 'u-ann'), 'generation 1')
-        t.match(await app.during(() => post(page, '/auth/logout')), [{ answer: '204' }], `${name}, logout`)
+        t.match(
+          await app.during(() => post(page, '/auth/logout')),
+          [{ answer: '204' }],
+          `${name}, logout`
+        )
         t.equal(await sessionOf(app, 'u-ann'), '')
         await browser.clearCookies()
       }
+
       t.equal(await sessionOf(app, 'u-bob'), 'generation 0')
     })
 
     await t.test('beside a cookie with a path of its own it is refused', async t => {
       const { app, token, evil, page } = await begin(t, { path: '/auth' })
       await post(page, '/auth/login', ann)
-      t.match(await jar(browser, app), { [NARROW]: { domain: hosts.app, path: '/auth', httpOnly: true, secure: true } })
+      t.match(await jar(browser, app), {
+        [NARROW]: { domain: hosts.app, path: '/auth', httpOnly: true, secure: true }
+      })
       t.equal((await post(page, '/auth/refresh')).status, 200)
+
       for (const path of ['/auth/refresh', '/']) {
         await toss(evil, `${NARROW}=${token}; Domain=site.test; Path=${path}; Secure`)
         const [seen] = await app.during(() => post(page, '/auth/refresh'))
         t.match(seen, { cookies: [NARROW, NARROW], answer: '400 AUTH_REQUEST_INVALID' })
       }
-      for (const path of ['logout', 'login']) t.equal((await post(page, `/auth/${path}`, ann)).status, 400, path)
-      t.strictSame([await sessionOf(app, 'u-ann'), await sessionOf(app, 'u-bob')], ['generation 1', 'generation 0'])
+
+      for (const path of ['logout', 'login']) {
+        t.equal((await post(page, `/auth/${path}`, ann)).status, 400, path)
+      }
+
+      t.strictSame([await sessionOf(app, 'u-ann'), await sessionOf(app, 'u-bob')], [
+        'generation 1',
+        'generation 0'
+      ])
 
       await browser.clearCookies({ domain: '.site.test' })
       t.equal((await post(page, '/auth/logout')).status, 204)
@@ -215,7 +297,9 @@ t.test('in Chromium', { skip }, async t => {
   })
 })
 
-t.test('a browser that is closed forgets who is signed in, unless remember_me was asked for', { skip }, async t => {
+t.test('a browser that is closed forgets who is signed in, unless remember_me was asked for', {
+  skip
+}, async t => {
   const profile = createProfile(t)
   const before = await startBrowser(t, profile)
   const app = await startApp(t, { options: options({ accessToken: true }) })
@@ -240,7 +324,11 @@ t.test('a browser that is closed forgets who is signed in, unless remember_me wa
   await again.goto(other.origin)
   t.equal((await post(again, '/auth/refresh')).status, 200)
   t.equal((await jar(after, other))[REFRESH]?.httpOnly, true)
-  t.equal(inSeconds((await jar(after, other))[REFRESH]?.expires), 7 * day, 'a refresh keeps it remembered')
+  t.equal(
+    inSeconds((await jar(after, other))[REFRESH]?.expires),
+    7 * day,
+    'a refresh keeps it remembered'
+  )
   t.equal((await post(again, '/auth/logout')).status, 204)
   t.strictSame(await jar(after, other), {})
 })

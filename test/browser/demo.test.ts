@@ -18,7 +18,11 @@ const PASSWORD = 'walnut staple'
 const secrets = /eyJ[\w-]{9}|walnut/
 
 /** A page, and what its console has said. Answers that are no success are errors there too: these are known by their status. */
-async function openPage (t: Test, browser: BrowserContext, url: string): Promise<{ page: Page, complaints: string[] }> {
+async function openPage (
+  t: Test,
+  browser: BrowserContext,
+  url: string
+): Promise<{ page: Page, complaints: string[] }> {
   const page = await browser.newPage()
   const complaints: string[] = []
   t.teardown(() => page.close())
@@ -29,20 +33,32 @@ async function openPage (t: Test, browser: BrowserContext, url: string): Promise
 
 function watch (page: Page, complaints: string[]): void {
   page.on('console', message => {
-    if (!/^Failed to load resource: .* status of (401|502) /.test(message.text())) complaints.push(message.text())
+    if (!/^Failed to load resource: .* status of (401|502) /.test(message.text())) {
+      complaints.push(message.text())
+    }
   })
-  page.on('pageerror', error => { complaints.push(error.message) })
+  page.on('pageerror', error => {
+    complaints.push(error.message)
+  })
 }
 
 /** Goes to what is called so, by Tab alone. */
 async function tabTo (page: Page, id: string): Promise<void> {
   const visited: string[] = []
+
   for (let presses = 0; presses < 60; presses++) {
     await page.keyboard.press('Tab')
-    const here = await page.evaluate<string>("document.activeElement.id || document.activeElement.ariaLabel || ''")
-    if (here === id) return
+    const here = await page.evaluate<string>(
+      'document.activeElement.id || document.activeElement.ariaLabel || \'\''
+    )
+
+    if (here === id) {
+      return
+    }
+
     visited.push(here)
   }
+
   throw new Error(`Tab does not come to ${id}, but to ${visited.join(', ')}`)
 }
 
@@ -57,13 +73,20 @@ async function fill (page: Page, id: string, text: string): Promise<void> {
 }
 
 async function sees (page: Page, selector: string, text: string | RegExp): Promise<void> {
-  await page.locator(selector).filter({ hasText: text, visible: true }).first().waitFor({ timeout: 20_000 })
+  await page.locator(selector).filter({ hasText: text, visible: true }).first().waitFor({
+    timeout: 20_000
+  })
 }
 
-const logOf = (page: Page): Promise<string> => page.evaluate<string>("document.querySelector('#entries').textContent")
+const logOf = (page: Page): Promise<string> =>
+  page.evaluate<string>('document.querySelector(\'#entries\').textContent')
 
 /** A login elsewhere, as a phone does it. Returns the access token. */
-async function signInElsewhere ({ url }: DemoProcess, username: string, device: string): Promise<string> {
+async function signInElsewhere (
+  { url }: DemoProcess,
+  username: string,
+  device: string
+): Promise<string> {
   const login = await fetch(`${url}/auth/login`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
@@ -84,7 +107,8 @@ t.test('in Chromium', { skip: whyNoChromium() }, async t => {
   const browser = await startBrowser(t)
   const demo = await startDemoProcess(t)
   t.afterEach(() => browser.clearCookies())
-  const refreshCookie = async (): Promise<Cookie | undefined> => (await jar(browser, { origin: demo.url }))['__Host-auth-refresh']
+  const refreshCookie = async (): Promise<Cookie | undefined> =>
+    (await jar(browser, { origin: demo.url }))['__Host-auth-refresh']
 
   await t.test('a visitor without a mouse', async t => {
     const { page, complaints } = await openPage(t, browser, demo.url)
@@ -98,7 +122,11 @@ t.test('in Chromium', { skip: whyNoChromium() }, async t => {
     await page.reload()
 
     await signUp(page, NAME, 'Kitchen <i>laptop</i>')
-    t.equal(await page.evaluate('document.activeElement.id'), 'token-title', 'the focus is where it goes on')
+    t.equal(
+      await page.evaluate('document.activeElement.id'),
+      'token-title',
+      'the focus is where it goes on'
+    )
     t.equal(await page.locator('main b[onclick], main i').count(), 0, 'names are no markup')
     await sees(page, '#generation', 'generation 0')
     await sees(page, '#left', /^(60|5\d) s$/)
@@ -109,7 +137,11 @@ t.test('in Chromium', { skip: whyNoChromium() }, async t => {
     await sees(page, '#call-result', '200: secret of admins')
 
     await press(page, 'spoil')
-    await sees(page, '#trouble-result', 'The call was refused, the token refreshed, and the call sent once more: 200.')
+    await sees(
+      page,
+      '#trouble-result',
+      'The call was refused, the token refreshed, and the call sent once more: 200.'
+    )
     await sees(page, '#generation', 'generation 1')
     await press(page, 'busy')
     await sees(page, '#trouble-result', 'It waited as it was told to')
@@ -161,8 +193,12 @@ t.test('in Chromium', { skip: whyNoChromium() }, async t => {
 
     for (const tab of [page, second]) {
       t.notMatch(await tab.content(), secrets)
-      t.notMatch(await tab.evaluate<string>('JSON.stringify({ ...localStorage, ...sessionStorage })'), secrets)
+      t.notMatch(
+        await tab.evaluate<string>('JSON.stringify({ ...localStorage, ...sessionStorage })'),
+        secrets
+      )
     }
+
     t.notMatch(demo.printed(), secrets)
     t.strictSame(complaints, [])
   })
@@ -192,7 +228,10 @@ t.test('in Chromium', { skip: whyNoChromium() }, async t => {
     const { page, complaints } = await openPage(t, browser, demo.url)
     await signUp(page, 'bob')
     const token = await signInElsewhere(demo, 'bob', 'Phone')
-    await fetch(`${demo.url}/auth/sessions`, { method: 'DELETE', headers: { authorization: `Bearer ${token}` } })
+    await fetch(`${demo.url}/auth/sessions`, {
+      method: 'DELETE',
+      headers: { authorization: `Bearer ${token}` }
+    })
     await press(page, 'reload')
     await sees(page, '#notice', 'This session was ended, on another device or by the server.')
     await sees(page, '#signed-out', 'Sign in')
@@ -203,16 +242,34 @@ t.test('in Chromium', { skip: whyNoChromium() }, async t => {
     const { page, complaints } = await openPage(t, browser, demo.url)
     const folder = process.env.SCREENSHOTS ?? mkdtempSync(join(tmpdir(), 'token-auth-shots-'))
     mkdirSync(folder, { recursive: true })
-    if (process.env.SCREENSHOTS === undefined) t.comment(`pictures: ${folder}`)
+
+    if (process.env.SCREENSHOTS === undefined) {
+      t.comment(`pictures: ${folder}`)
+    }
 
     async function checkAll (state: string): Promise<void> {
-      for (const [size, width, height] of [['desktop', 1280, 800], ['phone', 390, 844], ['narrow', 360, 640]] as const) {
+      for (
+        const [size, width, height] of [['desktop', 1280, 800], ['phone', 390, 844], [
+          'narrow',
+          360,
+          640
+        ]] as const
+      ) {
         await page.setViewportSize({ width, height })
-        t.ok(await page.evaluate(`document.documentElement.scrollWidth <= ${width}`), `${state}, ${size}: nothing is cut off`)
-        const wide = await page.evaluate<string[]>(`[...document.querySelectorAll('body *')].filter(element =>
-          element.getBoundingClientRect().right > ${width} + .5).map(({ outerHTML }) => outerHTML.slice(0, 80))`)
+        t.ok(
+          await page.evaluate(`document.documentElement.scrollWidth <= ${width}`),
+          `${state}, ${size}: nothing is cut off`
+        )
+        const wide = await page.evaluate<string[]>(
+          `[...document.querySelectorAll('body *')].filter(element =>
+          element.getBoundingClientRect().right > ${width} + .5).map(({ outerHTML }) => outerHTML.slice(0, 80))`
+        )
         t.strictSame(wide, [])
-        if (size === 'narrow') continue
+
+        if (size === 'narrow') {
+          continue
+        }
+
         for (const colorScheme of ['light', 'dark'] as const) {
           await page.emulateMedia({ colorScheme })
           const path = join(folder, `${state}-${size}-${colorScheme}.png`)
@@ -220,6 +277,7 @@ t.test('in Chromium', { skip: whyNoChromium() }, async t => {
           t.ok(statSync(path).size > 15_000, path)
         }
       }
+
       await page.emulateMedia({ colorScheme: 'light' })
     }
 
@@ -243,7 +301,14 @@ t.test('in Chromium', { skip: whyNoChromium() }, async t => {
     const policy = answer.headers.get('content-security-policy') ?? ''
     t.match(policy, /default-src 'none'.*script-src 'self' 'sha256-[\w+/]{43}='/)
     t.notMatch(policy, /unsafe|http|\*/)
-    t.equal((await fetch(`${demo.url}/fastify-token-auth/index.js`)).status, 404, 'the server\'s modules are not served')
-    t.equal((await fetch(`${demo.url}/fastify-token-auth/client/..%2f..%2fpackage.json`)).status, 404)
+    t.equal(
+      (await fetch(`${demo.url}/fastify-token-auth/index.js`)).status,
+      404,
+      'the server\'s modules are not served'
+    )
+    t.equal(
+      (await fetch(`${demo.url}/fastify-token-auth/client/..%2f..%2fpackage.json`)).status,
+      404
+    )
   })
 })

@@ -40,8 +40,14 @@ t.test('in Chromium', { skip }, async t => {
     return startApp(t, {
       options: { dpop: { required: true }, refreshToken: { transport: 'cookie' } },
       async before (app) {
-        app.get('/client.js', async (_request, reply) => reply.type('text/javascript').send(await client))
-        app.get('/dpop.js', async (_request, reply) => reply.type('text/javascript').send(await dpop))
+        app.get(
+          '/client.js',
+          async (_request, reply) => reply.type('text/javascript').send(await client)
+        )
+        app.get(
+          '/dpop.js',
+          async (_request, reply) => reply.type('text/javascript').send(await dpop)
+        )
         app.get('/tab', (_request, reply) => reply.type('text/html').send(page))
       }
     })
@@ -54,7 +60,8 @@ t.test('in Chromium', { skip }, async t => {
     return page
   }
 
-  const status = (page: Page): Promise<unknown> => page.evaluate("auth.fetch('/protected').then(({ status }) => status)")
+  const status = (page: Page): Promise<unknown> =>
+    page.evaluate('auth.fetch(\'/protected\').then(({ status }) => status)')
 
   await t.test('five tabs have one key, which outlives them; a copied cookie is worth nothing', async t => {
     const app = await serve()
@@ -62,7 +69,9 @@ t.test('in Chromium', { skip }, async t => {
     const credentials = JSON.stringify({ username: 'ann', password: PASSWORD })
     await (pages[0] as Page).evaluate(`auth.login(${credentials}).then(() => {})`)
     t.strictSame(await Promise.all(pages.map(status)), [200, 200, 200, 200, 200])
-    const [kept, ...others] = await (pages[0] as Page).evaluate<Array<{ jwk: object, readable: boolean }>>(look)
+    const [kept, ...others] = await (pages[0] as Page).evaluate<
+      Array<{ jwk: object, readable: boolean }>
+    >(look)
     t.match(kept, { jwk: { kty: 'EC', crv: 'P-256' }, readable: false })
     t.strictSame(others, [])
 

@@ -9,13 +9,26 @@ import t from 'tap'
 import type { Test } from 'tap'
 import type { TokenAnswer, TokenAuthOptions } from '../../src/index.js'
 import { PASSWORD } from '../helpers/app.js'
-import { act, hosts, jar, servePages, startApp, startBrowser, submit, whyNoChromium } from '../helpers/browser/browser.js'
+import {
+  act,
+  hosts,
+  jar,
+  servePages,
+  startApp,
+  startBrowser,
+  submit,
+  whyNoChromium
+} from '../helpers/browser/browser.js'
 import type { BrowserApp, Told } from '../helpers/browser/browser.js'
 import { MINUTE } from '../helpers/clock.js'
 
 const ann = { username: 'ann', password: PASSWORD }
 const bodies: Record<string, object> = {
-  '/auth/login': ann, '/auth/refresh': {}, '/auth/logout': {}, '/auth/logout/all': {}, '/change': {}
+  '/auth/login': ann,
+  '/auth/refresh': {},
+  '/auth/logout': {},
+  '/auth/logout/all': {},
+  '/change': {}
 }
 const both = ['__Host-auth-refresh', '__Host-auth-access']
 
@@ -32,10 +45,14 @@ const alike = (answers: string[]): Answers => ({ form: answers, simple: answers,
 // Nothing answers a GET there, and a page that CORS does not allow is not let past its preflight.
 const unsent: Answers = { image: everywhere('404'), json: everywhere('preflight') }
 const withCookies: Answers = {
-  ...alike(everywhere(rejected)), text: [noText, noText, noText, rejected, rejected], ...unsent
+  ...alike(everywhere(rejected)),
+  text: [noText, noText, noText, rejected, rejected],
+  ...unsent
 }
 const withoutCookies: Answers = {
-  ...alike([rejected, noRefresh, noRefresh, noAccess, noAccess]), text: [noText, noText, noText, noAccess, noAccess], ...unsent
+  ...alike([rejected, noRefresh, noRefresh, noAccess, noAccess]),
+  text: [noText, noText, noText, noAccess, noAccess],
+  ...unsent
 }
 
 t.test('in Chromium', { skip: whyNoChromium() }, async t => {
@@ -60,16 +77,21 @@ t.test('in Chromium', { skip: whyNoChromium() }, async t => {
           const key = `${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`
           const text = Buffer.from(request.auth?.userId ?? '')
           reply.hijack()
-          reply.raw.socket?.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
-            `Sec-WebSocket-Accept: ${createHash('sha1').update(key).digest('base64')}\r\n\r\n`)
+          reply.raw.socket?.write(
+            'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
+              `Sec-WebSocket-Accept: ${createHash('sha1').update(key).digest('base64')}\r\n\r\n`
+          )
           reply.raw.socket?.end(Buffer.concat([Buffer.from([0x81, text.length]), text]))
         })
       }
     })
   }
-  const cookieApp = (t: Test, sameSite: 'strict' | 'none' = 'strict'): Promise<BrowserApp> => open(t, {
-    refreshToken: { transport: 'cookie' }, cookie: { accessToken: true, sameSite, origins: partners }
-  })
+
+  const cookieApp = (t: Test, sameSite: 'strict' | 'none' = 'strict'): Promise<BrowserApp> =>
+    open(t, {
+      refreshToken: { transport: 'cookie' },
+      cookie: { accessToken: true, sameSite, origins: partners }
+    })
 
   async function openPage (t: Test, origin: string): Promise<Page> {
     const page = await browser.newPage()
@@ -87,41 +109,78 @@ t.test('in Chromium', { skip: whyNoChromium() }, async t => {
   // All that may change: sessions, what the app does itself, and the browser's cookies.
   async function state (app: BrowserApp): Promise<object> {
     const sessions = await app.store.list('u-ann', { now: app.clock(), limit: 9 })
-    return { sessions: sessions.map(({ id, generation }) => `${id} ${generation}`), changes, cookies: await jar(browser, app) }
+
+    return {
+      sessions: sessions.map(({ id, generation }) => `${id} ${generation}`),
+      changes,
+      cookies: await jar(browser, app)
+    }
   }
 
   /** @returns The answers to each means, and whence and with which cookies they were asked for. */
   async function tryAll (
-    page: Page | Frame, app: BrowserApp, all: Answers, around: (doing: string) => Promise<unknown>
+    page: Page | Frame,
+    app: BrowserApp,
+    all: Answers,
+    around: (doing: string) => Promise<unknown>
   ): Promise<object> {
     const answers: Answers = {}
     const sent = new Set<string>()
     const { origin } = new URL(page.url())
+
     for (const means of Object.keys(all) as Means[]) {
       answers[means] = []
+
       for (const [path, body] of Object.entries(bodies)) {
         await around(`before ${means} ${path}`)
-        const seen = await app.during(() => means === 'form'
-          ? submit(page as Page, app.origin + path, body)
-          : act(page, means, app.origin + path, body))
+        const seen = await app.during(() =>
+          means === 'form'
+            ? submit(page as Page, app.origin + path, body)
+            : act(page, means, app.origin + path, body)
+        )
         await around(`${means} ${path}`)
-        if (means === 'form') await page.goto(origin)
-        answers[means].push(seen.map(({ request, answer }) => request.startsWith('OPTIONS') ? 'preflight' : answer).join(', '))
+
+        if (means === 'form') {
+          await page.goto(origin)
+        }
+
+        answers[means].push(
+          seen.map(({ request, answer }) => request.startsWith('OPTIONS') ? 'preflight' : answer)
+            .join(', ')
+        )
+
         for (const { request, site, cookies } of seen) {
-          if (!request.startsWith('OPTIONS')) sent.add(`${site}: ${cookies.join(', ')}`)
+          if (!request.startsWith('OPTIONS')) {
+            sent.add(`${site}: ${cookies.join(', ')}`)
+          }
         }
       }
     }
+
     return { answers, sent: [...sent] }
   }
 
   const strangers = [
-    ['another host of the site', at(hosts.sibling), 'strict', withCookies, `same-site: ${both.join(', ')}`],
-    ['another host that CORS alone allows', careless, 'strict', { json: everywhere(`preflight, ${rejected}`) },
-      `same-site: ${both.join(', ')}`],
+    [
+      'another host of the site',
+      at(hosts.sibling),
+      'strict',
+      withCookies,
+      `same-site: ${both.join(', ')}`
+    ],
+    ['another host that CORS alone allows', careless, 'strict', {
+      json: everywhere(`preflight, ${rejected}`)
+    }, `same-site: ${both.join(', ')}`],
     ['another site', at(hosts.foreign), 'strict', withoutCookies, 'cross-site: '],
-    ['another site, with SameSite=None', at(hosts.foreign), 'none', withCookies, `cross-site: ${both.join(', ')}`]
+    [
+      'another site, with SameSite=None',
+      at(hosts.foreign),
+      'none',
+      withCookies,
+      `cross-site: ${both.join(', ')}`
+    ]
   ] as const
+
   for (const [name, origin, sameSite, answers, sent] of strangers) {
     await t.test(`${name} changes nothing`, async t => {
       const app = await cookieApp(t, sameSite)
@@ -138,7 +197,9 @@ t.test('in Chromium', { skip: whyNoChromium() }, async t => {
   await t.test('a sandboxed frame of the app itself has no origin, and changes nothing', async t => {
     const app = await cookieApp(t, 'none')
     const page = await signIn(t, app)
-    await page.evaluate("new Promise(onload => { document.body.append(Object.assign(document.createElement('iframe'), { sandbox: 'allow-scripts', src: '/', onload })) }).then(() => {})")
+    await page.evaluate(
+      'new Promise(onload => { document.body.append(Object.assign(document.createElement(\'iframe\'), { sandbox: \'allow-scripts\', src: \'/\', onload })) }).then(() => {})'
+    )
     const frame = page.frames()[1] as Frame
     const before = await state(app)
     const { form, ...answers } = withCookies
@@ -146,7 +207,10 @@ t.test('in Chromium', { skip: whyNoChromium() }, async t => {
       t.strictSame(await state(app), before, doing)
     })
     t.strictSame(found, { answers, sent: [`cross-site: ${both.join(', ')}`] })
-    t.strictSame(new Set(app.seen.slice(3).map(({ origin }) => origin)), new Set(['null', undefined]))
+    t.strictSame(
+      new Set(app.seen.slice(3).map(({ origin }) => origin)),
+      new Set(['null', undefined])
+    )
   })
 
   await t.test('the app\'s own pages can do all of it', async t => {
@@ -156,7 +220,10 @@ t.test('in Chromium', { skip: whyNoChromium() }, async t => {
     let before = {}
     const done = ['200', '200', '204', '204', '200']
     const answers = {
-      ...alike(done), json: done, text: [noText, noText, noText, noText, '200'], image: everywhere('404')
+      ...alike(done),
+      json: done,
+      text: [noText, noText, noText, noText, '200'],
+      image: everywhere('404')
     }
     const own = await openPage(t, app.origin)
     const found = await tryAll(own, app, answers, async doing => {
@@ -169,7 +236,10 @@ t.test('in Chromium', { skip: whyNoChromium() }, async t => {
     })
     t.strictSame(found, { answers, sent: [`same-origin: ${both.join(', ')}`] })
     t.strictSame(changed, [
-      ...['form', 'simple', 'beacon', 'json'].flatMap(means => Object.keys(bodies).map(path => `${means} ${path}`)), 'text /change'
+      ...['form', 'simple', 'beacon', 'json'].flatMap(means =>
+        Object.keys(bodies).map(path => `${means} ${path}`)
+      ),
+      'text /change'
     ])
   })
 
@@ -177,34 +247,52 @@ t.test('in Chromium', { skip: whyNoChromium() }, async t => {
     ['of the same site', 0, 'strict'],
     ['of another site, with SameSite=None', 1, 'none']
   ] as const
+
   for (const [name, partner, sameSite] of allowed) {
     await t.test(`an allowed page ${name} signs in, refreshes, uses and ends the session; no other page does`, async t => {
       const app = await cookieApp(t, sameSite)
       const [page, ...others] = await Promise.all(
-        [partners[partner] as string, careless, at(hosts.sibling), at(hosts.foreign)].map(origin => openPage(t, origin)))
-      const told = (page: Page, path: string, body: object = {}): Promise<Told> => act(page, 'json', app.origin + path, body)
+        [partners[partner] as string, careless, at(hosts.sibling), at(hosts.foreign)].map(origin =>
+          openPage(t, origin)
+        )
+      )
+      const told = (page: Page, path: string, body: object = {}): Promise<Told> =>
+        act(page, 'json', app.origin + path, body)
       const statusOf = (told: Told): unknown => typeof told === 'string' ? told : told.status
 
       for (const other of others) {
-        t.equal(statusOf(await told(other, '/auth/login', ann)), other === others[0] ? 403 : 'TypeError')
+        t.equal(
+          statusOf(await told(other, '/auth/login', ann)),
+          other === others[0] ? 403 : 'TypeError'
+        )
       }
+
       t.strictSame([await jar(browser, app), app.events], [{}, []])
 
-      t.match(await told(page as Page, '/auth/login', ann), { status: 200, body: /"username":"ann"/ })
+      t.match(await told(page as Page, '/auth/login', ann), {
+        status: 200,
+        body: /"username":"ann"/
+      })
       const first = await jar(browser, app)
       t.strictSame(Object.keys(first), both)
       t.match(await told(page as Page, '/auth/refresh'), { status: 200 })
       const second = await jar(browser, app)
       t.not(second[both[0] as string]?.value, first[both[0] as string]?.value)
       t.match(await told(page as Page, '/change'), { status: 200 })
-      t.match(await act(page as Page, 'get', `${app.origin}/auth/me`), { status: 200, body: /"username":"ann"/ })
+      t.match(await act(page as Page, 'get', `${app.origin}/auth/me`), {
+        status: 200,
+        body: /"username":"ann"/
+      })
+
       for (const other of others) {
         const status = await act(other, 'get', `${app.origin}/auth/me`).then(statusOf)
         t.equal(status, other === others[0] ? 200 : 'TypeError', 'to read is for CORS to allow')
+
         for (const path of ['/auth/refresh', '/auth/logout', '/auth/logout/all', '/change']) {
           t.equal(statusOf(await told(other, path)), other === others[0] ? 403 : 'TypeError', path)
         }
       }
+
       t.strictSame(await jar(browser, app), second)
       t.match(await told(page as Page, '/auth/logout'), { status: 204 })
       t.strictSame(await jar(browser, app), {})
@@ -219,7 +307,10 @@ t.test('in Chromium', { skip: whyNoChromium() }, async t => {
       cookie: { origins: partners }
     })
     await browser.clearCookies()
-    const [page, stranger] = await Promise.all([openPage(t, partners[1] as string), openPage(t, at(hosts.sibling))])
+    const [page, stranger] = await Promise.all([
+      openPage(t, partners[1] as string),
+      openPage(t, at(hosts.sibling))
+    ])
     const login = await act<{ body: string }>(page, 'json', `${app.origin}/auth/login`, ann)
     t.strictSame(await jar(browser, app), {})
     const { access_token: token } = JSON.parse(login.body) as TokenAnswer
@@ -236,7 +327,10 @@ t.test('in Chromium', { skip: whyNoChromium() }, async t => {
     const inCookie = await act(own, 'json', '/auth/login', ann, { 'x-token-transport': 'cookie' })
     t.notMatch(inCookie, /refresh_token/)
     t.strictSame(Object.keys(await jar(browser, app)), ['__Host-auth-refresh'])
-    t.strictSame((await app.during(() => act(own, 'json', '/auth/refresh', {}))).map(({ answer }) => answer), ['200'])
+    t.strictSame(
+      (await app.during(() => act(own, 'json', '/auth/refresh', {}))).map(({ answer }) => answer),
+      ['200']
+    )
     const header = { 'x-token-transport': 'cookie' }
     t.equal(await act(stranger, 'json', `${app.origin}/auth/login`, ann, header), 'TypeError')
     const [seen] = await app.during(() => act(stranger, 'simple', `${app.origin}/auth/refresh`))
@@ -253,13 +347,19 @@ t.test('in Chromium', { skip: whyNoChromium() }, async t => {
       ['none', partners[1], 'u-ann'],
       ['none', at(hosts.foreign), rejected]
     ] as const
+
     for (const mode of ['strict', 'none'] as const) {
       const app = await cookieApp(t, mode)
       const page = await signIn(t, app)
+
       for (const [, origin, answer] of cases.filter(([sameSite]) => sameSite === mode)) {
         await page.goto(origin ?? app.origin)
         const begun = app.seen.length
-        const told = await act<string>(page, 'socket', `${app.origin.replace('https', 'wss')}/socket`)
+        const told = await act<string>(
+          page,
+          'socket',
+          `${app.origin.replace('https', 'wss')}/socket`
+        )
         t.equal(told, answer === 'u-ann' ? answer : 'refused', `${mode} ${origin}`)
         // Chromium tells these by Origin alone. What has become a socket is no answer.
         const refusal = { request: 'GET /socket', site: undefined, origin, answer }

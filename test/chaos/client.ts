@@ -32,13 +32,19 @@ export class Browser {
   /** Waits until the lid is open. @returns Whether it was closed. */
   async sleep (): Promise<boolean> {
     const time = this.asleepUntil - Date.now()
-    if (time > 0) await sleep(time)
+
+    if (time > 0) {
+      await sleep(time)
+    }
+
     return time > 0
   }
 
   /** Signs in, or joins the tab that is at it. */
   signIn (): Promise<void> {
-    this.#signingIn ??= this.#world.inTurn(this.userId, () => this.#signIn()).finally(() => { this.#signingIn = undefined })
+    this.#signingIn ??= this.#world.inTurn(this.userId, () => this.#signIn()).finally(() => {
+      this.#signingIn = undefined
+    })
     return this.#signingIn
   }
 
@@ -46,7 +52,11 @@ export class Browser {
   async signOut (): Promise<void> {
     await this.#world.inTurn(this.userId, async () => {
       const { session } = this
-      if (session?.state !== 'live') return
+
+      if (session?.state !== 'live') {
+        return
+      }
+
       session.state = 'ending'
       await this.#end(session)
     })
@@ -56,15 +66,30 @@ export class Browser {
   async signOutEverywhere (): Promise<void> {
     await this.#world.inTurn(this.userId, async () => {
       const { session } = this
-      if (session?.state !== 'live') return
-      const sessions = [...this.#world.sessions.values()].filter(each => each.userId === this.userId && each.state === 'live')
-      for (const each of sessions) each.state = 'ending'
+
+      if (session?.state !== 'live') {
+        return
+      }
+
+      const sessions = [...this.#world.sessions.values()].filter(each =>
+        each.userId === this.userId && each.state === 'live'
+      )
+
+      for (const each of sessions) {
+        each.state = 'ending'
+      }
+
       const answer = await this.#insist(session, '/auth/logout/all', { bearer: session.access })
+
       // An attempt that was not answered has got through, and who knows how far.
       if (answer.status === 401 && answer.code === 'AUTH_SESSION_REVOKED') {
-        for (const each of sessions) await this.#end(each)
+        for (const each of sessions) {
+          await this.#end(each)
+        }
       } else if (answer.status === 204) {
-        for (const each of sessions) this.#ended(each)
+        for (const each of sessions) {
+          this.#ended(each)
+        }
       } else {
         this.#world.find(`logout of all answered ${answer.status} ${answer.code}`, session)
       }
@@ -72,8 +97,14 @@ export class Browser {
   }
 
   async #end (session: SignedIn): Promise<void> {
-    const answer = await this.#insist(session, '/auth/logout', { body: { refresh_token: session.newest } })
-    if (answer.status !== 204) this.#world.find(`logout answered ${answer.status} ${answer.code}`, session)
+    const answer = await this.#insist(session, '/auth/logout', {
+      body: { refresh_token: session.newest }
+    })
+
+    if (answer.status !== 204) {
+      this.#world.find(`logout answered ${answer.status} ${answer.code}`, session)
+    }
+
     this.#ended(session)
   }
 
@@ -84,28 +115,46 @@ export class Browser {
   }
 
   async #insist (
-    session: SignedIn, path: string, request: { readonly bearer?: string, readonly body?: object }
+    session: SignedIn,
+    path: string,
+    request: { readonly bearer?: string, readonly body?: object }
   ): Promise<Answer> {
     for (;;) {
       const answer = await this.#world.ask(this.#random, path, { method: 'POST', ...request })
       session.note(`client: ${path} ${answer.status} ${answer.code ?? ''}`)
-      if (!isUnsettled(answer)) return answer
+
+      if (!isUnsettled(answer)) {
+        return answer
+      }
+
       await this.#random.pause(50, 250)
     }
   }
 
   async #signIn (): Promise<void> {
-    if (this.session !== null && this.session.state !== 'ended') return
+    if (this.session !== null && this.session.state !== 'ended') {
+      return
+    }
+
     for (;;) {
       const answer = await this.#world.ask(this.#random, '/auth/login', {
-        method: 'POST', body: { username: this.userId, password: PASSWORD }
+        method: 'POST',
+        body: { username: this.userId, password: PASSWORD }
       })
+
       if (answer.status === 200) {
         this.session = new SignedIn(this.userId, answer.body as TokenAnswer)
         this.#world.sessions.set(this.session.id, this.session)
         return
       }
-      if (!isUnsettled(answer)) this.#world.find(`login answered ${answer.status} ${answer.code}`, this.session ?? undefined)
+
+      if (!isUnsettled(answer)) {
+        this.#world.find(
+          `login answered ${answer.status} ${answer.code}`,
+          this.session ?? undefined
+        )
+      }
+
       await this.#random.pause(50, 250)
     }
   }
@@ -127,50 +176,85 @@ export class Client {
       await this.#random.pause(20, 400)
       const hasSlept = await this.#browser.sleep()
       const { session } = this.#browser
+
       if (session === null || session.state === 'ended') {
-        if (session !== null) await this.refresh(session)
+        if (session !== null) {
+          await this.refresh(session)
+        }
+
         await this.#random.pause(20, 400)
         await this.#browser.signIn()
-      } else if (hasSlept || this.#random.chance(0.5)) await this.refresh(session)
-      else await this.#visit(session)
+      } else if (hasSlept || this.#random.chance(0.5)) {
+        await this.refresh(session)
+      } else {
+        await this.#visit(session)
+      }
     }
   }
 
   /** Refreshes with the newest token in the storage until it is told what came of it. */
   async refresh (session: SignedIn): Promise<void> {
     let token = this.#isSlow(session) ? session.previous as string : session.newest
+
     for (;;) {
       const before = session.state
       // Some clients go away before they are answered: a tunnel, a closed lid.
       const goesAway = this.#random.chance(0.05)
       const timeout = goesAway ? { timeout: this.#random.between(1, 30) } : {}
       const answer = await this.#world.ask(this.#random, '/auth/refresh', {
-        method: 'POST', body: { refresh_token: token }, ...timeout
+        method: 'POST',
+        body: { refresh_token: token },
+        ...timeout
       })
       const presented = claimsOf(token).gen
-      session.note(`client: refresh with ${presented}: ${answer.status} ${answer.code ?? ''} after ${Math.round(answer.took)} ms`)
-      if (!isUnsettled(answer)) return this.#settle(session, presented, before, answer)
+      session.note(
+        `client: refresh with ${presented}: ${answer.status} ${answer.code ?? ''} after ${
+          Math.round(answer.took)
+        } ms`
+      )
+
+      if (!isUnsettled(answer)) {
+        return this.#settle(session, presented, before, answer)
+      }
+
       if (goesAway && this.#random.chance(0.5)) {
         this.#browser.asleepUntil = Date.now() + this.#random.between(GRACE, 1.5 * GRACE)
       }
-      if (!await this.#browser.sleep()) await this.#random.pause(30, 250)
+
+      if (!await this.#browser.sleep()) {
+        await this.#random.pause(30, 250)
+      }
+
       token = session.newest
     }
   }
 
-  #settle (session: SignedIn, presented: number, before: SignedIn['state'], { status, code, body, took }: Answer): void {
+  #settle (
+    session: SignedIn,
+    presented: number,
+    before: SignedIn['state'],
+    { status, code, body, took }: Answer
+  ): void {
     if (status === 200) {
       const answer = body as TokenAnswer
       const { sid, gen } = claimsOf(answer.refresh_token as string)
       this.#world.count('refreshes')
       this.#world.refreshTimes.push(took)
-      if (before === 'ended') this.#world.find('a session was refreshed after its logout was answered', session)
+
+      if (before === 'ended') {
+        this.#world.find('a session was refreshed after its logout was answered', session)
+      }
+
       if (sid !== session.id || (gen !== presented && gen !== presented + 1)) {
         this.#world.find(`generation ${presented} was answered with ${gen} of ${sid}`, session)
       }
+
       session.adopt(answer)
     } else if (status !== 401 || code !== 'AUTH_REFRESH_REVOKED' || session.state === 'live') {
-      this.#world.find(`a refresh of a session that is ${session.state} was answered ${status} ${code}`, session)
+      this.#world.find(
+        `a refresh of a session that is ${session.state} was answered ${status} ${code}`,
+        session
+      )
     }
   }
 
@@ -180,9 +264,18 @@ export class Client {
   }
 
   async #visit (session: SignedIn): Promise<void> {
-    const { status, code } = await this.#world.ask(this.#random, '/protected', { method: 'GET', bearer: session.access })
+    const { status, code } = await this.#world.ask(this.#random, '/protected', {
+      method: 'GET',
+      bearer: session.access
+    })
     const isFine = status === 200 || typeof status === 'string' || status === 503 ||
       (status === 401 && code === 'AUTH_SESSION_REVOKED' && session.state !== 'live')
-    if (!isFine) this.#world.find(`a visit of a session that is ${session.state} was answered ${status} ${code}`, session)
+
+    if (!isFine) {
+      this.#world.find(
+        `a visit of a session that is ${session.state} was answered ${status} ${code}`,
+        session
+      )
+    }
   }
 }

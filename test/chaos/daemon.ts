@@ -32,11 +32,16 @@ export class Daemon {
 
   async start (): Promise<void> {
     // A restart that was under way when all ended must leave nothing behind.
-    if (this.#isOver) throw new Error('The run has ended.')
+    if (this.#isOver) {
+      throw new Error('The run has ended.')
+    }
+
     const { program, args, user: { uid, gid } = {}, isReady } = this.#options
     const child = spawn(program, args, { stdio: 'ignore', ...(uid !== undefined && { uid, gid }) })
     this.#child = child
-    const failed = once(child, 'exit').then(([code]) => { throw new Error(`${program} ended with ${code}`) }, refuse(program))
+    const failed = once(child, 'exit').then(([code]) => {
+      throw new Error(`${program} ended with ${code}`)
+    }, refuse(program))
     failed.catch(() => {})
     await Promise.race([until(isReady), failed])
   }
@@ -55,7 +60,11 @@ export class Daemon {
 
   async #kill (): Promise<void> {
     const child = this.#child
-    if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
+
+    if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) {
+      return
+    }
+
     const ended = once(child, 'exit')
     child.kill(this.#options.deadly ?? 'SIGKILL')
     await ended
@@ -65,7 +74,10 @@ export class Daemon {
 /** For `catch`: tells a program that is not there from one that fails. */
 export function refuse (program: string): (error: unknown) => never {
   return error => {
-    if ((error as { code?: unknown }).code === 'ENOENT') throw new MissingProgramError(`${program} is not installed`)
+    if ((error as { code?: unknown }).code === 'ENOENT') {
+      throw new MissingProgramError(`${program} is not installed`)
+    }
+
     throw error
   }
 }
@@ -73,12 +85,16 @@ export function refuse (program: string): (error: unknown) => never {
 /** Tries again until it works, for a bounded time. */
 export async function until (attempt: () => unknown): Promise<void> {
   const limit = Date.now() + START_LIMIT
+
   for (;;) {
     try {
       await attempt()
       return
     } catch (error) {
-      if (Date.now() > limit) throw error
+      if (Date.now() > limit) {
+        throw error
+      }
+
       await sleep(50)
     }
   }

@@ -8,24 +8,47 @@ import { SECONDS, TROUBLED_BOUND } from './settings.js'
 import type { World } from './world.js'
 
 /** Goes on until the run is over; then all servers and the engine are up, or on their way. */
-export async function disrupt (world: World, engine: Engine, browsers: readonly Browser[]): Promise<void> {
+export async function disrupt (
+  world: World,
+  engine: Engine,
+  browsers: readonly Browser[]
+): Promise<void> {
   const random = world.random.fork()
-  const often = async (shortest: number, longest: number, disruption: () => Promise<unknown>): Promise<void> => {
+
+  const often = async (
+    shortest: number,
+    longest: number,
+    disruption: () => Promise<unknown>
+  ): Promise<void> => {
     const own = random.fork()
+
     while (!world.over) {
       await own.pause(shortest, longest)
-      if (!world.over) await disruption()
+
+      if (!world.over) {
+        await disruption()
+      }
     }
   }
+
   await Promise.all([
     // Never all at once, or nobody would be there to notice the rest.
     often(700, 1300, async () => {
       const up = world.servers.filter(server => server.isUp)
-      if (up.length < 2) return
+
+      if (up.length < 2) {
+        return
+      }
+
       await random.pick(up).kill()
       world.count('kills')
     }),
-    often(700, 1300, () => engine.cut().then(() => { world.count('cuts') }, () => { world.count('cuts that found no engine') })),
+    often(700, 1300, () =>
+      engine.cut().then(() => {
+        world.count('cuts')
+      }, () => {
+        world.count('cuts that found no engine')
+      })),
     often(300, 900, async () => {
       const browser = random.pick(browsers)
       await (random.chance(0.5) ? browser.signOut() : browser.signOutEverywhere())
@@ -43,11 +66,23 @@ export async function disrupt (world: World, engine: Engine, browsers: readonly 
 // These tokens do not expire during a run: only what the servers hear of each other's revocations can refuse them.
 async function trySpentToken (world: World, random: Random): Promise<void> {
   const bound = Date.now() - TROUBLED_BOUND
-  const spent = world.engineSince > bound ? [] : [...world.sessions.values()].filter(({ endedAt }) => endedAt < bound)
-  if (spent.length === 0) return
+  const spent = world.engineSince > bound
+    ? []
+    : [...world.sessions.values()].filter(({ endedAt }) => endedAt < bound)
+
+  if (spent.length === 0) {
+    return
+  }
+
   const session = random.pick(spent)
-  const { status } = await world.ask(random, '/protected', { method: 'GET', bearer: session.access })
+  const { status } = await world.ask(random, '/protected', {
+    method: 'GET',
+    bearer: session.access
+  })
   world.count('spent tokens tried')
   const late = Date.now() - session.endedAt
-  if (status === 200) world.find(`an access token was accepted ${late} ms after the end of its session`, session)
+
+  if (status === 200) {
+    world.find(`an access token was accepted ${late} ms after the end of its session`, session)
+  }
 }

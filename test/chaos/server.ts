@@ -12,9 +12,16 @@ import type { EngineName } from './stores.js'
 
 const [engine, url, port] = process.argv.slice(2) as [EngineName, string, string]
 
-const tell = (event: string) => (facts: object): void => { console.log(JSON.stringify({ event, ...facts })) }
+const tell = (event: string) => (facts: object): void => {
+  console.log(JSON.stringify({ event, ...facts }))
+}
+
 const on: TokenAuthListeners = {
-  refresh: event => { if (event.rotated) tell('rotated')(event) },
+  refresh: event => {
+    if (event.rotated) {
+      tell('rotated')(event)
+    }
+  },
   replay: tell('replay'),
   recovery: tell('recovery'),
   reuse: ({ presented, rotated, ...event }) => {
@@ -29,9 +36,17 @@ const mutate: Record<Mutant, (store: TokenStore) => Partial<TokenStore>> = {
   'check-then-write': store => ({
     async rotate (attempt) {
       const session = await store.find(attempt.sessionId)
-      if (session === null || !fits(session, attempt)) return { swapped: false, session }
+
+      if (session === null || !fits(session, attempt)) {
+        return { swapped: false, session }
+      }
+
       const { generation } = await store.find(attempt.sessionId) ?? session
-      const { session: written } = await store.rotate({ ...attempt, generation, rotatedBefore: Number.MAX_SAFE_INTEGER })
+      const { session: written } = await store.rotate({
+        ...attempt,
+        generation,
+        rotatedBefore: Number.MAX_SAFE_INTEGER
+      })
       return { swapped: true, session: written }
     }
   }),
@@ -41,7 +56,11 @@ const mutate: Record<Mutant, (store: TokenStore) => Partial<TokenStore>> = {
 const { store } = await openStore(engine, url)
 const mutant = process.env.CHAOS_MUTANT as Mutant | undefined
 const overrides: Partial<TokenStore> = mutant === undefined ? {} : mutate[mutant](store)
-const userOf = (name: string): AuthUser => ({ id: name, username: name, passwordHash: PASSWORD_HASH })
+const userOf = (name: string): AuthUser => ({
+  id: name,
+  username: name,
+  passwordHash: PASSWORD_HASH
+})
 
 const app = Fastify({ logger: { level: 'error', stream: process.stderr } })
 await app.register(tokenAuth, {
@@ -64,4 +83,6 @@ app.get('/protected', { onRequest: app.authenticate }, request => request.auth)
 await app.listen({ host: '127.0.0.1', port: Number(port) })
 tell('listening')({})
 
-process.stdin.resume().on('end', () => { void app.close().finally(() => process.exit()) })
+process.stdin.resume().on('end', () => {
+  void app.close().finally(() => process.exit())
+})

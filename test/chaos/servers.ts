@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcessByStdio } from 'node:child_process'
 import { once } from 'node:events'
-import { openSync, closeSync, readFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -36,7 +36,13 @@ export class Server {
   /** How often it gave up before it listened, since its database was away. */
   falseStarts = 0
 
-  constructor (engine: string, databaseUrl: string, port: number, folder: string, hear: (event: ServerEvent) => void) {
+  constructor (
+    engine: string,
+    databaseUrl: string,
+    port: number,
+    folder: string,
+    hear: (event: ServerEvent) => void
+  ) {
     this.url = `http://127.0.0.1:${port}`
     this.#args = ['--import', 'tsx', script, engine, databaseUrl, String(port)]
     this.#log = join(folder, `server-${port}.log`)
@@ -51,8 +57,12 @@ export class Server {
   /** Waits until it listens. */
   async ready (): Promise<void> {
     const limit = Date.now() + START_LIMIT
+
     while (!this.#isUp) {
-      if (Date.now() > limit) throw new Error(`a server did not start:\n${this.log()}`)
+      if (Date.now() > limit) {
+        throw new Error(`a server did not start:\n${this.log()}`)
+      }
+
       await sleep(20)
     }
   }
@@ -71,10 +81,16 @@ export class Server {
   async close (): Promise<void> {
     this.#expected = true
     const child = this.#child as Child
-    if (child.exitCode !== null || child.signalCode !== null) return
+
+    if (child.exitCode !== null || child.signalCode !== null) {
+      return
+    }
+
     const ended = once(child, 'exit')
     child.stdin.end()
-    const late = sleep(CLOSE_LIMIT, undefined, { ref: false }).then(() => { child.kill('SIGKILL') })
+    const late = sleep(CLOSE_LIMIT, undefined, { ref: false }).then(() => {
+      child.kill('SIGKILL')
+    })
     await Promise.race([ended, late])
     await ended
   }
@@ -86,16 +102,24 @@ export class Server {
 
   #start (): void {
     const log = openSync(this.#log, 'a')
-    const child = spawn(process.execPath, this.#args, { stdio: ['pipe', 'pipe', log] }) as unknown as Child
+    const child = spawn(process.execPath, this.#args, {
+      stdio: ['pipe', 'pipe', log]
+    }) as unknown as Child
     closeSync(log)
     this.#child = child
     child.stdin.on('error', () => {})
     createInterface({ input: child.stdout }).on('line', line => {
       const event = JSON.parse(line) as ServerEvent
-      if (event.event === 'listening') this.#arrive()
-      else this.#hear(event)
+
+      if (event.event === 'listening') {
+        this.#arrive()
+      } else {
+        this.#hear(event)
+      }
     })
-    child.on('exit', () => { void this.#leave() })
+    child.on('exit', () => {
+      void this.#leave()
+    })
   }
 
   #arrive (): void {
@@ -105,31 +129,53 @@ export class Server {
 
   // A server that does not find its database gives up, and whoever supervises it tries again.
   async #leave (): Promise<void> {
-    if (this.#isUp) this.deaths++
-    else if (!this.#killed) this.falseStarts++
+    if (this.#isUp) {
+      this.deaths++
+    } else if (!this.#killed) {
+      this.falseStarts++
+    }
+
     this.#isUp = false
     this.#killed = false
     await sleep(100)
-    if (!this.#expected) this.#start()
+
+    if (!this.#expected) {
+      this.#start()
+    }
   }
 }
 
 /** Ports below those that the system hands out, so that no client takes the port of a server while it starts again. */
 export async function freePorts (count: number): Promise<number[]> {
   const ports = new Set<number>()
+
   while (ports.size < count) {
     const port = 15_000 + Math.floor(Math.random() * 15_000)
-    if (await isFree(port)) ports.add(port)
+
+    if (await isFree(port)) {
+      ports.add(port)
+    }
   }
+
   return [...ports]
 }
 
 async function isFree (port: number): Promise<boolean> {
   const probe = createServer()
   const free = await new Promise<boolean>(resolve => {
-    probe.once('error', () => { resolve(false) })
-    probe.listen(port, '127.0.0.1', () => { resolve(true) })
+    probe.once('error', () => {
+      resolve(false)
+    })
+    probe.listen(port, '127.0.0.1', () => {
+      resolve(true)
+    })
   })
-  if (free) await new Promise(resolve => { probe.close(resolve) })
+
+  if (free) {
+    await new Promise(resolve => {
+      probe.close(resolve)
+    })
+  }
+
   return free
 }

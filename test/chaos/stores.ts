@@ -12,7 +12,7 @@ import { SqliteStore } from '../../src/stores/sqlite/index.js'
 
 export interface OpenedStore {
   readonly store: TokenStore
-  close (): Promise<unknown>
+  close(): Promise<unknown>
 }
 
 const CONNECTIONS = 8
@@ -26,7 +26,11 @@ const open = {
     return { store, close: async () => db.close() }
   },
   async postgres (url: string): Promise<OpenedStore> {
-    const pool = new pg.Pool({ connectionString: url, max: CONNECTIONS, connectionTimeoutMillis: 1000 })
+    const pool = new pg.Pool({
+      connectionString: url,
+      max: CONNECTIONS,
+      connectionTimeoutMillis: 1000
+    })
     pool.on('error', () => {})
     const store = new PostgresStore(pool)
     await store.migrate()

@@ -28,7 +28,10 @@ export class SignedIn {
   /** The last that was said about it, by clients and by servers. */
   readonly history: string[] = []
 
-  constructor (userId: string, { access_token: access = '', refresh_token: token = '' }: TokenAnswer) {
+  constructor (
+    userId: string,
+    { access_token: access = '', refresh_token: token = '' }: TokenAnswer
+  ) {
     const { sid, gen, iat } = claimsOf(token)
     this.id = sid
     this.userId = userId
@@ -41,8 +44,15 @@ export class SignedIn {
   /** Puts an answer into the storage, unless another tab has put a newer one there. */
   adopt ({ access_token: access = '', refresh_token: token = '' }: TokenAnswer): void {
     const { gen, iat } = claimsOf(token)
-    if (gen < this.generation) return
-    if (gen > this.generation) this.previous = this.newest
+
+    if (gen < this.generation) {
+      return
+    }
+
+    if (gen > this.generation) {
+      this.previous = this.newest
+    }
+
     this.newest = token
     this.generation = gen
     this.rotatedAt = iat * 1000
@@ -51,7 +61,10 @@ export class SignedIn {
 
   note (what: string): void {
     this.history.push(`${timeOf(Date.now())} ${what}`)
-    if (this.history.length > REMEMBERED) this.history.shift()
+
+    if (this.history.length > REMEMBERED) {
+      this.history.shift()
+    }
   }
 }
 
@@ -86,8 +99,14 @@ export class World {
 
   find (what: string, session?: SignedIn): void {
     // What follows from the first thing that went wrong with a session says nothing new.
-    if (session?.isSuspect) return
-    if (session !== undefined) session.isSuspect = true
+    if (session?.isSuspect) {
+      return
+    }
+
+    if (session !== undefined) {
+      session.isSuspect = true
+    }
+
     if (this.findings.length < REPORTED) {
       this.findings.push([what, ...session?.history ?? []].join('\n      '))
     } else if (this.findings.length === REPORTED) {
@@ -96,13 +115,31 @@ export class World {
   }
 
   /** Sends a request to one of the servers, and counts what came of it. */
-  async ask (random: Random, path: string, request: Omit<Request, 'timeout'> & { readonly timeout?: number }): Promise<Answer> {
-    if (this.#abandoned) throw new Error('The run has ended.')
-    const answer = await send(`${random.pick(this.servers).url}${path}`, { timeout: CLIENT_TIMEOUT, ...request })
-    this.count(request.timeout !== undefined && answer.status === 'late'
-      ? 'hung up'
-      : typeof answer.status === 'number' && answer.status < 500 ? 'answers' : String(answer.status))
-    if (answer.status === 503 && !/^AUTH_(STORE_UNAVAILABLE|BUSY)$/.test(answer.code ?? '')) this.find(`503 with ${answer.code}`)
+  async ask (
+    random: Random,
+    path: string,
+    request: Omit<Request, 'timeout'> & { readonly timeout?: number }
+  ): Promise<Answer> {
+    if (this.#abandoned) {
+      throw new Error('The run has ended.')
+    }
+
+    const answer = await send(`${random.pick(this.servers).url}${path}`, {
+      timeout: CLIENT_TIMEOUT,
+      ...request
+    })
+    this.count(
+      request.timeout !== undefined && answer.status === 'late'
+        ? 'hung up'
+        : typeof answer.status === 'number' && answer.status < 500
+        ? 'answers'
+        : String(answer.status)
+    )
+
+    if (answer.status === 503 && !/^AUTH_(STORE_UNAVAILABLE|BUSY)$/.test(answer.code ?? '')) {
+      this.find(`503 with ${answer.code}`)
+    }
+
     return answer
   }
 
@@ -117,18 +154,35 @@ export class World {
     this.count(event)
     const session = this.sessions.get(String(facts.sessionId))
     const { at, generation, presented, rotated } = facts
-    session?.note(`server: ${event} ${JSON.stringify({ at: timeOf(Number(at)), generation, presented, rotated })}`)
+    session?.note(
+      `server: ${event} ${
+        JSON.stringify({ at: timeOf(Number(at)), generation, presented, rotated })
+      }`
+    )
+
     if (event === 'rotated') {
       const swap = `generation ${String(facts.generation)} of ${String(facts.sessionId)}`
-      if (this.#winners.has(swap)) this.find(`two winners: ${swap}`, session)
+
+      if (this.#winners.has(swap)) {
+        this.find(`two winners: ${swap}`, session)
+      }
+
       this.#winners.add(swap)
     }
-    if (event === 'sweep') this.count('swept', Number(facts.deleted))
-    if (/^(reuse|store-rolled-back|clock-skew)$/.test(event)) this.find(`a server tells of ${event}`, session)
+
+    if (event === 'sweep') {
+      this.count('swept', Number(facts.deleted))
+    }
+
+    if (/^(reuse|store-rolled-back|clock-skew)$/.test(event)) {
+      this.find(`a server tells of ${event}`, session)
+    }
   }
 }
 
-export function claimsOf (token: string): { readonly sid: string, readonly gen: number, readonly iat: number } {
+export function claimsOf (
+  token: string
+): { readonly sid: string, readonly gen: number, readonly iat: number } {
   const [, payload] = token.split('.') as [string, string]
   return JSON.parse(Buffer.from(payload, 'base64url').toString()) as ReturnType<typeof claimsOf>
 }

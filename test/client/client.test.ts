@@ -4,7 +4,7 @@ import t from 'tap'
 import { AuthError, createAuthClient } from '../../src/client/index.js'
 import type { AuthState } from '../../src/client/index.js'
 import { MINUTE } from '../helpers/clock.js'
-import { ORIGIN, createDevice, createKeychain, credentials, reply } from './world.js'
+import { createDevice, createKeychain, credentials, ORIGIN, reply } from './world.js'
 import type { Fault } from './world.js'
 
 const offline: Fault = () => Promise.reject(new TypeError('Failed to fetch'))
@@ -35,7 +35,10 @@ t.test('start-up', async t => {
     before.dispose()
     device.faults.push(offline)
     const client = device.tab()
-    const early = client.fetch('/protected').then(({ status }) => status, (error: AuthError) => error.code)
+    const early = client.fetch('/protected').then(
+      ({ status }) => status,
+      (error: AuthError) => error.code
+    )
     t.strictSame(await device.get(client.ready), { status: 'signed-in', user: null })
     await device.run(2000)
     device.faults.length = 0
@@ -96,7 +99,11 @@ t.test('start-up', async t => {
 
   t.test('everything broken', async t => {
     const device = await createDevice(t)
-    const client = device.tab({ fetch: () => { throw new Error('no network at all') } })
+    const client = device.tab({
+      fetch: () => {
+        throw new Error('no network at all')
+      }
+    })
     t.equal((await device.get(client.ready)).status, 'signed-out')
   })
 })
@@ -105,6 +112,7 @@ t.test('a base URL is needed, and an absolute one', t => {
   for (const baseUrl of [undefined, '', '/api', 'app.test', 'file:///x', 'capacitor://localhost']) {
     t.throws(() => createAuthClient(baseUrl === undefined ? {} : { baseUrl }), TypeError)
   }
+
   t.end()
 })
 
@@ -115,20 +123,38 @@ t.test('base URLs, prefixes and paths', async t => {
     urls.push(url)
     return reply(401, { code: 'AUTH_REFRESH_MISSING' })
   })
-  for (const options of [
-    { baseUrl: `${ORIGIN}/` }, { baseUrl: `${ORIGIN}/api/` }, { prefix: '' }, { prefix: '/v1', paths: { refresh: '/token' } }
-  ]) await device.get(device.tab(options).ready)
-  t.strictSame(urls, ['/auth/refresh', '/api/auth/refresh', '/refresh', '/v1/token'].map(path => ORIGIN + path))
+
+  for (
+    const options of [
+      { baseUrl: `${ORIGIN}/` },
+      { baseUrl: `${ORIGIN}/api/` },
+      { prefix: '' },
+      { prefix: '/v1', paths: { refresh: '/token' } }
+    ]
+  ) {
+    await device.get(device.tab(options).ready)
+  }
+
+  t.strictSame(
+    urls,
+    ['/auth/refresh', '/api/auth/refresh', '/refresh', '/v1/token'].map(path => ORIGIN + path)
+  )
 })
 
 t.test('subscribers hear of changes, and of nothing else', async t => {
   const device = await createDevice(t)
   const client = device.tab()
   const heard: AuthState[] = []
-  client.subscribe(() => { throw new Error('a listener that fails') })
+  client.subscribe(() => {
+    throw new Error('a listener that fails')
+  })
   const { error } = console
+
   console.error = () => {}
-  t.teardown(() => { console.error = error })
+
+  t.teardown(() => {
+    console.error = error
+  })
   const end = client.subscribe(state => heard.push(state))
   await device.get(client.ready)
   await device.signIn(client)
@@ -162,10 +188,20 @@ t.test('disposed of', async t => {
   client.dispose()
   await device.run()
   await waiting
-  for (const call of [
-    () => client.fetch('/protected'), () => client.getAccessToken(), () => client.login(credentials()), () => client.logout(),
-    () => client.sessions(), () => client.logoutEverywhere()
-  ]) await t.rejects(device.get(call() as Promise<unknown>), { name: 'AuthError', code: 'disposed' })
+
+  for (
+    const call of [
+      () => client.fetch('/protected'),
+      () => client.getAccessToken(),
+      () => client.login(credentials()),
+      () => client.logout(),
+      () => client.sessions(),
+      () => client.logoutEverywhere()
+    ]
+  ) {
+    await t.rejects(device.get(call() as Promise<unknown>), { name: 'AuthError', code: 'disposed' })
+  }
+
   const count = device.sent.length
   await device.run(600_000)
   t.equal(device.sent.length, count)
@@ -178,7 +214,9 @@ t.test('an answer that comes after the end brings nothing back', async t => {
   const client = device.tab()
   await device.signIn(client)
   const before = await client.getAccessToken()
-  device.faults.push(() => reply(200, {}, { 'x-new-token': `a.${btoa(JSON.stringify({ exp: 2000, iat: 1000 }))}.c` }))
+  device.faults.push(() =>
+    reply(200, {}, { 'x-new-token': `a.${btoa(JSON.stringify({ exp: 2000, iat: 1000 }))}.c` })
+  )
   const answer = client.fetch('/protected')
   await device.run(5)
   client.dispose()
@@ -207,7 +245,11 @@ t.test('an answer of which the life is nothing is no reason for a loop', async t
   const client = device.tab()
   await device.signIn(client)
   device.pass(20 * MINUTE)
-  device.faults.push(({ url }) => url.endsWith('/refresh') ? reply(200, { access_token: 'a.b.c', expires_in: 0, user: {} }) : undefined)
+  device.faults.push(({ url }) =>
+    url.endsWith('/refresh')
+      ? reply(200, { access_token: 'a.b.c', expires_in: 0, user: {} })
+      : undefined
+  )
   t.equal((await device.get(client.fetch('/protected'))).status, 401)
   t.ok(device.count('/auth/refresh') <= 4, `${device.count('/auth/refresh')} refreshes`)
 })
@@ -230,13 +272,18 @@ t.test('a login that is given up', async t => {
   const client = device.tab()
   await device.get(client.ready)
   const abort = new AbortController()
-  const check = t.rejects(client.login(credentials(), { signal: abort.signal }), { name: 'AbortError' })
+  const check = t.rejects(client.login(credentials(), { signal: abort.signal }), {
+    name: 'AbortError'
+  })
   await device.run(5)
   abort.abort()
   await check
   await device.run()
   t.equal(client.state.status, 'signed-out')
-  await t.rejects(device.get(client.login({ username: 'ann', password: 'x' })), { code: 'AUTH_CREDENTIALS_REJECTED', status: 401 })
+  await t.rejects(device.get(client.login({ username: 'ann', password: 'x' })), {
+    code: 'AUTH_CREDENTIALS_REJECTED',
+    status: 401
+  })
 })
 
 t.test('errors hold no token', async t => {
@@ -255,7 +302,9 @@ t.test('over a real network, with the platform as it is', async t => {
   await device.server.app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = device.server.app.server.address() as AddressInfo
   const client = createAuthClient({ baseUrl: `http://127.0.0.1:${port}`, storage: 'memory' })
-  t.teardown(() => { client.dispose() })
+  t.teardown(() => {
+    client.dispose()
+  })
   t.equal((await client.ready).status, 'signed-out')
   await client.login(credentials())
   t.equal((await client.fetch('/protected')).status, 200)
@@ -270,10 +319,17 @@ t.test('a refresh that is redirected goes no further', async t => {
     seen.push(request.url as string)
     response.writeHead(307, { location: '/stolen' }).end()
   })
-  await new Promise<void>(resolve => { server.listen(0, '127.0.0.1', resolve) })
-  t.teardown(() => { server.close() })
+  await new Promise<void>(resolve => {
+    server.listen(0, '127.0.0.1', resolve)
+  })
+  t.teardown(() => {
+    server.close()
+  })
   const { port } = server.address() as AddressInfo
-  const client = createAuthClient({ baseUrl: `http://127.0.0.1:${port}`, storage: createKeychain('token') })
+  const client = createAuthClient({
+    baseUrl: `http://127.0.0.1:${port}`,
+    storage: createKeychain('token')
+  })
   t.equal((await client.ready).status, 'signed-in')
   client.dispose()
   t.strictSame(seen, ['/auth/refresh'])

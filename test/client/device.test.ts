@@ -25,7 +25,9 @@ t.test('kept over logouts and restarts, and sent with the next login', async t =
   client.dispose()
   await device.signIn(device.tab(phone))
   t.strictSame(presented(device), [undefined, first])
-  t.notOk(device.sent.some(({ url, body }) => !url.endsWith('/login') && body?.includes(first as string)))
+  t.notOk(
+    device.sent.some(({ url, body }) => !url.endsWith('/login') && body?.includes(first as string))
+  )
 })
 
 t.test('strangers who guess the password do not keep it out', async t => {
@@ -34,19 +36,35 @@ t.test('strangers who guess the password do not keep it out', async t => {
   const stranger = device.tab({ storage: 'memory', device: createKeychain('nonsense') })
   await device.signIn(client)
   await device.get(client.logout())
-  for (let i = 0; i < 3; i++) await t.rejects(device.get(stranger.login({ username: 'ann', password: 'wrong' })))
-  await t.rejects(device.get(stranger.login(credentials())), { code: 'AUTH_TOO_MANY_ATTEMPTS', status: 429 })
+
+  for (let i = 0; i < 3; i++) {
+    await t.rejects(device.get(stranger.login({ username: 'ann', password: 'wrong' })))
+  }
+
+  await t.rejects(device.get(stranger.login(credentials())), {
+    code: 'AUTH_TOO_MANY_ATTEMPTS',
+    status: 429
+  })
   await device.signIn(client)
   t.equal(client.state.status, 'signed-in')
 })
 
 t.test('a storage that fails or hangs harms nothing', async t => {
-  const fail = (): never => { throw new Error('locked') }
-  for (const broken of [
-    { get: fail, set: fail, remove: fail },
-    { get: async () => null, set: () => Promise.reject(new Error('full')), remove: fail },
-    { get: () => new Promise<never>(() => {}), set: () => new Promise<never>(() => {}), remove: fail }
-  ]) {
+  const fail = (): never => {
+    throw new Error('locked')
+  }
+
+  for (
+    const broken of [
+      { get: fail, set: fail, remove: fail },
+      { get: async () => null, set: () => Promise.reject(new Error('full')), remove: fail },
+      {
+        get: () => new Promise<never>(() => {}),
+        set: () => new Promise<never>(() => {}),
+        remove: fail
+      }
+    ]
+  ) {
     const device = await createDevice(t, { options })
     const client = device.tab({ storage: 'memory', device: broken })
     await device.signIn(client)
@@ -57,10 +75,15 @@ t.test('a storage that fails or hangs harms nothing', async t => {
 
 t.test('without one, nothing is sent; with cookies there is no need for one', async t => {
   const device = await createDevice(t, { options })
+
   for (const storage of ['memory', 'cookie'] as const) {
     const client = device.tab({ storage })
-    for (let i = 0; i < 2; i++) await device.signIn(client)
+
+    for (let i = 0; i < 2; i++) {
+      await device.signIn(client)
+    }
   }
+
   t.strictSame(presented(device), Array(4).fill(undefined))
   t.ok([...device.jar.keys()].some(name => name.includes('device')))
 })

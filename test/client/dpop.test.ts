@@ -25,7 +25,9 @@ async function serve (t: Test, options: Partial<TokenAuthOptions> = {}): Promise
     options: { dpop: true, ...options },
     before (app) {
       app.addHook('onResponse', async ({ method, url, headers }, reply) => {
-        seen.push(`${method} ${url}${headers.dpop === undefined ? '' : ' proven'} ${reply.statusCode}`)
+        seen.push(
+          `${method} ${url}${headers.dpop === undefined ? '' : ' proven'} ${reply.statusCode}`
+        )
       })
       app.post('/echo', async request => request.body)
     }
@@ -38,8 +40,12 @@ function keepToken (): TokenStorage & { value: string | null } {
   const kept = {
     value: null as string | null,
     get: async () => kept.value,
-    set: async (value: string) => { kept.value = value },
-    remove: async () => { kept.value = null }
+    set: async (value: string) => {
+      kept.value = value
+    },
+    remove: async () => {
+      kept.value = null
+    }
   }
   return kept
 }
@@ -56,9 +62,16 @@ function keepKeys (): KeyPairStore & { pair: KeyPair | null } {
   return kept
 }
 
-async function open (t: Test, { baseUrl }: Served, storage: TokenStorage, keys: KeyPairStore): Promise<AuthClient> {
+async function open (
+  t: Test,
+  { baseUrl }: Served,
+  storage: TokenStorage,
+  keys: KeyPairStore
+): Promise<AuthClient> {
   const client = createAuthClient({ baseUrl, storage, fetch: createDpopFetch({ baseUrl, keys }) })
-  t.teardown(() => { client.dispose() })
+  t.teardown(() => {
+    client.dispose()
+  })
   await client.ready
   return client
 }
@@ -68,10 +81,18 @@ t.test('login, requests, refresh, another start and logout, each with a proof', 
   const [storage, keys] = [keepToken(), keepKeys()]
   const client = await open(t, server, storage, keys)
   await client.login({ username: 'ann', password: PASSWORD })
-  t.strictSame(server.seen, ['POST /auth/login proven 401', 'POST /auth/login proven 200'], 'the first time it is told the nonce')
+  t.strictSame(
+    server.seen,
+    ['POST /auth/login proven 401', 'POST /auth/login proven 200'],
+    'the first time it is told the nonce'
+  )
   t.equal((await client.fetch('/protected')).status, 200)
   t.equal(server.seen.at(-1), 'GET /protected proven 200')
-  const echoed = await client.fetch('/echo', { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"a":1}' })
+  const echoed = await client.fetch('/echo', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: '{"a":1}'
+  })
   t.strictSame(await echoed.json(), { a: 1 })
 
   const again = await open(t, server, storage, keys)
@@ -81,7 +102,11 @@ t.test('login, requests, refresh, another start and logout, each with a proof', 
   server.seen.length = 0
   const echo = { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"b":2}' }
   t.match(await (await again.fetch('/protected')).json(), { userId: 'u-ann' })
-  t.strictSame(server.seen, ['GET /protected proven 401', 'GET /protected proven 200'], 'a nonce that is old is asked for again')
+  t.strictSame(
+    server.seen,
+    ['GET /protected proven 401', 'GET /protected proven 200'],
+    'a nonce that is old is asked for again'
+  )
   t.strictSame(await (await again.fetch('/echo', echo)).json(), { b: 2 })
   await again.logout()
   t.equal(server.seen.at(-1), 'POST /auth/logout proven 204')
@@ -94,7 +119,9 @@ t.test('what is copied is worth nothing elsewhere, and ends nothing', async t =>
   const client = await open(t, server, storage, keys)
   await client.login({ username: 'ann', password: PASSWORD })
   const [refreshToken, accessToken] = [storage.value as string, await client.getAccessToken()]
-  const bare = await fetch(`${server.baseUrl}/protected`, { headers: { authorization: `Bearer ${accessToken}` } })
+  const bare = await fetch(`${server.baseUrl}/protected`, {
+    headers: { authorization: `Bearer ${accessToken}` }
+  })
   t.equal(bare.status, 401)
   t.match((await server.refresh(refreshToken)).json(), { code: 'AUTH_PROOF_INVALID' })
   const thief = await open(t, server, { ...keepToken(), get: async () => refreshToken }, keepKeys())
@@ -121,7 +148,12 @@ t.test('other origins get neither token nor proof; a store of keys that fails si
   t.equal((await client.fetch(`${other.baseUrl}/protected`)).status, 401)
   t.strictSame(other.seen, ['GET /protected 401'])
 
-  const failing = { ...keys, get: async () => { throw new Error('locked') } }
+  const failing = {
+    ...keys,
+    get: async () => {
+      throw new Error('locked')
+    }
+  }
   const next = await open(t, server, storage, failing)
   t.equal(next.state.status, 'signed-in')
   t.not(storage.value, null)

@@ -1,11 +1,12 @@
 import t from 'tap'
 import type { AuthClient } from '../../src/client/index.js'
 import { MINUTE } from '../helpers/clock.js'
-import { ORIGIN, createDevice, createKeychain, reply } from './world.js'
+import { createDevice, createKeychain, ORIGIN, reply } from './world.js'
 import type { Device } from './world.js'
 
 async function signedIn (
-  t: { teardown (end: () => unknown): unknown }, given = {}
+  t: { teardown(end: () => unknown): unknown },
+  given = {}
 ): Promise<{ device: Device, client: AuthClient }> {
   const device = await createDevice(t, {
     after: app => app.post('/echo', { onRequest: app.authenticate }, request => request.body),
@@ -21,17 +22,26 @@ async function signedIn (
 function refuseOnce (device: Device, headers = {}): void {
   let isFirst = true
   device.faults.push(({ headers: { authorization } }) => {
-    if (!isFirst || authorization === undefined) return undefined
+    if (!isFirst || authorization === undefined) {
+      return undefined
+    }
+
     isFirst = false
     return reply(401, {}, headers)
   })
 }
 
-const bodies: ReadonlyArray<readonly [name: string, make: () => RequestInit['body'], isSentAgain: boolean]> = [
+const bodies: ReadonlyArray<
+  readonly [name: string, make: () => RequestInit['body'], isSentAgain: boolean]
+> = [
   ['no body', () => null, true],
   ['a text', () => '{"a":1}', true],
   ['a form', () => new URLSearchParams({ a: '1' }), true],
-  ['a multipart form', () => { const form = new FormData(); form.set('a', '1'); return form }, true],
+  ['a multipart form', () => {
+    const form = new FormData()
+    form.set('a', '1')
+    return form
+  }, true],
   ['a blob', () => new Blob(['{"a":1}']), true],
   ['bytes', () => new TextEncoder().encode('{"a":1}'), true],
   ['a buffer', () => new TextEncoder().encode('{"a":1}').buffer as ArrayBuffer, true],
@@ -43,22 +53,42 @@ for (const [name, make, isSentAgain] of bodies) {
     const { device, client } = await signedIn(t)
     refuseOnce(device)
     const body = make()
-    const init = { method: 'POST', body, headers: { 'content-type': 'application/json' }, duplex: 'half' }
+    const init = {
+      method: 'POST',
+      body,
+      headers: { 'content-type': 'application/json' },
+      duplex: 'half'
+    }
     const { status } = await device.get(client.fetch('/echo', init as RequestInit))
     t.equal(device.count('/echo'), isSentAgain ? 2 : 1)
     t.equal(status === 401, !isSentAgain)
-    if (name !== 'a multipart form') t.equal(device.sent[0]?.body, device.sent.findLast(({ url }) => url.endsWith('/echo'))?.body ?? null)
+
+    if (name !== 'a multipart form') {
+      t.equal(
+        device.sent[0]?.body,
+        device.sent.findLast(({ url }) => url.endsWith('/echo'))?.body ?? null
+      )
+    }
   })
 }
 
 t.test('a Request with a body is sent once, one without a body twice', async t => {
   const { device, client } = await signedIn(t)
   refuseOnce(device)
-  const withBody = new Request(`${ORIGIN}/echo`, { method: 'POST', body: '{}', headers: { 'content-type': 'application/json' } })
+  const withBody = new Request(`${ORIGIN}/echo`, {
+    method: 'POST',
+    body: '{}',
+    headers: { 'content-type': 'application/json' }
+  })
   t.equal((await device.get(client.fetch(withBody))).status, 401)
   device.faults.length = 0
   refuseOnce(device)
-  t.equal((await device.get(client.fetch(new Request(`${ORIGIN}/protected`, { headers: { 'x-a': '1' } })))).status, 200)
+  t.equal(
+    (await device.get(
+      client.fetch(new Request(`${ORIGIN}/protected`, { headers: { 'x-a': '1' } }))
+    )).status,
+    200
+  )
   t.equal(device.count('/protected'), 2)
   t.equal(device.sent.at(-1)?.headers['x-a'], '1')
   device.faults.length = 0
@@ -68,7 +98,8 @@ t.test('a Request with a body is sent once, one without a body twice', async t =
 t.test('a token that was refused is not used again, also where the request itself could not be sent again', async t => {
   const { device, client } = await signedIn(t)
   refuseOnce(device)
-  const post = (): Promise<Response> => device.get(client.fetch(new Request(`${ORIGIN}/echo`, { method: 'POST', body: 'x' })))
+  const post = (): Promise<Response> =>
+    device.get(client.fetch(new Request(`${ORIGIN}/echo`, { method: 'POST', body: 'x' })))
   t.equal((await post()).status, 401)
   t.equal(device.count('/echo'), 1)
   t.not((await post()).status, 401)
@@ -92,6 +123,7 @@ t.test('a 401 that is not about the token is left alone', async t => {
     t.equal(device.count('/protected'), 1)
     t.equal(device.count('/auth/refresh'), 0)
   }
+
   const { device, client } = await signedIn(t)
   refuseOnce(device, { 'www-authenticate': 'Bearer error="invalid_token"' })
   t.equal((await device.get(client.fetch('/protected'))).status, 200)
@@ -100,9 +132,13 @@ t.test('a 401 that is not about the token is left alone', async t => {
 t.test('of many requests that were refused at once, one refreshes', async t => {
   const { device, client } = await signedIn(t)
   const token = await client.getAccessToken()
-  device.faults.push(({ headers }) => headers.authorization === `Bearer ${token}` ? reply(401) : undefined)
+  device.faults.push(({ headers }) =>
+    headers.authorization === `Bearer ${token}` ? reply(401) : undefined
+  )
   device.server.clock.advance(1000)
-  const answers = await device.get(Promise.all(Array.from({ length: 10 }, () => client.fetch('/protected'))))
+  const answers = await device.get(
+    Promise.all(Array.from({ length: 10 }, () => client.fetch('/protected')))
+  )
   t.strictSame(new Set(answers.map(({ status }) => status)), new Set([200]))
   t.equal(device.count('/auth/refresh'), 1)
 })
@@ -120,10 +156,20 @@ t.test('a session that was ended: the 401 is what one gets', async t => {
 t.test('another origin gets no token, and gives none', async t => {
   const { device, client } = await signedIn(t)
   const token = await client.getAccessToken()
-  for (const url of ['https://evil.test/a', '//evil.test/a', 'http://app.test/', 'https://app.test:444/', 'https://app.test.evil.test/']) {
+
+  for (
+    const url of [
+      'https://evil.test/a',
+      '//evil.test/a',
+      'http://app.test/',
+      'https://app.test:444/',
+      'https://app.test.evil.test/'
+    ]
+  ) {
     await device.get(client.fetch(url))
     t.equal(device.sent.at(-1)?.headers.authorization, undefined, url)
   }
+
   t.notOk(device.sent.some(({ headers }) => headers.authorization !== undefined))
   t.equal(await client.getAccessToken(), token)
 })
@@ -131,23 +177,30 @@ t.test('another origin gets no token, and gives none', async t => {
 t.test('an answer that another origin gave after a redirect is taken for nothing', async t => {
   const { device, client } = await signedIn(t)
   const token = await client.getAccessToken()
-  device.faults.push(() => reply(401, '', { 'x-new-token': fakeToken() }).then(answer =>
-    Object.defineProperty(answer, 'url', { value: 'https://evil.test/' })))
+  device.faults.push(() =>
+    reply(401, '', { 'x-new-token': fakeToken() }).then(answer =>
+      Object.defineProperty(answer, 'url', { value: 'https://evil.test/' })
+    )
+  )
   t.equal((await device.get(client.fetch('/protected'))).status, 401)
   t.equal(device.sent.length, 1)
   t.equal(await client.getAccessToken(), token)
 })
 
-t.test("a caller's own Authorization is left alone", async t => {
+t.test('a caller\'s own Authorization is left alone', async t => {
   const { device, client } = await signedIn(t)
-  const answer = await device.get(client.fetch('/protected', { headers: { Authorization: 'Bearer mine' } }))
+  const answer = await device.get(
+    client.fetch('/protected', { headers: { Authorization: 'Bearer mine' } })
+  )
   t.equal(answer.status, 401)
   t.equal(device.sent.length, 1)
   t.equal(device.sent[0]?.headers.authorization, 'Bearer mine')
 })
 
 t.test('a renewed token is adopted, and told to the other tabs', async t => {
-  const { device, client } = await signedIn(t, { options: { accessToken: { lifetime: '15m', renewWithin: '7m' } } })
+  const { device, client } = await signedIn(t, {
+    options: { accessToken: { lifetime: '15m', renewWithin: '7m' } }
+  })
   const other = device.tab()
   await device.get(other.ready)
   await device.run()
@@ -168,9 +221,11 @@ t.test('a renewed token is adopted, and told to the other tabs', async t => {
 
 t.test('a renewed token that comes after the logout is not adopted', async t => {
   const { device, client } = await signedIn(t)
-  device.faults.push(({ url }) => url.endsWith('/protected')
-    ? reply(200, {}, { 'x-new-token': fakeToken() })
-    : undefined)
+  device.faults.push(({ url }) =>
+    url.endsWith('/protected')
+      ? reply(200, {}, { 'x-new-token': fakeToken() })
+      : undefined
+  )
   const answer = client.fetch('/protected')
   await device.run(5)
   await device.get(client.logout())
@@ -200,7 +255,11 @@ t.test('signed out, requests go as they are', async t => {
 
 t.test('sessions: listed, ended', async t => {
   const { device, client } = await signedIn(t)
-  const others = [await device.server.login(), await device.server.login(), await device.server.login()]
+  const others = [
+    await device.server.login(),
+    await device.server.login(),
+    await device.server.login()
+  ]
   const listed = await device.get(client.sessions())
   t.equal(listed.length, 4)
   const one = listed.find(({ current }) => !current)
@@ -212,16 +271,28 @@ t.test('sessions: listed, ended', async t => {
   t.equal(device.sent.at(-1)?.url, `${ORIGIN}/auth/sessions/..%2Flogout`)
   t.equal(others.length, 3)
   device.faults.push(() => reply(503, { code: 'AUTH_STORE_UNAVAILABLE' }, { 'retry-after': '1' }))
-  await t.rejects(device.get(client.sessions()), { code: 'AUTH_STORE_UNAVAILABLE', status: 503, retryAfter: 1 })
+  await t.rejects(device.get(client.sessions()), {
+    code: 'AUTH_STORE_UNAVAILABLE',
+    status: 503,
+    retryAfter: 1
+  })
 })
 
 t.test('sessions: an answer of somebody else, or none, is an AuthError', async t => {
   const { device, client } = await signedIn(t)
-  for (const fault of [() => reply(200, '<html>'), () => reply(200, 'null'), () => Promise.reject(new TypeError('Failed to fetch'))]) {
+
+  for (
+    const fault of [
+      () => reply(200, '<html>'),
+      () => reply(200, 'null'),
+      () => Promise.reject(new TypeError('Failed to fetch'))
+    ]
+  ) {
     device.faults.length = 0
     device.faults.push(({ url }) => url.endsWith('/sessions') ? fault() : undefined)
     await t.rejects(device.get(client.sessions()), { name: 'AuthError', code: 'network' })
   }
+
   const abort = new AbortController()
   abort.abort()
   await t.rejects(client.sessions({ signal: abort.signal }), { name: 'AbortError' })
@@ -236,7 +307,10 @@ t.test('the token is nowhere but in memory', async t => {
   const phone = device.tab({ storage })
   await device.signIn(phone)
   t.not(storage.value, await phone.getAccessToken())
-  t.match(JSON.parse(atob(storage.value?.split('.')[1]?.replace(/-/g, '+').replace(/_/g, '/') as string)), { type: 'refresh' })
+  t.match(
+    JSON.parse(atob(storage.value?.split('.')[1]?.replace(/-/g, '+').replace(/_/g, '/') as string)),
+    { type: 'refresh' }
+  )
 })
 
 function fakeToken (): string {

@@ -5,15 +5,25 @@ import { resolvePlatform } from '../../src/client/platform.js'
 
 t.test('however many calls there are at once, each ends with the client, and Node sees no leak', async t => {
   const warnings: Error[] = []
-  const onWarning = (warning: Error): void => { warnings.push(warning) }
+
+  const onWarning = (warning: Error): void => {
+    warnings.push(warning)
+  }
+
   process.on('warning', onWarning)
-  t.teardown(() => { process.off('warning', onWarning) })
+  t.teardown(() => {
+    process.off('warning', onWarning)
+  })
   const end = new AbortController()
   const limit = createLimit(resolvePlatform(undefined), end.signal)
   const stopped: number[] = []
-  const calls = Array.from({ length: 50 }, (_, n) => limit(null, signal => new Promise(() => {
-    signal.addEventListener('abort', () => { stopped.push(n) })
-  })))
+  const calls = Array.from({ length: 50 }, (_, n) =>
+    limit(null, signal =>
+      new Promise(() => {
+        signal.addEventListener('abort', () => {
+          stopped.push(n)
+        })
+      })))
   t.equal(await limit(null, async () => 'done'), 'done')
   await turn()
   t.same(warnings, [])

@@ -11,7 +11,13 @@ function revocations (device: Device): unknown[] {
 
 for (const mode of ['cookie', 'keychain'] as const) {
   t.test(`${mode}: a logout while a refresh is in flight leaves no token anywhere`, async t => {
-    for (const order of ['the refresh arrives first', 'the logout arrives first', 'the answer comes last']) {
+    for (
+      const order of [
+        'the refresh arrives first',
+        'the logout arrives first',
+        'the answer comes last'
+      ]
+    ) {
       const device = await createDevice(t)
       const storage = createKeychain()
       const options = mode === 'cookie' ? {} : { storage, name: 'shared' }
@@ -20,12 +26,25 @@ for (const mode of ['cookie', 'keychain'] as const) {
       await device.signIn(client)
       await device.run()
       device.pass(20 * MINUTE)
+
       let release = (): void => {}
-      const released = new Promise<void>(resolve => { release = resolve })
+
+      const released = new Promise<void>(resolve => {
+        release = resolve
+      })
       device.faults.push(({ url }, proceed) => {
-        if (!url.endsWith('/refresh')) return undefined
-        if (order === 'the refresh arrives first') return undefined
-        if (order === 'the logout arrives first') return released.then(proceed)
+        if (!url.endsWith('/refresh')) {
+          return undefined
+        }
+
+        if (order === 'the refresh arrives first') {
+          return undefined
+        }
+
+        if (order === 'the logout arrives first') {
+          return released.then(proceed)
+        }
+
         return proceed().then(async answer => {
           await released
           return answer
@@ -61,8 +80,12 @@ for (const mode of ['cookie', 'keychain'] as const) {
     t.equal(await client.getAccessToken(), null)
     await device.run(100_000)
     const tries = device.count('/auth/logout')
-    t.notOk(device.sent.some(({ url, headers }) => url.endsWith('/logout') && headers.authorization !== undefined),
-      'the access token is not kept for it: the other one proves as much')
+    t.notOk(
+      device.sent.some(({ url, headers }) =>
+        url.endsWith('/logout') && headers.authorization !== undefined
+      ),
+      'the access token is not kept for it: the other one proves as much'
+    )
     t.ok(tries >= 4 && tries <= 12, `${tries} tries`)
     client.dispose()
     await device.run(100_000)
@@ -89,7 +112,11 @@ for (const mode of ['cookie', 'keychain'] as const) {
     const client = device.tab(mode === 'cookie' ? {} : { storage: createKeychain() })
     await device.signIn(client)
     device.faults.push(offline)
-    for (let i = 0; i < 20; i++) await device.get(client.logout())
+
+    for (let i = 0; i < 20; i++) {
+      await device.get(client.logout())
+    }
+
     const before = device.count('/auth/logout')
     await device.run(100_000)
     const tries = device.count('/auth/logout') - before
@@ -113,10 +140,12 @@ for (const mode of ['cookie', 'keychain'] as const) {
       device.faults.push(offline)
       await device.get(client.logout())
       client.dispose()
+
       if (isAlone) {
         device.pass(20 * MINUTE)
         await t.rejects(device.get(other.fetch('/protected')))
       }
+
       await device.run(MINUTE)
       t.strictSame(other.state, { status: 'signed-out', user: null, reason: 'logout' })
       t.equal(revocations(device).length, 0)
@@ -133,14 +162,20 @@ for (const mode of ['cookie', 'keychain'] as const) {
     const device = await createDevice(t)
     const client = device.tab(mode === 'cookie' ? {} : { storage: createKeychain() })
     await device.signIn(client)
+
     let release = (): void => {}
-    const released = new Promise<void>(resolve => { release = resolve })
-    device.faults.push(({ url }, proceed) => url.endsWith('/logout/all')
-      ? proceed().then(async answer => {
-        await released
-        return answer
-      })
-      : undefined)
+
+    const released = new Promise<void>(resolve => {
+      release = resolve
+    })
+    device.faults.push(({ url }, proceed) =>
+      url.endsWith('/logout/all')
+        ? proceed().then(async answer => {
+          await released
+          return answer
+        })
+        : undefined
+    )
     const everywhere = client.logoutEverywhere()
     await device.run(100)
     await device.signIn(client, 'bob')
@@ -176,7 +211,10 @@ for (const mode of ['cookie', 'keychain'] as const) {
     await device.signIn(client)
     device.faults.push(({ url }) => url.endsWith('/logout') ? reply(503) : undefined)
     await device.get(client.logout())
-    await t.rejects(device.get(client.login({ username: 'ann', password: 'wrong' })), { code: 'AUTH_CREDENTIALS_REJECTED', status: 401 })
+    await t.rejects(device.get(client.login({ username: 'ann', password: 'wrong' })), {
+      code: 'AUTH_CREDENTIALS_REJECTED',
+      status: 401
+    })
     device.faults.length = 0
     await device.run(120_000)
     t.equal(revocations(device).length, 1)
@@ -214,7 +252,9 @@ t.test('a logout that the server refuses is not repeated for ever', async t => {
   const device = await createDevice(t)
   const client = device.tab()
   await device.signIn(client)
-  device.faults.push(({ url }) => url.endsWith('/logout') ? reply(403, { code: 'AUTH_ORIGIN_REJECTED' }) : undefined)
+  device.faults.push(({ url }) =>
+    url.endsWith('/logout') ? reply(403, { code: 'AUTH_ORIGIN_REJECTED' }) : undefined
+  )
   await device.get(client.logout())
   await device.run(100_000)
   t.equal(device.count('/auth/logout'), 1)
@@ -241,7 +281,11 @@ t.test('what cannot be stored is ended all the same', async t => {
   const storage = createKeychain()
   const client = device.tab({ storage })
   await device.signIn(client)
-  storage.onSet = () => { throw new Error('locked') }
+
+  storage.onSet = () => {
+    throw new Error('locked')
+  }
+
   await device.get(client.logout())
   t.equal(revocations(device).length, 1)
   t.equal(client.state.status, 'signed-out')
@@ -279,9 +323,19 @@ t.test('logout everywhere', async t => {
 t.test('where the device stores nothing', async t => {
   const device = await createDevice(t)
   const client = device.tab({
-    platform: { locks: null, openChannel: () => { throw new Error('no') }, flags: { getItem: fail, setItem: fail, removeItem: fail } }
+    platform: {
+      locks: null,
+      openChannel: () => {
+        throw new Error('no')
+      },
+      flags: { getItem: fail, setItem: fail, removeItem: fail }
+    }
   })
-  function fail (): never { throw new Error('SecurityError') }
+
+  function fail (): never {
+    throw new Error('SecurityError')
+  }
+
   await device.get(client.login(credentials()))
   t.equal(client.state.status, 'signed-in')
   await device.get(client.logout())
@@ -293,11 +347,17 @@ t.test('a logout that somebody else answers, such as a captive portal, is told a
   const device = await createDevice(t)
   const client = device.tab()
   await device.signIn(client)
-  device.faults.push(({ url }) => url.endsWith('/logout') && device.count('/auth/logout') < 3
-    ? Promise.resolve(new Response('<html>'))
-    : undefined)
+  device.faults.push(({ url }) =>
+    url.endsWith('/logout') && device.count('/auth/logout') < 3
+      ? Promise.resolve(new Response('<html>'))
+      : undefined
+  )
   await device.get(client.logout())
-  t.equal((await device.server.app.tokenAuth.listSessions('u-ann')).length, 1, 'nobody has told the server')
+  t.equal(
+    (await device.server.app.tokenAuth.listSessions('u-ann')).length,
+    1,
+    'nobody has told the server'
+  )
   await device.run(MINUTE)
   t.equal(device.count('/auth/logout'), 3)
   t.equal((await device.server.app.tokenAuth.listSessions('u-ann')).length, 0)

@@ -23,7 +23,10 @@ for (const [name, limit] of Object.entries(limits)) {
   t.test(`${name}: less than ${limit} bytes, gzipped`, async t => {
     const text = await bundle(name)
     const { length } = gzipSync(text, { level: 9 })
-    t.ok(text.includes(name === 'index' ? 'createAuthClient' : 'createDpopFetch') && length < limit, `${length} bytes`)
-    t.notMatch(text, /jwks/, "nothing of the server's")
+    t.ok(
+      text.includes(name === 'index' ? 'createAuthClient' : 'createDpopFetch') && length < limit,
+      `${length} bytes`
+    )
+    t.notMatch(text, /jwks/, 'nothing of the server\'s')
   })
 }

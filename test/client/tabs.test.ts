@@ -13,31 +13,58 @@ async function wake (device: Device, tabs: AuthClient[]): Promise<void> {
   device.sent.length = device.server.events.length = 0
 }
 
-const manners: ReadonlyArray<readonly [name: string, locks: LocksLike | null | undefined, isAlone: boolean]> = [
+const manners: ReadonlyArray<
+  readonly [name: string, locks: LocksLike | null | undefined, isAlone: boolean]
+> = [
   ['with locks', undefined, false],
   ['without locks', null, false],
   ['without locks and channels', null, true],
   ['with a lock that is held for ever', stuckLocks, false],
-  ['with locks that throw', { request () { throw new Error('broken') } }, false]
+  ['with locks that throw', {
+    request () {
+      throw new Error('broken')
+    }
+  }, false]
 ]
 
 for (const [name, locks, isAlone] of manners) {
   t.test(`five tabs wake at once ${name}`, async t => {
     const device = await createDevice(t)
-    const tabs = Array.from({ length: 5 }, () => device.tab({ ...(locks !== undefined && { locks }), isAlone }))
+    const tabs = Array.from(
+      { length: 5 },
+      () => device.tab({ ...(locks !== undefined && { locks }), isAlone })
+    )
     await wake(device, tabs)
+
     if (isAlone) {
-      for (const tab of tabs.slice(1)) t.equal(tab.state.status, 'signed-out', 'it has not heard')
+      for (const tab of tabs.slice(1)) {
+        t.equal(tab.state.status, 'signed-out', 'it has not heard')
+      }
     }
-    const woken = isAlone ? Array.from({ length: 5 }, () => device.tab({ locks: null, isAlone })) : tabs
-    const answers = await device.get(Promise.all(woken.flatMap(tab => Array.from({ length: 10 }, () => tab.fetch('/protected')))))
+
+    const woken = isAlone
+      ? Array.from({ length: 5 }, () => device.tab({ locks: null, isAlone }))
+      : tabs
+    const answers = await device.get(
+      Promise.all(woken.flatMap(tab => Array.from({ length: 10 }, () => tab.fetch('/protected'))))
+    )
     t.strictSame(new Set(answers.map(({ status }) => status)), new Set([200]))
     t.equal(answers.length, 50)
-    for (const tab of woken) t.equal(tab.state.status, 'signed-in')
-    const rotations = device.server.events.filter(event => event.name === 'refresh' && event.rotated)
+
+    for (const tab of woken) {
+      t.equal(tab.state.status, 'signed-in')
+    }
+
+    const rotations = device.server.events.filter(event =>
+      event.name === 'refresh' && event.rotated
+    )
     t.equal(rotations.length, 1)
     t.ok(device.count('/auth/refresh') <= 5, `${device.count('/auth/refresh')} refreshes`)
-    if (name === 'with locks') t.equal(device.count('/auth/refresh'), 1, 'the others heard')
+
+    if (name === 'with locks') {
+      t.equal(device.count('/auth/refresh'), 1, 'the others heard')
+    }
+
     t.notOk(device.server.events.some(event => event.name === 'reuse'))
   })
 }
@@ -67,11 +94,22 @@ t.test('five tabs on one storage, with a name and without', async t => {
     await device.signIn(first)
     device.pass(20 * MINUTE)
     const tabs = Array.from({ length: 5 }, () => device.tab(options))
-    const answers = await device.get(Promise.all(tabs.flatMap(tab => Array.from({ length: 10 }, () => tab.fetch('/protected')))))
+    const answers = await device.get(
+      Promise.all(tabs.flatMap(tab => Array.from({ length: 10 }, () => tab.fetch('/protected'))))
+    )
     t.strictSame(new Set(answers.map(({ status }) => status)), new Set([200]))
-    t.equal(device.server.events.filter(event => event.name === 'refresh' && event.rotated).length, 1)
-    if (name !== undefined) t.equal(device.count('/auth/refresh'), 1)
-    for (const tab of tabs) t.equal(tab.state.status, 'signed-in')
+    t.equal(
+      device.server.events.filter(event => event.name === 'refresh' && event.rotated).length,
+      1
+    )
+
+    if (name !== undefined) {
+      t.equal(device.count('/auth/refresh'), 1)
+    }
+
+    for (const tab of tabs) {
+      t.equal(tab.state.status, 'signed-in')
+    }
   }
 })
 
@@ -88,7 +126,11 @@ t.test('two users in two tabs: both tabs follow who came last', async t => {
   t.strictSame(heard, ['bob'])
   const answer = await device.get(two.fetch('/protected'))
   t.match(await answer.json(), { userId: 'u-bob' })
-  t.equal(device.server.events.filter(event => event.name === 'revoke').length, 1, 'the session before was replaced')
+  t.equal(
+    device.server.events.filter(event => event.name === 'revoke').length,
+    1,
+    'the session before was replaced'
+  )
 })
 
 t.test('what was begun as one user is not repeated as another', async t => {
@@ -96,10 +138,16 @@ t.test('what was begun as one user is not repeated as another', async t => {
   const [one, two] = [device.tab(), device.tab()]
   await device.signIn(one)
   await device.run()
+
   let release = (): void => {}
-  device.faults.push(({ url }, proceed) => url.endsWith('/protected')
-    ? new Promise<void>(resolve => { release = resolve }).then(proceed)
-    : undefined)
+
+  device.faults.push(({ url }, proceed) =>
+    url.endsWith('/protected')
+      ? new Promise<void>(resolve => {
+        release = resolve
+      }).then(proceed)
+      : undefined
+  )
   const pending = two.fetch('/protected', { method: 'GET' })
   await device.run()
   device.faults.length = 0
@@ -129,17 +177,23 @@ t.test('a logout reaches all tabs, and is told once', async t => {
   await device.run()
   await device.get((tabs[1] as AuthClient).logout())
   await device.run()
-  for (const tab of tabs) t.strictSame(tab.state, { status: 'signed-out', user: null, reason: 'logout' })
+
+  for (const tab of tabs) {
+    t.strictSame(tab.state, { status: 'signed-out', user: null, reason: 'logout' })
+  }
+
   t.equal(device.jar.size, 0)
   t.equal(device.flags.size, 0)
   t.equal(device.count('/auth/logout'), 1)
 })
 
 t.test('a logout in a tab where nobody is signed in reaches the others', async t => {
-  for (const [status, fault] of [
-    ['starting', () => new Promise<never>(() => {})],
-    ['signed-out', () => reply(401, { code: 'AUTH_REFRESH_MISSING' })]
-  ] as const) {
+  for (
+    const [status, fault] of [
+      ['starting', () => new Promise<never>(() => {})],
+      ['signed-out', () => reply(401, { code: 'AUTH_REFRESH_MISSING' })]
+    ] as const
+  ) {
     const device = await createDevice(t)
     const other = device.tab()
     await device.signIn(other)
@@ -159,7 +213,10 @@ t.test('a session that was revoked signs all tabs out', async t => {
   const [one, two] = [device.tab(), device.tab()]
   await device.signIn(one)
   await device.run()
-  await device.server.store.revoke({ userId: 'u-ann' }, { at: device.server.clock(), reason: 'admin' as 'logout' })
+  await device.server.store.revoke({ userId: 'u-ann' }, {
+    at: device.server.clock(),
+    reason: 'admin' as 'logout'
+  })
   device.pass(16 * MINUTE)
   await t.rejects(device.get(one.fetch('/protected')), { code: 'signed-out' })
   await device.run()
@@ -171,17 +228,40 @@ t.test('messages of another version, or of somebody else, harm nothing', async t
   const device = await createDevice(t)
   const channel: ChannelLike = {
     onmessage: null,
-    postMessage () { throw new Error('DataCloneError') },
+    postMessage () {
+      throw new Error('DataCloneError')
+    },
     close () {}
   }
-  const hear = (data: unknown): void => { channel.onmessage?.({ data }) }
+
+  const hear = (data: unknown): void => {
+    channel.onmessage?.({ data })
+  }
+
   const client = device.tab({ platform: { openChannel: () => channel } })
   await device.signIn(client)
   const token = await client.getAccessToken()
-  for (const data of [
-    null, undefined, 1, 'text', [], {}, { isLogin: true }, { token, isLogin: true }, { token: 1, left: NaN, life: 1, isLogin: true },
-    { left: 'x', isLogin: false }, { kind: 'login', access: token }
-  ]) t.doesNotThrow(() => { hear(data) })
+
+  for (
+    const data of [
+      null,
+      undefined,
+      1,
+      'text',
+      [],
+      {},
+      { isLogin: true },
+      { token, isLogin: true },
+      { token: 1, left: NaN, life: 1, isLogin: true },
+      { left: 'x', isLogin: false },
+      { kind: 'login', access: token }
+    ]
+  ) {
+    t.doesNotThrow(() => {
+      hear(data)
+    })
+  }
+
   t.equal(await client.getAccessToken(), token)
   t.match(client.state, { status: 'signed-in', user: { username: 'ann' } })
   // As good as it gets: a token that nobody knows the life of is refreshed before it is used.

@@ -3,8 +3,15 @@
 
 import { setImmediate as turn } from 'node:timers/promises'
 import { createAuthClient } from '../../src/client/index.js'
-import type { AuthClient, AuthClientOptions, ChannelLike, FlagsLike, LocksLike, TokenStorage } from '../../src/client/index.js'
-import { PASSWORD, createTestApp } from '../helpers/app.js'
+import type {
+  AuthClient,
+  AuthClientOptions,
+  ChannelLike,
+  FlagsLike,
+  LocksLike,
+  TokenStorage
+} from '../../src/client/index.js'
+import { createTestApp, PASSWORD } from '../helpers/app.js'
 import type { TestApp, TestAppOptions } from '../helpers/app.js'
 
 export const ORIGIN = 'https://app.test'
@@ -31,18 +38,20 @@ export interface Device {
   readonly server: TestApp
   readonly fetch: typeof fetch
   /** Lets everything happen that can, and time go on, for so many milliseconds at most. */
-  run (ms?: number): Promise<void>
+  run(ms?: number): Promise<void>
   /** What a promise gives, once everything has happened that must. */
-  get<Result> (promise: Promise<Result>, ms?: number): Promise<Result>
-  now (): number
+  get<Result>(promise: Promise<Result>, ms?: number): Promise<Result>
+  now(): number
   /** Time passes, and nobody notices; the server's clock too. */
-  pass (ms: number): void
-  tab (options?: AuthClientOptions & { readonly locks?: LocksLike | null, readonly isAlone?: boolean }): AuthClient
-  signIn (client: AuthClient, username?: string): Promise<void>
+  pass(ms: number): void
+  tab(
+    options?: AuthClientOptions & { readonly locks?: LocksLike | null, readonly isAlone?: boolean }
+  ): AuthClient
+  signIn(client: AuthClient, username?: string): Promise<void>
   /** How many requests went to a route. */
-  count (path: string): number
+  count(path: string): number
   /** Whether a text is anywhere on the device. */
-  holds (text: string): boolean
+  holds(text: string): boolean
 }
 
 const LATENCY = 15
@@ -53,7 +62,8 @@ interface Timer {
 }
 
 export async function createDevice (
-  t: { teardown (end: () => unknown): unknown }, given: TestAppOptions = {}
+  t: { teardown(end: () => unknown): unknown },
+  given: TestAppOptions = {}
 ): Promise<Device> {
   const server = await createTestApp({
     ...given,
@@ -86,59 +96,101 @@ export async function createDevice (
 
   async function run (ms = 500): Promise<void> {
     const until = now + ms
+
     for (;;) {
       await idle()
       const next = [...timers].sort((a, b) => a.at - b.at)[0]
-      if (next === undefined || next.at > until) break
+
+      if (next === undefined || next.at > until) {
+        break
+      }
+
       advance(Math.max(now, next.at))
       next.end()
     }
+
     advance(until)
   }
 
   function wait (ms: number): Promise<void> {
     return new Promise(resolve => {
-      const timer: Timer = { at: now + ms, end () { timers.delete(timer); resolve() } }
+      const timer: Timer = {
+        at: now + ms,
+        end () {
+          timers.delete(timer)
+          resolve()
+        }
+      }
       timers.add(timer)
     })
   }
 
-  async function deliver (url: URL, sent: Sent, usesCookies: boolean, signal: AbortSignal | null | undefined): Promise<Response> {
+  async function deliver (
+    url: URL,
+    sent: Sent,
+    usesCookies: boolean,
+    signal: AbortSignal | null | undefined
+  ): Promise<Response> {
     const proceed = async (): Promise<Response> => {
       busy++
+
       try {
         const cookie = [...jar].map(([name, value]) => `${name}=${value}`).join('; ')
         const response = await server.app.inject({
           method: sent.method as 'GET',
           url: url.pathname + url.search,
-          headers: { host: url.host, ...sent.headers, ...(usesCookies && cookie !== '' && { cookie }) },
+          headers: {
+            host: url.host,
+            ...sent.headers,
+            ...(usesCookies && cookie !== '' && { cookie })
+          },
           ...(sent.body !== null && { payload: sent.body })
         })
+
         if (usesCookies) {
           for (const { name, value, maxAge } of response.cookies) {
-            if (maxAge === 0) jar.delete(name)
-            else jar.set(name, value)
+            if (maxAge === 0) {
+              jar.delete(name)
+            } else {
+              jar.set(name, value)
+            }
           }
         }
+
         sent.status = response.statusCode
         const headers = new Headers()
+
         for (const [name, value] of Object.entries(response.headers)) {
-          if (name !== 'set-cookie') headers.set(name, String(value))
+          if (name !== 'set-cookie') {
+            headers.set(name, String(value))
+          }
         }
-        return new Response(response.statusCode === 204 ? null : response.body, { status: response.statusCode, headers })
+
+        return new Response(response.statusCode === 204 ? null : response.body, {
+          status: response.statusCode,
+          headers
+        })
       } finally {
         busy--
       }
     }
+
     await wait(LATENCY)
-    const answering = faults.map(fault => fault(sent, proceed)).find(answer => answer !== undefined) ?? proceed()
+    const answering =
+      faults.map(fault => fault(sent, proceed)).find(answer => answer !== undefined) ?? proceed()
+
     return new Promise((resolve, reject) => {
       const abort = (): void => {
         const reason = signal?.reason as Error
         reject(reason)
       }
+
       signal?.addEventListener('abort', abort)
-      if (signal?.aborted) abort()
+
+      if (signal?.aborted) {
+        abort()
+      }
+
       answering.then(async response => {
         await wait(LATENCY)
         resolve(response)
@@ -147,14 +199,25 @@ export async function createDevice (
   }
 
   const fakeFetch: typeof fetch = async (input, init = {}) => {
-    const request = new Request(input as Request, { ...init, ...(init.body instanceof ReadableStream && { duplex: 'half' }) } as RequestInit)
+    const request = new Request(
+      input as Request,
+      { ...init, ...(init.body instanceof ReadableStream && { duplex: 'half' }) } as RequestInit
+    )
     const body = request.body === null ? null : await request.text()
     const one: Sent = {
-      method: request.method, url: request.url, headers: Object.fromEntries(request.headers), body, status: null
+      method: request.method,
+      url: request.url,
+      headers: Object.fromEntries(request.headers),
+      body,
+      status: null
     }
     sent.push(one)
     const url = new URL(request.url)
-    if (url.origin !== ORIGIN) return new Response('elsewhere', { headers: { 'x-new-token': 'a.b.c' } })
+
+    if (url.origin !== ORIGIN) {
+      return new Response('elsewhere', { headers: { 'x-new-token': 'a.b.c' } })
+    }
+
     return deliver(url, one, request.credentials === 'include', init.signal)
   }
 
@@ -169,9 +232,17 @@ export async function createDevice (
 
     postMessage (message: unknown): void {
       const copy: unknown = structuredClone(message)
+
       for (const other of channels) {
-        if (other === this || other.#name !== this.#name) continue
-        setImmediate(() => { if (channels.has(other)) other.onmessage?.({ data: copy }) })
+        if (other === this || other.#name !== this.#name) {
+          continue
+        }
+
+        setImmediate(() => {
+          if (channels.has(other)) {
+            other.onmessage?.({ data: copy })
+          }
+        })
       }
     }
 
@@ -181,7 +252,11 @@ export async function createDevice (
   }
 
   const clients: AuthClient[] = []
-  t.teardown(() => { for (const client of clients) client.dispose() })
+  t.teardown(() => {
+    for (const client of clients) {
+      client.dispose()
+    }
+  })
 
   const device: Device = {
     sent,
@@ -192,17 +267,30 @@ export async function createDevice (
     fetch: fakeFetch,
     run,
     now: () => now,
-    pass (ms) { advance(now + ms) },
+    pass (ms) {
+      advance(now + ms)
+    },
     async get (promise, ms = 120_000) {
       let isDone = false
-      const done = promise.finally(() => { isDone = true })
+      const done = promise.finally(() => {
+        isDone = true
+      })
       done.catch(() => {})
       const until = now + ms
+
       for (;;) {
         await idle()
-        if (isDone) return done
+
+        if (isDone) {
+          return done
+        }
+
         const next = [...timers].sort((a, b) => a.at - b.at)[0]
-        if (next === undefined || next.at > until) throw new Error('it takes too long')
+
+        if (next === undefined || next.at > until) {
+          throw new Error('it takes too long')
+        }
+
         advance(Math.max(now, next.at))
         next.end()
       }
@@ -214,17 +302,23 @@ export async function createDevice (
         platform: {
           now: () => now,
           random: () => 0.5,
-          sleep: (ms, signal) => new Promise(resolve => {
-            const timer: Timer = { at: now + Math.max(ms, 0), end }
-            function end (): void {
-              timers.delete(timer)
-              signal.removeEventListener('abort', end)
-              resolve()
-            }
-            if (signal.aborted || ms <= 0) return resolve()
-            timers.add(timer)
-            signal.addEventListener('abort', end)
-          }),
+          sleep: (ms, signal) =>
+            new Promise(resolve => {
+              const timer: Timer = { at: now + Math.max(ms, 0), end }
+
+              function end (): void {
+                timers.delete(timer)
+                signal.removeEventListener('abort', end)
+                resolve()
+              }
+
+              if (signal.aborted || ms <= 0) {
+                return resolve()
+              }
+
+              timers.add(timer)
+              signal.addEventListener('abort', end)
+            }),
           locks: ownLocks === undefined ? locks : ownLocks,
           openChannel: isAlone ? null : name => new FakeChannel(name),
           flags: flagsOf(flags),
@@ -247,19 +341,27 @@ export async function createDevice (
 function flagsOf (map: Map<string, string>): FlagsLike {
   return {
     getItem: key => map.get(key) ?? null,
-    setItem: (key, value) => { map.set(key, value) },
-    removeItem: key => { map.delete(key) }
+    setItem: (key, value) => {
+      map.set(key, value)
+    },
+    removeItem: key => {
+      map.delete(key)
+    }
   }
 }
 
 /** Web Locks of one device. */
 export function createLocks (): LocksLike {
   const queues = new Map<string, Promise<unknown>>()
+
   return {
     request (name, { signal }, work) {
       const before = queues.get(name) ?? Promise.resolve()
       const result = before.then(() => {
-        if (signal.aborted) throw signal.reason
+        if (signal.aborted) {
+          throw signal.reason
+        }
+
         return work()
       })
       queues.set(name, result.catch(() => {}))
@@ -282,18 +384,28 @@ export function createKeychain (value: string | null = null): Keychain {
   return {
     value,
     onSet: () => {},
-    async get () { return this.value },
+    async get () {
+      return this.value
+    },
     async set (text) {
       await this.onSet()
       this.value = text
     },
-    async remove () { this.value = null }
+    async remove () {
+      this.value = null
+    }
   }
 }
 
 export const credentials = (username = 'ann'): object => ({ username, password: PASSWORD })
 
 /** An answer that did not come from the server. */
-export function reply (status: number, body: object | string = '', headers: Record<string, string> = {}): Promise<Response> {
-  return Promise.resolve(new Response(typeof body === 'string' ? body : JSON.stringify(body), { status, headers }))
+export function reply (
+  status: number,
+  body: object | string = '',
+  headers: Record<string, string> = {}
+): Promise<Response> {
+  return Promise.resolve(
+    new Response(typeof body === 'string' ? body : JSON.stringify(body), { status, headers })
+  )
 }

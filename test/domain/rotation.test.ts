@@ -1,5 +1,12 @@
 import t from 'tap'
-import { CLOCK_TOLERANCE, fits, judgeRotation, planHealing, planRotation, swap } from '../../src/domain/rotation.js'
+import {
+  CLOCK_TOLERANCE,
+  fits,
+  judgeRotation,
+  planHealing,
+  planRotation,
+  swap
+} from '../../src/domain/rotation.js'
 import type { RotationAttempt, RotationVerdict } from '../../src/domain/rotation.js'
 import type { Session } from '../../src/domain/session.js'
 import { DAY, SECOND } from '../helpers/clock.js'
@@ -32,13 +39,24 @@ function aSession (over: Partial<Session> = {}): Session {
   }
 }
 
-function present (generation: number, { grace = GRACE, secretHash = 'hash', sessionId = 's1', now = NOW } = {}): RotationAttempt {
-  return planRotation({ sessionId, secretHash, generation }, { now, lifetime: LIFETIME, grace, by: TAB })
+function present (
+  generation: number,
+  { grace = GRACE, secretHash = 'hash', sessionId = 's1', now = NOW } = {}
+): RotationAttempt {
+  return planRotation({ sessionId, secretHash, generation }, {
+    now,
+    lifetime: LIFETIME,
+    grace,
+    by: TAB
+  })
 }
 
 /** What a store does and the service judges, in one step. */
 function rotate (session: Session | null, attempt: RotationAttempt): RotationVerdict {
-  if (session === null || !fits(session, attempt)) return judgeRotation(attempt, { swapped: false, session })
+  if (session === null || !fits(session, attempt)) {
+    return judgeRotation(attempt, { swapped: false, session })
+  }
+
   return judgeRotation(attempt, { swapped: true, session: swap(session, attempt) })
 }
 
@@ -46,7 +64,11 @@ interface Row {
   readonly when: string
   readonly session?: Partial<Session> | null
   readonly presented: number
-  readonly attempt?: { readonly grace?: number, readonly secretHash?: string, readonly sessionId?: string }
+  readonly attempt?: {
+    readonly grace?: number
+    readonly secretHash?: string
+    readonly sessionId?: string
+  }
   readonly is: RotationVerdict['kind']
 }
 
@@ -61,65 +83,226 @@ const table: Record<string, readonly Row[]> = {
   'unknown: there is no such session, or another secret': [
     { when: 'there is no row', session: null, presented: 2, is: 'unknown' },
     { when: 'the secret differs', presented: 2, attempt: { secretHash: 'other' }, is: 'unknown' },
-    { when: 'the secret differs, of the previous token', presented: 1, attempt: { secretHash: 'other' }, is: 'unknown' },
-    { when: 'the secret differs, of an old token', presented: 0, attempt: { secretHash: 'other' }, is: 'unknown' },
-    { when: 'the secret differs and the session is revoked', session: revoked, presented: 2, attempt: { secretHash: 'other' }, is: 'unknown' },
-    { when: 'the secret differs and the session has ended', session: ended, presented: 2, attempt: { secretHash: 'other' }, is: 'unknown' }
+    {
+      when: 'the secret differs, of the previous token',
+      presented: 1,
+      attempt: { secretHash: 'other' },
+      is: 'unknown'
+    },
+    {
+      when: 'the secret differs, of an old token',
+      presented: 0,
+      attempt: { secretHash: 'other' },
+      is: 'unknown'
+    },
+    {
+      when: 'the secret differs and the session is revoked',
+      session: revoked,
+      presented: 2,
+      attempt: { secretHash: 'other' },
+      is: 'unknown'
+    },
+    {
+      when: 'the secret differs and the session has ended',
+      session: ended,
+      presented: 2,
+      attempt: { secretHash: 'other' },
+      is: 'unknown'
+    }
   ],
   'revoked: whatever is presented': [
     { when: 'the token is current', session: revoked, presented: 2, is: 'revoked' },
     { when: 'the token is the previous one', session: revoked, presented: 1, is: 'revoked' },
-    { when: 'the token is old, so that reuse is told of once', session: revoked, presented: 0, is: 'revoked' },
+    {
+      when: 'the token is old, so that reuse is told of once',
+      session: revoked,
+      presented: 0,
+      is: 'revoked'
+    },
     { when: 'the token is ahead', session: revoked, presented: 3, is: 'revoked' },
     { when: 'the token is far ahead', session: revoked, presented: 9, is: 'revoked' },
-    { when: 'the session has ended as well', session: { ...revoked, ...ended }, presented: 2, is: 'revoked' },
-    { when: 'the revocation lies in the future', session: { ...revoked, revokedAt: NOW + 1 }, presented: 2, is: 'revoked' }
+    {
+      when: 'the session has ended as well',
+      session: { ...revoked, ...ended },
+      presented: 2,
+      is: 'revoked'
+    },
+    {
+      when: 'the revocation lies in the future',
+      session: { ...revoked, revokedAt: NOW + 1 },
+      presented: 2,
+      is: 'revoked'
+    }
   ],
   'expired: the idle or the absolute end has passed': [
     { when: 'the end is this very moment', session: ended, presented: 2, is: 'expired' },
     { when: 'the end was 1 ms ago', session: { expiresAt: NOW - 1 }, presented: 2, is: 'expired' },
     { when: 'the end is in 1 ms', session: { expiresAt: NOW + 1 }, presented: 2, is: 'rotated' },
-    { when: 'the absolute end is this very moment', session: { expiresAt: NOW, endsAt: NOW }, presented: 2, is: 'expired' },
-    { when: 'the token is the previous one, within the grace', session: { ...ended, ...justRotated }, presented: 1, is: 'expired' },
-    { when: 'the token is old: an ended session needs no revocation', session: ended, presented: 0, is: 'expired' },
+    {
+      when: 'the absolute end is this very moment',
+      session: { expiresAt: NOW, endsAt: NOW },
+      presented: 2,
+      is: 'expired'
+    },
+    {
+      when: 'the token is the previous one, within the grace',
+      session: { ...ended, ...justRotated },
+      presented: 1,
+      is: 'expired'
+    },
+    {
+      when: 'the token is old: an ended session needs no revocation',
+      session: ended,
+      presented: 0,
+      is: 'expired'
+    },
     { when: 'the token is ahead', session: ended, presented: 3, is: 'expired' }
   ],
   'the current token rotates, once in a grace': [
     { when: 'the grace ends at this very moment', presented: 2, is: 'rotated' },
-    { when: 'the grace ended 1 ms ago', session: { rotatedAt: NOW - GRACE - 1 }, presented: 2, is: 'rotated' },
+    {
+      when: 'the grace ended 1 ms ago',
+      session: { rotatedAt: NOW - GRACE - 1 },
+      presented: 2,
+      is: 'rotated'
+    },
     { when: 'the grace ends in 1 ms', session: justRotated, presented: 2, is: 'kept' },
-    { when: 'it was rotated in this very moment', session: { rotatedAt: NOW }, presented: 2, is: 'kept' },
-    { when: 'it is the first one', session: { generation: 0, rotatedAt: NOW }, presented: 0, is: 'rotated' },
-    { when: 'the grace is 0 and it was rotated in this very moment', session: { rotatedAt: NOW }, presented: 2, attempt: { grace: 0 }, is: 'rotated' },
-    { when: 'the grace is 0 and it was rotated 1 ms in the future', session: { rotatedAt: NOW + 1 }, presented: 2, attempt: { grace: 0 }, is: 'kept' },
+    {
+      when: 'it was rotated in this very moment',
+      session: { rotatedAt: NOW },
+      presented: 2,
+      is: 'kept'
+    },
+    {
+      when: 'it is the first one',
+      session: { generation: 0, rotatedAt: NOW },
+      presented: 0,
+      is: 'rotated'
+    },
+    {
+      when: 'the grace is 0 and it was rotated in this very moment',
+      session: { rotatedAt: NOW },
+      presented: 2,
+      attempt: { grace: 0 },
+      is: 'rotated'
+    },
+    {
+      when: 'the grace is 0 and it was rotated 1 ms in the future',
+      session: { rotatedAt: NOW + 1 },
+      presented: 2,
+      attempt: { grace: 0 },
+      is: 'kept'
+    },
     { when: 'it was rotated 60 s in the future', session: atTolerance, presented: 2, is: 'kept' },
-    { when: 'it was rotated 60.001 s in the future', session: pastTolerance, presented: 2, is: 'rotated' }
+    {
+      when: 'it was rotated 60.001 s in the future',
+      session: pastTolerance,
+      presented: 2,
+      is: 'rotated'
+    }
   ],
   'the previous token is answered with its successor as long as that is safe': [
     { when: 'the grace ends in 1 ms', session: justRotated, presented: 1, is: 'replayed' },
-    { when: 'the grace ends in 1 ms, and the successor is confirmed', session: { ...justRotated, ...confirmed }, presented: 1, is: 'replayed' },
+    {
+      when: 'the grace ends in 1 ms, and the successor is confirmed',
+      session: { ...justRotated, ...confirmed },
+      presented: 1,
+      is: 'replayed'
+    },
     { when: 'the grace ends at this very moment', presented: 1, is: 'recovered' },
-    { when: 'the grace ended 1 ms ago', session: { rotatedAt: NOW - GRACE - 1 }, presented: 1, is: 'recovered' },
-    { when: 'the grace ended long ago', session: { rotatedAt: NOW - DAY }, presented: 1, is: 'recovered' },
-    { when: 'the grace ends at this very moment, and the successor is confirmed', session: confirmed, presented: 1, is: 'reused' },
-    { when: 'the grace ended long ago, and the successor is confirmed', session: { ...confirmed, rotatedAt: NOW - DAY }, presented: 1, is: 'reused' },
-    { when: 'the grace is 0', session: { rotatedAt: NOW }, presented: 1, attempt: { grace: 0 }, is: 'recovered' },
-    { when: 'the grace is 0, and the successor is confirmed', session: { ...confirmed, rotatedAt: NOW }, presented: 1, attempt: { grace: 0 }, is: 'reused' },
-    { when: 'it was rotated 60 s in the future', session: atTolerance, presented: 1, is: 'replayed' },
-    { when: 'it was rotated 60 s in the future, and the successor is confirmed', session: { ...atTolerance, ...confirmed }, presented: 1, is: 'replayed' },
-    { when: 'it was rotated 60.001 s in the future', session: pastTolerance, presented: 1, is: 'recovered' },
-    { when: 'it was rotated 60.001 s in the future, and the successor is confirmed', session: { ...pastTolerance, ...confirmed }, presented: 1, is: 'reused' }
+    {
+      when: 'the grace ended 1 ms ago',
+      session: { rotatedAt: NOW - GRACE - 1 },
+      presented: 1,
+      is: 'recovered'
+    },
+    {
+      when: 'the grace ended long ago',
+      session: { rotatedAt: NOW - DAY },
+      presented: 1,
+      is: 'recovered'
+    },
+    {
+      when: 'the grace ends at this very moment, and the successor is confirmed',
+      session: confirmed,
+      presented: 1,
+      is: 'reused'
+    },
+    {
+      when: 'the grace ended long ago, and the successor is confirmed',
+      session: { ...confirmed, rotatedAt: NOW - DAY },
+      presented: 1,
+      is: 'reused'
+    },
+    {
+      when: 'the grace is 0',
+      session: { rotatedAt: NOW },
+      presented: 1,
+      attempt: { grace: 0 },
+      is: 'recovered'
+    },
+    {
+      when: 'the grace is 0, and the successor is confirmed',
+      session: { ...confirmed, rotatedAt: NOW },
+      presented: 1,
+      attempt: { grace: 0 },
+      is: 'reused'
+    },
+    {
+      when: 'it was rotated 60 s in the future',
+      session: atTolerance,
+      presented: 1,
+      is: 'replayed'
+    },
+    {
+      when: 'it was rotated 60 s in the future, and the successor is confirmed',
+      session: { ...atTolerance, ...confirmed },
+      presented: 1,
+      is: 'replayed'
+    },
+    {
+      when: 'it was rotated 60.001 s in the future',
+      session: pastTolerance,
+      presented: 1,
+      is: 'recovered'
+    },
+    {
+      when: 'it was rotated 60.001 s in the future, and the successor is confirmed',
+      session: { ...pastTolerance, ...confirmed },
+      presented: 1,
+      is: 'reused'
+    }
   ],
   'reused: an older token, at any time': [
     { when: 'it is two behind', presented: 0, is: 'reused' },
-    { when: 'it is two behind and the session was just rotated', session: { rotatedAt: NOW }, presented: 0, is: 'reused' },
-    { when: 'nothing of the session was ever confirmed', session: { ...justRotated, confirmedGeneration: 0 }, presented: 0, is: 'reused' },
+    {
+      when: 'it is two behind and the session was just rotated',
+      session: { rotatedAt: NOW },
+      presented: 0,
+      is: 'reused'
+    },
+    {
+      when: 'nothing of the session was ever confirmed',
+      session: { ...justRotated, confirmedGeneration: 0 },
+      presented: 0,
+      is: 'reused'
+    },
     { when: 'it is ancient', session: { generation: 1000 }, presented: 3, is: 'reused' }
   ],
   'ahead: the store has lost writes': [
     { when: 'the token is one ahead', presented: 3, is: 'ahead' },
-    { when: 'the token is one ahead and the session was just rotated', session: { rotatedAt: NOW }, presented: 3, is: 'ahead' },
-    { when: 'the token is one ahead of a new session', session: { generation: 0 }, presented: 1, is: 'ahead' },
+    {
+      when: 'the token is one ahead and the session was just rotated',
+      session: { rotatedAt: NOW },
+      presented: 3,
+      is: 'ahead'
+    },
+    {
+      when: 'the token is one ahead of a new session',
+      session: { generation: 0 },
+      presented: 1,
+      is: 'ahead'
+    },
     { when: 'the token is two ahead', presented: 4, is: 'far-ahead' },
     { when: 'the token is a hundred ahead', presented: 102, is: 'far-ahead' }
   ]
@@ -128,7 +311,11 @@ const table: Record<string, readonly Row[]> = {
 for (const [rule, rows] of Object.entries(table)) {
   t.test(rule, async t => {
     for (const { when, session = {}, presented, attempt, is } of rows) {
-      t.equal(rotate(session === null ? null : aSession(session), present(presented, attempt)).kind, is, when)
+      t.equal(
+        rotate(session === null ? null : aSession(session), present(presented, attempt)).kind,
+        is,
+        when
+      )
     }
   })
 }
@@ -137,6 +324,7 @@ t.test('a verdict shows the session that it was judged by, and an unknown one sh
   for (const session of [aSession(revoked), aSession(ended), aSession(confirmed)]) {
     t.match(rotate(session, present(1)), { session })
   }
+
   t.match(rotate(aSession(), present(3)), { session: aSession() })
   t.match(rotate(aSession(), present(4)), { session: aSession() })
   t.strictSame(rotate(aSession(), present(2, { secretHash: 'other' })), { kind: 'unknown' })
@@ -144,7 +332,11 @@ t.test('a verdict shows the session that it was judged by, and an unknown one sh
 
 t.test('a rotation is answered with what it wrote', async t => {
   t.match(rotate(aSession(), present(2)), {
-    kind: 'rotated', generation: 3, issuedAt: NOW, expiresAt: NOW + LIFETIME, session: { generation: 3 }
+    kind: 'rotated',
+    generation: 3,
+    issuedAt: NOW,
+    expiresAt: NOW + LIFETIME,
+    session: { generation: 3 }
   })
 })
 
@@ -158,27 +350,54 @@ t.test('what is not a rotation is answered with what the row says, however often
 
 t.test('a swap is answered with its own edition even where the row that it is shown is further on', async t => {
   const attempt = present(2)
-  for (const session of [
-    aSession({ generation: 4, rotatedAt: NOW + 1, expiresAt: NOW + 1 + LIFETIME, confirmedGeneration: 4 }),
-    aSession({ generation: 9, rotatedAt: NOW + DAY, expiresAt: NOW + DAY + LIFETIME })
-  ]) {
+
+  for (
+    const session of [
+      aSession({
+        generation: 4,
+        rotatedAt: NOW + 1,
+        expiresAt: NOW + 1 + LIFETIME,
+        confirmedGeneration: 4
+      }),
+      aSession({ generation: 9, rotatedAt: NOW + DAY, expiresAt: NOW + DAY + LIFETIME })
+    ]
+  ) {
     t.strictSame(judgeRotation(attempt, { swapped: true, session }), {
-      kind: 'rotated', session, generation: 3, issuedAt: NOW, expiresAt: NOW + LIFETIME
+      kind: 'rotated',
+      session,
+      generation: 3,
+      issuedAt: NOW,
+      expiresAt: NOW + LIFETIME
     })
   }
+
   const ending = aSession({ generation: 4, expiresAt: NOW + DAY, endsAt: NOW + DAY })
-  t.match(judgeRotation(attempt, { swapped: true, session: ending }), { kind: 'rotated', expiresAt: NOW + DAY },
-    'the edition ends with the session')
+  t.match(judgeRotation(attempt, { swapped: true, session: ending }), {
+    kind: 'rotated',
+    expiresAt: NOW + DAY
+  }, 'the edition ends with the session')
 })
 
 t.test('a swap whose row was revoked a moment later hands out nothing', async t => {
   const session = swap(aSession(), present(2))
-  t.equal(judgeRotation(present(2), { swapped: true, session: { ...session, ...revoked } }).kind, 'revoked')
-  t.equal(judgeRotation(present(2), { swapped: true, session: null }).kind, 'unknown', 'nor does one whose row is gone')
+  t.equal(
+    judgeRotation(present(2), { swapped: true, session: { ...session, ...revoked } }).kind,
+    'revoked'
+  )
+  t.equal(
+    judgeRotation(present(2), { swapped: true, session: null }).kind,
+    'unknown',
+    'nor does one whose row is gone'
+  )
 })
 
 t.test('a plan turns grace and lifetime into moments', async t => {
-  const presented = { sessionId: 's1', secretHash: 'hash', generation: 2, userId: 'not the store\'s business' }
+  const presented = {
+    sessionId: 's1',
+    secretHash: 'hash',
+    generation: 2,
+    userId: 'not the store\'s business'
+  }
   t.strictSame(planRotation(presented, { now: NOW, lifetime: LIFETIME, grace: GRACE, by: TAB }), {
     sessionId: 's1',
     secretHash: 'hash',
@@ -205,7 +424,11 @@ t.test('a session fits only while it lives', async t => {
   t.equal(fits(aSession(revoked), present(2)), false)
   t.equal(fits(aSession({ generation: 0, ...revoked }), present(0)), false)
   t.equal(fits(aSession({ generation: 0, expiresAt: NOW }), present(0)), false)
-  t.equal(fits(aSession({ revokedAt: 0 }), present(2)), false, 'revoked at the beginning of time is revoked')
+  t.equal(
+    fits(aSession({ revokedAt: 0 }), present(2)),
+    false,
+    'revoked at the beginning of time is revoked'
+  )
 })
 
 t.test('a session fits only outside the grace, or at generation 0', async t => {
@@ -220,17 +443,24 @@ t.test('a session fits only outside the grace, or at generation 0', async t => {
 t.test('a swap moves what it says and nothing else', async t => {
   const before = Object.freeze(aSession())
   t.strictSame(swap(before, present(2)), {
-    ...before, generation: 3, rotatedAt: NOW, rotatedBy: TAB, lastUsedAt: NOW, expiresAt: NOW + LIFETIME
+    ...before,
+    generation: 3,
+    rotatedAt: NOW,
+    rotatedBy: TAB,
+    lastUsedAt: NOW,
+    expiresAt: NOW + LIFETIME
   })
 })
 
 t.test('a swap never writes an end behind the absolute one', async t => {
-  for (const [endsAt, expiresAt] of [
-    [NOW + LIFETIME + 1, NOW + LIFETIME],
-    [NOW + LIFETIME, NOW + LIFETIME],
-    [NOW + LIFETIME - 1, NOW + LIFETIME - 1],
-    [NOW + 1, NOW + 1]
-  ] as const) {
+  for (
+    const [endsAt, expiresAt] of [
+      [NOW + LIFETIME + 1, NOW + LIFETIME],
+      [NOW + LIFETIME, NOW + LIFETIME],
+      [NOW + LIFETIME - 1, NOW + LIFETIME - 1],
+      [NOW + 1, NOW + 1]
+    ] as const
+  ) {
     t.match(swap(aSession({ endsAt }), present(2)), { expiresAt, endsAt })
   }
 })
@@ -241,24 +471,41 @@ t.test('a swap never sets back the last use', async t => {
 })
 
 t.test('healing moves a row that fell back up to the token that was presented', async t => {
-  const moments: Array<Partial<Session>> = [{}, { rotatedAt: NOW }, atTolerance, { generation: 0, rotatedAt: NOW }]
+  const moments: Array<Partial<Session>> = [{}, { rotatedAt: NOW }, atTolerance, {
+    generation: 0,
+    rotatedAt: NOW
+  }]
+
   for (const lost of moments.map(moment => aSession(moment))) {
     const attempt = present(lost.generation + 1)
     t.equal(rotate(lost, attempt).kind, 'ahead')
     t.strictSame(planHealing(attempt), {
-      ...attempt, generation: lost.generation, rotatedBefore: Number.MAX_SAFE_INTEGER
+      ...attempt,
+      generation: lost.generation,
+      rotatedBefore: Number.MAX_SAFE_INTEGER
     })
     t.equal(fits(lost, planHealing(attempt)), true, 'however short ago it was rotated')
     const healed = swap(lost, planHealing(attempt))
     t.match(judgeRotation(attempt, { swapped: false, session: healed }), {
-      kind: 'kept', generation: attempt.generation, issuedAt: NOW, expiresAt: NOW + LIFETIME
+      kind: 'kept',
+      generation: attempt.generation,
+      issuedAt: NOW,
+      expiresAt: NOW + LIFETIME
     })
   }
 })
 
 t.test('healing moves no session that is over, has another secret or was healed already', async t => {
   const healing = planHealing(present(3))
-  for (const session of [aSession(revoked), aSession(ended), aSession({ secretHash: 'other' }), swap(aSession(), healing)]) {
+
+  for (
+    const session of [
+      aSession(revoked),
+      aSession(ended),
+      aSession({ secretHash: 'other' }),
+      swap(aSession(), healing)
+    ]
+  ) {
     t.equal(fits(session, healing), false)
   }
 })

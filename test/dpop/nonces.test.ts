@@ -13,15 +13,22 @@ t.test('a nonce is one text for a minute, and another one for the next', async t
   const first = nonces.current(NOW)
   t.match(first, /^[\w-]{43}$/, '256 bits, which a header can hold')
   t.equal(nonces.current(NOW + MINUTE - 1), first)
-  t.equal(new Set(Array.from({ length: 1000 }, (_, i) => nonces.current(NOW + i * MINUTE))).size, 1000)
+  t.equal(
+    new Set(Array.from({ length: 1000 }, (_, i) => nonces.current(NOW + i * MINUTE))).size,
+    1000
+  )
 })
 
 t.test('a nonce is good in its minute, in the one after, and where another clock is a minute behind', async t => {
   const nonces = new DpopNonces([key])
   const nonce = nonces.current(NOW)
-  const good = [-MINUTE, -1, 0, MINUTE - 1, MINUTE, 2 * MINUTE - 1].map(since => nonces.isFresh(nonce, NOW + since))
+  const good = [-MINUTE, -1, 0, MINUTE - 1, MINUTE, 2 * MINUTE - 1].map(since =>
+    nonces.isFresh(nonce, NOW + since)
+  )
   t.strictSame(good, good.map(() => true))
-  const bad = [-MINUTE - 1, 2 * MINUTE, LONGEST_NONCE, 60 * MINUTE].map(since => nonces.isFresh(nonce, NOW + since))
+  const bad = [-MINUTE - 1, 2 * MINUTE, LONGEST_NONCE, 60 * MINUTE].map(since =>
+    nonces.isFresh(nonce, NOW + since)
+  )
   t.strictSame(bad, bad.map(() => false))
   t.equal(LONGEST_NONCE, 3 * MINUTE, 'from the first to the last such moment')
 })
@@ -30,13 +37,28 @@ t.test('a nonce of another key is not good, nor is a text that is none', async t
   const nonces = new DpopNonces([key])
   const nonce = nonces.current(NOW)
   t.ok(new DpopNonces([key]).isFresh(nonce, NOW), 'another instance with the same key')
-  for (const text of [new DpopNonces([other]).current(NOW), '', 'x', nonce.slice(1), `${nonce} `, nonce.toLowerCase(), String(NOW)]) {
+
+  for (
+    const text of [
+      new DpopNonces([other]).current(NOW),
+      '',
+      'x',
+      nonce.slice(1),
+      `${nonce} `,
+      nonce.toLowerCase(),
+      String(NOW)
+    ]
+  ) {
     t.notOk(nonces.isFresh(text, NOW), text)
   }
 })
 
 t.test('while the key changes, nonces of both are good, and the new one is given', async t => {
-  const [before, during, after] = [new DpopNonces([other]), new DpopNonces([key, other]), new DpopNonces([key])]
+  const [before, during, after] = [
+    new DpopNonces([other]),
+    new DpopNonces([key, other]),
+    new DpopNonces([key])
+  ]
   t.equal(during.current(NOW), after.current(NOW))
   t.ok(during.isFresh(before.current(NOW), NOW))
   t.ok(during.isFresh(after.current(NOW - MINUTE), NOW))

@@ -21,55 +21,121 @@ interface World {
   readonly proofs: Proofs
   readonly nonces: DpopNonces
   /** A proof for {@link here}, with the nonce of the moment where there are nonces. */
-  write (claims?: object, by?: ProofKey): string
-  check (claims?: object, request?: Partial<ProvenRequest>): Proof
+  write(claims?: object, by?: ProofKey): string
+  check(claims?: object, request?: Partial<ProvenRequest>): Proof
 }
 
 function open ({ nonces: hasNonces = true, replays = new MemoryAttempts() } = {}): World {
   const clock = createClock()
   const nonces = new DpopNonces([Buffer.alloc(32, 1)])
   const proofs = new Proofs({ nonces: hasNonces ? nonces : null, replays, clock })
-  const write: World['write'] = (claims = {}, by = key) => writeProof(by, {
-    jti: randomUUID(), htm: 'POST', htu: URL_HERE, iat: clock() / 1000, nonce: hasNonces ? nonces.current(clock()) : undefined, ...claims
-  })
-  return { clock, proofs, nonces, write, check: (claims, request) => proofs.check(write(claims), { ...here, ...request }) }
+  const write: World['write'] = (claims = {}, by = key) =>
+    writeProof(by, {
+      jti: randomUUID(),
+      htm: 'POST',
+      htu: URL_HERE,
+      iat: clock() / 1000,
+      nonce: hasNonces ? nonces.current(clock()) : undefined,
+      ...claims
+    })
+
+  return {
+    clock,
+    proofs,
+    nonces,
+    write,
+    check: (claims, request) => proofs.check(write(claims), { ...here, ...request })
+  }
 }
 
-function refuses (t: Test, work: () => unknown, words: string, name: string, code = 'AUTH_PROOF_INVALID'): void {
+function refuses (
+  t: Test,
+  work: () => unknown,
+  words: string,
+  name: string,
+  code = 'AUTH_PROOF_INVALID'
+): void {
   t.throws(work, { code, message: words }, name)
 }
 
 t.test('a proof is for one method, spelled as it is', async t => {
   const { check } = open()
   t.ok(check())
-  for (const htm of ['GET', 'post', 'Post', 'POST ', 'PUT', 'HEAD']) refuses(t, () => check({ htm }), 'htm', htm)
+
+  for (const htm of ['GET', 'post', 'Post', 'POST ', 'PUT', 'HEAD']) {
+    refuses(t, () => check({ htm }), 'htm', htm)
+  }
+
   refuses(t, () => check({ htm: 'GET' }, { method: 'HEAD' }), 'htm', 'HEAD is not GET')
 })
 
 t.test('an address is the same however it is spelled, and without query and fragment', async t => {
   const { check } = open()
   const same: Array<[htu: string, url?: string]> = [
-    [URL_HERE], ['HTTPS://API.TEST/orders/1'], ['https://api.test:443/orders/1'], [`${URL_HERE}?a=1`], [`${URL_HERE}#top`], [`${URL_HERE}?a=1#top`],
-    [URL_HERE, `${URL_HERE}?b=2`], [`${URL_HERE}?a=1`, `${URL_HERE}?b=2`], ['https://api.test/%6frders/%31'], [URL_HERE, 'https://api.test/%6Frders/1'],
-    ['https://api.test/x/../orders/./1'], ['https://api.test/x/%2e%2e/orders/1'], ['https://api.test/a%2fb', 'https://api.test/a%2Fb'],
-    ['https://api.test/a%20b', 'https://api.test/a b'], ['https://api.test/%C3%A9', 'https://api.test/é'], ['https://api.test/%7eann', 'https://api.test/~ann'],
-    ['https://api.test', 'https://api.test/'], ['http://api.test:80/', 'http://api.test/'], ['https://xn--bcher-kva.test/', 'https://bücher.test/']
+    [URL_HERE],
+    ['HTTPS://API.TEST/orders/1'],
+    ['https://api.test:443/orders/1'],
+    [`${URL_HERE}?a=1`],
+    [`${URL_HERE}#top`],
+    [`${URL_HERE}?a=1#top`],
+    [URL_HERE, `${URL_HERE}?b=2`],
+    [`${URL_HERE}?a=1`, `${URL_HERE}?b=2`],
+    ['https://api.test/%6frders/%31'],
+    [URL_HERE, 'https://api.test/%6Frders/1'],
+    ['https://api.test/x/../orders/./1'],
+    ['https://api.test/x/%2e%2e/orders/1'],
+    ['https://api.test/a%2fb', 'https://api.test/a%2Fb'],
+    ['https://api.test/a%20b', 'https://api.test/a b'],
+    ['https://api.test/%C3%A9', 'https://api.test/é'],
+    ['https://api.test/%7eann', 'https://api.test/~ann'],
+    ['https://api.test', 'https://api.test/'],
+    ['http://api.test:80/', 'http://api.test/'],
+    ['https://xn--bcher-kva.test/', 'https://bücher.test/']
   ]
-  for (const [htu, url = URL_HERE] of same) t.ok(check({ htu }, { url }), `${htu} for ${url}`)
+
+  for (const [htu, url = URL_HERE] of same) {
+    t.ok(check({ htu }, { url }), `${htu} for ${url}`)
+  }
 })
 
 t.test('an address is another one by its scheme, host, port, path, or whoever is named in it', async t => {
   const { check } = open()
   const other: Array<[htu: string, url?: string]> = [
-    ['http://api.test/orders/1'], ['https://api.test:80/orders/1'], ['https://api.test:8443/orders/1'], ['https://evil.test/orders/1'],
-    ['https://api.test.evil.test/orders/1'], ['https://api.test./orders/1'], ['https://api.test/orders/2'], ['https://api.test/orders/1/'],
-    ['https://api.test/Orders/1'], ['https://api.test//orders/1'], ['https://api.test/orders%2F1'], ['https://api.test/orders/%2531'], ['https://api.test/'],
-    ['https://ann@api.test/orders/1'], ['https://ann:x@api.test/orders/1'], ['https://:x@api.test/orders/1'], ['https://api.test@evil.test/orders/1'],
-    ['/orders/1'], ['//api.test/orders/1'], ['api.test/orders/1'], ['orders/1'], ['x'], ['https://'], ['https:///'], ['blob:https://api.test/orders/1'],
-    ['https://api.test/orders/1', 'not an address'], ['not an address', 'not an address'], ['https://ann@api.test/', 'https://ann@api.test/'],
-    ['https://api.test/%C3%A9', 'https://api.test/%C3%A8'], ['https://api.test/a%2Fb', 'https://api.test/a/b']
+    ['http://api.test/orders/1'],
+    ['https://api.test:80/orders/1'],
+    ['https://api.test:8443/orders/1'],
+    ['https://evil.test/orders/1'],
+    ['https://api.test.evil.test/orders/1'],
+    ['https://api.test./orders/1'],
+    ['https://api.test/orders/2'],
+    ['https://api.test/orders/1/'],
+    ['https://api.test/Orders/1'],
+    ['https://api.test//orders/1'],
+    ['https://api.test/orders%2F1'],
+    ['https://api.test/orders/%2531'],
+    ['https://api.test/'],
+    ['https://ann@api.test/orders/1'],
+    ['https://ann:x@api.test/orders/1'],
+    ['https://:x@api.test/orders/1'],
+    ['https://api.test@evil.test/orders/1'],
+    ['/orders/1'],
+    ['//api.test/orders/1'],
+    ['api.test/orders/1'],
+    ['orders/1'],
+    ['x'],
+    ['https://'],
+    ['https:///'],
+    ['blob:https://api.test/orders/1'],
+    ['https://api.test/orders/1', 'not an address'],
+    ['not an address', 'not an address'],
+    ['https://ann@api.test/', 'https://ann@api.test/'],
+    ['https://api.test/%C3%A9', 'https://api.test/%C3%A8'],
+    ['https://api.test/a%2Fb', 'https://api.test/a/b']
   ]
-  for (const [htu, url = URL_HERE] of other) refuses(t, () => check({ htu }, { url }), 'htu is another address', `${htu} for ${url}`)
+
+  for (const [htu, url = URL_HERE] of other) {
+    refuses(t, () => check({ htu }, { url }), 'htu is another address', `${htu} for ${url}`)
+  }
 })
 
 t.test('beside an access token it names that one; without, what it names is of no matter', async t => {
@@ -77,7 +143,17 @@ t.test('beside an access token it names that one; without, what it names is of n
   const accessToken = 'an.access.token'
   t.ok(check({ ath: athOf(accessToken) }, { accessToken }))
   t.ok(check({ ath: athOf(accessToken) }))
-  for (const ath of [undefined, athOf('another'), accessToken, athOf(accessToken).slice(1), `${athOf(accessToken)}=`, athOf(accessToken).toUpperCase()]) {
+
+  for (
+    const ath of [
+      undefined,
+      athOf('another'),
+      accessToken,
+      athOf(accessToken).slice(1),
+      `${athOf(accessToken)}=`,
+      athOf(accessToken).toUpperCase()
+    ]
+  ) {
     refuses(t, () => check({ ath }, { accessToken }), 'ath is of another access token', String(ath))
   }
 })
@@ -85,12 +161,19 @@ t.test('beside an access token it names that one; without, what it names is of n
 t.test('with nonces, one of this server tells the time: a clock that is wrong by a year lets nobody down', async t => {
   const { check, clock, nonces, proofs } = open()
   t.equal(proofs.nonce(), nonces.current(clock()))
-  for (const wrong of [-365 * DAY, 365 * DAY]) t.ok(check({ iat: (clock() + wrong) / 1000 }))
-  const [now, lastMinute, older] = [0, MINUTE, 2 * MINUTE].map(since => nonces.current(clock() - since))
+
+  for (const wrong of [-365 * DAY, 365 * DAY]) {
+    t.ok(check({ iat: (clock() + wrong) / 1000 }))
+  }
+
+  const [now, lastMinute, older] = [0, MINUTE, 2 * MINUTE].map(since =>
+    nonces.current(clock() - since)
+  )
   t.ok(check({ nonce: now }))
   t.ok(check({ nonce: lastMinute }))
   t.ok(check({ nonce: nonces.current(clock() + MINUTE) }), 'of an instance that is ahead')
   const elsewhere = new DpopNonces([Buffer.alloc(32, 2)]).current(clock())
+
   for (const nonce of [undefined, older, nonces.current(clock() + 2 * MINUTE), elsewhere, 'x']) {
     refuses(t, () => check({ nonce }), 'DPoP-Nonce', String(nonce), 'AUTH_PROOF_NONCE')
   }
@@ -106,17 +189,37 @@ t.test('what else is wrong is told before that a nonce is: another one would not
 t.test('without nonces, it was made in this minute or the next, by the clock of its client', async t => {
   const { check, clock, proofs } = open({ nonces: false })
   t.equal(proofs.nonce(), null)
-  for (const wrong of [-MINUTE, -SECOND, 0, SECOND, MINUTE]) t.ok(check({ iat: (clock() + wrong) / 1000 }), `${wrong}`)
-  for (const wrong of [-365 * DAY, -MINUTE - SECOND, MINUTE + SECOND, 365 * DAY]) {
-    refuses(t, () => check({ iat: (clock() + wrong) / 1000 }), 'iat is too far from now', `${wrong}`)
+
+  for (const wrong of [-MINUTE, -SECOND, 0, SECOND, MINUTE]) {
+    t.ok(check({ iat: (clock() + wrong) / 1000 }), `${wrong}`)
   }
-  t.ok(Number.isSafeInteger(check({ iat: clock() / 1000 + 0.123_456_7 }).until), 'in whole milliseconds, as stores hold them')
+
+  for (const wrong of [-365 * DAY, -MINUTE - SECOND, MINUTE + SECOND, 365 * DAY]) {
+    refuses(
+      t,
+      () => check({ iat: (clock() + wrong) / 1000 }),
+      'iat is too far from now',
+      `${wrong}`
+    )
+  }
+
+  t.ok(
+    Number.isSafeInteger(check({ iat: clock() / 1000 + 0.123_456_7 }).until),
+    'in whole milliseconds, as stores hold them'
+  )
   t.ok(check({ nonce: 'x' }), 'a nonce of somebody else, or of before, is of no matter')
 })
 
 t.test('no error holds anything of the proof', async t => {
   const { write, proofs } = open({ nonces: false })
-  const marks = { jti: 'MARK-jti', htm: 'MARK-htm', htu: 'https://MARK-htu/', nonce: 'MARK-nonce', ath: 'MARK-ath' }
+  const marks = {
+    jti: 'MARK-jti',
+    htm: 'MARK-htm',
+    htu: 'https://MARK-htu/',
+    nonce: 'MARK-nonce',
+    ath: 'MARK-ath'
+  }
+
   for (const [name, value] of Object.entries(marks)) {
     for (const claims of [{ [name]: value }, { [name]: value, iat: 0 }]) {
       try {
@@ -126,6 +229,7 @@ t.test('no error holds anything of the proof', async t => {
       }
     }
   }
+
   t.throws(() => proofs.check('eyJ.x.MARK', here), { message: /^Proof of possession is invalid$/ })
 })
 
@@ -142,7 +246,12 @@ for (const nonces of [true, false]) {
     await proofs.spend(proofs.check(write({ jti: 'the same' }), here))
     await proofs.spend(proofs.check(write({ jti: 'the same' }, createProofKey()), here))
     t.pass('a jti is its key\'s own')
-    await t.rejects(proofs.spend(proofs.check(write({ jti: 'the same', htm: 'GET' }), { ...here, method: 'GET' })), { message: 'used before' })
+    await t.rejects(
+      proofs.spend(
+        proofs.check(write({ jti: 'the same', htm: 'GET' }), { ...here, method: 'GET' })
+      ),
+      { message: 'used before' }
+    )
     clock.advance(SECOND)
     await t.rejects(proofs.spend(read()), { message: 'used before' })
   })
@@ -156,35 +265,65 @@ for (const nonces of [true, false]) {
       await proofs.spend(proofs.check(text, here))
     }))
     t.equal(results.filter(({ status }) => status === 'fulfilled').length, 1)
-    for (const result of results) if (result.status === 'rejected') t.equal(result.reason.code, 'AUTH_PROOF_INVALID')
+
+    for (const result of results) {
+      if (result.status === 'rejected') {
+        t.equal(result.reason.code, 'AUTH_PROOF_INVALID')
+      }
+    }
   })
 
   t.test(`it is remembered as long as it would be good otherwise, ${nonces ? 'with' : 'without'} nonces`, async t => {
     const { proofs, write, clock, nonces: given } = open({ nonces })
     // The longest way from the first moment at which it is good to the last.
-    const text = nonces ? write({ nonce: given.current(clock() + MINUTE) }) : write({ iat: (clock() + MINUTE) / 1000 })
+    const text = nonces
+      ? write({ nonce: given.current(clock() + MINUTE) })
+      : write({ iat: (clock() + MINUTE) / 1000 })
     await proofs.spend(proofs.check(text, here))
     const last = nonces ? 3 * MINUTE - 1 : 2 * MINUTE
+
     for (const wait of [SECOND, last - SECOND]) {
       clock.advance(wait)
-      await t.rejects(async () => proofs.spend(proofs.check(text, here)), { message: 'used before' })
+      await t.rejects(async () => proofs.spend(proofs.check(text, here)), {
+        message: 'used before'
+      })
     }
+
     t.equal(await proofs.replays.sweep({ now: clock(), limit: 9 }), 0)
     clock.advance(1)
-    t.throws(() => proofs.check(text, here), { code: nonces ? 'AUTH_PROOF_NONCE' : 'AUTH_PROOF_INVALID' })
+    t.throws(() => proofs.check(text, here), {
+      code: nonces ? 'AUTH_PROOF_NONCE' : 'AUTH_PROOF_INVALID'
+    })
     clock.advance(MINUTE - 1)
-    t.equal(await proofs.replays.sweep({ now: clock(), limit: 9 }), 0, 'a clock that is a minute behind might take it')
+    t.equal(
+      await proofs.replays.sweep({ now: clock(), limit: 9 }),
+      0,
+      'a clock that is a minute behind might take it'
+    )
     clock.advance(1)
-    t.equal(await proofs.replays.sweep({ now: clock(), limit: 9 }), 1, 'from then on it is forgotten')
+    t.equal(
+      await proofs.replays.sweep({ now: clock(), limit: 9 }),
+      1,
+      'from then on it is forgotten'
+    )
   })
 }
 
 t.test('what is only checked is not remembered', async t => {
   let taken = 0
-  const replays = Object.assign(new MemoryAttempts(), { take: async () => { taken++; return null } })
+  const replays = Object.assign(new MemoryAttempts(), {
+    take: async () => {
+      taken++
+      return null
+    }
+  })
   const { proofs, write } = open({ replays })
   const text = write()
-  for (let i = 0; i < 3; i++) t.ok(proofs.check(text, here))
+
+  for (let i = 0; i < 3; i++) {
+    t.ok(proofs.check(text, here))
+  }
+
   t.equal(taken, 0)
   await proofs.spend(proofs.check(text, here))
   t.equal(taken, 1)
@@ -194,7 +333,8 @@ t.test('a memory that cannot be reached is no yes, and the same request may try 
   let isDown = true
   const memory = new MemoryAttempts()
   const replays = Object.assign(new MemoryAttempts(), {
-    take: async (...given: Parameters<MemoryAttempts['take']>) => isDown ? Promise.reject(new Error('down')) : memory.take(...given)
+    take: async (...given: Parameters<MemoryAttempts['take']>) =>
+      isDown ? Promise.reject(new Error('down')) : memory.take(...given)
   })
   const { proofs, write } = open({ replays })
   const text = write()

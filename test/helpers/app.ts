@@ -2,7 +2,13 @@ import { hashSync } from '@node-rs/argon2'
 import Fastify from 'fastify'
 import type { FastifyInstance, FastifyServerOptions, LightMyRequestResponse } from 'fastify'
 import { tokenAuth } from '../../src/index.js'
-import type { AuthUser, TokenAnswer, TokenAuthEvents, TokenAuthOptions, TokenStore } from '../../src/index.js'
+import type {
+  AuthUser,
+  TokenAnswer,
+  TokenAuthEvents,
+  TokenAuthOptions,
+  TokenStore
+} from '../../src/index.js'
 import { MemoryStore } from '../../src/stores/memory/index.js'
 import { createClock } from './clock.js'
 import type { TestClock } from './clock.js'
@@ -15,7 +21,9 @@ export const PASSWORD_HASH = hashSync(PASSWORD, { memoryCost: 64, timeCost: 1 })
 
 export type TestUser = { -readonly [Key in keyof AuthUser]: AuthUser[Key] } & { role?: string }
 
-export type RecordedEvent = { [Name in keyof TokenAuthEvents]: { name: Name } & TokenAuthEvents[Name] }[keyof TokenAuthEvents]
+export type RecordedEvent = {
+  [Name in keyof TokenAuthEvents]: { name: Name } & TokenAuthEvents[Name]
+}[keyof TokenAuthEvents]
 
 export interface TestApp {
   readonly app: FastifyInstance
@@ -25,10 +33,14 @@ export interface TestApp {
   readonly users: Map<string, TestUser>
   /** Everything that `options.on` was told, in order. */
   readonly events: RecordedEvent[]
-  login (username?: string): Promise<TokenAnswer>
-  post (path: string, body?: object, headers?: Record<string, string>): Promise<LightMyRequestResponse>
-  get (path: string, accessToken?: string): Promise<LightMyRequestResponse>
-  refresh (refreshToken: string | undefined): Promise<LightMyRequestResponse>
+  login(username?: string): Promise<TokenAnswer>
+  post(
+    path: string,
+    body?: object,
+    headers?: Record<string, string>
+  ): Promise<LightMyRequestResponse>
+  get(path: string, accessToken?: string): Promise<LightMyRequestResponse>
+  refresh(refreshToken: string | undefined): Promise<LightMyRequestResponse>
 }
 
 export interface TestAppOptions {
@@ -45,8 +57,19 @@ export interface TestAppOptions {
 }
 
 const eventNames: ReadonlyArray<keyof TokenAuthEvents> = [
-  'login', 'login-rejected', 'login-throttled', 'refresh', 'replay', 'recovery', 'reuse', 'shadow', 'revoke', 'sweep', 'store-rolled-back',
-  'revocations-behind', 'clock-skew'
+  'login',
+  'login-rejected',
+  'login-throttled',
+  'refresh',
+  'replay',
+  'recovery',
+  'reuse',
+  'shadow',
+  'revoke',
+  'sweep',
+  'store-rolled-back',
+  'revocations-behind',
+  'clock-skew'
 ]
 
 /** The users `ann`, `bob` and `cyd`, all with {@link PASSWORD}, and `GET /protected`; ids are `u-` and the name. */
@@ -54,7 +77,9 @@ export async function createTestApp (given: TestAppOptions = {}): Promise<TestAp
   const clock = given.clock ?? createClock()
   const store = given.store ?? new MemoryStore()
   const people = given.users ?? ['ann', 'bob', 'cyd'].map(username => ({
-    id: `u-${username}`, username, passwordHash: PASSWORD_HASH
+    id: `u-${username}`,
+    username,
+    passwordHash: PASSWORD_HASH
   }))
   const users = new Map<string, TestUser>(people.map(user => [user.id, user]))
   const events: RecordedEvent[] = []
@@ -73,7 +98,8 @@ export async function createTestApp (given: TestAppOptions = {}): Promise<TestAp
     throttle: false,
     on,
     users: {
-      findByLogin: login => [...users.values()].find(user => user.username === login || user.email === login),
+      findByLogin: login =>
+        [...users.values()].find(user => user.username === login || user.email === login),
       findById: id => users.get(id)
     },
     ...given.options
@@ -85,6 +111,7 @@ export async function createTestApp (given: TestAppOptions = {}): Promise<TestAp
   // Async, since a chain of `inject` does not begin before it is awaited.
   const post: TestApp['post'] = async (url, payload, headers = {}) =>
     app.inject({ method: 'POST', url, headers, ...(payload !== undefined && { payload }) })
+
   return {
     app,
     clock,
@@ -92,12 +119,18 @@ export async function createTestApp (given: TestAppOptions = {}): Promise<TestAp
     users,
     events,
     post,
-    get: async (url, accessToken) => app.inject({
-      url, headers: accessToken === undefined ? {} : { authorization: `Bearer ${accessToken}` }
-    }),
+    get: async (url, accessToken) =>
+      app.inject({
+        url,
+        headers: accessToken === undefined ? {} : { authorization: `Bearer ${accessToken}` }
+      }),
     async login (username = 'ann') {
       const response = await post('/auth/login', { username, password: PASSWORD })
-      if (response.statusCode !== 200) throw new Error(`login of ${username} failed: ${response.body}`)
+
+      if (response.statusCode !== 200) {
+        throw new Error(`login of ${username} failed: ${response.body}`)
+      }
+
       return response.json<TokenAnswer>()
     },
     refresh: refreshToken => post('/auth/refresh', { refresh_token: refreshToken })

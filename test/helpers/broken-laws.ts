@@ -7,12 +7,19 @@ export interface BrokenLaw {
 }
 
 /** The laws that a store breaks, of those whose names fit: one after the other, on a store each. */
-export async function brokenLaws (open: ConformanceOptions['open'], named = /./): Promise<BrokenLaw[]> {
+export async function brokenLaws (
+  open: ConformanceOptions['open'],
+  named = /./
+): Promise<BrokenLaw[]> {
   const laws: Array<readonly [law: string, run: () => Promise<void>]> = []
   testTokenStore({ test: (law, run) => laws.push([law, run]), open })
   const broken: BrokenLaw[] = []
+
   for (const [law, run] of laws.filter(([law]) => named.test(law))) {
-    await run().catch((error: unknown) => { broken.push({ law, error }) })
+    await run().catch((error: unknown) => {
+      broken.push({ law, error })
+    })
   }
+
   return broken
 }

@@ -3,8 +3,8 @@ import type { Millis } from '../../src/domain/session.js'
 /** A clock that stands still until it is told to go on. */
 export interface TestClock {
   (): Millis
-  advance (by: Millis): void
-  set (to: Millis): void
+  advance(by: Millis): void
+  set(to: Millis): void
 }
 
 export const SECOND: Millis = 1000
@@ -15,8 +15,13 @@ export const DAY: Millis = 24 * HOUR
 export function createClock (start: Millis = Date.UTC(2026, 0, 1)): TestClock {
   let now = start
   const clock = (): Millis => now
+
   return Object.assign(clock, {
-    advance (by: Millis) { now += by },
-    set (to: Millis) { now = to }
+    advance (by: Millis) {
+      now += by
+    },
+    set (to: Millis) {
+      now = to
+    }
   })
 }

@@ -12,42 +12,64 @@ export const root = fileURLToPath(new URL('../../', import.meta.url))
 /** A project of a user, outside of this one, with the package as it was built in its node_modules. */
 export interface Consumer {
   readonly folder: string
-  write (file: string, text: string): void
+  write(file: string, text: string): void
   /** What the compiler says of the files in the folder; empty where it is content. */
-  compile (): Promise<string>
-  remove (): void
+  compile(): Promise<string>
+  remove(): void
 }
 
-export const usualDependencies: readonly string[] = ['fastify', 'libsql', 'pg', '@types/pg', '@types/node']
+export const usualDependencies: readonly string[] = [
+  'fastify',
+  'libsql',
+  'pg',
+  '@types/pg',
+  '@types/node'
+]
 
 export function createConsumer (dependencies = usualDependencies): Consumer {
   const folder = mkdtempSync(join(tmpdir(), 'token-auth-consumer-'))
+
   const link = (name: string, target: string): void => {
     const place = join(folder, 'node_modules', name)
     mkdirSync(dirname(place), { recursive: true })
     symlinkSync(target, place)
   }
+
   link('fastify-token-auth', root)
-  for (const name of dependencies) link(name, join(root, 'node_modules', name))
-  const write = (file: string, text: string): void => { writeFileSync(join(folder, file), text) }
+
+  for (const name of dependencies) {
+    link(name, join(root, 'node_modules', name))
+  }
+
+  const write = (file: string, text: string): void => {
+    writeFileSync(join(folder, file), text)
+  }
+
   write('package.json', JSON.stringify({ type: 'module' }))
-  write('tsconfig.json', JSON.stringify({
-    compilerOptions: {
-      target: 'ES2023',
-      module: 'NodeNext',
-      strict: true,
-      exactOptionalPropertyTypes: true,
-      skipLibCheck: false,
-      types: ['node'],
-      noEmit: true
-    },
-    include: ['*.ts']
-  }))
+  write(
+    'tsconfig.json',
+    JSON.stringify({
+      compilerOptions: {
+        target: 'ES2023',
+        module: 'NodeNext',
+        strict: true,
+        exactOptionalPropertyTypes: true,
+        skipLibCheck: false,
+        types: ['node'],
+        noEmit: true
+      },
+      include: ['*.ts']
+    })
+  )
+
   return {
     folder,
     write,
-    compile: () => run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', folder])
-      .then(() => '', ({ stdout }: { stdout: string }) => stdout),
-    remove: () => { rmSync(folder, { recursive: true }) }
+    compile: () =>
+      run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', folder])
+        .then(() => '', ({ stdout }: { stdout: string }) => stdout),
+    remove: () => {
+      rmSync(folder, { recursive: true })
+    }
   }
 }

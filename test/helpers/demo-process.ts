@@ -12,12 +12,13 @@ import { root } from './consumer.js'
 export interface DemoProcess {
   readonly url: string
   /** All that it has printed. */
-  printed (): string
+  printed(): string
 }
 
 /** @param env What the demo's settings are; see its server.ts. */
 export async function startDemoProcess (
-  t: { teardown (end: () => unknown): unknown }, env: Record<string, string> = {}
+  t: { teardown(end: () => unknown): unknown },
+  env: Record<string, string> = {}
 ): Promise<DemoProcess> {
   const folder = mkdtempSync(join(tmpdir(), 'token-auth-demo-'))
   const child = spawn(process.execPath, ['--import', 'tsx', 'examples/demo/server.ts'], {
@@ -36,9 +37,14 @@ export async function startDemoProcess (
     createInterface({ input: child.stdout }).on('line', line => {
       printed += `${line}\n`
       const found = /listens on (\S+)\. Open that in a browser/.exec(line)?.[1]
-      if (found !== undefined) resolve(found)
+
+      if (found !== undefined) {
+        resolve(found)
+      }
     })
-    ended.then(() => { reject(new Error(`the demo did not start: ${printed}`)) }, reject)
+    ended.then(() => {
+      reject(new Error(`the demo did not start: ${printed}`))
+    }, reject)
   })
   return { url, printed: () => printed }
 }

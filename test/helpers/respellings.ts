@@ -5,21 +5,32 @@ export function respellings (token: string): Record<string, string> {
   const [head = '', payload = '', text = ''] = token.split('.')
   const bytes = Buffer.from(text, 'base64url')
   const texts: Record<string, string> = {
-    'four parts': `${token}.${text}`, 'an empty fourth part': `${token}.`, 'no signature': `${head}.${payload}.`, 'two parts': `${head}.${payload}`
+    'four parts': `${token}.${text}`,
+    'an empty fourth part': `${token}.`,
+    'no signature': `${head}.${payload}.`,
+    'two parts': `${head}.${payload}`
   }
+
   for (const stranger of [' ', '\n', '\r\n', '\t', '\0', '=', '==', '+', '/', '%00', 'é']) {
     const name = JSON.stringify(stranger)
     texts[`${name} before`] = stranger + token
     texts[`${name} behind`] = token + stranger
     texts[`${name} before the signature`] = `${head}.${payload}.${stranger}${text}`
-    texts[`${name} in the signature`] = `${head}.${payload}.${text.slice(0, 9)}${stranger}${text.slice(9)}`
+    texts[`${name} in the signature`] = `${head}.${payload}.${text.slice(0, 9)}${stranger}${
+      text.slice(9)
+    }`
     texts[`${name} in the payload`] = `${head}.${payload}${stranger}.${text}`
     texts[`${name} in the header`] = `${head}${stranger}.${payload}.${text}`
   }
+
   for (const last of alphabet) {
     const spelling = text.slice(0, -1) + last
-    if (spelling !== text && Buffer.from(spelling, 'base64url').equals(bytes)) texts[`unused bits, ${last}`] = `${head}.${payload}.${spelling}`
+
+    if (spelling !== text && Buffer.from(spelling, 'base64url').equals(bytes)) {
+      texts[`unused bits, ${last}`] = `${head}.${payload}.${spelling}`
+    }
   }
+
   const signatures = {
     'a byte more': Buffer.concat([bytes, Buffer.alloc(1)]),
     'a zero before': Buffer.concat([Buffer.alloc(1), bytes]),
@@ -28,6 +39,10 @@ export function respellings (token: string): Record<string, string> {
     zeros: Buffer.alloc(bytes.length),
     'another bit': Buffer.from(bytes.map((byte, i) => i === 5 ? byte ^ 1 : byte))
   }
-  for (const [name, bytes] of Object.entries(signatures)) texts[name] = `${head}.${payload}.${bytes.toString('base64url')}`
+
+  for (const [name, bytes] of Object.entries(signatures)) {
+    texts[name] = `${head}.${payload}.${bytes.toString('base64url')}`
+  }
+
   return texts
 }

@@ -18,7 +18,8 @@ await app.register(tokenAuth, {
   secret: SECRET,
   store,
   // By the real clock: after ten failures there is none that a slow machine could wait for.
-  throttle: process.argv[3] === 'throttled' && { attempts: new SqliteAttempts(db), account: { free: 10, most: 10 } },
+  throttle: process.argv[3] === 'throttled' &&
+    { attempts: new SqliteAttempts(db), account: { free: 10, most: 10 } },
   users: {
     findByLogin: login => login === ann.username ? ann : null,
     findById: id => id === ann.id ? ann : null
@@ -27,4 +28,6 @@ await app.register(tokenAuth, {
 app.get('/protected', { onRequest: app.authenticate }, request => request.auth)
 console.log(await app.listen({ host: '127.0.0.1', port: 0 }))
 
-process.stdin.resume().on('end', () => { void app.close().then(() => process.exit()) })
+process.stdin.resume().on('end', () => {
+  void app.close().then(() => process.exit())
+})

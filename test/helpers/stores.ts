@@ -12,6 +12,12 @@ export const localStores: Readonly<Record<string, () => Promise<OpenedStore>>> =
   memory: async () => ({ store: new MemoryStore(), close: () => {} }),
   sqlite: async () => {
     const { store, file } = await openSqliteStore()
-    return { store, close: () => { file.remove() } }
+
+    return {
+      store,
+      close: () => {
+        file.remove()
+      }
+    }
   }
 }

@@ -4,7 +4,11 @@ import { BoundedMap } from '../../src/lib/bounded-map.js'
 
 function holding (size: number, ...keys: string[]): BoundedMap<string, string> {
   const map = new BoundedMap<string, string>(size)
-  for (const key of keys) map.set(key, key.toUpperCase())
+
+  for (const key of keys) {
+    map.set(key, key.toUpperCase())
+  }
+
   return map
 }
 
@@ -46,10 +50,12 @@ t.test('setting a key again takes no place', async t => {
 
 t.test('a key that is asked for stays, and one that is not goes', async t => {
   const map = holding(4, 'busy', 'idle')
+
   for (const key of 'abcdefghij') {
     map.set(key, key)
     t.equal(map.get('busy'), 'BUSY', `after ${key}`)
   }
+
   t.equal(map.get('idle'), undefined)
 })
 
@@ -59,6 +65,7 @@ t.test('a deleted key is gone, whether it was young or old', async t => {
     map.delete('a')
     t.equal(map.get('a'), undefined)
   }
+
   const twice = holding(4, ...'abc')
   twice.set('a', 'young')
   twice.delete('a')
@@ -67,7 +74,9 @@ t.test('a deleted key is gone, whether it was young or old', async t => {
 })
 
 t.test('the smallest holds the newest entry', async t => {
-  for (const size of [0, 1, 2, 3]) t.equal(holding(size, ...'abcde').get('e'), 'E')
+  for (const size of [0, 1, 2, 3]) {
+    t.equal(holding(size, ...'abcde').get('e'), 'E')
+  }
 })
 
 t.test('as a cache it never holds more than its size, nor forgets the half that was used last', async t => {
@@ -75,9 +84,16 @@ t.test('as a cache it never holds more than its size, nor forgets the half that 
   const property = fc.property(fc.integer({ min: 2, max: 9 }), keys, (size, keys) => {
     const cache = (): BoundedMap<number, string> => {
       const map = new BoundedMap<number, string>(size)
-      for (const key of keys) if (map.get(key) === undefined) map.set(key, `value ${key}`)
+
+      for (const key of keys) {
+        if (map.get(key) === undefined) {
+          map.set(key, `value ${key}`)
+        }
+      }
+
       return map
     }
+
     const held = [...new Set(keys)].filter(key => cache().get(key) === `value ${key}`)
     const usedLast = [...new Set(keys.toReversed())].slice(0, Math.floor(size / 2))
     return held.length <= size && usedLast.every(key => held.includes(key))

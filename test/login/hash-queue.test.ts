@@ -6,28 +6,35 @@ import { defaultConcurrency, HashQueue } from '../../src/login/hash-queue.js'
 
 interface Task {
   readonly done: Promise<unknown>
-  finish (): void
-  fail (error: Error): void
+  finish(): void
+  fail(error: Error): void
 }
 
 interface Tasks {
   /** Which of them have begun, in order. */
   readonly begun: number[]
   /** Puts one in the queue that runs until it is told to end. */
-  add (): Task
+  add(): Task
 }
 
 function createTasks (queue: HashQueue): Tasks {
   const begun: number[] = []
   let count = 0
+
   return {
     begun,
     add () {
       const number = count++
+
       let finish = (): void => {}
+
       let fail = (_error: Error): void => {}
+
       const work = new Promise((resolve, reject) => {
-        finish = () => { resolve(number) }
+        finish = () => {
+          resolve(number)
+        }
+
         fail = reject
       })
       const done = queue.run(() => {
@@ -52,12 +59,18 @@ t.test('under load never more run at once than the limit, and always that many',
   let running = 0
   let most = 0
   const loads: number[] = []
+
   const work = async (turns: number): Promise<void> => {
     most = Math.max(most, ++running)
-    for (let i = 0; i < turns; i++) await turn()
+
+    for (let i = 0; i < turns; i++) {
+      await turn()
+    }
+
     loads.push(running)
     running--
   }
+
   await Promise.all(Array.from({ length: 200 }, (_, i) => queue.run(() => work(1 + i % 7 % 4))))
   t.equal(most, 3)
   t.ok(loads.slice(0, -3).every(load => load === 3), 'no place stays empty while somebody waits')
@@ -76,7 +89,11 @@ t.test('who waits is served in order', async t => {
   tasks[2]?.finish()
   await turn()
   t.strictSame(begun, [0, 1, 2, 3, 4])
-  for (const task of tasks) task.finish()
+
+  for (const task of tasks) {
+    task.finish()
+  }
+
   t.strictSame(await Promise.all(tasks.map(task => task.done)), [0, 1, 2, 3, 4, 5])
 })
 
@@ -91,7 +108,11 @@ t.test('256 may wait, the next is told that it is busy and its work never begins
   await turn()
   const admitted = add()
   await isBusy(t, add().done, 'only one place was freed')
-  for (const task of waiting) task.finish()
+
+  for (const task of waiting) {
+    task.finish()
+  }
+
   admitted.finish()
   await Promise.all([...waiting, admitted].map(task => task.done))
   t.equal(begun.length, 258)
@@ -108,7 +129,9 @@ t.test('work that fails, at once or later, frees its place', async t => {
   await t.rejects(first.done, new Error('no hash'))
   await turn()
   t.strictSame(begun, [0, 1])
-  const thrown = queue.run(() => { throw new Error('at once') })
+  const thrown = queue.run(() => {
+    throw new Error('at once')
+  })
   second.finish()
   await t.rejects(thrown, new Error('at once'))
   t.equal(await queue.run(async () => 'free'), 'free')
@@ -118,8 +141,15 @@ t.test('who was refused takes no place', async t => {
   const queue = new HashQueue(1)
   const { add } = createTasks(queue)
   const tasks = Array.from({ length: 257 }, add)
-  for (let i = 0; i < 5; i++) await isBusy(t, add().done)
-  for (const task of tasks) task.finish()
+
+  for (let i = 0; i < 5; i++) {
+    await isBusy(t, add().done)
+  }
+
+  for (const task of tasks) {
+    task.finish()
+  }
+
   await Promise.all(tasks.map(task => task.done))
 
   const again = createTasks(queue)
@@ -127,20 +157,29 @@ t.test('who was refused takes no place', async t => {
   await isBusy(t, again.add().done, 'the queue is as long as it was')
   await turn()
   t.strictSame(again.begun, [0])
-  for (const task of later) task.finish()
+
+  for (const task of later) {
+    task.finish()
+  }
+
   await Promise.all(later.map(task => task.done))
 })
 
 t.test('by default there is work for every core, and a thread left for others', async t => {
   const before = process.env.UV_THREADPOOL_SIZE
   t.teardown(() => {
-    if (before === undefined) delete process.env.UV_THREADPOOL_SIZE
-    else process.env.UV_THREADPOOL_SIZE = before
+    if (before === undefined) {
+      delete process.env.UV_THREADPOOL_SIZE
+    } else {
+      process.env.UV_THREADPOOL_SIZE = before
+    }
   })
+
   const withThreads = (threads: string): number => {
     process.env.UV_THREADPOOL_SIZE = threads
     return defaultConcurrency()
   }
+
   t.equal(withThreads('1'), 1, 'the only thread')
   t.equal(withThreads('2'), 1)
   t.equal(withThreads('1024'), availableParallelism())

@@ -29,8 +29,14 @@ const scriptOf = (first: string): string => `
 for (const [name, first] of Object.entries(firsts)) {
   t.test(`${name} is what loads it`, async t => {
     const { stdout } = await promisify(execFile)(
-      process.execPath, ['--import', 'tsx', '--input-type=module', '-e', scriptOf(first)], { env: childEnv() }
+      process.execPath,
+      ['--import', 'tsx', '--input-type=module', '-e', scriptOf(first)],
+      { env: childEnv() }
     )
-    t.match(JSON.parse(stdout), { before: false, after: true, result: /^(wrong|malformed|\$argon2id\$.+)$/ })
+    t.match(JSON.parse(stdout), {
+      before: false,
+      after: true,
+      result: /^(wrong|malformed|\$argon2id\$.+)$/
+    })
   })
 }

@@ -8,7 +8,8 @@ import { TokenAuthError } from '../../src/errors.js'
 
 const PASSWORD = 'correct horse battery staple'
 const rules: PasswordRules = { peppers: [], normalize: null, minLength: 1, accept: () => true }
-const create = (given: Partial<PasswordRules> = {}): Passwords => new Passwords(new HashQueue(2), { ...rules, ...given })
+const create = (given: Partial<PasswordRules> = {}): Passwords =>
+  new Passwords(new HashQueue(2), { ...rules, ...given })
 const passwords = create()
 const HASH = await passwords.hash(PASSWORD)
 
@@ -24,7 +25,8 @@ const malformed: Record<string, string> = {
   'a word': 'garbage',
   'the password itself': PASSWORD,
   'NUL characters': '\0\0\0',
-  scrypt: '$scrypt$ln=16,r=8,p=1$aM15713r3Xsvxbi31lqr1Q$nFNh2CVHVjNldFVKDHDlm4CbdRSCdEBsjjJxD+iCs5E',
+  scrypt:
+    '$scrypt$ln=16,r=8,p=1$aM15713r3Xsvxbi31lqr1Q$nFNh2CVHVjNldFVKDHDlm4CbdRSCdEBsjjJxD+iCs5E',
   sha256: 'f52fbd32b2b3b86ff88ef6c490628285f482af15ddcb29541f94bcf526a3f6c7',
   argon2i: hashSync(PASSWORD, { algorithm: 1 }),
   argon2d: hashSync(PASSWORD, { algorithm: 0 }),
@@ -51,8 +53,20 @@ const malformed: Record<string, string> = {
 
 t.test('the right password is right, any other is wrong', async t => {
   t.equal(await passwords.check(HASH, PASSWORD), 'right')
-  const others = ['', ' ', PASSWORD.toUpperCase(), `${PASSWORD} `, ` ${PASSWORD}`, PASSWORD.slice(1), PASSWORD.slice(0, -1), HASH]
-  for (const other of others) t.equal(await passwords.check(HASH, other), 'wrong', JSON.stringify(other))
+  const others = [
+    '',
+    ' ',
+    PASSWORD.toUpperCase(),
+    `${PASSWORD} `,
+    ` ${PASSWORD}`,
+    PASSWORD.slice(1),
+    PASSWORD.slice(0, -1),
+    HASH
+  ]
+
+  for (const other of others) {
+    t.equal(await passwords.check(HASH, other), 'wrong', JSON.stringify(other))
+  }
 })
 
 t.test('a hash is argon2id at OWASP\'s minimum, with a salt of its own', async t => {
@@ -61,7 +75,11 @@ t.test('a hash is argon2id at OWASP\'s minimum, with a salt of its own', async t
 })
 
 t.test('a right password under a cheaper hash is weak, a wrong one is wrong', async t => {
-  const cheap = [{ memoryCost: 64, timeCost: 1 }, { memoryCost: 19456, timeCost: 1 }, { memoryCost: 9728, timeCost: 2 }]
+  const cheap = [{ memoryCost: 64, timeCost: 1 }, { memoryCost: 19456, timeCost: 1 }, {
+    memoryCost: 9728,
+    timeCost: 2
+  }]
+
   for (const cost of cheap) {
     const stored = hashSync(PASSWORD, { ...cost, parallelism: 1 })
     t.equal(await passwords.check(stored, PASSWORD), 'weak', JSON.stringify(cost))
@@ -71,21 +89,33 @@ t.test('a right password under a cheaper hash is weak, a wrong one is wrong', as
 
 t.test('a hash that costs as much or more is right', async t => {
   for (const cost of [{ memoryCost: 47104, timeCost: 1 }, { memoryCost: 19456, timeCost: 3 }]) {
-    t.equal(await passwords.check(hashSync(PASSWORD, { ...cost, parallelism: 1 }), PASSWORD), 'right', JSON.stringify(cost))
+    t.equal(
+      await passwords.check(hashSync(PASSWORD, { ...cost, parallelism: 1 }), PASSWORD),
+      'right',
+      JSON.stringify(cost)
+    )
   }
 })
 
 t.test('without a hash every password is wrong', async t => {
-  for (const password of [PASSWORD, '', 'null', '\0']) t.equal(await passwords.check(null, password), 'wrong')
+  for (const password of [PASSWORD, '', 'null', '\0']) {
+    t.equal(await passwords.check(null, password), 'wrong')
+  }
 })
 
 t.test('a hash that is none of argon2id is malformed, even for the right password', async t => {
-  for (const [name, stored] of Object.entries(malformed)) t.equal(await passwords.check(stored, PASSWORD), 'malformed', name)
+  for (const [name, stored] of Object.entries(malformed)) {
+    t.equal(await passwords.check(stored, PASSWORD), 'malformed', name)
+  }
 })
 
 t.test('no cut of a hash is ever right, or an error', async t => {
   const results = new Set<string>()
-  for (let length = 0; length < HASH.length; length++) results.add(await passwords.check(HASH.slice(0, length), PASSWORD))
+
+  for (let length = 0; length < HASH.length; length++) {
+    results.add(await passwords.check(HASH.slice(0, length), PASSWORD))
+  }
+
   t.strictSame([...results].sort(), ['malformed', 'wrong'])
 })
 
@@ -101,7 +131,11 @@ t.test('a hash of bcrypt, of any version, is right and weak; one that takes too 
 
 t.test('a hash that is no text, as a driver may give it, is malformed', async t => {
   for (const stored of [Buffer.from(HASH), 1, true, {}, []]) {
-    t.equal(await passwords.check(stored as unknown as string, PASSWORD), 'malformed', JSON.stringify(stored).slice(0, 20))
+    t.equal(
+      await passwords.check(stored as unknown as string, PASSWORD),
+      'malformed',
+      JSON.stringify(stored).slice(0, 20)
+    )
   }
 })
 
@@ -112,9 +146,15 @@ t.test('a hash that would take a hundred times the work is malformed, not comput
 
 t.test('every check takes as long as a real one', async t => {
   const kinds: Record<string, string | null> = {
-    real: HASH, none: null, empty: '', garbage: 'garbage', argon2i: malformed.argon2i as string, cut: HASH.slice(0, -2)
+    real: HASH,
+    none: null,
+    empty: '',
+    garbage: 'garbage',
+    argon2i: malformed.argon2i as string,
+    cut: HASH.slice(0, -2)
   }
   const times = Object.fromEntries(Object.keys(kinds).map(name => [name, [] as number[]]))
+
   for (let round = 0; round < 21; round++) {
     for (const [name, stored] of Object.entries(kinds)) {
       const before = performance.now()
@@ -122,8 +162,10 @@ t.test('every check takes as long as a real one', async t => {
       times[name]?.push(performance.now() - before)
     }
   }
+
   const median = (name: string): number => times[name]?.sort((a, b) => a - b)[10] as number
   t.ok(median('real') > 2, 'a real one takes some time')
+
   for (const name of Object.keys(kinds)) {
     const ratio = median(name) / median('real')
     t.ok(ratio > 0.5 && ratio < 2, `${name}: ${ratio.toFixed(2)} times a real one`)
@@ -135,7 +177,11 @@ t.test('a long password counts to its last character', async t => {
     const long = 'a'.repeat(length)
     const stored = await passwords.upgrade(long)
     t.equal(await passwords.check(stored, long), 'right', `${length}`)
-    t.equal(await passwords.check(stored, `${long.slice(0, -1)}b`), 'wrong', `${length}, the last one differs`)
+    t.equal(
+      await passwords.check(stored, `${long.slice(0, -1)}b`),
+      'wrong',
+      `${length}, the last one differs`
+    )
     t.equal(await passwords.check(stored, long.slice(0, -1)), 'wrong', `${length}, one less`)
     t.equal(await passwords.check(stored, `${long}a`), 'wrong', `${length}, one more`)
   }
@@ -144,16 +190,33 @@ t.test('a long password counts to its last character', async t => {
 t.test('a NUL ends no password', async t => {
   const stored = await passwords.hash('before\0after')
   t.equal(await passwords.check(stored, 'before\0after'), 'right')
+
   for (const other of ['before', 'before\0', 'before\0other', 'beforeafter', '']) {
     t.equal(await passwords.check(stored, other), 'wrong', JSON.stringify(other))
   }
+
   t.equal(await passwords.check(await passwords.hash('before'), 'before\0after'), 'wrong')
 })
 
 t.test('a password of any characters counts as it was typed', async t => {
-  for (const password of [' ', '  spaces  ', 'pässwörd', '\u{1f511}\u{1f511}', 'tab\tline\r\n', 'كلمة', '\u00e9']) {
-    t.equal(await passwords.check(await passwords.hash(password), password), 'right', JSON.stringify(password))
+  for (
+    const password of [
+      ' ',
+      '  spaces  ',
+      'pässwörd',
+      '\u{1f511}\u{1f511}',
+      'tab\tline\r\n',
+      'كلمة',
+      '\u00e9'
+    ]
+  ) {
+    t.equal(
+      await passwords.check(await passwords.hash(password), password),
+      'right',
+      JSON.stringify(password)
+    )
   }
+
   t.equal(await passwords.check(await passwords.hash('\u{1f511}'), '\u{1f512}'), 'wrong')
 })
 
@@ -173,8 +236,12 @@ t.test('a pepper: hashes are worth nothing without it, and are replaced where it
   t.equal(await changed.check(anew, PASSWORD), 'right')
   t.equal(await lost.check(peppered, PASSWORD), 'wrong')
   t.equal(await first.check(await first.upgrade(PASSWORD), PASSWORD), 'right')
+
   for (const stored of [unpeppered, peppered, anew, null, 'garbage']) {
-    t.match(await changed.check(stored, `${PASSWORD}!`), stored === 'garbage' ? 'malformed' : 'wrong')
+    t.match(
+      await changed.check(stored, `${PASSWORD}!`),
+      stored === 'garbage' ? 'malformed' : 'wrong'
+    )
   }
 })
 
@@ -188,11 +255,27 @@ t.test('NFC, where it is asked for: an accent is one, however a keyboard makes i
 
 t.test('a password that is set is long enough, not too long to log in with, and acceptable', async t => {
   const strict = create({ minLength: 8, accept: async password => password !== 'password' })
-  const refused = (hint: string): TokenAuthError => new TokenAuthError('AUTH_PASSWORD_REJECTED', { hint })
+  const refused = (hint: string): TokenAuthError =>
+    new TokenAuthError('AUTH_PASSWORD_REJECTED', { hint })
   await t.rejects(strict.hash('1234567'), refused('it needs 8 characters'))
-  await t.rejects(strict.hash('👍🏽👍🏽👍🏽x'), refused('it needs 8 characters'), 'code points are counted, not units')
+  await t.rejects(
+    strict.hash('👍🏽👍🏽👍🏽x'),
+    refused('it needs 8 characters'),
+    'code points are counted, not units'
+  )
   await t.rejects(strict.hash('password'), refused('everybody tries it first'))
-  await t.rejects(strict.hash('x'.repeat(MAX_PASSWORD_LENGTH + 1)), refused(`it may have ${MAX_PASSWORD_LENGTH} characters`))
-  for (const fine of ['12345678', 'x'.repeat(MAX_PASSWORD_LENGTH)]) t.equal(await strict.check(await strict.hash(fine), fine), 'right')
-  t.equal(await strict.check(await strict.upgrade('short'), 'short'), 'right', 'what is set already may be hashed anew')
+  await t.rejects(
+    strict.hash('x'.repeat(MAX_PASSWORD_LENGTH + 1)),
+    refused(`it may have ${MAX_PASSWORD_LENGTH} characters`)
+  )
+
+  for (const fine of ['12345678', 'x'.repeat(MAX_PASSWORD_LENGTH)]) {
+    t.equal(await strict.check(await strict.hash(fine), fine), 'right')
+  }
+
+  t.equal(
+    await strict.check(await strict.upgrade('short'), 'short'),
+    'right',
+    'what is set already may be hashed anew'
+  )
 })

@@ -37,20 +37,30 @@ const decorators = `
 
 /** Compiles the files as one project. Gives what the compiler says of each. */
 async function compile (
-  t: Test, files: Readonly<Record<string, string>>, before = prelude
+  t: Test,
+  files: Readonly<Record<string, string>>,
+  before = prelude
 ): Promise<(file: string) => string[]> {
   const consumer = createConsumer(['fastify', '@fastify/jwt', '@types/node'])
-  t.teardown(() => { consumer.remove() })
+  t.teardown(() => {
+    consumer.remove()
+  })
   const config = JSON.parse(readFileSync(join(consumer.folder, 'tsconfig.json'), 'utf8'))
   config.compilerOptions.skipLibCheck = true
   consumer.write('tsconfig.json', JSON.stringify(config))
-  for (const [file, text] of Object.entries(files)) consumer.write(file, before + text)
+
+  for (const [file, text] of Object.entries(files)) {
+    consumer.write(file, before + text)
+  }
+
   const errors = (await consumer.compile()).split('\n').filter(line => line.includes('error TS'))
   return file => errors.filter(line => line.includes(file))
 }
 
 t.before(() => {
-  if (!existsSync(join(root, 'dist/index.d.ts'))) throw new Error('dist is missing: run `npm run build`')
+  if (!existsSync(join(root, 'dist/index.d.ts'))) {
+    throw new Error('dist is missing: run `npm run build`')
+  }
 })
 
 t.test('in a project that augments AuthClaims through the package', async t => {
@@ -92,7 +102,11 @@ t.test('in a project that augments AuthClaims through the package', async t => {
     'wrong.ts': 'const role: number = ({} as Auth).claims.role'
   })
   t.strictSame(errorsIn('claims.ts'), [], 'request.auth.claims is typed')
-  t.strictSame(errorsIn('jwt.ts'), [], 'the request.user of @fastify/jwt stays as the app has typed it')
+  t.strictSame(
+    errorsIn('jwt.ts'),
+    [],
+    'the request.user of @fastify/jwt stays as the app has typed it'
+  )
   t.match(errorsIn('wrong.ts'), [/'string' is not assignable to type 'number'/])
 })
 
@@ -118,8 +132,10 @@ t.test('in a project that augments nothing', async t => {
 })
 
 t.test('in a service that verifies alone', async t => {
-  const errorsIn = await compile(t, {
-    'verify.ts': `
+  const errorsIn = await compile(
+    t,
+    {
+      'verify.ts': `
       declare module 'fastify-token-auth/verifier' {
         interface AuthClaims { role: string }
       }
@@ -137,13 +153,15 @@ t.test('in a service that verifies alone', async t => {
       // @ts-expect-error: no such option
       await app.register(tokenVerifier, { ...options, secret: '' })
     `
-  }, `
+    },
+    `
     import Fastify from 'fastify'
     import { tokenVerifier } from 'fastify-token-auth/verifier'
     import type { Auth, Authenticate, TokenVerifierOptions } from 'fastify-token-auth/verifier'
     type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false
     declare function holds<Proof extends true> (proof?: Proof): void
     declare const options: TokenVerifierOptions
-  `)
+  `
+  )
   t.strictSame(errorsIn('verify.ts'), [])
 })

@@ -13,7 +13,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { createAuthClient } from '../../src/client/index.js'
 import type { AuthClient } from '../../src/client/index.js'
-import { PASSWORD, createTestApp } from '../helpers/app.js'
+import { createTestApp, PASSWORD } from '../helpers/app.js'
 import type { TestApp, TestAppOptions } from '../helpers/app.js'
 import { jar, startApp, startBrowser, whyNoChromium } from '../helpers/browser/browser.js'
 import { until } from '../helpers/browser/client-page.js'
@@ -31,14 +31,18 @@ interface FakeKeychain {
   readonly options: object[]
   /** What a `set` does before it works. */
   onSet: () => unknown
-  getGenericPassword (place: { service: string }): Promise<false | KeychainItem>
-  setGenericPassword (username: string, password: string, options: { service: string }): Promise<unknown>
-  resetGenericPassword (place: { service: string }): Promise<unknown>
+  getGenericPassword(place: { service: string }): Promise<false | KeychainItem>
+  setGenericPassword(
+    username: string,
+    password: string,
+    options: { service: string }
+  ): Promise<unknown>
+  resetGenericPassword(place: { service: string }): Promise<unknown>
 }
 
 interface Examples {
-  authorize (http: AxiosInstance, auth: AuthClient, probe: string): () => void
-  createTokenService (keychain: FakeKeychain, baseUrl: string): AuthClient
+  authorize(http: AxiosInstance, auth: AuthClient, probe: string): () => void
+  createTokenService(keychain: FakeKeychain, baseUrl: string): AuthClient
 }
 
 const folder = join(root, 'examples/client')
@@ -62,37 +66,60 @@ async function serve (t: Test, given: TestAppOptions = {}): Promise<Server> {
   const made = await createTestApp({
     ...given,
     before (app) {
-      app.addHook('onRequest', async ({ url, headers }) => { asked.push(`${url} ${headers.authorization ?? ''}`.trim()) })
+      app.addHook('onRequest', async ({ url, headers }) => {
+        asked.push(`${url} ${headers.authorization ?? ''}`.trim())
+      })
     }
   })
   t.teardown(() => made.app.close())
   return { ...made, url: await made.app.listen({ host: '127.0.0.1', port: 0 }), asked }
 }
-const to = (asked: readonly string[], path: string): string[] => asked.filter(one => one.startsWith(path))
+
+const to = (asked: readonly string[], path: string): string[] =>
+  asked.filter(one => one.startsWith(path))
 
 t.test('they compile, and the compiler sees what does not', async t => {
-  const dependencies = ['react', 'react-dom', '@types/react', '@types/react-dom', 'axios', 'fastify', '@types/node']
+  const dependencies = [
+    'react',
+    'react-dom',
+    '@types/react',
+    '@types/react-dom',
+    'axios',
+    'fastify',
+    '@types/node'
+  ]
   const consumer = createConsumer(dependencies)
-  t.teardown(() => { consumer.remove() })
-  for (const file of ['axios.ts', 'react.tsx', 'react-native.ts']) consumer.write(file, read(file))
-  consumer.write('tsconfig.json', JSON.stringify({
-    compilerOptions: {
-      target: 'ES2023',
-      module: 'NodeNext',
-      jsx: 'react-jsx',
-      strict: true,
-      exactOptionalPropertyTypes: true,
-      noUncheckedIndexedAccess: true,
-      verbatimModuleSyntax: true,
-      noUnusedLocals: true,
-      skipLibCheck: true,
-      types: ['node'],
-      noEmit: true
-    },
-    include: ['*.ts', '*.tsx']
-  }))
+  t.teardown(() => {
+    consumer.remove()
+  })
+
+  for (const file of ['axios.ts', 'react.tsx', 'react-native.ts']) {
+    consumer.write(file, read(file))
+  }
+
+  consumer.write(
+    'tsconfig.json',
+    JSON.stringify({
+      compilerOptions: {
+        target: 'ES2023',
+        module: 'NodeNext',
+        jsx: 'react-jsx',
+        strict: true,
+        exactOptionalPropertyTypes: true,
+        noUncheckedIndexedAccess: true,
+        verbatimModuleSyntax: true,
+        noUnusedLocals: true,
+        skipLibCheck: true,
+        types: ['node'],
+        noEmit: true
+      },
+      include: ['*.ts', '*.tsx']
+    })
+  )
   // What react-native-keychain 10 declares of itself, in short.
-  consumer.write('use.tsx', `
+  consumer.write(
+    'use.tsx',
+    `
     import { useAuth, AuthProvider } from './react.js'
     import { createAuthClient } from 'fastify-token-auth/client'
     import { createTokenService } from './react-native.js'
@@ -115,10 +142,14 @@ t.test('they compile, and the compiler sees what does not', async t => {
       return <button onClick={() => { void client.logout() }}>{status}</button>
     }
     export const app = <AuthProvider create={create}><Page /></AuthProvider>
-    export const service = createTokenService(Keychain, 'https://api.example.org')`)
-  consumer.write('wrong.tsx', `
+    export const service = createTokenService(Keychain, 'https://api.example.org')`
+  )
+  consumer.write(
+    'wrong.tsx',
+    `
     import { useAuth } from './react.js'
-    export const Page = () => <p>{useAuth().statuses}</p>`)
+    export const Page = () => <p>{useAuth().statuses}</p>`
+  )
   const errors = (await consumer.compile()).split('\n').filter(line => line.includes('error TS'))
   t.strictSame(errors.filter(line => !line.includes('wrong.tsx')), [])
   t.match(errors.at(-1), /'statuses' does not exist on type 'Auth'/)
@@ -129,19 +160,29 @@ t.test('axios', async t => {
   const server = await serve(t, {
     after (app) {
       app.post('/echo', { onRequest: app.authenticate }, request => request.body)
-      app.addContentTypeParser('application/octet-stream', async () => { streams++ })
+      app.addContentTypeParser('application/octet-stream', async () => {
+        streams++
+      })
       app.get('/never', (_request, reply) => reply.code(401).send({ code: 'AUTH_ACCESS_INVALID' }))
-      app.get<{ Querystring: { to: string } }>('/go', (request, reply) => reply.redirect(request.query.to))
+      app.get<{ Querystring: { to: string } }>(
+        '/go',
+        (request, reply) => reply.redirect(request.query.to)
+      )
     }
   })
   const { url, asked, clock } = server
   const other = await serve(t)
   const auth = createAuthClient({ baseUrl: url, storage: 'memory' })
-  t.teardown(() => { auth.dispose() })
+  t.teardown(() => {
+    auth.dispose()
+  })
   const http = axios.create({ baseURL: url, validateStatus: status => status < 400 })
   const eject = authorize(http, auth, `${url}/auth/me`)
   const status = (request: Promise<{ status: number }>): Promise<number> =>
-    request.then(({ status }) => status, (error: { response?: { status: number } }) => error.response?.status ?? 0)
+    request.then(
+      ({ status }) => status,
+      (error: { response?: { status: number } }) => error.response?.status ?? 0
+    )
 
   t.equal(await status(http.get('/protected')), 401)
   t.strictSame(asked, ['/protected'], 'nobody is signed in: sent once, without a token')
@@ -150,7 +191,10 @@ t.test('axios', async t => {
 
   clock.advance(20 * MINUTE)
   asked.length = 0
-  t.strictSame(await Promise.all(Array.from({ length: 5 }, () => status(http.get('/protected')))), Array(5).fill(200))
+  t.strictSame(
+    await Promise.all(Array.from({ length: 5 }, () => status(http.get('/protected')))),
+    Array(5).fill(200)
+  )
   t.equal(to(asked, '/auth/refresh').length, 1, 'one refresh for all')
   t.equal(to(asked, '/protected').length, 10)
 
@@ -173,7 +217,10 @@ t.test('axios', async t => {
   await status(http.get('/protected', { headers: { authorization: 'Bearer mine' } }))
   t.strictSame(asked, ['/protected Bearer mine'], 'a header of one\'s own is left alone')
 
-  for (const path of ['/protected', '//127.0.0.1/x']) await status(http.get(new URL(path, other.url).href, { timeout: 500 }))
+  for (const path of ['/protected', '//127.0.0.1/x']) {
+    await status(http.get(new URL(path, other.url).href, { timeout: 500 }))
+  }
+
   await status(http.get(`/go?to=${encodeURIComponent(`${other.url}/protected`)}`))
   t.ok(other.asked.length >= 1)
   t.notOk(other.asked.some(one => one.includes('Bearer')), 'no token to another origin')
@@ -192,23 +239,35 @@ t.test('axios', async t => {
 t.test('React Native: a keychain, and the app killed between receiving a token and keeping it', async t => {
   const { url, clock, events, store } = await serve(t)
   const services: AuthClient[] = []
-  t.teardown(() => { for (const service of services) service.dispose() })
+  t.teardown(() => {
+    for (const service of services) {
+      service.dispose()
+    }
+  })
   const keychain: FakeKeychain = {
     ACCESSIBLE: { AFTER_FIRST_UNLOCK_THIS_DEVICE_ONLY: 'this device' },
     STORAGE_TYPE: { AES_GCM_NO_AUTH: 'keystore' },
     items: new Map(),
     options: [],
     onSet: () => {},
-    async getGenericPassword ({ service }) { return this.items.get(service) ?? false },
+    async getGenericPassword ({ service }) {
+      return this.items.get(service) ?? false
+    },
     async setGenericPassword (_username, password, options) {
-      if (await this.onSet() === false) return false
+      if (await this.onSet() === false) {
+        return false
+      }
+
       this.items.set(options.service, { password })
       this.options.push(options)
       return options
     },
-    async resetGenericPassword ({ service }) { this.items.delete(service) }
+    async resetGenericPassword ({ service }) {
+      this.items.delete(service)
+    }
   }
   const kept = (): string | undefined => keychain.items.get(url)?.password
+
   const start = async (): Promise<AuthClient> => {
     const service = createTokenService(keychain, url)
     services.push(service)
@@ -226,18 +285,26 @@ t.test('React Native: a keychain, and the app killed between receiving a token a
   for (const later of [0, 60 * MINUTE]) {
     const before = kept()
     clock.advance(20 * MINUTE)
+
     let reached = (): void => {}
-    const isKeeping = new Promise<void>(resolve => { reached = resolve })
+
+    const isKeeping = new Promise<void>(resolve => {
+      reached = resolve
+    })
+
     keychain.onSet = () => {
       reached()
       return new Promise(() => {})
     }
+
     const killed = createTokenService(keychain, url)
     services.push(killed)
     await isKeeping
     t.equal(killed.state.status, 'starting', 'not used before it is kept')
     killed.dispose()
+
     keychain.onSet = () => {}
+
     clock.advance(later)
     t.equal(kept(), before)
 
@@ -247,15 +314,20 @@ t.test('React Native: a keychain, and the app killed between receiving a token a
     t.not(kept(), before)
     next.dispose()
   }
+
   t.notOk(events.some(({ name }) => name === 'reuse'))
 
   const last = await start()
   keychain.onSet = () => false
   clock.advance(20 * MINUTE)
-  const refused = last.fetch('/protected', { signal: AbortSignal.timeout(300) }).catch((error: Error) => error.name)
+  const refused = last.fetch('/protected', { signal: AbortSignal.timeout(300) }).catch((
+    error: Error
+  ) => error.name)
   t.equal(await refused, 'TimeoutError', 'a keychain that refuses is heard of')
   t.equal(last.state.status, 'signed-in')
+
   keychain.onSet = () => {}
+
   t.equal((await last.fetch('/protected')).status, 200)
   await last.logout()
   t.equal(keychain.items.size, 0)
@@ -271,8 +343,14 @@ t.test('in Chromium', { skip: whyNoChromium() }, async t => {
   const open = async (t: Test, url: string): Promise<Page> => {
     const page = await browser.newPage()
     t.teardown(() => page.close())
-    page.on('pageerror', error => { t.fail(error.message) })
-    page.on('console', message => { if (message.type() === 'error' && !message.text().includes('401')) t.fail(message.text()) })
+    page.on('pageerror', error => {
+      t.fail(error.message)
+    })
+    page.on('console', message => {
+      if (message.type() === 'error' && !message.text().includes('401')) {
+        t.fail(message.text())
+      }
+    })
     await page.goto(url)
     return page
   }
@@ -290,22 +368,37 @@ t.test('in Chromium', { skip: whyNoChromium() }, async t => {
     const app = await startApp(t, {
       options: { refreshToken: { transport: 'cookie' } },
       before (app) {
-        app.get('/page.js', (_request, reply) => reply.type('text/javascript').send(outputFiles[0]?.text))
-        app.get('/page', (_request, reply) => reply.type('text/html')
-          .send('<!doctype html><link rel="icon" href="data:,"><body><div id="root"></div><script type="module" src="/page.js"></script>'))
+        app.get(
+          '/page.js',
+          (_request, reply) => reply.type('text/javascript').send(outputFiles[0]?.text)
+        )
+        app.get('/page', (_request, reply) =>
+          reply.type('text/html')
+            .send(
+              '<!doctype html><link rel="icon" href="data:,"><body><div id="root"></div><script type="module" src="/page.js"></script>'
+            ))
       }
     })
     const page = await open(t, `${app.origin}/page`)
     const other = await open(t, `${app.origin}/page`)
-    const shows = (page: Page, text: string): Promise<unknown> => page.waitForFunction(`document.querySelector('p')?.textContent === '${text}'`)
-    const lives = (): Promise<unknown> => page.evaluate('[made.length, made.filter(({ isDisposed }) => !isDisposed).length]')
+    const shows = (page: Page, text: string): Promise<unknown> =>
+      page.waitForFunction(`document.querySelector('p')?.textContent === '${text}'`)
+    const lives = (): Promise<unknown> =>
+      page.evaluate('[made.length, made.filter(({ isDisposed }) => !isDisposed).length]')
 
-    for (const each of [page, other]) await shows(each, 'signed-out:')
+    for (const each of [page, other]) {
+      await shows(each, 'signed-out:')
+    }
+
     t.strictSame(await lives(), [2, 1], 'Strict Mode made two, and one of them is disposed of')
     await page.click('#enter')
-    for (const each of [page, other]) await shows(each, 'signed-in:ann')
+
+    for (const each of [page, other]) {
+      await shows(each, 'signed-in:ann')
+    }
+
     await page.click('#ask')
-    await page.waitForFunction("document.querySelector('output').textContent === '200'")
+    await page.waitForFunction('document.querySelector(\'output\').textContent === \'200\'')
 
     await page.reload()
     await shows(page, 'signed-in:ann')
@@ -316,7 +409,11 @@ t.test('in Chromium', { skip: whyNoChromium() }, async t => {
     t.equal((await app.store.list('u-ann', { now: app.clock(), limit: 9 })).length, 1)
 
     await other.click('#leave')
-    for (const each of [page, other]) await shows(each, 'signed-out:')
+
+    for (const each of [page, other]) {
+      await shows(each, 'signed-out:')
+    }
+
     await until(async () => Object.keys(await jar(browser, app)).length === 0)
     await page.evaluate('unmount()')
     await page.waitForFunction('made.every(({ isDisposed }) => isDisposed)')
@@ -328,8 +425,10 @@ t.test('in Chromium', { skip: whyNoChromium() }, async t => {
       options: { refreshToken: { transport: 'cookie' } },
       before (app) {
         app.get('/', (_request, reply) => reply.type('text/html').send(read('plain.html')))
-        app.get<{ Params: { '*': string } }>('/token-auth/*', (request, reply) =>
-          reply.type('text/javascript').send(dist(request.params['*'])))
+        app.get<{ Params: { '*': string } }>(
+          '/token-auth/*',
+          (request, reply) => reply.type('text/javascript').send(dist(request.params['*']))
+        )
       }
     })
     t.teardown(() => app.close())
@@ -351,7 +450,7 @@ t.test('in Chromium', { skip: whyNoChromium() }, async t => {
     await page.reload()
     await says('Signed in as ann')
     await page.click('#ask')
-    await page.waitForFunction("document.querySelector('output').textContent.includes('u-ann')")
+    await page.waitForFunction('document.querySelector(\'output\').textContent.includes(\'u-ann\')')
     await page.click('#leave')
     await says('signed-out')
     await until(() => events.length === 4)

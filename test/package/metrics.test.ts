@@ -18,16 +18,20 @@ import { root } from '../helpers/consumer.js'
 type Observe = (verb: string, outcome: string, seconds: number) => void
 
 interface Metrics {
-  collectMetrics (): { registry: { metrics(): Promise<string> }, observe: Observe, stop: () => void }
+  collectMetrics(): { registry: { metrics(): Promise<string> }, observe: Observe, stop: () => void }
 }
 
 interface Sources {
-  timed (store: TokenStore, observe: Observe): TokenStore
+  timed(store: TokenStore, observe: Observe): TokenStore
 }
 
 // By their addresses, since their types are those of the package as it was built.
-const { collectMetrics } = await import(new URL('../../examples/metrics/metrics.ts', import.meta.url).href) as Metrics
-const { timed } = await import(new URL('../../examples/metrics/sources.ts', import.meta.url).href) as Sources
+const { collectMetrics } = await import(
+  new URL('../../examples/metrics/metrics.ts', import.meta.url).href
+) as Metrics
+const { timed } = await import(
+  new URL('../../examples/metrics/sources.ts', import.meta.url).href
+) as Sources
 
 interface Answer {
   readonly status: number
@@ -40,24 +44,38 @@ const PASSWORD = 'correct horse'
 
 t.test('the app counts what happens, and names nobody', async t => {
   const { url, child, printed } = await start()
-  t.teardown(() => { child.kill('SIGKILL') })
+  t.teardown(() => {
+    child.kill('SIGKILL')
+  })
   const secrets = [PASSWORD, 'wrong horse', 'mallory']
+
   const post = async (path: string, body: object): Promise<Answer> => {
     const response = await fetch(`${url}/auth/${path}`, {
-      method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body)
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body)
     })
     const text = await response.text()
     const answer = text === '' ? {} : JSON.parse(text) as Partial<TokenAnswer>
-    secrets.push(...[answer.access_token, answer.refresh_token].filter(token => token !== undefined))
+    secrets.push(
+      ...[answer.access_token, answer.refresh_token].filter(token => token !== undefined)
+    )
     return { status: response.status, body: answer }
   }
-  const login = (username: string, password: string): Promise<Answer> => post('login', { username, password })
-  const refresh = (token: string | undefined): Promise<Answer> => post('refresh', { refresh_token: token })
+
+  const login = (username: string, password: string): Promise<Answer> =>
+    post('login', { username, password })
+  const refresh = (token: string | undefined): Promise<Answer> =>
+    post('refresh', { refresh_token: token })
   const scrape = async (): Promise<string> => (await fetch(`${url}/metrics`)).text()
 
   t.equal((await login(USERNAME, 'wrong horse')).status, 401)
   const guesses: number[] = []
-  for (let i = 0; i < 11; i++) guesses.push((await login('mallory', PASSWORD)).status)
+
+  for (let i = 0; i < 11; i++) {
+    guesses.push((await login('mallory', PASSWORD)).status)
+  }
+
   t.strictSame(guesses, [...Array<number>(10).fill(401), 429])
   const copied = (await login(USERNAME, PASSWORD)).body.refresh_token
   const lost = (await login(USERNAME, PASSWORD)).body.refresh_token
@@ -72,7 +90,10 @@ t.test('the app counts what happens, and names nobody', async t => {
   t.equal((await post('logout', { refresh_token: recovered.body.refresh_token })).status, 204)
   t.equal((await refresh(recovered.body.refresh_token)).status, 401)
 
-  for (let tries = 0; tries < 100 && read(await scrape()).token_auth_sweeps_total === 0; tries++) await sleep(100)
+  for (let tries = 0; tries < 100 && read(await scrape()).token_auth_sweeps_total === 0; tries++) {
+    await sleep(100)
+  }
+
   const response = await fetch(`${url}/metrics`)
   t.match(response.headers.get('content-type'), 'text/plain')
   const text = await response.text()
@@ -110,22 +131,36 @@ t.test('the app counts what happens, and names nobody', async t => {
   t.equal(secrets.length, 3 + 2 * 7)
   const output = [text, ...printed].join('\n')
   t.match(output, 'incoming request', 'its log was kept')
-  for (const secret of secrets) t.notOk(output.includes(secret), 'no token, no password')
+
+  for (const secret of secrets) {
+    t.notOk(output.includes(secret), 'no token, no password')
+  }
+
   t.notMatch(output, new RegExp(`\\b${USERNAME}\\b`))
 })
 
 t.test('what seldom happens', async t => {
   const { registry, observe, stop } = collectMetrics()
   const seen = { at: 0, sessionId: 's1', userId: 'u-1', address: null, userAgent: null }
+
   const publish = <Name extends EventName>(name: Name, event: TokenAuthEvents[Name]): void => {
     channel(`fastify-token-auth:${name}`).publish(event)
   }
+
   const sides = {
     presented: { at: 0, generation: 3, address: null, userAgent: null },
     rotated: { at: 0, generation: 5, address: null, userAgent: null }
   }
+
   const tell = (): void => {
-    publish('login-throttled', { at: 0, userId: null, limit: 'address', until: 1000, address: null, userAgent: null })
+    publish('login-throttled', {
+      at: 0,
+      userId: null,
+      limit: 'address',
+      until: 1000,
+      address: null,
+      userAgent: null
+    })
     publish('reuse', { ...seen, ...sides })
     publish('shadow', { ...seen, ...sides, ended: false })
     publish('shadow', { ...seen, ...sides, ended: true })
@@ -137,6 +172,7 @@ t.test('what seldom happens', async t => {
     publish('revocations-behind', { at: 0, since: 0 })
     publish('clock-skew', { at: 0, sessionId: 's1', ahead: 1500 })
   }
+
   tell()
   observe('revocations', 'ok', 0.02)
   observe('revocations', 'failed', 5)
@@ -169,13 +205,21 @@ t.test('what seldom happens', async t => {
 t.test('the time of a store is told, also where it fails', async t => {
   const observed: string[] = []
   const failing: Partial<TokenStore> = {
-    create: async () => { throw new SessionRefusedError('id-taken') },
-    find: async () => { await sleep(50); throw new Error('gone') },
+    create: async () => {
+      throw new SessionRefusedError('id-taken')
+    },
+    find: async () => {
+      await sleep(50)
+      throw new Error('gone')
+    },
     list: async () => []
   }
   const store = timed(failing as TokenStore, (verb, outcome, seconds) => {
     observed.push(`${verb} ${outcome}`)
-    if (verb === 'find') t.ok(seconds >= 0.04 && seconds < 5, 'in seconds')
+
+    if (verb === 'find') {
+      t.ok(seconds >= 0.04 && seconds < 5, 'in seconds')
+    }
   })
   await t.rejects(store.create({} as never), SessionRefusedError)
   await t.rejects(store.find('s1'), { message: 'gone' })
@@ -202,16 +246,28 @@ async function start (): Promise<{ url: string, child: ChildProcess, printed: st
     lines.on('line', line => {
       printed.push(line)
       const listens = /listening at (http:[^"]+)/.exec(line)?.[1]
-      if (listens !== undefined) resolve(listens)
+
+      if (listens !== undefined) {
+        resolve(listens)
+      }
     })
-    child.once('exit', () => { reject(new Error(`the example did not start: ${printed.join('\n')}`)) })
+    child.once('exit', () => {
+      reject(new Error(`the example did not start: ${printed.join('\n')}`))
+    })
   })
   return { url, child, printed }
 }
 
 /** The values by their names, labels included. */
 function read (text: string): Record<string, number> {
-  return Object.fromEntries(text.split('\n')
-    .filter(line => line !== '' && !line.startsWith('#'))
-    .map(line => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ') + 1))]))
+  return Object.fromEntries(
+    text.split('\n')
+      .filter(line => line !== '' && !line.startsWith('#'))
+      .map(
+        line => [
+          line.slice(0, line.lastIndexOf(' ')),
+          Number(line.slice(line.lastIndexOf(' ') + 1))
+        ]
+      )
+  )
 }

@@ -3,10 +3,22 @@
 
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { channel } from 'node:diagnostics_channel'
-import { context, diag, DiagLogLevel, metrics, ROOT_CONTEXT, SpanStatusCode, trace } from '@opentelemetry/api'
+import {
+  context,
+  diag,
+  DiagLogLevel,
+  metrics,
+  ROOT_CONTEXT,
+  SpanStatusCode,
+  trace
+} from '@opentelemetry/api'
 import type { Context, ContextManager, Span } from '@opentelemetry/api'
 import {
-  AggregationTemporality, DataPointType, InMemoryMetricExporter, MeterProvider, PeriodicExportingMetricReader
+  AggregationTemporality,
+  DataPointType,
+  InMemoryMetricExporter,
+  MeterProvider,
+  PeriodicExportingMetricReader
 } from '@opentelemetry/sdk-metrics'
 import { InMemorySpanExporter, SimpleSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace'
 import type { ReadableSpan } from '@opentelemetry/sdk-trace'
@@ -21,20 +33,24 @@ import { DAY, HOUR, MINUTE, SECOND } from '../helpers/clock.js'
 type Observe = (verb: string, outcome: string, seconds: number) => void
 
 interface Example {
-  startTelemetry (): {
+  startTelemetry(): {
     observe: Observe
-    watchHashes (hashLoad: () => { running: number, waiting: number }): void
-    stop (): void
+    watchHashes(hashLoad: () => { running: number, waiting: number }): void
+    stop(): void
   }
 }
 
 interface Sources {
-  timed (store: TokenStore, observe: Observe): TokenStore
+  timed(store: TokenStore, observe: Observe): TokenStore
 }
 
 // By their addresses, since their types are those of the package as it was built.
-const { startTelemetry } = await import(new URL('../../examples/metrics/opentelemetry.ts', import.meta.url).href) as Example
-const { timed } = await import(new URL('../../examples/metrics/sources.ts', import.meta.url).href) as Sources
+const { startTelemetry } = await import(
+  new URL('../../examples/metrics/opentelemetry.ts', import.meta.url).href
+) as Example
+const { timed } = await import(
+  new URL('../../examples/metrics/sources.ts', import.meta.url).href
+) as Sources
 
 interface Party {
   readonly remoteAddress: string
@@ -49,7 +65,9 @@ const sdk = startSdk()
 t.test('an app, from the first login to the last sweep', async t => {
   const began = performance.now()
   const telemetry = startTelemetry()
-  t.teardown(() => { telemetry.stop() })
+  t.teardown(() => {
+    telemetry.stop()
+  })
   const { store, break: breakStore } = createBreakableStore(new MemoryStore())
   breakStore('throws', ['list'])
   const { app, clock } = await createTestApp({
@@ -62,19 +80,40 @@ t.test('an app, from the first login to the last sweep', async t => {
 
   const secrets = new Set([PASSWORD])
   const sessions = new Set<string>()
-  const post = async (url: string, payload: object, by = client): Promise<LightMyRequestResponse> => {
+
+  const post = async (
+    url: string,
+    payload: object,
+    by = client
+  ): Promise<LightMyRequestResponse> => {
     const { remoteAddress, userAgent } = by
-    const response = await app.inject({ method: 'POST', url, remoteAddress, headers: { 'user-agent': userAgent }, payload })
-    const answer = response.body === '' ? {} : response.json<Partial<TokenAnswer> & { device_token?: string }>()
+    const response = await app.inject({
+      method: 'POST',
+      url,
+      remoteAddress,
+      headers: { 'user-agent': userAgent },
+      payload
+    })
+    const answer = response.body === ''
+      ? {}
+      : response.json<Partial<TokenAnswer> & { device_token?: string }>()
     const tokens = [answer.access_token, answer.refresh_token, answer.device_token]
-    for (const token of tokens) if (token !== undefined) secrets.add(token)
+
+    for (const token of tokens) {
+      if (token !== undefined) {
+        secrets.add(token)
+      }
+    }
+
     return response
   }
+
   const login = async (username = 'ann'): Promise<TokenAnswer> => {
     const answer = (await post('/auth/login', { username, password: PASSWORD })).json<TokenAnswer>()
     sessions.add(sessionOf(answer))
     return answer
   }
+
   const refresh = async (token: string | undefined, by?: Party): Promise<LightMyRequestResponse> =>
     post('/auth/refresh', { refresh_token: token }, by)
   const next = async (token: string | undefined, by?: Party): Promise<string | undefined> =>
@@ -82,11 +121,20 @@ t.test('an app, from the first login to the last sweep', async t => {
 
   // Everything that may happen to a session, each on one of its own.
   t.equal((await post('/auth/login', { username: 'bob', password: 'wrong' })).statusCode, 401)
-  for (let i = 0; i < 10; i++) await post('/auth/login', { username: 'mallory', password: 'guess' })
+
+  for (let i = 0; i < 10; i++) {
+    await post('/auth/login', { username: 'mallory', password: 'guess' })
+  }
+
   t.equal((await post('/auth/login', { username: 'mallory', password: 'guess' })).statusCode, 429)
 
   const plain = await login()
-  const [copied, copiedTwice, lost, followed] = [await login(), await login(), await login(), await login()]
+  const [copied, copiedTwice, lost, followed] = [
+    await login(),
+    await login(),
+    await login(),
+    await login()
+  ]
   const newer = await next(copiedTwice.refresh_token)
   clock.advance(MINUTE)
   await next(newer)
@@ -99,6 +147,7 @@ t.test('an app, from the first login to the last sweep', async t => {
   t.equal((await refresh(copied.refresh_token)).statusCode, 401)
   t.equal((await refresh(copiedTwice.refresh_token)).statusCode, 401)
   let token = followed.refresh_token
+
   for (let generation = 0; generation < 3; generation++) {
     const presented = token
     clock.advance(MINUTE)
@@ -106,9 +155,13 @@ t.test('an app, from the first login to the last sweep', async t => {
     clock.advance(SECOND)
     t.equal((await refresh(presented, other)).statusCode, generation < 2 ? 200 : 401)
   }
+
   t.equal((await post('/auth/logout', { refresh_token: plain.refresh_token })).statusCode, 204)
   const { access_token: accessToken } = await login('cyd')
-  const unlisted = await app.inject({ url: '/auth/sessions', headers: { authorization: `Bearer ${accessToken}` } })
+  const unlisted = await app.inject({
+    url: '/auth/sessions',
+    headers: { authorization: `Bearer ${accessToken}` }
+  })
   t.equal(unlisted.statusCode, 503)
   t.equal(await app.tokenAuth.revokeUser('u-cyd'), 1)
 
@@ -119,7 +172,10 @@ t.test('an app, from the first login to the last sweep', async t => {
   const swept = performance.now()
   const deleted = await app.tokenAuth.sweep()
   const after = await sdk.read()
-  t.ok(Number(after['token_auth.sweep.lag']) <= (performance.now() - swept) / 1000, 'it begins anew')
+  t.ok(
+    Number(after['token_auth.sweep.lag']) <= (performance.now() - swept) / 1000,
+    'it begins anew'
+  )
 
   t.match(after, {
     'token_auth.logins': 6,
@@ -165,46 +221,90 @@ t.test('an app, from the first login to the last sweep', async t => {
 
   // On spans: the sessions, and how long the store took in which request.
   const spans = sdk.spans()
-  const eventsOf = (session: TokenAnswer): string[] => spans.flatMap(({ events }) => events)
-    .filter(({ attributes }) => attributes?.['session.id'] === sessionOf(session)).map(({ name }) => name.replace('token_auth.', ''))
+  const eventsOf = (session: TokenAnswer): string[] =>
+    spans.flatMap(({ events }) => events)
+      .filter(({ attributes }) => attributes?.['session.id'] === sessionOf(session)).map((
+        { name }
+      ) => name.replace('token_auth.', ''))
   t.strictSame(eventsOf(plain), ['login', 'revoke'])
   t.strictSame(eventsOf(copied), ['login', 'refresh', 'replay', 'refresh', 'revoke', 'reuse'])
   t.strictSame(eventsOf(lost), ['login', 'refresh', 'recovery'])
-  t.strictSame(eventsOf(followed), ['login', 'refresh', 'replay', 'refresh', 'replay', 'refresh', 'revoke', 'shadow'])
-  const reuses = spans.flatMap(({ events }) => events).filter(({ name }) => name === 'token_auth.reuse')
+  t.strictSame(eventsOf(followed), [
+    'login',
+    'refresh',
+    'replay',
+    'refresh',
+    'replay',
+    'refresh',
+    'revoke',
+    'shadow'
+  ])
+  const reuses = spans.flatMap(({ events }) => events).filter(({ name }) =>
+    name === 'token_auth.reuse'
+  )
   t.match(reuses, [
     { attributes: { 'session.id': sessionOf(copied), generation: 0, kind: 'previous' } },
     { attributes: { 'session.id': sessionOf(copiedTwice), generation: 0, kind: 'older' } }
   ])
-  t.match(spans.flatMap(({ events }) => events).find(({ name }) => name === 'token_auth.login-throttled')?.attributes, {
-    limit: 'account'
-  })
+  t.match(
+    spans.flatMap(({ events }) => events).find(({ name }) => name === 'token_auth.login-throttled')
+      ?.attributes,
+    {
+      limit: 'account'
+    }
+  )
 
-  const requests = new Map(spans.filter(({ name }) => name.startsWith('POST') || name.startsWith('GET'))
-    .map(span => [span.spanContext().spanId, span]))
+  const requests = new Map(
+    spans.filter(({ name }) => name.startsWith('POST') || name.startsWith('GET'))
+      .map(span => [span.spanContext().spanId, span])
+  )
   const ofStore = spans.filter(({ name }) => name.startsWith('token_auth.store'))
   t.strictSame([...new Set(ofStore.map(({ name }) => name))].sort(), [
-    'token_auth.store create', 'token_auth.store list', 'token_auth.store revoke', 'token_auth.store rotate'
+    'token_auth.store create',
+    'token_auth.store list',
+    'token_auth.store revoke',
+    'token_auth.store rotate'
   ], 'none for what the clock calls for, nor without a request')
+
   for (const span of ofStore) {
     const parent = requests.get(span.parentSpanContext?.spanId ?? '')
     const [failed, of] = [span.name.endsWith('list'), parent?.name ?? '']
-    if (!/^(POST|GET) \/auth/.test(of)) t.fail(`${span.name} is of no request`)
+
+    if (!/^(POST|GET) \/auth/.test(of)) {
+      t.fail(`${span.name} is of no request`)
+    }
+
     t.match(span, {
       attributes: { 'token_auth.outcome': failed ? 'failed' : 'ok' },
       status: { code: failed ? SpanStatusCode.ERROR : SpanStatusCode.UNSET }
     })
   }
 
-  const [metricText, spanText] = [sdk.metricText(), JSON.stringify(spans.map(({ name, attributes, events, status }) =>
-    ({ name, attributes, events, status })))]
+  const [metricText, spanText] = [
+    sdk.metricText(),
+    JSON.stringify(
+      spans.map(({ name, attributes, events, status }) => ({ name, attributes, events, status }))
+    )
+  ]
   t.equal(sessions.size, 6)
+
   for (const id of sessions) {
     t.ok(spanText.includes(id))
     t.notOk(metricText.includes(id), 'ids are on spans alone')
   }
+
   t.ok(secrets.size > 20)
-  for (const secret of [...secrets, client.remoteAddress, other.remoteAddress, client.userAgent, 'u-ann', 'mallory']) {
+
+  for (
+    const secret of [
+      ...secrets,
+      client.remoteAddress,
+      other.remoteAddress,
+      client.userAgent,
+      'u-ann',
+      'mallory'
+    ]
+  ) {
     t.notOk(metricText.includes(secret))
     t.notOk(spanText.includes(secret))
   }
@@ -213,16 +313,28 @@ t.test('an app, from the first login to the last sweep', async t => {
 t.test('what seldom happens, within a request and without one', async t => {
   const was = await sdk.read()
   const warnings: string[] = []
-  const logger = { verbose () {}, debug () {}, info () {}, error () {}, warn (text: string) { warnings.push(text) } }
+  const logger = {
+    verbose () {},
+    debug () {},
+    info () {},
+    error () {},
+    warn (text: string) {
+      warnings.push(text)
+    }
+  }
   diag.setLogger(logger, { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true })
-  t.teardown(() => { diag.disable() })
+  t.teardown(() => {
+    diag.disable()
+  })
   const telemetry = startTelemetry()
+
   const tell = (): void => {
     const seen = { at: 0, sessionId: 's1', userId: 'u-1', address: null, userAgent: null }
     publish('store-rolled-back', { ...seen, presented: 2, stored: 1, healed: true })
     publish('revocations-behind', { at: 0, since: 0 })
     publish('clock-skew', { at: 0, sessionId: 's1', ahead: 1500 })
   }
+
   const span = trace.getTracer('test').startSpan('a request')
   context.with(trace.setSpan(context.active(), span), () => {
     tell()
@@ -242,7 +354,10 @@ t.test('what seldom happens, within a request and without one', async t => {
 
   const [ofStore, request] = sdk.spans().slice(-2)
   t.match(request?.events, [
-    { name: 'token_auth.store-rolled-back', attributes: { 'session.id': 's1', generation: 2, healed: true } },
+    {
+      name: 'token_auth.store-rolled-back',
+      attributes: { 'session.id': 's1', generation: 2, healed: true }
+    },
     { name: 'token_auth.clock-skew', attributes: { 'session.id': 's1', ahead: 1500 } }
   ], 'one that is over is let alone')
   t.equal(request?.events.length, 2)
@@ -252,7 +367,11 @@ t.test('what seldom happens, within a request and without one', async t => {
 
   telemetry.stop()
   tell()
-  t.equal((await sdk.read())['token_auth.clock_skew'], now['token_auth.clock_skew'], 'it hears no more')
+  t.equal(
+    (await sdk.read())['token_auth.clock_skew'],
+    now['token_auth.clock_skew'],
+    'it hears no more'
+  )
 })
 
 function publish<Name extends EventName> (name: Name, event: TokenAuthEvents[Name]): void {
@@ -260,7 +379,9 @@ function publish<Name extends EventName> (name: Name, event: TokenAuthEvents[Nam
 }
 
 function sessionOf ({ access_token: token }: TokenAnswer): string {
-  return (JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as { sid: string }).sid
+  return (JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as {
+    sid: string
+  }).sid
 }
 
 // What `@fastify/otel`, or the instrumentation of http, does for an app.
@@ -271,35 +392,48 @@ function traceRequests (app: FastifyInstance): void {
     spans.set(request, span)
     context.with(trace.setSpan(context.active(), span), done)
   })
-  app.addHook('onResponse', async request => { spans.get(request)?.end() })
+  app.addHook('onResponse', async request => {
+    spans.get(request)?.end()
+  })
 }
 
 /** The SDK that an app brings, all in memory. */
 function startSdk (): {
   /** Counts, values and, of histograms, how many there were. */
-  read (): Promise<Record<string, number>>
-  metricText (): string
-  spans (): ReadableSpan[]
+  read(): Promise<Record<string, number>>
+  metricText(): string
+  spans(): ReadableSpan[]
 } {
   context.setGlobalContextManager(asyncContexts())
   const exported = new InMemorySpanExporter()
-  trace.setGlobalTracerProvider(new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter: exported })] }))
+  trace.setGlobalTracerProvider(
+    new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter: exported })] })
+  )
   const exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE)
-  const meters = new MeterProvider({ readers: [new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: HOUR })] })
+  const meters = new MeterProvider({
+    readers: [new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: HOUR })]
+  })
   metrics.setGlobalMeterProvider(meters)
   t.teardown(() => meters.shutdown())
-  const last = () => exporter.getMetrics().at(-1)?.scopeMetrics.flatMap(scope => scope.metrics) ?? []
+  const last = () =>
+    exporter.getMetrics().at(-1)?.scopeMetrics.flatMap(scope => scope.metrics) ?? []
+
   return {
     async read () {
       await meters.forceFlush()
       const values: Record<string, number> = {}
+
       for (const { descriptor, dataPointType, dataPoints } of last()) {
         for (const { attributes, value } of dataPoints) {
-          const labels = Object.entries(attributes).map(([key, value]) => `${key}=${String(value)}`).join()
+          const labels = Object.entries(attributes).map(([key, value]) => `${key}=${String(value)}`)
+            .join()
           values[descriptor.name + (labels === '' ? '' : `{${labels}}`)] =
-            dataPointType === DataPointType.HISTOGRAM ? (value as { count: number }).count : value as number
+            dataPointType === DataPointType.HISTOGRAM
+              ? (value as { count: number }).count
+              : value as number
         }
       }
+
       return values
     },
     metricText: () => JSON.stringify(last()),
@@ -312,7 +446,8 @@ function asyncContexts (): ContextManager {
   const storage = new AsyncLocalStorage<Context>()
   const manager: ContextManager = {
     active: () => storage.getStore() ?? ROOT_CONTEXT,
-    with: (active, run, self, ...args) => storage.run(active, () => run.call(self as ThisParameterType<typeof run>, ...args)),
+    with: (active, run, self, ...args) =>
+      storage.run(active, () => run.call(self as ThisParameterType<typeof run>, ...args)),
     bind: (_active, target) => target,
     enable: () => manager,
     disable: () => manager

@@ -28,23 +28,39 @@ const smoke = `
 let tarball = ''
 const checks: Record<string, () => void> = {
   'npm pack' () {
-    const [{ filename, files }] = JSON.parse(run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], root))
+    const [{ filename, files }] = JSON.parse(
+      run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], root)
+    )
     tarball = join(folder, filename)
     const paths = (files as Array<{ path: string }>).map(file => file.path)
-    const odd = paths.filter(path => !/^(dist|src)\/|^(package\.json|README\.md|CHANGELOG\.md|LICENSE)$/.test(path))
+    const odd = paths.filter(path =>
+      !/^(dist|src)\/|^(package\.json|README\.md|CHANGELOG\.md|LICENSE)$/.test(path)
+    )
     assert.deepEqual(odd, [], 'nothing else is published')
-    for (const needed of ['dist/index.js', 'dist/index.d.ts', 'LICENSE']) assert.ok(paths.includes(needed), needed)
+
+    for (const needed of ['dist/index.js', 'dist/index.d.ts', 'LICENSE']) {
+      assert.ok(paths.includes(needed), needed)
+    }
   },
-  publint () { run(bin('publint'), ['run', tarball, '--strict']) },
-  'are the types wrong' () { run(bin('attw'), [tarball, '--profile', 'esm-only']) },
+  publint () {
+    run(bin('publint'), ['run', tarball, '--strict'])
+  },
+  'are the types wrong' () {
+    run(bin('attw'), [tarball, '--profile', 'esm-only'])
+  },
   'npm install of the archive' () {
     writeFileSync(join(folder, 'package.json'), '{ "type": "module", "private": true }')
     run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', tarball, 'fastify'])
     const installed = readdirSync(join(folder, 'node_modules'))
-    for (const tool of ['typescript', 'tap', 'libsql', 'fast-check']) assert.ok(!installed.includes(tool), `${tool} is not installed`)
+
+    for (const tool of ['typescript', 'tap', 'libsql', 'fast-check']) {
+      assert.ok(!installed.includes(tool), `${tool} is not installed`)
+    }
   },
   'use by import' () {
-    writeFileSync(join(folder, 'esm.js'), `
+    writeFileSync(
+      join(folder, 'esm.js'),
+      `
       import Fastify from 'fastify'
       import tokenAuth, { tokenAuth as named } from 'fastify-token-auth'
       import { MemoryStore } from 'fastify-token-auth/memory'
@@ -52,11 +68,14 @@ const checks: Record<string, () => void> = {
       import { testTokenStore } from 'fastify-token-auth/conformance'
       import { tokenVerifier } from 'fastify-token-auth/verifier'
       if (!tokenVerifier || tokenAuth !== named || !SqliteStore.migrations.length || !testTokenStore) throw new Error('an export is missing')
-      ${smoke}`)
+      ${smoke}`
+    )
     run(process.execPath, ['esm.js'])
   },
   'use by require' () {
-    writeFileSync(join(folder, 'common.cjs'), `
+    writeFileSync(
+      join(folder, 'common.cjs'),
+      `
       const Fastify = require('fastify')
       const tokenAuth = require('fastify-token-auth')
       const { MemoryStore } = require('fastify-token-auth/memory')
@@ -68,7 +87,8 @@ const checks: Record<string, () => void> = {
           users: { findByLogin: () => null, findById: () => null }
         })
         await app.close()
-      })()`)
+      })()`
+    )
     run(process.execPath, ['common.cjs'])
   },
   'no deep import' () {
@@ -78,6 +98,7 @@ const checks: Record<string, () => void> = {
 }
 
 let failed = 0
+
 for (const [name, check] of Object.entries(checks)) {
   try {
     check()
@@ -88,6 +109,7 @@ for (const [name, check] of Object.entries(checks)) {
     console.log(`not ok ${name}: ${String(error)}\n${stdout}${stderr}`)
   }
 }
+
 rmSync(folder, { recursive: true })
 console.log(`${Object.keys(checks).length - failed} passed, ${failed} failed`)
 process.exitCode = failed === 0 ? 0 : 1

@@ -11,7 +11,10 @@ import { childEnv } from '../helpers/child-env.js'
 import { createConsumer, root, usualDependencies } from '../helpers/consumer.js'
 
 const readme = readFileSync(join(root, 'README.md'), 'utf8')
-const blocks = [...readme.matchAll(/^```ts( run)?\n(.*?)^```$/gms)].map(([, run, code = '']) => ({ run: run !== undefined, code }))
+const blocks = [...readme.matchAll(/^```ts( run)?\n(.*?)^```$/gms)].map(([, run, code = '']) => ({
+  run: run !== undefined,
+  code
+}))
 
 // What the text around a block has set up before it.
 const surroundings: Readonly<Record<string, string>> = {
@@ -23,7 +26,10 @@ const surroundings: Readonly<Record<string, string>> = {
 
 function complete (code: string): string {
   const missing = Object.entries(surroundings)
-    .filter(([name]) => new RegExp(`\\b${name}\\b`).test(code) && !new RegExp(`(const|import \\{) ${name}\\b`).test(code))
+    .filter(([name]) =>
+      new RegExp(`\\b${name}\\b`).test(code) &&
+      !new RegExp(`(const|import \\{) ${name}\\b`).test(code)
+    )
     .map(([, declaration]) => declaration)
   return [...missing, code, 'export {}'].join('\n')
 }
@@ -31,9 +37,16 @@ function complete (code: string): string {
 t.test('the code blocks compile, and the compiler sees what does not', async t => {
   t.ok(blocks.length >= 8)
   const consumer = createConsumer([...usualDependencies, '@fastify/auth', '@fastify/jwt'])
-  t.teardown(() => { consumer.remove() })
-  blocks.forEach(({ code }, i) => { consumer.write(`block-${i}.ts`, complete(code)) })
-  consumer.write('wrong.ts', complete('tokenAuth; app.get("/", async request => request.auth?.userName)'))
+  t.teardown(() => {
+    consumer.remove()
+  })
+  blocks.forEach(({ code }, i) => {
+    consumer.write(`block-${i}.ts`, complete(code))
+  })
+  consumer.write(
+    'wrong.ts',
+    complete('tokenAuth; app.get("/", async request => request.auth?.userName)')
+  )
   const errors = (await consumer.compile()).split('\n').filter(line => line.includes('error TS'))
   t.strictSame(errors.filter(line => !line.includes('wrong.ts')), [])
   t.match(errors, [/'userName' does not exist on type 'Auth'/])
@@ -44,9 +57,15 @@ t.test('the quick start runs, in under 20 lines', async t => {
   const code = quickStart?.code ?? ''
   t.ok(code.trim().split('\n').length < 20)
   const consumer = createConsumer()
-  t.teardown(() => { consumer.remove() })
+  t.teardown(() => {
+    consumer.remove()
+  })
   consumer.write('quick-start.ts', code.replace('3000', '0'))
-  const child = spawn(process.execPath, ['--import', join(root, 'node_modules/tsx/dist/loader.mjs'), 'quick-start.ts'], {
+  const child = spawn(process.execPath, [
+    '--import',
+    join(root, 'node_modules/tsx/dist/loader.mjs'),
+    'quick-start.ts'
+  ], {
     cwd: consumer.folder,
     env: childEnv({ AUTH_SECRET: 'k3Jd8sLq0Zx7Vb2Nm5Tg9Ry4Wp1Hc6Uf' }),
     stdio: ['ignore', 'pipe', 'inherit']
@@ -54,22 +73,38 @@ t.test('the quick start runs, in under 20 lines', async t => {
   t.teardown(() => child.kill('SIGKILL'))
   const [line] = await once(createInterface({ input: child.stdout }), 'line') as [string]
   const url = /http:\/\/127\.0\.0\.1:\d+|http:\/\/\[::1\]:\d+/.exec(line)?.[0] ?? line
-  const post = async (path: string, form: Record<string, string>): Promise<{ access_token: string, refresh_token: string }> => {
+
+  const post = async (
+    path: string,
+    form: Record<string, string>
+  ): Promise<{ access_token: string, refresh_token: string }> => {
     const response = await fetch(url + path, { method: 'POST', body: new URLSearchParams(form) })
     t.equal(response.status, 200)
     return await response.json() as { access_token: string, refresh_token: string }
   }
+
   const first = await post('/auth/login', { username: 'ann', password: 'correct horse' })
   const second = await post('/auth/refresh', { refresh_token: first.refresh_token })
-  const response = await fetch(`${url}/hello`, { headers: { authorization: `Bearer ${second.access_token}` } })
+  const response = await fetch(`${url}/hello`, {
+    headers: { authorization: `Bearer ${second.access_token}` }
+  })
   t.equal(await response.text(), 'Hello 1')
 })
 
 t.test('the routes and the options of the README are those that there are', async t => {
   const { jwks, metadata, ...below } = defaultPaths
-  for (const path of [jwks, metadata, ...Object.values(below).map(path => `/auth${path}`)]) t.ok(readme.includes(`${path}\``), path)
-  const known = /const known = \{(.*?)\n\} as const/s.exec(readFileSync(join(root, 'src/resolve-options.ts'), 'utf8'))?.[1] ?? ''
+
+  for (const path of [jwks, metadata, ...Object.values(below).map(path => `/auth${path}`)]) {
+    t.ok(readme.includes(`${path}\``), path)
+  }
+
+  const known = /const known = \{(.*?)\n\} as const/s.exec(
+    readFileSync(join(root, 'src/resolve-options.ts'), 'utf8')
+  )?.[1] ?? ''
   const names = [...known.matchAll(/'([\w-]+)'/g)].map(([, name = '']) => name)
   t.ok(names.length > 30)
-  for (const name of names) t.match(readme, new RegExp(`\`[^\`\n]*\\b${name}\\b`), name)
+
+  for (const name of names) {
+    t.match(readme, new RegExp(`\`[^\`\n]*\\b${name}\\b`), name)
+  }
 })

@@ -1,17 +1,55 @@
 // The public types as an app uses them. Compiled by `tsc -p .`, never run.
 
 import Fastify from 'fastify'
-import type { FastifyBaseLogger, FastifyReply, FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
-import tokenAuthByDefault, { SessionRefusedError, tokenAuth, TokenAuthError } from '../../src/index.js'
 import type {
-  Auth, AuthClaims, Authenticate, AuthUser, Caller, Cursor, Device, Duration, ErrorCode, EventName, Millis, Presentation,
-  Revocation, RevocationReason, RevocationTarget, RotationAttempt, RotationOutcome, RouteName, Secret, Session,
-  SessionAnswer, SessionEvent, SessionInfo, SessionListAnswer, TokenAnswer, TokenAuth, TokenAuthEvents,
-  TokenAuthListeners, TokenAuthOptions, TokenStore, Touch, Users
+  FastifyBaseLogger,
+  FastifyReply,
+  FastifyRequest,
+  onRequestAsyncHookHandler
+} from 'fastify'
+import tokenAuthByDefault, {
+  SessionRefusedError,
+  tokenAuth,
+  TokenAuthError
+} from '../../src/index.js'
+import type {
+  Auth,
+  AuthClaims,
+  Authenticate,
+  AuthUser,
+  Caller,
+  Cursor,
+  Device,
+  Duration,
+  ErrorCode,
+  EventName,
+  Millis,
+  Presentation,
+  Revocation,
+  RevocationReason,
+  RevocationTarget,
+  RotationAttempt,
+  RotationOutcome,
+  RouteName,
+  Secret,
+  Session,
+  SessionAnswer,
+  SessionEvent,
+  SessionInfo,
+  SessionListAnswer,
+  TokenAnswer,
+  TokenAuth,
+  TokenAuthEvents,
+  TokenAuthListeners,
+  TokenAuthOptions,
+  TokenStore,
+  Touch,
+  Users
 } from '../../src/index.js'
 import { MemoryStore } from '../../src/stores/memory/index.js'
 
-type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true :
+  false
 type IsAny<T> = 0 extends 1 & T ? true : false
 
 declare function holds<Proof extends true> (proof?: Proof): void
@@ -40,14 +78,20 @@ holds<Equal<typeof app.authenticate, Authenticate>>()
 holds<Equal<typeof app.tokenAuth, TokenAuth>>()
 holds<Equal<IsAny<typeof app.authenticate>, false>>()
 holds<Equal<IsAny<typeof app.tokenAuth>, false>>()
-takes<(request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void) => void>(app.authenticate)
+takes<(request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void) => void>(
+  app.authenticate
+)
 
 app.get('/', { onRequest: app.authenticate }, async request => {
   holds<Equal<typeof request.auth, Auth | null>>()
   holds<Equal<IsAny<typeof request.auth>, false>>()
   // @ts-expect-error: it is null where app.authenticate did not run
   takes(request.auth.userId)
-  if (request.auth === null) return
+
+  if (request.auth === null) {
+    return
+  }
+
   takes<string>(request.auth.userId)
   takes<string>(request.auth.sessionId)
   takes<Millis>(request.auth.expiresAt)
@@ -57,7 +101,11 @@ app.get('/', { onRequest: app.authenticate }, async request => {
   // @ts-expect-error: no such claim was declared
   takes(request.auth.claims.role)
 })
-app.get<{ Params: { id: string } }>('/:id', { preHandler: [app.authenticate] }, async request => request.params.id)
+app.get<{ Params: { id: string } }>(
+  '/:id',
+  { preHandler: [app.authenticate] },
+  async request => request.params.id
+)
 app.addHook('onRequest', app.authenticate)
 app.get('/open', { config: { tokenAuth: 'public' } }, () => 'open')
 // @ts-expect-error: there is no other mark
@@ -65,10 +113,16 @@ app.get('/private', { config: { tokenAuth: 'private' } }, () => 'closed')
 // @ts-expect-error: it answers by a callback, not by a promise
 takes<onRequestAsyncHookHandler>(app.authenticate)
 
-interface OwnLogger extends FastifyBaseLogger { readonly own: true }
+interface OwnLogger extends FastifyBaseLogger {
+  readonly own: true
+}
 const logging = Fastify({ loggerInstance: app.log as OwnLogger })
 await logging.register(tokenAuth, required)
-logging.get('/', { onRequest: logging.authenticate }, request => logging.tokenAuth.openSession('1', request, { device: 'my phone' }))
+logging.get(
+  '/',
+  { onRequest: logging.authenticate },
+  request => logging.tokenAuth.openSession('1', request, { device: 'my phone' })
+)
 
 // What the app may ask for
 
@@ -113,7 +167,24 @@ takes<TokenAuthOptions>({ ...required, accessToken: { lifetime: undefined } })
 takes<TokenAuthOptions>({ ...required, refreshToken: { confirmBy: 'both' } })
 holds<Equal<Duration, number | string>>()
 takes<Secret>(['current', 'previous', new Uint8Array(32)])
-holds<Equal<RouteName, 'login' | 'refresh' | 'logout' | 'logoutAll' | 'sessions' | 'otherSessions' | 'session' | 'me' | 'jwks' | 'token' | 'revoke' | 'introspect' | 'metadata'>>()
+holds<
+  Equal<
+    RouteName,
+    | 'login'
+    | 'refresh'
+    | 'logout'
+    | 'logoutAll'
+    | 'sessions'
+    | 'otherSessions'
+    | 'session'
+    | 'me'
+    | 'jwks'
+    | 'token'
+    | 'revoke'
+    | 'introspect'
+    | 'metadata'
+  >
+>()
 
 // Users: records may hold more, callbacks may be methods, functions, synchronous or not
 
@@ -129,20 +200,38 @@ const people = new Map<string, Person>()
 takes<Users>({
   findByLogin: email => people.get(email),
   findById: async id => people.get(id) ?? null,
-  savePasswordHash: async (id, passwordHash) => { takes<[string, string]>([id, passwordHash]) },
+  savePasswordHash: async (id, passwordHash) => {
+    takes<[string, string]>([id, passwordHash])
+  },
   claims: (person: Person) => ({ role: person.role }),
-  present (person: Person) { return { email: person.email } }
+  present (person: Person) {
+    return { email: person.email }
+  }
 })
 
 class PersonDirectory implements Users {
   readonly #people = people
-  async findByLogin (email: string): Promise<Person | undefined> { return this.#people.get(email) }
-  findById (id: string): Person | null { return this.#people.get(id) ?? null }
-  async claims (person: Person): Promise<{ role: string }> { return { role: person.role } }
-  async disable (id: string): Promise<void> { this.#people.delete(id) }
+  async findByLogin (email: string): Promise<Person | undefined> {
+    return this.#people.get(email)
+  }
+  findById (id: string): Person | null {
+    return this.#people.get(id) ?? null
+  }
+  async claims (person: Person): Promise<{ role: string }> {
+    return { role: person.role }
+  }
+  async disable (id: string): Promise<void> {
+    this.#people.delete(id)
+  }
 }
 takes<TokenAuthOptions>({ ...required, users: new PersonDirectory() })
-takes<AuthUser>({ id: '1', passwordHash: undefined, disabled: null, username: null, email: undefined })
+takes<AuthUser>({
+  id: '1',
+  passwordHash: undefined,
+  disabled: null,
+  username: null,
+  email: undefined
+})
 // @ts-expect-error: the app makes numbers text
 takes<Users>({ ...users, findById: () => ({ id: 1 }) })
 // @ts-expect-error: a user must be found by id
@@ -193,7 +282,10 @@ holds<Equal<TokenAuthError['statusCode'], number>>()
 // @ts-expect-error: no such code
 takes(new TokenAuthError('AUTH_UNKNOWN'))
 app.setErrorHandler((caught, _request, reply) => {
-  if (!(caught instanceof TokenAuthError)) throw caught
+  if (!(caught instanceof TokenAuthError)) {
+    throw caught
+  }
+
   return reply.code(caught.statusCode).send({ code: caught.code satisfies ErrorCode })
 })
 
@@ -201,7 +293,9 @@ app.setErrorHandler((caught, _request, reply) => {
 
 class OwnStore implements TokenStore {
   async create (session: Session): Promise<void> {
-    if (session.id === '') throw new SessionRefusedError('id-taken')
+    if (session.id === '') {
+      throw new SessionRefusedError('id-taken')
+    }
   }
 
   async rotate (attempt: RotationAttempt): Promise<RotationOutcome> {
@@ -209,12 +303,24 @@ class OwnStore implements TokenStore {
     return { swapped: false, session: null }
   }
 
-  async find (): Promise<Session | null> { return null }
-  async list (): Promise<Session[]> { return [] }
-  async revoke (target: RevocationTarget): Promise<number> { return 'userId' in target ? target.userId.length : 1 }
-  async touch (batch: readonly Touch[]): Promise<void> { takes(batch[0]?.confirmedGeneration) }
-  async revocations (after: Cursor): Promise<Revocation[]> { return [{ at: after.at, sessionId: after.sessionId }] }
-  async sweep (): Promise<number> { return 0 }
+  async find (): Promise<Session | null> {
+    return null
+  }
+  async list (): Promise<Session[]> {
+    return []
+  }
+  async revoke (target: RevocationTarget): Promise<number> {
+    return 'userId' in target ? target.userId.length : 1
+  }
+  async touch (batch: readonly Touch[]): Promise<void> {
+    takes(batch[0]?.confirmedGeneration)
+  }
+  async revocations (after: Cursor): Promise<Revocation[]> {
+    return [{ at: after.at, sessionId: after.sessionId }]
+  }
+  async sweep (): Promise<number> {
+    return 0
+  }
 }
 takes<TokenAuthOptions>({ ...required, store: new OwnStore() })
 // @ts-expect-error: no verb may be left out

@@ -19,8 +19,8 @@ const LOOK_BACK = MINUTE
 const PAGE = 500
 
 interface Read {
-  resolve (): void
-  reject (error: Error): void
+  resolve(): void
+  reject(error: Error): void
 }
 
 /** What other instances have revoked. Remembers what it was asked, fails when told to, and answers late while it is held. */
@@ -33,7 +33,10 @@ class Entries {
   readonly #entries: Revocation[] = []
 
   add (at: number, ...sessionIds: string[]): void {
-    for (const sessionId of sessionIds) this.#entries.push({ at, sessionId })
+    for (const sessionId of sessionIds) {
+      this.#entries.push({ at, sessionId })
+    }
+
     this.#entries.sort((a, b) => isAfter(a, b) ? 1 : -1)
   }
 
@@ -41,8 +44,17 @@ class Entries {
     this.asked.push({ ...after, limit })
     // What is there when it is asked, as a database shows it, however late the answer comes.
     const page = this.#entries.filter(entry => isAfter(entry, after)).slice(0, limit)
-    if (this.held !== null) await new Promise<void>((resolve, reject) => { this.held?.push({ resolve, reject }) })
-    if (this.readsUntilFailure-- <= 0) throw new Error('password of the database')
+
+    if (this.held !== null) {
+      await new Promise<void>((resolve, reject) => {
+        this.held?.push({ resolve, reject })
+      })
+    }
+
+    if (this.readsUntilFailure-- <= 0) {
+      throw new Error('password of the database')
+    }
+
     return page
   }
 }
@@ -58,15 +70,21 @@ interface Followed {
   readonly told: Array<TokenAuthEvents['revocations-behind']>
   readonly logged: Array<{ level: string, facts: object, message: string }>
   /** Which of these sessions are known to be revoked. */
-  known (ids: readonly string[]): string[]
+  known(ids: readonly string[]): string[]
 }
 
-function aFeed (given: Partial<Pick<RevocationFeedContext, 'every' | 'patience' | 'wake'>> = {}): Followed {
+function aFeed (
+  given: Partial<Pick<RevocationFeedContext, 'every' | 'patience' | 'wake'>> = {}
+): Followed {
   const entries = new Entries()
   const clock = createClock()
   const told: Followed['told'] = []
   const logged: Followed['logged'] = []
-  const at = (level: string) => (facts: object, message: string) => { logged.push({ level, facts, message }) }
+
+  const at = (level: string) => (facts: object, message: string) => {
+    logged.push({ level, facts, message })
+  }
+
   const logger = { error: at('error'), warn: at('warn'), info: at('info') }
   const events = new Events({ 'revocations-behind': event => told.push(event) }, logger)
   const revoked = new RevokedSessions(KEEP)
@@ -85,16 +103,23 @@ function aFeed (given: Partial<Pick<RevocationFeedContext, 'every' | 'patience' 
   return { feed, entries, clock, told, logged, known: ids => ids.filter(id => revoked.has(id)) }
 }
 
-const numbered = (count: number): string[] => Array.from({ length: count }, (_, index) => `s${String(index).padStart(5, '0')}`)
+const numbered = (count: number): string[] =>
+  Array.from({ length: count }, (_, index) => `s${String(index).padStart(5, '0')}`)
 
 /** Long enough for all that waits for nothing but its turn. */
 async function settled (): Promise<void> {
-  for (let turn = 0; turn < 5; turn++) await new Promise(resolve => { setImmediate(resolve) })
+  for (let turn = 0; turn < 5; turn++) {
+    await new Promise(resolve => {
+      setImmediate(resolve)
+    })
+  }
 }
 
 function mockTimers (t: Test): void {
   mock.timers.enable({ apis: ['setTimeout'] })
-  t.teardown(() => { mock.timers.reset() })
+  t.teardown(() => {
+    mock.timers.reset()
+  })
 }
 
 async function tick (by: number): Promise<void> {
@@ -103,9 +128,15 @@ async function tick (by: number): Promise<void> {
 }
 
 /** A poll that is under way until the store answers; says whether it has ended. */
-function watch (polled: Promise<void>): { readonly ended: () => boolean, readonly polled: Promise<void> } {
+function watch (
+  polled: Promise<void>
+): { readonly ended: () => boolean, readonly polled: Promise<void> } {
   let ended = false
-  const mark = (): void => { ended = true }
+
+  const mark = (): void => {
+    ended = true
+  }
+
   polled.then(mark, mark)
   return { ended: () => ended, polled }
 }
@@ -128,17 +159,26 @@ for (const count of [0, 1, PAGE - 1, PAGE, PAGE + 1, 2 * PAGE, 2 * PAGE + 50]) {
     await feed.start()
     t.strictSame(known(ids), ids)
     const ends = ids.filter((_, index) => index % PAGE === PAGE - 1)
-    t.strictSame(entries.asked.slice(1), ends.map(sessionId => ({ at: clock(), sessionId, limit: PAGE })))
+    t.strictSame(
+      entries.asked.slice(1),
+      ends.map(sessionId => ({ at: clock(), sessionId, limit: PAGE }))
+    )
   })
 }
 
 t.test('it reads on from the last entry of a page, whatever its moment, and ties may lie across two pages', async t => {
   const { feed, entries, clock, known } = aFeed()
   const ids = numbered(2 * PAGE + 1)
-  for (const [index, id] of ids.entries()) entries.add(clock() - KEEP / 2 + Math.floor(index / 3), id)
+
+  for (const [index, id] of ids.entries()) {
+    entries.add(clock() - KEEP / 2 + Math.floor(index / 3), id)
+  }
+
   await feed.start()
   t.strictSame(known(ids), ids)
-  t.match(entries.asked, [{ sessionId: '' }, { sessionId: ids[PAGE - 1] }, { sessionId: ids[2 * PAGE - 1] }])
+  t.match(entries.asked, [{ sessionId: '' }, { sessionId: ids[PAGE - 1] }, {
+    sessionId: ids[2 * PAGE - 1]
+  }])
 })
 
 t.test('a poll begins a minute before the newest entry that was seen', async t => {
@@ -156,21 +196,25 @@ t.test('a poll begins a minute before the newest entry that was seen', async t =
 t.test('a poll finds what is new, and moves on', async t => {
   const { feed, entries, clock, known } = aFeed()
   await feed.start()
+
   for (const id of ['a', 'b', 'c']) {
     clock.advance(5 * MINUTE)
     entries.add(clock(), id)
     await feed.poll()
     t.strictSame(known([id]), [id])
   }
+
   await feed.poll()
   t.match(entries.asked.at(-1), { at: clock() - LOOK_BACK })
 })
 
-for (const { late, found } of [
-  { late: 1, found: true },
-  { late: LOOK_BACK, found: true },
-  { late: LOOK_BACK + 1, found: false }
-]) {
+for (
+  const { late, found } of [
+    { late: 1, found: true },
+    { late: LOOK_BACK, found: true },
+    { late: LOOK_BACK + 1, found: false }
+  ]
+) {
   t.test(`an entry that comes in ${late} ms behind the newest is ${found ? 'found' : 'not looked for'}`, async t => {
     const { feed, entries, clock, known } = aFeed()
     entries.add(clock(), 'newest')
@@ -200,6 +244,7 @@ t.test('an entry by a clock that is an hour ahead counts at once, and does not c
   entries.add(clock() + HOUR, 'ahead')
   await feed.poll()
   t.strictSame(known(['ahead']), ['ahead'])
+
   for (let minutes = 1; minutes <= 70; minutes++) {
     clock.advance(MINUTE)
     const id = `after ${minutes} minutes`
@@ -238,10 +283,12 @@ t.test('a poll that fails tells of it once, and the next success ends it', async
   await feed.start()
   const since = clock()
   entries.readsUntilFailure = 0
+
   for (let minutes = 1; minutes <= 3; minutes++) {
     clock.advance(MINUTE)
     await t.rejects(feed.poll(), { message: 'password of the database' })
   }
+
   t.strictSame(told, [{ at: since + MINUTE, since }])
   const behind = { level: 'warn', facts: { since }, message: 'revocations cannot be followed' }
   t.strictSame(logged, [behind], 'without the words of a driver')
@@ -262,11 +309,13 @@ t.test('nothing is missed over a gap, however long', async t => {
   await feed.start()
   entries.readsUntilFailure = 0
   const ids = numbered(10)
+
   for (const id of ids) {
     clock.advance(MINUTE)
     entries.add(clock(), id)
     await t.rejects(feed.poll())
   }
+
   t.strictSame(known(ids), [])
   entries.readsUntilFailure = Infinity
   await feed.poll()
@@ -369,7 +418,9 @@ t.test('all that share a poll are told when it fails', async t => {
   const { feed, entries, told } = aFeed()
   entries.held = []
   const first = feed.poll()
-  const shared = [feed.poll(), feed.poll()].map(polled => t.rejects(polled, { message: 'no connection' }))
+  const shared = [feed.poll(), feed.poll()].map(polled =>
+    t.rejects(polled, { message: 'no connection' })
+  )
   entries.held[0]?.resolve()
   await first
   await settled()
@@ -390,7 +441,11 @@ t.test('it is lost when it has been behind for longer than the patience, until a
 
   clock.advance(DAY)
   await t.rejects(feed.poll())
-  t.strictSame([10 * SECOND, 10 * SECOND + 1].map(isLost), [false, true], 'further failures neither shorten nor lengthen it')
+  t.strictSame(
+    [10 * SECOND, 10 * SECOND + 1].map(isLost),
+    [false, true],
+    'further failures neither shorten nor lengthen it'
+  )
 
   entries.readsUntilFailure = Infinity
   await feed.poll()
@@ -435,10 +490,12 @@ t.test('once started it polls again and again, and a failure does not end that',
   await tick(1)
   t.equal(entries.asked.length, 2)
   entries.readsUntilFailure = 1
+
   for (let polls = 3; polls <= 5; polls++) {
     await tick(SECOND)
     t.equal(entries.asked.length, polls)
   }
+
   t.equal(told.length, 1)
   await feed.stop()
 })
@@ -485,7 +542,10 @@ t.test('its timer keeps no process alive', async t => {
 
 t.test('the start rejects where the store does not answer, and nothing is scheduled', async t => {
   mockTimers(t)
-  const { feed, entries, told } = aFeed({ every: SECOND, wake: () => t.fail('nobody is subscribed') as never })
+  const { feed, entries, told } = aFeed({
+    every: SECOND,
+    wake: () => t.fail('nobody is subscribed') as never
+  })
   entries.readsUntilFailure = 0
   await t.rejects(feed.start(), { message: 'password of the database' })
   t.equal(told.length, 1)
@@ -500,7 +560,10 @@ t.test('a hint polls at once, and the subscription ends with the feed', async t 
   const { feed, entries, clock, known } = aFeed({
     wake: async poll => {
       hint = poll
-      return async () => { ended++ }
+
+      return async () => {
+        ended++
+      }
     }
   })
   await feed.start()
@@ -517,9 +580,19 @@ t.test('a hint polls at once, and the subscription ends with the feed', async t 
 
 t.test('a thousand hints at once are two polls', async t => {
   let hint: () => void = () => t.fail('there is no subscription')
-  const { feed, entries } = aFeed({ wake: poll => { hint = poll; return () => {} } })
+  const { feed, entries } = aFeed({
+    wake: poll => {
+      hint = poll
+
+      return () => {}
+    }
+  })
   await feed.start()
-  for (let count = 0; count < 1000; count++) hint()
+
+  for (let count = 0; count < 1000; count++) {
+    hint()
+  }
+
   await settled()
   t.equal(entries.asked.length, 3)
   await feed.stop()
@@ -527,7 +600,13 @@ t.test('a thousand hints at once are two polls', async t => {
 
 t.test('a hint whose poll fails is told like any other failure, and rejects nowhere', async t => {
   let hint: () => void = () => t.fail('there is no subscription')
-  const { feed, entries, told } = aFeed({ wake: poll => { hint = poll; return () => {} } })
+  const { feed, entries, told } = aFeed({
+    wake: poll => {
+      hint = poll
+
+      return () => {}
+    }
+  })
   await feed.start()
   entries.readsUntilFailure = 0
   hint()
@@ -540,7 +619,10 @@ t.test('a hint whose poll fails is told like any other failure, and rejects nowh
 
 t.test('a subscription that fails fails the start, and nothing is scheduled', async t => {
   mockTimers(t)
-  const { feed, entries } = aFeed({ every: SECOND, wake: () => Promise.reject(new Error('no LISTEN')) })
+  const { feed, entries } = aFeed({
+    every: SECOND,
+    wake: () => Promise.reject(new Error('no LISTEN'))
+  })
   await t.rejects(feed.start(), { message: 'no LISTEN' })
   await tick(MINUTE)
   t.equal(entries.asked.length, 1)
@@ -598,7 +680,13 @@ t.test('no poll is under way when stop is through, not even one that waited its 
 
 t.test('a hint that comes after stop asks nothing', async t => {
   let hint: () => void = () => t.fail('there is no subscription')
-  const { feed, entries } = aFeed({ wake: poll => { hint = poll; return () => {} } })
+  const { feed, entries } = aFeed({
+    wake: poll => {
+      hint = poll
+
+      return () => {}
+    }
+  })
   await feed.start()
   await feed.stop()
   hint()
@@ -616,23 +704,46 @@ t.test('an app whose store does not answer is not ready', async t => {
   const { store, break: breakStore } = createBreakableStore(new MemoryStore())
   breakStore('throws', ['revocations'])
   let app: FastifyInstance | undefined
-  await t.rejects(createTestApp({ store, before: created => { app = created } }), { code: 'AUTH_STORE_UNAVAILABLE' })
+  await t.rejects(
+    createTestApp({
+      store,
+      before: created => {
+        app = created
+      }
+    }),
+    { code: 'AUTH_STORE_UNAVAILABLE' }
+  )
   await app?.close()
 })
 
 t.test('an app whose subscription fails is not ready', async t => {
   let app: FastifyInstance | undefined
-  await t.rejects(createTestApp({
-    options: { revocations: { wake: () => Promise.reject(new Error('no LISTEN')) } },
-    before: created => { app = created }
-  }), { message: 'no LISTEN' })
+  await t.rejects(
+    createTestApp({
+      options: { revocations: { wake: () => Promise.reject(new Error('no LISTEN')) } },
+      before: created => {
+        app = created
+      }
+    }),
+    { message: 'no LISTEN' }
+  )
   await app?.close()
 })
 
 t.test('an app ends its subscription when it closes', async t => {
   const calls: string[] = []
   const { app } = await createTestApp({
-    options: { revocations: { wake: () => { calls.push('begun'); return () => { calls.push('ended') } } } }
+    options: {
+      revocations: {
+        wake: () => {
+          calls.push('begun')
+
+          return () => {
+            calls.push('ended')
+          }
+        }
+      }
+    }
   })
   t.strictSame(calls, ['begun'])
   await app.close()

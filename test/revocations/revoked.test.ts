@@ -5,7 +5,8 @@ import { MINUTE } from '../helpers/clock.js'
 const NOW = Date.UTC(2026, 0, 1)
 const KEEP = 16 * MINUTE
 
-const known = (revoked: RevokedSessions, ids: readonly string[]): string[] => ids.filter(id => revoked.has(id))
+const known = (revoked: RevokedSessions, ids: readonly string[]): string[] =>
+  ids.filter(id => revoked.has(id))
 
 t.test('a session is revoked from the moment it is added', async t => {
   const revoked = new RevokedSessions(KEEP)
@@ -16,11 +17,13 @@ t.test('a session is revoked from the moment it is added', async t => {
 })
 
 t.test('an entry is kept for its time, and forgotten when the next one comes', async t => {
-  for (const { after, stays } of [
-    { after: KEEP - 1, stays: true },
-    { after: KEEP, stays: false },
-    { after: KEEP + 1, stays: false }
-  ]) {
+  for (
+    const { after, stays } of [
+      { after: KEEP - 1, stays: true },
+      { after: KEEP, stays: false },
+      { after: KEEP + 1, stays: false }
+    ]
+  ) {
     const revoked = new RevokedSessions(KEEP)
     revoked.add({ sessionId: 'old', at: NOW }, NOW)
     revoked.add({ sessionId: 'new', at: NOW + after }, NOW + after)
@@ -31,7 +34,11 @@ t.test('an entry is kept for its time, and forgotten when the next one comes', a
 
 t.test('all that is over is forgotten at once, and nothing else', async t => {
   const revoked = new RevokedSessions(KEEP)
-  for (const [index, sessionId] of ['a', 'b', 'c', 'd'].entries()) revoked.add({ sessionId, at: NOW + index }, NOW + index)
+
+  for (const [index, sessionId] of ['a', 'b', 'c', 'd'].entries()) {
+    revoked.add({ sessionId, at: NOW + index }, NOW + index)
+  }
+
   revoked.add({ sessionId: 'e', at: NOW + KEEP + 2 }, NOW + KEEP + 2)
   t.strictSame(known(revoked, ['a', 'b', 'c', 'd', 'e']), ['d', 'e'])
 })

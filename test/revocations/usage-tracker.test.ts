@@ -30,24 +30,31 @@ function someNotes (touch: (batch: Batch) => Promise<void> = async () => {}, gra
 
 interface Call {
   readonly batch: Batch
-  resolve (): void
-  reject (error: Error): void
+  resolve(): void
+  reject(error: Error): void
 }
 
 /** A store whose writes are under way until they are told how to end. */
 function heldNotes (grace = GRACE): Noted & { readonly calls: Call[] } {
   const calls: Call[] = []
+
   return {
     calls,
-    ...someNotes(batch => new Promise<void>((resolve, reject) => { calls.push({ batch, resolve, reject }) }), grace)
+    ...someNotes(batch =>
+      new Promise<void>((resolve, reject) => {
+        calls.push({ batch, resolve, reject })
+      }), grace)
   }
 }
 
 /** A store that fails as often as it is told to. */
 function failingNotes (times: number): Noted {
   let left = times
+
   return someNotes(async () => {
-    if (left-- > 0) throw new Error('no connection')
+    if (left-- > 0) {
+      throw new Error('no connection')
+    }
   })
 }
 
@@ -55,7 +62,10 @@ function note (sessionId: string, confirmedGeneration: number, lastUsedAt: numbe
   return { sessionId, lastUsedAt, confirmedGeneration }
 }
 
-const settled = (): Promise<void> => new Promise(resolve => { setImmediate(resolve) })
+const settled = (): Promise<void> =>
+  new Promise(resolve => {
+    setImmediate(resolve)
+  })
 
 function mockTimers (t: Test): void {
   mock.timers.enable({ apis: ['setTimeout'] })
@@ -93,10 +103,15 @@ t.test('a generation is noted once, before and after it is written', async t => 
 
 t.test('a hundred thousand sessions that take turns are noted once each', async t => {
   const { notes, written } = someNotes()
+
   for (let round = 0; round < 3; round++) {
-    for (let n = 0; n < 100_000; n++) notes.confirm(`s${n}`, 3, NOW)
+    for (let n = 0; n < 100_000; n++) {
+      notes.confirm(`s${n}`, 3, NOW)
+    }
+
     await notes.flush()
   }
+
   t.equal(written.flat().length, 100_000)
 })
 
@@ -158,7 +173,11 @@ t.test('confirmed is the greatest generation seen here, written or not', async t
 t.test('a session whose note is pending is remembered whatever else happens', async t => {
   const { notes, written } = someNotes()
   notes.confirm('s1', 3, NOW)
-  for (let index = 0; index < 200_001; index++) notes.confirm(`other${index}`, 0, NOW)
+
+  for (let index = 0; index < 200_001; index++) {
+    notes.confirm(`other${index}`, 0, NOW)
+  }
+
   t.equal(notes.confirmed('s1'), 3)
   await notes.flush()
   t.equal(written.flat().length, 200_002)
@@ -169,9 +188,22 @@ t.test('a session whose note is pending is remembered whatever else happens', as
 t.test('a batch is in the order of ids', async t => {
   const { notes, written } = someNotes()
   const ids = ['sb', 'sB', 's10', 's9', 's-', 's_', 'sa', 's']
-  for (const id of ids) notes.confirm(id, 1, NOW)
+
+  for (const id of ids) {
+    notes.confirm(id, 1, NOW)
+  }
+
   await notes.flush()
-  t.strictSame(written[0]?.map(({ sessionId }) => sessionId), ['s', 's-', 's10', 's9', 'sB', 's_', 'sa', 'sb'])
+  t.strictSame(written[0]?.map(({ sessionId }) => sessionId), [
+    's',
+    's-',
+    's10',
+    's9',
+    'sB',
+    's_',
+    'sa',
+    'sb'
+  ])
 })
 
 t.test('what could not be written is written by the next flush', async t => {
@@ -198,7 +230,12 @@ t.test('what could not be written is merged with what came meanwhile', async t =
   calls[0]?.reject(new Error('no connection'))
   await flushed
   void notes.flush()
-  t.strictSame(written[1], [note('alone', 3), note('fresh', 1, NOW + 1), note('newer', 4, NOW + 1), note('older', 3, NOW + 9)])
+  t.strictSame(written[1], [
+    note('alone', 3),
+    note('fresh', 1, NOW + 1),
+    note('newer', 4, NOW + 1),
+    note('older', 3, NOW + 9)
+  ])
   calls[1]?.resolve()
 })
 
@@ -224,7 +261,10 @@ t.test('many flushes at once write once', async t => {
   const { notes, calls } = heldNotes()
   notes.confirm('s1', 3, NOW)
   let over = 0
-  const flushes = Array.from({ length: 5 }, () => notes.flush().then(() => { over++ }))
+  const flushes = Array.from({ length: 5 }, () =>
+    notes.flush().then(() => {
+      over++
+    }))
   await settled()
   t.equal(calls.length, 1)
   t.equal(over, 0, 'each waits until it is written')
@@ -237,7 +277,10 @@ t.test('many flushes at once, the first of which fails, write one at a time', as
   const { notes, calls } = heldNotes()
   notes.confirm('s1', 3, NOW)
   let over = 0
-  const flushes = Array.from({ length: 3 }, () => notes.flush().then(() => { over++ }))
+  const flushes = Array.from({ length: 3 }, () =>
+    notes.flush().then(() => {
+      over++
+    }))
   await settled()
   calls[0]?.reject(new Error('no connection'))
   await settled()
@@ -249,7 +292,12 @@ t.test('many flushes at once, the first of which fails, write one at a time', as
   t.equal(calls.length, 2)
 })
 
-for (const [grace, wait] of [[GRACE, SECOND], [2 * SECOND, SECOND], [1998, 999], [500, 250], [2, 10], [0, 10]] as const) {
+for (
+  const [grace, wait] of [[GRACE, SECOND], [2 * SECOND, SECOND], [1998, 999], [500, 250], [2, 10], [
+    0,
+    10
+  ]] as const
+) {
   t.test(`with a grace of ${grace} ms a note waits for ${wait} ms`, async t => {
     mockTimers(t)
     const { notes, written } = someNotes(undefined, grace)
@@ -339,7 +387,9 @@ t.test('close waits for the write that is under way, and writes what came meanwh
   void notes.flush()
   notes.confirm('s2', 3, NOW)
   let closed = false
-  const closing = notes.close().then(() => { closed = true })
+  const closing = notes.close().then(() => {
+    closed = true
+  })
   calls[0]?.resolve()
   await settled()
   t.equal(closed, false)

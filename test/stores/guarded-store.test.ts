@@ -21,9 +21,15 @@ interface Guarded {
 
 function aGuard (timeout = TIMEOUT): Guarded {
   const logged: Guarded['logged'] = []
-  const unexpected = (): never => { throw new Error('only errors are logged') }
+
+  const unexpected = (): never => {
+    throw new Error('only errors are logged')
+  }
+
   const logger = {
-    error: (facts: object, message: string) => { logged.push({ facts, message }) },
+    error: (facts: object, message: string) => {
+      logged.push({ facts, message })
+    },
     warn: unexpected,
     info: unexpected
   }
@@ -36,7 +42,10 @@ function mockTimers (t: Test): void {
 }
 
 const never = <T = unknown>(): Promise<T> => new Promise<T>(() => {})
-const settled = (): Promise<void> => new Promise(resolve => { setImmediate(resolve) })
+const settled = (): Promise<void> =>
+  new Promise(resolve => {
+    setImmediate(resolve)
+  })
 
 interface Deferred<T> {
   readonly promise: Promise<T>
@@ -46,7 +55,9 @@ interface Deferred<T> {
 
 function deferred<T> (): Deferred<T> {
   const parts = {} as Omit<Deferred<T>, 'promise'>
-  const promise = new Promise<T>((resolve, reject) => { Object.assign(parts, { resolve, reject }) })
+  const promise = new Promise<T>((resolve, reject) => {
+    Object.assign(parts, { resolve, reject })
+  })
   return { promise, ...parts }
 }
 
@@ -66,13 +77,20 @@ async function failureOf (work: Promise<unknown>): Promise<TokenAuthError> {
   } catch (error) {
     return error as TokenAuthError
   }
+
   throw new Error('it did not fail')
 }
 
 t.test('an answer passes, whether it is a promise or not', async t => {
   const { guard, logged } = aGuard()
   t.equal(await guard('find', () => 'at once'), 'at once')
-  t.equal(await guard('find', async () => { await settled(); return 'later' }), 'later')
+  t.equal(
+    await guard('find', async () => {
+      await settled()
+      return 'later'
+    }),
+    'later'
+  )
   t.equal(await guard('find', () => null), null)
   t.equal(await guard('find', () => undefined), undefined)
   t.strictSame(logged, [])
@@ -82,7 +100,9 @@ t.test('silence past the timeout is an unavailable store', async t => {
   mockTimers(t)
   const { guard, logged } = aGuard()
   let over = false
-  const failure = failureOf(guard('rotate', () => never())).finally(() => { over = true })
+  const failure = failureOf(guard('rotate', () => never())).finally(() => {
+    over = true
+  })
   mock.timers.tick(TIMEOUT - 1)
   await settled()
   t.equal(over, false)
@@ -113,7 +133,9 @@ t.test('each call has the whole timeout for itself', async t => {
   const first = failureOf(guard('first', () => never()))
   mock.timers.tick(TIMEOUT - 1)
   let over = false
-  const second = failureOf(guard('second', () => never())).finally(() => { over = true })
+  const second = failureOf(guard('second', () => never())).finally(() => {
+    over = true
+  })
   mock.timers.tick(1)
   await first
   await settled()
@@ -125,7 +147,15 @@ t.test('each call has the whole timeout for itself', async t => {
 t.test('what is no promise but is awaited like one has the same timeout', async t => {
   mockTimers(t)
   const { guard } = aGuard()
-  t.equal(await guard('find', () => ({ then: (resolve: (value: string) => void) => { resolve('of a query builder') } }) as never), 'of a query builder')
+  t.equal(
+    await guard('find', () =>
+      ({
+        then: (resolve: (value: string) => void) => {
+          resolve('of a query builder')
+        }
+      }) as never),
+    'of a query builder'
+  )
   const failure = failureOf(guard('find', () => ({ then () {} }) as never))
   mock.timers.tick(TIMEOUT)
   t.match(await failure, UNAVAILABLE)
@@ -154,11 +184,24 @@ t.test('one timer does for all that is under way, and keeps no process alive for
   const set = mock.method(globalThis, 'setTimeout')
   t.teardown(() => mock.restoreAll())
   const { guard } = aGuard()
-  for (const work of [async () => 'fine', () => Promise.reject(driverError()), () => Promise.reject(new SessionRefusedError('id-taken'))]) {
+
+  for (
+    const work of [
+      async () => 'fine',
+      () => Promise.reject(driverError()),
+      () => Promise.reject(new SessionRefusedError('id-taken'))
+    ]
+  ) {
     await guard<unknown>('find', work).catch(() => {})
   }
-  await Promise.all(Array.from({ length: 20 }, () => guard('find', async () => { await settled() })))
-  const timers = set.mock.calls.filter(call => call.arguments[1] === TIMEOUT).map(call => call.result as NodeJS.Timeout)
+
+  await Promise.all(Array.from({ length: 20 }, () =>
+    guard('find', async () => {
+      await settled()
+    })))
+  const timers = set.mock.calls.filter(call => call.arguments[1] === TIMEOUT).map(call =>
+    call.result as NodeJS.Timeout
+  )
   t.equal(timers.length, 1)
   t.notOk(timers[0]?.hasRef())
   const { promise, resolve } = deferred<string>()
@@ -176,7 +219,9 @@ t.test('what was answered in time is not missed later, and what comes after it h
   t.equal(await guard('first', async () => 'fine'), 'fine')
   mock.timers.tick(TIMEOUT - 1)
   let over = false
-  const second = failureOf(guard('second', () => never())).finally(() => { over = true })
+  const second = failureOf(guard('second', () => never())).finally(() => {
+    over = true
+  })
   const third = guard('third', async () => 'fine too')
   mock.timers.tick(TIMEOUT - 1)
   await settled()
@@ -191,9 +236,14 @@ t.test('what was answered in time is not missed later, and what comes after it h
 })
 
 const failures: Record<string, () => Promise<unknown>> = {
-  throws: () => { throw driverError() },
+  throws: () => {
+    throw driverError()
+  },
   rejects: () => Promise.reject(driverError()),
-  'rejects later': async () => { await settled(); throw driverError() }
+  'rejects later': async () => {
+    await settled()
+    throw driverError()
+  }
 }
 
 for (const [how, work] of Object.entries(failures)) {
@@ -207,7 +257,10 @@ for (const [how, work] of Object.entries(failures)) {
       message: 'the token store or the user lookup failed'
     }])
     t.equal(error.cause, undefined)
-    t.notMatch(`${error.message} ${error.stack} ${JSON.stringify(error)} ${JSON.stringify(logged)}`, 'hash-of-the-secret')
+    t.notMatch(
+      `${error.message} ${error.stack} ${JSON.stringify(error)} ${JSON.stringify(logged)}`,
+      'hash-of-the-secret'
+    )
   })
 }
 
@@ -224,35 +277,59 @@ t.test('whatever is thrown is an unavailable store, and only a name and a code o
     [new TypeError(SECRET_WORDS), 'TypeError'],
     [new TokenAuthError('AUTH_REFRESH_INVALID'), 'TokenAuthError AUTH_REFRESH_INVALID']
   ]
+
   for (const [error, cause] of thrown) {
     const { guard, logged } = aGuard()
-    t.match(await failureOf(guard('find', () => { throw error })), UNAVAILABLE)
+    t.match(
+      await failureOf(guard('find', () => {
+        throw error
+      })),
+      UNAVAILABLE
+    )
     t.strictSame(logged[0]?.facts, { operation: 'find', cause })
   }
 })
 
 t.test('a refused session is the store\'s answer, and no failure of it', async t => {
   const { guard, logged } = aGuard()
+
   for (const reason of ['id-taken', 'revoked-since'] as const) {
     const refusal = new SessionRefusedError(reason)
     t.equal(await failureOf(guard('create', () => Promise.reject(refusal))), refusal)
-    t.equal(await failureOf(guard('create', () => { throw refusal })), refusal)
+    t.equal(
+      await failureOf(guard('create', () => {
+        throw refusal
+      })),
+      refusal
+    )
   }
+
   t.strictSame(logged, [])
 })
 
 t.test('what comes after the timeout disturbs nobody', async t => {
   mockTimers(t)
   const unhandled: unknown[] = []
-  const listener = (reason: unknown): void => { unhandled.push(reason) }
+
+  const listener = (reason: unknown): void => {
+    unhandled.push(reason)
+  }
+
   process.on('unhandledRejection', listener)
   t.teardown(() => process.off('unhandledRejection', listener))
   const { guard, logged } = aGuard()
   const rejected = deferred<string>()
   const answered = deferred<string>()
-  const failures = [failureOf(guard('find', () => rejected.promise)), failureOf(guard('find', () => answered.promise))]
+  const failures = [
+    failureOf(guard('find', () => rejected.promise)),
+    failureOf(guard('find', () => answered.promise))
+  ]
   mock.timers.tick(TIMEOUT)
-  for (const failure of await Promise.all(failures)) t.match(failure, UNAVAILABLE)
+
+  for (const failure of await Promise.all(failures)) {
+    t.match(failure, UNAVAILABLE)
+  }
+
   rejected.reject(driverError())
   answered.resolve('too late')
   await settled()
@@ -281,9 +358,12 @@ const verbs: Record<keyof TokenStore, (store: TokenStore) => Promise<unknown>> =
 
 /** A store whose every verb does the same. */
 function storeThat (verb: (name: string, args: unknown[]) => Promise<unknown>): TokenStore {
-  return Object.fromEntries(Object.keys(verbs).map(name => [
-    name, (...args: unknown[]) => verb(name, args)
-  ])) as unknown as TokenStore
+  return Object.fromEntries(
+    Object.keys(verbs).map(name => [
+      name,
+      (...args: unknown[]) => verb(name, args)
+    ])
+  ) as unknown as TokenStore
 }
 
 t.test('a guarded store passes on what it is asked and what is answered', async t => {
@@ -329,6 +409,7 @@ t.test('each verb of a guarded store fails as unavailable, and is named in the l
 
 t.test('each verb of a guarded store is waited for until the timeout', async t => {
   mockTimers(t)
+
   for (const [verb, ask] of Object.entries(verbs)) {
     const { guard, logged } = aGuard()
     const failure = failureOf(ask(guardStore(storeThat(() => never()), guard)))
@@ -341,6 +422,9 @@ t.test('each verb of a guarded store is waited for until the timeout', async t =
 t.test('a guarded store refuses a session as its store does', async t => {
   const { guard, logged } = aGuard()
   const refusal = new SessionRefusedError('revoked-since')
-  t.equal(await failureOf(guardStore(storeThat(() => Promise.reject(refusal)), guard).create(SESSION)), refusal)
+  t.equal(
+    await failureOf(guardStore(storeThat(() => Promise.reject(refusal)), guard).create(SESSION)),
+    refusal
+  )
   t.strictSame(logged, [])
 })

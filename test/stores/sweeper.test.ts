@@ -15,7 +15,9 @@ const KEEP = 16 * MINUTE
 /** No less than what is asked for, whatever that is. */
 const BATCH = 200
 
-type Sweep = (batch: { readonly endedBefore: number, readonly limit: number }) => number | Promise<number>
+type Sweep = (
+  batch: { readonly endedBefore: number, readonly limit: number }
+) => number | Promise<number>
 
 interface Swept {
   readonly sweeper: Sweeper
@@ -28,34 +30,66 @@ function aSweeper (sweep: Sweep, every: number | null = HOUR): Swept {
   const clock = createClock()
   const told: Swept['told'] = []
   const logged: Swept['logged'] = []
-  const at = (level: string) => (facts: object, message: string) => { logged.push({ level, facts, message }) }
+
+  const at = (level: string) => (facts: object, message: string) => {
+    logged.push({ level, facts, message })
+  }
+
   const logger = { error: at('error'), warn: at('warn'), info: at('info') }
   const events = new Events({ sweep: event => told.push(event) }, logger)
-  const store = { sweep: async (batch: Parameters<Sweep>[0]) => sweep(batch) } as unknown as TokenStore
+  const store = {
+    sweep: async (batch: Parameters<Sweep>[0]) => sweep(batch)
+  } as unknown as TokenStore
   const attempts = new MemoryAttempts()
-  return { sweeper: new Sweeper({ store, attempts: [attempts], events, logger, clock, every, keep: KEEP }), clock, told, logged }
+
+  return {
+    sweeper: new Sweeper({ store, attempts: [attempts], events, logger, clock, every, keep: KEEP }),
+    clock,
+    told,
+    logged
+  }
 }
 
 /** Answers one after the other, and then for ever that nothing is left; remembers what it was asked. */
-function answering (...answers: number[]): { readonly sweep: Sweep, readonly asked: Array<Parameters<Sweep>[0]> } {
+function answering (
+  ...answers: number[]
+): { readonly sweep: Sweep, readonly asked: Array<Parameters<Sweep>[0]> } {
   const asked: Array<Parameters<Sweep>[0]> = []
-  return { asked, sweep: batch => { asked.push(batch); return answers.shift() ?? 0 } }
+
+  return {
+    asked,
+    sweep: batch => {
+      asked.push(batch)
+      return answers.shift() ?? 0
+    }
+  }
 }
 
 interface Call {
-  resolve (count: number): void
-  reject (error: Error): void
+  resolve(count: number): void
+  reject(error: Error): void
 }
 
 /** A sweep whose batches are under way until they are told their answer. */
 function held (): { readonly sweep: Sweep, readonly asked: Call[] } {
   const asked: Call[] = []
-  return { asked, sweep: () => new Promise<number>((resolve, reject) => { asked.push({ resolve, reject }) }) }
+
+  return {
+    asked,
+    sweep: () =>
+      new Promise<number>((resolve, reject) => {
+        asked.push({ resolve, reject })
+      })
+  }
 }
 
 /** Long enough for all that waits for nothing but its turn. */
 async function settled (): Promise<void> {
-  for (let turn = 0; turn < 5; turn++) await new Promise(resolve => { setImmediate(resolve) })
+  for (let turn = 0; turn < 5; turn++) {
+    await new Promise(resolve => {
+      setImmediate(resolve)
+    })
+  }
 }
 
 function mockTimers (t: Test, { random = 0.5 } = {}): void {
@@ -130,10 +164,21 @@ t.test('it deletes what has ended and nothing else', async t => {
   const { sweeper, clock } = aSweeper(batch => store.sweep(batch))
   const end = clock() - KEEP
   const nobody = { address: null, userAgent: null }
-  const put = (id: string, expiresAt: number): Promise<void> => store.create({
-    id, userId: 'u-ann', expiresAt, endsAt: expiresAt, createdAt: end - DAY, authenticatedAt: end - DAY, device: { label: null, ...nobody }
-  } as Session)
-  for (let index = 0; index < 2 * BATCH + 203; index++) await put(`over${index}`, end - 1 - index * MINUTE)
+  const put = (id: string, expiresAt: number): Promise<void> =>
+    store.create({
+      id,
+      userId: 'u-ann',
+      expiresAt,
+      endsAt: expiresAt,
+      createdAt: end - DAY,
+      authenticatedAt: end - DAY,
+      device: { label: null, ...nobody }
+    } as Session)
+
+  for (let index = 0; index < 2 * BATCH + 203; index++) {
+    await put(`over${index}`, end - 1 - index * MINUTE)
+  }
+
   await put('just not over', end)
   await put('alive', clock() + DAY)
   t.equal(await sweeper.sweep(), 2 * BATCH + 203)
@@ -167,7 +212,11 @@ t.test('a sweep that fails says so to whoever called or joined it, and the next 
   const sweeps = [sweeper.sweep(), sweeper.sweep()]
   await settled()
   asked[0]?.reject(new Error('no connection'))
-  for (const failed of sweeps) await t.rejects(failed, { message: 'no connection' })
+
+  for (const failed of sweeps) {
+    await t.rejects(failed, { message: 'no connection' })
+  }
+
   t.strictSame([told, logged], [[], []])
 
   const next = sweeper.sweep()
@@ -182,12 +231,18 @@ t.test('stop ends the batch that is under way and begins no other', async t => {
   const swept = sweeper.sweep()
   await settled()
   asked[0]?.resolve(BATCH)
+
   // After a pause, which on a busy machine is longer than a turn.
-  while (asked.length < 2) await settled()
+  while (asked.length < 2) {
+    await settled()
+  }
+
   t.equal(asked.length, 2)
 
   let stopped = false
-  const stopping = sweeper.stop().then(() => { stopped = true })
+  const stopping = sweeper.stop().then(() => {
+    stopped = true
+  })
   await settled()
   t.equal(stopped, false, 'the second batch is waited for')
   asked[1]?.resolve(BATCH)
@@ -269,13 +324,20 @@ t.test('a store that fails is logged without its words, and tried again at the n
   mockTimers(t)
   let calls = 0
   const { sweeper, told, logged } = aSweeper(() => {
-    if (++calls < 3) throw new Error('password of the database')
+    if (++calls < 3) {
+      throw new Error('password of the database')
+    }
+
     return 4
   })
   sweeper.start()
   await tick(HOUR)
   await tick(HOUR)
-  const failure = { level: 'warn', facts: {}, message: 'the sweep failed and is tried again at its next time' }
+  const failure = {
+    level: 'warn',
+    facts: {},
+    message: 'the sweep failed and is tried again at its next time'
+  }
   t.strictSame(logged, [failure, failure])
   t.strictSame(told, [])
   await tick(HOUR)
@@ -359,7 +421,10 @@ t.test('what is left waits for a minute, and not for an hour', async t => {
   mockTimers(t)
   let rows = 0
   const { sweeper, clock, told } = aSweeper(({ limit }) => {
-    if (rows > 0) clock.advance(MINUTE)
+    if (rows > 0) {
+      clock.advance(MINUTE)
+    }
+
     const count = Math.min(rows, limit)
     rows -= count
     return count
@@ -391,10 +456,24 @@ t.test('a store that is quick is asked for more, one that keeps the event loop t
     await sweeper.sweep()
     return limits
   }
-  const busy = (ms: number): void => { for (const start = performance.now(); performance.now() < start + ms;); }
+
+  const busy = (ms: number): void => {
+    for (const start = performance.now(); performance.now() < start + ms;) {
+    }
+  }
+
   t.ok((await limitsOf(() => {})).at(-1) as number > 50)
-  t.equal((await limitsOf(limit => { busy(limit / 2) })).at(-1), 10, 'no fewer: it has to get on')
-  t.ok((await limitsOf(() => sleep(2))).at(-1) as number > 50, 'a server may take longer, while others have the event loop')
+  t.equal(
+    (await limitsOf(limit => {
+      busy(limit / 2)
+    })).at(-1),
+    10,
+    'no fewer: it has to get on'
+  )
+  t.ok(
+    (await limitsOf(() => sleep(2))).at(-1) as number > 50,
+    'a server may take longer, while others have the event loop'
+  )
 })
 
 t.test('between two batches others have three times as long as one took', async t => {
@@ -406,7 +485,10 @@ t.test('between two batches others have three times as long as one took', async 
     return ended.push(performance.now()) < 3 ? limit : 0
   })
   await sweeper.sweep()
-  for (const n of [1, 2]) t.ok((begun[n] as number) - (ended[n - 1] as number) > 50)
+
+  for (const n of [1, 2]) {
+    t.ok((begun[n] as number) - (ended[n - 1] as number) > 50)
+  }
 })
 
 t.test('stop does not wait for the end of such a pause', async t => {

@@ -2,7 +2,7 @@
 
 import t from 'tap'
 import { createAuthClient } from '../../src/client/index.js'
-import { ScheduleError, createFaults } from '../../src/testing/index.js'
+import { createFaults, ScheduleError } from '../../src/testing/index.js'
 import type { FaultKind, Faults } from '../../src/testing/index.js'
 import { createServers } from './servers.js'
 import { runSchedule } from './schedule-world.js'
@@ -10,13 +10,19 @@ import { runSchedule } from './schedule-world.js'
 const URL = 'https://app.test/things'
 
 /** A server that counts, and knows when it was asked. */
-function createCounter (faults: Faults): { readonly send: typeof fetch, readonly askedAt: number[] } {
+function createCounter (
+  faults: Faults
+): { readonly send: typeof fetch, readonly askedAt: number[] } {
   const askedAt: number[] = []
+
   return {
     askedAt,
     async send () {
       askedAt.push(faults.clock.now())
-      return new Response(`answer ${askedAt.length}`, { headers: { 'set-cookie': `count=${askedAt.length}; Path=/; Max-Age=60` } })
+
+      return new Response(`answer ${askedAt.length}`, {
+        headers: { 'set-cookie': `count=${askedAt.length}; Path=/; Max-Age=60` }
+      })
     }
   }
 }
@@ -28,13 +34,24 @@ interface Result {
   readonly after: number
 }
 
-async function send (faults: Faults, wrapped: typeof fetch, init: RequestInit = {}): Promise<Result> {
+async function send (
+  faults: Faults,
+  wrapped: typeof fetch,
+  init: RequestInit = {}
+): Promise<Result> {
   const start = faults.clock.now()
   const result: Promise<Result> = wrapped(URL, init).then(
-    async answer => ({ came: answer.status, text: await answer.text(), after: faults.clock.now() - start }),
-    (error: Error) => ({ came: error.name, text: error.message, after: faults.clock.now() - start }))
+    async answer => ({
+      came: answer.status,
+      text: await answer.text(),
+      after: faults.clock.now() - start
+    }),
+    (error: Error) => ({ came: error.name, text: error.message, after: faults.clock.now() - start })
+  )
+
   return faults.clock.until(Promise.race([
-    result, faults.clock.sleep(60_000).then(() => ({ came: null, text: '', after: 60_000 }))
+    result,
+    faults.clock.sleep(60_000).then(() => ({ came: null, text: '', after: 60_000 }))
   ]))
 }
 
@@ -68,12 +85,28 @@ for (const [kind, came, asked] of kinds) {
       t.equal(result.came, came)
       t.equal(askedAt.length, asked, 'whether the server has acted')
       t.equal(tab.isAlive, kind !== 'kill')
-      t.equal(device.cookies.entries().has('count'), typeof came === 'number' && asked > 0 && kind !== '504',
-        'a browser keeps the cookies of answers that arrive')
-      t.equal((await send(faults, device.open().wrap(server))).came, 200, 'the next request is not meant')
-      t.equal(faults.log.filter(({ what, fault }) => what === 'request' && fault === kind).length, 1)
-      if (kind === 'delay') t.ok(result.after > 10 && result.after <= 10 + 5 * 4000, `${result.after} ms`)
-      if (kind === 'portal') t.match(result.text, '<!doctype html>')
+      t.equal(
+        device.cookies.entries().has('count'),
+        typeof came === 'number' && asked > 0 && kind !== '504',
+        'a browser keeps the cookies of answers that arrive'
+      )
+      t.equal(
+        (await send(faults, device.open().wrap(server))).came,
+        200,
+        'the next request is not meant'
+      )
+      t.equal(
+        faults.log.filter(({ what, fault }) => what === 'request' && fault === kind).length,
+        1
+      )
+
+      if (kind === 'delay') {
+        t.ok(result.after > 10 && result.after <= 10 + 5 * 4000, `${result.after} ms`)
+      }
+
+      if (kind === 'portal') {
+        t.match(result.text, '<!doctype html>')
+      }
     }
   })
 }
@@ -100,7 +133,11 @@ t.test('by path, and by count', async t => {
   faults.next('500', '/others')
   faults.next('500', '/things', 2)
   const came: unknown[] = []
-  for (let i = 0; i < 3; i++) came.push((await send(faults, wrapped)).came)
+
+  for (let i = 0; i < 3; i++) {
+    came.push((await send(faults, wrapped)).came)
+  }
+
   t.strictSame(came, [500, 500, 200])
 })
 
@@ -119,11 +156,17 @@ t.test('offline, nothing gets through, and what was under way is lost', async t 
   t.equal(askedAt.length, 1)
   faults.goOnline()
   t.equal((await send(faults, wrapped)).came, 200)
-  t.strictSame(faults.log.filter(({ who }) => who === 'network').map(({ what }) => what), ['offline', 'online'])
+  t.strictSame(faults.log.filter(({ who }) => who === 'network').map(({ what }) => what), [
+    'offline',
+    'online'
+  ])
 })
 
 t.test('healed, nothing is by chance', async t => {
-  const faults = createFaults({ rates: { 500: 1 }, only: (_method, url) => !url.endsWith('/spared') })
+  const faults = createFaults({
+    rates: { 500: 1 },
+    only: (_method, url) => !url.endsWith('/spared')
+  })
   const wrapped = faults.wrap(createCounter(faults).send)
   t.equal((await send(faults, wrapped)).came, 500)
   t.equal((await faults.clock.until(wrapped('https://app.test/spared'))).status, 200)
@@ -160,11 +203,23 @@ t.test('time', async t => {
   clock.suspend(1000)
   clock.suspend(500, false)
   clock.step(-60_000)
-  t.strictSame([clock.now(), clock.time(), clock.date(), clock.slept()], [1015, 1515, -58_485, 1500])
+  t.strictSame([clock.now(), clock.time(), clock.date(), clock.slept()], [
+    1015,
+    1515,
+    -58_485,
+    1500
+  ])
   await clock.run(0)
   t.equal(seen.length, 3, 'what was due comes late')
   await t.rejects(clock.until(new Promise(() => {}), 100), /100 ms/)
-  await t.rejects(clock.until(clock.sleep(5).then(() => { throw new Error('mine') })), /mine/)
+  await t.rejects(
+    clock.until(
+      clock.sleep(5).then(() => {
+        throw new Error('mine')
+      })
+    ),
+    /mine/
+  )
   const abort = new AbortController()
   const woken = clock.sleep(1000, abort.signal)
   abort.abort()
@@ -185,7 +240,13 @@ t.test('a tab that is killed has no effect any more', async t => {
   const [tab, other] = [device.open(), device.open()]
   const heard: unknown[] = []
   const channel = other.platform.openChannel?.('a')
-  if (channel) channel.onmessage = ({ data }) => { heard.push(data) }
+
+  if (channel) {
+    channel.onmessage = ({ data }) => {
+      heard.push(data)
+    }
+  }
+
   const own = tab.platform.openChannel?.('a')
   own?.postMessage({ first: true })
   await faults.clock.run(50)
@@ -194,19 +255,29 @@ t.test('a tab that is killed has no effect any more', async t => {
   const { locks } = tab.platform
   void locks?.request('lock', { signal: new AbortController().signal }, () => new Promise(() => {}))
   let isOpen = false
-  void other.platform.locks?.request('lock', { signal: new AbortController().signal }, async () => { isOpen = true })
+  void other.platform.locks?.request('lock', { signal: new AbortController().signal }, async () => {
+    isOpen = true
+  })
   await faults.clock.run(50)
   t.notOk(isOpen)
 
   let came = false
-  void tab.storage.set('token').then(() => { came = true })
-  void tab.platform.sleep(10, new AbortController().signal).then(() => { came = true })
-  void tab.wrap(createCounter(faults).send)(URL).then(() => { came = true })
+  void tab.storage.set('token').then(() => {
+    came = true
+  })
+  void tab.platform.sleep(10, new AbortController().signal).then(() => {
+    came = true
+  })
+  void tab.wrap(createCounter(faults).send)(URL).then(() => {
+    came = true
+  })
   tab.kill()
   tab.kill()
   tab.platform.flags?.setItem('flag', 'on')
   own?.postMessage({ second: true })
-  void tab.wrap(createCounter(faults).send)(URL).then(() => { came = true })
+  void tab.wrap(createCounter(faults).send)(URL).then(() => {
+    came = true
+  })
   await faults.clock.run(1000)
   t.notOk(came)
   t.ok(isOpen, 'its locks are released')
@@ -229,10 +300,12 @@ t.test('what a device keeps', async t => {
   t.equal(next.platform.flags?.getItem('flag'), 'on')
   t.strictSame([next.platform.locks, next.platform.openChannel], [null, null])
   const headers: Array<string | null> = []
+
   const spy: typeof fetch = async (_input, init) => {
     headers.push(new Headers(init?.headers).get('cookie'))
     return new Response('')
   }
+
   await send(faults, next.wrap(spy), { credentials: 'include' })
   await send(faults, next.wrap(spy))
   await faults.clock.until(next.wrap(spy)('https://elsewhere.test', { credentials: 'include' }))
@@ -246,13 +319,20 @@ t.test('between receive and persist', async t => {
   const servers = createServers()
   t.teardown(() => servers.close())
   const outcomes = new Set<boolean>()
+
   for (let seed = 1; seed <= 20; seed++) {
     const faults = createFaults({ seed, ...calm })
-    const server = await servers.open({ renews: false, usesAccessCookie: false, isRemote: false }, faults.clock.time)
+    const server = await servers.open(
+      { renews: false, usesAccessCookie: false, isRemote: false },
+      faults.clock.time
+    )
     const device = faults.device()
     const tab = device.open()
     const client = createAuthClient({
-      baseUrl: 'https://app.test', storage: tab.storage, fetch: tab.wrap(server.send), platform: tab.platform
+      baseUrl: 'https://app.test',
+      storage: tab.storage,
+      fetch: tab.wrap(server.send),
+      platform: tab.platform
     })
     faults.next('kill', '/login')
     void client.login({ username: 'ann', password: 'correct horse battery staple' })
@@ -261,7 +341,12 @@ t.test('between receive and persist', async t => {
     t.ok(server.app.events.some(({ name }) => name === 'login'))
     outcomes.add(device.stored !== null)
   }
-  t.strictSame([...outcomes].sort(), [false, true], 'some tabs die before they have stored the token, and some after')
+
+  t.strictSame(
+    [...outcomes].sort(),
+    [false, true],
+    'some tabs die before they have stored the token, and some after'
+  )
 })
 
 t.test('a step that goes wrong can be had again', async t => {
@@ -269,27 +354,53 @@ t.test('a step that goes wrong can be had again', async t => {
     const faults = createFaults({ seed: 5, ...calm })
     const wrapped = faults.wrap(createCounter(faults).send)
     let calls = 0
-    const failure = await faults.schedule({
-      call: [2, () => { calls++; return faults.clock.until(wrapped(URL)) }],
-      wait: [1, random => faults.clock.run(random.between(1, 1000))]
-    }, 20, () => { if (calls > 5) throw new Error('too many') }).catch((error: unknown) => error)
+    const failure = await faults.schedule(
+      {
+        call: [2, () => {
+          calls++
+          return faults.clock.until(wrapped(URL))
+        }],
+        wait: [1, random => faults.clock.run(random.between(1, 1000))]
+      },
+      20,
+      () => {
+        if (calls > 5) {
+          throw new Error('too many')
+        }
+      }
+    ).catch((error: unknown) => error)
     return failure as ScheduleError
   }
+
   const [first, second] = [await run(), await run()]
   t.ok(first instanceof ScheduleError)
-  t.match(first.message, /^too many\nseed 5, step \d+; replay it with createFaults\(\{ seed: 5 \}\)\n/)
+  t.match(
+    first.message,
+    /^too many\nseed 5, step \d+; replay it with createFaults\(\{ seed: 5 \}\)\n/
+  )
   t.match(first.message, /GET https:\/\/app.test\/things/)
   t.match(first.cause, { message: 'too many' })
   t.equal(second.message, first.message)
-  await t.rejects(createFaults().schedule({ odd: [1, () => { throw 'a text' }] }, 1), /^a text/) // eslint-disable-line no-throw-literal
+  await t.rejects(
+    createFaults().schedule({
+      odd: [1, () => {
+        throw 'a text'
+      }]
+    }, 1),
+    /^a text/
+  )
   await t.rejects(createFaults().step({}), TypeError)
 })
 
 t.test('the same seed, against a real server: the same to the millisecond', async t => {
   const servers = createServers()
   t.teardown(() => servers.close())
+
   for (const seed of [1, 2, 3, 4, 5]) {
-    const [one, other] = [await runSchedule(seed, 60, servers), await runSchedule(seed, 60, servers)]
+    const [one, other] = [
+      await runSchedule(seed, 60, servers),
+      await runSchedule(seed, 60, servers)
+    ]
     t.strictSame(other.faults.log, one.faults.log)
     t.ok(one.faults.log.length > 100)
   }

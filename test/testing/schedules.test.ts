@@ -8,17 +8,26 @@ import { runSchedule } from './schedule-world.js'
 
 const STEPS = 100
 const SHOWN = 3
-const [from = 1, to = from + 199] = (process.env.FAULT_SEEDS ?? '').split('-').filter(text => text !== '').map(Number)
+const [from = 1, to = from + 199] = (process.env.FAULT_SEEDS ?? '').split('-').filter(text =>
+  text !== ''
+).map(Number)
 
-async function run (t: Test, seeds: readonly [from: number, to: number], isRemote: boolean): Promise<void> {
+async function run (
+  t: Test,
+  seeds: readonly [from: number, to: number],
+  isRemote: boolean
+): Promise<void> {
   const servers = createServers()
   t.teardown(() => servers.close())
   const { stackTraceLimit } = Error
   // Each abort makes an error, and each error a trace that nobody looks at.
   Error.stackTraceLimit = 0
-  t.teardown(() => { Error.stackTraceLimit = stackTraceLimit })
+  t.teardown(() => {
+    Error.stackTraceLimit = stackTraceLimit
+  })
   const failures: string[] = []
   let requests = 0
+
   for (let seed = seeds[0]; seed <= seeds[1]; seed++) {
     try {
       requests += (await runSchedule(seed, STEPS, servers, isRemote)).requests
@@ -26,7 +35,11 @@ async function run (t: Test, seeds: readonly [from: number, to: number], isRemot
       failures.push((error as Error).message)
     }
   }
-  for (const failure of failures.slice(0, SHOWN)) t.comment(failure)
+
+  for (const failure of failures.slice(0, SHOWN)) {
+    t.comment(failure)
+  }
+
   t.equal(failures.length, 0, `${seeds[1] - seeds[0] + 1} schedules, ${requests} requests`)
 }
 

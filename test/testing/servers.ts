@@ -24,7 +24,7 @@ export interface Server {
   readonly app: TestApp
   readonly store: TokenStore
   readonly send: typeof fetch
-  restart (): Promise<void>
+  restart(): Promise<void>
 }
 
 /** What is written after `x-test-given:`, in JSON. */
@@ -35,8 +35,8 @@ export interface Given {
 
 export interface Servers {
   /** @param time What the server takes for the time, in milliseconds since 1970. */
-  open (kind: ServerKind, time: () => number): Promise<Server>
-  close (): Promise<void>
+  open(kind: ServerKind, time: () => number): Promise<Server>
+  close(): Promise<void>
 }
 
 interface Running {
@@ -48,7 +48,10 @@ export function createServers (): Servers {
   const running = new Map<string, Running>()
   let store: TokenStore = new MemoryStore()
   let time = (): number => 0
-  const clock = Object.assign(() => time(), { advance: createClock().advance, set: createClock().set })
+  const clock = Object.assign(() => time(), {
+    advance: createClock().advance,
+    set: createClock().set
+  })
   const delegate: TokenStore = {
     create: session => store.create(session),
     rotate: attempt => store.rotate(attempt),
@@ -80,19 +83,28 @@ export function createServers (): Servers {
       const key = JSON.stringify(kind)
       store = new MemoryStore()
       time = serverTime
-      if (!running.has(key)) running.set(key, await start(kind))
+
+      if (!running.has(key)) {
+        running.set(key, await start(kind))
+      }
+
       const current = (): Running => running.get(key) as Running
       current().app.events.length = 0
+
       return {
-        get app () { return current().app },
+        get app () {
+          return current().app
+        },
         store: delegate,
         async send (input, init = {}) {
           const { pathname, search } = new URL(String(input))
           const { root, app } = current()
+
           if (kind.isRemote) {
             const answer = await fetch(root + pathname + search, init)
             return annotate(answer.status, new Headers(answer.headers), await answer.text())
           }
+
           const response = await app.app.inject({
             method: init.method as 'GET',
             url: pathname + search,
@@ -100,9 +112,13 @@ export function createServers (): Servers {
             ...(init.body instanceof ArrayBuffer && { payload: Buffer.from(init.body) })
           })
           const headers = new Headers()
+
           for (const [name, value] of Object.entries(response.headers)) {
-            for (const one of [value].flat()) headers.append(name, String(one))
+            for (const one of [value].flat()) {
+              headers.append(name, String(one))
+            }
           }
+
           return annotate(response.statusCode, headers, response.body)
         },
         async restart () {
@@ -114,15 +130,20 @@ export function createServers (): Servers {
       }
     },
     async close () {
-      for (const { app } of running.values()) await app.app.close()
+      for (const { app } of running.values()) {
+        await app.app.close()
+      }
     }
   }
 }
 
 function annotate (status: number, headers: Headers, text: string): Response {
   const cookies = headers.getSetCookie()
-  const cookie = (name: string): string | undefined => cookies
-    .map(text => new RegExp(`^__Host-auth-${name}=([^;]+)`).exec(text)?.[1]).find(value => value !== undefined)
+  const cookie = (name: string): string | undefined =>
+    cookies
+      .map(text => new RegExp(`^__Host-auth-${name}=([^;]+)`).exec(text)?.[1]).find(value =>
+        value !== undefined
+      )
   const body = text.startsWith('{') ? JSON.parse(text) as Record<string, string> : {}
   const given: Given = {
     access: body.access_token ?? headers.get('x-new-token') ?? cookie('access'),

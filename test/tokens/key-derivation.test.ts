@@ -6,57 +6,96 @@ import { SECRET } from '../helpers/app.js'
 
 t.test('a random secret of 32 bytes or more is good', async t => {
   t.equal(weaknessOf(SECRET), null)
+
   for (const encoding of ['base64', 'base64url', 'hex'] as const) {
     const secrets = Array.from({ length: 100 }, () => randomBytes(32).toString(encoding))
     t.strictSame(secrets.filter(secret => weaknessOf(secret) !== null), [], encoding)
   }
+
   t.equal(weaknessOf(randomBytes(32)), null, 'bytes')
 })
 
 t.test('a short secret is weak, counted in bytes', async t => {
   for (const length of [0, 1, 16, 31]) {
     t.equal(weaknessOf(SECRET.slice(0, length)), `is ${length} bytes long, 32 are needed`)
-    t.equal(weaknessOf(Buffer.from(SECRET.slice(0, length))), `is ${length} bytes long, 32 are needed`)
+    t.equal(
+      weaknessOf(Buffer.from(SECRET.slice(0, length))),
+      `is ${length} bytes long, 32 are needed`
+    )
   }
+
   t.equal(weaknessOf('äöüßéèñçøåÄÖÜÉÈÑ'), null, '16 characters of 2 bytes each')
 })
 
 t.test('a secret that repeats itself is weak', async t => {
-  for (const secret of ['a'.repeat(64), ' '.repeat(32), 'abc'.repeat(20), '012345678'.repeat(8), Buffer.alloc(64)]) {
+  for (
+    const secret of [
+      'a'.repeat(64),
+      ' '.repeat(32),
+      'abc'.repeat(20),
+      '012345678'.repeat(8),
+      Buffer.alloc(64)
+    ]
+  ) {
     t.equal(weaknessOf(secret), 'has fewer than 10 distinct characters')
   }
+
   t.equal(weaknessOf('qwertzuiop'.repeat(4)), null, 'ten are enough')
 })
 
 t.test('the placeholders that people deploy are weak', async t => {
   const placeholders = [
-    'change-me-before-you-go-to-production', 'CHANGEME_0123_CHANGEME_0123_CHANGEME', 'please-change-this-in-production!',
-    'your-secret-key-goes-here-0123456789', 'your_jwt_secret_0123456789_abc_xyz', 'YOUR-AUTH-SECRET-0123456789-qwert',
-    'super-secret-super-secret-super-1234', 'my-secret-my-secret-my-secret-0987', 'my_super_secret_key_for_jwt_tokens',
-    'this-is-only-a-placeholder-0123456', 'an-example-secret-of-enough-length', 'password-password-password-pass-12',
-    'abcdefghijklmnopqrstuvwxyz0123456', 'xy1234567890123456789012345678901234567890'
+    'change-me-before-you-go-to-production',
+    'CHANGEME_0123_CHANGEME_0123_CHANGEME',
+    'please-change-this-in-production!',
+    'your-secret-key-goes-here-0123456789',
+    'your_jwt_secret_0123456789_abc_xyz',
+    'YOUR-AUTH-SECRET-0123456789-qwert',
+    'super-secret-super-secret-super-1234',
+    'my-secret-my-secret-my-secret-0987',
+    'my_super_secret_key_for_jwt_tokens',
+    'this-is-only-a-placeholder-0123456',
+    'an-example-secret-of-enough-length',
+    'password-password-password-pass-12',
+    'abcdefghijklmnopqrstuvwxyz0123456',
+    'xy1234567890123456789012345678901234567890'
   ]
-  for (const secret of placeholders) t.equal(weaknessOf(secret), 'is a known placeholder', secret)
+
+  for (const secret of placeholders) {
+    t.equal(weaknessOf(secret), 'is a known placeholder', secret)
+  }
 })
 
 t.test('a secret is never in the reason why it is weak', async t => {
-  for (const secret of ['hunter2', 'my-super-secret-key-qwertzuiopasdf']) t.notMatch(weaknessOf(secret), secret)
+  for (const secret of ['hunter2', 'my-super-secret-key-qwertzuiopasdf']) {
+    t.notMatch(weaknessOf(secret), secret)
+  }
 })
 
 // By another implementation of RFC 5869. A change here signs everybody out.
 t.test('keys are what they always were', async t => {
   const access = deriveKey(SECRET, 'auth', 'access')
   t.equal(access.id, 'PtcC4NVvVg-q')
-  t.equal(access.key.toString('hex'), 'b9639f8976a302e01c9faac6fe54b7219a397fe2007d65d96ee01f06c8f9e9ba')
+  t.equal(
+    access.key.toString('hex'),
+    'b9639f8976a302e01c9faac6fe54b7219a397fe2007d65d96ee01f06c8f9e9ba'
+  )
   const refresh = deriveKey(SECRET, 'auth', 'refresh')
   t.equal(refresh.id, 'xC3N-1tfx5PO')
-  t.equal(refresh.key.toString('hex'), '2e30cee6be55aef41b4b4dfe3f1a7c4abd5953b30fd623d0eb228dbea246eade')
+  t.equal(
+    refresh.key.toString('hex'),
+    '2e30cee6be55aef41b4b4dfe3f1a7c4abd5953b30fd623d0eb228dbea246eade'
+  )
 })
 
 t.test('the secret, the name and the kind each give another key under another id', async t => {
   const keys = [SECRET, `${SECRET}x`, SECRET.toLowerCase()].flatMap(secret =>
     ['auth', 'Auth', 'admin'].flatMap(name =>
-      (['access', 'refresh', 'device', 'attempts'] satisfies KeyPurpose[]).map(kind => deriveKey(secret, name, kind))))
+      (['access', 'refresh', 'device', 'attempts'] satisfies KeyPurpose[]).map(kind =>
+        deriveKey(secret, name, kind)
+      )
+    )
+  )
   t.equal(new Set(keys.map(({ id }) => id)).size, 36)
   t.equal(new Set(keys.map(({ key }) => key.toString('hex'))).size, 36)
 })

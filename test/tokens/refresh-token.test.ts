@@ -5,7 +5,11 @@ import type { Claims } from '../../src/tokens/jwt-codec.js'
 import { createSecretSigner } from '../../src/tokens/keys.js'
 import { deriveKey } from '../../src/tokens/key-derivation.js'
 import {
-  firstRefreshToken, makeSecret, nextRefreshToken, readRefreshToken, REFRESH_TYP
+  firstRefreshToken,
+  makeSecret,
+  nextRefreshToken,
+  readRefreshToken,
+  REFRESH_TYP
 } from '../../src/tokens/refresh-token.js'
 import type { RefreshToken } from '../../src/tokens/refresh-token.js'
 import { SECRET } from '../helpers/app.js'
@@ -22,7 +26,11 @@ function createKind (secret = SECRET): JwtKind {
 
 function read (kind: JwtKind, token: string): RefreshToken {
   const found = readRefreshToken(kind, token)
-  if (found === null) throw new Error('a token of ours was not read')
+
+  if (found === null) {
+    throw new Error('a token of ours was not read')
+  }
+
   return found
 }
 
@@ -35,28 +43,53 @@ t.test('the first token of a session names it, and holds its secret', async t =>
   const { secret, secretHash } = makeSecret()
   const token = firstRefreshToken(kind, { id: 's1', userId: 'u-ann', secret }, first)
   const { claims, ...found } = read(kind, token)
-  t.strictSame(found, { userId: 'u-ann', sessionId: 's1', generation: 0, secretHash, persistent: false, amr: [], clientId: null, thumbprint: null })
+  t.strictSame(found, {
+    userId: 'u-ann',
+    sessionId: 's1',
+    generation: 0,
+    secretHash,
+    persistent: false,
+    amr: [],
+    clientId: null,
+    thumbprint: null
+  })
   t.strictSame(claims, {
-    sub: 'u-ann', sid: 's1', secret, type: 'refresh', gen: 0, iat: NOW / 1000, exp: (NOW + 7 * DAY) / 1000
+    sub: 'u-ann',
+    sid: 's1',
+    secret,
+    type: 'refresh',
+    gen: 0,
+    iat: NOW / 1000,
+    exp: (NOW + 7 * DAY) / 1000
   })
 })
 
 t.test('the successor of a token is the same text, byte for byte, on every instance and at any time', async t => {
   const kind = createKind()
-  const token = firstRefreshToken(kind, { id: 's1', userId: 'u-ann', secret: makeSecret().secret }, first)
+  const token = firstRefreshToken(
+    kind,
+    { id: 's1', userId: 'u-ann', secret: makeSecret().secret },
+    first
+  )
   const successor = nextRefreshToken(kind, read(kind, token), second)
   t.equal(nextRefreshToken(kind, read(kind, token), second), successor)
 
   const other = createKind()
   const { now } = Date
-  t.teardown(() => { Date.now = now })
+  t.teardown(() => {
+    Date.now = now
+  })
   Date.now = () => NOW + 3 * DAY
   t.equal(nextRefreshToken(other, read(other, token), second), successor)
 })
 
 t.test('a token that is asked for again by itself or by a later one is the same text', async t => {
   const kind = createKind()
-  const zeroth = firstRefreshToken(kind, { id: 's1', userId: 'u-ann', secret: makeSecret().secret }, first)
+  const zeroth = firstRefreshToken(
+    kind,
+    { id: 's1', userId: 'u-ann', secret: makeSecret().secret },
+    first
+  )
   const successor = nextRefreshToken(kind, read(kind, zeroth), second)
   t.equal(nextRefreshToken(kind, read(kind, successor), second), successor)
   t.equal(nextRefreshToken(kind, read(kind, successor), first), zeroth)
@@ -64,8 +97,21 @@ t.test('a token that is asked for again by itself or by a later one is the same 
 
 t.test('a successor copies every claim but gen, iat and exp', async t => {
   const kind = createKind()
-  const extra = { cnf: { jkt: 'thumbprint' }, client_id: 'phone', 'https://a.example/x': [1, null, 'ä'] }
-  const claims = { sub: 'u-ann', sid: 's1', gen: 6, secret: makeSecret().secret, type: 'refresh', iat: 5, exp: 6, ...extra }
+  const extra = {
+    cnf: { jkt: 'thumbprint' },
+    client_id: 'phone',
+    'https://a.example/x': [1, null, 'ä']
+  }
+  const claims = {
+    sub: 'u-ann',
+    sid: 's1',
+    gen: 6,
+    secret: makeSecret().secret,
+    type: 'refresh',
+    iat: 5,
+    exp: 6,
+    ...extra
+  }
   const edition = { generation: 7, issuedAt: NOW + 999, expiresAt: NOW + DAY + 1 }
   const successor = nextRefreshToken(kind, read(kind, kind.sign(claims)), edition)
   t.strictSame(claimsOf(successor), { ...claims, gen: 7, iat: NOW / 1000, exp: (NOW + DAY) / 1000 })
@@ -75,7 +121,8 @@ t.test('a successor copies every claim but gen, iat and exp', async t => {
 t.test('each of generation, times, session and key makes another token', async t => {
   const kind = createKind()
   const { secret } = makeSecret()
-  const present = (id: string, userId: string): RefreshToken => read(kind, firstRefreshToken(kind, { id, userId, secret }, first))
+  const present = (id: string, userId: string): RefreshToken =>
+    read(kind, firstRefreshToken(kind, { id, userId, secret }, first))
   const presented = present('s1', 'u-ann')
   const tokens = [
     nextRefreshToken(kind, presented, second),
@@ -92,7 +139,11 @@ t.test('each of generation, times, session and key makes another token', async t
 t.test('a token is read however old it is, so that its reuse is noticed', async t => {
   const kind = createKind()
   const { secret } = makeSecret()
-  const token = firstRefreshToken(kind, { id: 's1', userId: 'u-ann', secret }, { generation: 0, issuedAt: 0, expiresAt: 1000 })
+  const token = firstRefreshToken(kind, { id: 's1', userId: 'u-ann', secret }, {
+    generation: 0,
+    issuedAt: 0,
+    expiresAt: 1000
+  })
   t.match(read(kind, token), { sessionId: 's1', generation: 0 })
 })
 
@@ -100,10 +151,20 @@ t.test('10,000 secrets are 10,000 different texts of 256 bits, in the alphabet o
   const made = Array.from({ length: 10_000 }, makeSecret)
   t.equal(new Set(made.map(({ secret }) => secret)).size, made.length)
   t.equal(new Set(made.map(({ secretHash }) => secretHash)).size, made.length)
-  t.ok(made.every(({ secret }) => /^[\w-]{43}$/.test(secret) && Buffer.from(secret, 'base64url').length === 32))
+  t.ok(
+    made.every(({ secret }) =>
+      /^[\w-]{43}$/.test(secret) && Buffer.from(secret, 'base64url').length === 32
+    )
+  )
 
   const counts = new Array<number>(256).fill(0)
-  for (const { secret } of made) for (const byte of Buffer.from(secret, 'base64url')) counts[byte] = (counts[byte] ?? 0) + 1
+
+  for (const { secret } of made) {
+    for (const byte of Buffer.from(secret, 'base64url')) {
+      counts[byte] = (counts[byte] ?? 0) + 1
+    }
+  }
+
   t.ok(Math.min(...counts) > 1000 && Math.max(...counts) < 1500, 'every byte about 1250 times')
 })
 
@@ -111,5 +172,8 @@ t.test('what is kept of a secret is its SHA-256', async t => {
   const { secret, secretHash } = makeSecret()
   t.equal(secretHash, createHash('sha256').update(secret).digest('base64url'))
   const kind = createKind()
-  t.equal(read(kind, firstRefreshToken(kind, { id: 's1', userId: 'u-ann', secret }, first)).secretHash, secretHash)
+  t.equal(
+    read(kind, firstRefreshToken(kind, { id: 's1', userId: 'u-ann', secret }, first)).secretHash,
+    secretHash
+  )
 })

@@ -2,7 +2,10 @@ import fc from 'fast-check'
 import t from 'tap'
 import { TextMap } from '../../src/tokens/token-cache.js'
 
-interface Numbered { readonly text: string, readonly n: number }
+interface Numbered {
+  readonly text: string
+  readonly n: number
+}
 
 t.test('what was set is found by its text alone, whatever else ends like it', async t => {
   const map = new TextMap<Numbered>(100)
@@ -25,28 +28,46 @@ t.test('what was set is found by its text alone, whatever else ends like it', as
 })
 
 t.test('it answers with nothing but what was set last for that very text', async t => {
-  const texts = fc.oneof(fc.string(), fc.stringMatching(/^[ab]{0,3}(end|END)?$/), fc.string({ unit: 'binary', maxLength: 20 }))
-  const steps = fc.array(fc.tuple(texts, fc.constantFrom('set', 'delete', 'get')), { maxLength: 60 })
-  t.doesNotThrow(() => fc.assert(fc.property(steps, fc.integer({ min: 1, max: 50 }), (steps, size) => {
-    const map = new TextMap<Numbered>(size)
-    const last = new Map<string, number>()
-    return steps.every(([text, step], i) => {
-      if (step === 'get') return [undefined, last.get(text)].includes(map.get(text)?.n)
-      if (step === 'delete') {
-        map.delete(text)
-        last.delete(text)
-        return map.get(text) === undefined
-      }
-      map.set({ text, n: i })
-      last.set(text, i)
-      return map.get(text)?.n === i
-    })
-  })))
+  const texts = fc.oneof(
+    fc.string(),
+    fc.stringMatching(/^[ab]{0,3}(end|END)?$/),
+    fc.string({ unit: 'binary', maxLength: 20 })
+  )
+  const steps = fc.array(fc.tuple(texts, fc.constantFrom('set', 'delete', 'get')), {
+    maxLength: 60
+  })
+  t.doesNotThrow(() =>
+    fc.assert(fc.property(steps, fc.integer({ min: 1, max: 50 }), (steps, size) => {
+      const map = new TextMap<Numbered>(size)
+      const last = new Map<string, number>()
+
+      return steps.every(([text, step], i) => {
+        if (step === 'get') {
+          return [undefined, last.get(text)].includes(map.get(text)?.n)
+        }
+
+        if (step === 'delete') {
+          map.delete(text)
+          last.delete(text)
+          return map.get(text) === undefined
+        }
+
+        map.set({ text, n: i })
+        last.set(text, i)
+        return map.get(text)?.n === i
+      })
+    }))
+  )
 })
 
 t.test('tokens find their own, a thousand of them', async t => {
-  const tokens = Array.from({ length: 1000 }, (_, i) => `Bearer head.${i}.${'x'.repeat(30)}${(i * 7919 + 1e9).toString(36)}`)
+  const tokens = Array.from(
+    { length: 1000 },
+    (_, i) => `Bearer head.${i}.${'x'.repeat(30)}${(i * 7919 + 1e9).toString(36)}`
+  )
   const map = new TextMap<Numbered>(4000)
-  tokens.forEach((token, i) => { map.set({ text: token, n: i }) })
+  tokens.forEach((token, i) => {
+    map.set({ text: token, n: i })
+  })
   t.ok(tokens.every((token, i) => map.get(token)?.n === i))
 })

@@ -29,10 +29,16 @@ export async function buildApp (
     clock
   })
 
-  app.put<{ Body: Record<'username' | 'password', string> }>('/register', { schema: { body: signUpBody } }, async (request, reply) => {
+  app.put<{ Body: Record<'username' | 'password', string> }>('/register', {
+    schema: { body: signUpBody }
+  }, async (request, reply) => {
     const { username, password } = request.body
     const passwordHash = await app.tokenAuth.hashPassword(password)
-    if (users.has(username)) return reply.code(409).send({ detail: 'Username already registered' })
+
+    if (users.has(username)) {
+      return reply.code(409).send({ detail: 'Username already registered' })
+    }
+
     const id = randomUUID()
     users.set(username, { id, username, passwordHash })
     return reply.code(201).send({ id, username })

@@ -43,7 +43,11 @@ export async function buildApp (
   const passwordHash = await app.tokenAuth.hashPassword('correct horse')
   users.set('ann@example.org', { id: '1', email: 'ann@example.org', name: 'Ann', passwordHash })
 
-  app.get('/api/notes', { onRequest: app.authenticate }, async request => ({ notes: [], of: request.auth?.userId }))
+  app.get(
+    '/api/notes',
+    { onRequest: app.authenticate },
+    async request => ({ notes: [], of: request.auth?.userId })
+  )
   return app
 }
 

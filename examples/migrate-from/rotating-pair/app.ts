@@ -24,9 +24,17 @@ export async function buildApp (
     sweep: { every: '1h' },
     clock
   })
-  users.set('ann', { id: '1', username: 'ann', passwordHash: await app.tokenAuth.hashPassword('correct horse') })
+  users.set('ann', {
+    id: '1',
+    username: 'ann',
+    passwordHash: await app.tokenAuth.hashPassword('correct horse')
+  })
 
-  app.get('/api/v1/orders', { onRequest: app.authenticate }, async request => ({ orders: [], of: request.auth?.userId }))
+  app.get(
+    '/api/v1/orders',
+    { onRequest: app.authenticate },
+    async request => ({ orders: [], of: request.auth?.userId })
+  )
   return app
 }
 

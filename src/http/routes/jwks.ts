@@ -6,6 +6,12 @@ const KEPT = 'public, max-age=300'
 
 /** GET jwks: the public keys by which others verify access tokens (RFC 7517 section 5). */
 export function addJwksRoute (scope: FastifyInstance, url: string, keys: KeyRing): void {
-  scope.get(url, { config: { tokenAuth: 'public' } }, async (_request, reply) =>
-    reply.type('application/jwk-set+json').header('cache-control', KEPT).send(JSON.stringify({ keys: keys.publicKeys })))
+  scope.get(
+    url,
+    { config: { tokenAuth: 'public' } },
+    async (_request, reply) =>
+      reply.type('application/jwk-set+json').header('cache-control', KEPT).send(
+        JSON.stringify({ keys: keys.publicKeys })
+      )
+  )
 }

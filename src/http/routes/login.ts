@@ -37,7 +37,9 @@ const yes: ReadonlySet<unknown> = new Set([true, 1, 'true', 'on', 'yes', '1'])
  * whose tokens are in the answer and in no cookie. Over the cookie of another session, that one ends.
  */
 export function addLoginRoute (
-  scope: FastifyInstance, url: string, { transport, sessions, login, clientIdOf, proofOf }: LoginRoute
+  scope: FastifyInstance,
+  url: string,
+  { transport, sessions, login, clientIdOf, proofOf }: LoginRoute
 ): void {
   scope.post<{ Body: LoginBody }>(url, {
     config: { tokenAuth: 'public' },
@@ -46,9 +48,14 @@ export function addLoginRoute (
     const clientId = clientIdOf(request, request.body)
     const inCookie = clientId === null && transport.wantsCookie(request)
     const replaced = transport.replacedBy(request, inCookie)
-    const { username, email, password, device, device_token: inBody, remember_me: rememberMe } = request.body
+    const { username, email, password, device, device_token: inBody, remember_me: rememberMe } =
+      request.body
     const name = username || email
-    if (!name || (email && email !== name)) throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'a username or an email is needed' })
+
+    if (!name || (email && email !== name)) {
+      throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'a username or an email is needed' })
+    }
+
     const deviceToken = transport.deviceTokenOf(request, inCookie) ?? (inBody || null)
     const grant = await login.login({
       login: name,

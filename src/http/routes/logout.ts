@@ -11,28 +11,50 @@ import type { RefreshTokenBody, TokenTransport } from '../token-transport.js'
  * already, is no error (RFC 7009 section 2.2).
  */
 export function addLogoutRoute (
-  scope: FastifyInstance, url: string, transport: TokenTransport, sessions: Sessions
+  scope: FastifyInstance,
+  url: string,
+  transport: TokenTransport,
+  sessions: Sessions
 ): void {
   scope.post<{ Body: RefreshTokenBody }>(url, {
     config: { tokenAuth: 'public' },
     schema: { ...taken, body: refreshTokenBody, response: { 204: noAnswer } }
   }, async (request, reply) => {
     const tokens = transport.presentToEnd(request)
-    if (tokens.refresh === null && tokens.access === null) throw new TokenAuthError('AUTH_REFRESH_MISSING')
+
+    if (tokens.refresh === null && tokens.access === null) {
+      throw new TokenAuthError('AUTH_REFRESH_MISSING')
+    }
+
     const owner = sessions.ownerOf(tokens)
-    if (owner !== null) await sessions.end(owner.sessionId, 'logout')
-    if (transport.clearsAfter(tokens)) transport.clear(reply)
+
+    if (owner !== null) {
+      await sessions.end(owner.sessionId, 'logout')
+    }
+
+    if (transport.clearsAfter(tokens)) {
+      transport.clear(reply)
+    }
+
     return reply.code(204).send()
   })
 }
 
 /** POST logout/all: every session of the user ends, this one too. */
 export function addLogoutAllRoute (
-  scope: FastifyInstance, url: string, transport: TokenTransport, sessions: Sessions, authenticate: Authenticate
+  scope: FastifyInstance,
+  url: string,
+  transport: TokenTransport,
+  sessions: Sessions,
+  authenticate: Authenticate
 ): void {
-  scope.post(url, { onRequest: authenticate, schema: { response: { 204: noAnswer } } }, async (request, reply) => {
-    await sessions.endAll((request.auth as Auth).userId, 'logout-all')
-    transport.clear(reply)
-    return reply.code(204).send()
-  })
+  scope.post(
+    url,
+    { onRequest: authenticate, schema: { response: { 204: noAnswer } } },
+    async (request, reply) => {
+      await sessions.endAll((request.auth as Auth).userId, 'logout-all')
+      transport.clear(reply)
+      return reply.code(204).send()
+    }
+  )
 }

@@ -9,15 +9,30 @@ import type { RefreshTokenBody, TokenTransport } from '../token-transport.js'
 
 /** POST refresh: the refresh token, however it travels, for a new access token and, as a rule, its successor. */
 export function addRefreshRoute (
-  scope: FastifyInstance, url: string, transport: TokenTransport, refresh: Refresh, proofOf: ProofOf
+  scope: FastifyInstance,
+  url: string,
+  transport: TokenTransport,
+  refresh: Refresh,
+  proofOf: ProofOf
 ): void {
   scope.post<{ Body: RefreshTokenBody }>(url, {
     config: { tokenAuth: 'public' },
     schema: { ...taken, body: refreshTokenBody, response: { 200: tokenAnswer } }
   }, async (request, reply) => {
     const tokens = transport.present(request)
-    if (tokens.refresh === null) throw new TokenAuthError(tokens.access === null ? 'AUTH_REFRESH_MISSING' : 'AUTH_REFRESH_INVALID')
-    const presenter = { by: callerOf(request), clientId: null, proof: proofOf(request), scope: null }
+
+    if (tokens.refresh === null) {
+      throw new TokenAuthError(
+        tokens.access === null ? 'AUTH_REFRESH_MISSING' : 'AUTH_REFRESH_INVALID'
+      )
+    }
+
+    const presenter = {
+      by: callerOf(request),
+      clientId: null,
+      proof: proofOf(request),
+      scope: null
+    }
     const grant = await refresh.refresh(tokens.refresh, presenter)
     return sendTokens(reply, transport.answer(reply, grant, tokens.inCookie))
   })

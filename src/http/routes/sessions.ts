@@ -9,7 +9,10 @@ import type { FastifyInstance } from 'fastify'
 
 /** GET sessions: where the user is signed in. */
 export function addSessionsRoute (
-  scope: FastifyInstance, url: string, sessions: Sessions, authenticate: Authenticate
+  scope: FastifyInstance,
+  url: string,
+  sessions: Sessions,
+  authenticate: Authenticate
 ): void {
   scope.get(url, {
     onRequest: authenticate,
@@ -17,13 +20,20 @@ export function addSessionsRoute (
   }, async (request, reply) => {
     const { userId, sessionId } = request.auth as Auth
     const listed = await sessions.list(userId)
-    return sendJson(reply, { sessions: listed.map(session => toAnswer(session, sessionId)) } satisfies SessionListAnswer)
+
+    return sendJson(
+      reply,
+      { sessions: listed.map(session => toAnswer(session, sessionId)) } satisfies SessionListAnswer
+    )
   })
 }
 
 /** DELETE sessions/:id: ends one of the user's sessions. An id that is none of theirs is no error, and nothing happens. */
 export function addSessionRoute (
-  scope: FastifyInstance, url: string, sessions: Sessions, authenticate: Authenticate
+  scope: FastifyInstance,
+  url: string,
+  sessions: Sessions,
+  authenticate: Authenticate
 ): void {
   scope.delete<{ Params: { id: string } }>(url, {
     onRequest: authenticate,
@@ -36,13 +46,20 @@ export function addSessionRoute (
 
 /** DELETE sessions: ends all of the user's sessions but the one that asks. */
 export function addOtherSessionsRoute (
-  scope: FastifyInstance, url: string, sessions: Sessions, authenticate: Authenticate
+  scope: FastifyInstance,
+  url: string,
+  sessions: Sessions,
+  authenticate: Authenticate
 ): void {
-  scope.delete(url, { onRequest: authenticate, schema: { response: { 204: noAnswer } } }, async (request, reply) => {
-    const { userId, sessionId } = request.auth as Auth
-    await sessions.endAll(userId, 'revoked', sessionId)
-    return reply.code(204).send()
-  })
+  scope.delete(
+    url,
+    { onRequest: authenticate, schema: { response: { 204: noAnswer } } },
+    async (request, reply) => {
+      const { userId, sessionId } = request.auth as Auth
+      await sessions.endAll(userId, 'revoked', sessionId)
+      return reply.code(204).send()
+    }
+  )
 }
 
 function toAnswer (session: Session, currentId: string): SessionAnswer {
@@ -59,9 +76,18 @@ function toAnswer (session: Session, currentId: string): SessionAnswer {
 }
 
 /** GET me: the user, as it stands now. */
-export function addMeRoute (scope: FastifyInstance, url: string, sessions: Sessions, authenticate: Authenticate): void {
-  scope.get(url, {
-    onRequest: authenticate,
-    schema: { response: { 200: userAnswer } }
-  }, async (request, reply) => sendJson(reply, await sessions.userOf((request.auth as Auth).userId)))
+export function addMeRoute (
+  scope: FastifyInstance,
+  url: string,
+  sessions: Sessions,
+  authenticate: Authenticate
+): void {
+  scope.get(
+    url,
+    {
+      onRequest: authenticate,
+      schema: { response: { 200: userAnswer } }
+    },
+    async (request, reply) => sendJson(reply, await sessions.userOf((request.auth as Auth).userId))
+  )
 }

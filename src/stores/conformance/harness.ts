@@ -28,10 +28,12 @@ export interface Opened<Store> {
 /** Registers a law as a test, with a store of its own. */
 export type Law<Store> = (name: string, run: (store: Store, other: Store) => Promise<void>) => void
 
+/** */
 export function createLaw<Store> ({ test, open }: LawsOptions<Store>): Law<Store> {
   return (name, run) => {
     test(name, async () => {
       const { store, other = store, close } = await open()
+
       try {
         await run(store, other)
       } finally {
@@ -45,6 +47,7 @@ export function createLaw<Store> ({ test, open }: LawsOptions<Store>): Law<Store
 export function makeSession (id: string, given: Partial<Session> = {}): Session {
   const by = { address: '192.0.2.1', userAgent: 'tests' }
   const createdAt = given.createdAt ?? NOW
+
   return {
     id,
     userId: 'ann',

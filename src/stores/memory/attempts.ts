@@ -1,7 +1,7 @@
 // Attempts in a Map: the default, for one process. Several count apart, and let through as many times more.
 
 import { blockedUntil, countAttempt } from '../../domain/attempt-rule.js'
-import type { Attempts, AttemptRule } from '../../domain/attempt-rule.js'
+import type { AttemptRule, Attempts } from '../../domain/attempt-rule.js'
 import type { Millis } from '../../domain/session.js'
 import type { AttemptStore } from '../attempt-store.js'
 
@@ -26,16 +26,27 @@ export class MemoryAttempts implements AttemptStore {
   async take (key: string, now: Millis, rule: AttemptRule): Promise<Millis | null> {
     const attempts = this.#attempts.get(key) ?? null
     const until = blockedUntil(attempts, now)
-    if (until !== null) return until
+
+    if (until !== null) {
+      return until
+    }
+
     this.#attempts.delete(key)
-    if (this.#attempts.size >= this.#size) this.#makeRoom(now)
+
+    if (this.#attempts.size >= this.#size) {
+      this.#makeRoom(now)
+    }
+
     this.#attempts.set(key, countAttempt(attempts, now, rule))
     return null
   }
 
   async release (key: string): Promise<void> {
     const attempts = this.#attempts.get(key)
-    if (attempts !== undefined) this.#attempts.set(key, { ...attempts, count: Math.max(0, attempts.count - 1), nextAt: 0 })
+
+    if (attempts !== undefined) {
+      this.#attempts.set(key, { ...attempts, count: Math.max(0, attempts.count - 1), nextAt: 0 })
+    }
   }
 
   async clear (key: string): Promise<void> {
@@ -44,12 +55,20 @@ export class MemoryAttempts implements AttemptStore {
 
   async sweep ({ now, limit }: { readonly now: Millis, readonly limit: number }): Promise<number> {
     let count = 0
+
     for (const [key, { forgetAt }] of this.#attempts) {
-      if (count === limit) break
-      if (forgetAt > now) continue
+      if (count === limit) {
+        break
+      }
+
+      if (forgetAt > now) {
+        continue
+      }
+
       this.#attempts.delete(key)
       count++
     }
+
     return count
   }
 
@@ -57,14 +76,24 @@ export class MemoryAttempts implements AttemptStore {
   #makeRoom (now: Millis): void {
     const before = this.#attempts.size
     this.#drop(attempts => blockedUntil(attempts, now) === null)
-    if (this.#attempts.size === before) this.#drop(() => true)
+
+    if (this.#attempts.size === before) {
+      this.#drop(() => true)
+    }
   }
 
   #drop (goes: (attempts: Attempts) => boolean): void {
     let left = Math.ceil(this.#size / 100)
+
     for (const [key, attempts] of this.#attempts) {
-      if (left === 0) return
-      if (!goes(attempts)) continue
+      if (left === 0) {
+        return
+      }
+
+      if (!goes(attempts)) {
+        continue
+      }
+
       this.#attempts.delete(key)
       left--
     }

@@ -11,6 +11,7 @@ interface Hour {
   seenAt: Millis
 }
 
+/** */
 export class Ends {
   readonly #hours = new Map<number, Hour>()
 
@@ -21,17 +22,34 @@ export class Ends {
   /** At most so many keys that may have ended before that moment. None is left where none comes. */
   take (endedBefore: Millis, limit: number): string[] {
     const taken: string[] = []
+
     for (const [number, hour] of this.#hours) {
-      if (number * HOUR >= endedBefore) continue
+      if (number * HOUR >= endedBefore) {
+        continue
+      }
+
       if (hour.seenAt < endedBefore) {
-        if (hour.later.length > 0) hour.due = hour.due.concat(hour.later)
+        if (hour.later.length > 0) {
+          hour.due = hour.due.concat(hour.later)
+        }
+
         hour.later = []
         hour.seenAt = endedBefore
       }
-      while (taken.length < limit && hour.due.length > 0) taken.push(hour.due.pop() as string)
-      if (hour.due.length + hour.later.length === 0) this.#hours.delete(number)
-      if (taken.length === limit) break
+
+      while (taken.length < limit && hour.due.length > 0) {
+        taken.push(hour.due.pop() as string)
+      }
+
+      if (hour.due.length + hour.later.length === 0) {
+        this.#hours.delete(number)
+      }
+
+      if (taken.length === limit) {
+        break
+      }
     }
+
     return taken
   }
 
@@ -41,19 +59,29 @@ export class Ends {
    */
   putBack (key: string, end: Millis, endedBefore: Millis): boolean {
     const hour = this.#hourOf(end, endedBefore)
-    if (hour.seenAt > endedBefore) return false
-    if (hour.seenAt === endedBefore) hour.later.push(key)
-    else hour.due.push(key)
+
+    if (hour.seenAt > endedBefore) {
+      return false
+    }
+
+    if (hour.seenAt === endedBefore) {
+      hour.later.push(key)
+    } else {
+      hour.due.push(key)
+    }
+
     return true
   }
 
   #hourOf (end: Millis, seenAt: Millis = -Infinity): Hour {
     const number = Math.floor(end / HOUR)
     let hour = this.#hours.get(number)
+
     if (hour === undefined) {
       hour = { due: [], later: [], seenAt }
       this.#hours.set(number, hour)
     }
+
     return hour
   }
 }

@@ -5,6 +5,7 @@ const SHARDS = 1024
 const SHIFT = 32 - Math.log2(SHARDS)
 const [MULTIPLIER, SPREAD] = [31, 0x9E3779B1]
 
+/** */
 export class ShardedMap<T> {
   // Made when they are needed: a store that holds little weighs little.
   readonly #shards: Array<Map<string, T> | undefined> = new Array<undefined>(SHARDS).fill(undefined)
@@ -20,19 +21,30 @@ export class ShardedMap<T> {
   set (key: string, value: T): void {
     const shard = shardOf(key)
     const map = this.#shards[shard]
-    if (map) map.set(key, value)
-    else this.#shards[shard] = new Map([[key, value]])
+
+    if (map) {
+      map.set(key, value)
+    } else {
+      this.#shards[shard] = new Map([[key, value]])
+    }
   }
 
   delete (key: string): void {
     const shard = shardOf(key)
     const map = this.#shards[shard]
-    if (map?.delete(key) === true && map.size === 0) this.#shards[shard] = undefined
+
+    if (map?.delete(key) === true && map.size === 0) {
+      this.#shards[shard] = undefined
+    }
   }
 }
 
 function shardOf (key: string): number {
   let hash = key.length
-  for (let i = 0; i < key.length; i++) hash = (Math.imul(hash, MULTIPLIER) + key.charCodeAt(i)) | 0
+
+  for (let i = 0; i < key.length; i++) {
+    hash = (Math.imul(hash, MULTIPLIER) + key.charCodeAt(i)) | 0
+  }
+
   return Math.imul(hash, SPREAD) >>> SHIFT
 }

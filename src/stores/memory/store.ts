@@ -18,8 +18,19 @@ type Row = { -readonly [Field in keyof Session]: Session[Field] }
 
 // Member by member: in what a spread has made, V8 puts a new object for each time that is changed.
 function copyOf (row: Session): Row {
-  const { id, userId, secretHash, generation, confirmedGeneration, createdAt, authenticatedAt, rotatedAt, rotatedBy } = row
+  const {
+    id,
+    userId,
+    secretHash,
+    generation,
+    confirmedGeneration,
+    createdAt,
+    authenticatedAt,
+    rotatedAt,
+    rotatedBy
+  } = row
   const { lastUsedAt, expiresAt, endsAt, revokedAt, revokedFor, device } = row
+
   return {
     id,
     userId,
@@ -55,22 +66,46 @@ export class MemoryStore implements TokenStore {
 
   async create (session: Session): Promise<void> {
     const { id, userId } = session
-    if (this.#rows.has(id)) throw new SessionRefusedError('id-taken')
+
+    if (this.#rows.has(id)) {
+      throw new SessionRefusedError('id-taken')
+    }
+
     const notBefore = this.#notBefore.get(userId)
-    if (notBefore !== undefined && session.authenticatedAt <= notBefore) throw new SessionRefusedError('revoked-since')
+
+    if (notBefore !== undefined && session.authenticatedAt <= notBefore) {
+      throw new SessionRefusedError('revoked-since')
+    }
+
     this.#rows.set(id, copyOf(session))
     const ids = this.#idsByUser.get(userId)
-    if (ids === undefined) this.#idsByUser.set(userId, id)
-    else if (typeof ids === 'string') this.#idsByUser.set(userId, new Set([ids, id]))
-    else ids.add(id)
+
+    if (ids === undefined) {
+      this.#idsByUser.set(userId, id)
+    } else if (typeof ids === 'string') {
+      this.#idsByUser.set(userId, new Set([ids, id]))
+    } else {
+      ids.add(id)
+    }
+
     this.#sessionEnds.put(id, session.expiresAt)
-    if (session.revokedAt !== null) this.#revoked.add(id)
+
+    if (session.revokedAt !== null) {
+      this.#revoked.add(id)
+    }
   }
 
   async rotate (attempt: RotationAttempt): Promise<RotationOutcome> {
     const row = this.#rows.get(attempt.sessionId)
-    if (row === undefined) return { swapped: false, session: null }
-    if (!fits(row, attempt)) return { swapped: false, session: copyOf(row) }
+
+    if (row === undefined) {
+      return { swapped: false, session: null }
+    }
+
+    if (!fits(row, attempt)) {
+      return { swapped: false, session: copyOf(row) }
+    }
+
     const session = swap(row, attempt)
     // What a swap changes, and no more: to copy all of it costs as much again.
     row.generation = session.generation
@@ -86,7 +121,10 @@ export class MemoryStore implements TokenStore {
     return row === undefined ? null : copyOf(row)
   }
 
-  async list (userId: string, { now, limit }: { readonly now: Millis, readonly limit: number }): Promise<Session[]> {
+  async list (
+    userId: string,
+    { now, limit }: { readonly now: Millis, readonly limit: number }
+  ): Promise<Session[]> {
     return this.#ofUser(userId)
       .filter(row => isLive(row, now))
       .sort((a, b) => b.createdAt - a.createdAt || compareBytes(a.id, b.id))
@@ -98,58 +136,92 @@ export class MemoryStore implements TokenStore {
     target: RevocationTarget,
     { at, reason }: { readonly at: Millis, readonly reason: RevocationReason }
   ): Promise<number> {
-    if ('userId' in target) this.#setNotBefore(target.userId, at)
+    if ('userId' in target) {
+      this.#setNotBefore(target.userId, at)
+    }
+
     const found = 'userId' in target
       ? this.#ofUser(target.userId).filter(({ id }) => id !== target.keep)
       : [this.#rows.get(target.sessionId)]
     let count = 0
+
     for (const row of found) {
-      if (row === undefined || row.revokedAt !== null) continue
+      if (row === undefined || row.revokedAt !== null) {
+        continue
+      }
+
       row.revokedAt = at
       row.revokedFor = reason
       this.#revoked.add(row.id)
       count++
     }
+
     return count
   }
 
   async touch (batch: readonly Touch[]): Promise<void> {
     for (const { sessionId, lastUsedAt, confirmedGeneration } of batch) {
       const row = this.#rows.get(sessionId)
-      if (row === undefined) continue
+
+      if (row === undefined) {
+        continue
+      }
+
       row.lastUsedAt = Math.max(row.lastUsedAt, lastUsedAt)
-      row.confirmedGeneration = Math.max(row.confirmedGeneration, Math.min(confirmedGeneration, row.generation))
+      row.confirmedGeneration = Math.max(
+        row.confirmedGeneration,
+        Math.min(confirmedGeneration, row.generation)
+      )
     }
   }
 
   async revocations (after: Cursor, limit: number): Promise<Revocation[]> {
     const entries: Revocation[] = []
+
     for (const sessionId of this.#revoked) {
       const at = this.#rows.get(sessionId)?.revokedAt
-      if (at != null && compareEntries({ at, sessionId }, after) > 0) entries.push({ at, sessionId })
+
+      if (at != null && compareEntries({ at, sessionId }, after) > 0) {
+        entries.push({ at, sessionId })
+      }
     }
+
     return entries.sort(compareEntries).slice(0, limit)
   }
 
-  async sweep ({ endedBefore, limit }: { readonly endedBefore: Millis, readonly limit: number }): Promise<number> {
+  async sweep (
+    { endedBefore, limit }: { readonly endedBefore: Millis, readonly limit: number }
+  ): Promise<number> {
     const count = await sweepEnds(this.#sessionEnds, endedBefore, limit, {
       endOf: id => this.#rows.get(id)?.expiresAt,
-      forget: id => { this.#forget(id) }
+      forget: id => {
+        this.#forget(id)
+      }
     })
+
     return count + await sweepEnds(this.#notBeforeEnds, endedBefore, limit - count, {
       endOf: userId => this.#notBefore.get(userId),
-      forget: userId => { this.#notBefore.delete(userId) }
+      forget: userId => {
+        this.#notBefore.delete(userId)
+      }
     })
   }
 
   #ofUser (userId: string): Row[] {
     const ids = this.#idsByUser.get(userId) ?? []
-    return Array.from(typeof ids === 'string' ? [ids] : ids, id => this.#rows.get(id)).filter(row => row !== undefined)
+
+    return Array.from(typeof ids === 'string' ? [ids] : ids, id => this.#rows.get(id)).filter(row =>
+      row !== undefined
+    )
   }
 
   #setNotBefore (userId: string, at: Millis): void {
     const before = this.#notBefore.get(userId)
-    if (before === undefined) this.#notBeforeEnds.put(userId, at)
+
+    if (before === undefined) {
+      this.#notBeforeEnds.put(userId, at)
+    }
+
     this.#notBefore.set(userId, Math.max(at, before ?? at))
   }
 
@@ -158,25 +230,45 @@ export class MemoryStore implements TokenStore {
     this.#rows.delete(id)
     this.#revoked.delete(id)
     const ids = this.#idsByUser.get(userId)
-    if (typeof ids === 'object') ids.delete(id)
-    if (typeof ids === 'string' || ids?.size === 0) this.#idsByUser.delete(userId)
+
+    if (typeof ids === 'object') {
+      ids.delete(id)
+    }
+
+    if (typeof ids === 'string' || ids?.size === 0) {
+      this.#idsByUser.delete(userId)
+    }
   }
 }
 
 interface Endings {
-  endOf (key: string): Millis | undefined
-  forget (key: string): void
+  endOf(key: string): Millis | undefined
+  forget(key: string): void
 }
 
-async function sweepEnds (ends: Ends, endedBefore: Millis, limit: number, { endOf, forget }: Endings): Promise<number> {
+async function sweepEnds (
+  ends: Ends,
+  endedBefore: Millis,
+  limit: number,
+  { endOf, forget }: Endings
+): Promise<number> {
   let count = 0
   const waiting: Array<readonly [key: string, end: Millis]> = []
+
   while (count < limit) {
     const keys = ends.take(endedBefore, Math.min(AT_ONCE, limit - count))
-    if (keys.length === 0) break
+
+    if (keys.length === 0) {
+      break
+    }
+
     for (const key of keys) {
       const end = endOf(key)
-      if (end === undefined) continue
+
+      if (end === undefined) {
+        continue
+      }
+
       if (end < endedBefore) {
         forget(key)
         count++
@@ -184,9 +276,16 @@ async function sweepEnds (ends: Ends, endedBefore: Millis, limit: number, { endO
         waiting.push([key, end])
       }
     }
-    if (count < limit) await turn()
+
+    if (count < limit) {
+      await turn()
+    }
   }
-  for (const [key, end] of waiting) ends.put(key, end)
+
+  for (const [key, end] of waiting) {
+    ends.put(key, end)
+  }
+
   return count
 }
 

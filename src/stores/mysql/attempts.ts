@@ -15,8 +15,10 @@ const statements = {
     INSERT INTO token_auth_attempts (subject, attempts, next_at, forget_at) VALUES (?, 0, 0, 0)
     ON DUPLICATE KEY UPDATE attempts = attempts`,
   find: 'SELECT attempts, next_at, forget_at FROM token_auth_attempts WHERE subject = ? FOR UPDATE',
-  write: 'UPDATE token_auth_attempts SET attempts = ?, next_at = ?, forget_at = ? WHERE subject = ?',
-  release: 'UPDATE token_auth_attempts SET attempts = GREATEST(attempts - 1, 0), next_at = 0 WHERE subject = ?',
+  write:
+    'UPDATE token_auth_attempts SET attempts = ?, next_at = ?, forget_at = ? WHERE subject = ?',
+  release:
+    'UPDATE token_auth_attempts SET attempts = GREATEST(attempts - 1, 0), next_at = 0 WHERE subject = ?',
   clear: 'DELETE FROM token_auth_attempts WHERE subject = ?',
   sweep: 'DELETE FROM token_auth_attempts WHERE forget_at <= ? ORDER BY forget_at LIMIT ?'
 } as const
@@ -35,10 +37,12 @@ export class MysqlAttempts implements AttemptStore {
       const [rows] = await connection.execute(statements.find, [key])
       const attempts = toAttempts((rows as Row[])[0] as Row)
       const until = blockedUntil(attempts, now)
+
       if (until === null) {
         const { count, nextAt, forgetAt } = countAttempt(attempts, now, rule)
         await connection.execute(statements.write, [count, nextAt, forgetAt, key])
       }
+
       return until
     }, 'READ COMMITTED')
   }

@@ -6,18 +6,18 @@ import type { SqlValue } from '../sql/rows.js'
 
 /** The part of a promise pool of mysql2 (`mysql2/promise`, `createPool`) that is used. */
 export interface MysqlPool {
-  execute (sql: string, values: MysqlValue[]): Promise<[unknown, unknown]>
-  getConnection (): Promise<MysqlConnection>
+  execute(sql: string, values: MysqlValue[]): Promise<[unknown, unknown]>
+  getConnection(): Promise<MysqlConnection>
 }
 
 export interface MysqlConnection {
-  execute (sql: string, values: MysqlValue[]): Promise<[unknown, unknown]>
-  query (sql: string): Promise<[unknown, unknown]>
-  beginTransaction (): Promise<void>
-  commit (): Promise<void>
-  rollback (): Promise<void>
-  release (): void
-  destroy (): void
+  execute(sql: string, values: MysqlValue[]): Promise<[unknown, unknown]>
+  query(sql: string): Promise<[unknown, unknown]>
+  beginTransaction(): Promise<void>
+  commit(): Promise<void>
+  rollback(): Promise<void>
+  release(): void
+  destroy(): void
 }
 
 export type MysqlValue = SqlValue | Buffer
@@ -30,7 +30,10 @@ const ER_TRUNCATED_WRONG_VALUE_FOR_FIELD = 1366
 
 // A deadlock is found at once, and so is a row that changed while it was waited for (MariaDB's `innodb_snapshot_isolation`). A
 // lock that did not come has been waited for by then: 50 s, unless the server says otherwise.
-const retriesByErrno: ReadonlyMap<number, number> = new Map([[ER_LOCK_DEADLOCK, 5], [ER_CHECKREAD, 5], [ER_LOCK_WAIT_TIMEOUT, 1]])
+const retriesByErrno: ReadonlyMap<number, number> = new Map([[ER_LOCK_DEADLOCK, 5], [
+  ER_CHECKREAD,
+  5
+], [ER_LOCK_WAIT_TIMEOUT, 1]])
 const LONGEST_PAUSE: Millis = 50
 
 /**
@@ -45,15 +48,23 @@ export function inTransaction<T> (
 ): Promise<T> {
   return persistently(async () => {
     const connection = await pool.getConnection()
+
     try {
-      if (isolation !== undefined) await connection.query(`SET TRANSACTION ISOLATION LEVEL ${isolation}`)
+      if (isolation !== undefined) {
+        await connection.query(`SET TRANSACTION ISOLATION LEVEL ${isolation}`)
+      }
+
       await connection.beginTransaction()
       const result = await work(connection)
       await connection.commit()
       connection.release()
       return result
     } catch (error) {
-      await connection.rollback().then(() => { connection.release() }, () => { connection.destroy() })
+      await connection.rollback().then(() => {
+        connection.release()
+      }, () => {
+        connection.destroy()
+      })
       throw error
     }
   })
@@ -61,16 +72,20 @@ export function inTransaction<T> (
 
 /** Does the work again after a deadlock and the like: the server has undone it, and nothing has happened. */
 export async function persistently<T> (work: () => Promise<T>): Promise<T> {
-  for (let retries = 0; ; retries++) {
+  for (let retries = 0;; retries++) {
     try {
       return await work()
     } catch (error) {
-      if (retries >= (retriesByErrno.get(errnoOf(error)) ?? 0)) throw error
+      if (retries >= (retriesByErrno.get(errnoOf(error)) ?? 0)) {
+        throw error
+      }
+
       await sleep(Math.random() * LONGEST_PAUSE)
     }
   }
 }
 
+/** */
 export function isDuplicate (error: unknown): boolean {
   return errnoOf(error) === ER_DUP_ENTRY
 }
@@ -78,7 +93,9 @@ export function isDuplicate (error: unknown): boolean {
 /** Whether the values of a statement were refused, by SQLSTATE class 22 or as MySQL words it (1366). */
 export function isAboutValues (error: unknown): boolean {
   const { sqlState } = (error ?? {}) as { sqlState?: unknown }
-  return errnoOf(error) === ER_TRUNCATED_WRONG_VALUE_FOR_FIELD || (typeof sqlState === 'string' && sqlState.startsWith('22'))
+
+  return errnoOf(error) === ER_TRUNCATED_WRONG_VALUE_FOR_FIELD ||
+    (typeof sqlState === 'string' && sqlState.startsWith('22'))
 }
 
 /** The rows that a statement wrote, out of what a driver answers. */

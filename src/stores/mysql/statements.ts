@@ -12,7 +12,9 @@ function batchOf (...fields: string[]): string {
 }
 
 export const statements = {
-  create: `INSERT INTO token_auth_sessions (${columns.join(', ')}) VALUES (${columns.map(() => '?').join(', ')})`,
+  create: `INSERT INTO token_auth_sessions (${columns.join(', ')}) VALUES (${
+    columns.map(() => '?').join(', ')
+  })`,
   notBefore: 'SELECT 1 FROM token_auth_revoked_users WHERE user_id = ? AND revoked_at >= ?',
   rotate: `
     UPDATE token_auth_sessions
@@ -24,7 +26,16 @@ export const statements = {
     SELECT ${columns.map(column => `kept.${column}`).join(', ')}
     FROM ${batchOf()} token_auth_sessions AS kept ON kept.id = UNHEX(batch.id) FOR UPDATE`,
   rotateTaken: `
-    UPDATE ${batchOf('gen BIGINT', 'at BIGINT', 'address LONGTEXT', 'user_agent LONGTEXT', 'used_at BIGINT', 'end_at BIGINT')}
+    UPDATE ${
+    batchOf(
+      'gen BIGINT',
+      'at BIGINT',
+      'address LONGTEXT',
+      'user_agent LONGTEXT',
+      'used_at BIGINT',
+      'end_at BIGINT'
+    )
+  }
       token_auth_sessions AS kept ON kept.id = UNHEX(batch.id)
     SET kept.generation = batch.gen, kept.rotated_at = batch.at,
       kept.rotated_by_address = CONVERT(UNHEX(batch.address) USING utf8mb4),
@@ -32,9 +43,12 @@ export const statements = {
       kept.last_used_at = batch.used_at, kept.expires_at = batch.end_at`,
   find: `SELECT ${columns.join(', ')} FROM token_auth_sessions WHERE id = ?`,
   list: `
-    SELECT ${columns.join(', ')} FROM token_auth_sessions WHERE user_id = ? AND revoked_at IS NULL AND expires_at > ?
+    SELECT ${
+    columns.join(', ')
+  } FROM token_auth_sessions WHERE user_id = ? AND revoked_at IS NULL AND expires_at > ?
     ORDER BY created_at DESC, id LIMIT ?`,
-  revokeOne: 'UPDATE token_auth_sessions SET revoked_at = ?, revoked_for = ? WHERE id = ? AND revoked_at IS NULL',
+  revokeOne:
+    'UPDATE token_auth_sessions SET revoked_at = ?, revoked_for = ? WHERE id = ? AND revoked_at IS NULL',
   // By this index, whatever the optimizer prefers: at READ COMMITTED a scan of the primary key passes over rows that are not yet
   // committed instead of waiting for them, and a login would outlive the revocation. The index is to see `user_id` alone: as a
   // range of ids, MySQL locks the first session of the next user too.
@@ -46,7 +60,9 @@ export const statements = {
     INSERT INTO token_auth_revoked_users (user_id, revoked_at) VALUES (?, ?)
     ON DUPLICATE KEY UPDATE revoked_at = GREATEST(revoked_at, ?)`,
   touch: `
-    UPDATE ${batchOf('used_at BIGINT', 'confirmed BIGINT')} token_auth_sessions AS kept ON kept.id = UNHEX(batch.id)
+    UPDATE ${
+    batchOf('used_at BIGINT', 'confirmed BIGINT')
+  } token_auth_sessions AS kept ON kept.id = UNHEX(batch.id)
     SET kept.last_used_at = GREATEST(kept.last_used_at, batch.used_at),
       kept.confirmed_generation = GREATEST(kept.confirmed_generation, LEAST(batch.confirmed, kept.generation))`,
   // Two ranges of the index; engines read `(revoked_at, id) > (?, ?)` from its beginning.
@@ -56,19 +72,25 @@ export const statements = {
   takeSessions: `
     SELECT id, expires_at FROM token_auth_sessions WHERE sweep_after < ?
     ORDER BY sweep_after LIMIT ? FOR UPDATE SKIP LOCKED`,
-  deleteSessions: `DELETE kept FROM ${batchOf()} token_auth_sessions AS kept ON kept.id = UNHEX(batch.id)`,
+  deleteSessions:
+    `DELETE kept FROM ${batchOf()} token_auth_sessions AS kept ON kept.id = UNHEX(batch.id)`,
   postponeSweep: `
     UPDATE ${batchOf()} token_auth_sessions AS kept ON kept.id = UNHEX(batch.id) SET kept.sweep_after = kept.expires_at`,
-  takeUsers: 'SELECT user_id FROM token_auth_revoked_users WHERE revoked_at < ? LIMIT ? FOR UPDATE SKIP LOCKED',
-  deleteUsers: `DELETE kept FROM ${batchOf()} token_auth_revoked_users AS kept ON kept.user_id = UNHEX(batch.id)`
+  takeUsers:
+    'SELECT user_id FROM token_auth_revoked_users WHERE revoked_at < ? LIMIT ? FOR UPDATE SKIP LOCKED',
+  deleteUsers:
+    `DELETE kept FROM ${batchOf()} token_auth_revoked_users AS kept ON kept.user_id = UNHEX(batch.id)`
 } as const
 
 /** Rows as `batchOf` takes them, sorted: transactions that lock the same rows in the same order never lock each other out. */
-export function toBatch (rows: ReadonlyArray<readonly [id: unknown, ...values: SqlValue[]]>): string {
+export function toBatch (
+  rows: ReadonlyArray<readonly [id: unknown, ...values: SqlValue[]]>
+): string {
   const encoded = rows.map(([id, ...values]) => [toHex(id as string | Buffer), ...values] as const)
   return JSON.stringify(encoded.sort(([a], [b]) => a < b ? -1 : 1))
 }
 
+/** */
 export function toHex (text: string | Buffer): string {
   return Buffer.from(text as string).toString('hex')
 }

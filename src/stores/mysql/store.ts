@@ -6,7 +6,13 @@ import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
 import type { Millis, RevocationReason, Session } from '../../domain/session.js'
 import { SessionRefusedError } from '../token-store.js'
 import type { Cursor, Revocation, RevocationTarget, TokenStore, Touch } from '../token-store.js'
-import { affectedBy, inTransaction, isAboutValues, isDuplicate, persistently } from './connection.js'
+import {
+  affectedBy,
+  inTransaction,
+  isAboutValues,
+  isDuplicate,
+  persistently
+} from './connection.js'
 import type { MysqlConnection, MysqlPool, MysqlValue } from './connection.js'
 import { mysqlMigrations } from './schema.js'
 import { statements, toBatch, toHex } from './statements.js'
@@ -20,7 +26,7 @@ const LONGEST_BATCH = 500
 // connections: as many a second at about 12, and three to six times as many at 64.
 const WORTH_A_TRANSACTION = 12
 // Locks are the server's, not the database's, and their names have at most 64 characters.
-const MIGRATION_LOCK = "CONCAT('token_auth:', LEFT(SHA2(DATABASE(), 256), 40))"
+const MIGRATION_LOCK = 'CONCAT(\'token_auth:\', LEFT(SHA2(DATABASE(), 256), 40))'
 const MIGRATION_WAIT_SECONDS = 60
 
 /**
@@ -44,9 +50,10 @@ export class MysqlStore implements TokenStore {
   constructor (pool: MysqlPool) {
     this.#pool = pool
     this.#rotations = new RotationQueue({
-      rotateAll: attempts => attempts.length === 1
-        ? Promise.all(attempts.map(attempt => this.#rotateOne(attempt)))
-        : this.#rotateTogether(attempts),
+      rotateAll: attempts =>
+        attempts.length === 1
+          ? Promise.all(attempts.map(attempt => this.#rotateOne(attempt)))
+          : this.#rotateTogether(attempts),
       isAboutValues,
       worthwhile: WORTH_A_TRANSACTION
     })
@@ -58,6 +65,7 @@ export class MysqlStore implements TokenStore {
    */
   async migrate (): Promise<void> {
     const connection = await this.#pool.getConnection()
+
     try {
       await migrateOn(connection)
       connection.release()
@@ -79,8 +87,14 @@ export class MysqlStore implements TokenStore {
       await connection.execute(statements.create, values).catch((error: unknown) => {
         throw isDuplicate(error) ? new SessionRefusedError('id-taken') : error
       })
-      const [notBefores] = await connection.execute(statements.notBefore, [userId, session.authenticatedAt])
-      if ((notBefores as Row[]).length > 0) throw new SessionRefusedError('revoked-since')
+      const [notBefores] = await connection.execute(statements.notBefore, [
+        userId,
+        session.authenticatedAt
+      ])
+
+      if ((notBefores as Row[]).length > 0) {
+        throw new SessionRefusedError('revoked-since')
+      }
     })
   }
 
@@ -93,7 +107,10 @@ export class MysqlStore implements TokenStore {
     return row === undefined ? null : decode(row)
   }
 
-  async list (userId: string, { now, limit }: { readonly now: Millis, readonly limit: number }): Promise<Session[]> {
+  async list (
+    userId: string,
+    { now, limit }: { readonly now: Millis, readonly limit: number }
+  ): Promise<Session[]> {
     const rows = await this.#read('list', [Buffer.from(userId), now, String(limit)])
     return rows.map(decode)
   }
@@ -102,14 +119,24 @@ export class MysqlStore implements TokenStore {
     target: RevocationTarget,
     { at, reason }: { readonly at: Millis, readonly reason: RevocationReason }
   ): Promise<number> {
-    if ('sessionId' in target) return this.#write('revokeOne', [at, reason, Buffer.from(target.sessionId)])
+    if ('sessionId' in target) {
+      return this.#write('revokeOne', [at, reason, Buffer.from(target.sessionId)])
+    }
+
     const userId = toStoredBytes(target.userId)
     await this.#write('setNotBefore', [userId, at, at])
-    return this.#write('revokeUser', [at, reason, userId, target.keep === undefined ? null : Buffer.from(target.keep)])
+
+    return this.#write('revokeUser', [
+      at,
+      reason,
+      userId,
+      target.keep === undefined ? null : Buffer.from(target.keep)
+    ])
   }
 
   async touch (batch: readonly Touch[]): Promise<void> {
     const rows = merge(batch)
+
     for (let start = 0; start < rows.length; start += LONGEST_BATCH) {
       await this.#write('touch', [toBatch(rows.slice(start, start + LONGEST_BATCH))])
     }
@@ -120,24 +147,47 @@ export class MysqlStore implements TokenStore {
     return rows.map(row => ({ at: Number(row.revoked_at), sessionId: toText(row.id) }))
   }
 
-  async sweep ({ endedBefore, limit }: { readonly endedBefore: Millis, readonly limit: number }): Promise<number> {
+  async sweep (
+    { endedBefore, limit }: { readonly endedBefore: Millis, readonly limit: number }
+  ): Promise<number> {
     let count = 0
+
     while (count < limit) {
       const { taken, deleted } = await this.#sweepSessions(endedBefore, limit, limit - count)
       count += deleted
-      if (taken < limit) break
+
+      if (taken < limit) {
+        break
+      }
     }
+
     return count === limit ? count : count + await this.#sweepUsers(endedBefore, limit - count)
   }
 
   // The winner needs no count of changed rows, which drivers give or not (the flag FOUND_ROWS): a row that matched held the
   // old generation, and holds the new one.
   async #rotateOne ({
-    sessionId, secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, by
+    sessionId,
+    secretHash,
+    generation,
+    now,
+    expiresAt,
+    rotatedBefore,
+    rotatedAfter,
+    by
   }: RotationAttempt): Promise<RotationOutcome> {
     const matched = await this.#write('rotate', [
-      now, by.address, by.userAgent, now, expiresAt,
-      Buffer.from(sessionId), Buffer.from(secretHash), generation, now, rotatedBefore, rotatedAfter
+      now,
+      by.address,
+      by.userAgent,
+      now,
+      expiresAt,
+      Buffer.from(sessionId),
+      Buffer.from(secretHash),
+      generation,
+      now,
+      rotatedBefore,
+      rotatedAfter
     ])
     return { swapped: matched > 0, session: await this.find(sessionId) }
   }
@@ -146,40 +196,68 @@ export class MysqlStore implements TokenStore {
   // compared here. At READ COMMITTED no gap is locked in which a login might insert.
   #rotateTogether (attempts: readonly RotationAttempt[]): Promise<RotationOutcome[]> {
     return inTransaction(this.#pool, async connection => {
-      const [rows] = await connection.execute(statements.takeForRotation, [toBatch(attempts.map(({ sessionId }) => [sessionId]))])
+      const [rows] = await connection.execute(statements.takeForRotation, [
+        toBatch(attempts.map(({ sessionId }) => [sessionId]))
+      ])
       const sessions = new Map((rows as Row[]).map(decode).map(session => [session.id, session]))
       const outcomes = attempts.map(attempt => {
         const session = sessions.get(attempt.sessionId) ?? null
+
         return session !== null && fits(session, attempt)
           ? { swapped: true, session: swap(session, attempt) }
           : { swapped: false, session }
       })
-      const swapped = outcomes.flatMap(({ swapped, session }) => swapped && session !== null ? [session] : [])
+      const swapped = outcomes.flatMap(({ swapped, session }) =>
+        swapped && session !== null ? [session] : []
+      )
+
       if (swapped.length > 0) {
-        await connection.execute(statements.rotateTaken, [toBatch(swapped.map(({ rotatedBy: { address, userAgent }, ...row }) => [
-          row.id, row.generation, row.rotatedAt, address && toHex(address), userAgent && toHex(userAgent),
-          row.lastUsedAt, row.expiresAt
-        ]))])
+        await connection.execute(statements.rotateTaken, [
+          toBatch(swapped.map(({ rotatedBy: { address, userAgent }, ...row }) => [
+            row.id,
+            row.generation,
+            row.rotatedAt,
+            address && toHex(address),
+            userAgent && toHex(userAgent),
+            row.lastUsedAt,
+            row.expiresAt
+          ]))
+        ])
       }
+
       return outcomes
     }, 'READ COMMITTED')
   }
 
-  async #sweepSessions (endedBefore: Millis, limit: number, room: number): Promise<{ taken: number, deleted: number }> {
+  async #sweepSessions (
+    endedBefore: Millis,
+    limit: number,
+    room: number
+  ): Promise<{ taken: number, deleted: number }> {
     return this.#sweeping(async connection => {
-      const [rows] = await connection.execute(statements.takeSessions, [endedBefore, String(limit)]) as [Row[], unknown]
+      const [rows] = await connection.execute(statements.takeSessions, [
+        endedBefore,
+        String(limit)
+      ]) as [Row[], unknown]
       const ended = rows.filter(row => Number(row.expires_at) < endedBefore).slice(0, room)
       const living = rows.filter(row => Number(row.expires_at) >= endedBefore)
       await connection.execute(statements.postponeSweep, [toBatch(living.map(row => [row.id]))])
-      const [result] = await connection.execute(statements.deleteSessions, [toBatch(ended.map(row => [row.id]))])
+      const [result] = await connection.execute(statements.deleteSessions, [
+        toBatch(ended.map(row => [row.id]))
+      ])
       return { taken: rows.length, deleted: affectedBy(result) }
     })
   }
 
   async #sweepUsers (endedBefore: Millis, limit: number): Promise<number> {
     return this.#sweeping(async connection => {
-      const [rows] = await connection.execute(statements.takeUsers, [endedBefore, String(limit)]) as [Row[], unknown]
-      const [result] = await connection.execute(statements.deleteUsers, [toBatch(rows.map(row => [row.user_id]))])
+      const [rows] = await connection.execute(statements.takeUsers, [
+        endedBefore,
+        String(limit)
+      ]) as [Row[], unknown]
+      const [result] = await connection.execute(statements.deleteUsers, [
+        toBatch(rows.map(row => [row.user_id]))
+      ])
       return affectedBy(result)
     })
   }
@@ -201,27 +279,52 @@ export class MysqlStore implements TokenStore {
 }
 
 async function migrateOn (connection: MysqlConnection): Promise<void> {
-  const [[lock]] = await connection.query(`SELECT GET_LOCK(${MIGRATION_LOCK}, ${MIGRATION_WAIT_SECONDS}) AS held`) as [Row[], unknown]
-  if (Number(lock?.held) !== 1) throw new Error('Another instance has been migrating the tables of MysqlStore for too long.')
-  await connection.query('CREATE TABLE IF NOT EXISTS token_auth_migrations (version INT NOT NULL PRIMARY KEY) ENGINE = InnoDB')
-  const [[latest]] = await connection.query('SELECT MAX(version) AS version FROM token_auth_migrations') as [Row[], unknown]
+  const [[lock]] = await connection.query(
+    `SELECT GET_LOCK(${MIGRATION_LOCK}, ${MIGRATION_WAIT_SECONDS}) AS held`
+  ) as [Row[], unknown]
+
+  if (Number(lock?.held) !== 1) {
+    throw new Error('Another instance has been migrating the tables of MysqlStore for too long.')
+  }
+
+  await connection.query(
+    'CREATE TABLE IF NOT EXISTS token_auth_migrations (version INT NOT NULL PRIMARY KEY) ENGINE = InnoDB'
+  )
+  const [[latest]] = await connection.query(
+    'SELECT MAX(version) AS version FROM token_auth_migrations'
+  ) as [Row[], unknown]
+
   for (let version = Number(latest?.version ?? 0); version < mysqlMigrations.length; version++) {
     const steps = (mysqlMigrations[version] as string).split(';').filter(step => step.trim() !== '')
-    for (const step of steps) await connection.query(step)
+
+    for (const step of steps) {
+      await connection.query(step)
+    }
+
     await connection.query(`INSERT INTO token_auth_migrations (version) VALUES (${version + 1})`)
   }
+
   await connection.query(`SELECT RELEASE_LOCK(${MIGRATION_LOCK})`)
 }
 
 // A server that is not strict cuts off what is too long, and UTF-8 has no lone surrogates: different ids would become the same.
 function toStoredBytes (id: string): Buffer {
   const bytes = Buffer.from(id)
-  if (bytes.length <= LONGEST_ID && id.isWellFormed()) return bytes
+
+  if (bytes.length <= LONGEST_ID && id.isWellFormed()) {
+    return bytes
+  }
+
   throw new RangeError(`MysqlStore takes well-formed ids of at most ${LONGEST_ID} bytes.`)
 }
 
 function decode (row: Row): Session {
-  return toSession({ ...row, id: toText(row.id), user_id: toText(row.user_id), secret_hash: toText(row.secret_hash) })
+  return toSession({
+    ...row,
+    id: toText(row.id),
+    user_id: toText(row.user_id),
+    secret_hash: toText(row.secret_hash)
+  })
 }
 
 function toText (bytes: unknown): string {
@@ -229,11 +332,19 @@ function toText (bytes: unknown): string {
 }
 
 // An id may come twice; rows of a statement cannot.
-function merge (batch: readonly Touch[]): Array<readonly [id: string, lastUsedAt: Millis, confirmedGeneration: number]> {
+function merge (
+  batch: readonly Touch[]
+): Array<readonly [id: string, lastUsedAt: Millis, confirmedGeneration: number]> {
   const rows = new Map<string, readonly [string, Millis, number]>()
+
   for (const { sessionId, lastUsedAt, confirmedGeneration } of batch) {
     const [, used, confirmed] = rows.get(sessionId) ?? [sessionId, lastUsedAt, confirmedGeneration]
-    rows.set(sessionId, [sessionId, Math.max(used, lastUsedAt), Math.max(confirmed, confirmedGeneration)])
+    rows.set(sessionId, [
+      sessionId,
+      Math.max(used, lastUsedAt),
+      Math.max(confirmed, confirmedGeneration)
+    ])
   }
+
   return [...rows.values()]
 }

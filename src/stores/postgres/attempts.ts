@@ -9,7 +9,8 @@ import type { Row, SqlValue } from '../sql/rows.js'
 
 // One more than there are, or the first one after the others were forgotten; and until when that is known.
 const count = '(CASE WHEN kept.forget_at <= $2::bigint THEN 1 ELSE kept.attempts + 1 END)'
-const forgetAt = '(CASE WHEN kept.forget_at <= $2::bigint OR $9::bigint = 1 THEN $4::bigint ELSE kept.forget_at END)'
+const forgetAt =
+  '(CASE WHEN kept.forget_at <= $2::bigint OR $9::bigint = 1 THEN $4::bigint ELSE kept.forget_at END)'
 
 const statements = {
   // $1 subject, $2 now, $3 and $4 of a first attempt, $5 free, $6 most, $7 wait, $8 longest wait, $9 1 where memory slides
@@ -23,7 +24,8 @@ const statements = {
     WHERE kept.forget_at <= $2::bigint OR kept.next_at <= $2::bigint
     RETURNING attempts`,
   nextAt: 'SELECT next_at FROM token_auth_attempts WHERE subject = $1',
-  release: 'UPDATE token_auth_attempts SET attempts = GREATEST(attempts - 1, 0), next_at = 0 WHERE subject = $1',
+  release:
+    'UPDATE token_auth_attempts SET attempts = GREATEST(attempts - 1, 0), next_at = 0 WHERE subject = $1',
   clear: 'DELETE FROM token_auth_attempts WHERE subject = $1',
   sweep: `
     DELETE FROM token_auth_attempts WHERE subject IN (
@@ -43,9 +45,21 @@ export class PostgresAttempts implements AttemptStore {
     const first = countAttempt(null, now, rule)
     const { free, most, wait, longestWait, slides } = rule
     const counted = await this.#query('take', [
-      key, now, first.nextAt, first.forgetAt, free, most, wait, longestWait, slides ? 1 : 0
+      key,
+      now,
+      first.nextAt,
+      first.forgetAt,
+      free,
+      most,
+      wait,
+      longestWait,
+      slides ? 1 : 0
     ])
-    if (counted.length > 0) return null
+
+    if (counted.length > 0) {
+      return null
+    }
+
     // Whoever is blocked is told when to come again; where the count was cleared this moment, at once.
     const [row] = await this.#query('nextAt', [key])
     return Math.max(now, Number(row?.next_at ?? 0))

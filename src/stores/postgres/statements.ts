@@ -37,7 +37,9 @@ export const statements = {
   // Those that fit, of several: most do, and so none of them has to be locked, judged and found again.
   rotateFitting: `
     UPDATE token_auth_sessions s SET ${swapBy('a')}
-    FROM ${attempts} WHERE s.id = a.id COLLATE "C" AND ${fits} RETURNING true AS swapped, ${columnsOf('s')}`,
+    FROM ${attempts} WHERE s.id = a.id COLLATE "C" AND ${fits} RETURNING true AS swapped, ${
+    columnsOf('s')
+  }`,
   // The others. The rows are locked in the order of their ids and judged as they stand then, so that a loser is shown the row
   // after the winner's swap and writes nothing.
   rotate: `
@@ -53,7 +55,9 @@ export const statements = {
   // Every column by its name: a prepared statement must not change its result when the table does.
   find: `SELECT ${columns.join(', ')} FROM token_auth_sessions WHERE id = $1`,
   list: `
-    SELECT ${columns.join(', ')} FROM token_auth_sessions WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2
+    SELECT ${
+    columns.join(', ')
+  } FROM token_auth_sessions WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2
     ORDER BY created_at DESC, id LIMIT $3`,
   revokeOne: `
     WITH revoked AS (

@@ -19,7 +19,7 @@ import type { Row, SqlValue } from '../sql/rows.js'
  * {@link withPreparedStatements}.
  */
 export interface PostgresDatabase {
-  query (text: string, values?: unknown[]): Promise<{ readonly rows: unknown[] }>
+  query(text: string, values?: unknown[]): Promise<{ readonly rows: unknown[] }>
 }
 
 // Any number that other software is unlikely to lock.
@@ -44,7 +44,10 @@ export class PostgresStore implements TokenStore {
 
   constructor (db: PostgresDatabase) {
     this.#db = db
-    this.#rotations = new RotationQueue({ rotateAll: attempts => this.#rotateAll(attempts), isAboutValues })
+    this.#rotations = new RotationQueue({
+      rotateAll: attempts => this.#rotateAll(attempts),
+      isAboutValues
+    })
   }
 
   /**
@@ -69,10 +72,16 @@ export class PostgresStore implements TokenStore {
   // afterwards once more: either the revocation saw the session, or this sees the not-before. No token is out by then.
   async create (session: Session): Promise<void> {
     const created = await this.#query('create', toValues(session))
+
     if (created.length === 0) {
-      throw new SessionRefusedError(await this.find(session.id) === null ? 'revoked-since' : 'id-taken')
+      throw new SessionRefusedError(
+        await this.find(session.id) === null ? 'revoked-since' : 'id-taken'
+      )
     }
-    if ((await this.#query('uncreate', [session.id])).length > 0) throw new SessionRefusedError('revoked-since')
+
+    if ((await this.#query('uncreate', [session.id])).length > 0) {
+      throw new SessionRefusedError('revoked-since')
+    }
   }
 
   rotate (attempt: RotationAttempt): Promise<RotationOutcome> {
@@ -84,7 +93,10 @@ export class PostgresStore implements TokenStore {
     return row === undefined ? null : toSession(row)
   }
 
-  async list (userId: string, { now, limit }: { readonly now: Millis, readonly limit: number }): Promise<Session[]> {
+  async list (
+    userId: string,
+    { now, limit }: { readonly now: Millis, readonly limit: number }
+  ): Promise<Session[]> {
     const rows = await this.#query('list', [userId, now, limit])
     return rows.map(toSession)
   }
@@ -93,13 +105,21 @@ export class PostgresStore implements TokenStore {
     target: RevocationTarget,
     { at, reason }: { readonly at: Millis, readonly reason: RevocationReason }
   ): Promise<number> {
-    if ('sessionId' in target) return (await this.#query('revokeOne', [target.sessionId, at, reason])).length
+    if ('sessionId' in target) {
+      return (await this.#query('revokeOne', [target.sessionId, at, reason])).length
+    }
+
     await this.#query('setNotBefore', [target.userId, at])
-    return (await this.#query('revokeUser', [target.userId, at, reason, target.keep ?? null])).length
+
+    return (await this.#query('revokeUser', [target.userId, at, reason, target.keep ?? null]))
+      .length
   }
 
   async touch (batch: readonly Touch[]): Promise<void> {
-    if (batch.length === 0) return
+    if (batch.length === 0) {
+      return
+    }
+
     await this.#query('touch', [
       toArray(batch.map(touch => touch.sessionId)),
       toArray(batch.map(touch => touch.lastUsedAt)),
@@ -112,34 +132,63 @@ export class PostgresStore implements TokenStore {
     return rows.map(row => ({ at: Number(row.revoked_at), sessionId: row.id as string }))
   }
 
-  async sweep ({ endedBefore, limit }: { readonly endedBefore: Millis, readonly limit: number }): Promise<number> {
+  async sweep (
+    { endedBefore, limit }: { readonly endedBefore: Millis, readonly limit: number }
+  ): Promise<number> {
     let count = 0
+
     while (count < limit) {
       const [row] = await this.#query('sweepSessions', [endedBefore, limit - count])
       const deleted = Number(row?.deleted)
-      if (deleted + Number(row?.postponed) === 0) break
+
+      if (deleted + Number(row?.postponed) === 0) {
+        break
+      }
+
       count += deleted
     }
-    if (count === limit) return count
+
+    if (count === limit) {
+      return count
+    }
+
     return count + (await this.#query('sweepUsers', [endedBefore, limit - count])).length
   }
 
   #rotateAll (attempts: readonly RotationAttempt[]): Promise<RotationOutcome[]> {
-    return attempts.length > 1 ? this.#rotateTogether(attempts) : this.#rotateOne(attempts[0] as RotationAttempt)
+    return attempts.length > 1
+      ? this.#rotateTogether(attempts)
+      : this.#rotateOne(attempts[0] as RotationAttempt)
   }
 
   // What did not fit is read a moment later, and may fit by then: an attempt that was ahead of the row. Who fits is swapped, so
   // that one is made again under a lock.
   async #rotateOne (attempt: RotationAttempt): Promise<RotationOutcome[]> {
-    const { sessionId, secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, by } = attempt
+    const { sessionId, secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, by } =
+      attempt
     const [row] = await this.#query('rotateOne', [
-      sessionId, secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, by.address, by.userAgent
+      sessionId,
+      secretHash,
+      generation,
+      now,
+      expiresAt,
+      rotatedBefore,
+      rotatedAfter,
+      by.address,
+      by.userAgent
     ])
     const outcome = typeof row?.outcome === 'string' ? row.outcome : ''
     const swapped = outcome.startsWith('+')
     const session = outcome === '' ? null : toSession(JSON.parse(outcome.slice(1)) as Row)
-    if (swapped || session === null || !fits(session, attempt)) return [{ swapped, session }]
-    return [(await this.#rotateBy('rotate', [attempt])).get(sessionId) ?? { swapped: false, session: null }]
+
+    if (swapped || session === null || !fits(session, attempt)) {
+      return [{ swapped, session }]
+    }
+
+    return [
+      (await this.#rotateBy('rotate', [attempt])).get(sessionId) ??
+        { swapped: false, session: null }
+    ]
   }
 
   // In the order of their ids, in which they are found by the index: two instances that rotate the same sessions wait for each
@@ -149,20 +198,33 @@ export class PostgresStore implements TokenStore {
     const fitting = await this.#rotateBy('rotateFitting', ordered)
     const left = ordered.filter(({ sessionId }) => !fitting.has(sessionId))
     const others = left.length > 0 ? await this.#rotateBy('rotate', left) : fitting
-    return attempts.map(({ sessionId: id }) => fitting.get(id) ?? others.get(id) ?? { swapped: false, session: null })
+
+    return attempts.map(({ sessionId: id }) =>
+      fitting.get(id) ?? others.get(id) ?? { swapped: false, session: null }
+    )
   }
 
   async #rotateBy (
-    name: 'rotateFitting' | 'rotate', attempts: readonly RotationAttempt[]
+    name: 'rotateFitting' | 'rotate',
+    attempts: readonly RotationAttempt[]
   ): Promise<ReadonlyMap<unknown, RotationOutcome>> {
-    const column = (pick: (attempt: RotationAttempt) => SqlValue): string => toArray(attempts.map(pick))
+    const column = (pick: (attempt: RotationAttempt) => SqlValue): string =>
+      toArray(attempts.map(pick))
     const rows = await this.#query(name, [
-      column(attempt => attempt.sessionId), column(attempt => attempt.secretHash), column(attempt => attempt.generation),
-      column(attempt => attempt.now), column(attempt => attempt.expiresAt),
-      column(attempt => attempt.rotatedBefore), column(attempt => attempt.rotatedAfter),
-      column(attempt => attempt.by.address), column(attempt => attempt.by.userAgent)
+      column(attempt => attempt.sessionId),
+      column(attempt => attempt.secretHash),
+      column(attempt => attempt.generation),
+      column(attempt => attempt.now),
+      column(attempt => attempt.expiresAt),
+      column(attempt => attempt.rotatedBefore),
+      column(attempt => attempt.rotatedAfter),
+      column(attempt => attempt.by.address),
+      column(attempt => attempt.by.userAgent)
     ])
-    return new Map(rows.map(row => [row.id, { swapped: row.swapped === true, session: toSession(row) }]))
+
+    return new Map(
+      rows.map(row => [row.id, { swapped: row.swapped === true, session: toSession(row) }])
+    )
   }
 
   // A deadlock, a serialization failure: PostgreSQL has undone the statement, and asks to be asked again.
@@ -170,7 +232,10 @@ export class PostgresStore implements TokenStore {
     try {
       return (await this.#db.query(statements[name], values)).rows as Row[]
     } catch (error) {
-      if (!/^40(001|P01)$/.test(stateOf(error))) throw error
+      if (!/^40(001|P01)$/.test(stateOf(error))) {
+        throw error
+      }
+
       return (await this.#db.query(statements[name], values)).rows as Row[]
     }
   }
@@ -178,7 +243,9 @@ export class PostgresStore implements TokenStore {
 
 /** The part of a driver that {@link withPreparedStatements} needs. `pg.Pool` and `pg.Client` have it. */
 export interface PreparingDatabase {
-  query (statement: { name?: string, text: string, values?: unknown[] }): Promise<{ readonly rows: unknown[] }>
+  query(
+    statement: { name?: string, text: string, values?: unknown[] }
+  ): Promise<{ readonly rows: unknown[] }>
 }
 
 /**
@@ -189,9 +256,11 @@ export interface PreparingDatabase {
  */
 export function withPreparedStatements (db: PreparingDatabase): PostgresDatabase {
   // No others: how many rows a sweep may take is known by its values alone, and a plan without them reads the whole table.
-  const names = new Map<string, string>([statements.rotateOne, statements.rotateFitting].map(text =>
-    // Of the text: on a connection, another version of this package may have prepared its own.
-    [text, `token_auth_${createHash('sha256').update(text).digest('base64url')}`]))
+  const names = new Map<string, string>(
+    [statements.rotateOne, statements.rotateFitting].map(text => // Of the text: on a connection, another version of this package may have prepared its own.
+    [text, `token_auth_${createHash('sha256').update(text).digest('base64url')}`])
+  )
+
   return {
     query (text, values) {
       const name = names.get(text)
@@ -203,7 +272,10 @@ export function withPreparedStatements (db: PreparingDatabase): PostgresDatabase
 // An array as PostgreSQL writes it. What drivers make of an array differs, and some join its values by commas (postgres.js with
 // `fetch_types: false`, which poolers ask for); a text they all pass on as it is.
 function toArray (values: readonly SqlValue[]): string {
-  return `{${values.map(value => value === null ? 'NULL' : `"${String(value).replace(/["\\]/g, '\\$&')}"`).join(',')}}`
+  return `{${
+    values.map(value => value === null ? 'NULL' : `"${String(value).replace(/["\\]/g, '\\$&')}"`)
+      .join(',')
+  }}`
 }
 
 // Class 22 of SQLSTATE: a value that the database cannot take.

@@ -48,7 +48,9 @@ export class RedisAttempts implements AttemptStore {
   }
 
   async take (
-    key: string, now: Millis, { free, most, wait, longestWait, memory, slides }: AttemptRule
+    key: string,
+    now: Millis,
+    { free, most, wait, longestWait, memory, slides }: AttemptRule
   ): Promise<Millis | null> {
     const until = await this.#run('take', key, [now, free, most, wait, longestWait, memory, slides])
     return until === null ? null : Number(until)
@@ -66,7 +68,11 @@ export class RedisAttempts implements AttemptStore {
     return 0
   }
 
-  #run (name: keyof typeof scripts, key: string, values: ReadonlyArray<number | boolean> = []): Promise<unknown> {
+  #run (
+    name: keyof typeof scripts,
+    key: string,
+    values: ReadonlyArray<number | boolean> = []
+  ): Promise<unknown> {
     return runScript(this.#client, scripts[name], `${this.#prefix}a:{${key}}`, values.map(String))
   }
 }

@@ -3,17 +3,17 @@ import type { RedisStoreOptions } from './store.js'
 
 /** The part of an ioredis connection that listening needs. */
 export interface IoredisSubscriber {
-  subscribe (channel: string): Promise<unknown>
-  unsubscribe (channel: string): Promise<unknown>
-  on (event: 'message', listener: (channel: string) => void): unknown
-  off (event: 'message', listener: (channel: string) => void): unknown
+  subscribe(channel: string): Promise<unknown>
+  unsubscribe(channel: string): Promise<unknown>
+  on(event: 'message', listener: (channel: string) => void): unknown
+  off(event: 'message', listener: (channel: string) => void): unknown
 }
 
 /** The part of a connected node-redis client that listening needs. */
 export interface NodeRedisSubscriber {
   readonly evalSha: unknown
-  subscribe (channel: string, listener: () => void): Promise<unknown>
-  unsubscribe (channel: string, listener: () => void): Promise<unknown>
+  subscribe(channel: string, listener: () => void): Promise<unknown>
+  unsubscribe(channel: string, listener: () => void): Promise<unknown>
 }
 
 /**
@@ -23,18 +23,30 @@ export interface NodeRedisSubscriber {
  * @param options - those of the store.
  */
 export function listenForRevocations (
-  subscriber: IoredisSubscriber | NodeRedisSubscriber, { prefix = DEFAULT_PREFIX }: RedisStoreOptions = {}
+  subscriber: IoredisSubscriber | NodeRedisSubscriber,
+  { prefix = DEFAULT_PREFIX }: RedisStoreOptions = {}
 ): (poll: () => void) => Promise<() => Promise<unknown>> {
   const channel = channelOf(prefix)
+
   return async poll => {
     if ('evalSha' in subscriber) {
-      const onMessage = (): void => { poll() }
+      const onMessage = (): void => {
+        poll()
+      }
+
       await subscriber.subscribe(channel, onMessage)
       return () => subscriber.unsubscribe(channel, onMessage)
     }
-    const onMessage = (from: string): void => { if (from === channel) poll() }
+
+    const onMessage = (from: string): void => {
+      if (from === channel) {
+        poll()
+      }
+    }
+
     subscriber.on('message', onMessage)
     await subscriber.subscribe(channel)
+
     return () => {
       subscriber.off('message', onMessage)
       return subscriber.unsubscribe(channel)

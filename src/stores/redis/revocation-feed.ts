@@ -11,6 +11,7 @@ import type { Cursor, Revocation } from '../token-store.js'
 const CHECKED_BY_SWEEP = 100
 const REMEMBERED = 10_000
 
+/** */
 export class RedisFeed {
   readonly #keys: RedisKeys
   // A revocation is sticky: what a reader has confirmed once needs no second look at each poll.
@@ -21,11 +22,17 @@ export class RedisFeed {
   }
 
   async add (revocations: readonly Revocation[]): Promise<void> {
-    await this.#keys.command('ZADD', this.#keys.revocations, ...revocations.flatMap(each => [0, toEntry(each)]))
+    await this.#keys.command(
+      'ZADD',
+      this.#keys.revocations,
+      ...revocations.flatMap(each => [0, toEntry(each)])
+    )
   }
 
   async remove (revocations: readonly Revocation[]): Promise<void> {
-    if (revocations.length > 0) await this.#keys.command('ZREM', this.#keys.revocations, ...revocations.map(toEntry))
+    if (revocations.length > 0) {
+      await this.#keys.command('ZREM', this.#keys.revocations, ...revocations.map(toEntry))
+    }
   }
 
   /** A hint for other instances, and no more: where it cannot be sent, they poll a little later. */
@@ -36,14 +43,20 @@ export class RedisFeed {
   async read (after: Cursor, limit: number): Promise<Revocation[]> {
     const found: Revocation[] = []
     let last = after.at < 0 ? '' : toEntry(after)
+
     while (found.length < limit) {
       const room = Math.min(limit - found.length, AT_ONCE)
       const entries = await this.#entries(`(${last}`, '+', room)
       const shown = await Promise.all(entries.map(entry => this.#confirm(entry)))
       found.push(...entries.filter((_, i) => shown[i]).map(toRevocation))
-      if (entries.length < room) break
+
+      if (entries.length < room) {
+        break
+      }
+
       last = entries.at(-1) as string
     }
+
     return found
   }
 
@@ -52,24 +65,49 @@ export class RedisFeed {
    * sessions that are left come to the front when these have been swept.
    */
   async sweep (endedBefore: Millis): Promise<void> {
-    const entries = await this.#entries('-', `(${toEntry({ at: endedBefore, sessionId: '' })}`, CHECKED_BY_SWEEP)
+    const entries = await this.#entries(
+      '-',
+      `(${toEntry({ at: endedBefore, sessionId: '' })}`,
+      CHECKED_BY_SWEEP
+    )
     const revocations = entries.map(toRevocation)
-    const ends = await Promise.all(revocations.map(({ sessionId }) => this.#keys.peek(sessionId, 'expiresAt')))
+    const ends = await Promise.all(
+      revocations.map(({ sessionId }) => this.#keys.peek(sessionId, 'expiresAt'))
+    )
     await this.remove(revocations.filter((_, i) => ends[i] === null))
   }
 
   async #confirm (entry: string): Promise<boolean> {
-    if (this.#confirmed.has(entry)) return true
+    if (this.#confirmed.has(entry)) {
+      return true
+    }
+
     const { at, sessionId } = toRevocation(entry)
     const revokedAt = await this.#keys.peek(sessionId, 'revokedAt')
-    if (revokedAt === null || Number(revokedAt) !== at) return false
-    if (this.#confirmed.size >= REMEMBERED) this.#confirmed.clear()
+
+    if (revokedAt === null || Number(revokedAt) !== at) {
+      return false
+    }
+
+    if (this.#confirmed.size >= REMEMBERED) {
+      this.#confirmed.clear()
+    }
+
     this.#confirmed.add(entry)
     return true
   }
 
   async #entries (from: string, to: string, limit: number): Promise<string[]> {
-    const entries = await this.#keys.command('ZRANGE', this.#keys.revocations, from, to, 'BYLEX', 'LIMIT', 0, limit)
+    const entries = await this.#keys.command(
+      'ZRANGE',
+      this.#keys.revocations,
+      from,
+      to,
+      'BYLEX',
+      'LIMIT',
+      0,
+      limit
+    )
     return (entries as unknown[]).map(String)
   }
 }

@@ -8,13 +8,32 @@ export type FixedPart = Pick<Session, 'id' | 'userId' | 'createdAt' | 'authentic
 
 /** Each is named as the member of a session that it holds. A field whose value is null is not there. */
 export const fields = [
-  'fixed', 'secretHash', 'generation', 'confirmedGeneration', 'rotatedAt', 'rotatedBy', 'lastUsedAt', 'expiresAt', 'endsAt',
-  'revokedAt', 'revokedFor'
+  'fixed',
+  'secretHash',
+  'generation',
+  'confirmedGeneration',
+  'rotatedAt',
+  'rotatedBy',
+  'lastUsedAt',
+  'expiresAt',
+  'endsAt',
+  'revokedAt',
+  'revokedFor'
 ] as const
 
 /** Fields and values in turn, as HSET takes them. */
 export function toFields (session: Session): Array<string | number> {
-  const { id, userId, createdAt, authenticatedAt, device, rotatedBy, revokedAt, revokedFor, ...moving } = session
+  const {
+    id,
+    userId,
+    createdAt,
+    authenticatedAt,
+    device,
+    rotatedBy,
+    revokedAt,
+    revokedFor,
+    ...moving
+  } = session
   const fixed: FixedPart = { id, userId, createdAt, authenticatedAt, device }
   const row: Partial<Record<typeof fields[number], string | number>> = {
     ...moving,
@@ -26,6 +45,7 @@ export function toFields (session: Session): Array<string | number> {
   return Object.entries(row).flat()
 }
 
+/** */
 export function toFixedPart (text: unknown): FixedPart {
   return JSON.parse(String(text)) as FixedPart
 }
@@ -41,6 +61,7 @@ export function toEntry ({ at, sessionId }: Cursor): string {
   return String(Math.max(at, 0)).padStart(DIGITS, '0') + sessionId
 }
 
+/** */
 export function toRevocation (entry: string): Revocation {
   return { at: Number(entry.slice(0, DIGITS)), sessionId: entry.slice(DIGITS) }
 }

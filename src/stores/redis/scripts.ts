@@ -9,14 +9,14 @@ import { fields } from './rows.js'
 
 /** The part of ioredis that is used: a `Redis` and a `Cluster` have it. */
 export interface IoredisClient {
-  evalsha (sha: string, keyCount: number, ...keysAndValues: string[]): Promise<unknown>
-  eval (script: string, keyCount: number, ...keysAndValues: string[]): Promise<unknown>
+  evalsha(sha: string, keyCount: number, ...keysAndValues: string[]): Promise<unknown>
+  eval(script: string, keyCount: number, ...keysAndValues: string[]): Promise<unknown>
 }
 
 /** The part of node-redis (the package `redis`) that is used: a client, a pool, a cluster and a sentinel have it. */
 export interface NodeRedisClient {
-  evalSha (sha: string, input: { keys: string[], arguments: string[] }): Promise<unknown>
-  eval (script: string, input: { keys: string[], arguments: string[] }): Promise<unknown>
+  evalSha(sha: string, input: { keys: string[], arguments: string[] }): Promise<unknown>
+  eval(script: string, input: { keys: string[], arguments: string[] }): Promise<unknown>
 }
 
 export type RedisClient = IoredisClient | NodeRedisClient
@@ -25,10 +25,15 @@ const everyField = fields.map(field => `'${field}'`).join(', ')
 
 // A session as one text: the driver reads one answer, not eleven, and JSON.parse makes the rest of it. Numbers, and what is JSON
 // already, are shown as they lie.
-const rowAsJson = `'{' .. ${fields.map((field, i) => memberOf(field, `row[${i + 1}]`)).join(" .. ',' .. ")} .. '}'`
+const rowAsJson = `'{' .. ${
+  fields.map((field, i) => memberOf(field, `row[${i + 1}]`)).join(' .. \',\' .. ')
+} .. '}'`
 
 function memberOf (field: typeof fields[number], value: string): string {
-  if (field === 'fixed') return `string.sub(${value}, 2, -2)`
+  if (field === 'fixed') {
+    return `string.sub(${value}, 2, -2)`
+  }
+
   const isText = field === 'secretHash' || field === 'revokedFor'
   return `'"${field}":' .. (${isText ? `${value} and cjson.encode(${value})` : value} or 'null')`
 }
@@ -127,6 +132,7 @@ export interface Script {
   readonly sha: string
 }
 
+/** */
 export function script (text: string): Script {
   return { text, sha: createHash('sha1').update(text).digest('hex') }
 }
@@ -188,13 +194,21 @@ export class RedisKeys {
 }
 
 /** Runs a script by its hash, and by its text where the server does not know it: it has restarted, say, or was flushed. */
-export async function runScript (client: RedisClient, { text, sha }: Script, key: string, values: string[]): Promise<unknown> {
+export async function runScript (
+  client: RedisClient,
+  { text, sha }: Script,
+  key: string,
+  values: string[]
+): Promise<unknown> {
   try {
     return 'evalSha' in client
       ? await client.evalSha(sha, { keys: [key], arguments: values })
       : await client.evalsha(sha, 1, key, ...values)
   } catch (error) {
-    if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
+    if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) {
+      throw error
+    }
+
     return 'evalSha' in client
       ? client.eval(text, { keys: [key], arguments: values })
       : client.eval(text, 1, key, ...values)

@@ -65,22 +65,46 @@ export class RedisStore implements TokenStore {
     ])
     const mark = randomBytes(9).toString('base64url')
     const [created, there] = await this.#keys.run(
-      'create', this.#keys.session(id), timeToLive, mark, ...toFields(session)) as [unknown, unknown?]
+      'create',
+      this.#keys.session(id),
+      timeToLive,
+      mark,
+      ...toFields(session)
+    ) as [unknown, unknown?]
+
     if (Number(created) === 0) {
-      if (toFixedPart(there).userId !== userId) await this.#keys.command('ZREM', this.#keys.user(userId), id)
+      if (toFixedPart(there).userId !== userId) {
+        await this.#keys.command('ZREM', this.#keys.user(userId), id)
+      }
+
       throw new SessionRefusedError('id-taken')
     }
+
     const notBefore = await this.#keys.command('ZSCORE', this.#keys.notBefore, userId)
-    if (notBefore === null || session.authenticatedAt > Number(notBefore)) return
+
+    if (notBefore === null || session.authenticatedAt > Number(notBefore)) {
+      return
+    }
+
     const revokedMeanwhile = await this.#keys.run('takeBack', this.#keys.session(id), mark)
     await this.#forget(session, revokedMeanwhile)
     throw new SessionRefusedError('revoked-since')
   }
 
   async rotate (attempt: RotationAttempt): Promise<RotationOutcome> {
-    const { sessionId, secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, by } = attempt
-    const shown = await this.#keys.run('rotate', this.#keys.session(sessionId),
-      secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, JSON.stringify(by))
+    const { sessionId, secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, by } =
+      attempt
+    const shown = await this.#keys.run(
+      'rotate',
+      this.#keys.session(sessionId),
+      secretHash,
+      generation,
+      now,
+      expiresAt,
+      rotatedBefore,
+      rotatedAfter,
+      JSON.stringify(by)
+    )
     return JSON.parse(String(shown)) as RotationOutcome
   }
 
@@ -90,11 +114,17 @@ export class RedisStore implements TokenStore {
     return shown === null ? null : JSON.parse(String(shown)) as Session
   }
 
-  async list (userId: string, { now, limit }: { readonly now: Millis, readonly limit: number }): Promise<Session[]> {
+  async list (
+    userId: string,
+    { now, limit }: { readonly now: Millis, readonly limit: number }
+  ): Promise<Session[]> {
     const sessions = await this.#ofUser(userId, now)
+
     return sessions
       .filter(session => isLive(session, now))
-      .sort((a, b) => b.createdAt - a.createdAt || Buffer.compare(Buffer.from(a.id), Buffer.from(b.id)))
+      .sort((a, b) =>
+        b.createdAt - a.createdAt || Buffer.compare(Buffer.from(a.id), Buffer.from(b.id))
+      )
       .slice(0, limit)
   }
 
@@ -106,54 +136,96 @@ export class RedisStore implements TokenStore {
       const session = await this.find(target.sessionId)
       return session === null ? 0 : this.#revokeThese([session], at, reason)
     }
+
     await this.#keys.command('ZADD', this.#keys.notBefore, 'GT', at, target.userId)
     const sessions = await this.#ofUser(target.userId, at)
     return this.#revokeThese(sessions.filter(({ id }) => id !== target.keep), at, reason)
   }
 
   async touch (batch: readonly Touch[]): Promise<void> {
-    await Promise.all(batch.map(({ sessionId, lastUsedAt, confirmedGeneration }) =>
-      this.#keys.run('touch', this.#keys.session(sessionId), lastUsedAt, confirmedGeneration)))
+    await Promise.all(
+      batch.map(({ sessionId, lastUsedAt, confirmedGeneration }) =>
+        this.#keys.run('touch', this.#keys.session(sessionId), lastUsedAt, confirmedGeneration)
+      )
+    )
   }
 
   revocations (after: Cursor, limit: number): Promise<Revocation[]> {
     return this.#feed.read(after, limit)
   }
 
-  async sweep ({ endedBefore, limit }: { readonly endedBefore: Millis, readonly limit: number }): Promise<number> {
+  async sweep (
+    { endedBefore, limit }: { readonly endedBefore: Millis, readonly limit: number }
+  ): Promise<number> {
     let count = 0
+
     while (count < limit) {
       const room = Math.min(limit - count, SWEPT_AT_ONCE)
       const ids = await this.#keys.command(
-        'ZRANGE', this.#keys.ends, '-inf', `(${endedBefore}`, 'BYSCORE', 'LIMIT', 0, room) as unknown[]
-      if (ids.length === 0) break
+        'ZRANGE',
+        this.#keys.ends,
+        '-inf',
+        `(${endedBefore}`,
+        'BYSCORE',
+        'LIMIT',
+        0,
+        room
+      ) as unknown[]
+
+      if (ids.length === 0) {
+        break
+      }
+
       count += await this.#sweepThese(ids.map(String), endedBefore)
     }
+
     while (count < limit) {
       const room = Math.min(limit - count, AT_ONCE)
-      const deleted = Number(await this.#keys.run('sweepUsers', this.#keys.notBefore, endedBefore, room))
+      const deleted = Number(
+        await this.#keys.run('sweepUsers', this.#keys.notBefore, endedBefore, room)
+      )
       count += deleted
-      if (deleted < room) break
+
+      if (deleted < room) {
+        break
+      }
     }
-    if (count < limit) await this.#feed.sweep(endedBefore)
+
+    if (count < limit) {
+      await this.#feed.sweep(endedBefore)
+    }
+
     return count
   }
 
   // Two sweepers may see the same ids; who deletes the session counts it. What is not deleted is gone, or lives on.
   async #sweepThese (ids: readonly string[], endedBefore: Millis): Promise<number> {
-    const rows = await Promise.all(ids.map(id => this.#keys.run('sweep', this.#keys.session(id), endedBefore)))
+    const rows = await Promise.all(
+      ids.map(id => this.#keys.run('sweep', this.#keys.session(id), endedBefore))
+    )
     const swept = rows.filter(row => row !== null) as Array<[fixed: unknown, revokedAt: unknown]>
     const [gone, living] = [ids.filter((_, i) => rows[i] !== null), [] as Array<string | number>]
     await Promise.all(ids.map(async (id, i) => {
-      if (rows[i] !== null) return
+      if (rows[i] !== null) {
+        return
+      }
+
       const end = await this.#keys.peek(id, 'expiresAt')
-      if (end === null) gone.push(id)
-      else living.push(Number(end), id)
+
+      if (end === null) {
+        gone.push(id)
+      } else {
+        living.push(Number(end), id)
+      }
     }))
     const entries: Revocation[] = []
     await Promise.all(swept.map(([fixed, revokedAt]) => {
       const { id, userId } = toFixedPart(fixed)
-      if (revokedAt !== null) entries.push({ at: Number(revokedAt), sessionId: id })
+
+      if (revokedAt !== null) {
+        entries.push({ at: Number(revokedAt), sessionId: id })
+      }
+
       return this.#keys.command('ZREM', this.#keys.user(userId), id)
     }))
     await Promise.all([
@@ -164,7 +236,10 @@ export class RedisStore implements TokenStore {
     return swept.length
   }
 
-  async #forget ({ id, userId }: { readonly id: string, readonly userId: string }, revokedAt: unknown): Promise<void> {
+  async #forget (
+    { id, userId }: { readonly id: string, readonly userId: string },
+    revokedAt: unknown
+  ): Promise<void> {
     await Promise.all([
       this.#keys.command('ZREM', this.#keys.user(userId), id),
       this.#keys.command('ZREM', this.#keys.ends, id),
@@ -176,31 +251,53 @@ export class RedisStore implements TokenStore {
   // moment, and stays in the index until it could not be live any more.
   async #ofUser (userId: string, now: Millis): Promise<Session[]> {
     const key = this.#keys.user(userId)
-    const members = (await this.#keys.command('ZRANGE', key, 0, -1, 'WITHSCORES') as unknown[]).map(String)
+    const members = (await this.#keys.command('ZRANGE', key, 0, -1, 'WITHSCORES') as unknown[]).map(
+      String
+    )
     const found: Session[] = []
+
     for (let i = 0; i < members.length; i += 2 * AT_ONCE) {
       const ids = members.slice(i, i + 2 * AT_ONCE).filter((_, j) => j % 2 === 0)
       const rows = await Promise.all(ids.map(id => this.find(id)))
       found.push(...rows.filter(row => row?.userId === userId) as Session[])
       const gone = ids.filter((_, j) => rows[j] === null && Number(members[i + 2 * j + 1]) <= now)
-      if (gone.length > 0) await this.#keys.command('ZREM', key, ...gone)
+
+      if (gone.length > 0) {
+        await this.#keys.command('ZREM', key, ...gone)
+      }
     }
+
     return found
   }
 
-  async #revokeThese (sessions: readonly Session[], at: Millis, reason: RevocationReason): Promise<number> {
-    const revocations = sessions.filter(({ revokedAt }) => revokedAt === null).map(({ id }) => ({ at, sessionId: id }))
+  async #revokeThese (
+    sessions: readonly Session[],
+    at: Millis,
+    reason: RevocationReason
+  ): Promise<number> {
+    const revocations = sessions.filter(({ revokedAt }) => revokedAt === null).map(({ id }) => ({
+      at,
+      sessionId: id
+    }))
     let count = 0
+
     for (let i = 0; i < revocations.length; i += AT_ONCE) {
       const these = revocations.slice(i, i + AT_ONCE)
       await this.#feed.add(these)
-      const shown = await Promise.all(these.map(({ sessionId }) =>
-        this.#keys.run('revoke', this.#keys.session(sessionId), at, reason))) as Array<[unknown, unknown?]>
+      const shown = await Promise.all(
+        these.map(({ sessionId }) =>
+          this.#keys.run('revoke', this.#keys.session(sessionId), at, reason)
+        )
+      ) as Array<[unknown, unknown?]>
       count += shown.filter(([revoked]) => Number(revoked) === 1).length
       // Somebody else was first, at another moment.
       await this.#feed.remove(these.filter((_, j) => Number(shown[j]?.[1]) !== at))
     }
-    if (count > 0) await this.#feed.wakeReaders()
+
+    if (count > 0) {
+      await this.#feed.wakeReaders()
+    }
+
     return count
   }
 }

@@ -36,6 +36,7 @@ interface Waiting {
 /** Those who wait for one session: the first is asked for, the others may be answered by what it finds. */
 type Row = readonly [Waiting, ...Waiting[]]
 
+/** */
 export class RotationQueue {
   readonly #options: RotationQueueOptions
   readonly #waiting = new Map<string, Row>()
@@ -47,7 +48,10 @@ export class RotationQueue {
 
   constructor (options: RotationQueueOptions) {
     this.#options = options
-    this.#deadlines = new Deadlines(LONGEST_ANSWER, { holds: false, ...(options.now && { now: options.now }) })
+    this.#deadlines = new Deadlines(LONGEST_ANSWER, {
+      holds: false,
+      ...(options.now && { now: options.now })
+    })
   }
 
   /** The outcome of one rotation. Nothing waits for company: what can go goes at the end of this turn of the event loop. */
@@ -55,14 +59,22 @@ export class RotationQueue {
     return new Promise((resolve, reject) => {
       const waiting = { attempt, resolve, reject }
       const row = this.#waiting.get(attempt.sessionId) as Waiting[] | undefined
-      if (row === undefined) this.#waiting.set(attempt.sessionId, [waiting])
-      else row.push(waiting)
+
+      if (row === undefined) {
+        this.#waiting.set(attempt.sessionId, [waiting])
+      } else {
+        row.push(waiting)
+      }
+
       this.#schedule()
     })
   }
 
   #schedule (): void {
-    if (this.#scheduled || this.#inFlight >= BATCHES_IN_FLIGHT || this.#waiting.size === 0) return
+    if (this.#scheduled || this.#inFlight >= BATCHES_IN_FLIGHT || this.#waiting.size === 0) {
+      return
+    }
+
     this.#scheduled = true
     setImmediate(() => {
       this.#scheduled = false
@@ -72,14 +84,25 @@ export class RotationQueue {
 
   async #send (): Promise<void> {
     const batch: Row[] = []
+
     for (const [sessionId, row] of this.#waiting) {
-      if (batch.length === BATCH) break
-      if (this.#underWay.has(sessionId)) continue
+      if (batch.length === BATCH) {
+        break
+      }
+
+      if (this.#underWay.has(sessionId)) {
+        continue
+      }
+
       this.#waiting.delete(sessionId)
       this.#underWay.add(sessionId)
       batch.push(row)
     }
-    if (batch.length === 0) return
+
+    if (batch.length === 0) {
+      return
+    }
+
     this.#inFlight++
     this.#schedule()
     await this.#rotate(batch)
@@ -92,14 +115,23 @@ export class RotationQueue {
       await Promise.all(batch.map(row => this.#rotate([row])))
       return
     }
+
     try {
-      const outcomes = await this.#inTime(this.#options.rotateAll(batch.map(([first]) => first.attempt)))
-      batch.forEach((row, i) => { this.#answer(row, outcomes[i] as RotationOutcome) })
+      const outcomes = await this.#inTime(
+        this.#options.rotateAll(batch.map(([first]) => first.attempt))
+      )
+      batch.forEach((row, i) => {
+        this.#answer(row, outcomes[i] as RotationOutcome)
+      })
     } catch (error) {
       if (batch.length > 1 && this.#options.isAboutValues(error)) {
-        for (const row of batch) await this.#rotate([row])
+        for (const row of batch) {
+          await this.#rotate([row])
+        }
+
         return
       }
+
       for (const [first, ...behind] of batch) {
         first.reject(error)
         this.#release(first.attempt.sessionId, behind)
@@ -109,8 +141,12 @@ export class RotationQueue {
 
   #inTime<T> (work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const deadline = this.#deadlines.add(() => { reject(new Error('the database does not answer')) })
-      work.then(resolve, reject).finally(() => { this.#deadlines.end(deadline) })
+      const deadline = this.#deadlines.add(() => {
+        reject(new Error('the database does not answer'))
+      })
+      work.then(resolve, reject).finally(() => {
+        this.#deadlines.end(deadline)
+      })
     })
   }
 
@@ -120,7 +156,10 @@ export class RotationQueue {
     const { session } = outcome
     first.resolve(outcome)
     const fitting = behind.filter(({ attempt, resolve }) => {
-      if (session !== null && fits(session, attempt)) return true
+      if (session !== null && fits(session, attempt)) {
+        return true
+      }
+
       resolve({ swapped: false, session })
       return false
     })
@@ -131,6 +170,9 @@ export class RotationQueue {
   #release (sessionId: string, left: readonly Waiting[]): void {
     this.#underWay.delete(sessionId)
     const [first, ...others] = [...left, ...this.#waiting.get(sessionId) ?? []]
-    if (first !== undefined) this.#waiting.set(sessionId, [first, ...others])
+
+    if (first !== undefined) {
+      this.#waiting.set(sessionId, [first, ...others])
+    }
   }
 }

@@ -10,21 +10,53 @@ export type Row = Readonly<Record<string, unknown>>
 
 /** The columns of a new session, in the order of {@link toValues}. */
 export const columns = [
-  'id', 'user_id', 'secret_hash', 'generation', 'confirmed_generation', 'created_at', 'authenticated_at',
-  'rotated_at', 'rotated_by_address', 'rotated_by_user_agent', 'last_used_at', 'expires_at', 'ends_at',
-  'revoked_at', 'revoked_for', 'device_label', 'device_user_agent', 'device_address', 'sweep_after'
+  'id',
+  'user_id',
+  'secret_hash',
+  'generation',
+  'confirmed_generation',
+  'created_at',
+  'authenticated_at',
+  'rotated_at',
+  'rotated_by_address',
+  'rotated_by_user_agent',
+  'last_used_at',
+  'expires_at',
+  'ends_at',
+  'revoked_at',
+  'revoked_for',
+  'device_label',
+  'device_user_agent',
+  'device_address',
+  'sweep_after'
 ] as const
 
+/** */
 export function toValues (session: Session): SqlValue[] {
   return [
-    session.id, session.userId, session.secretHash, session.generation, session.confirmedGeneration,
-    session.createdAt, session.authenticatedAt,
-    session.rotatedAt, session.rotatedBy.address, session.rotatedBy.userAgent,
-    session.lastUsedAt, session.expiresAt, session.endsAt, session.revokedAt, session.revokedFor,
-    session.device.label, session.device.userAgent, session.device.address, session.expiresAt
+    session.id,
+    session.userId,
+    session.secretHash,
+    session.generation,
+    session.confirmedGeneration,
+    session.createdAt,
+    session.authenticatedAt,
+    session.rotatedAt,
+    session.rotatedBy.address,
+    session.rotatedBy.userAgent,
+    session.lastUsedAt,
+    session.expiresAt,
+    session.endsAt,
+    session.revokedAt,
+    session.revokedFor,
+    session.device.label,
+    session.device.userAgent,
+    session.device.address,
+    session.expiresAt
   ]
 }
 
+/** */
 export function toSession (row: Row): Session {
   return {
     id: row.id as string,
@@ -52,6 +84,11 @@ export function toSession (row: Row): Session {
   }
 }
 
+/** */
 export function toAttempts (row: Row): Attempts {
-  return { count: Number(row.attempts), nextAt: Number(row.next_at), forgetAt: Number(row.forget_at) }
+  return {
+    count: Number(row.attempts),
+    nextAt: Number(row.next_at),
+    forgetAt: Number(row.forget_at)
+  }
 }

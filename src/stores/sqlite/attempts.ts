@@ -14,7 +14,8 @@ const statements = {
     INSERT INTO token_auth_attempts (subject, attempts, next_at, forget_at) VALUES (?, ?, ?, ?)
     ON CONFLICT (subject) DO UPDATE
     SET attempts = excluded.attempts, next_at = excluded.next_at, forget_at = excluded.forget_at`,
-  release: 'UPDATE token_auth_attempts SET attempts = max(attempts - 1, 0), next_at = 0 WHERE subject = ?',
+  release:
+    'UPDATE token_auth_attempts SET attempts = max(attempts - 1, 0), next_at = 0 WHERE subject = ?',
   clear: 'DELETE FROM token_auth_attempts WHERE subject = ?',
   sweep: `
     DELETE FROM token_auth_attempts
@@ -34,10 +35,12 @@ export class SqliteAttempts implements AttemptStore {
       const [row] = this.#db.all(statements.find, [key])
       const attempts = row === undefined ? null : toAttempts(row)
       const until = blockedUntil(attempts, now)
+
       if (until === null) {
         const { count, nextAt, forgetAt } = countAttempt(attempts, now, rule)
         this.#db.run(statements.write, [key, count, nextAt, forgetAt])
       }
+
       return until
     })
   }

@@ -7,13 +7,13 @@ import type { Row, SqlValue } from '../sql/rows.js'
 
 /** The part of a driver that is used. `libsql`, `better-sqlite3` and `node:sqlite` (`DatabaseSync`) have it. */
 export interface SqliteDatabase {
-  exec (sql: string): unknown
-  prepare (sql: string): SqliteStatement
+  exec(sql: string): unknown
+  prepare(sql: string): SqliteStatement
 }
 
 export interface SqliteStatement {
-  all (...values: SqlValue[]): unknown[]
-  run (...values: SqlValue[]): { changes: number | bigint }
+  all(...values: SqlValue[]): unknown[]
+  run(...values: SqlValue[]): { changes: number | bigint }
 }
 
 const BUSY_RETRIES = 24
@@ -21,6 +21,7 @@ const LONGEST_PAUSE: Millis = 256
 /** In pages. */
 const GENTLE_CHECKPOINT = 50
 
+/** */
 export class SqliteConnection {
   readonly #db: SqliteDatabase
   readonly #statements = new Map<string, SqliteStatement>()
@@ -66,9 +67,14 @@ export class SqliteConnection {
   gentleTransaction<T> (work: () => T): Promise<T> {
     return patiently(() => {
       const usual = Number(this.all('PRAGMA wal_autocheckpoint')[0]?.wal_autocheckpoint)
+
       // It is 0 where the app leaves it to somebody else.
-      if (!(usual > GENTLE_CHECKPOINT)) return this.#commit(work)
+      if (!(usual > GENTLE_CHECKPOINT)) {
+        return this.#commit(work)
+      }
+
       this.#db.exec(`PRAGMA wal_autocheckpoint = ${GENTLE_CHECKPOINT}`)
+
       try {
         return this.#commit(work)
       } finally {
@@ -79,6 +85,7 @@ export class SqliteConnection {
 
   #commit<T> (work: () => T): T {
     this.#db.exec('BEGIN IMMEDIATE')
+
     try {
       const result = work()
       this.#db.exec('COMMIT')
@@ -98,21 +105,26 @@ export class SqliteConnection {
 
   #statement (sql: string): SqliteStatement {
     let statement = this.#statements.get(sql)
+
     if (statement === undefined) {
       statement = this.#db.prepare(sql)
       this.#statements.set(sql, statement)
     }
+
     return statement
   }
 }
 
 /** Another process holds the write lock. Nothing has happened yet, so that asking again is safe. */
 export async function patiently<T> (work: () => T): Promise<T> {
-  for (let retries = 0; ; retries++) {
+  for (let retries = 0;; retries++) {
     try {
       return work()
     } catch (error) {
-      if (retries === BUSY_RETRIES || !isBusy(error)) throw error
+      if (retries === BUSY_RETRIES || !isBusy(error)) {
+        throw error
+      }
+
       await sleep(Math.random() * Math.min(2 ** retries, LONGEST_PAUSE))
     }
   }
@@ -121,6 +133,10 @@ export async function patiently<T> (work: () => T): Promise<T> {
 // libsql and better-sqlite3 name the result in `code`, node:sqlite gives its number in `errcode` (5 busy, 6 locked).
 function isBusy (error: unknown): boolean {
   const { code, errcode } = error as { code?: unknown, errcode?: unknown }
-  if (typeof errcode === 'number') return [5, 6].includes(errcode & 0xff)
+
+  if (typeof errcode === 'number') {
+    return [5, 6].includes(errcode & 0xff)
+  }
+
   return typeof code === 'string' && /^SQLITE_(BUSY|LOCKED)/.test(code)
 }

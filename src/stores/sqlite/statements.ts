@@ -20,7 +20,8 @@ export const statements = {
   list: `
     SELECT * FROM token_auth_sessions WHERE user_id = ? AND revoked_at IS NULL AND expires_at > ?
     ORDER BY created_at DESC, id LIMIT ?`,
-  revokeOne: 'UPDATE token_auth_sessions SET revoked_at = ?, revoked_for = ? WHERE id = ? AND revoked_at IS NULL',
+  revokeOne:
+    'UPDATE token_auth_sessions SET revoked_at = ?, revoked_for = ? WHERE id = ? AND revoked_at IS NULL',
   revokeUser: `
     UPDATE token_auth_sessions SET revoked_at = ?, revoked_for = ?
     WHERE user_id = ? AND id IS NOT ? AND revoked_at IS NULL`,

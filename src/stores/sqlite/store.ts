@@ -29,7 +29,10 @@ export class SqliteStore implements TokenStore {
 
   constructor (db: SqliteDatabase) {
     this.#db = new SqliteConnection(db)
-    this.#rotations = new RotationQueue({ rotateAll: attempts => this.#rotateAll(attempts), isAboutValues })
+    this.#rotations = new RotationQueue({
+      rotateAll: attempts => this.#rotateAll(attempts),
+      isAboutValues
+    })
   }
 
   /**
@@ -38,11 +41,20 @@ export class SqliteStore implements TokenStore {
    */
   async migrate (): Promise<void> {
     this.#db.exec('PRAGMA busy_timeout = 0')
-    await patiently(() => { this.#db.exec('PRAGMA journal_mode = WAL') })
+    await patiently(() => {
+      this.#db.exec('PRAGMA journal_mode = WAL')
+    })
     await this.#db.transaction(() => {
-      this.#db.exec('CREATE TABLE IF NOT EXISTS token_auth_migrations (version INTEGER NOT NULL PRIMARY KEY)')
+      this.#db.exec(
+        'CREATE TABLE IF NOT EXISTS token_auth_migrations (version INTEGER NOT NULL PRIMARY KEY)'
+      )
       const [latest] = this.#db.all('SELECT max(version) AS version FROM token_auth_migrations')
-      for (let version = Number(latest?.version ?? 0); version < sqliteMigrations.length; version++) {
+
+      for (
+        let version = Number(latest?.version ?? 0);
+        version < sqliteMigrations.length;
+        version++
+      ) {
         this.#db.exec(sqliteMigrations[version] as string)
         this.#db.run('INSERT INTO token_auth_migrations (version) VALUES (?)', [version + 1])
       }
@@ -51,8 +63,14 @@ export class SqliteStore implements TokenStore {
 
   async create (session: Session): Promise<void> {
     const values = [...toValues(session), session.userId, session.authenticatedAt]
-    if (await this.#db.write(statements.create, values) > 0) return
-    throw new SessionRefusedError(await this.find(session.id) === null ? 'revoked-since' : 'id-taken')
+
+    if (await this.#db.write(statements.create, values) > 0) {
+      return
+    }
+
+    throw new SessionRefusedError(
+      await this.find(session.id) === null ? 'revoked-since' : 'id-taken'
+    )
   }
 
   rotate (attempt: RotationAttempt): Promise<RotationOutcome> {
@@ -63,7 +81,10 @@ export class SqliteStore implements TokenStore {
     return patiently(() => this.#find(sessionId))
   }
 
-  async list (userId: string, { now, limit }: { readonly now: Millis, readonly limit: number }): Promise<Session[]> {
+  async list (
+    userId: string,
+    { now, limit }: { readonly now: Millis, readonly limit: number }
+  ): Promise<Session[]> {
     const rows = await patiently(() => this.#db.all(statements.list, [userId, now, limit]))
     return rows.map(toSession)
   }
@@ -72,7 +93,10 @@ export class SqliteStore implements TokenStore {
     target: RevocationTarget,
     { at, reason }: { readonly at: Millis, readonly reason: RevocationReason }
   ): Promise<number> {
-    if ('sessionId' in target) return this.#db.write(statements.revokeOne, [at, reason, target.sessionId])
+    if ('sessionId' in target) {
+      return this.#db.write(statements.revokeOne, [at, reason, target.sessionId])
+    }
+
     return this.#db.transaction(() => {
       this.#db.run(statements.setNotBefore, [target.userId, at])
       return this.#db.run(statements.revokeUser, [at, reason, target.userId, target.keep ?? null])
@@ -88,23 +112,38 @@ export class SqliteStore implements TokenStore {
   }
 
   async revocations (after: Cursor, limit: number): Promise<Revocation[]> {
-    const rows = await patiently(() => this.#db.all(statements.revocations, [after.at, after.sessionId, limit]))
+    const rows = await patiently(() =>
+      this.#db.all(statements.revocations, [after.at, after.sessionId, limit])
+    )
     return rows.map(row => ({ at: Number(row.revoked_at), sessionId: row.id as string }))
   }
 
-  async sweep ({ endedBefore, limit }: { readonly endedBefore: Millis, readonly limit: number }): Promise<number> {
+  async sweep (
+    { endedBefore, limit }: { readonly endedBefore: Millis, readonly limit: number }
+  ): Promise<number> {
     let count = 0
+
     for (;;) {
       const room = limit - count
-      const [deleted, postponed] = await this.#db.gentleTransaction(() => [
-        this.#db.run(statements.sweepSessions, [endedBefore, endedBefore, room]),
-        this.#db.run(statements.postponeSweep, [endedBefore, endedBefore, limit])
-      ] as const)
+      const [deleted, postponed] = await this.#db.gentleTransaction(() =>
+        [
+          this.#db.run(statements.sweepSessions, [endedBefore, endedBefore, room]),
+          this.#db.run(statements.postponeSweep, [endedBefore, endedBefore, limit])
+        ] as const
+      )
       count += deleted
-      if (count === limit) return count
-      if (deleted + postponed === 0) break
+
+      if (count === limit) {
+        return count
+      }
+
+      if (deleted + postponed === 0) {
+        break
+      }
+
       await sleep(0)
     }
+
     return count + await this.#db.writeGently(statements.sweepUsers, [endedBefore, limit - count])
   }
 
@@ -113,16 +152,34 @@ export class SqliteStore implements TokenStore {
   #rotateAll (attempts: readonly RotationAttempt[]): Promise<RotationOutcome[]> {
     return this.#db.transaction(() => {
       const swapped = attempts.map(attempt => this.#swap(attempt))
-      const rows = this.#db.all(statements.findAll, [JSON.stringify(attempts.map(({ sessionId }) => sessionId))])
+      const rows = this.#db.all(statements.findAll, [
+        JSON.stringify(attempts.map(({ sessionId }) => sessionId))
+      ])
       const sessions = new Map(rows.map(row => [row.id, toSession(row)]))
-      return attempts.map(({ sessionId }, i) => ({ swapped: swapped[i] === true, session: sessions.get(sessionId) ?? null }))
+
+      return attempts.map(({ sessionId }, i) => ({
+        swapped: swapped[i] === true,
+        session: sessions.get(sessionId) ?? null
+      }))
     })
   }
 
-  #swap ({ sessionId, secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, by }: RotationAttempt): boolean {
+  #swap (
+    { sessionId, secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, by }:
+      RotationAttempt
+  ): boolean {
     return this.#db.run(statements.rotate, [
-      now, by.address, by.userAgent, now, expiresAt,
-      sessionId, secretHash, generation, now, rotatedBefore, rotatedAfter
+      now,
+      by.address,
+      by.userAgent,
+      now,
+      expiresAt,
+      sessionId,
+      secretHash,
+      generation,
+      now,
+      rotatedBefore,
+      rotatedAfter
     ]) > 0
   }
 
@@ -134,5 +191,6 @@ export class SqliteStore implements TokenStore {
 
 // A value that cannot be bound, or that is too big.
 function isAboutValues (error: unknown): boolean {
-  return error instanceof TypeError || error instanceof RangeError || (error as { code?: unknown }).code === 'SQLITE_TOOBIG'
+  return error instanceof TypeError || error instanceof RangeError ||
+    (error as { code?: unknown }).code === 'SQLITE_TOOBIG'
 }

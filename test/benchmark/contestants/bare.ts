@@ -5,7 +5,10 @@ import type { Setup, Started } from './contestant.js'
 
 /** A route that takes and gives JSON and headers of the same sizes, with schemas as a careful author writes them. */
 export async function startRefresh ({ tokens, like }: Setup): Promise<Started> {
-  if (like === undefined) throw new Error('A bare route needs an answer to look like')
+  if (like === undefined) {
+    throw new Error('A bare route needs an answer to look like')
+  }
+
   const app = createApp()
   const answer = JSON.parse(like.answer) as Record<string, unknown>
   const schema = {
@@ -31,5 +34,9 @@ export async function startRefresh ({ tokens, like }: Setup): Promise<Started> {
     reply.headers(like.headers)
     return answer
   })
-  return { port: await listen(app), work: refreshWork('/refresh', Array.from({ length: tokens }, () => like.presented), null) }
+
+  return {
+    port: await listen(app),
+    work: refreshWork('/refresh', Array.from({ length: tokens }, () => like.presented), null)
+  }
 }

@@ -61,10 +61,13 @@ export function sessionId (n: number): string {
 }
 
 /** A new key pair as PEM. */
-export function keyPair (alg: 'EdDSA' | 'ES256'): { readonly privateKey: string, readonly publicKey: string } {
+export function keyPair (
+  alg: 'EdDSA' | 'ES256'
+): { readonly privateKey: string, readonly publicKey: string } {
   const { publicKey, privateKey } = alg === 'EdDSA'
     ? generateKeyPairSync('ed25519')
     : generateKeyPairSync('ec', { namedCurve: 'P-256' })
+
   return {
     privateKey: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
     publicKey: publicKey.export({ type: 'spki', format: 'pem' }).toString()
@@ -93,7 +96,11 @@ export function protectedWork (tokens: readonly string[], refusal: Work['refusal
 }
 
 /** POST with the refresh token in JSON; the next one is in the answer. */
-export function refreshWork (path: string, tokens: readonly string[], refusal: Work['refusal'] = 401): Work {
+export function refreshWork (
+  path: string,
+  tokens: readonly string[],
+  refusal: Work['refusal'] = 401
+): Work {
   return {
     method: 'POST',
     path,

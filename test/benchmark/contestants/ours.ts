@@ -3,36 +3,72 @@
 import { tokenAuth } from 'fastify-token-auth'
 import type { TokenAuthOptions } from 'fastify-token-auth'
 import { MemoryStore } from 'fastify-token-auth/memory'
-import { createApp, keyPair, LIFETIME, listen, protectedWork, refreshWork, SECRET, userId } from './contestant.js'
+import {
+  createApp,
+  keyPair,
+  LIFETIME,
+  listen,
+  protectedWork,
+  refreshWork,
+  SECRET,
+  userId
+} from './contestant.js'
 import type { Setup, Started } from './contestant.js'
 
-interface Pair { readonly access: string, readonly refresh: string }
+interface Pair {
+  readonly access: string
+  readonly refresh: string
+}
 
 type Hook = (request: unknown, reply: unknown, done: () => void) => void
 
-const emptyHook: Hook = (_request, _reply, done) => { done() }
+const emptyHook: Hook = (_request, _reply, done) => {
+  done()
+}
 
 async function startApp (
-  { alg, tokens, cache }: Setup, options: Partial<TokenAuthOptions>, hook?: Hook
+  { alg, tokens, cache }: Setup,
+  options: Partial<TokenAuthOptions>,
+  hook?: Hook
 ): Promise<{ readonly port: number, readonly pairs: readonly Pair[] }> {
   const app = createApp()
-  const known = new Map(Array.from({ length: tokens }, (_, n) => [userId(n), { id: userId(n), passwordHash: '' }]))
+  const known = new Map(
+    Array.from({ length: tokens }, (_, n) => [userId(n), { id: userId(n), passwordHash: '' }])
+  )
   await app.register(tokenAuth, {
     secret: SECRET,
     store: new MemoryStore(),
     users: { findByLogin: () => null, findById: id => known.get(id) ?? null },
     accessToken: { lifetime: LIFETIME, ...(typeof cache === 'number' && { cacheSize: cache }) },
-    ...(alg !== 'HS256' && { keys: [keyPair(alg).privateKey] as const, issuer: 'https://benchmark.test', audience: 'benchmark' }),
+    ...(alg !== 'HS256' &&
+      {
+        keys: [keyPair(alg).privateKey] as const,
+        issuer: 'https://benchmark.test',
+        audience: 'benchmark'
+      }),
     ...options
   })
-  app.get('/protected', { onRequest: hook ?? app.authenticate }, async request => ({ user: request.auth?.userId ?? userId(0) }))
+  app.get(
+    '/protected',
+    { onRequest: hook ?? app.authenticate },
+    async request => ({ user: request.auth?.userId ?? userId(0) })
+  )
   const port = await listen(app)
-  const caller = { ip: '127.0.0.1', headers: { 'user-agent': 'benchmark' }, raw: { rawHeaders: [] } }
+  const caller = {
+    ip: '127.0.0.1',
+    headers: { 'user-agent': 'benchmark' },
+    raw: { rawHeaders: [] }
+  }
   const pairs: Pair[] = []
+
   for (const id of known.keys()) {
-    const { access_token: access, refresh_token: refresh } = await app.tokenAuth.openSession(id, caller)
+    const { access_token: access, refresh_token: refresh } = await app.tokenAuth.openSession(
+      id,
+      caller
+    )
     pairs.push({ access, refresh: refresh ?? '' })
   }
+
   return { port, pairs }
 }
 

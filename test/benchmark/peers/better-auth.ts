@@ -10,7 +10,7 @@ type Auth = ReturnType<typeof create>
 
 // Passwords are not what is measured: they cost nothing here, so that thousands can log in. Nor is its limit of requests.
 function create (session: {
-  readonly updateAge?: number,
+  readonly updateAge?: number
   readonly cookieCache: { readonly enabled: true, readonly maxAge: number }
 }) {
   return betterAuth({
@@ -19,7 +19,10 @@ function create (session: {
     database: memoryAdapter({ user: [], session: [], account: [], verification: [] }),
     emailAndPassword: {
       enabled: true,
-      password: { hash: async password => password, verify: async ({ hash, password }) => hash === password }
+      password: {
+        hash: async password => password,
+        verify: async ({ hash, password }) => hash === password
+      }
     },
     session,
     rateLimit: { enabled: false },
@@ -30,6 +33,7 @@ function create (session: {
 
 async function logIn (auth: Auth, count: number): Promise<string[]> {
   const cookies: string[] = []
+
   for (let n = 0; n < count; n++) {
     const { headers } = await auth.api.signUpEmail({
       body: { email: `${userId(n)}@benchmark.test`, password: 'correct horse', name: userId(n) },
@@ -37,6 +41,7 @@ async function logIn (auth: Auth, count: number): Promise<string[]> {
     })
     cookies.push(headers.getSetCookie().map(cookie => cookie.split(';')[0]).join('; '))
   }
+
   return cookies
 }
 
@@ -48,16 +53,26 @@ export async function start ({ tokens }: Setup): Promise<Started> {
   app.get('/protected', {
     async onRequest (request, reply) {
       const session = await auth.api.getSession({ headers: fromNodeHeaders(request.headers) })
-      if (session === null) return reply.code(401).send({ error: 'Unauthorized' })
+
+      if (session === null) {
+        return reply.code(401).send({ error: 'Unauthorized' })
+      }
+
       request.member = session.user.name
     }
   }, async request => ({ user: request.member }))
   const port = await listen(app)
-  return { port, work: { ...protectedWork(await logIn(auth, tokens)), headers: { cookie: '$token' } } }
+
+  return {
+    port,
+    work: { ...protectedWork(await logIn(auth, tokens)), headers: { cookie: '$token' } }
+  }
 }
 
 declare module 'fastify' {
-  interface FastifyRequest { member: string }
+  interface FastifyRequest {
+    member: string
+  }
 }
 
 /** What comes closest to a refresh: its session is prolonged, and its cookies are written anew. Its token stays the same. */
@@ -69,17 +84,22 @@ export async function startRefresh ({ tokens }: Setup): Promise<Started> {
     url: '/api/auth/*',
     async handler (request, reply) {
       const url = new URL(request.url, `http://${request.headers.host}`)
-      const response = await auth.handler(new Request(url, {
-        method: request.method,
-        headers: fromNodeHeaders(request.headers),
-        ...(request.body === undefined || request.body === null ? {} : { body: JSON.stringify(request.body) })
-      }))
+      const response = await auth.handler(
+        new Request(url, {
+          method: request.method,
+          headers: fromNodeHeaders(request.headers),
+          ...(request.body === undefined || request.body === null
+            ? {}
+            : { body: JSON.stringify(request.body) })
+        })
+      )
       reply.status(response.status)
       response.headers.forEach((value, name) => reply.header(name, value))
       return reply.send(response.body === null ? null : await response.text())
     }
   })
   const port = await listen(app)
+
   return {
     port,
     work: {

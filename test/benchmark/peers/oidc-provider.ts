@@ -12,19 +12,32 @@ import type { Setup, Started } from '../contestants/contestant.js'
 class MapAdapter implements Adapter {
   readonly #rows = new Map<string, AdapterPayload>()
 
-  async upsert (id: string, payload: AdapterPayload): Promise<void> { this.#rows.set(id, payload) }
-  async find (id: string): Promise<AdapterPayload | undefined> { return this.#rows.get(id) }
+  async upsert (id: string, payload: AdapterPayload): Promise<void> {
+    this.#rows.set(id, payload)
+  }
+  async find (id: string): Promise<AdapterPayload | undefined> {
+    return this.#rows.get(id)
+  }
   async findByUid (): Promise<undefined> {}
   async findByUserCode (): Promise<undefined> {}
-  async destroy (id: string): Promise<void> { this.#rows.delete(id) }
+  async destroy (id: string): Promise<void> {
+    this.#rows.delete(id)
+  }
 
   async consume (id: string): Promise<void> {
     const row = this.#rows.get(id)
-    if (row !== undefined) row.consumed = Math.floor(Date.now() / 1000)
+
+    if (row !== undefined) {
+      row.consumed = Math.floor(Date.now() / 1000)
+    }
   }
 
   async revokeByGrantId (grantId: string): Promise<void> {
-    for (const [id, row] of this.#rows) if (row.grantId === grantId) this.#rows.delete(id)
+    for (const [id, row] of this.#rows) {
+      if (row.grantId === grantId) {
+        this.#rows.delete(id)
+      }
+    }
   }
 }
 
@@ -46,18 +59,30 @@ export async function startRefresh ({ tokens: count }: Setup): Promise<Started> 
     findAccount: (_context, id) => ({ accountId: id, claims: () => ({ sub: id }) })
   })
   const server = createServer(provider.callback())
-  await new Promise<void>(resolve => { server.listen(0, '127.0.0.1', resolve) })
+  await new Promise<void>(resolve => {
+    server.listen(0, '127.0.0.1', resolve)
+  })
 
   const client = await provider.Client.find(CLIENT)
-  if (client === undefined) throw new Error('oidc-provider does not know its client')
+
+  if (client === undefined) {
+    throw new Error('oidc-provider does not know its client')
+  }
+
   const tokens: string[] = []
+
   for (let n = 0; n < count; n++) {
     const accountId = userId(n)
     const grant = new provider.Grant({ clientId: CLIENT, accountId })
     grant.addOIDCScope(`openid ${SCOPE}`)
     const grantId = await grant.save()
-    tokens.push(await new provider.RefreshToken({ client, accountId, grantId, scope: SCOPE, gty: 'authorization_code' } as never).save())
+    tokens.push(
+      await new provider.RefreshToken(
+        { client, accountId, grantId, scope: SCOPE, gty: 'authorization_code' } as never
+      ).save()
+    )
   }
+
   return {
     port: (server.address() as AddressInfo).port,
     work: {

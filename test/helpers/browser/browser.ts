@@ -16,24 +16,38 @@ import { createTestApp } from '../app.js'
 import type { TestApp, TestAppOptions } from '../app.js'
 
 /** The app's host, another host of its site, and one of another site. */
-export const hosts = { app: 'app.site.test', sibling: 'evil.site.test', foreign: 'foreign.test' } as const
+export const hosts = {
+  app: 'app.site.test',
+  sibling: 'evil.site.test',
+  foreign: 'foreign.test'
+} as const
 
 interface Teardown {
-  teardown (end: () => unknown): unknown
+  teardown(end: () => unknown): unknown
 }
 
 const executablePath = findChromium()
 
 /** Why there is no Chromium to test with; `false` where there is one. On CI it has to be there. */
 export function whyNoChromium (): string | false {
-  if (executablePath !== '') return false
+  if (executablePath !== '') {
+    return false
+  }
+
   const advice = 'Chromium is not installed: apt-get install chromium, or set CHROMIUM_PATH'
-  if (process.env.CI !== undefined) throw new Error(advice)
+
+  if (process.env.CI !== undefined) {
+    throw new Error(advice)
+  }
+
   return advice
 }
 
 function findChromium (): string {
-  if (process.env.CHROMIUM_PATH !== undefined) return process.env.CHROMIUM_PATH
+  if (process.env.CHROMIUM_PATH !== undefined) {
+    return process.env.CHROMIUM_PATH
+  }
+
   try {
     return execFileSync('sh', ['-c', 'command -v chromium'], { encoding: 'utf8' }).trim()
   } catch {
@@ -42,8 +56,15 @@ function findChromium (): string {
 }
 
 const args = [
-  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-  '--disable-component-update', '--disable-sync', '--host-resolver-rules=MAP * 127.0.0.1', '--ignore-certificate-errors'
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--host-resolver-rules=MAP * 127.0.0.1',
+  '--ignore-certificate-errors'
 ]
 
 /**
@@ -52,19 +73,30 @@ const args = [
  */
 export async function startBrowser (t: Teardown, profile?: string): Promise<BrowserContext> {
   const folder = profile ?? createProfile(t)
-  const browser = await chromium.launchPersistentContext(folder, { executablePath, headless: true, args })
+  const browser = await chromium.launchPersistentContext(folder, {
+    executablePath,
+    headless: true,
+    args
+  })
   t.teardown(() => browser.close())
   return browser
 }
 
 export function createProfile (t: Teardown): string {
   const folder = mkdtempSync(join(tmpdir(), 'token-auth-browser-'))
-  const remove = (): void => { rmSync(folder, { recursive: true, force: true, maxRetries: 5 }) }
+
+  const remove = (): void => {
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+  }
+
   t.teardown(remove)
   process.once('exit', remove)
   // 0 lets cookies go along to other sites. Debian's Chromium 156 blocks them unless told so.
   mkdirSync(join(folder, 'Default'))
-  writeFileSync(join(folder, 'Default', 'Preferences'), JSON.stringify({ profile: { cookie_controls_mode: 0 } }))
+  writeFileSync(
+    join(folder, 'Default', 'Preferences'),
+    JSON.stringify({ profile: { cookie_controls_mode: 0 } })
+  )
   return folder
 }
 
@@ -100,13 +132,22 @@ globalThis.act = {
   })
 }`
 
-export const blankPage = `<!doctype html><link rel="icon" href="data:,"><title>page</title><body><script>${pageScript}</script>`
+export const blankPage =
+  `<!doctype html><link rel="icon" href="data:,"><title>page</title><body><script>${pageScript}</script>`
 
 /** What a page gets to know of an answer; the name of the error where the browser keeps it all to itself. */
-export type Told = { readonly status: number, readonly body: string, readonly newToken: string | null } | string
+export type Told = {
+  readonly status: number
+  readonly body: string
+  readonly newToken: string | null
+} | string
 
 /** Lets a page do something: one of the acts above. */
-export function act<Result = Told> (page: Page | Frame, name: string, ...args: unknown[]): Promise<Result> {
+export function act<Result = Told> (
+  page: Page | Frame,
+  name: string,
+  ...args: unknown[]
+): Promise<Result> {
   return page.evaluate<Result>(`act[${JSON.stringify(name)}](...${JSON.stringify(args)})`)
 }
 
@@ -114,11 +155,17 @@ export function act<Result = Told> (page: Page | Frame, name: string, ...args: u
 export async function submit (page: Page, url: string, body: object): Promise<void> {
   const answered = page.waitForResponse(url)
   await act(page, 'form', url, body)
-  if ((await answered).status() !== 204) await page.waitForURL(url)
+
+  if ((await answered).status() !== 204) {
+    await page.waitForURL(url)
+  }
 }
 
 /** The cookies that the browser would send with a refresh, by name. */
-export async function jar (context: BrowserContext, { origin }: Pick<BrowserApp, 'origin'>): Promise<Record<string, Cookie>> {
+export async function jar (
+  context: BrowserContext,
+  { origin }: Pick<BrowserApp, 'origin'>
+): Promise<Record<string, Cookie>> {
   const cookies = await context.cookies(`${origin}/auth/refresh`)
   return Object.fromEntries(cookies.map(cookie => [cookie.name, cookie]))
 }
@@ -127,12 +174,18 @@ export async function jar (context: BrowserContext, { origin }: Pick<BrowserApp,
 export async function servePages (t: Teardown): Promise<(host: string) => string> {
   const server = createServer(tls, ({ url = '' }, response) => {
     const cookies = new URL(url, 'https://localhost').searchParams.getAll('set-cookie')
-    if (cookies.length > 0) response.setHeader('set-cookie', cookies)
+
+    if (cookies.length > 0) {
+      response.setHeader('set-cookie', cookies)
+    }
+
     response.setHeader('content-type', 'text/html')
     // A text would be joined to the headers and change their encoding.
     response.end(Buffer.from(blankPage))
   })
-  await new Promise<void>(resolve => { server.listen(0, '127.0.0.1', resolve) })
+  await new Promise<void>(resolve => {
+    server.listen(0, '127.0.0.1', resolve)
+  })
   t.teardown(() => {
     server.close()
     server.closeAllConnections()
@@ -158,11 +211,15 @@ export interface BrowserApp extends TestApp {
   /** Everything that was answered, in order. */
   readonly seen: Seen[]
   /** What came in while something was done, once all of it is answered; one request at least. */
-  during (doing: () => unknown): Promise<Seen[]>
+  during(doing: () => unknown): Promise<Seen[]>
 }
 
 /** A test app with a blank page at `/`, listening. */
-export async function startApp (t: Teardown, given: TestAppOptions, host: string = hosts.app): Promise<BrowserApp> {
+export async function startApp (
+  t: Teardown,
+  given: TestAppOptions,
+  host: string = hosts.app
+): Promise<BrowserApp> {
   const seen: Seen[] = []
   const codes = new WeakMap<object, string>()
   const arrived: object[] = []
@@ -171,7 +228,10 @@ export async function startApp (t: Teardown, given: TestAppOptions, host: string
     fastify: { https: tls, forceCloseConnections: true, ...given.fastify } as FastifyServerOptions,
     async before (app) {
       app.addHook('onRequest', (request, _reply, done) => {
-        if (isDeliberate(request)) arrived.push(request)
+        if (isDeliberate(request)) {
+          arrived.push(request)
+        }
+
         done()
       })
       app.addHook('onError', (request, _reply, error, done) => {
@@ -179,7 +239,10 @@ export async function startApp (t: Teardown, given: TestAppOptions, host: string
         done()
       })
       app.addHook('onResponse', (request, reply, done) => {
-        if (isDeliberate(request)) seen.push(describe(request, reply, codes.get(request)))
+        if (isDeliberate(request)) {
+          seen.push(describe(request, reply, codes.get(request)))
+        }
+
         done()
       })
       app.get('/', (_request, reply) => reply.type('text/html').send(blankPage))
@@ -190,6 +253,7 @@ export async function startApp (t: Teardown, given: TestAppOptions, host: string
   await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(() => app.close())
   const { port } = app.server.address() as AddressInfo
+
   return {
     ...made,
     origin: `https://${host}:${port}`,
@@ -197,11 +261,18 @@ export async function startApp (t: Teardown, given: TestAppOptions, host: string
     async during (doing) {
       const [before, answered] = [arrived.length, seen.length]
       await doing()
+
       for (let tries = 0; tries < 1000; tries++) {
-        if (arrived.length > before && arrived.length - before === seen.length - answered) return seen.slice(answered)
+        if (arrived.length > before && arrived.length - before === seen.length - answered) {
+          return seen.slice(answered)
+        }
+
         await sleep(2)
       }
-      throw new Error(`${arrived.length - before} requests came, ${seen.length - answered} are answered`)
+
+      throw new Error(
+        `${arrived.length - before} requests came, ${seen.length - answered} are answered`
+      )
     }
   }
 }
@@ -211,7 +282,11 @@ function isDeliberate ({ url }: FastifyRequest): boolean {
   return url !== '/favicon.ico'
 }
 
-function describe ({ method, url, headers }: FastifyRequest, { statusCode }: FastifyReply, code: string | undefined): Seen {
+function describe (
+  { method, url, headers }: FastifyRequest,
+  { statusCode }: FastifyReply,
+  code: string | undefined
+): Seen {
   return {
     request: `${method} ${url}`,
     site: headers['sec-fetch-site'] as string | undefined,
@@ -227,19 +302,32 @@ const tls = selfSigned()
 function selfSigned (): { key: string, cert: string } {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const algorithm = der(0x30, der(0x06, Buffer.from('2a8648ce3d040302', 'hex')))
-  const name = der(0x30, der(0x31, der(0x30, der(0x06, Buffer.from('550403', 'hex')), der(0x0c, Buffer.from('test')))))
-  const validity = der(0x30, ...['250101000000Z', '491231235959Z'].map(time => der(0x17, Buffer.from(time))))
+  const name = der(
+    0x30,
+    der(0x31, der(0x30, der(0x06, Buffer.from('550403', 'hex')), der(0x0c, Buffer.from('test'))))
+  )
+  const validity = der(
+    0x30,
+    ...['250101000000Z', '491231235959Z'].map(time => der(0x17, Buffer.from(time)))
+  )
   const spki = publicKey.export({ type: 'spki', format: 'der' })
   const content = der(0x30, der(0x02, Buffer.from([1])), algorithm, name, validity, name, spki)
   const signature = der(0x03, Buffer.from([0]), sign('sha256', content, privateKey))
+
   return {
     key: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
-    cert: `-----BEGIN CERTIFICATE-----\n${der(0x30, content, algorithm, signature).toString('base64')}\n-----END CERTIFICATE-----\n`
+    cert: `-----BEGIN CERTIFICATE-----\n${
+      der(0x30, content, algorithm, signature).toString('base64')
+    }\n-----END CERTIFICATE-----\n`
   }
 }
 
 function der (tag: number, ...parts: Buffer[]): Buffer {
   const { length } = Buffer.concat(parts)
-  const size = length < 128 ? [length] : length < 256 ? [0x81, length] : [0x82, length >> 8, length & 255]
+  const size = length < 128
+    ? [length]
+    : length < 256
+    ? [0x81, length]
+    : [0x82, length >> 8, length & 255]
   return Buffer.concat([Buffer.from([tag, ...size]), ...parts])
 }

@@ -15,7 +15,7 @@ import type { TestClock } from '../clock.js'
 import { root } from '../consumer.js'
 
 interface Teardown {
-  teardown (end: () => unknown): unknown
+  teardown(end: () => unknown): unknown
 }
 
 /** One module for browsers, of a file and all that it imports. */
@@ -54,17 +54,20 @@ export interface ClientApp extends BrowserApp {
   /** How many refreshes there were, and how many at once at most. */
   readonly refreshes: { all: number, most: number }
   /** Opens a tab, and waits until its client knows who is signed in. `init` runs before everything else. */
-  tab (t: Teardown, init?: string): Promise<Page>
+  tab(t: Teardown, init?: string): Promise<Page>
   /** Acts upon what comes to a path, and keeps the answers back until it is released. */
-  hold (path: string): { readonly isHolding: Promise<void>, readonly release: () => void }
+  hold(path: string): { readonly isHolding: Promise<void>, readonly release: () => void }
   /** Acts upon the next request to a path, and breaks the connection instead of an answer. */
-  lose (path: string): void
-  count (request: string): number
+  lose(path: string): void
+  count(request: string): number
 }
 
 /** The app, in cookie mode, with a page for the client at `/tab`. */
 export async function startClientApp (
-  t: Teardown, browser: BrowserContext, given: TestAppOptions = {}, host?: string
+  t: Teardown,
+  browser: BrowserContext,
+  given: TestAppOptions = {},
+  host?: string
 ): Promise<ClientApp> {
   const issued = new Set<string>()
   const refreshes = { all: 0, most: 0 }
@@ -73,25 +76,47 @@ export async function startClientApp (
 
   function watch (app: FastifyInstance): void {
     app.addHook('onRequest', async ({ url }) => {
-      if (url !== '/auth/refresh') return
+      if (url !== '/auth/refresh') {
+        return
+      }
+
       refreshes.all++
       refreshes.most = Math.max(refreshes.most, ++inFlight)
     })
     app.addHook('onSend', async ({ url, raw: { socket } }, _reply, payload) => {
-      const token = typeof payload === 'string' ? /"access_token":"([^"]+)"/.exec(payload)?.[1] : undefined
-      if (token !== undefined) issued.add(token)
+      const token = typeof payload === 'string'
+        ? /"access_token":"([^"]+)"/.exec(payload)?.[1]
+        : undefined
+
+      if (token !== undefined) {
+        issued.add(token)
+      }
+
       await interventions.get(url)?.(socket)
-      if (url === '/auth/refresh') inFlight--
+
+      if (url === '/auth/refresh') {
+        inFlight--
+      }
     })
     app.addHook('onResponse', async (_request, reply) => {
       for (const cookie of [reply.getHeader('set-cookie') ?? []].flat()) {
         const token = /-(?:refresh|access)=([^;]+)/.exec(String(cookie))?.[1]
-        if (token !== undefined) issued.add(token)
+
+        if (token !== undefined) {
+          issued.add(token)
+        }
       }
+
       const renewed = reply.getHeader('x-new-token')
-      if (renewed !== undefined) issued.add(String(renewed))
+
+      if (renewed !== undefined) {
+        issued.add(String(renewed))
+      }
     })
-    app.get('/client.js', async (_request, reply) => reply.type('text/javascript').send(await client))
+    app.get(
+      '/client.js',
+      async (_request, reply) => reply.type('text/javascript').send(await client)
+    )
     app.get('/tab', (_request, reply) => reply.type('text/html').send(tabPage))
   }
 
@@ -104,6 +129,7 @@ export async function startClientApp (
       await given.before?.(app)
     }
   }, host)
+
   return {
     ...made,
     issued,
@@ -111,20 +137,28 @@ export async function startClientApp (
     async tab (t, init) {
       const page = await browser.newPage()
       t.teardown(() => page.close())
-      if (init !== undefined) await page.addInitScript(init)
+
+      if (init !== undefined) {
+        await page.addInitScript(init)
+      }
+
       await page.goto(`${made.origin}/tab`)
       await ready(page)
       return page
     },
     hold (path) {
       let release = (): void => {}
-      const released = new Promise<void>(resolve => { release = resolve })
+
+      const released = new Promise<void>(resolve => {
+        release = resolve
+      })
       const isHolding = new Promise<void>(resolve => {
         interventions.set(path, () => {
           resolve()
           return released
         })
       })
+
       return {
         isHolding,
         release () {
@@ -153,18 +187,25 @@ function createTickingClock (): TestClock {
   const still = createClock()
   const elapsed = (): number => Math.floor(performance.now() - start)
   const start = performance.now()
+
   return Object.assign(() => still() + elapsed(), {
     advance: still.advance,
-    set (to: number) { still.set(to - elapsed()) }
+    set (to: number) {
+      still.set(to - elapsed())
+    }
   })
 }
 
 /** Waits for what must become true, for 10 s at most. */
 export async function until (isSo: () => unknown): Promise<void> {
   for (let tries = 0; tries < 1000; tries++) {
-    if (await isSo()) return
+    if (await isSo()) {
+      return
+    }
+
     await sleep(10)
   }
+
   throw new Error(`it did not come to this: ${isSo}`)
 }
 
@@ -222,15 +263,24 @@ const searchScript = `(async () => {
 /** Where a script of the page finds one of these texts. It is not told which, since they would be in its memory from then on. */
 export async function findInPage (page: Page, texts: Iterable<string>): Promise<string[]> {
   const wanted = [...texts]
-  const places = JSON.parse(await page.evaluate<string>(searchScript)) as Array<[place: string, text: string]>
-  return [...new Set(places.filter(([, text]) => wanted.some(one => text.includes(one))).map(([place]) => place))].sort()
+  const places = JSON.parse(await page.evaluate<string>(searchScript)) as Array<
+    [place: string, text: string]
+  >
+
+  return [
+    ...new Set(
+      places.filter(([, text]) => wanted.some(one => text.includes(one))).map(([place]) => place)
+    )
+  ].sort()
 }
 
 /** Which of these texts are in a page's memory, rubbish excepted: as a debugger would find them. */
 export async function findInMemory (page: Page, texts: Iterable<string>): Promise<string[]> {
   const session = await page.context().newCDPSession(page)
   let snapshot = ''
-  session.on('HeapProfiler.addHeapSnapshotChunk', ({ chunk }) => { snapshot += chunk })
+  session.on('HeapProfiler.addHeapSnapshotChunk', ({ chunk }) => {
+    snapshot += chunk
+  })
   await session.send('HeapProfiler.enable')
   await session.send('HeapProfiler.collectGarbage')
   await session.send('HeapProfiler.takeHeapSnapshot', { reportProgress: false })

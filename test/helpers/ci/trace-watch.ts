@@ -40,43 +40,83 @@ const looks = {
 /** @param secret - of any type; what cannot be secret is passed over */
 function keep (kind: string, secret: unknown): void {
   if (secret instanceof KeyObject) {
-    if (secret.type === 'secret') keep(kind, secret.export())
-    if (secret.type !== 'private') return
+    if (secret.type === 'secret') {
+      keep(kind, secret.export())
+    }
+
+    if (secret.type !== 'private') {
+      return
+    }
+
     keep(kind, secret.export({ format: 'der', type: 'pkcs8' }))
+
     // Of other kinds there is no JWK.
-    if (/^(rsa|ec|ed25519)$/.test(secret.asymmetricKeyType ?? '')) keep(kind, secret.export({ format: 'jwk' }))
-  } else if (secret instanceof ArrayBuffer) keep(kind, new Uint8Array(secret))
-  else if (secret instanceof Uint8Array) keepBytes(kind, Buffer.from(secret))
-  else if (Array.isArray(secret)) for (const each of secret) keep(kind, each)
-  else if (typeof secret === 'object' && secret !== null) {
-    for (const [name, value] of Object.entries(secret)) if (secretMembers.test(name)) keep(kind, value)
-  } else if (typeof secret === 'string' && secret.length >= SHORTEST && !seen.has(secret) && !secret.includes('PUBLIC KEY')) {
+    if (/^(rsa|ec|ed25519)$/.test(secret.asymmetricKeyType ?? '')) {
+      keep(kind, secret.export({ format: 'jwk' }))
+    }
+  } else if (secret instanceof ArrayBuffer) {
+    keep(kind, new Uint8Array(secret))
+  } else if (secret instanceof Uint8Array) {
+    keepBytes(kind, Buffer.from(secret))
+  } else if (Array.isArray(secret)) {
+    for (const each of secret) {
+      keep(kind, each)
+    }
+  } else if (typeof secret === 'object' && secret !== null) {
+    for (const [name, value] of Object.entries(secret)) {
+      if (secretMembers.test(name)) {
+        keep(kind, value)
+      }
+    }
+  } else if (
+    typeof secret === 'string' && secret.length >= SHORTEST && !seen.has(secret) &&
+    !secret.includes('PUBLIC KEY')
+  ) {
     seen.add(secret)
     keepText(kind, secret)
     const [, payload = ''] = secret.split('.')
+
     // A token is the same in URLs and in JSON, and has no bytes of its own.
-    if (payload.startsWith('eyJ')) return gather(kind, Buffer.from(payload, 'base64url').toString())
-    for (const text of [encodeURIComponent(secret.toWellFormed()), JSON.stringify(secret).slice(1, -1)]) keepText(kind, text)
+    if (payload.startsWith('eyJ')) {
+      return gather(kind, Buffer.from(payload, 'base64url').toString())
+    }
+
+    for (
+      const text of [encodeURIComponent(secret.toWellFormed()), JSON.stringify(secret).slice(1, -1)]
+    ) {
+      keepText(kind, text)
+    }
+
     keepBytes(kind, Buffer.from(secret))
   }
 }
 
 function keepBytes (kind: string, bytes: Buffer): void {
-  for (const encoding of ['base64', 'base64url', 'hex'] as const) keepText(kind, bytes.toString(encoding))
+  for (const encoding of ['base64', 'base64url', 'hex'] as const) {
+    keepText(kind, bytes.toString(encoding))
+  }
+
   keepText(kind, bytes.join(','))
 }
 
 function keepText (kind: string, text: string): void {
   for (let i = 0; i <= text.length; i += SHORTEST) {
     const piece = text.slice(Math.min(i, text.length - SHORTEST)).slice(0, SHORTEST)
+
     // `xxxxxxxxxxxx` and `0,0,0,0,0,0,` are in too much.
-    if (piece.length === SHORTEST && !pieces.has(piece) && new Set(piece).size > 4) pieces.set(piece, kind)
+    if (piece.length === SHORTEST && !pieces.has(piece) && new Set(piece).size > 4) {
+      pieces.set(piece, kind)
+    }
   }
 }
 
 /** Keeps what a body says to be secret, also where it is broken or only a piece of one. */
 function gather (where: string, body: string): void {
-  for (const [, name, value] of body.matchAll(/(\w{0,20}(?:token|password|secret))"?\s*[:=]\s*"?((?:[^"&\\]|\\.){12,})/gi)) {
+  for (
+    const [, name, value] of body.matchAll(
+      /(\w{0,20}(?:token|password|secret))"?\s*[:=]\s*"?((?:[^"&\\]|\\.){12,})/gi
+    )
+  ) {
     keep(`${name} in ${where}`, value)
   }
 }
@@ -84,48 +124,80 @@ function gather (where: string, body: string): void {
 function gatherHeaders (where: string, headers: IncomingHttpHeaders | OutgoingHttpHeaders): void {
   for (const [name, value] of Object.entries(headers)) {
     const values = [value].flat().map(String)
-    if (name === 'cookie') values.splice(0, 1, ...values[0]?.split(';') ?? [])
-    if (name.includes('cookie')) keep(`${name} in ${where}`, values.map(pair => /=([^;]*)/.exec(pair)?.[1]))
-    else if (/authorization|token/.test(name)) keep(`${name} in ${where}`, values.flatMap(text => text.split(' ')))
+
+    if (name === 'cookie') {
+      values.splice(0, 1, ...values[0]?.split(';') ?? [])
+    }
+
+    if (name.includes('cookie')) {
+      keep(`${name} in ${where}`, values.map(pair => /=([^;]*)/.exec(pair)?.[1]))
+    } else if (/authorization|token/.test(name)) {
+      keep(`${name} in ${where}`, values.flatMap(text => text.split(' ')))
+    }
   }
 }
 
 function gatherOptions (options: object, depth = 0): void {
   for (const [name, value] of Object.entries(options)) {
-    if (/^(secret|pepper|keys)$/.test(name)) keep(`the option ${name}`, value)
-    else if (depth < 2 && typeof value === 'object' && value?.constructor === Object) gatherOptions(value, depth + 1)
+    if (/^(secret|pepper|keys)$/.test(name)) {
+      keep(`the option ${name}`, value)
+    } else if (depth < 2 && typeof value === 'object' && value?.constructor === Object) {
+      gatherOptions(value, depth + 1)
+    }
   }
 }
 
 // Loggers: in place of none one that writes nowhere, and in place of one that writes less than everything one that is asked for
 // everything, and writes what it would have. What any logger of pino writes is told on a channel.
-const factory = require('fastify/lib/logger-factory.js') as { createLogger (options: FastifyServerOptions): unknown }
+const factory = require('fastify/lib/logger-factory.js') as {
+  createLogger(options: FastifyServerOptions): unknown
+}
 const { createLogger } = factory
+
 factory.createLogger = options => {
   const { logger, loggerInstance } = options
   const own = typeof logger === 'object' ? logger : {}
-  if (loggerInstance !== undefined || 'file' in own || 'transport' in own) return createLogger(options)
+
+  if (loggerInstance !== undefined || 'file' in own || 'transport' in own) {
+    return createLogger(options)
+  }
+
   const { multistream, destination } = require('pino') as typeof import('pino')
   const { level = 'info', stream = null, ...rest } = own
   const streams = logger ? [{ level: level as Level, stream: stream ?? destination(1) }] : []
-  return createLogger({ ...options, logger: { ...rest, level: 'trace', stream: multistream(streams) } })
+
+  return createLogger({
+    ...options,
+    logger: { ...rest, level: 'trace', stream: multistream(streams) }
+  })
 }
-diagnostics.subscribe('tracing:pino_asJson:end', message => { lines.push((message as { result: string }).result) })
+
+diagnostics.subscribe('tracing:pino_asJson:end', message => {
+  lines.push((message as { result: string }).result)
+})
 
 // Events, of all names that there are and will be.
 const { channel } = diagnostics
 const known = new Set<string | symbol>()
+
 diagnostics.channel = name => {
   if (!known.has(name) && String(name).startsWith('fastify-token-auth:')) {
     known.add(name)
-    diagnostics.subscribe(name, event => { lines.push(JSON.stringify({ msg: String(name), event })) })
+    diagnostics.subscribe(name, event => {
+      lines.push(JSON.stringify({ msg: String(name), event }))
+    })
   }
+
   return channel(name)
 }
 
 // Keys, however they come about.
-for (const name of ['createPrivateKey', 'createSecretKey', 'generateKeyPairSync', 'hkdfSync'] as const) {
-  const make = crypto[name] as (...given: unknown[]) => KeyObject | ArrayBuffer | KeyPairKeyObjectResult
+for (
+  const name of ['createPrivateKey', 'createSecretKey', 'generateKeyPairSync', 'hkdfSync'] as const
+) {
+  const make = crypto[name] as (
+    ...given: unknown[]
+  ) => KeyObject | ArrayBuffer | KeyPairKeyObjectResult
   Object.assign(crypto, {
     [name]: (...given: unknown[]) => {
       const made = make(...given)
@@ -134,6 +206,7 @@ for (const name of ['createPrivateKey', 'createSecretKey', 'generateKeyPairSync'
     }
   })
 }
+
 syncBuiltinESMExports()
 
 diagnostics.subscribe('fastify.initialization', message => {
@@ -141,7 +214,10 @@ diagnostics.subscribe('fastify.initialization', message => {
   const register = app.register as (this: unknown, plugin: unknown, options?: unknown) => unknown
   Object.assign(app, {
     register (this: unknown, plugin: unknown, options: unknown) {
-      if (typeof options === 'object' && options !== null) gatherOptions(options)
+      if (typeof options === 'object' && options !== null) {
+        gatherOptions(options)
+      }
+
       return register.call(this, plugin, options)
     }
   })
@@ -152,15 +228,26 @@ diagnostics.subscribe('fastify.initialization', message => {
     const raw = request.raw as Readable
     const push = raw.push
     let body = ''
+
     raw.push = function (chunk: unknown, ...rest) {
-      if (typeof chunk === 'string' || chunk instanceof Uint8Array) gather('a request', body += Buffer.from(chunk as string).toString())
+      if (typeof chunk === 'string' || chunk instanceof Uint8Array) {
+        gather('a request', body += Buffer.from(chunk as string).toString())
+      }
+
       return push.call(this, chunk, ...rest)
     }
+
     done()
   })
   app.addHook('onSend', (_request, reply, payload, done) => {
     // Not of pages and scripts, in which words of code follow `token:`.
-    if (typeof payload === 'string' && !/html|javascript/.test(String(reply.getHeader('content-type')))) gather('an answer', payload)
+    if (
+      typeof payload === 'string' &&
+      !/html|javascript/.test(String(reply.getHeader('content-type')))
+    ) {
+      gather('an answer', payload)
+    }
+
     done(null, payload)
   })
   app.addHook('onResponse', (_request, reply, done) => {
@@ -172,46 +259,80 @@ diagnostics.subscribe('fastify.initialization', message => {
 /** The kinds of secrets in a text. */
 function kindsIn (text: string): string[] {
   const kinds = Object.entries(looks).filter(([, look]) => look.test(text)).map(([kind]) => kind)
+
   for (let i = 0; i <= text.length - SHORTEST; i++) {
     const kind = pieces.get(text.slice(i, i + SHORTEST))
-    if (kind !== undefined) kinds.push(kind)
+
+    if (kind !== undefined) {
+      kinds.push(kind)
+    }
   }
+
   return [...new Set(kinds)]
 }
 
 /** What was logged that should not have been. */
 function search (): string[] {
   const suspects = lines.filter(line => kindsIn(line).length > 0)
-  const urls = new Set(suspects.map(line => /"req":\{"method":"[^"]*","url":"((?:[^"\\]|\\.)*)"/.exec(line)?.[1] ?? '')
-    .filter(url => kindsIn(url).length > 0))
+  const urls = new Set(
+    suspects.map(line => /"req":\{"method":"[^"]*","url":"((?:[^"\\]|\\.)*)"/.exec(line)?.[1] ?? '')
+      .filter(url => kindsIn(url).length > 0)
+  )
   const found = suspects.flatMap(line => {
     // An id is no secret, even where a test presented it as one; and Fastify itself logs the bytes of what is not HTTP, and the
     // host that a client names.
-    const text = line.replace(/"sessionId":"[\w-]{1,30}"|"rawPacket":\{"type":"Buffer","data":\[[\d,]*\]\}|"host":"(?:[^"\\]|\\.)*"/g, '')
+    const text = line.replace(
+      /"sessionId":"[\w-]{1,30}"|"rawPacket":\{"type":"Buffer","data":\[[\d,]*\]\}|"host":"(?:[^"\\]|\\.)*"/g,
+      ''
+    )
     const kinds = kindsIn([...urls].reduce((text, url) => text.replaceAll(url, ''), text))
-    if (kinds.length === 0) return []
+
+    if (kinds.length === 0) {
+      return []
+    }
+
     const { msg = '' } = JSON.parse(line) as { msg?: string }
     // What is quoted in it may be a piece that is too short to be known.
     const words = /^[\w\s,.:;-]*/.exec(msg)?.[0]
-    return [`a log line holds ${kinds.join(', ')}: ${kindsIn(`${msg} ${JSON.stringify(msg)}`).length > 0 ? 'in its msg' : words}`]
+
+    return [
+      `a log line holds ${kinds.join(', ')}: ${
+        kindsIn(`${msg} ${JSON.stringify(msg)}`).length > 0 ? 'in its msg' : words
+      }`
+    ]
   })
-  return requests > 0 && lines.length === 0 ? ['nothing was logged: this watches no more'] : [...new Set(found)]
+
+  return requests > 0 && lines.length === 0
+    ? ['nothing was logged: this watches no more']
+    : [...new Set(found)]
 }
 
 // What started this process gets to know by a file what was found here.
 const isChild = Boolean(process.env.TRACE_WATCH)
 const report = process.env.TRACE_WATCH ||= join(tmpdir(), `trace-watch-${randomUUID()}`)
+
 if (!isChild) {
   // Not in their worker threads, such as pino's transports: tsx is not at work there.
   const load = `import { isMainThread } from 'node:worker_threads'
-    if (isMainThread) for (const file of ${JSON.stringify([import.meta.resolve('tsx'), import.meta.url])}) await import(file)`
-  process.env.NODE_OPTIONS = `${process.env.NODE_OPTIONS ?? ''} --import=data:text/javascript,${encodeURIComponent(load)}`
+    if (isMainThread) for (const file of ${
+    JSON.stringify([import.meta.resolve('tsx'), import.meta.url])
+  }) await import(file)`
+  process.env.NODE_OPTIONS = `${process.env.NODE_OPTIONS ?? ''} --import=data:text/javascript,${
+    encodeURIComponent(load)
+  }`
 }
 
 process.on('exit', () => {
   const text = search().map(each => `trace-watch: ${process.argv[1]}: ${each}\n`).join('')
-  if (text !== '') appendFileSync(report, text)
-  if (isChild || !existsSync(report)) return
+
+  if (text !== '') {
+    appendFileSync(report, text)
+  }
+
+  if (isChild || !existsSync(report)) {
+    return
+  }
+
   console.error(readFileSync(report, 'utf8'))
   rmSync(report)
   process.exitCode = 1

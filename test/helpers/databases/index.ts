@@ -48,10 +48,17 @@ export const databases: Readonly<Record<string, TestDatabase>> = {
   sqlite: {
     async open (t) {
       const file = createSqliteFile()
-      t.teardown(() => { file.remove() })
+      t.teardown(() => {
+        file.remove()
+      })
       const store = new SqliteStore(file.connect())
       await store.migrate()
-      return { store, again: () => new SqliteStore(file.connect()), attempts: () => new SqliteAttempts(file.connect()) }
+
+      return {
+        store,
+        again: () => new SqliteStore(file.connect()),
+        attempts: () => new SqliteAttempts(file.connect())
+      }
     }
   },
   postgres: {
@@ -60,7 +67,12 @@ export const databases: Readonly<Record<string, TestDatabase>> = {
       const database = await createPostgresDatabase(server?.url ?? POSTGRES_URL)
       t.teardown(() => database.remove().then(() => server?.stop()))
       const again = (): TokenStore => new PostgresStore(database.connect({ max: 2 }))
-      return { store: again(), again, attempts: () => new PostgresAttempts(database.connect({ max: 2 })) }
+
+      return {
+        store: again(),
+        again,
+        attempts: () => new PostgresAttempts(database.connect({ max: 2 }))
+      }
     }
   },
   mysql: {
@@ -74,11 +86,13 @@ export const databases: Readonly<Record<string, TestDatabase>> = {
         await pools[0]?.query(`DROP DATABASE ${database}`)
         await Promise.all(pools.map(pool => pool.end()))
       })
+
       const connect = (): mysql.Pool => {
         const pool = mysql.createPool({ uri: mysqlUrl, database, connectionLimit: 2 })
         pools.push(pool)
         return pool
       }
+
       const again = (): MysqlStore => new MysqlStore(connect())
       const store = again()
       await store.migrate()
@@ -89,7 +103,11 @@ export const databases: Readonly<Record<string, TestDatabase>> = {
     skip: await whyNoRedis(),
     async open (t) {
       const [redis, prefix] = [new Redis(redisUrl), randomPrefix()]
-      t.teardown(() => deleteKeys(redis, prefix).then(() => { redis.disconnect() }))
+      t.teardown(() =>
+        deleteKeys(redis, prefix).then(() => {
+          redis.disconnect()
+        })
+      )
       const again = (): TokenStore => new RedisStore(redis, { prefix })
       return { store: again(), again, attempts: () => new RedisAttempts(redis, { prefix }) }
     }

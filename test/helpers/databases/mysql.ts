@@ -8,8 +8,14 @@ export async function whyNoMysql (): Promise<string | false> {
     await (await mysql.createConnection(mysqlUrl)).end()
     return false
   } catch (cause) {
-    const reason = `MySQL or MariaDB does not answer at ${new URL(mysqlUrl).host}: start one, or set MYSQL_URL`
-    if (process.env.CI !== undefined) throw new Error(reason, { cause })
+    const reason = `MySQL or MariaDB does not answer at ${
+      new URL(mysqlUrl).host
+    }: start one, or set MYSQL_URL`
+
+    if (process.env.CI !== undefined) {
+      throw new Error(reason, { cause })
+    }
+
     return reason
   }
 }

@@ -12,11 +12,11 @@ export const POSTGRES_URL = process.env.POSTGRES_URL ?? 'postgres://postgres@127
 
 export interface PostgresDatabase {
   /** A new pool on a schema of the test's own. */
-  connect (options?: pg.PoolConfig): pg.Pool
+  connect(options?: pg.PoolConfig): pg.Pool
   /** The tables are there, and empty again. */
-  empty (): Promise<void>
+  empty(): Promise<void>
   /** Drops the schema, and closes what was connected. */
-  remove (): Promise<void>
+  remove(): Promise<void>
 }
 
 export async function answers (url: string): Promise<boolean> {
@@ -28,19 +28,28 @@ export async function answers (url: string): Promise<boolean> {
 export async function createPostgresDatabase (url: string): Promise<PostgresDatabase> {
   const schema = `token_auth_test_${randomBytes(6).toString('hex')}`
   const pools: pg.Pool[] = []
+
   const connect = (options: pg.PoolConfig = {}): pg.Pool => {
-    const pool = new pg.Pool({ connectionString: url, options: `-c search_path=${schema}`, ...options })
+    const pool = new pg.Pool({
+      connectionString: url,
+      options: `-c search_path=${schema}`,
+      ...options
+    })
     // A connection that is cut while it is idle.
     pool.on('error', () => {})
     pools.push(pool)
     return pool
   }
+
   const admin = connect({ max: 1 })
   await admin.query(`CREATE SCHEMA ${schema}`)
   await new PostgresStore(admin).migrate()
+
   return {
     connect,
-    async empty () { await admin.query('TRUNCATE token_auth_sessions, token_auth_revoked_users') },
+    async empty () {
+      await admin.query('TRUNCATE token_auth_sessions, token_auth_revoked_users')
+    },
     async remove () {
       await admin.query(`DROP SCHEMA ${schema} CASCADE`)
       await Promise.all(pools.map(pool => pool.end()))
@@ -49,7 +58,7 @@ export async function createPostgresDatabase (url: string): Promise<PostgresData
 }
 
 /** A PostgreSQL of the test's own, from npm. */
-export async function startPostgres (): Promise<{ readonly url: string, stop (): Promise<void> }> {
+export async function startPostgres (): Promise<{ readonly url: string, stop(): Promise<void> }> {
   const folder = mkdtempSync(join(tmpdir(), 'token-auth-postgres-'))
   // Where root starts it, it runs as the user postgres, who must be able to pass.
   chmodSync(folder, 0o711)
@@ -60,12 +69,18 @@ export async function startPostgres (): Promise<{ readonly url: string, stop ():
     user: 'postgres',
     password: 'postgres',
     createPostgresUser: process.getuid?.() === 0,
-    postgresFlags: ['-c', 'listen_addresses=127.0.0.1', '-c', `unix_socket_directories=${join(folder, 'data')}`],
+    postgresFlags: [
+      '-c',
+      'listen_addresses=127.0.0.1',
+      '-c',
+      `unix_socket_directories=${join(folder, 'data')}`
+    ],
     onLog: () => {},
     onError: () => {}
   })
   await server.initialise()
   await server.start()
+
   return {
     url: `postgres://postgres:postgres@127.0.0.1:${port}/postgres`,
     async stop () {
@@ -79,7 +94,9 @@ function freePort (): Promise<number> {
   return new Promise(resolve => {
     const probe = createServer().listen(0, '127.0.0.1', () => {
       const { port } = probe.address() as AddressInfo
-      probe.close(() => { resolve(port) })
+      probe.close(() => {
+        resolve(port)
+      })
     })
   })
 }

@@ -16,13 +16,21 @@ export const redisUrl = process.env.REDIS_URL ?? 'redis://127.0.0.1:6379'
 
 /** Why tests that need Redis are skipped; `false` where it answers. In CI it has to. */
 export async function whyNoRedis (): Promise<string | false> {
-  const redis = new Redis(redisUrl, { lazyConnect: true, retryStrategy: () => null, connectTimeout: 2000 })
+  const redis = new Redis(redisUrl, {
+    lazyConnect: true,
+    retryStrategy: () => null,
+    connectTimeout: 2000
+  })
   redis.on('error', () => {})
+
   try {
     await redis.connect()
     return false
   } catch (error) {
-    if (process.env.CI !== undefined) throw new Error(`Redis does not answer at ${redisUrl}`, { cause: error })
+    if (process.env.CI !== undefined) {
+      throw new Error(`Redis does not answer at ${redisUrl}`, { cause: error })
+    }
+
     return `Redis does not answer at ${redisUrl}: start one, or set REDIS_URL`
   } finally {
     redis.disconnect()
@@ -35,7 +43,11 @@ export function randomPrefix (): string {
 
 export async function keysOf (redis: Redis, prefix: string): Promise<string[]> {
   const keys: string[] = []
-  for await (const found of redis.scanStream({ match: `${prefix}*`, count: 1000 })) keys.push(...found as string[])
+
+  for await (const found of redis.scanStream({ match: `${prefix}*`, count: 1000 })) {
+    keys.push(...found as string[])
+  }
+
   return [...new Set(keys)].sort()
 }
 
@@ -56,6 +68,7 @@ export type Hook = (call: Call, send: () => Promise<unknown>) => Promise<unknown
 export function hooked (client: IoredisClient, hook: Hook): IoredisClient {
   const names = new Map(Object.entries(scripts).map(([name, { text }]) => [text, name]))
   const texts = new Map(Object.values(scripts).map(({ text, sha }) => [sha, text]))
+
   return {
     evalsha (sha, ...input) {
       return this.eval(texts.get(sha) as string, ...input)
@@ -69,21 +82,34 @@ export function hooked (client: IoredisClient, hook: Hook): IoredisClient {
 }
 
 /** Holds the first call that is meant; everything else passes. */
-export function pausing (isMeant: (call: Call) => boolean): { hook: Hook, reached: Promise<void>, release: () => void } {
+export function pausing (
+  isMeant: (call: Call) => boolean
+): { hook: Hook, reached: Promise<void>, release: () => void } {
   let seen = false
+
   let reach = (): void => {}
+
   let release = (): void => {}
-  const reached = new Promise<void>(resolve => { reach = resolve })
-  const released = new Promise<void>(resolve => { release = resolve })
+
+  const reached = new Promise<void>(resolve => {
+    reach = resolve
+  })
+  const released = new Promise<void>(resolve => {
+    release = resolve
+  })
+
   return {
     reached,
-    release: () => { release() },
+    release: () => {
+      release()
+    },
     async hook (call, send) {
       if (!seen && isMeant(call)) {
         seen = true
         reach()
         await released
       }
+
       return send()
     }
   }
@@ -92,18 +118,36 @@ export function pausing (isMeant: (call: Call) => boolean): { hook: Hook, reache
 /** Lets the calls through until the first that is meant; from then on the connection is broken. */
 export function breaking (isMeant: (call: Call) => boolean): Hook {
   let broken = false
+
   return async (call, send) => {
     broken ||= isMeant(call)
-    if (broken) throw new Error('the connection is broken')
+
+    if (broken) {
+      throw new Error('the connection is broken')
+    }
+
     return send()
   }
 }
 
 /** A Redis of the test's own; `null` where there is no `redis-server` to start. */
-export async function startRedis (): Promise<{ readonly url: string, readonly stop: () => Promise<void> } | null> {
+export async function startRedis (): Promise<
+  { readonly url: string, readonly stop: () => Promise<void> } | null
+> {
   const [port] = await freePorts(1)
-  const server = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', ''], { stdio: 'ignore' })
-  if (!await hasStarted(server)) return null
+  const server = spawn('redis-server', [
+    '--port',
+    String(port),
+    '--bind',
+    '127.0.0.1',
+    '--save',
+    ''
+  ], { stdio: 'ignore' })
+
+  if (!await hasStarted(server)) {
+    return null
+  }
+
   return {
     url: `redis://127.0.0.1:${port}`,
     async stop () {
@@ -122,33 +166,76 @@ export interface RedisCluster {
 export async function startCluster (): Promise<RedisCluster | null> {
   const folder = mkdtempSync(join(tmpdir(), 'token-auth-redis-'))
   const ports = await freePorts(6)
-  const servers = ports.slice(0, 3).map((port, i) => spawn('redis-server', [
-    '--port', String(port), '--cluster-enabled', 'yes', '--cluster-port', String(ports[i + 3]), '--bind', '127.0.0.1',
-    '--cluster-config-file', `${port}.conf`, '--dir', folder, '--save', '', '--appendonly', 'no'
-  ], { stdio: 'ignore' }))
-  const kill = (): void => { for (const server of servers) server.kill('SIGKILL') }
+  const servers = ports.slice(0, 3).map((port, i) =>
+    spawn('redis-server', [
+      '--port',
+      String(port),
+      '--cluster-enabled',
+      'yes',
+      '--cluster-port',
+      String(ports[i + 3]),
+      '--bind',
+      '127.0.0.1',
+      '--cluster-config-file',
+      `${port}.conf`,
+      '--dir',
+      folder,
+      '--save',
+      '',
+      '--appendonly',
+      'no'
+    ], { stdio: 'ignore' })
+  )
+
+  const kill = (): void => {
+    for (const server of servers) {
+      server.kill('SIGKILL')
+    }
+  }
+
   process.once('exit', kill)
+
   const stop = async (): Promise<void> => {
     process.off('exit', kill)
-    const exits = servers.filter(server => server.pid !== undefined).map(server => once(server, 'exit'))
+    const exits = servers.filter(server => server.pid !== undefined).map(server =>
+      once(server, 'exit')
+    )
     kill()
     await Promise.all(exits)
     rmSync(folder, { recursive: true })
   }
+
   const started = await Promise.all(servers.map(hasStarted))
+
   if (started.includes(false)) {
     await stop()
     return null
   }
+
   const nodes = ports.slice(0, 3).map(port => new Redis(port))
   const slots = [0, 5461, 10923, 16384] as const
-  await Promise.all(nodes.map((node, i) =>
-    node.call('CLUSTER', 'ADDSLOTSRANGE', String(slots[i]), String((slots[i + 1] ?? 0) - 1))))
-  for (const i of [1, 2]) await nodes[0]?.call('CLUSTER', 'MEET', '127.0.0.1', String(ports[i]), String(ports[i + 3]))
+  await Promise.all(
+    nodes.map((node, i) =>
+      node.call('CLUSTER', 'ADDSLOTSRANGE', String(slots[i]), String((slots[i + 1] ?? 0) - 1))
+    )
+  )
+
+  for (const i of [1, 2]) {
+    await nodes[0]?.call('CLUSTER', 'MEET', '127.0.0.1', String(ports[i]), String(ports[i + 3]))
+  }
+
   for (const node of nodes) {
-    while (!/cluster_state:ok[^]*cluster_known_nodes:3/.test(await node.call('CLUSTER', 'INFO') as string)) await sleep(20)
+    while (
+      !/cluster_state:ok[^]*cluster_known_nodes:3/.test(
+        await node.call('CLUSTER', 'INFO') as string
+      )
+    ) {
+      await sleep(20)
+    }
+
     node.disconnect()
   }
+
   return { ports: ports.slice(0, 3), stop }
 }
 

@@ -7,15 +7,16 @@ import { SqliteStore } from '../../../src/stores/sqlite/index.js'
 export interface SqliteFile {
   readonly path: string
   /** A new connection to the file. */
-  connect (): Database.Database
+  connect(): Database.Database
   /** Closes what was connected and deletes the file. */
-  remove (): void
+  remove(): void
 }
 
 export function createSqliteFile (): SqliteFile {
   const folder = mkdtempSync(join(tmpdir(), 'token-auth-'))
   const path = join(folder, 'sessions.db')
   const connections: Database.Database[] = []
+
   return {
     path,
     connect () {
@@ -26,7 +27,10 @@ export function createSqliteFile (): SqliteFile {
       return db
     },
     remove () {
-      for (const db of connections) db.close()
+      for (const db of connections) {
+        db.close()
+      }
+
       rmSync(folder, { recursive: true })
     }
   }

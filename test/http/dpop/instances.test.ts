@@ -25,29 +25,47 @@ const OTHER_SECRET = 'Xb3Nw8Kt5Rz1Vy6Qm0Lj4Hd7Fg2Sc9Pa'
 const PUBLIC = 'https://api.test'
 const credentials = { username: 'ann', password: PASSWORD }
 
-if (process.argv[2] === 'serve') await serve(process.argv[3] as string)
-else await test()
+if (process.argv[2] === 'serve') {
+  await serve(process.argv[3] as string)
+} else {
+  await test()
+}
 
 async function serve (file: string): Promise<void> {
   const db = new Database(file)
   db.exec('PRAGMA busy_timeout = 0')
   const { app } = await createTestApp({
-    store: new SqliteStore(db), options: { clock: Date.now, publicUrl: PUBLIC, dpop: { replays: new SqliteAttempts(db) } }
+    store: new SqliteStore(db),
+    options: { clock: Date.now, publicUrl: PUBLIC, dpop: { replays: new SqliteAttempts(db) } }
   })
   console.log(await app.listen({ host: '127.0.0.1', port: 0 }))
-  process.stdin.resume().on('end', () => { void app.close().then(() => process.exit()) })
+  process.stdin.resume().on('end', () => {
+    void app.close().then(() => process.exit())
+  })
 }
 
 async function startInstance (t: Test, file: string): Promise<string> {
-  const child = spawn(process.execPath, ['--import', 'tsx', fileURLToPath(import.meta.url), 'serve', file], {
-    env: childEnv(), stdio: ['pipe', 'pipe', 'inherit']
+  const child = spawn(process.execPath, [
+    '--import',
+    'tsx',
+    fileURLToPath(import.meta.url),
+    'serve',
+    file
+  ], {
+    env: childEnv(),
+    stdio: ['pipe', 'pipe', 'inherit']
   })
   const ended = once(child, 'exit')
   t.teardown(async () => {
     child.stdin.end()
     await ended
   })
-  const [url] = await Promise.race([once(createInterface({ input: child.stdout }), 'line'), ended.then(() => { throw new Error('it did not start') })])
+  const [url] = await Promise.race([
+    once(createInterface({ input: child.stdout }), 'line'),
+    ended.then(() => {
+      throw new Error('it did not start')
+    })
+  ])
   return url as string
 }
 
@@ -55,7 +73,9 @@ async function test (): Promise<void> {
   /** Instances on one store, which differ in their options. */
   async function start (t: Test, ...options: Array<Partial<TokenAuthOptions>>): Promise<TestApp[]> {
     const shared: TestAppOptions = { store: new MemoryStore(), clock: createClock() }
-    const instances = await Promise.all(options.map(async own => createTestApp({ ...shared, options: { dpop: true, ...own } })))
+    const instances = await Promise.all(
+      options.map(async own => createTestApp({ ...shared, options: { dpop: true, ...own } }))
+    )
     t.teardown(() => Promise.all(instances.map(({ app }) => app.close())))
     return instances
   }
@@ -65,24 +85,33 @@ async function test (): Promise<void> {
     return Object.assign(new Holder(app, key), { nonce })
   }
 
-  const login = async (holder: Holder): Promise<LightMyRequestResponse> => holder.once('POST', '/auth/login', { body: credentials })
+  const login = async (holder: Holder): Promise<LightMyRequestResponse> =>
+    holder.once('POST', '/auth/login', { body: credentials })
 
   t.test('a nonce of another instance with the same secret is good; of another secret, or another name, it is not', async t => {
-    const [one, same, other, named] = await start(t, {}, {}, { secret: OTHER_SECRET }, { name: 'admin' }) as [TestApp, TestApp, TestApp, TestApp]
+    const [one, same, other, named] = await start(t, {}, {}, { secret: OTHER_SECRET }, {
+      name: 'admin'
+    }) as [TestApp, TestApp, TestApp, TestApp]
     const holder = new Holder(one.app)
     await login(holder)
+
     for (const [instance, status] of [[same, 200], [other, 401], [named, 401]] as const) {
       const response = await login(move(holder, instance))
       t.equal(response.statusCode, status)
-      if (status !== 401) continue
+
+      if (status !== 401) {
+        continue
+      }
+
       t.equal(response.json().code, 'AUTH_PROOF_NONCE')
       t.not(response.headers['dpop-nonce'], holder.nonce)
     }
   })
 
   t.test('the secret changes: nonces of both are good while both are known', async t => {
-    const [before, during, after] = await start(t,
-      { secret: OTHER_SECRET }, { secret: [SECRET, OTHER_SECRET] }, { secret: SECRET }) as [TestApp, TestApp, TestApp]
+    const [before, during, after] = await start(t, { secret: OTHER_SECRET }, {
+      secret: [SECRET, OTHER_SECRET]
+    }, { secret: SECRET }) as [TestApp, TestApp, TestApp]
     const holder = new Holder(before.app)
     await login(holder)
     t.equal((await login(move(holder, after))).json().code, 'AUTH_PROOF_NONCE')
@@ -95,36 +124,54 @@ async function test (): Promise<void> {
 
   t.test('an instance whose clock is half a minute ahead, or behind, takes the nonces of the others', async t => {
     const store = new MemoryStore()
-    const clocks = [0, 30 * SECOND, -30 * SECOND].map(skew => createClock(Date.UTC(2026, 0, 1) + skew))
-    const instances = await Promise.all(clocks.map(async clock => createTestApp({ store, clock, options: { dpop: true } })))
+    const clocks = [0, 30 * SECOND, -30 * SECOND].map(skew =>
+      createClock(Date.UTC(2026, 0, 1) + skew)
+    )
+    const instances = await Promise.all(
+      clocks.map(async clock => createTestApp({ store, clock, options: { dpop: true } }))
+    )
     t.teardown(() => Promise.all(instances.map(({ app }) => app.close())))
+
     for (const from of instances) {
       const holder = new Holder(from.app)
       await login(holder)
-      for (const to of instances) t.equal((await login(move(holder, to))).statusCode, 200)
+
+      for (const to of instances) {
+        t.equal((await login(move(holder, to))).statusCode, 200)
+      }
     }
   })
 
   t.test('a proof is good once at all instances that share what they remember, and once at each that does not', async t => {
     const file = createSqliteFile()
-    t.teardown(() => { file.remove() })
+    t.teardown(() => {
+      file.remove()
+    })
     await new SqliteStore(file.connect()).migrate()
     const memory = new MemoryAttempts()
-    const kinds = { memory: () => memory, sqlite: () => new SqliteAttempts(file.connect()), apart: () => new MemoryAttempts() }
+    const kinds = {
+      memory: () => memory,
+      sqlite: () => new SqliteAttempts(file.connect()),
+      apart: () => new MemoryAttempts()
+    }
+
     for (const [kind, connect] of Object.entries(kinds)) {
       const options = [connect(), connect()].map(replays => ({ dpop: { replays } }))
       const [one, other] = await start(t, ...options) as [TestApp, TestApp]
       const holder = new Holder(one.app)
-      const { access_token: token } = (await holder.send('POST', '/auth/login', { body: credentials })).json<TokenAnswer>()
+      const { access_token: token } =
+        (await holder.send('POST', '/auth/login', { body: credentials })).json<TokenAnswer>()
       const dpop = holder.prove('GET', '/protected', { ath: athOf(token) })
       const send = async ({ app }: TestApp): Promise<number> =>
-        (await app.inject({ url: '/protected', headers: { dpop, authorization: `DPoP ${token}` } })).statusCode
+        (await app.inject({ url: '/protected', headers: { dpop, authorization: `DPoP ${token}` } }))
+          .statusCode
       t.equal(await send(one), 200)
       t.equal(await send(other), kind === 'apart' ? 200 : 401, kind)
       t.equal(await send(one), 401)
       one.clock.advance(4 * MINUTE)
       t.match(await one.app.tokenAuth.sweep(), Number, 'what is over can be swept')
     }
+
     const rows = file.connect().prepare('SELECT * FROM token_auth_attempts').all([])
     t.strictSame(rows, [], 'and is')
   })
@@ -133,25 +180,40 @@ async function test (): Promise<void> {
     const file = createSqliteFile()
     await new SqliteStore(file.connect()).migrate()
     const urls = await Promise.all([startInstance(t, file.path), startInstance(t, file.path)])
-    t.teardown(() => { file.remove() })
+    t.teardown(() => {
+      file.remove()
+    })
     const { app } = await createTestApp()
     t.teardown(() => app.close())
     const holder = new Holder(app)
-    const prove = (path: string, claims: object = {}): string => holder.prove('POST', path, { htu: PUBLIC + path, ...claims })
-    const post = async (url: string, dpop: string, body: object): Promise<Response> => fetch(url, {
-      method: 'POST', headers: { dpop, 'content-type': 'application/json' }, body: JSON.stringify(body)
-    })
+    const prove = (path: string, claims: object = {}): string =>
+      holder.prove('POST', path, { htu: PUBLIC + path, ...claims })
+    const post = async (url: string, dpop: string, body: object): Promise<Response> =>
+      fetch(url, {
+        method: 'POST',
+        headers: { dpop, 'content-type': 'application/json' },
+        body: JSON.stringify(body)
+      })
     const first = await post(`${urls[0]}/auth/login`, prove('/auth/login'), credentials)
     holder.nonce = first.headers.get('dpop-nonce') ?? undefined
     const answer = await post(`${urls[1]}/auth/login`, prove('/auth/login'), credentials)
     let { refresh_token: token } = await answer.json() as TokenAnswer
+
     for (let round = 0; round < 20; round++) {
       const dpop = prove('/auth/refresh')
-      const responses = await Promise.all(Array.from({ length: 20 }, async (_, i) =>
-        post(`${urls[i % 2] ?? ''}/auth/refresh`, dpop, { refresh_token: token })))
+      const responses = await Promise.all(
+        Array.from(
+          { length: 20 },
+          async (_, i) => post(`${urls[i % 2] ?? ''}/auth/refresh`, dpop, { refresh_token: token })
+        )
+      )
       const good = responses.filter(({ status }) => status === 200)
       t.equal(good.length, 1)
-      t.strictSame([...new Set(responses.map(({ status }) => status))].sort(), [200, 401], 'and nobody is told that the database is busy')
+      t.strictSame(
+        [...new Set(responses.map(({ status }) => status))].sort(),
+        [200, 401],
+        'and nobody is told that the database is busy'
+      )
       token = (await good[0]?.json() as TokenAnswer).refresh_token
     }
   })

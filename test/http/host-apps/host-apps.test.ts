@@ -5,7 +5,13 @@ import cookie from '@fastify/cookie'
 import formbody from '@fastify/formbody'
 import fastifyJwt from '@fastify/jwt'
 import Fastify from 'fastify'
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, LightMyRequestResponse } from 'fastify'
+import type {
+  FastifyError,
+  FastifyInstance,
+  FastifyReply,
+  FastifyRequest,
+  LightMyRequestResponse
+} from 'fastify'
 import t from 'tap'
 import type { Test } from 'tap'
 import { tokenAuth, TokenAuthError } from '../../../src/index.js'
@@ -50,9 +56,15 @@ function bearer (token: string): { authorization: string } {
 
 async function loginAt (app: FastifyInstance, prefix: string): Promise<Required<TokenAnswer>> {
   const response = await app.inject({
-    method: 'POST', url: `${prefix}/login`, payload: { username: 'ann', password: PASSWORD }
+    method: 'POST',
+    url: `${prefix}/login`,
+    payload: { username: 'ann', password: PASSWORD }
   })
-  if (response.statusCode !== 200) throw new Error(`login at ${prefix} failed: ${response.body}`)
+
+  if (response.statusCode !== 200) {
+    throw new Error(`login at ${prefix} failed: ${response.body}`)
+  }
+
   return response.json()
 }
 
@@ -62,7 +74,11 @@ async function statusOf (app: FastifyInstance, url: string, token?: string): Pro
 }
 
 async function refreshAt (app: FastifyInstance, prefix: string, token: string): Promise<number> {
-  const response = await app.inject({ method: 'POST', url: `${prefix}/refresh`, payload: { refresh_token: token } })
+  const response = await app.inject({
+    method: 'POST',
+    url: `${prefix}/refresh`,
+    payload: { refresh_token: token }
+  })
   return response.statusCode
 }
 
@@ -73,7 +89,11 @@ async function livesAsEver (t: Test, { login, get, refresh, post }: TestApp): Pr
   const second = (await refresh(first.refresh_token)).json<TokenAnswer>()
   t.equal((await get('/auth/me', second.access_token)).json().username, 'ann')
   t.equal((await get('/auth/sessions', second.access_token)).json().sessions.length, 1)
-  const byForm = await post('/auth/login', Buffer.from(`username=ann&password=${encodeURIComponent(PASSWORD)}`), form)
+  const byForm = await post(
+    '/auth/login',
+    Buffer.from(`username=ann&password=${encodeURIComponent(PASSWORD)}`),
+    form
+  )
   t.equal(byForm.json().token_type, 'bearer')
   const logout = await post('/auth/logout', { refresh_token: second.refresh_token })
   t.equal(logout.statusCode, 204)
@@ -88,9 +108,16 @@ t.test('a move from hand-written @fastify/jwt: both kinds of tokens, while both 
     },
     after: app => {
       const signedIn = app.auth([app.authenticate, request => request.jwtVerify()])
-      app.get('/orders', { onRequest: signedIn }, request => ({ owner: request.auth?.userId ?? request.user }))
-      app.post('/old-refresh', { onRequest: request => request.jwtVerify() }, request =>
-        app.tokenAuth.openSession((request.user as { sub: string }).sub, request))
+      app.get(
+        '/orders',
+        { onRequest: signedIn },
+        request => ({ owner: request.auth?.userId ?? request.user })
+      )
+      app.post(
+        '/old-refresh',
+        { onRequest: request => request.jwtVerify() },
+        request => app.tokenAuth.openSession((request.user as { sub: string }).sub, request)
+      )
     }
   })
   const old = app.jwt.sign({ sub: 'u-ann' })
@@ -100,10 +127,20 @@ t.test('a move from hand-written @fastify/jwt: both kinds of tokens, while both 
   t.equal((await get('/orders', 'neither')).statusCode, 401)
   t.equal((await get('/protected', old)).json().code, 'AUTH_ACCESS_INVALID')
 
-  const taken = (await post('/old-refresh', {}, { authorization: `Bearer ${old}` })).json<TokenAnswer>()
-  t.strictSame((await get('/orders', taken.access_token)).json(), { owner: 'u-ann' }, 'nobody has to sign in anew')
+  const taken = (await post('/old-refresh', {}, { authorization: `Bearer ${old}` })).json<
+    TokenAnswer
+  >()
+  t.strictSame(
+    (await get('/orders', taken.access_token)).json(),
+    { owner: 'u-ann' },
+    'nobody has to sign in anew'
+  )
   await app.tokenAuth.revokeUser('u-ann')
-  t.equal((await get('/orders', taken.access_token)).statusCode, 401, 'and what was revoked is not let in by the other way')
+  t.equal(
+    (await get('/orders', taken.access_token)).statusCode,
+    401,
+    'and what was revoked is not let in by the other way'
+  )
 })
 
 for (const order of orders) {
@@ -111,7 +148,11 @@ for (const order of orders) {
     const test = await start(t, {
       [order]: async (app: FastifyInstance) => {
         await app.register(fastifyJwt, { secret: SECRET })
-        app.get('/own', { onRequest: async request => { await request.jwtVerify() } }, request => request.user)
+        app.get('/own', {
+          onRequest: async request => {
+            await request.jwtVerify()
+          }
+        }, request => request.user)
         app.get('/user', request => ({ user: request.user }))
       }
     })
@@ -133,12 +174,16 @@ for (const order of orders) {
   })
 
   t.test(`@fastify/jwt with a namespace ${order} the plugin stays the app's own`, async t => {
-    interface Verifying { mineJwtVerify (): Promise<unknown> }
+    interface Verifying {
+      mineJwtVerify(): Promise<unknown>
+    }
     const test = await start(t, {
       [order]: async (app: FastifyInstance) => {
         await app.register(fastifyJwt, { secret: SECRET, namespace: 'mine' })
         app.get('/own', {
-          onRequest: async request => { await (request as unknown as Verifying).mineJwtVerify() }
+          onRequest: async request => {
+            await (request as unknown as Verifying).mineJwtVerify()
+          }
         }, request => request.user)
       }
     })
@@ -165,7 +210,9 @@ for (const order of orders) {
     const response = await test.app.inject({ url: '/own', headers: { cookie: 'theme=dark' } })
     t.strictSame(response.json(), { theme: 'dark' })
     t.match(response.headers['set-cookie'], /^seen=yes/)
-    const login = await test.post('/auth/login', { username: 'ann', password: PASSWORD }, { cookie: 'theme=dark' })
+    const login = await test.post('/auth/login', { username: 'ann', password: PASSWORD }, {
+      cookie: 'theme=dark'
+    })
     t.equal(login.statusCode, 200)
   })
 
@@ -177,20 +224,39 @@ for (const order of orders) {
       }
     })
     await livesAsEver(t, test)
-    t.strictSame((await test.post('/own', Buffer.from('a=1&a=2&b=3'), form)).json(), { a: ['1', '2'], b: '3' })
-    t.equal((await test.post('/auth/login', Buffer.from('username=ann&password=a&password=b'), form)).statusCode, 400)
+    t.strictSame((await test.post('/own', Buffer.from('a=1&a=2&b=3'), form)).json(), {
+      a: ['1', '2'],
+      b: '3'
+    })
+    t.equal(
+      (await test.post('/auth/login', Buffer.from('username=ann&password=a&password=b'), form))
+        .statusCode,
+      400
+    )
   })
 
   t.test(`@fastify/auth ${order} the plugin takes app.authenticate as one of its functions`, async t => {
-    const registerAuth = async (app: FastifyInstance): Promise<void> => { await app.register(fastifyAuth) }
+    const registerAuth = async (app: FastifyInstance): Promise<void> => {
+      await app.register(fastifyAuth)
+    }
+
     const test = await start(t, {
       ...order === 'before' && { before: registerAuth },
       after: async app => {
-        if (order === 'after') await registerAuth(app)
-        const answer = (request: FastifyRequest): object => ({ userId: request.auth?.userId ?? null })
+        if (order === 'after') {
+          await registerAuth(app)
+        }
+
+        const answer = (request: FastifyRequest): object => ({
+          userId: request.auth?.userId ?? null
+        })
         app.get('/either', { preHandler: app.auth([app.authenticate, byKey]) }, answer)
         app.get('/either-key-first', { preHandler: app.auth([byKey, app.authenticate]) }, answer)
-        app.get('/both', { preHandler: app.auth([app.authenticate, byKey], { relation: 'and' }) }, answer)
+        app.get(
+          '/both',
+          { preHandler: app.auth([app.authenticate, byKey], { relation: 'and' }) },
+          answer
+        )
       }
     })
     await livesAsEver(t, test)
@@ -199,10 +265,12 @@ for (const order of orders) {
       test.app.inject({ url, headers })
     const byToken = bearer(token)
     const withKey = { 'x-key': 'right' }
+
     for (const url of ['/either', '/either-key-first']) {
       t.strictSame((await send(url, byToken)).json(), { userId: 'u-ann' }, `${url} by token`)
       t.strictSame((await send(url, withKey)).json(), { userId: null }, `${url} by key`)
     }
+
     t.equal((await send('/either', {})).statusCode, 403)
     t.equal((await send('/either-key-first', {})).json().code, 'AUTH_ACCESS_MISSING')
     t.strictSame((await send('/both', { ...byToken, ...withKey })).json(), { userId: 'u-ann' })
@@ -214,7 +282,9 @@ for (const order of orders) {
     const test = await start(t, {
       [order]: (app: FastifyInstance) => {
         app.decorateRequest('user', '')
-        app.addHook('preHandler', async request => { request.user = 'mine' })
+        app.addHook('preHandler', async request => {
+          request.user = 'mine'
+        })
         app.get('/own', request => request.user)
       }
     })
@@ -225,7 +295,13 @@ for (const order of orders) {
   t.test(`a JSON parser that gives buffers, set ${order} the plugin, is for the app's routes alone`, async t => {
     const test = await start(t, {
       [order]: (app: FastifyInstance) => {
-        app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => { done(null, body) })
+        app.addContentTypeParser(
+          'application/json',
+          { parseAs: 'buffer' },
+          (_request, body, done) => {
+            done(null, body)
+          }
+        )
         app.post('/own', request => ({ isBuffer: Buffer.isBuffer(request.body) }))
       }
     })
@@ -236,23 +312,37 @@ for (const order of orders) {
   t.test(`a parser for every content type, set ${order} the plugin, is for the app's routes alone`, async t => {
     const test = await start(t, {
       [order]: (app: FastifyInstance) => {
-        app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => { done(null, body) })
+        app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => {
+          done(null, body)
+        })
         app.post('/own', request => ({ isBuffer: Buffer.isBuffer(request.body) }))
       }
     })
     await livesAsEver(t, test)
     const own = { 'content-type': 'application/x-own' }
     t.strictSame((await test.post('/own', Buffer.from('hello'), own)).json(), { isBuffer: true })
-    const login = await test.post('/auth/login', Buffer.from(JSON.stringify({ username: 'ann', password: PASSWORD })), own)
+    const login = await test.post(
+      '/auth/login',
+      Buffer.from(JSON.stringify({ username: 'ann', password: PASSWORD })),
+      own
+    )
     t.equal(login.statusCode, 415)
   })
 
   t.test(`compilers of another schema language, set ${order} the plugin, never see a schema of ours`, async t => {
-    interface OwnSchema { readonly takes: string, readonly prints: string }
+    interface OwnSchema {
+      readonly takes: string
+      readonly prints: string
+    }
+
     const own = (schema: unknown): OwnSchema => {
-      if (!Object.hasOwn(schema as object, 'takes')) throw new Error('this is no schema of mine')
+      if (!Object.hasOwn(schema as object, 'takes')) {
+        throw new Error('this is no schema of mine')
+      }
+
       return schema as OwnSchema
     }
+
     const test = await start(t, {
       [order]: (app: FastifyInstance) => {
         app.setValidatorCompiler(({ schema }) => {
@@ -272,14 +362,19 @@ for (const order of orders) {
       test.post('/own', Buffer.from(JSON.stringify(word)), { 'content-type': 'application/json' })
     t.equal((await send('this')).body, '"that"')
     t.equal((await send('else')).statusCode, 400)
-    t.equal((await test.post('/auth/login', { username: 'ann' })).json().code, 'AUTH_REQUEST_INVALID')
+    t.equal(
+      (await test.post('/auth/login', { username: 'ann' })).json().code,
+      'AUTH_REQUEST_INVALID'
+    )
   })
 
   t.test(`hooks of the app's own, added ${order} the plugin, run and disturb nothing`, async t => {
     const ran: string[] = []
     const test = await start(t, {
       [order]: (app: FastifyInstance) => {
-        app.addHook('preHandler', async request => { ran.push(`preHandler ${request.url}`) })
+        app.addHook('preHandler', async request => {
+          ran.push(`preHandler ${request.url}`)
+        })
         app.addHook('preSerialization', async (request, _reply, payload) => {
           ran.push(`preSerialization ${request.url}`)
           return { ...payload as object }
@@ -314,24 +409,33 @@ t.test('an error handler of the app\'s own gets our errors as they are', async t
       app.post('/own', { schema: { body: { type: 'object', required: ['a'] } } }, () => ({}))
     }
   })
+
   const lastHandled = (): TokenAuthError => {
     const error = handled.at(-1)
-    if (!(error instanceof TokenAuthError)) throw new Error('the handler got no TokenAuthError')
+
+    if (!(error instanceof TokenAuthError)) {
+      throw new Error('the handler got no TokenAuthError')
+    }
+
     return error
   }
+
   const refusals = {
-    AUTH_CREDENTIALS_REJECTED: () => test.post('/auth/login', { username: 'ann', password: 'wrong' }),
+    AUTH_CREDENTIALS_REJECTED: () =>
+      test.post('/auth/login', { username: 'ann', password: 'wrong' }),
     AUTH_REFRESH_INVALID: () => test.refresh('no token'),
     AUTH_REFRESH_MISSING: () => test.post('/auth/logout'),
     AUTH_ACCESS_MISSING: () => test.get('/protected'),
     AUTH_ACCESS_INVALID: () => test.get('/auth/me', 'no token')
   }
+
   for (const [code, send] of Object.entries(refusals)) {
     const response = await send()
     t.strictSame(response.json(), { mine: code })
     t.match(lastHandled(), { code, statusCode: 401 })
     t.match(response.headers['www-authenticate'], /^Bearer realm="auth"/)
   }
+
   const malformed = await test.post('/auth/login', { username: 'ann' })
   t.equal(malformed.statusCode, 400)
   t.match(lastHandled(), { code: 'AUTH_REQUEST_INVALID', statusCode: 400 })
@@ -375,7 +479,11 @@ t.test('an app whose AJV coerces types still has no password in ["a"]', async t 
       }, request => request.body)
     }
   })
-  t.strictSame((await post('/own', { password: [PASSWORD] })).json(), { password: PASSWORD }, 'the app itself coerces')
+  t.strictSame(
+    (await post('/own', { password: [PASSWORD] })).json(),
+    { password: PASSWORD },
+    'the app itself coerces'
+  )
   const refused = await post('/auth/login', { username: 'ann', password: [PASSWORD] })
   t.equal(refused.statusCode, 400)
   t.equal(refused.json().code, 'AUTH_REQUEST_INVALID')
@@ -386,9 +494,13 @@ t.test('an app whose AJV coerces types still has no password in ["a"]', async t 
 t.test('an app that lets __proto__ through still has none in our bodies', async t => {
   const { post } = await start(t, {
     fastify: { onProtoPoisoning: 'ignore' },
-    after: app => { app.post('/own', () => 'let through') }
+    after: app => {
+      app.post('/own', () => 'let through')
+    }
   })
-  const poisoned = Buffer.from(`{ "username": "ann", "password": "${PASSWORD}", "__proto__": { "device": "x" } }`)
+  const poisoned = Buffer.from(
+    `{ "username": "ann", "password": "${PASSWORD}", "__proto__": { "device": "x" } }`
+  )
   const json = { 'content-type': 'application/json' }
   t.equal((await post('/own', poisoned, json)).body, 'let through')
   t.equal((await post('/auth/login', poisoned, json)).json().code, 'AUTH_REQUEST_INVALID')
@@ -396,10 +508,16 @@ t.test('an app that lets __proto__ through still has none in our bodies', async 
 
 const guards: Record<string, TestAppOptions> = {
   'by the hook itself, added after the plugin': {
-    after: app => { app.addHook('onRequest', app.authenticate) }
+    after: app => {
+      app.addHook('onRequest', app.authenticate)
+    }
   },
   'by a function that looks the hook up, added before the plugin': {
-    before: app => { app.addHook('onRequest', (request, reply, done) => { app.authenticate(request, reply, done) }) }
+    before: app => {
+      app.addHook('onRequest', (request, reply, done) => {
+        app.authenticate(request, reply, done)
+      })
+    }
   }
 }
 
@@ -411,7 +529,9 @@ for (const [how, guard] of Object.entries(guards)) {
         await guard.after?.(app)
         app.get('/open', { config: { tokenAuth: 'public' } }, () => 'open')
         app.get('/closed', request => request.auth)
-        await app.register(async child => { child.get('/closed/child', request => request.auth) })
+        await app.register(async child => {
+          child.get('/closed/child', request => request.auth)
+        })
       }
     })
     await livesAsEver(t, test)
@@ -419,6 +539,7 @@ for (const [how, guard] of Object.entries(guards)) {
     t.equal((await get('/open')).body, 'open')
     t.equal((await get('/open', 'no token')).body, 'open')
     const { access_token: token } = await login()
+
     for (const url of ['/closed', '/closed/child']) {
       const refused = await get(url)
       t.equal(refused.statusCode, 401)
@@ -426,6 +547,7 @@ for (const [how, guard] of Object.entries(guards)) {
       t.match(refused.headers['www-authenticate'], /^Bearer/)
       t.equal((await get(url, token)).json().userId, 'u-ann')
     }
+
     t.equal(await statusOf(app, '/auth/me'), 401)
     t.equal(await statusOf(app, '/auth/me', token), 200)
     t.equal(await statusOf(app, '/nowhere'), 401)
@@ -435,12 +557,14 @@ for (const [how, guard] of Object.entries(guards)) {
 
 t.test('two registrations in sibling scopes both work, and neither accepts the tokens of the other', async t => {
   const app = startEmpty(t)
+
   for (const name of ['staff', 'guests']) {
     await app.register(async scope => {
       await scope.register(tokenAuth, optionsFor({ name, prefix: `/${name}/auth` }))
       scope.get(`/${name}`, { onRequest: scope.authenticate }, request => request.auth)
     })
   }
+
   const staff = await loginAt(app, '/staff/auth')
   const guest = await loginAt(app, '/guests/auth')
   t.equal(await statusOf(app, '/staff', staff.access_token), 200)
@@ -451,14 +575,19 @@ t.test('two registrations in sibling scopes both work, and neither accepts the t
   t.equal(await refreshAt(app, '/guests/auth', staff.refresh_token), 401)
   t.equal(await refreshAt(app, '/staff/auth', staff.refresh_token), 200)
   t.equal(await refreshAt(app, '/guests/auth', guest.refresh_token), 200)
-  t.match((await app.inject({ url: '/guests' })).headers['www-authenticate'], 'Bearer realm="guests"')
+  t.match(
+    (await app.inject({ url: '/guests' })).headers['www-authenticate'],
+    'Bearer realm="guests"'
+  )
 })
 
 t.test('a second registration on one instance fails with advice', async t => {
   const app = startEmpty(t)
   await app.register(tokenAuth, optionsFor())
   await t.rejects(
-    async () => { await app.register(tokenAuth, optionsFor({ name: 'other', prefix: '/other' })) },
+    async () => {
+      await app.register(tokenAuth, optionsFor({ name: 'other', prefix: '/other' }))
+    },
     { message: /has "authenticate" already.*scope of its own/ }
   )
 })
@@ -475,7 +604,9 @@ t.test('a registration inside the scope of another fails with advice that helps 
 
 t.test('the same name in two sibling scopes fails with advice', async t => {
   const app = startEmpty(t)
-  await app.register(async scope => { await scope.register(tokenAuth, optionsFor({ name: 'staff' })) })
+  await app.register(async scope => {
+    await scope.register(tokenAuth, optionsFor({ name: 'staff' }))
+  })
   await t.rejects(async () => {
     await app.register(async scope => {
       await scope.register(tokenAuth, optionsFor({ name: 'staff', prefix: '/other' }))
@@ -503,42 +634,88 @@ t.test('two apps in one process with one name and one secret share nothing but t
   const b = await start(t, {})
   const inA = await a.login()
   const inB = await b.login()
-  t.equal((await b.refresh(inA.refresh_token)).json().code, 'AUTH_REFRESH_INVALID', 'b has no such session')
+  t.equal(
+    (await b.refresh(inA.refresh_token)).json().code,
+    'AUTH_REFRESH_INVALID',
+    'b has no such session'
+  )
   t.equal((await b.app.tokenAuth.listSessions('u-ann')).length, 1)
 
   t.equal(await a.app.tokenAuth.revokeUser('u-ann'), 1)
   t.equal((await a.get('/protected', inA.access_token)).statusCode, 401)
   t.equal((await b.get('/protected', inB.access_token)).statusCode, 200)
-  t.equal((await b.get('/protected', inA.access_token)).statusCode, 200, 'what a has revoked is unknown to b')
+  t.equal(
+    (await b.get('/protected', inA.access_token)).statusCode,
+    200,
+    'what a has revoked is unknown to b'
+  )
   t.equal((await b.refresh(inB.refresh_token)).statusCode, 200)
   t.notOk(b.events.some(event => event.name === 'revoke'))
 
   a.clock.advance(HOUR)
-  t.equal((await b.get('/protected', inB.access_token)).statusCode, 200, 'each has a clock of its own')
+  t.equal(
+    (await b.get('/protected', inB.access_token)).statusCode,
+    200,
+    'each has a clock of its own'
+  )
 })
 
 t.test('routes are renamed and switched off one by one', async t => {
   const app = startEmpty(t)
-  await app.register(tokenAuth, optionsFor({
-    routes: { login: '/token', refresh: '/token/refresh', session: '/devices/:id', sessions: '/devices', me: false, logoutAll: false }
-  }))
+  await app.register(
+    tokenAuth,
+    optionsFor({
+      routes: {
+        login: '/token',
+        refresh: '/token/refresh',
+        session: '/devices/:id',
+        sessions: '/devices',
+        me: false,
+        logoutAll: false
+      }
+    })
+  )
   const response = await app.inject({
-    method: 'POST', url: '/auth/token', payload: { username: 'ann', password: PASSWORD }
+    method: 'POST',
+    url: '/auth/token',
+    payload: { username: 'ann', password: PASSWORD }
   })
   const { access_token: token, refresh_token: refreshToken } = response.json()
-  t.equal((await app.inject({
-    method: 'POST', url: '/auth/token/refresh', payload: { refresh_token: refreshToken }
-  })).statusCode, 200)
+  t.equal(
+    (await app.inject({
+      method: 'POST',
+      url: '/auth/token/refresh',
+      payload: { refresh_token: refreshToken }
+    })).statusCode,
+    200
+  )
   t.equal(await statusOf(app, '/auth/devices', token), 200)
-  for (const gone of ['POST /auth/login', 'POST /auth/refresh', 'POST /auth/logout/all', 'GET /auth/sessions', 'GET /auth/me']) {
+
+  for (
+    const gone of [
+      'POST /auth/login',
+      'POST /auth/refresh',
+      'POST /auth/logout/all',
+      'GET /auth/sessions',
+      'GET /auth/me'
+    ]
+  ) {
     const [method, url] = gone.split(' ') as ['GET' | 'POST', string]
     t.equal((await app.inject({ method, url, headers: bearer(token) })).statusCode, 404, gone)
   }
+
   const [session] = await app.tokenAuth.listSessions('u-ann')
-  const ended = await app.inject({ method: 'DELETE', url: `/auth/devices/${session?.id}`, headers: bearer(token) })
+  const ended = await app.inject({
+    method: 'DELETE',
+    url: `/auth/devices/${session?.id}`,
+    headers: bearer(token)
+  })
   t.equal(ended.statusCode, 204)
   t.strictSame(await app.tokenAuth.listSessions('u-ann'), [])
-  t.equal((await app.inject({ method: 'POST', url: '/auth/logout', headers: bearer(token) })).statusCode, 204)
+  t.equal(
+    (await app.inject({ method: 'POST', url: '/auth/logout', headers: bearer(token) })).statusCode,
+    204
+  )
 })
 
 t.test('without a prefix the routes are at the root', async t => {
@@ -558,18 +735,38 @@ t.test('app.close() writes the notes of use that were pending', async t => {
   const { sessionId } = (await get('/protected', second.access_token)).json<Auth>()
   t.match(await store.find(sessionId), { generation: 1, confirmedGeneration: 0 })
   await app.close()
-  t.match(await store.find(sessionId), { generation: 1, confirmedGeneration: 1, lastUsedAt: clock() })
+  t.match(await store.find(sessionId), {
+    generation: 1,
+    confirmedGeneration: 1,
+    lastUsedAt: clock()
+  })
 })
 
 t.test('app.close() stops the sweeper', async t => {
   mock.timers.enable({ apis: ['setTimeout'] })
-  t.teardown(() => { mock.timers.reset() })
+  t.teardown(() => {
+    mock.timers.reset()
+  })
   let sweeps = 0
-  const { app } = await createTestApp({ options: { sweep: { every: '1h' }, on: { sweep: () => { sweeps++ } } } })
+  const { app } = await createTestApp({
+    options: {
+      sweep: { every: '1h' },
+      on: {
+        sweep: () => {
+          sweeps++
+        }
+      }
+    }
+  })
+
   const pass = async (): Promise<void> => {
     mock.timers.tick(1.1 * HOUR)
-    for (let i = 0; i < 5; i++) await turn()
+
+    for (let i = 0; i < 5; i++) {
+      await turn()
+    }
   }
+
   await pass()
   await pass()
   t.equal(sweeps, 2)
@@ -579,7 +776,9 @@ t.test('app.close() stops the sweeper', async t => {
 })
 
 t.test('nothing leaves the plugin but its decorators', async t => {
-  const traces = async (register: (app: FastifyInstance) => unknown): Promise<Record<string, readonly string[]>> => {
+  const traces = async (
+    register: (app: FastifyInstance) => unknown
+  ): Promise<Record<string, readonly string[]>> => {
     const app = startEmpty(t)
     await register(app)
     let traces = {}
@@ -590,16 +789,28 @@ t.test('nothing leaves the plugin but its decorators', async t => {
     await app.inject({ url: '/' })
     return { ...traces, app: membersOf(app), schemas: Object.keys(app.getSchemas()) }
   }
+
   const without = await traces(() => {})
   const beside = await traces(app => app.register(tokenAuth, optionsFor()))
-  const added = Object.fromEntries(Object.entries(beside).map(
-    ([where, members]) => [where, members.filter(member => !without[where]?.includes(member))]
-  ))
-  t.strictSame(added, { app: ['authenticate', 'requireClaims', 'requireFresh', 'tokenAuth'], request: ['auth'], reply: [], schemas: [] })
+  const added = Object.fromEntries(
+    Object.entries(beside).map(
+      ([where, members]) => [where, members.filter(member => !without[where]?.includes(member))]
+    )
+  )
+  t.strictSame(added, {
+    app: ['authenticate', 'requireClaims', 'requireFresh', 'tokenAuth'],
+    request: ['auth'],
+    reply: [],
+    schemas: []
+  })
 })
 
 t.test('the app takes no parser and no plugin of ours for its own', async t => {
-  const { app, post } = await start(t, { after: app => { app.post('/own', () => '') } })
+  const { app, post } = await start(t, {
+    after: app => {
+      app.post('/own', () => '')
+    }
+  })
   t.notOk(app.hasContentTypeParser('application/x-www-form-urlencoded'))
   t.equal((await post('/own', Buffer.from('a=1'), form)).statusCode, 415)
   t.notOk(app.hasPlugin('@fastify/jwt'))
@@ -610,12 +821,28 @@ t.test('the app takes no parser and no plugin of ours for its own', async t => {
 /** The names of an object's own and inherited properties. */
 function membersOf (object: object): string[] {
   const members = new Set<string>()
-  for (let holder = object; holder !== null && holder !== Object.prototype; holder = Object.getPrototypeOf(holder)) {
-    for (const name of Object.getOwnPropertyNames(holder)) members.add(name)
+
+  for (
+    let holder = object;
+    holder !== null && holder !== Object.prototype;
+    holder = Object.getPrototypeOf(holder)
+  ) {
+    for (const name of Object.getOwnPropertyNames(holder)) {
+      members.add(name)
+    }
   }
+
   return [...members].sort()
 }
 
-function byKey (request: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void): void {
-  done(request.headers['x-key'] === 'right' ? undefined : Object.assign(new Error('wrong key'), { statusCode: 403 }))
+function byKey (
+  request: FastifyRequest,
+  _reply: FastifyReply,
+  done: (error?: Error) => void
+): void {
+  done(
+    request.headers['x-key'] === 'right'
+      ? undefined
+      : Object.assign(new Error('wrong key'), { statusCode: 403 })
+  )
 }

@@ -15,98 +15,179 @@ type Transform = NonNullable<FastifyDynamicSwaggerOptions['transform']>
 interface Operation {
   readonly requestBody?: { readonly content: Record<string, { readonly schema: object }> }
   readonly parameters?: object[]
-  readonly responses: Record<string, { readonly content?: Record<string, { readonly schema: object }> }>
+  readonly responses: Record<
+    string,
+    { readonly content?: Record<string, { readonly schema: object }> }
+  >
   readonly security?: object[]
 }
 
 type Operations = Record<string, Operation>
 
 const signed: Partial<TokenAuthOptions> = {
-  keys: [generateKeyPairSync('ed25519').privateKey], issuer: 'https://auth.example.org', audience: 'api'
+  keys: [generateKeyPairSync('ed25519').privateKey],
+  issuer: 'https://auth.example.org',
+  audience: 'api'
 }
 const bearer = { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } as const
 
 /** The operations by `method path`. */
-async function documentOf (options: Partial<TokenAuthOptions> = {}, transform?: Transform): Promise<Operations> {
+async function documentOf (
+  options: Partial<TokenAuthOptions> = {},
+  transform?: Transform
+): Promise<Operations> {
   const before = async (app: FastifyInstance): Promise<void> => {
     await app.register(swagger, {
-      openapi: { openapi: '3.1.0', components: { securitySchemes: { bearer } } }, ...(transform && { transform })
+      openapi: { openapi: '3.1.0', components: { securitySchemes: { bearer } } },
+      ...(transform && { transform })
     })
   }
+
   const { app } = await createTestApp({ before, options })
   t.teardown(() => app.close())
   const { paths } = app.swagger() as unknown as { paths: Record<string, Record<string, Operation>> }
-  return Object.fromEntries(Object.entries(paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, operation]) => [`${method} ${path}`, operation])))
+
+  return Object.fromEntries(
+    Object.entries(paths).flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, operation]) => [`${method} ${path}`, operation])
+    )
+  )
 }
 
-const bodyOf = ({ requestBody }: Operation): object | undefined => requestBody?.content['application/json']?.schema
-const answersOf = ({ responses }: Operation): object => Object.fromEntries(Object.entries(responses)
-  .filter(([status]) => status.startsWith('2'))
-  .map(([status, { content }]) => [status, content?.['application/json']?.schema ?? null]))
+const bodyOf = ({ requestBody }: Operation): object | undefined =>
+  requestBody?.content['application/json']?.schema
+const answersOf = ({ responses }: Operation): object =>
+  Object.fromEntries(
+    Object.entries(responses)
+      .filter(([status]) => status.startsWith('2'))
+      .map(([status, { content }]) => [status, content?.['application/json']?.schema ?? null])
+  )
 
-const token = { type: 'object', properties: { access_token: {}, refresh_token: {}, token_type: {}, expires_in: {}, user: {} } }
+const token = {
+  type: 'object',
+  properties: { access_token: {}, refresh_token: {}, token_type: {}, expires_in: {}, user: {} }
+}
 const refreshToken = { properties: { refresh_token: { type: ['string', 'null'] } } }
 const session = {
-  id: {}, current: {}, device: {}, ip: {}, user_agent: {}, created_at: {}, last_used_at: {}, expires_at: {}
+  id: {},
+  current: {},
+  device: {},
+  ip: {},
+  user_agent: {},
+  created_at: {},
+  last_used_at: {},
+  expires_at: {}
 }
 const routes: Readonly<Record<string, { readonly takes?: object, readonly gives: object }>> = {
   'post /auth/login': {
-    takes: { required: ['password'], properties: { username: {}, email: {}, password: {}, device: {}, remember_me: {} } },
+    takes: {
+      required: ['password'],
+      properties: { username: {}, email: {}, password: {}, device: {}, remember_me: {} }
+    },
     gives: { 200: token }
   },
   'post /auth/refresh': { takes: refreshToken, gives: { 200: token } },
   'post /auth/logout': { takes: refreshToken, gives: { 204: null } },
   'post /auth/logout/all': { gives: { 204: null } },
   'get /auth/sessions': {
-    gives: { 200: { properties: { sessions: { type: 'array', items: { type: 'object', properties: session } } } } }
+    gives: {
+      200: {
+        properties: { sessions: { type: 'array', items: { type: 'object', properties: session } } }
+      }
+    }
   },
   'delete /auth/sessions': { gives: { 204: null } },
   'delete /auth/sessions/{id}': { gives: { 204: null } },
   'get /auth/me': { gives: { 200: { type: 'object' } } }
 }
-const open = ['post /auth/login', 'post /auth/refresh', 'post /auth/logout', 'get /.well-known/jwks.json']
+const open = [
+  'post /auth/login',
+  'post /auth/refresh',
+  'post /auth/logout',
+  'get /.well-known/jwks.json'
+]
 
 t.test('every route, with what it takes and what it answers', async t => {
   const document = await documentOf()
-  t.strictSame(Object.keys(document).sort(), [...Object.keys(routes), 'get /protected'].sort(), 'these, and the app\'s own')
+  t.strictSame(
+    Object.keys(document).sort(),
+    [...Object.keys(routes), 'get /protected'].sort(),
+    'these, and the app\'s own'
+  )
+
   for (const [name, { takes, gives }] of Object.entries(routes)) {
     const operation = document[name] as Operation
-    if (takes === undefined) t.equal(operation.requestBody, undefined, `${name} takes no body`)
-    else t.match(bodyOf(operation), takes, `${name}: its body`)
+
+    if (takes === undefined) {
+      t.equal(operation.requestBody, undefined, `${name} takes no body`)
+    } else {
+      t.match(bodyOf(operation), takes, `${name}: its body`)
+    }
+
     const form = operation.requestBody?.content['application/x-www-form-urlencoded']?.schema
     t.strictSame(form, bodyOf(operation), `${name}: as a form, too`)
     const answers = answersOf(operation)
     t.strictSame(Object.keys(answers), Object.keys(gives), `${name}: its statuses, refusals aside`)
     t.match(answers, gives, `${name}: its answer`)
   }
-  t.match(document['delete /auth/sessions/{id}']?.parameters, [{ in: 'path', name: 'id', required: true }])
+
+  t.match(document['delete /auth/sessions/{id}']?.parameters, [{
+    in: 'path',
+    name: 'id',
+    required: true
+  }])
 })
 
 t.test('what is moved, switched off or added by options', async t => {
   const document = await documentOf({
-    prefix: '/api/v1', routes: { login: '/token', me: false, otherSessions: false }, ...signed
+    prefix: '/api/v1',
+    routes: { login: '/token', me: false, otherSessions: false },
+    ...signed
   })
   t.strictSame(Object.keys(document).sort(), [
-    'delete /api/v1/sessions/{id}', 'get /.well-known/jwks.json', 'get /api/v1/sessions', 'get /protected', 'post /api/v1/logout',
-    'post /api/v1/logout/all', 'post /api/v1/refresh', 'post /api/v1/token'
+    'delete /api/v1/sessions/{id}',
+    'get /.well-known/jwks.json',
+    'get /api/v1/sessions',
+    'get /protected',
+    'post /api/v1/logout',
+    'post /api/v1/logout/all',
+    'post /api/v1/refresh',
+    'post /api/v1/token'
   ])
 })
 
 t.test('which need an access token', async t => {
   const document = await documentOf(signed, ({ schema, url, route }) => ({
     url,
-    schema: route.config?.tokenAuth === 'public' ? schema : { ...schema, security: [{ bearer: [] }] }
+    schema: route.config?.tokenAuth === 'public'
+      ? schema
+      : { ...schema, security: [{ bearer: [] }] }
   }))
+
   for (const [name, { security }] of Object.entries(document)) {
     t.strictSame(security, open.includes(name) ? undefined : [{ bearer: [] }], name)
   }
 })
 
 t.test('the document is of no consequence to the routes', async t => {
-  const { app, login, refresh } = await createTestApp({ before: async app => { await app.register(swagger) } })
+  const { app, login, refresh } = await createTestApp({
+    before: async app => {
+      await app.register(swagger)
+    }
+  })
   t.teardown(() => app.close())
   t.equal((await refresh((await login()).refresh_token)).statusCode, 200)
-  t.equal((await app.inject({ method: 'POST', url: '/auth/refresh' })).statusCode, 401, 'also without a body')
-  t.equal((await app.inject({ method: 'POST', url: '/auth/login', payload: { username: 'ann', password: null } })).statusCode, 400)
+  t.equal(
+    (await app.inject({ method: 'POST', url: '/auth/refresh' })).statusCode,
+    401,
+    'also without a body'
+  )
+  t.equal(
+    (await app.inject({
+      method: 'POST',
+      url: '/auth/login',
+      payload: { username: 'ann', password: null }
+    })).statusCode,
+    400
+  )
 })

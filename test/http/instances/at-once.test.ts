@@ -41,7 +41,9 @@ t.test('two server processes on one SQLite file', async t => {
   let { refresh_token: token } = await login(urls[0] as string)
   token = await refreshedAtOnce(t, urls, token)
   const sessions = await fetch(`${urls[1]}/auth/sessions`, {
-    headers: { authorization: `Bearer ${(await refresh(urls[0] as string, token)).body.access_token}` }
+    headers: {
+      authorization: `Bearer ${(await refresh(urls[0] as string, token)).body.access_token}`
+    }
   })
   t.equal((await sessions.json() as { sessions: unknown[] }).sessions.length, 1)
 })
@@ -54,15 +56,20 @@ t.test('many sessions at once over two server processes: each is rotated once', 
     file.remove()
   })
   const urls = servers.map(server => server.url)
-  const tokens = await Promise.all(Array.from({ length: 20 }, async (_, i) => (await login(urls[i % 2] as string)).refresh_token))
+  const tokens = await Promise.all(
+    Array.from({ length: 20 }, async (_, i) => (await login(urls[i % 2] as string)).refresh_token)
+  )
   await Promise.all(tokens.map(token => refreshedAtOnce(t, urls, token, 10)))
 })
 
 t.test('a server that is killed in the middle signs nobody out', async t => {
   const file = createSqliteFile()
-  t.teardown(() => { file.remove() })
+  t.teardown(() => {
+    file.remove()
+  })
   let server = await startServer(file.path)
   let { refresh_token: token } = await login(server.url)
+
   for (let round = 0; round < 3; round++) {
     const answers = Array.from({ length: 50 }, () => refresh(server.url, token).catch(() => null))
     await Promise.race(answers)
@@ -71,10 +78,15 @@ t.test('a server that is killed in the middle signs nobody out', async t => {
     server = await startServer(file.path)
     const again = await refresh(server.url, token)
     t.equal(again.status, 200)
+
     // Within the grace of the round before the token itself is kept.
-    for (const answer of heard) t.ok([token, again.body.refresh_token].includes(answer?.body.refresh_token ?? ''))
+    for (const answer of heard) {
+      t.ok([token, again.body.refresh_token].includes(answer?.body.refresh_token ?? ''))
+    }
+
     token = again.body.refresh_token
   }
+
   await server.close()
 })
 
@@ -89,23 +101,37 @@ function refresh (url: string, token: string): Promise<{ status: number, body: A
 
 async function post (url: string, body: object): Promise<{ status: number, body: Answer }> {
   const response = await fetch(url, {
-    method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body)
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body)
   })
   return { status: response.status, body: await response.json() as Answer }
 }
 
 /** Every answer is 200 and holds the same successor, one generation further. */
-async function refreshedAtOnce (t: Test, urls: readonly string[], token: string, times = TIMES): Promise<string> {
-  const answers = await Promise.all(Array.from({ length: times }, (_, i) => refresh(urls[i % urls.length] as string, token)))
+async function refreshedAtOnce (
+  t: Test,
+  urls: readonly string[],
+  token: string,
+  times = TIMES
+): Promise<string> {
+  const answers = await Promise.all(
+    Array.from({ length: times }, (_, i) => refresh(urls[i % urls.length] as string, token))
+  )
   t.strictSame(new Set(answers.map(({ status }) => status)), new Set([200]))
   const successors = new Set(answers.map(({ body }) => body.refresh_token))
   t.equal(successors.size, 1, 'one successor')
   const [successor = ''] = successors
   t.equal(generationOf(successor), generationOf(token) + 1)
-  t.strictSame(new Set(answers.map(({ body }) => generationOf(body.access_token))), new Set([generationOf(successor)]))
+  t.strictSame(
+    new Set(answers.map(({ body }) => generationOf(body.access_token))),
+    new Set([generationOf(successor)])
+  )
   return successor
 }
 
 function generationOf (token: string): number {
-  return (JSON.parse(Buffer.from(token.split('.')[1] as string, 'base64url').toString()) as { gen: number }).gen
+  return (JSON.parse(Buffer.from(token.split('.')[1] as string, 'base64url').toString()) as {
+    gen: number
+  }).gen
 }

@@ -27,11 +27,13 @@ async function rotateTimes (t: Test, store: TokenStore, times: number): Promise<
   const tokens = [await app.login()]
   const [first] = await store.list('u-ann', { now: app.clock(), limit: 9 }) as [Session]
   const rows = [first]
+
   for (let i = 0; i < times; i++) {
     app.clock.advance(MINUTE)
     tokens.push(await refreshed(app, tokens.at(-1) as TokenAnswer))
     rows.push(await store.find(first.id) as Session)
   }
+
   app.events.length = 0
   return { app, sessionId: first.id, tokens, rows }
 }
@@ -47,13 +49,25 @@ async function fallBack (store: TokenStore, row: Session): Promise<void> {
   await store.create(row)
 }
 
-async function refreshed (app: TestApp, { refresh_token: token }: TokenAnswer): Promise<TokenAnswer> {
+async function refreshed (
+  app: TestApp,
+  { refresh_token: token }: TokenAnswer
+): Promise<TokenAnswer> {
   const response = await app.refresh(token)
-  if (response.statusCode !== 200) throw new Error(`refused: ${response.body}`)
+
+  if (response.statusCode !== 200) {
+    throw new Error(`refused: ${response.body}`)
+  }
+
   return response.json<TokenAnswer>()
 }
 
-async function refused (t: Test, app: TestApp, { refresh_token: token }: TokenAnswer, code: string): Promise<void> {
+async function refused (
+  t: Test,
+  app: TestApp,
+  { refresh_token: token }: TokenAnswer,
+  code: string
+): Promise<void> {
   const response = await app.refresh(token)
   t.equal(response.statusCode, 401)
   t.equal(response.json().code, code)
@@ -75,15 +89,30 @@ for (const [name, { open, skip = false }] of Object.entries(databases)) {
         await fallBack(store, rows[generation - 1] as Session)
 
         const healed = await refreshed(app, latest)
-        const { at, address, userAgent, ...facts } = told(app)[0] as RecordedEvent & { name: 'store-rolled-back' }
+        const { at, address, userAgent, ...facts } = told(app)[0] as RecordedEvent & {
+          name: 'store-rolled-back'
+        }
         t.strictSame(facts, {
-          name: 'store-rolled-back', sessionId, userId: 'u-ann', presented: generation, stored: generation - 1, healed: true
+          name: 'store-rolled-back',
+          sessionId,
+          userId: 'u-ann',
+          presented: generation,
+          stored: generation - 1,
+          healed: true
         })
         t.match(await store.find(sessionId), { generation, revokedAt: null })
         t.equal((await app.get('/protected', healed.access_token)).statusCode, 200)
 
-        t.equal((await refreshed(app, stale)).refresh_token, healed.refresh_token, 'another tab gets the same')
-        t.equal((await refreshed(app, latest)).refresh_token, healed.refresh_token, 'and so does a retry')
+        t.equal(
+          (await refreshed(app, stale)).refresh_token,
+          healed.refresh_token,
+          'another tab gets the same'
+        )
+        t.equal(
+          (await refreshed(app, latest)).refresh_token,
+          healed.refresh_token,
+          'and so does a retry'
+        )
         t.strictSame(told(app).map(event => event.name), ['replay', 'refresh'])
 
         app.clock.advance(GRACE)
@@ -126,15 +155,20 @@ for (const [name, { open, skip = false }] of Object.entries(databases)) {
         }])
         t.strictSame(await store.find(sessionId), row, 'the row is as it was')
         t.strictSame(await store.revocations({ at: 0, sessionId: '' }, 9), [])
-        t.ok(await refreshed(app, tokens[4 - ahead] as TokenAnswer), 'who holds the token of the row goes on')
+        t.ok(
+          await refreshed(app, tokens[4 - ahead] as TokenAnswer),
+          'who holds the token of the row goes on'
+        )
       })
     }
 
     await t.test('one ahead of a row that is revoked, or has ended, is not healed', async t => {
-      for (const [change, code] of [
-        [{ revokedAt: 1, revokedFor: 'logout' }, 'AUTH_REFRESH_REVOKED'],
-        [{ expiresAt: 1 }, 'AUTH_REFRESH_EXPIRED']
-      ] as const) {
+      for (
+        const [change, code] of [
+          [{ revokedAt: 1, revokedFor: 'logout' }, 'AUTH_REFRESH_REVOKED'],
+          [{ expiresAt: 1 }, 'AUTH_REFRESH_EXPIRED']
+        ] as const
+      ) {
         const { app, sessionId, tokens, rows } = await rotateTimes(t, store, 2)
         const row = { ...rows[1] as Session, ...change }
         await fallBack(store, row)
@@ -147,7 +181,11 @@ for (const [name, { open, skip = false }] of Object.entries(databases)) {
     await t.test('a row that is lost: each of its tokens is refused, and nothing else happens', async t => {
       const { app, sessionId, tokens } = await rotateTimes(t, store, 2)
       await lose(store)
-      for (const token of tokens) await refused(t, app, token, 'AUTH_REFRESH_INVALID')
+
+      for (const token of tokens) {
+        await refused(t, app, token, 'AUTH_REFRESH_INVALID')
+      }
+
       t.strictSame(told(app), [])
       t.equal(await store.find(sessionId), null)
       t.strictSame(await store.list('u-ann', { now: app.clock() - DAY, limit: 9 }), [])

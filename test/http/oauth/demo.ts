@@ -11,7 +11,9 @@ export const ISSUER = 'https://auth.example.org'
 export const CLIENT_SECRET = 'Zt5vRk2mQx8Lw4Yn7Bc1Jd6Hf9Gs3Pa0'
 /** Public and confidential ones: `phone` and `pad`, `orders` and `stock`. */
 export const clients = [
-  { clientId: 'phone' }, { clientId: 'pad' }, { clientId: 'orders', clientSecret: CLIENT_SECRET },
+  { clientId: 'phone' },
+  { clientId: 'pad' },
+  { clientId: 'orders', clientSecret: CLIENT_SECRET },
   { clientId: 'stock', clientSecret: `${CLIENT_SECRET}-2` }
 ]
 
@@ -20,66 +22,106 @@ export type Headers = Readonly<Record<string, string>>
 
 export interface OAuthApp extends TestApp {
   /** Posts a form. */
-  send (path: string, form: Form | string, headers?: Headers): Promise<LightMyRequestResponse>
+  send(path: string, form: Form | string, headers?: Headers): Promise<LightMyRequestResponse>
   /** A session of a client, or of the app's own. */
-  signIn (clientId?: string | null, username?: string): Promise<{ readonly access: string, readonly refresh: string }>
+  signIn(
+    clientId?: string | null,
+    username?: string
+  ): Promise<{ readonly access: string, readonly refresh: string }>
   /** The token route, for the client `phone` unless the form names another. */
-  refreshAs (refreshToken: string, form?: Form): Promise<LightMyRequestResponse>
+  refreshAs(refreshToken: string, form?: Form): Promise<LightMyRequestResponse>
 }
 
 export async function createOAuthApp (t: Test, given: TestAppOptions = {}): Promise<OAuthApp> {
-  const test = await createTestApp({ ...given, options: { issuer: ISSUER, audience: 'api', oauth: { clients }, ...given.options } })
-  t.teardown(() => test.app.close())
-  const send: OAuthApp['send'] = async (url, form, headers = {}) => test.app.inject({
-    method: 'POST',
-    url,
-    headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers },
-    payload: typeof form === 'string' ? form : new URLSearchParams(form).toString()
+  const test = await createTestApp({
+    ...given,
+    options: { issuer: ISSUER, audience: 'api', oauth: { clients }, ...given.options }
   })
+  t.teardown(() => test.app.close())
+  const send: OAuthApp['send'] = async (url, form, headers = {}) =>
+    test.app.inject({
+      method: 'POST',
+      url,
+      headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers },
+      payload: typeof form === 'string' ? form : new URLSearchParams(form).toString()
+    })
+
   return {
     ...test,
     send,
     async signIn (clientId = 'phone', username = 'ann') {
       const { clientSecret = '' } = clients.find(client => client.clientId === clientId) ?? {}
       // What is empty is absent.
-      const form = { username, password: PASSWORD, client_id: clientId ?? '', client_secret: clientSecret }
+      const form = {
+        username,
+        password: PASSWORD,
+        client_id: clientId ?? '',
+        client_secret: clientSecret
+      }
       const response = await send('/auth/login', form)
       const { access_token: access, refresh_token: refresh = '' } = response.json<TokenAnswer>()
       return { access, refresh }
     },
     refreshAs: async (token, form) =>
-      send('/auth/token', { grant_type: 'refresh_token', client_id: 'phone', refresh_token: token, ...form })
+      send('/auth/token', {
+        grant_type: 'refresh_token',
+        client_id: 'phone',
+        refresh_token: token,
+        ...form
+      })
   }
 }
 
 /** The header of HTTP Basic as RFC 6749 section 2.3.1 has it: both are encoded as in a form. */
 export function basic (id: string, secret: string): Headers {
-  const [encodedId, encodedSecret] = [id, secret].map(text => new URLSearchParams({ '': text }).toString().slice(1))
-  return { authorization: `Basic ${Buffer.from(`${encodedId}:${encodedSecret}`).toString('base64')}` }
+  const [encodedId, encodedSecret] = [id, secret].map(text =>
+    new URLSearchParams({ '': text }).toString().slice(1)
+  )
+
+  return {
+    authorization: `Basic ${Buffer.from(`${encodedId}:${encodedSecret}`).toString('base64')}`
+  }
 }
 
 export function claimsOf (token: string): Record<string, unknown> {
-  return JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as Record<string, unknown>
+  return JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as Record<
+    string,
+    unknown
+  >
 }
 
 export interface Demo {
   readonly url: string
   /** Makes a user, and gives its name. */
-  register (): Promise<string>
-  login (username: string, members?: object, headers?: Headers): Promise<TokenAnswer>
-  protected (headers: Headers): Promise<Response>
+  register(): Promise<string>
+  login(username: string, members?: object, headers?: Headers): Promise<TokenAnswer>
+  protected(headers: Headers): Promise<Response>
 }
 
 export async function startDemo (t: Test): Promise<Demo> {
   const { url } = await startDemoProcess(t, { CLIENT_SECRET, REFRESH_GRACE: '0s' })
-  const ask = async (method: string, path: string, body: object, headers: Headers = {}): Promise<Response> => {
+
+  const ask = async (
+    method: string,
+    path: string,
+    body: object,
+    headers: Headers = {}
+  ): Promise<Response> => {
     const response = await fetch(url + path, {
-      method, headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body)
+      method,
+      headers: { 'content-type': 'application/json', ...headers },
+      body: JSON.stringify(body)
     })
-    if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`)
+
+    if (!response.ok) {
+      throw new Error(`${path}: ${response.status} ${await response.text()}`)
+    }
+
     return response
   }
+
   let count = 0
+
   return {
     url,
     async register () {
@@ -88,13 +130,24 @@ export async function startDemo (t: Test): Promise<Demo> {
       return username
     },
     login: async (username, members, headers) =>
-      await (await ask('POST', '/auth/login', { username, password: PASSWORD, ...members }, headers)).json() as TokenAnswer,
+      await (await ask(
+        'POST',
+        '/auth/login',
+        { username, password: PASSWORD, ...members },
+        headers
+      )).json() as TokenAnswer,
     protected: async headers => fetch(`${url}/protected`, { headers })
   }
 }
 
 /** Looks at all that every error has in common (RFC 6749 section 5.2). */
-export function refused (t: Test, response: LightMyRequestResponse, status: number, error: string, what = error): void {
+export function refused (
+  t: Test,
+  response: LightMyRequestResponse,
+  status: number,
+  error: string,
+  what = error
+): void {
   t.equal(response.statusCode, status, `${what}: ${status}`)
   t.match(response.headers['content-type'], /^application\/json/, what)
   t.match(response.headers, { 'cache-control': 'no-store', pragma: 'no-cache' }, what)
@@ -102,5 +155,9 @@ export function refused (t: Test, response: LightMyRequestResponse, status: numb
   t.strictSame(Object.keys(body), ['error', 'error_description'], what)
   t.equal(body.error, error, what)
   t.match(body.error_description, /^[\x20\x21\x23-\x5b\x5d-\x7e]+$/, what)
-  t.equal(response.headers['www-authenticate'], status === 401 ? 'Basic realm="auth"' : undefined, what)
+  t.equal(
+    response.headers['www-authenticate'],
+    status === 401 ? 'Basic realm="auth"' : undefined,
+    what
+  )
 }

@@ -11,14 +11,24 @@ const pair = generateKeyPairSync('ed25519').privateKey
 const publicClients = { oauth: { clients: [{ clientId: 'phone' }] } }
 const bySecret = ['client_secret_basic', 'client_secret_post']
 const all = ['none', ...bySecret]
-const base = { issuer: ISSUER, grant_types_supported: ['refresh_token'], response_types_supported: ['none'] }
+const base = {
+  issuer: ISSUER,
+  grant_types_supported: ['refresh_token'],
+  response_types_supported: ['none']
+}
 const token = { token_endpoint: `${ISSUER}/auth/token`, token_endpoint_auth_methods_supported: all }
-const revocation = { revocation_endpoint: `${ISSUER}/auth/revoke`, revocation_endpoint_auth_methods_supported: all }
+const revocation = {
+  revocation_endpoint: `${ISSUER}/auth/revoke`,
+  revocation_endpoint_auth_methods_supported: all
+}
 const introspection = {
-  introspection_endpoint: `${ISSUER}/auth/introspect`, introspection_endpoint_auth_methods_supported: bySecret
+  introspection_endpoint: `${ISSUER}/auth/introspect`,
+  introspection_endpoint_auth_methods_supported: bySecret
 }
 
-const table: ReadonlyArray<readonly [what: string, options: Partial<TokenAuthOptions>, expected: object]> = [
+const table: ReadonlyArray<
+  readonly [what: string, options: Partial<TokenAuthOptions>, expected: object]
+> = [
   ['a secret, no proofs', {}, { ...base, ...token, ...revocation, ...introspection }],
   ['keys and proofs', { keys: [pair], dpop: true }, {
     ...base,
@@ -28,9 +38,18 @@ const table: ReadonlyArray<readonly [what: string, options: Partial<TokenAuthOpt
     jwks_uri: `${ISSUER}/.well-known/jwks.json`,
     dpop_signing_alg_values_supported: ['ES256', 'Ed25519', 'EdDSA', 'PS256', 'RS256']
   }],
-  ['keys that are nobody else\'s', { keys: [pair], routes: { jwks: false } }, { ...base, ...token, ...revocation, ...introspection }],
+  ['keys that are nobody else\'s', { keys: [pair], routes: { jwks: false } }, {
+    ...base,
+    ...token,
+    ...revocation,
+    ...introspection
+  }],
   ['public clients alone', publicClients, {
-    ...base, ...token, ...revocation, token_endpoint_auth_methods_supported: ['none'], revocation_endpoint_auth_methods_supported: ['none']
+    ...base,
+    ...token,
+    ...revocation,
+    token_endpoint_auth_methods_supported: ['none'],
+    revocation_endpoint_auth_methods_supported: ['none']
   }],
   ['confidential clients alone', { oauth: { clients: clients.slice(2) } }, {
     ...base,
@@ -71,12 +90,24 @@ for (const [what, options, expected] of table) {
     t.equal(response.headers['content-type'], 'application/json; charset=utf-8')
     t.match(response.headers['cache-control'], /max-age=\d+/)
     t.strictSame(response.json(), expected)
-    t.notOk(Object.values(response.json()).some(value => Array.isArray(value) && value.length === 0), 'no list is empty')
+    t.notOk(
+      Object.values(response.json()).some(value => Array.isArray(value) && value.length === 0),
+      'no list is empty'
+    )
+
     for (const name of ['token', 'revoke', 'introspect'] as const) {
-      const url = response.json()[`${{ token: 'token', revoke: 'revocation', introspect: 'introspection' }[name]}_endpoint`] as string | undefined
+      const url = response
+        .json()[
+          `${{ token: 'token', revoke: 'revocation', introspect: 'introspection' }[name]}_endpoint`
+        ] as string | undefined
       const path = new URL(url ?? `${ISSUER}/auth/${name}`).pathname.replace('/api', '')
-      t.equal((await send(path, '')).statusCode === 404, url === undefined, `${name} is there where it is told of`)
+      t.equal(
+        (await send(path, '')).statusCode === 404,
+        url === undefined,
+        `${name} is there where it is told of`
+      )
     }
+
     t.equal((await app.inject({ method: 'POST', url: PATH })).statusCode, 404)
   })
 }
@@ -98,18 +129,30 @@ for (const [issuer, path] of issuers) {
   t.test(`the issuer ${issuer}`, async t => {
     const { app, get, signIn } = await createOAuthApp(t, { options: { issuer, keys: [pair] } })
     const url = new URL(issuer)
-    const as = await oauth.processDiscoveryResponse(url, await oauth.discoveryRequest(url, {
-      algorithm: 'oauth2',
-      [oauth.allowInsecureRequests]: true,
-      [oauth.customFetch]: async (asked: string) => {
-        t.equal(asked, `${url.origin}${PATH}${path}`, 'the path comes behind (RFC 8414 section 3.1)')
-        const { statusCode, body, headers } = await app.inject(new URL(asked).pathname)
-        return new Response(body, { status: statusCode, headers: { 'content-type': String(headers['content-type']) } })
-      }
-    }))
+    const as = await oauth.processDiscoveryResponse(
+      url,
+      await oauth.discoveryRequest(url, {
+        algorithm: 'oauth2',
+        [oauth.allowInsecureRequests]: true,
+        [oauth.customFetch]: async (asked: string) => {
+          t.equal(
+            asked,
+            `${url.origin}${PATH}${path}`,
+            'the path comes behind (RFC 8414 section 3.1)'
+          )
+          const { statusCode, body, headers } = await app.inject(new URL(asked).pathname)
+
+          return new Response(body, {
+            status: statusCode,
+            headers: { 'content-type': String(headers['content-type']) }
+          })
+        }
+      })
+    )
     t.equal(as.issuer, issuer)
     t.equal(claimsOf((await signIn()).access).iss, issuer)
     t.equal(as.token_endpoint, `${url.origin}/auth/token`)
+
     if (path !== '') {
       t.equal((await get(PATH)).statusCode, 404)
       t.equal((await get(`${PATH}/axb`)).statusCode, 404, 'nowhere else')
@@ -127,7 +170,9 @@ t.test('it can be elsewhere, or nowhere', async t => {
 
 t.test('it is for everyone, in an app that demands a token everywhere', async t => {
   const { get } = await createOAuthApp(t, {
-    after: app => { app.addHook('onRequest', app.authenticate) }
+    after: app => {
+      app.addHook('onRequest', app.authenticate)
+    }
   })
   t.equal((await get(PATH)).statusCode, 200)
 })

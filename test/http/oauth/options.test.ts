@@ -26,22 +26,46 @@ function client (members: unknown): object {
   return { oauth: { clients: [{ clientId: 'first' }, members] } }
 }
 
-const noAddress = /oauth needs issuer to be an address such as "https:\/\/auth\.example\.org": https \(http on this machine alone\)/
+const noAddress =
+  /oauth needs issuer to be an address such as "https:\/\/auth\.example\.org": https \(http on this machine alone\)/
 const noBase = /publicUrl must be https:\/\/, a host and perhaps a path, without "\/" at its end/
-const noName = /oauth\.clients\[1\]\.clientId must be printable ASCII without spaces, 255 characters at most/
+const noName =
+  /oauth\.clients\[1\]\.clientId must be printable ASCII without spaces, 255 characters at most/
 const noList = /oauth\.clients must be a list of clients, such as \[\{ clientId: "app" \}\]/
 const wrongAddresses = [
-  '', 'auth', 'auth.example.org', 'https://', 'https:auth.example.org', 'https:/auth.example.org', 'https:///auth.example.org', '//auth.example.org',
-  'http://auth.example.org', 'http://127.0.0.1.example.org', 'http://localhost.example.org', 'http://0.0.0.0', 'http://192.168.0.1',
-  'ftp://auth.example.org', `${ISSUER}?a=b`, `${ISSUER}?`, `${ISSUER}#a`, `${ISSUER}#`, ` ${ISSUER}`, `${ISSUER} `, `${ISSUER}\n`,
-  'https://a@auth.example.org', 'https://a:b@auth.example.org', 'https:\\\\auth.example.org'
+  '',
+  'auth',
+  'auth.example.org',
+  'https://',
+  'https:auth.example.org',
+  'https:/auth.example.org',
+  'https:///auth.example.org',
+  '//auth.example.org',
+  'http://auth.example.org',
+  'http://127.0.0.1.example.org',
+  'http://localhost.example.org',
+  'http://0.0.0.0',
+  'http://192.168.0.1',
+  'ftp://auth.example.org',
+  `${ISSUER}?a=b`,
+  `${ISSUER}?`,
+  `${ISSUER}#a`,
+  `${ISSUER}#`,
+  ` ${ISSUER}`,
+  `${ISSUER} `,
+  `${ISSUER}\n`,
+  'https://a@auth.example.org',
+  'https://a:b@auth.example.org',
+  'https:\\\\auth.example.org'
 ]
 
 const wrong: ReadonlyArray<readonly [given: object, message: RegExp]> = [
   [{ issuer: undefined }, noAddress],
   ...wrongAddresses.slice(1).map(issuer => [{ issuer }, noAddress] as const),
   ...wrongAddresses.map(publicUrl => [{ publicUrl }, noBase] as const),
-  ...[`${ISSUER}/`, `${ISSUER}/api/`, null, 7, {}].map(publicUrl => [{ publicUrl }, noBase] as const),
+  ...[`${ISSUER}/`, `${ISSUER}/api/`, null, 7, {}].map(publicUrl =>
+    [{ publicUrl }, noBase] as const
+  ),
   [{ oauth: undefined, publicUrl: 'example.org' }, noBase],
   [{ oauth: null }, /oauth must be an object/],
   [{ oauth: true }, /oauth must be an object/],
@@ -52,25 +76,49 @@ const wrong: ReadonlyArray<readonly [given: object, message: RegExp]> = [
   [client(null), /oauth\.clients\[1\] must be an object/],
   [client('app'), /oauth\.clients\[1\] must be an object/],
   [client({}), noName],
-  ...['', 'é', 'a\n', '\t', 'x'.repeat(256), 7, null].map(clientId => [client({ clientId }), noName] as const),
-  [client({ clientId: 'app', secret: 'x' }), /clients\[1\]\.secret is no option; there are .*clients\[1\]\.clientId, .*\.clientSecret/],
-  [client({ clientId: 'auth' }), /oauth\.clients\[1\]\.clientId must not be the name of the registration/],
+  ...['', 'é', 'a\n', '\t', 'x'.repeat(256), 7, null].map(clientId =>
+    [client({ clientId }), noName] as const
+  ),
+  [
+    client({ clientId: 'app', secret: 'x' }),
+    /clients\[1\]\.secret is no option; there are .*clients\[1\]\.clientId, .*\.clientSecret/
+  ],
+  [
+    client({ clientId: 'auth' }),
+    /oauth\.clients\[1\]\.clientId must not be the name of the registration/
+  ],
   [{ name: 'app', ...client({ clientId: 'app' }) }, /must not be the name of the registration/],
   [client({ clientId: 'first' }), /oauth\.clients holds a clientId twice/],
   ...([
-    [undefined, 'is missing'], [null, 'is missing'], ['', 'is 0 bytes long'], ['short', 'is 5 bytes long'], [7, 'is missing'],
-    [`${CLIENT_SECRET} `, 'is not printable ASCII without spaces'], ['a'.repeat(40), 'has fewer than 10 distinct characters'], ['change-me-Zt5vRk2mQx8Lw4Yn7Bc1Jd6Hf9Gs3Pa0', 'is a known placeholder']
+    [undefined, 'is missing'],
+    [null, 'is missing'],
+    ['', 'is 0 bytes long'],
+    ['short', 'is 5 bytes long'],
+    [7, 'is missing'],
+    [`${CLIENT_SECRET} `, 'is not printable ASCII without spaces'],
+    ['a'.repeat(40), 'has fewer than 10 distinct characters'],
+    ['change-me-Zt5vRk2mQx8Lw4Yn7Bc1Jd6Hf9Gs3Pa0', 'is a known placeholder']
   ] as const).map(([clientSecret, why]) =>
-    [client({ clientId: 'app', clientSecret }), new RegExp(`oauth\\.clients\\[1\\]\\.clientSecret ${why}.*openssl rand -base64 48`)] as const),
+    [
+      client({ clientId: 'app', clientSecret }),
+      new RegExp(`oauth\\.clients\\[1\\]\\.clientSecret ${why}.*openssl rand -base64 48`)
+    ] as const
+  ),
   [{ refreshToken: false }, /oauth is about refresh tokens: take away refreshToken: false/],
   [{ routes: { token: 'token' } }, /routes\.token must begin with "\/", or be false/],
   [{ routes: { authorize: '/authorize' } }, /routes\.authorize is no option/],
   [{ dpop: null }, /dpop must be an object/],
   [{ dpop: 'yes' }, /dpop must be an object/],
-  [{ dpop: { nonce: true } }, /dpop\.nonce is no option; there are dpop\.required, dpop\.nonces, dpop\.replays/],
+  [
+    { dpop: { nonce: true } },
+    /dpop\.nonce is no option; there are dpop\.required, dpop\.nonces, dpop\.replays/
+  ],
   [{ dpop: { required: 'yes' } }, /dpop\.required must be true or false/],
   [{ dpop: { nonces: 1 } }, /dpop\.nonces must be true or false/],
-  [{ dpop: { replays: {} } }, /dpop\.replays must be an AttemptStore, such as new RedisAttempts\(client\)/],
+  [
+    { dpop: { replays: {} } },
+    /dpop\.replays must be an AttemptStore, such as new RedisAttempts\(client\)/
+  ],
   [{ dpop: { replays: 'redis' } }, /dpop\.replays must be an AttemptStore/]
 ]
 
@@ -97,7 +145,14 @@ t.test('accepted', async t => {
     { publicUrl: 'https://example.org' },
     { publicUrl: 'https://example.org/api' },
     { publicUrl: 'http://127.0.0.1:3000/api' },
-    { oauth: { clients: [{ clientId: 'a:"\\~' }, { clientId: 'x'.repeat(255), clientSecret: CLIENT_SECRET }] } },
+    {
+      oauth: {
+        clients: [{ clientId: 'a:"\\~' }, {
+          clientId: 'x'.repeat(255),
+          clientSecret: CLIENT_SECRET
+        }]
+      }
+    },
     { oauth: undefined, issuer: 'anything' },
     { rotation: false },
     { keys: [generateKeyPairSync('ed25519').privateKey], audience: 'api' },
@@ -106,8 +161,16 @@ t.test('accepted', async t => {
     { dpop: {} },
     { dpop: { required: true, nonces: false, replays: new MemoryAttempts() } }
   ]
-  for (const given of accepted) t.equal(messageOf(given), 'nothing is wrong', JSON.stringify(given).slice(0, 100))
-  t.strictSame(resolveOptions({ ...good, dpop: true }).dpop, { required: false, nonces: true, replays: null })
+
+  for (const given of accepted) {
+    t.equal(messageOf(given), 'nothing is wrong', JSON.stringify(given).slice(0, 100))
+  }
+
+  t.strictSame(resolveOptions({ ...good, dpop: true }).dpop, {
+    required: false,
+    nonces: true,
+    replays: null
+  })
   t.equal(resolveOptions({ ...good, dpop: false }).dpop, null)
   t.equal(resolveOptions(good).dpop, null)
 })

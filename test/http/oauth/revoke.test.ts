@@ -19,19 +19,37 @@ function done (t: Test, response: LightMyRequestResponse, what: string): void {
 
 t.test('a token of either kind, whatever the hint, ends its session at once, and its access token', async t => {
   const app = await createOAuthApp(t)
+
   for (const kind of ['refresh', 'access'] as const) {
     for (const hint of [undefined, '', 'refresh_token', 'access_token', 'bogus', '"\\']) {
       const what = `${kind}, hint ${hint}`
       const elsewhere = await app.signIn()
       const tokens = await app.signIn()
       t.equal((await app.get('/protected', tokens.access)).statusCode, 200)
-      done(t, await app.send('/auth/revoke', { ...PHONE, token: tokens[kind], ...(hint !== undefined && { token_type_hint: hint }) }), what)
+      done(
+        t,
+        await app.send('/auth/revoke', {
+          ...PHONE,
+          token: tokens[kind],
+          ...(hint !== undefined && { token_type_hint: hint })
+        }),
+        what
+      )
       t.equal((await app.refreshAs(tokens.refresh)).json().error, 'invalid_grant', what)
       const response = await app.get('/protected', tokens.access)
       t.equal(response.statusCode, 401, what)
       t.equal(response.json().code, 'AUTH_SESSION_REVOKED', what)
-      t.match(app.events.at(-1), { name: 'revoke', sessionId: claimsOf(tokens.refresh).sid, reason: 'revoked', count: 1 }, what)
-      t.equal((await app.get('/protected', elsewhere.access)).statusCode, 200, 'another session of the same client lives')
+      t.match(app.events.at(-1), {
+        name: 'revoke',
+        sessionId: claimsOf(tokens.refresh).sid,
+        reason: 'revoked',
+        count: 1
+      }, what)
+      t.equal(
+        (await app.get('/protected', elsewhere.access)).statusCode,
+        200,
+        'another session of the same client lives'
+      )
       t.equal((await app.refreshAs(elsewhere.refresh)).statusCode, 200)
     }
   }
@@ -50,80 +68,188 @@ t.test('a token of any generation, and an expired one, ends its session', async 
 
   const other = await app.signIn()
   app.clock.advance(HOUR)
-  done(t, await app.send('/auth/revoke', { ...PHONE, token: other.access }), 'an access token that has ended')
+  done(
+    t,
+    await app.send('/auth/revoke', { ...PHONE, token: other.access }),
+    'an access token that has ended'
+  )
   t.equal((await app.refreshAs(other.refresh)).statusCode, 400)
 
   const old = await app.signIn()
   app.clock.advance(8 * DAY)
-  for (const [what, token] of Object.entries({
-    revoked: refresh, 'revoked, an access token': access, expired: old.refresh, 'expired, an access token': old.access
-  })) done(t, await app.send('/auth/revoke', { ...PHONE, token }), what)
+
+  for (
+    const [what, token] of Object.entries({
+      revoked: refresh,
+      'revoked, an access token': access,
+      expired: old.refresh,
+      'expired, an access token': old.access
+    })
+  ) {
+    done(t, await app.send('/auth/revoke', { ...PHONE, token }), what)
+  }
 })
 
 t.test('what is none of ours is revoked already', async t => {
   const app = await createOAuthApp(t)
-  const other = await createOAuthApp(t, { clock: app.clock, options: { secret: 'u8Ei3Oa6Pw1Ld4Fj9Gh2Sk7Vn5Mb0Xzq' } })
+  const other = await createOAuthApp(t, {
+    clock: app.clock,
+    options: { secret: 'u8Ei3Oa6Pw1Ld4Fj9Gh2Sk7Vn5Mb0Xzq' }
+  })
   const elsewhere = await createOAuthApp(t, { clock: app.clock })
   const { refresh, access } = await app.signIn()
   const foreign = await other.signIn()
-  for (const token of [
-    'garbage', ' ', 'a.b.c', '"\\\0é', 'x'.repeat(9000), foreign.refresh, foreign.access, (await elsewhere.signIn()).refresh,
-    `${refresh.slice(0, -5)}AAAAA`, `${access.slice(0, -5)}AAAAA`, claimsOf(refresh).sid as string, claimsOf(refresh).secret as string
-  ]) done(t, await app.send('/auth/revoke', { ...PHONE, token }), token.slice(0, 40))
+
+  for (
+    const token of [
+      'garbage',
+      ' ',
+      'a.b.c',
+      '"\\\0é',
+      'x'.repeat(9000),
+      foreign.refresh,
+      foreign.access,
+      (await elsewhere.signIn()).refresh,
+      `${refresh.slice(0, -5)}AAAAA`,
+      `${access.slice(0, -5)}AAAAA`,
+      claimsOf(refresh).sid as string,
+      claimsOf(refresh).secret as string
+    ]
+  ) {
+    done(t, await app.send('/auth/revoke', { ...PHONE, token }), token.slice(0, 40))
+  }
+
   t.equal((await app.refreshAs(refresh)).statusCode, 200)
   t.notOk(app.events.some(({ name }) => name === 'revoke'))
 })
 
 t.test('a token of another client, or of the app itself, is refused, and stays', async t => {
   const app = await createOAuthApp(t)
-  const tokens = { phone: await app.signIn(), orders: await app.signIn('orders'), own: await app.signIn(null) }
-  const callers: Record<string, readonly [Form, Headers]> = {
-    phone: [PHONE, {}], pad: [{ client_id: 'pad' }, {}], orders: [{}, basic('orders', CLIENT_SECRET)]
+  const tokens = {
+    phone: await app.signIn(),
+    orders: await app.signIn('orders'),
+    own: await app.signIn(null)
   }
+  const callers: Record<string, readonly [Form, Headers]> = {
+    phone: [PHONE, {}],
+    pad: [{ client_id: 'pad' }, {}],
+    orders: [{}, basic('orders', CLIENT_SECRET)]
+  }
+
   for (const [caller, [form, headers]] of Object.entries(callers)) {
     for (const [owner, { refresh, access }] of Object.entries(tokens)) {
-      if (owner === caller) continue
+      if (owner === caller) {
+        continue
+      }
+
       for (const token of [refresh, access]) {
-        refused(t, await app.send('/auth/revoke', { ...form, token }, headers), 400, 'invalid_grant', `${caller}, of ${owner}`)
+        refused(
+          t,
+          await app.send('/auth/revoke', { ...form, token }, headers),
+          400,
+          'invalid_grant',
+          `${caller}, of ${owner}`
+        )
       }
     }
   }
+
   t.notOk(app.events.some(({ name }) => name === 'revoke'))
-  for (const { access } of Object.values(tokens)) t.equal((await app.get('/protected', access)).statusCode, 200)
+
+  for (const { access } of Object.values(tokens)) {
+    t.equal((await app.get('/protected', access)).statusCode, 200)
+  }
+
   t.equal((await app.refreshAs(tokens.phone.refresh)).statusCode, 200)
   t.equal((await app.refresh(tokens.own.refresh)).statusCode, 200)
-  done(t, await app.send('/auth/revoke', { token: tokens.orders.refresh }, basic('orders', CLIENT_SECRET)), 'its own')
+  done(
+    t,
+    await app.send(
+      '/auth/revoke',
+      { token: tokens.orders.refresh },
+      basic('orders', CLIENT_SECRET)
+    ),
+    'its own'
+  )
   t.equal((await app.get('/protected', tokens.orders.access)).statusCode, 401)
 })
 
 t.test('who is no client is always challenged, and what is malformed refused', async t => {
   const app = await createOAuthApp(t)
   const { refresh: token } = await app.signIn()
-  const table: ReadonlyArray<readonly [what: string, form: Form | string, status: number, error: string, headers?: Headers]> = [
+  const table: ReadonlyArray<
+    readonly [what: string, form: Form | string, status: number, error: string, headers?: Headers]
+  > = [
     ['nobody', { token }, 401, 'invalid_client'],
     ['an empty name', { token, client_id: '' }, 401, 'invalid_client'],
     ['unknown', { token, client_id: 'nobody' }, 401, 'invalid_client'],
     ['no secret', { token, client_id: 'orders' }, 401, 'invalid_client'],
-    ['a wrong secret', { token, client_id: 'orders', client_secret: 'wrong' }, 401, 'invalid_client'],
+    [
+      'a wrong secret',
+      { token, client_id: 'orders', client_secret: 'wrong' },
+      401,
+      'invalid_client'
+    ],
     ['a wrong secret, by Basic', { token }, 401, 'invalid_client', basic('orders', 'wrong')],
-    ['a secret where there is none', { token, ...PHONE, client_secret: CLIENT_SECRET }, 401, 'invalid_client'],
-    ['two ways', { token, client_id: 'orders', client_secret: CLIENT_SECRET }, 400, 'invalid_request', basic('orders', CLIENT_SECRET)],
+    [
+      'a secret where there is none',
+      { token, ...PHONE, client_secret: CLIENT_SECRET },
+      401,
+      'invalid_client'
+    ],
+    [
+      'two ways',
+      { token, client_id: 'orders', client_secret: CLIENT_SECRET },
+      400,
+      'invalid_request',
+      basic('orders', CLIENT_SECRET)
+    ],
     ['no token', PHONE, 400, 'invalid_request'],
     ['an empty token', { ...PHONE, token: '' }, 400, 'invalid_request'],
     ['two tokens', `client_id=phone&token=${token}&token=${token}`, 400, 'invalid_request'],
-    ['two hints', `client_id=phone&token=${token}&token_type_hint=a&token_type_hint=b`, 400, 'invalid_request'],
-    ['JSON', JSON.stringify({ ...PHONE, token }), 400, 'invalid_request', { 'content-type': 'application/json' }],
-    ['a text', `client_id=phone&token=${token}`, 400, 'invalid_request', { 'content-type': 'text/plain' }],
+    [
+      'two hints',
+      `client_id=phone&token=${token}&token_type_hint=a&token_type_hint=b`,
+      400,
+      'invalid_request'
+    ],
+    ['JSON', JSON.stringify({ ...PHONE, token }), 400, 'invalid_request', {
+      'content-type': 'application/json'
+    }],
+    ['a text', `client_id=phone&token=${token}`, 400, 'invalid_request', {
+      'content-type': 'text/plain'
+    }],
     ['a body that is too big', { ...PHONE, token, x: 'x'.repeat(20_000) }, 400, 'invalid_request']
   ]
+
   for (const [what, form, status, error, headers] of table) {
     refused(t, await app.send('/auth/revoke', form, headers), status, error, what)
   }
-  refused(t, await app.send(`/auth/revoke?client_id=phone&token=${token}`, ''), 401, 'invalid_client', 'all of it in the URL')
-  refused(t, await app.send(`/auth/revoke?token=${token}`, PHONE), 400, 'invalid_request', 'the token in the URL')
+
+  refused(
+    t,
+    await app.send(`/auth/revoke?client_id=phone&token=${token}`, ''),
+    401,
+    'invalid_client',
+    'all of it in the URL'
+  )
+  refused(
+    t,
+    await app.send(`/auth/revoke?token=${token}`, PHONE),
+    400,
+    'invalid_request',
+    'the token in the URL'
+  )
+
   for (const method of ['GET', 'HEAD', 'PUT', 'DELETE'] as const) {
-    t.equal((await app.app.inject({ method, url: `/auth/revoke?client_id=phone&token=${token}` })).statusCode, 404, method)
+    t.equal(
+      (await app.app.inject({ method, url: `/auth/revoke?client_id=phone&token=${token}` }))
+        .statusCode,
+      404,
+      method
+    )
   }
+
   t.equal((await app.refreshAs(token)).statusCode, 200, 'nothing was revoked')
 })
 
@@ -131,15 +257,23 @@ t.test('while the store is down nothing is said to be revoked, nor is it', async
   const breakable = createBreakableStore(new MemoryStore())
   const app = await createOAuthApp(t, { store: breakable.store, options: { storeTimeout: '40ms' } })
   const { refresh, access } = await app.signIn()
+
   for (const fault of ['throws', 'hangs'] as const) {
     breakable.break(fault)
+
     for (const token of [refresh, access]) {
       const response = await app.send('/auth/revoke', { ...PHONE, token })
       refused(t, response, 503, 'temporarily_unavailable', fault)
       t.equal(response.headers['retry-after'], '1')
     }
-    done(t, await app.send('/auth/revoke', { ...PHONE, token: 'garbage' }), 'what is none needs no store')
+
+    done(
+      t,
+      await app.send('/auth/revoke', { ...PHONE, token: 'garbage' }),
+      'what is none needs no store'
+    )
   }
+
   breakable.break(null)
   t.equal((await app.get('/protected', access)).statusCode, 200)
   t.equal((await app.refreshAs(refresh)).statusCode, 200)
@@ -149,10 +283,23 @@ t.test('while the store is down nothing is said to be revoked, nor is it', async
 
 t.test('at every instance', async t => {
   const store = new MemoryStore()
+
   let poll = (): void => {}
+
   const one = await createOAuthApp(t, { store })
   const two = await createOAuthApp(t, {
-    store, clock: one.clock, options: { revocations: { every: '60s', wake: hint => { poll = hint; return () => {} } } }
+    store,
+    clock: one.clock,
+    options: {
+      revocations: {
+        every: '60s',
+        wake: hint => {
+          poll = hint
+
+          return () => {}
+        }
+      }
+    }
   })
   const { refresh, access } = await one.signIn()
   t.equal((await two.get('/protected', access)).statusCode, 200)

@@ -27,6 +27,7 @@ function messageOf (given: object): string {
   } catch (error) {
     return (error as Error).message
   }
+
   return 'nothing is wrong'
 }
 
@@ -43,38 +44,91 @@ const durations = {
   storeTimeout: (value: unknown) => ({ storeTimeout: value })
 }
 
-const noDurations = ['', 'm', '15', '15 minutes', '15min', '15M', '1y', '-5m', '1e3s', ' 15m', '15m ', '1h30m', -1, NaN, Infinity, true, {}, [60]]
+const noDurations = [
+  '',
+  'm',
+  '15',
+  '15 minutes',
+  '15min',
+  '15M',
+  '1y',
+  '-5m',
+  '1e3s',
+  ' 15m',
+  '15m ',
+  '1h30m',
+  -1,
+  NaN,
+  Infinity,
+  true,
+  {},
+  [60]
+]
 
 const wrong: ReadonlyArray<readonly [given: object, message: RegExp]> = [
   [{ secert: SECRET }, /secert is no option; there are secret, store, users, name/],
-  [{ accessToken: { lifetme: '1m' } }, /accessToken\.lifetme is no option; there are accessToken\.lifetime/],
+  [
+    { accessToken: { lifetme: '1m' } },
+    /accessToken\.lifetme is no option; there are accessToken\.lifetime/
+  ],
   [{ passwords: { peper: 'x' } }, /passwords\.peper is no option; there are passwords\.pepper/],
   [{ passwords: { pepper: 'short' } }, /passwords\.pepper is 5 bytes long/],
   [{ passwords: { pepper: undefined } }, /passwords\.pepper is missing/],
   [{ passwords: { normalize: 'NFKC' } }, /passwords\.normalize must be "NFC"/],
   [{ passwords: { minLength: 0 } }, /passwords\.minLength must be a whole number/],
   [{ passwords: { accept: true } }, /passwords\.accept must be a function/],
-  ...[0, -1, 1.5, 101, '3', null, NaN].map(maxSessions => [{ maxSessions }, /maxSessions must be a whole number from 1 to 100/] as const),
-  [{ refreshToken: { shadows: 'revoke' } }, /refreshToken\.shadows must be "report", "end" or false/],
+  ...[0, -1, 1.5, 101, '3', null, NaN].map(maxSessions =>
+    [{ maxSessions }, /maxSessions must be a whole number from 1 to 100/] as const
+  ),
+  [
+    { refreshToken: { shadows: 'revoke' } },
+    /refreshToken\.shadows must be "report", "end" or false/
+  ],
   [{ refreshToken: { sameContext: 'address' } }, /refreshToken\.sameContext must be a function/],
   [{ rotation: false, refreshToken: { shadows: 'end' } }, /without rotation there are none/],
-  [{ throttle: { acount: {} } }, /throttle\.acount is no option; there are throttle\.attempts, throttle\.account, throttle\.address/],
-  [{ throttle: { attempts: {} } }, /throttle\.attempts must be an AttemptStore, such as new PostgresAttempts\(pool\)/],
+  [
+    { throttle: { acount: {} } },
+    /throttle\.acount is no option; there are throttle\.attempts, throttle\.account, throttle\.address/
+  ],
+  [
+    { throttle: { attempts: {} } },
+    /throttle\.attempts must be an AttemptStore, such as new PostgresAttempts\(pool\)/
+  ],
   [{ throttle: { attempts: null } }, /throttle\.attempts must be an AttemptStore/],
   [{ throttle: true }, /throttle must be an object/],
   [{ throttle: null }, /throttle must be an object/],
-  [{ throttle: { account: { most: 5, free: 6 } } }, /throttle\.account\.free must not be more than throttle\.account\.most/],
+  [
+    { throttle: { account: { most: 5, free: 6 } } },
+    /throttle\.account\.free must not be more than throttle\.account\.most/
+  ],
   [{ throttle: { account: { forget: '5m' } } }, /throttle\.account\.forget must be from 1h/],
   [{ throttle: { account: { max: 5 } } }, /throttle\.account\.max is no option/],
   [{ throttle: { address: { within: 0 } } }, /throttle\.address\.within must be from 1s to 365d/],
-  ...[0, -1, 1.5, '3', null, NaN].flatMap(count => [
-    [{ throttle: { account: { free: count } } }, /throttle\.account\.free must be a whole number, 1 or more/],
-    [{ throttle: { account: { most: count } } }, /throttle\.account\.(most must be a whole number, 1 or more|free must not be more)/],
-    [{ throttle: { address: { most: count } } }, /throttle\.address\.most must be a whole number, 1 or more/]
-  ] as const),
-  [{ refreshToken: { rotate: true } }, /refreshToken\.rotate is no option; there are refreshToken\.transport, refreshToken\.lifetime/],
+  ...[0, -1, 1.5, '3', null, NaN].flatMap(count =>
+    [
+      [
+        { throttle: { account: { free: count } } },
+        /throttle\.account\.free must be a whole number, 1 or more/
+      ],
+      [
+        { throttle: { account: { most: count } } },
+        /throttle\.account\.(most must be a whole number, 1 or more|free must not be more)/
+      ],
+      [
+        { throttle: { address: { most: count } } },
+        /throttle\.address\.most must be a whole number, 1 or more/
+      ]
+    ] as const
+  ),
+  [
+    { refreshToken: { rotate: true } },
+    /refreshToken\.rotate is no option; there are refreshToken\.transport, refreshToken\.lifetime/
+  ],
   [{ sweep: { interval: '1h' } }, /sweep\.interval is no option; there are sweep\.every/],
-  [{ on: { logout: () => {} } }, /on\.logout is no option; there are on\.login, on\.login-rejected/],
+  [
+    { on: { logout: () => {} } },
+    /on\.logout is no option; there are on\.login, on\.login-rejected/
+  ],
   [{ routes: { signin: '/signin' } }, /routes\.signin is no option; there are routes\.login/],
 
   [{ accessToken: '15m' }, /accessToken must be an object/],
@@ -89,17 +143,29 @@ const wrong: ReadonlyArray<readonly [given: object, message: RegExp]> = [
   [{ secret: '' }, /secret is 0 bytes long, 32 are needed: use a random one/],
   [{ secret: SECRET.slice(1) }, /secret is 31 bytes long, 32 are needed: use a random one/],
   [{ secret: new Uint8Array(31) }, /secret is 31 bytes long, 32 are needed: use a random one/],
-  [{ secret: 'abcabcabc'.repeat(8) }, /secret has fewer than 10 distinct characters: use a random one/],
-  [{ secret: new Uint8Array(64) }, /secret has fewer than 10 distinct characters: use a random one/],
+  [
+    { secret: 'abcabcabc'.repeat(8) },
+    /secret has fewer than 10 distinct characters: use a random one/
+  ],
+  [
+    { secret: new Uint8Array(64) },
+    /secret has fewer than 10 distinct characters: use a random one/
+  ],
   [{ secret: [SECRET, 'short'] }, /secret is 5 bytes long/],
   [{ secret: [SECRET, undefined] }, /secret is missing/],
   [{ accessToken: { secret: 'short' } }, /accessToken\.secret is 5 bytes long/],
   [{ refreshToken: { secret: 'short' } }, /refreshToken\.secret is 5 bytes long/],
   [{ refreshToken: { secret: null } }, /refreshToken\.secret is missing/],
   [{ secret: [SECRET, SECRET] }, /secret holds a secret twice: every one must be another/],
-  [{ accessToken: { secret: SECRET } }, /accessToken\.secret is the same as secret: every secret must be another/],
+  [
+    { accessToken: { secret: SECRET } },
+    /accessToken\.secret is the same as secret: every secret must be another/
+  ],
   [{ refreshToken: { secret: [OTHER, OTHER] } }, /refreshToken\.secret holds a secret twice/],
-  [{ accessToken: { secret: OTHER }, refreshToken: { secret: OTHER } }, /refreshToken\.secret is the same as accessToken\.secret/],
+  [
+    { accessToken: { secret: OTHER }, refreshToken: { secret: OTHER } },
+    /refreshToken\.secret is the same as accessToken\.secret/
+  ],
   [{ accessToken: { secret: Buffer.from(SECRET) } }, /accessToken\.secret is the same as secret/],
 
   [{ store: undefined }, /store must be a TokenStore, such as new MemoryStore\(\)/],
@@ -124,7 +190,10 @@ const wrong: ReadonlyArray<readonly [given: object, message: RegExp]> = [
   [{ routes: { login: 'login' } }, /routes\.login must begin with "\/", or be false/],
   [{ routes: { login: true } }, /routes\.login must begin with/],
   [{ routes: { me: null } }, /routes\.me must begin with/],
-  [{ routes: { session: '/sessions/:key' } }, /routes\.session must hold ":id", such as "\/sessions\/:id"/],
+  [
+    { routes: { session: '/sessions/:key' } },
+    /routes\.session must hold ":id", such as "\/sessions\/:id"/
+  ],
 
   [{ issuer: '' }, /issuer must be a text that is not empty/],
   [{ issuer: new URL('https://example.org') }, /issuer must be a text/],
@@ -132,9 +201,16 @@ const wrong: ReadonlyArray<readonly [given: object, message: RegExp]> = [
   [{ audience: ['a', 'b'] }, /audience must be a text/],
   [{ rotation: 'false' }, /rotation must be true or false/],
   [{ rotation: null }, /rotation must be true or false/],
-  [{ refreshToken: { confirmBy: 'both' } }, /refreshToken\.confirmBy must be "access" or "refresh"/],
+  [
+    { refreshToken: { confirmBy: 'both' } },
+    /refreshToken\.confirmBy must be "access" or "refresh"/
+  ],
   ...[1, 0, -1, 2.5, '10', Infinity, null].map(cacheSize =>
-    [{ accessToken: { cacheSize } }, /accessToken\.cacheSize must be a whole number, 2 or more/] as const),
+    [
+      { accessToken: { cacheSize } },
+      /accessToken\.cacheSize must be a whole number, 2 or more/
+    ] as const
+  ),
   [{ clock: Date.now() }, /clock must be a function that gives milliseconds/],
   [{ clock: null }, /clock must be a function/],
   [{ on: { login: 'log' } }, /on\.login must be a function/],
@@ -144,23 +220,43 @@ const wrong: ReadonlyArray<readonly [given: object, message: RegExp]> = [
   [{ accessToken: { lifetime: '500ms' } }, /accessToken\.lifetime must be whole seconds/],
   [{ accessToken: { lifetime: 1.5 } }, /accessToken\.lifetime must be whole seconds/],
   [{ refreshToken: { lifetime: 0, grace: 0 } }, /refreshToken\.lifetime must be a second or more/],
-  [{ refreshToken: { lifetime: '31d' } }, /refreshToken\.lifetime must not be longer than refreshToken\.absolute \(30d/],
-  [{ refreshToken: { lifetime: '2d', absolute: '1d' } }, /refreshToken\.lifetime must not be longer/],
-  [{ refreshToken: { absolute: '6d' } }, /refreshToken\.lifetime must not be longer than refreshToken\.absolute/],
-  [{ refreshToken: { lifetime: 60, grace: 60 } }, /refreshToken\.grace must be .* shorter than refreshToken\.lifetime/],
+  [
+    { refreshToken: { lifetime: '31d' } },
+    /refreshToken\.lifetime must not be longer than refreshToken\.absolute \(30d/
+  ],
+  [
+    { refreshToken: { lifetime: '2d', absolute: '1d' } },
+    /refreshToken\.lifetime must not be longer/
+  ],
+  [
+    { refreshToken: { absolute: '6d' } },
+    /refreshToken\.lifetime must not be longer than refreshToken\.absolute/
+  ],
+  [
+    { refreshToken: { lifetime: 60, grace: 60 } },
+    /refreshToken\.grace must be .* shorter than refreshToken\.lifetime/
+  ],
   [{ storeTimeout: 0 }, /storeTimeout must be more than 0 and at most 24d/],
   [{ storeTimeout: '25d' }, /storeTimeout must be more than 0 and at most 24d/],
   [{ sweep: { every: '999ms' } }, /sweep\.every must be from 1s to 24d/],
   [{ sweep: { every: '25d' } }, /sweep\.every must be from 1s to 24d/],
 
-  ...Object.entries(durations).flatMap(([option, set]) => noDurations.map(value => [
-    set(value),
-    new RegExp(`${option.replace('.', '\\.')} must be a number of seconds, or a text such as "90s"`)
-  ] as const))
+  ...Object.entries(durations).flatMap(([option, set]) =>
+    noDurations.map(value =>
+      [
+        set(value),
+        new RegExp(
+          `${option.replace('.', '\\.')} must be a number of seconds, or a text such as "90s"`
+        )
+      ] as const
+    )
+  )
 ]
 
 t.test('a wrong option is refused with a message that names it and the fix', async t => {
-  for (const [given, message] of wrong) t.match(messageOf(given), message, message.source)
+  for (const [given, message] of wrong) {
+    t.match(messageOf(given), message, message.source)
+  }
 })
 
 t.test('the messages are told apart from other errors by their beginning and their type', async t => {
@@ -172,7 +268,9 @@ t.test('a wrong option fails at start', async t => {
   const app = Fastify()
   t.teardown(() => app.close())
   await t.rejects(
-    async () => { await app.register(tokenAuth, { ...required, accessToken: { lifetime: '15 minutes' } }) },
+    async () => {
+      await app.register(tokenAuth, { ...required, accessToken: { lifetime: '15 minutes' } })
+    },
     { name: 'TypeError', message: /accessToken\.lifetime must be a number of seconds/ }
   )
   t.notOk(app.hasDecorator('authenticate'))
@@ -181,7 +279,9 @@ t.test('a wrong option fails at start', async t => {
 t.test('a plugin without options fails at start', async t => {
   const app = Fastify()
   t.teardown(() => app.close())
-  await t.rejects(async () => { await app.register(tokenAuth, {} as TokenAuthOptions) }, /store must be a TokenStore/)
+  await t.rejects(async () => {
+    await app.register(tokenAuth, {} as TokenAuthOptions)
+  }, /store must be a TokenStore/)
 })
 
 t.test('a secret that people copy from examples is refused', async t => {
@@ -193,6 +293,7 @@ t.test('a secret that people copy from examples is refused', async t => {
     'another README': 'my-secret-key-that-nobody-will-guess',
     'a Buffer of a text': Buffer.from('please-change-this-secret-in-production')
   }
+
   for (const [source, secret] of Object.entries(examples)) {
     t.match(messageOf({ secret }), /secret is a known placeholder: use a random one/, source)
   }
@@ -204,7 +305,9 @@ t.test('a list of no secrets is refused', async t => {
 })
 
 t.test('a name that is no text is refused, whatever it would be as text', async t => {
-  for (const name of [null, true, ['auth']]) t.match(messageOf({ name }), /name must be letters/, String(name))
+  for (const name of [null, true, ['auth']]) {
+    t.match(messageOf({ name }), /name must be letters/, String(name))
+  }
 })
 
 t.test('a prefix that is no text is refused, whatever it would be as text', async t => {
@@ -212,12 +315,18 @@ t.test('a prefix that is no text is refused, whatever it would be as text', asyn
 })
 
 t.test('a session path whose parameter only begins with ":id" is refused', async t => {
-  t.match(messageOf({ routes: { session: '/sessions/:identity' } }), /routes\.session must hold ":id"/)
+  t.match(
+    messageOf({ routes: { session: '/sessions/:identity' } }),
+    /routes\.session must hold ":id"/
+  )
 })
 
 t.test('callbacks of users that are there must be functions', async t => {
   for (const callback of ['savePasswordHash', 'claims', 'present']) {
-    t.match(messageOf({ users: { ...users, [callback]: {} } }), new RegExp(`users\\.${callback} must be a function`))
+    t.match(
+      messageOf({ users: { ...users, [callback]: {} } }),
+      new RegExp(`users\\.${callback} must be a function`)
+    )
   }
 })
 
@@ -228,14 +337,24 @@ t.test('a duration that is no safe number of milliseconds is refused', async t =
 })
 
 t.test('no message holds a secret', async t => {
-  const weak = ['Qx7#correct-horse-31-bytes-long', 'Qx7#'.repeat(20), 'Qx7#-change-me-to-something-random']
+  const weak = [
+    'Qx7#correct-horse-31-bytes-long',
+    'Qx7#'.repeat(20),
+    'Qx7#-change-me-to-something-random'
+  ]
+
   for (const secret of weak) {
-    for (const given of [{ secret }, { secret: [SECRET, secret] }, { accessToken: { secret } }, { refreshToken: { secret } }]) {
+    for (
+      const given of [{ secret }, { secret: [SECRET, secret] }, { accessToken: { secret } }, {
+        refreshToken: { secret }
+      }]
+    ) {
       const message = messageOf(given)
       t.match(message, /secret (is|has)/)
       t.notMatch(message, 'Qx7#')
     }
   }
+
   const same = messageOf({ refreshToken: { secret: SECRET } })
   t.notMatch(same, SECRET)
   t.notMatch(same, Buffer.from(SECRET).toString('base64'))
@@ -262,7 +381,14 @@ t.test('defaults are as documented', async t => {
       jwks: '/.well-known/jwks.json',
       metadata: '/.well-known/oauth-authorization-server'
     },
-    transport: { kind: 'body', refreshCookie: null, accessCookie: null, deviceCookie: null, origins: new Set(), clearSiteData: false },
+    transport: {
+      kind: 'body',
+      refreshCookie: null,
+      accessCookie: null,
+      deviceCookie: null,
+      origins: new Set(),
+      clearSiteData: false
+    },
     secrets: { base: [SECRET], access: [SECRET], refresh: [SECRET] },
     store,
     users,
@@ -297,7 +423,10 @@ t.test('defaults are as documented', async t => {
   })
   t.equal(resolved.store, store)
   t.equal(resolved.users, users)
-  t.strictSame(resolve({ accessToken: {}, refreshToken: {}, sweep: {}, routes: {}, on: {} }), resolved)
+  t.strictSame(
+    resolve({ accessToken: {}, refreshToken: {}, sweep: {}, routes: {}, on: {} }),
+    resolved
+  )
 })
 
 t.test('durations are numbers of seconds, or texts in any of the units', async t => {
@@ -313,7 +442,11 @@ t.test('durations are numbers of seconds, or texts in any of the units', async t
     '1.5h': 90 * MINUTE,
     '1 d': DAY
   }
-  for (const [text, expected] of Object.entries(millis)) t.equal(absolute(text), expected, text)
+
+  for (const [text, expected] of Object.entries(millis)) {
+    t.equal(absolute(text), expected, text)
+  }
+
   t.equal(absolute(90), 90 * SECOND)
   t.equal(absolute(1.5), 1500)
 })
@@ -331,16 +464,22 @@ t.test('the limits themselves are allowed', async t => {
 })
 
 t.test('each kind of token has the secrets that it was given', async t => {
-  t.strictSame(resolve({ secret: [OTHER, SECRET] }).secrets,
-    { base: [OTHER, SECRET], access: [OTHER, SECRET], refresh: [OTHER, SECRET] })
-  t.strictSame(resolve({ accessToken: { secret: OTHER }, refreshToken: { secret: [THIRD] } }).secrets,
-    { base: [SECRET], access: [OTHER], refresh: [THIRD] })
+  t.strictSame(resolve({ secret: [OTHER, SECRET] }).secrets, {
+    base: [OTHER, SECRET],
+    access: [OTHER, SECRET],
+    refresh: [OTHER, SECRET]
+  })
+  t.strictSame(
+    resolve({ accessToken: { secret: OTHER }, refreshToken: { secret: [THIRD] } }).secrets,
+    { base: [SECRET], access: [OTHER], refresh: [THIRD] }
+  )
 })
 
 /** Apps that differ in their options alone: one store, one clock. */
 function createDeployments (t: Test): (options: Partial<TokenAuthOptions>) => Promise<TestApp> {
   const store = new MemoryStore()
   const clock = createClock()
+
   return async options => {
     const test = await createTestApp({ store, clock, options })
     t.teardown(() => test.app.close())
@@ -352,14 +491,25 @@ type Pair = Required<TokenAnswer>
 
 async function refreshed (test: TestApp, { refresh_token: token }: TokenAnswer): Promise<Pair> {
   const response = await test.refresh(token)
-  if (response.statusCode !== 200) throw new Error(`refresh failed: ${response.body}`)
+
+  if (response.statusCode !== 200) {
+    throw new Error(`refresh failed: ${response.body}`)
+  }
+
   return response.json()
 }
 
-async function outcomes (test: TestApp, pair: TokenAnswer): Promise<{ access: unknown, refresh: unknown }> {
+async function outcomes (
+  test: TestApp,
+  pair: TokenAnswer
+): Promise<{ access: unknown, refresh: unknown }> {
   const access = await test.get('/protected', pair.access_token)
   const refresh = await test.refresh(pair.refresh_token)
-  return { access: access.json().code ?? access.statusCode, refresh: refresh.json().code ?? refresh.statusCode }
+
+  return {
+    access: access.json().code ?? access.statusCode,
+    refresh: refresh.json().code ?? refresh.statusCode
+  }
 }
 
 const good = { access: 200, refresh: 200 }
@@ -372,13 +522,30 @@ t.test('a secret is changed without signing anybody out', async t => {
   const after = await deploy({ secret: OTHER })
 
   const byOld = await before.login()
-  t.strictSame(await outcomes(after, byOld), refused, 'the new secret alone refuses what the old one signed')
+  t.strictSame(
+    await outcomes(after, byOld),
+    refused,
+    'the new secret alone refuses what the old one signed'
+  )
   t.equal((await between.get('/protected', byOld.access_token)).statusCode, 200)
   const byNew = await refreshed(between, byOld)
-  t.strictSame(await outcomes(before, byNew), refused, 'the old secret alone refuses what the new one signed')
-  t.strictSame(await outcomes(after, byNew), good, 'what was issued in between is signed with the new secret')
+  t.strictSame(
+    await outcomes(before, byNew),
+    refused,
+    'the old secret alone refuses what the new one signed'
+  )
+  t.strictSame(
+    await outcomes(after, byNew),
+    good,
+    'what was issued in between is signed with the new secret'
+  )
   t.strictSame(await outcomes(after, await between.login()), good)
-  t.strictSame(before.events.concat(after.events).filter(event => event.name === 'revoke' || event.name === 'reuse'), [])
+  t.strictSame(
+    before.events.concat(after.events).filter(event =>
+      event.name === 'revoke' || event.name === 'reuse'
+    ),
+    []
+  )
 })
 
 t.test('the secret of one kind of token is changed without touching the other', async t => {
@@ -394,6 +561,7 @@ t.test('the secret of one kind of token is changed without touching the other', 
 t.test('without rotation a refresh gives an access token alone, and the refresh token stays good', async t => {
   const { login, refresh, get, clock } = await createDeployments(t)({ rotation: false })
   const { refresh_token: token } = await login()
+
   for (let i = 0; i < 3; i++) {
     clock.advance(DAY)
     const response = await refresh(token)
@@ -401,6 +569,7 @@ t.test('without rotation a refresh gives an access token alone, and the refresh 
     t.notOk('refresh_token' in response.json())
     t.equal((await get('/protected', response.json().access_token)).statusCode, 200)
   }
+
   clock.advance(4 * DAY)
   t.equal((await refresh(token)).json().code, 'AUTH_REFRESH_EXPIRED')
 })
@@ -413,6 +582,7 @@ t.test('rotation is switched off and on again without signing anybody out', asyn
   clock.advance(HOUR)
 
   const keeping = await deploy({ rotation: false })
+
   for (let i = 0; i < 2; i++) {
     t.notOk('refresh_token' in await refreshed(keeping, first))
     clock.advance(HOUR)
@@ -442,14 +612,30 @@ t.test('a grace beyond what clocks are trusted for is refused', async t => {
 })
 
 t.test('the secret that was shared until now may stay as a previous one of a kind of token', async t => {
-  t.equal(messageOf({ refreshToken: { secret: [OTHER, SECRET] }, accessToken: { secret: [`${OTHER}!`, SECRET] } }), messageOf({}))
+  t.equal(
+    messageOf({
+      refreshToken: { secret: [OTHER, SECRET] },
+      accessToken: { secret: [`${OTHER}!`, SECRET] }
+    }),
+    messageOf({})
+  )
 })
 
 t.test('revocations: wrong values', async t => {
-  t.match(messageOf({ revocations: { every: '5ms' } }), /revocations\.every must be from 10ms to 1m/)
+  t.match(
+    messageOf({ revocations: { every: '5ms' } }),
+    /revocations\.every must be from 10ms to 1m/
+  )
   t.match(messageOf({ revocations: { every: '2m' } }), /revocations\.every must be from 10ms to 1m/)
-  t.match(messageOf({ revocations: { failAfter: '1s' } }), /revocations\.failAfter must be storeTimeout or more/)
+  t.match(
+    messageOf({ revocations: { failAfter: '1s' } }),
+    /revocations\.failAfter must be storeTimeout or more/
+  )
   t.match(messageOf({ revocations: { wake: true } }), /revocations\.wake must be a function/)
   t.match(messageOf({ revocations: { evry: '1s' } }), /revocations\.evry is no option/)
-  t.strictSame(resolve({ revocations: false }).revocations, { every: null, failAfter: null, wake: undefined })
+  t.strictSame(resolve({ revocations: false }).revocations, {
+    every: null,
+    failAfter: null,
+    wake: undefined
+  })
 })

@@ -26,22 +26,38 @@ class ApiClient {
 
   async register (username: string, password: string): Promise<number> {
     const r = await this.#fetch(`${server.url}/register`, {
-      method: 'PUT', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ username, password })
+      method: 'PUT',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ username, password })
     })
     return r.status
   }
 
   async login (username: string, password: string): Promise<void> {
     // As OAuth2PasswordRequestForm wants it.
-    const form = { grant_type: 'password', username, password, scope: '', client_id: '', client_secret: '' }
+    const form = {
+      grant_type: 'password',
+      username,
+      password,
+      scope: '',
+      client_id: '',
+      client_secret: ''
+    }
     const r = await this.#fetch(`${server.url}/login`, {
       method: 'POST',
       headers: { 'Content-Type': 'application/x-www-form-urlencoded', Accept: 'application/json' },
       body: new URLSearchParams(form).toString()
     })
     const data = await r.json() as Record<string, string>
-    if (!r.ok) throw new Error(`${r.status} ${data.detail}`)
-    if (data.token_type !== 'bearer') throw new Error('not a bearer token')
+
+    if (!r.ok) {
+      throw new Error(`${r.status} ${data.detail}`)
+    }
+
+    if (data.token_type !== 'bearer') {
+      throw new Error('not a bearer token')
+    }
+
     this.access = data.access_token ?? ''
     this.refresh = data.refresh_token ?? ''
   }
@@ -53,13 +69,21 @@ class ApiClient {
       body: JSON.stringify({ refresh_token: this.refresh })
     })
     const data = await r.json() as Record<string, unknown>
-    if (!r.ok) throw new Error(`${r.status} ${String(data.detail)}`)
+
+    if (!r.ok) {
+      throw new Error(`${r.status} ${String(data.detail)}`)
+    }
+
     this.access = data.access_token as string
     return data
   }
 
-  async protected (token = this.access): Promise<{ status: number, body: unknown, challenge: string | null }> {
-    const r = await this.#fetch(`${server.url}/protected`, { headers: { Authorization: `Bearer ${token}` } })
+  async protected (
+    token = this.access
+  ): Promise<{ status: number, body: unknown, challenge: string | null }> {
+    const r = await this.#fetch(`${server.url}/protected`, {
+      headers: { Authorization: `Bearer ${token}` }
+    })
     return { status: r.status, body: await r.json(), challenge: r.headers.get('www-authenticate') }
   }
 }
@@ -80,7 +104,11 @@ t.test('log in, use, refresh: one refresh token all the while', async t => {
   await client.login(...ann)
   t.match(await client.protected(), { status: 200, body: hello })
   await server.advance(30 * MINUTE)
-  t.match(await client.protected(), { status: 401, body: { detail: 'Token expired' }, challenge: /^Bearer .*invalid_token/ })
+  t.match(await client.protected(), {
+    status: 401,
+    body: { detail: 'Token expired' },
+    challenge: /^Bearer .*invalid_token/
+  })
   const first = client.access
   const answer = await client.renew()
   t.not(client.access, first)
@@ -116,16 +144,24 @@ t.test('the refresh token ends so many days after the login, however often it is
 
 t.test('what is refused, in words that are read from `detail`', async t => {
   const client = new ApiClient()
+
   for (const [name, password] of [['ann', 'wrong'], ['nobody', 'correct horse']] as const) {
     await t.rejects(client.login(name, password), { message: '401 Wrong user name or password' })
   }
+
   await client.login(...ann)
   t.match(await client.protected(''), { status: 401, body: { detail: /.+/ } })
-  t.match(await client.protected(client.refresh), { status: 401, body: { detail: 'Access token is invalid' } }, 'another key')
+  t.match(await client.protected(client.refresh), {
+    status: 401,
+    body: { detail: 'Access token is invalid' }
+  }, 'another key')
   const crossed = new ApiClient()
   crossed.refresh = client.access
   await t.rejects(crossed.renew(), { message: '401 Refresh token is invalid' })
-  const malformed = await fetch(`${server.url}/login`, { method: 'POST', body: new URLSearchParams({ username: 'ann' }) })
+  const malformed = await fetch(`${server.url}/login`, {
+    method: 'POST',
+    body: new URLSearchParams({ username: 'ann' })
+  })
   t.equal(malformed.status, 400)
   t.match(await malformed.json(), { detail: /password/ })
 })
@@ -142,7 +178,9 @@ t.test('a disabled user is refused at the next refresh', async t => {
   await client.login('bob', 'correct horse')
   await server.change('bob', { disabled: true })
   await t.rejects(client.renew(), { message: '401 Session was ended' })
-  await t.rejects(client.login('bob', 'correct horse'), { message: '401 Wrong user name or password' })
+  await t.rejects(client.login('bob', 'correct horse'), {
+    message: '401 Wrong user name or password'
+  })
   t.match(await client.protected(), { status: 401, body: { detail: 'Session was ended' } })
 })
 
@@ -150,7 +188,10 @@ t.test('a logout, which the old system did not have, ends both tokens', async t 
   const client = new ApiClient()
   await client.login(...ann)
   const authorization = `Bearer ${client.access}`
-  t.equal((await fetch(`${server.url}/logout`, { method: 'POST', headers: { authorization } })).status, 204)
+  t.equal(
+    (await fetch(`${server.url}/logout`, { method: 'POST', headers: { authorization } })).status,
+    204
+  )
   t.equal((await client.protected()).status, 401)
   await t.rejects(client.renew(), { message: '401 Session was ended' })
 })
@@ -160,15 +201,28 @@ t.test('the log names each risk once', async t => {
 })
 
 t.test('with an access token of a day', async t => {
-  const server = await startRecipe(t, 'form-login', { ...secretKeys(), ACCESS_TOKEN_EXPIRE_MINUTES: '1440' })
+  const server = await startRecipe(t, 'form-login', {
+    ...secretKeys(),
+    ACCESS_TOKEN_EXPIRE_MINUTES: '1440'
+  })
   t.strictSame(await server.close(), [risks.rotation, risks.lifetime])
 })
 
 t.test('without refresh tokens', async t => {
-  const { url, close } = await startRecipe(t, 'form-login', { ...secretKeys(), REFRESH_TOKEN_ENABLED: 'false' })
+  const { url, close } = await startRecipe(t, 'form-login', {
+    ...secretKeys(),
+    REFRESH_TOKEN_ENABLED: 'false'
+  })
   const body = JSON.stringify({ username: 'ann', password: 'correct horse' })
-  await fetch(`${url}/register`, { method: 'PUT', headers: { 'content-type': 'application/json' }, body })
-  const login = await fetch(`${url}/login`, { method: 'POST', body: new URLSearchParams({ username: 'ann', password: ann[1] }) })
+  await fetch(`${url}/register`, {
+    method: 'PUT',
+    headers: { 'content-type': 'application/json' },
+    body
+  })
+  const login = await fetch(`${url}/login`, {
+    method: 'POST',
+    body: new URLSearchParams({ username: 'ann', password: ann[1] })
+  })
   const answer = await login.json() as object
   t.ok('access_token' in answer)
   t.notOk('refresh_token' in answer)

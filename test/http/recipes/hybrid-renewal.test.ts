@@ -37,17 +37,33 @@ class AuthContext {
 
   /** What an effect does when the page is loaded. */
   async mount (): Promise<void> {
-    if (this.token === null) return
+    if (this.token === null) {
+      return
+    }
+
     const response = await this.authFetch('/api/me')
-    if (response.ok) this.user = await response.json() as User
+
+    if (response.ok) {
+      this.user = await response.json() as User
+    }
   }
 
   async login (email: string, password: string): Promise<number> {
     const response = await this.#fetch(`${server.url}/api/login`, {
-      method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ email, password })
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ email, password })
     })
-    if (!response.ok) return response.status
-    const data = await response.json() as { access_token: string, refresh_token: string, user: User }
+
+    if (!response.ok) {
+      return response.status
+    }
+
+    const data = await response.json() as {
+      access_token: string
+      refresh_token: string
+      user: User
+    }
     this.#storage.setItem('token', data.access_token)
     this.#storage.setItem('refreshToken', data.refresh_token)
     this.user = data.user
@@ -56,13 +72,18 @@ class AuthContext {
 
   async authFetch (path: string, init: RequestInit = {}): Promise<Response> {
     const response = await this.#send(path, init)
-    if (response.status !== 401 || !await this.#refresh()) return response
+
+    if (response.status !== 401 || !await this.#refresh()) {
+      return response
+    }
+
     return this.#send(path, init)
   }
 
   async logout (): Promise<number> {
     const { status } = await this.#fetch(`${server.url}/api/logout`, {
-      method: 'POST', headers: { 'Content-Type': 'application/json', Authorization: `Bearer ${this.token}` }
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', Authorization: `Bearer ${this.token}` }
     })
     this.#forget()
     return status
@@ -70,19 +91,32 @@ class AuthContext {
 
   async #send (path: string, init: RequestInit): Promise<Response> {
     const response = await this.#fetch(server.url + path, {
-      ...init, headers: { ...init.headers as object, Authorization: `Bearer ${this.token}` }
+      ...init,
+      headers: { ...init.headers as object, Authorization: `Bearer ${this.token}` }
     })
     const renewed = response.headers.get('X-New-Token')
-    if (renewed) this.#storage.setItem('token', renewed)
+
+    if (renewed) {
+      this.#storage.setItem('token', renewed)
+    }
+
     return response
   }
 
   async #refresh (): Promise<boolean> {
     const response = await this.#fetch(`${server.url}/api/refresh`, {
-      method: 'POST', headers: { Authorization: `Bearer ${this.#storage.getItem('refreshToken')}` }
+      method: 'POST',
+      headers: { Authorization: `Bearer ${this.#storage.getItem('refreshToken')}` }
     })
-    if (response.status === 401) this.#forget()
-    if (!response.ok) return false
+
+    if (response.status === 401) {
+      this.#forget()
+    }
+
+    if (!response.ok) {
+      return false
+    }
+
     this.#storage.setItem('token', (await response.json() as { access_token: string }).access_token)
     return true
   }
@@ -99,38 +133,73 @@ class TokenService {
   readonly asyncStorage = new Map<string, string>()
 
   async signIn (email: string, password: string): Promise<User> {
-    const data = await this.#post('login', { 'Content-Type': 'application/json' }, JSON.stringify({ email, password }))
-    this.asyncStorage.set('accessToken', data.access_token as string).set('refreshToken', data.refresh_token as string)
+    const data = await this.#post(
+      'login',
+      { 'Content-Type': 'application/json' },
+      JSON.stringify({ email, password })
+    )
+    this.asyncStorage.set('accessToken', data.access_token as string).set(
+      'refreshToken',
+      data.refresh_token as string
+    )
     return data.user as User
   }
 
   async getValidToken (): Promise<string> {
     const token = this.asyncStorage.get('accessToken') ?? ''
-    const { exp } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as { exp: number }
-    if (exp * 1000 - clock() > 5 * MINUTE) return token
-    const data = await this.#post('refresh', { Authorization: `Bearer ${this.asyncStorage.get('refreshToken')}` })
+    const { exp } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as {
+      exp: number
+    }
+
+    if (exp * 1000 - clock() > 5 * MINUTE) {
+      return token
+    }
+
+    const data = await this.#post('refresh', {
+      Authorization: `Bearer ${this.asyncStorage.get('refreshToken')}`
+    })
     this.asyncStorage.set('accessToken', data.access_token as string)
     return data.access_token as string
   }
 
   async get (path: string): Promise<{ status: number, renewed: string | null }> {
-    const response = await fetch(server.url + path, { headers: { Authorization: `Bearer ${await this.getValidToken()}` } })
+    const response = await fetch(server.url + path, {
+      headers: { Authorization: `Bearer ${await this.getValidToken()}` }
+    })
     const renewed = response.headers.get('x-new-token')
-    if (renewed) this.asyncStorage.set('accessToken', renewed)
+
+    if (renewed) {
+      this.asyncStorage.set('accessToken', renewed)
+    }
+
     return { status: response.status, renewed }
   }
 
-  async #post (path: string, headers: Record<string, string>, body: string | null = null): Promise<Record<string, unknown>> {
+  async #post (
+    path: string,
+    headers: Record<string, string>,
+    body: string | null = null
+  ): Promise<Record<string, unknown>> {
     const response = await fetch(`${server.url}/api/${path}`, { method: 'POST', headers, body })
-    if (!response.ok) throw new Error(String(response.status))
+
+    if (!response.ok) {
+      throw new Error(String(response.status))
+    }
+
     return await response.json() as Record<string, unknown>
   }
 }
 
-async function signedIn (fetch_?: typeof fetch): Promise<{ context: AuthContext, storage: Storage }> {
+async function signedIn (
+  fetch_?: typeof fetch
+): Promise<{ context: AuthContext, storage: Storage }> {
   const storage = new Storage()
   const context = new AuthContext(storage, fetch_)
-  if (await context.login(email, 'correct horse') !== 200) throw new Error('the login failed')
+
+  if (await context.login(email, 'correct horse') !== 200) {
+    throw new Error('the login failed')
+  }
+
   return { context, storage }
 }
 
@@ -150,7 +219,10 @@ t.test('a token is renewed in its last two hours, and not before', async t => {
   await advance(21 * HOUR)
   t.equal((await context.authFetch('/api/notes')).headers.get('x-new-token'), null)
   await advance(HOUR + MINUTE)
-  const [one, other] = await Promise.all([context.authFetch('/api/notes'), context.authFetch('/api/me')])
+  const [one, other] = await Promise.all([
+    context.authFetch('/api/notes'),
+    context.authFetch('/api/me')
+  ])
   t.equal(one.headers.get('x-new-token'), other.headers.get('x-new-token'))
   t.equal(one.headers.get('access-control-expose-headers'), 'x-new-token')
   t.not(context.token, first)
@@ -166,11 +238,19 @@ t.test('somebody who comes every day is signed in for 30 days, with two tabs and
   await t.rejects(context.authFetch('/api/notes'), { message: 'Failed to fetch' })
   await advance(HOUR)
   const tabs = [context, new AuthContext(storage)]
-  for (const { status } of await Promise.all(tabs.map(tab => tab.authFetch('/api/notes')))) t.equal(status, 200)
+
+  for (const { status } of await Promise.all(tabs.map(tab => tab.authFetch('/api/notes')))) {
+    t.equal(status, 200)
+  }
+
   for (let day = 2; day < 30; day++) {
     await advance(DAY)
-    if ((await context.authFetch('/api/notes')).status !== 200) t.fail(`signed out on day ${day}`)
+
+    if ((await context.authFetch('/api/notes')).status !== 200) {
+      t.fail(`signed out on day ${day}`)
+    }
   }
+
   t.equal(storage.getItem('refreshToken'), refreshToken, 'unchanged')
   await advance(DAY)
   t.equal((await context.authFetch('/api/notes')).status, 401, 'the month is over')
@@ -185,10 +265,12 @@ t.test('the phone refreshes ahead, by the refresh token as bearer', async t => {
   const { status, renewed } = await phone.get('/api/notes')
   t.equal(status, 200)
   t.equal(phone.asyncStorage.get('accessToken'), renewed)
+
   for (let i = 0; i < 3; i++) {
     await advance(2 * DAY)
     t.strictSame(await phone.get('/api/notes'), { status: 200, renewed: null })
   }
+
   t.equal(phone.asyncStorage.get('refreshToken'), refreshToken, 'unchanged')
 })
 
@@ -197,10 +279,21 @@ t.test('logout by the access token ends the refresh token too, also when the day
   const { token: accessToken } = context
   const refreshToken = storage.getItem('refreshToken')
   t.equal(await context.logout(), 204)
-  for (const [method, path, token] of [['GET', 'notes', accessToken], ['POST', 'refresh', refreshToken]] as const) {
-    const { status } = await fetch(`${server.url}/api/${path}`, { method, headers: { Authorization: `Bearer ${token}` } })
+
+  for (
+    const [method, path, token] of [['GET', 'notes', accessToken], [
+      'POST',
+      'refresh',
+      refreshToken
+    ]] as const
+  ) {
+    const { status } = await fetch(`${server.url}/api/${path}`, {
+      method,
+      headers: { Authorization: `Bearer ${token}` }
+    })
     t.equal(status, 401, path)
   }
+
   const { context: late, storage: lateStorage } = await signedIn()
   const token = lateStorage.getItem('refreshToken')
   await advance(2 * DAY)
@@ -211,7 +304,11 @@ t.test('logout by the access token ends the refresh token too, also when the day
 
 t.test('tokens of the old system lead to the login', async t => {
   const storage = new Storage()
-  for (const key of ['token', 'refreshToken']) storage.setItem(key, oldToken)
+
+  for (const key of ['token', 'refreshToken']) {
+    storage.setItem(key, oldToken)
+  }
+
   const page = new AuthContext(storage)
   await page.mount()
   t.strictSame([page.user, page.token], [null, null])

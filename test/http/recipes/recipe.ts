@@ -11,41 +11,61 @@ import type { Order } from './serve.js'
 export interface StartedRecipe {
   readonly url: string
   /** The clock of the server goes on. */
-  advance (by: number): Promise<void>
+  advance(by: number): Promise<void>
   /** Changes the record of a user, as an admin would. @returns It. */
-  change (login: string, to: object): Promise<Record<string, unknown>>
+  change(login: string, to: object): Promise<Record<string, unknown>>
   /** @returns How many rows were deleted. */
-  sweep (): Promise<number>
+  sweep(): Promise<number>
   /** Ends it. @returns The warnings of the log. */
-  close (): Promise<string[]>
+  close(): Promise<string[]>
 }
 
 /** @param env Variables beside those of this process. */
-export async function startRecipe (t: Test, folder: string, env: Record<string, string> = {}): Promise<StartedRecipe> {
+export async function startRecipe (
+  t: Test,
+  folder: string,
+  env: Record<string, string> = {}
+): Promise<StartedRecipe> {
   const script = fileURLToPath(new URL('serve.ts', import.meta.url))
   const child = fork(script, [folder], {
-    execArgv: ['--import', 'tsx'], env: childEnv(env), stdio: ['ignore', 'pipe', 'inherit', 'ipc']
+    execArgv: ['--import', 'tsx'],
+    env: childEnv(env),
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc']
   })
-  t.teardown(() => { child.kill('SIGKILL') })
+  t.teardown(() => {
+    child.kill('SIGKILL')
+  })
   const ended = once(child, 'exit').then(() => ({ result: undefined }))
   const warnings: string[] = []
   const log = createInterface({ input: child.stdout as NodeJS.ReadableStream })
   log.on('line', line => {
     const { level, msg } = JSON.parse(line) as { level: number, msg: string }
-    if (level >= 40) warnings.push(msg)
+
+    if (level >= 40) {
+      warnings.push(msg)
+    }
   })
   const read = once(log, 'close')
-  const hear = (): Promise<unknown> => Promise.race([once(child, 'message').then(([message]) => message), ended])
-    .then(message => (message as { result?: unknown }).result)
+  const hear = (): Promise<unknown> =>
+    Promise.race([once(child, 'message').then(([message]) => message), ended])
+      .then(message => (message as { result?: unknown }).result)
+
   const tell = (order: Order): Promise<unknown> => {
     child.send(order)
     return hear()
   }
+
   const url = await hear()
-  if (url === undefined) throw new Error(`the recipe ${folder} did not start`)
+
+  if (url === undefined) {
+    throw new Error(`the recipe ${folder} did not start`)
+  }
+
   return {
     url: url as string,
-    async advance (by) { await tell({ advance: by }) },
+    async advance (by) {
+      await tell({ advance: by })
+    },
     change: (login, to) => tell({ change: login, to }) as Promise<Record<string, unknown>>,
     sweep: () => tell('sweep') as Promise<number>,
     async close () {
@@ -59,29 +79,40 @@ export async function startRecipe (t: Test, folder: string, env: Record<string, 
 /** What a browser keeps for an origin: all tabs see the same. */
 export class Storage {
   readonly #items = new Map<string, string>()
-  getItem (key: string): string | null { return this.#items.get(key) ?? null }
-  setItem (key: string, value: string): void { this.#items.set(key, value) }
-  removeItem (key: string): void { this.#items.delete(key) }
+  getItem (key: string): string | null {
+    return this.#items.get(key) ?? null
+  }
+  setItem (key: string, value: string): void {
+    this.#items.set(key, value)
+  }
+  removeItem (key: string): void {
+    this.#items.delete(key)
+  }
 }
 
 /** A fetch whose answers to a path get lost as often as it is told: the server has done its work by then. */
 export function losing (lost: { path: string, times: number }): typeof fetch {
   return async (input, init) => {
     const response = await fetch(input, init)
+
     if (lost.times > 0 && new URL(String(input)).pathname === lost.path) {
       lost.times--
       await response.arrayBuffer()
       throw new TypeError('Failed to fetch')
     }
+
     return response
   }
 }
 
 /** A token of the system that is replaced: a JWT, with keys that nobody has any more. */
-export const oldToken = 'eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhbm4iLCJleHAiOjQxMDI0NDQ4MDB9.' +
+export const oldToken =
+  'eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhbm4iLCJleHAiOjQxMDI0NDQ4MDB9.' +
   'kq3mXGJ0wq1tqkq0m2Jd8o3F5nY7cU9aVbTzLr6sHxE'
 
 export const risks = {
-  rotation: 'rotation is off: a refresh token that is stolen, from localStorage say, is good until its session ends, and nobody notices',
-  lifetime: 'accessToken.lifetime is more than an hour: a stolen access token is good that long wherever a logout is not heard of'
+  rotation:
+    'rotation is off: a refresh token that is stolen, from localStorage say, is good until its session ends, and nobody notices',
+  lifetime:
+    'accessToken.lifetime is more than an hour: a stolen access token is good that long wherever a logout is not heard of'
 }

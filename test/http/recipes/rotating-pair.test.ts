@@ -18,13 +18,23 @@ function openTab (localStorage = new Storage(), fetch_: typeof fetch = fetch) {
   let refreshing: Promise<boolean> | null = null
   let atLogin = false
 
-  const post = (path: string, body: object): Promise<Response> => fetch_(`${auth}${path}`, {
-    method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body)
-  })
+  const post = (path: string, body: object): Promise<Response> =>
+    fetch_(`${auth}${path}`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify(body)
+    })
 
   async function keep (response: Response): Promise<void> {
-    const { access_token: access, refresh_token: refresh } = await response.json() as Record<string, string>
-    if (access === undefined || refresh === undefined) throw new Error('an answer without a pair')
+    const { access_token: access, refresh_token: refresh } = await response.json() as Record<
+      string,
+      string
+    >
+
+    if (access === undefined || refresh === undefined) {
+      throw new Error('an answer without a pair')
+    }
+
     localStorage.setItem('access_token', access)
     localStorage.setItem('refresh_token', refresh)
   }
@@ -37,19 +47,29 @@ function openTab (localStorage = new Storage(), fetch_: typeof fetch = fetch) {
 
   async function login (username: string, password: string, device?: string): Promise<number> {
     const response = await post('/login', { username, password, device })
-    if (response.ok) await keep(response)
+
+    if (response.ok) {
+      await keep(response)
+    }
+
     return response.status
   }
 
   async function refreshTokens (): Promise<boolean> {
     const token = localStorage.getItem('refresh_token')
     const response = token === null ? null : await post('/refresh', { refresh_token: token })
+
     if (response === null) {
       signOut()
       return false
     }
-    if (response.ok) await keep(response)
-    else if (response.status === 401) signOut()
+
+    if (response.ok) {
+      await keep(response)
+    } else if (response.status === 401) {
+      signOut()
+    }
+
     return response.ok
   }
 
@@ -66,14 +86,23 @@ function openTab (localStorage = new Storage(), fetch_: typeof fetch = fetch) {
 
   async function api (path: string, options: Options = {}): Promise<Response> {
     const response = await send(path, options)
-    if (response.status !== 401) return response
-    refreshing ??= refreshTokens().finally(() => { refreshing = null })
+
+    if (response.status !== 401) {
+      return response
+    }
+
+    refreshing ??= refreshTokens().finally(() => {
+      refreshing = null
+    })
     return await refreshing ? send(path, options) : response
   }
 
   async function logout (everywhere = false): Promise<number> {
     const body = JSON.stringify({ refresh_token: localStorage.getItem('refresh_token') })
-    const { status } = await api(`/api/v1/auth/logout${everywhere ? '/all' : ''}`, { method: 'POST', body })
+    const { status } = await api(`/api/v1/auth/logout${everywhere ? '/all' : ''}`, {
+      method: 'POST',
+      body
+    })
     signOut()
     return status
   }
@@ -83,14 +112,22 @@ function openTab (localStorage = new Storage(), fetch_: typeof fetch = fetch) {
 
 async function signedIn (device?: string): Promise<ReturnType<typeof openTab>> {
   const tab = openTab()
-  if (await tab.login('ann', 'correct horse', device) !== 200) throw new Error('the login failed')
+
+  if (await tab.login('ann', 'correct horse', device) !== 200) {
+    throw new Error('the login failed')
+  }
+
   return tab
 }
 
 t.test('a page that is open for hours: a new pair at each refresh', async t => {
   const tab = await signedIn()
+
   for (let i = 0; i < 3; i++) {
-    const [access, refresh] = [tab.localStorage.getItem('access_token'), tab.localStorage.getItem('refresh_token')]
+    const [access, refresh] = [
+      tab.localStorage.getItem('access_token'),
+      tab.localStorage.getItem('refresh_token')
+    ]
     await server.advance(15 * MINUTE)
     const response = await tab.api('/api/v1/orders')
     t.equal(response.status, 200)
@@ -105,7 +142,11 @@ t.test('five requests of a page at once, in one tab and in two', async t => {
   const other = openTab(tab.localStorage)
   await server.advance(15 * MINUTE)
   const pages = [tab, other, tab, other, tab].map(tab => tab.api('/api/v1/orders'))
-  for (const { status } of await Promise.all(pages)) t.equal(status, 200)
+
+  for (const { status } of await Promise.all(pages)) {
+    t.equal(status, 200)
+  }
+
   await server.advance(15 * MINUTE)
   t.equal((await other.api('/api/v1/orders')).status, 200)
   t.equal((await tab.api('/api/v1/orders')).status, 200)
@@ -114,7 +155,11 @@ t.test('five requests of a page at once, in one tab and in two', async t => {
 t.test('two tabs with copies of their own, as frameworks keep them in memory', async t => {
   const tab = await signedIn()
   const copy = new Storage()
-  for (const key of ['access_token', 'refresh_token']) copy.setItem(key, tab.localStorage.getItem(key) ?? '')
+
+  for (const key of ['access_token', 'refresh_token']) {
+    copy.setItem(key, tab.localStorage.getItem(key) ?? '')
+  }
+
   const other = openTab(copy)
   await server.advance(15 * MINUTE)
   t.equal((await tab.api('/api/v1/orders')).status, 200)
@@ -135,9 +180,11 @@ t.test('an answer that is lost signs nobody out', async t => {
 
 t.test('a copied pair ends the session when both have used it', async t => {
   const [tab, thief] = [await signedIn(), openTab()]
+
   for (const key of ['access_token', 'refresh_token']) {
     thief.localStorage.setItem(key, tab.localStorage.getItem(key) ?? '')
   }
+
   await thief.refreshTokens()
   t.equal((await thief.api('/api/v1/orders')).status, 200)
   await server.advance(15 * MINUTE)
@@ -148,10 +195,12 @@ t.test('a copied pair ends the session when both have used it', async t => {
 
 t.test('rows with device and address; log out here, and everywhere', async t => {
   const [laptop, phone] = [await signedIn('laptop'), await signedIn('phone')]
+
   const rows = async (): Promise<Array<Record<string, unknown>>> => {
     const response = await phone.api('/api/v1/auth/sessions')
     return (await response.json() as { sessions: Array<Record<string, unknown>> }).sessions
   }
+
   const [mine, ...others] = (await rows()).sort((a, b) => Number(b.current) - Number(a.current))
   t.match(mine, { current: true, device: 'phone', ip: '127.0.0.1', user_agent: 'node' })
   t.ok(others.some(({ device }) => device === 'laptop'))
@@ -159,7 +208,9 @@ t.test('rows with device and address; log out here, and everywhere', async t => 
   const before = laptop.localStorage.getItem('access_token') ?? ''
   t.equal(await laptop.logout(), 204)
   t.notOk((await rows()).some(({ device }) => device === 'laptop'))
-  const late = await fetch(`${server.url}/api/v1/orders`, { headers: { authorization: `Bearer ${before}` } })
+  const late = await fetch(`${server.url}/api/v1/orders`, {
+    headers: { authorization: `Bearer ${before}` }
+  })
   t.equal(late.status, 401)
 
   const tablet = await signedIn('tablet')
@@ -179,7 +230,11 @@ t.test('a logout in one tab, and the other tab', async t => {
 
 t.test('tokens of the old system lead to the login', async t => {
   const tab = openTab()
-  for (const key of ['access_token', 'refresh_token']) tab.localStorage.setItem(key, oldToken)
+
+  for (const key of ['access_token', 'refresh_token']) {
+    tab.localStorage.setItem(key, oldToken)
+  }
+
   t.equal((await tab.api('/api/v1/orders')).status, 401)
   t.ok(tab.isAtLogin())
   tab.localStorage.setItem('refresh_token', oldToken)

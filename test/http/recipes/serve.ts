@@ -11,26 +11,39 @@ export type Order =
   | 'close'
 
 interface Recipe {
-  buildApp (options: { clock: () => number, users: Map<string, object> }): Promise<FastifyInstance>
+  buildApp(options: { clock: () => number, users: Map<string, object> }): Promise<FastifyInstance>
 }
 
 const { buildApp } = await import(
-  new URL(`../../examples/migrate-from/${process.argv[2]}/app.ts`, import.meta.url).href) as Recipe
+  new URL(`../../examples/migrate-from/${process.argv[2]}/app.ts`, import.meta.url).href
+) as Recipe
 const clock = createClock(Date.now())
 const users = new Map<string, object>()
 const app = await buildApp({ clock, users })
 
 async function obey (order: Order): Promise<unknown> {
-  if (order === 'sweep') return app.tokenAuth.sweep()
-  if (order === 'close') return app.close()
-  if ('advance' in order) return clock.advance(order.advance)
+  if (order === 'sweep') {
+    return app.tokenAuth.sweep()
+  }
+
+  if (order === 'close') {
+    return app.close()
+  }
+
+  if ('advance' in order) {
+    return clock.advance(order.advance)
+  }
+
   return Object.assign(users.get(order.change) ?? {}, order.to)
 }
 
 process.on('message', order => {
   void obey(order as Order).then(result => {
     process.send?.({ result })
-    if (order === 'close') process.disconnect()
+
+    if (order === 'close') {
+      process.disconnect()
+    }
   })
 })
 process.send?.({ result: await app.listen({ host: '127.0.0.1', port: 0 }) })

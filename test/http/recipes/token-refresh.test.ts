@@ -9,7 +9,9 @@ import { losing, oldToken, startRecipe } from './recipe.js'
 import type { StartedRecipe } from './recipe.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'token-auth-recipe-'))
-t.teardown(() => { rmSync(folder, { recursive: true }) })
+t.teardown(() => {
+  rmSync(folder, { recursive: true })
+})
 const database = { DATABASE: join(folder, 'app.db') }
 const start = (): Promise<StartedRecipe> => startRecipe(t, 'token-refresh', database)
 let server = await start()
@@ -32,12 +34,23 @@ async function axios (config: Config, fetch_: typeof fetch): Promise<Answer> {
   const { url, method = 'GET', data, headers = {} } = config
   const r = await fetch_(server.url + url, {
     method,
-    headers: { Accept: 'application/json, text/plain, */*', ...headers, ...(data && { 'Content-Type': 'application/json' }) },
+    headers: {
+      Accept: 'application/json, text/plain, */*',
+      ...headers,
+      ...(data && { 'Content-Type': 'application/json' })
+    },
     ...(data && { body: JSON.stringify(data) })
   })
   const text = await r.text()
   const response = { status: r.status, data: text === '' ? {} : JSON.parse(text) }
-  if (!r.ok) throw Object.assign(new Error(`Request failed with status code ${r.status}`), { config, response })
+
+  if (!r.ok) {
+    throw Object.assign(new Error(`Request failed with status code ${r.status}`), {
+      config,
+      response
+    })
+  }
+
   return response
 }
 
@@ -54,13 +67,19 @@ class Api {
   }
 
   async login (username: string, password: string): Promise<Answer> {
-    const answer = await axios({ url: '/auth/login', method: 'POST', data: { username, password } }, this.#fetch)
+    const answer = await axios(
+      { url: '/auth/login', method: 'POST', data: { username, password } },
+      this.#fetch
+    )
     this.tokens = answer.data
     return answer
   }
 
   async request (config: Config): Promise<Answer> {
-    const headers = { ...config.headers, Authorization: `Bearer ${String(this.tokens.access_token)}` }
+    const headers = {
+      ...config.headers,
+      Authorization: `Bearer ${String(this.tokens.access_token)}`
+    }
     return axios({ ...config, headers }, this.#fetch).catch(error => this.#onError(error))
   }
 
@@ -72,25 +91,47 @@ class Api {
 
   async #onError (error: { config: Config, response?: Answer }): Promise<Answer> {
     const { config: original, response } = error
-    if (response?.status !== 401 || response.data.detail !== 'Token expired' || original._retry === true) throw error
+
+    if (
+      response?.status !== 401 || response.data.detail !== 'Token expired' ||
+      original._retry === true
+    ) {
+      throw error
+    }
+
     original._retry = true
+
     if (this.isRefreshing) {
-      return new Promise<void>((resolve, reject) => { this.failedQueue.push({ resolve, reject }) })
+      return new Promise<void>((resolve, reject) => {
+        this.failedQueue.push({ resolve, reject })
+      })
         .then(() => this.request(original))
     }
+
     this.isRefreshing = true
+
     try {
       const { data } = await this.refresh()
       this.tokens = data
-      for (const { resolve } of this.failedQueue) resolve()
+
+      for (const { resolve } of this.failedQueue) {
+        resolve()
+      }
     } catch (refreshError) {
-      for (const { reject } of this.failedQueue) reject(refreshError)
-      if ((refreshError as { response?: Answer }).response?.status === 401) this.signedOut = true
+      for (const { reject } of this.failedQueue) {
+        reject(refreshError)
+      }
+
+      if ((refreshError as { response?: Answer }).response?.status === 401) {
+        this.signedOut = true
+      }
+
       throw refreshError
     } finally {
       this.failedQueue = []
       this.isRefreshing = false
     }
+
     return this.request(original)
   }
 }
@@ -103,15 +144,21 @@ async function signedIn (fetch_?: typeof fetch): Promise<Api> {
 
 /** What a request is refused with: its status and `detail`. */
 function refusal (request: Promise<Answer>): Promise<string> {
-  return request.then(() => 'it was answered', ({ response }: { response?: Answer }) =>
-    `${response?.status} ${String(response?.data.detail)}`)
+  return request.then(
+    () => 'it was answered',
+    ({ response }: { response?: Answer }) => `${response?.status} ${String(response?.data.detail)}`
+  )
 }
 
 const reports = { url: '/reports' }
 
 t.test('a hash of bcrypt is good for a login, and replaced by it', async t => {
   const before = await signedIn()
-  t.match(before.tokens, { token_type: 'bearer', expires_in: 900, user: { id: '1', username: 'ann' } })
+  t.match(before.tokens, {
+    token_type: 'bearer',
+    expires_in: 900,
+    user: { id: '1', username: 'ann' }
+  })
   t.match((await server.change('ann', {})).hashedPassword, /^\$argon2id\$/)
   const after = await signedIn()
   t.match(await after.request(reports), { status: 200, data: { of: '1' } })
@@ -126,8 +173,16 @@ t.test('"Token expired" sets the interceptor off: one rotation, and every reques
   const headers = { Authorization: `Bearer ${String(api.tokens.access_token)}` }
   t.equal(await refusal(axios({ ...reports, headers }, fetch)), '401 Token expired')
   const answers = await Promise.all([1, 2, 3, 4].map(() => api.request(reports)))
-  for (const { status } of answers) t.equal(status, 200)
-  t.equal((await readCounters(server)).rotated, rotated + 1, 'whoever heard of its 401 later was given the same token')
+
+  for (const { status } of answers) {
+    t.equal(status, 200)
+  }
+
+  t.equal(
+    (await readCounters(server)).rotated,
+    rotated + 1,
+    'whoever heard of its 401 later was given the same token'
+  )
   t.not(api.tokens.refresh_token, first)
   t.equal(api.tokens.expires_in, 900)
 })
@@ -137,7 +192,11 @@ t.test('two tabs', async t => {
   other.tokens = tab.tokens
   await server.advance(15 * MINUTE)
   const answers = await Promise.all([tab.request(reports), other.request(reports)])
-  for (const { status } of answers) t.equal(status, 200)
+
+  for (const { status } of answers) {
+    t.equal(status, 200)
+  }
+
   t.equal(tab.tokens.refresh_token, other.tokens.refresh_token)
 })
 
@@ -168,7 +227,10 @@ t.test('a stolen token is noticed, and counted', async t => {
   await server.advance(15 * MINUTE)
   await api.request(reports)
   await server.advance(MINUTE)
-  t.equal(await refusal(thief.refresh()), '401 Refresh token was used before, the session was ended')
+  t.equal(
+    await refusal(thief.refresh()),
+    '401 Refresh token was used before, the session was ended'
+  )
   t.equal((await readCounters(server)).reused, 1)
   t.equal(await refusal(api.request(reports)), '401 Session was ended')
   t.ok(api.signedOut)
@@ -187,7 +249,11 @@ t.test('inactive users', async t => {
 t.test('logout', async t => {
   const api = await signedIn()
   const { refresh_token: token } = api.tokens
-  t.equal((await api.request({ url: '/auth/logout', method: 'POST', data: { refresh_token: token } })).status, 204)
+  t.equal(
+    (await api.request({ url: '/auth/logout', method: 'POST', data: { refresh_token: token } }))
+      .status,
+    204
+  )
   t.equal(await refusal(api.request(reports)), '401 Session was ended')
   t.ok(api.signedOut)
 })
@@ -207,6 +273,7 @@ type Counters = Record<'rotated' | 'kept' | 'replayed' | 'recovered' | 'reused',
 
 async function readCounters ({ url }: StartedRecipe): Promise<Counters> {
   const text = await (await fetch(`${url}/metrics`)).text()
+
   return Object.fromEntries([...text.matchAll(/^auth_refreshes_total\{result="(\w+)"\} (\d+)$/gm)]
     .map(([, result, count]) => [result, Number(count)])) as Counters
 }

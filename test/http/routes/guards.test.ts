@@ -11,14 +11,18 @@ import { HOUR, MINUTE, SECOND } from '../../helpers/clock.js'
 // Here the app has not said which claims it has; test/package/augment.test.ts has an app that has.
 const demanding = (claims: object): ClaimDemands => claims
 
-async function open (after: (app: FastifyInstance) => void, given: Partial<TestAppOptions> = {}): Promise<TestApp> {
+async function open (
+  after: (app: FastifyInstance) => void,
+  given: Partial<TestAppOptions> = {}
+): Promise<TestApp> {
   const test = await createTestApp({
     ...given,
     options: {
       users: {
         findByLogin: login => ({ ...test.users.get(`u-${login}`), id: `u-${login}` }),
         findById: id => test.users.get(id),
-        claims: ({ id }) => id === 'u-ann' ? { role: 'admin', groups: ['staff', 'night'] } : { role: 'member' }
+        claims: ({ id }) =>
+          id === 'u-ann' ? { role: 'admin', groups: ['staff', 'night'] } : { role: 'member' }
       },
       ...given.options
     },
@@ -40,7 +44,10 @@ t.test('requireFresh: by the login, however often was refreshed since', async t 
   tokens = (await refresh(tokens.refresh_token)).json()
   const late = await get('/pay', tokens.access_token)
   t.match(late.json(), { statusCode: 403, code: 'AUTH_REAUTHENTICATION_REQUIRED' })
-  t.match(late.headers['www-authenticate'], /^Bearer realm="auth", error="insufficient_user_authentication", error_description="/)
+  t.match(
+    late.headers['www-authenticate'],
+    /^Bearer realm="auth", error="insufficient_user_authentication", error_description="/
+  )
   t.equal((await get('/protected', tokens.access_token)).statusCode, 200)
   t.equal((await get('/pay', (await login()).access_token)).statusCode, 200)
 })
@@ -68,21 +75,30 @@ t.test('requireClaims: a value, one of several, and a member of a list', async t
       both: { role: 'admin', groups: 'night' },
       neither: { role: 'admin', groups: 'day' }
     }
+
     for (const [name, demand] of Object.entries(demands)) {
-      app.get(`/${name}`, { onRequest: [app.authenticate, app.requireClaims(demanding(demand))] }, () => name)
+      app.get(
+        `/${name}`,
+        { onRequest: [app.authenticate, app.requireClaims(demanding(demand))] },
+        () => name
+      )
     }
   })
   const ann = (await login('ann')).access_token
   const bob = (await login('bob')).access_token
+
   const outcomes = async (token: string): Promise<string[]> => {
     const names = ['admin', 'either', 'staff', 'day', 'any', 'both', 'neither']
     const answers = await Promise.all(names.map(name => get(`/${name}`, token)))
+
     for (const answer of answers.filter(({ statusCode }) => statusCode !== 200)) {
       t.match(answer.json(), { statusCode: 403, code: 'AUTH_CLAIMS_INSUFFICIENT' })
       t.match(answer.headers['www-authenticate'], /error="insufficient_scope"/)
     }
+
     return names.filter((_, i) => answers[i]?.statusCode === 200)
   }
+
   t.strictSame(await outcomes(ann), ['admin', 'either', 'staff', 'any', 'both'])
   t.strictSame(await outcomes(bob), ['either'])
 })
@@ -93,9 +109,18 @@ t.test('a guard without authenticate before it lets nobody pass, and one that de
     app.get('/admin', { onRequest: app.requireClaims(demanding({ role: 'admin' })) }, () => 'admin')
   })
   const { access_token: token } = await login()
-  for (const url of ['/pay', '/admin']) t.equal((await get(url, token)).json().code, 'AUTH_ACCESS_MISSING')
-  for (const maxAge of ['soon', 0, -1]) t.throws(() => app.requireFresh(maxAge), TypeError)
-  for (const demands of [{}, { role: [] }, { role: undefined }]) t.throws(() => app.requireClaims(demanding(demands)), TypeError)
+
+  for (const url of ['/pay', '/admin']) {
+    t.equal((await get(url, token)).json().code, 'AUTH_ACCESS_MISSING')
+  }
+
+  for (const maxAge of ['soon', 0, -1]) {
+    t.throws(() => app.requireFresh(maxAge), TypeError)
+  }
+
+  for (const demands of [{}, { role: [] }, { role: undefined }]) {
+    t.throws(() => app.requireClaims(demanding(demands)), TypeError)
+  }
 })
 
 t.test('a claim that objects are born with is not held by every token', async t => {
@@ -108,7 +133,11 @@ t.test('a claim that objects are born with is not held by every token', async t 
 
 t.test('in @fastify/auth', async t => {
   const { login, get } = await open(app => {
-    const guard = app.auth([[app.authenticate, app.requireClaims(demanding({ role: 'admin' })), app.requireFresh('5m')]])
+    const guard = app.auth([[
+      app.authenticate,
+      app.requireClaims(demanding({ role: 'admin' })),
+      app.requireFresh('5m')
+    ]])
     app.get('/admin', { onRequest: guard }, () => 'admin')
   }, { before: app => app.register(fastifyAuth) })
   t.equal((await get('/admin', (await login('ann')).access_token)).statusCode, 200)
@@ -117,17 +146,25 @@ t.test('in @fastify/auth', async t => {
 
 t.test('auth_time and amr: of a login by password, and of one that was proved elsewhere; kept by refreshes', async t => {
   const { app, clock, login, get, post } = await open(app => {
-    app.post('/magic', request => app.tokenAuth.openSession('u-ann', request, { amr: ['otp', 'swk'] }))
+    app.post(
+      '/magic',
+      request => app.tokenAuth.openSession('u-ann', request, { amr: ['otp', 'swk'] })
+    )
   })
   const start = clock()
   const byPassword = await login()
-  t.match((await get('/protected', byPassword.access_token)).json(), { authenticatedAt: start, amr: ['pwd'] })
+  t.match((await get('/protected', byPassword.access_token)).json(), {
+    authenticatedAt: start,
+    amr: ['pwd']
+  })
   const elsewhere = (await post('/magic')).json()
   clock.advance(20 * MINUTE)
+
   for (let i = 0; i < 2; i++) {
     elsewhere.refresh_token = (await post('/auth/refresh', elsewhere)).json().refresh_token
     clock.advance(MINUTE)
   }
+
   const { access_token: token } = (await post('/auth/refresh', elsewhere)).json()
   t.match((await get('/protected', token)).json(), { authenticatedAt: start, amr: ['otp', 'swk'] })
   await app.close()

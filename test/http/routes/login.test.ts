@@ -8,7 +8,13 @@ t.test('a login by JSON gives a pair of tokens that work', async t => {
   t.teardown(() => app.close())
   const answer = await login()
   t.match(answer, { token_type: 'bearer', expires_in: 900, user: { id: 'u-ann', username: 'ann' } })
-  t.match(events, [{ name: 'login', at: clock(), userId: 'u-ann', address: '127.0.0.1', userAgent: 'lightMyRequest' }])
+  t.match(events, [{
+    name: 'login',
+    at: clock(),
+    userId: 'u-ann',
+    address: '127.0.0.1',
+    userAgent: 'lightMyRequest'
+  }])
   const response = await get('/protected', answer.access_token)
   t.equal(response.statusCode, 200)
   t.match(response.json(), { userId: 'u-ann', expiresAt: clock() + 900 * SECOND })
@@ -22,7 +28,12 @@ t.test('a login by form, as OAuth2 password forms send it, is the same', async t
     method: 'POST',
     url: '/auth/login',
     headers: { 'content-type': 'application/x-www-form-urlencoded' },
-    payload: new URLSearchParams({ grant_type: 'password', username: 'ann', password: PASSWORD, scope: '' }).toString()
+    payload: new URLSearchParams({
+      grant_type: 'password',
+      username: 'ann',
+      password: PASSWORD,
+      scope: ''
+    }).toString()
   })
   t.equal(response.statusCode, 200)
   t.equal(response.headers['cache-control'], 'no-store')
@@ -33,10 +44,19 @@ t.test('a login by email, with the name of the device', async t => {
     users: [{ id: '7', email: 'dee@example.org', passwordHash: PASSWORD_HASH }]
   })
   t.teardown(() => app.close())
-  const response = await post('/auth/login', { username: '', email: 'dee@example.org', password: PASSWORD, device: 'Dee\'s phone' })
+  const response = await post('/auth/login', {
+    username: '',
+    email: 'dee@example.org',
+    password: PASSWORD,
+    device: 'Dee\'s phone'
+  })
   t.strictSame(response.json().user, { id: '7', email: 'dee@example.org' })
   const [session] = await app.tokenAuth.listSessions('7')
-  t.strictSame(session?.device, { label: 'Dee\'s phone', address: '127.0.0.1', userAgent: 'lightMyRequest' })
+  t.strictSame(session?.device, {
+    label: 'Dee\'s phone',
+    address: '127.0.0.1',
+    userAgent: 'lightMyRequest'
+  })
 })
 
 t.test('a login without a name is malformed', async t => {
@@ -47,7 +67,12 @@ t.test('a login without a name is malformed', async t => {
 })
 
 t.test('users.present decides what is told of a user, users.claims what the access token says', async t => {
-  const ann = { id: 'u-ann', username: 'ann', passwordHash: PASSWORD_HASH, claims: { role: 'reader' } as object }
+  const ann = {
+    id: 'u-ann',
+    username: 'ann',
+    passwordHash: PASSWORD_HASH,
+    claims: { role: 'reader' } as object
+  }
   const { app, login, get, refresh, clock } = await createTestApp({
     options: {
       users: {
@@ -61,12 +86,20 @@ t.test('users.present decides what is told of a user, users.claims what the acce
   t.teardown(() => app.close())
   const answer = await login()
   t.strictSame(answer.user, { id: 'u-ann', greeting: 'hello' })
-  t.strictSame((await get('/auth/me', answer.access_token)).json(), { id: 'u-ann', greeting: 'hello' })
+  t.strictSame((await get('/auth/me', answer.access_token)).json(), {
+    id: 'u-ann',
+    greeting: 'hello'
+  })
   t.strictSame((await get('/protected', answer.access_token)).json().claims, { role: 'reader' })
 
   ann.claims = { role: 'admin' }
-  const { access_token: access, refresh_token: token } = (await refresh(answer.refresh_token)).json()
-  t.strictSame((await get('/protected', access)).json().claims, { role: 'admin' }, 'fresh from the next refresh on')
+  const { access_token: access, refresh_token: token } = (await refresh(answer.refresh_token))
+    .json()
+  t.strictSame(
+    (await get('/protected', access)).json().claims,
+    { role: 'admin' },
+    'fresh from the next refresh on'
+  )
 
   clock.advance(60 * SECOND)
   ann.claims = { sub: 'u-bob' }
@@ -83,27 +116,36 @@ t.test('all sessions of the user are revoked while a login is under way: it is p
         findByLogin: () => ({ ...ann }),
         findById: () => ann,
         async claims () {
-          if (meanwhile !== undefined) await meanwhile()
+          if (meanwhile !== undefined) {
+            await meanwhile()
+          }
+
           return {}
         }
       }
     }
   })
   t.teardown(() => app.close())
+
   let meanwhile: (() => Promise<void>) | undefined = async () => {
     meanwhile = undefined
     clock.advance(SECOND)
     await app.tokenAuth.revokeUser('u-ann')
     ann.passwordHash = await app.tokenAuth.hashPassword('a new password')
   }
-  t.match((await post('/auth/login', { username: 'ann', password: PASSWORD })).json(), { code: 'AUTH_CREDENTIALS_REJECTED' })
+
+  t.match((await post('/auth/login', { username: 'ann', password: PASSWORD })).json(), {
+    code: 'AUTH_CREDENTIALS_REJECTED'
+  })
   t.match(events.at(-1), { name: 'login-rejected', reason: 'wrong-password', userId: 'u-ann' })
 
   ann.passwordHash = PASSWORD_HASH
+
   meanwhile = async () => {
     meanwhile = undefined
     await app.tokenAuth.revokeUser('u-ann')
   }
+
   t.ok((await login()).access_token, 'the password is still right')
 })
 
@@ -140,7 +182,10 @@ t.test('a weak hash is replaced at login, and a failure of that hinders nobody',
         findByLogin: () => ann,
         findById: () => ann,
         savePasswordHash (id, hash, replaced) {
-          if (fails) throw new Error('no')
+          if (fails) {
+            throw new Error('no')
+          }
+
           t.strictSame([id, replaced], [ann.id, PASSWORD_HASH])
           ann.passwordHash = hash
         }
@@ -161,8 +206,13 @@ t.test('a weak hash is replaced at login, and a failure of that hinders nobody',
 t.test('a login by other means opens the same kind of session', async t => {
   const { app, get, refresh, users } = await createTestApp({
     after (app) {
-      app.post('/magic/:id', request =>
-        app.tokenAuth.openSession((request.params as { id: string }).id, request, { device: 'magic' }))
+      app.post(
+        '/magic/:id',
+        request =>
+          app.tokenAuth.openSession((request.params as { id: string }).id, request, {
+            device: 'magic'
+          })
+      )
     }
   })
   t.teardown(() => app.close())
@@ -170,10 +220,18 @@ t.test('a login by other means opens the same kind of session', async t => {
   t.match((await get('/protected', answer.access_token)).json(), { userId: 'u-bob' })
   t.equal((await refresh(answer.refresh_token)).statusCode, 200)
   t.equal((await app.tokenAuth.listSessions('u-bob'))[0]?.device.label, 'magic')
-  t.match((await app.inject({ method: 'POST', url: '/magic/u-nobody' })).json(), { code: 'AUTH_CREDENTIALS_REJECTED' })
+  t.match((await app.inject({ method: 'POST', url: '/magic/u-nobody' })).json(), {
+    code: 'AUTH_CREDENTIALS_REJECTED'
+  })
   const bob = users.get('u-bob')
-  if (bob) bob.disabled = true
-  t.match((await app.inject({ method: 'POST', url: '/magic/u-bob' })).json(), { code: 'AUTH_CREDENTIALS_REJECTED' })
+
+  if (bob) {
+    bob.disabled = true
+  }
+
+  t.match((await app.inject({ method: 'POST', url: '/magic/u-bob' })).json(), {
+    code: 'AUTH_CREDENTIALS_REJECTED'
+  })
 })
 
 t.test('app.tokenAuth hashes and checks passwords', async t => {
@@ -191,7 +249,11 @@ t.test('claims that are too long for a token are an error of the app, before any
   const ann = { id: 'u-ann', username: 'ann', passwordHash: PASSWORD_HASH }
   const { app, post } = await createTestApp({
     options: {
-      users: { findByLogin: () => ann, findById: () => ann, claims: () => ({ roles: Array.from({ length: 900 }, (_, i) => `role ${i}`) }) }
+      users: {
+        findByLogin: () => ann,
+        findById: () => ann,
+        claims: () => ({ roles: Array.from({ length: 900 }, (_, i) => `role ${i}`) })
+      }
     }
   })
   t.teardown(() => app.close())

@@ -26,15 +26,21 @@ t.test('logout works by bearer, by form, by an old generation, and by tokens tha
   const test = await createTestApp()
   t.teardown(() => test.app.close())
   const url = '/auth/logout'
-  const ways: Record<string, (pair: { access: string, refresh: string, next: string }) => Promise<{ statusCode: number }>> = {
-    'refresh token as bearer': ({ refresh }) => test.post(url, undefined, { authorization: `Bearer ${refresh}` }),
-    'access token as bearer': ({ access }) => test.post(url, undefined, { authorization: `Bearer ${access}` }),
-    form: ({ next }) => test.app.inject({
-      method: 'POST',
-      url,
-      headers: { 'content-type': 'application/x-www-form-urlencoded' },
-      payload: `refresh_token=${next}`
-    }),
+  const ways: Record<
+    string,
+    (pair: { access: string, refresh: string, next: string }) => Promise<{ statusCode: number }>
+  > = {
+    'refresh token as bearer': ({ refresh }) =>
+      test.post(url, undefined, { authorization: `Bearer ${refresh}` }),
+    'access token as bearer': ({ access }) =>
+      test.post(url, undefined, { authorization: `Bearer ${access}` }),
+    form: ({ next }) =>
+      test.app.inject({
+        method: 'POST',
+        url,
+        headers: { 'content-type': 'application/x-www-form-urlencoded' },
+        payload: `refresh_token=${next}`
+      }),
     'an old generation': ({ refresh }) => test.post(url, { refresh_token: refresh }),
     'both, as interceptors send them': ({ access, next }) =>
       test.post(url, { refresh_token: next }, { authorization: `Bearer ${access}` }),
@@ -45,10 +51,15 @@ t.test('logout works by bearer, by form, by an old generation, and by tokens tha
       return test.post(url, undefined, { authorization: `Bearer ${access}` })
     }
   }
+
   for (const [way, logOut] of Object.entries(ways)) {
     const first = await test.login()
     const second = (await test.refresh(first.refresh_token)).json()
-    const pair = { access: second.access_token, refresh: first.refresh_token ?? '', next: second.refresh_token }
+    const pair = {
+      access: second.access_token,
+      refresh: first.refresh_token ?? '',
+      next: second.refresh_token
+    }
     t.equal((await logOut(pair)).statusCode, 204, way)
     t.equal(await codeOf(test, pair.next), 'AUTH_REFRESH_REVOKED', way)
   }
@@ -57,20 +68,36 @@ t.test('logout works by bearer, by form, by an old generation, and by tokens tha
 t.test('logout that has nothing to end is no error, and ends nothing', async t => {
   const test = await createTestApp()
   t.teardown(() => test.app.close())
-  const foreign = await createTestApp({ options: { secret: 'another secret that is long enough!' } })
+  const foreign = await createTestApp({
+    options: { secret: 'another secret that is long enough!' }
+  })
   t.teardown(() => foreign.app.close())
   const mine = await test.login()
   const { refresh_token: theirs = '', access_token: access } = await foreign.login()
+
   for (const token of ['nonsense', theirs, access]) {
     t.equal((await test.post('/auth/logout', { refresh_token: token })).statusCode, 204)
   }
+
   const [session] = await test.app.tokenAuth.listSessions('u-ann')
-  t.equal((await test.post('/auth/logout', { refresh_token: session?.id })).statusCode, 204, 'a bare id proves nothing')
+  t.equal(
+    (await test.post('/auth/logout', { refresh_token: session?.id })).statusCode,
+    204,
+    'a bare id proves nothing'
+  )
   t.equal((await test.refresh(mine.refresh_token)).statusCode, 200)
   await test.post('/auth/logout', { refresh_token: mine.refresh_token })
-  t.equal((await test.post('/auth/logout', { refresh_token: mine.refresh_token })).statusCode, 204, 'over already')
+  t.equal(
+    (await test.post('/auth/logout', { refresh_token: mine.refresh_token })).statusCode,
+    204,
+    'over already'
+  )
   test.clock.advance(90 * DAY)
-  t.equal((await test.post('/auth/logout', { refresh_token: mine.refresh_token })).statusCode, 204, 'long ended')
+  t.equal(
+    (await test.post('/auth/logout', { refresh_token: mine.refresh_token })).statusCode,
+    204,
+    'long ended'
+  )
   t.equal(test.events.filter(event => event.name === 'revoke').length, 1)
 })
 
@@ -88,17 +115,25 @@ t.test('logout/all ends every session of the user, this one too, and no other us
   t.teardown(() => test.app.close())
   const [one, two, bob] = [await test.login(), await test.login(), await test.login('bob')]
   test.clock.advance(MINUTE)
-  const response = await test.post('/auth/logout/all', undefined, { authorization: `Bearer ${one.access_token}` })
+  const response = await test.post('/auth/logout/all', undefined, {
+    authorization: `Bearer ${one.access_token}`
+  })
   t.equal(response.statusCode, 204)
+
   for (const { refresh_token: token, access_token: access } of [one, two]) {
     t.equal(await codeOf(test, token), 'AUTH_REFRESH_REVOKED')
     t.equal((await test.get('/protected', access)).json().code, 'AUTH_SESSION_REVOKED')
   }
+
   t.equal((await test.get('/protected', bob.access_token)).statusCode, 200)
   t.match(test.events.at(-1), { name: 'revoke', userId: 'u-ann', count: 2, reason: 'logout-all' })
   test.clock.advance(1)
   const again = await test.login()
-  t.equal((await test.get('/protected', again.access_token)).statusCode, 200, 'a new login is not concerned')
+  t.equal(
+    (await test.get('/protected', again.access_token)).statusCode,
+    200,
+    'a new login is not concerned'
+  )
 })
 
 t.test('logout/all needs an access token', async t => {
@@ -106,7 +141,9 @@ t.test('logout/all needs an access token', async t => {
   t.teardown(() => test.app.close())
   const { refresh_token: token = '' } = await test.login()
   t.equal((await test.post('/auth/logout/all')).json().code, 'AUTH_ACCESS_MISSING')
-  const response = await test.post('/auth/logout/all', undefined, { authorization: `Bearer ${token}` })
+  const response = await test.post('/auth/logout/all', undefined, {
+    authorization: `Bearer ${token}`
+  })
   t.equal(response.json().code, 'AUTH_ACCESS_INVALID')
 })
 

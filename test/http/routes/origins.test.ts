@@ -15,20 +15,63 @@ const ALLOWED = 'https://app.example.org'
 const IN_A_WEB_VIEW = 'capacitor://localhost'
 const own = 'http://auth.example.org'
 
-const sites = ['same-origin', 'same-site', 'cross-site', 'none', 'same-origin, same-origin', 'Same-Origin', 'other', '', undefined]
+const sites = [
+  'same-origin',
+  'same-site',
+  'cross-site',
+  'none',
+  'same-origin, same-origin',
+  'Same-Origin',
+  'other',
+  '',
+  undefined
+]
 const origins = [
-  own, ALLOWED, IN_A_WEB_VIEW, 'https://evil.example.org', 'null', '', '*', 'undefined',
-  'http://auth.example.org.evil.com', 'https://app.example.org.evil.com', 'https://evil-app.example.org', 'https://evil.com/https://app.example.org',
-  'http://auth.example.org:8080', 'https://app.example.org:8443', 'https://app.example.org:443', 'http://auth.example.org:80',
-  'https://auth.example.org', 'http://app.example.org', 'http://auth.example.org.', 'https://app.example.org.', `${own}/`, `${ALLOWED}/`,
-  'HTTP://AUTH.EXAMPLE.ORG', 'https://APP.example.org', `${ALLOWED}, ${ALLOWED}`, `${own} ${own}`, ` ${ALLOWED}`, undefined
+  own,
+  ALLOWED,
+  IN_A_WEB_VIEW,
+  'https://evil.example.org',
+  'null',
+  '',
+  '*',
+  'undefined',
+  'http://auth.example.org.evil.com',
+  'https://app.example.org.evil.com',
+  'https://evil-app.example.org',
+  'https://evil.com/https://app.example.org',
+  'http://auth.example.org:8080',
+  'https://app.example.org:8443',
+  'https://app.example.org:443',
+  'http://auth.example.org:80',
+  'https://auth.example.org',
+  'http://app.example.org',
+  'http://auth.example.org.',
+  'https://app.example.org.',
+  `${own}/`,
+  `${ALLOWED}/`,
+  'HTTP://AUTH.EXAMPLE.ORG',
+  'https://APP.example.org',
+  `${ALLOWED}, ${ALLOWED}`,
+  `${own} ${own}`,
+  ` ${ALLOWED}`,
+  undefined
 ]
 const customs = [undefined, 'cookie', 'body', '']
 
 /** The rule of design 6, in words of its own; a word that no browser sends says nothing (CSRF cheat sheet). */
-function isTaken (site: string | undefined, origin: string | undefined, custom: string | undefined): boolean {
-  if (site === 'same-origin' || origin === ALLOWED || origin === IN_A_WEB_VIEW) return true
-  if (['same-site', 'cross-site', 'none'].includes(site ?? '')) return false
+function isTaken (
+  site: string | undefined,
+  origin: string | undefined,
+  custom: string | undefined
+): boolean {
+  if (site === 'same-origin' || origin === ALLOWED || origin === IN_A_WEB_VIEW) {
+    return true
+  }
+
+  if (['same-site', 'cross-site', 'none'].includes(site ?? '')) {
+    return false
+  }
+
   return origin === undefined ? custom !== undefined : origin === own
 }
 
@@ -36,14 +79,21 @@ interface Subject extends TestApp {
   readonly cookie: string
   /** Every verb of the store that was asked for something. */
   readonly asked: string[]
-  row (): Promise<SessionInfo | undefined>
+  row(): Promise<SessionInfo | undefined>
 }
 
-async function open (t: Test, options: Partial<TokenAuthOptions> = {}, fastify?: FastifyServerOptions): Promise<Subject> {
+async function open (
+  t: Test,
+  options: Partial<TokenAuthOptions> = {},
+  fastify?: FastifyServerOptions
+): Promise<Subject> {
   const asked: string[] = []
   const store = new Proxy<TokenStore>(new MemoryStore(), {
     get: (target, verb: keyof TokenStore) => (...args: unknown[]): unknown => {
-      if (verb !== 'revocations' && verb !== 'touch') asked.push(verb)
+      if (verb !== 'revocations' && verb !== 'touch') {
+        asked.push(verb)
+      }
+
       return Reflect.apply(Reflect.get(target, verb), target, args)
     }
   })
@@ -58,17 +108,34 @@ async function open (t: Test, options: Partial<TokenAuthOptions> = {}, fastify?:
     },
     after: app => {
       for (const method of ['GET', 'OPTIONS', 'TRACE', 'POST', 'PUT', 'PATCH', 'DELETE'] as const) {
-        app.route({ method, url: '/own', onRequest: app.authenticate, handler: async request => request.auth })
+        app.route({
+          method,
+          url: '/own',
+          onRequest: app.authenticate,
+          handler: async request => request.auth
+        })
       }
     }
   })
   t.teardown(() => test.app.close())
-  const login = await test.post('/auth/login', { username: 'ann', password: PASSWORD }, { 'sec-fetch-site': 'same-origin' })
+  const login = await test.post('/auth/login', { username: 'ann', password: PASSWORD }, {
+    'sec-fetch-site': 'same-origin'
+  })
   const cookie = login.cookies.map(({ name, value }) => `${name}=${value}`).join('; ')
-  return { ...test, cookie, asked, row: async () => (await test.app.tokenAuth.listSessions('u-ann'))[0] }
+
+  return {
+    ...test,
+    cookie,
+    asked,
+    row: async () => (await test.app.tokenAuth.listSessions('u-ann'))[0]
+  }
 }
 
-function headersFor (site: string | undefined, origin: string | undefined, custom: string | undefined): Headers {
+function headersFor (
+  site: string | undefined,
+  origin: string | undefined,
+  custom: string | undefined
+): Headers {
   return {
     host: 'auth.example.org',
     ...(site !== undefined && { 'sec-fetch-site': site }),
@@ -78,11 +145,15 @@ function headersFor (site: string | undefined, origin: string | undefined, custo
 }
 
 function everyRequest (): Array<{ headers: Headers, taken: boolean, about: string }> {
-  return sites.flatMap(site => origins.flatMap(origin => customs.map(custom => ({
-    headers: headersFor(site, origin, custom),
-    taken: isTaken(site, origin, custom),
-    about: JSON.stringify({ site, origin, custom })
-  }))))
+  return sites.flatMap(site =>
+    origins.flatMap(origin =>
+      customs.map(custom => ({
+        headers: headersFor(site, origin, custom),
+        taken: isTaken(site, origin, custom),
+        about: JSON.stringify({ site, origin, custom })
+      }))
+    )
+  )
 }
 
 interface Target {
@@ -100,13 +171,22 @@ const unsafe: readonly Target[] = [
   { method: 'PUT', url: '/own', status: 200 },
   { method: 'PATCH', url: '/own', status: 200 },
   { method: 'DELETE', url: '/own', status: 200 },
-  { method: 'GET', url: '/own', headers: { upgrade: 'websocket', connection: 'Upgrade' }, status: 200 },
+  {
+    method: 'GET',
+    url: '/own',
+    headers: { upgrade: 'websocket', connection: 'Upgrade' },
+    status: 200
+  },
   { method: 'HEAD', url: '/own', headers: { upgrade: 'WebSocket' }, status: 200 },
   { method: 'DELETE', url: '/auth/sessions/nobodys', status: 204 },
   { method: 'POST', url: '/auth/logout', status: 204 }
 ]
 const safe: readonly Target[] = [
-  ...['GET', 'HEAD', 'OPTIONS', 'TRACE'].map(method => ({ method: method as 'GET', url: '/own', status: 200 })),
+  ...['GET', 'HEAD', 'OPTIONS', 'TRACE'].map(method => ({
+    method: method as 'GET',
+    url: '/own',
+    status: 200
+  })),
   { method: 'GET', url: '/auth/me', status: 200 }
 ]
 
@@ -117,18 +197,29 @@ for (const { method, url, payload, headers: more, status } of unsafe) {
     const { asked, cookie } = subject
     const wrong: string[] = []
     const requests = everyRequest()
+
     // What is taken comes last: a logout leaves nothing to look at.
-    for (const { headers, taken, about } of requests.sort((a, b) => Number(a.taken) - Number(b.taken))) {
+    for (
+      const { headers, taken, about } of requests.sort((a, b) => Number(a.taken) - Number(b.taken))
+    ) {
       asked.length = 0
       const response = await subject.app.inject({
-        method, url, headers: { ...headers, ...more, cookie }, ...(payload && { payload })
+        method,
+        url,
+        headers: { ...headers, ...more, cookie },
+        ...(payload && { payload })
       })
       const isRight = taken
         ? response.statusCode === status
-        : response.statusCode === 403 && asked.length === 0 && response.headers['set-cookie'] === undefined &&
+        : response.statusCode === 403 && asked.length === 0 &&
+          response.headers['set-cookie'] === undefined &&
           (method === 'HEAD' || response.json().code === 'AUTH_ORIGIN_REJECTED')
-      if (!isRight) wrong.push(`${about} ${response.statusCode} ${asked.join()}`)
+
+      if (!isRight) {
+        wrong.push(`${about} ${response.statusCode} ${asked.join()}`)
+      }
     }
+
     t.strictSame(wrong.slice(0, 5), [])
     t.equal(requests.length, sites.length * origins.length * customs.length)
     t.match(before, { generation: 0 })
@@ -139,15 +230,25 @@ t.test('login: with "cookie" always, with "both" where the client asks for cooki
   for (const transport of ['cookie', 'both'] as const) {
     const { app, asked, cookie } = await open(t, { refreshToken: { transport } })
     const wrong: string[] = []
+
     for (const { headers, taken, about } of everyRequest()) {
       asked.length = 0
       const inBody = transport === 'both' && headers['x-token-transport'] !== 'cookie'
       // A name is missing, which is not looked at before the origin is, and takes no hashing.
       const payload = { password: PASSWORD }
-      const response = await app.inject({ method: 'POST', url: '/auth/login', headers: { ...headers, cookie }, payload })
+      const response = await app.inject({
+        method: 'POST',
+        url: '/auth/login',
+        headers: { ...headers, cookie },
+        payload
+      })
       const expected = inBody || taken ? 'AUTH_REQUEST_INVALID' : 'AUTH_ORIGIN_REJECTED'
-      if (response.json().code !== expected || asked.length > 0) wrong.push(`${transport} ${about} ${response.body}`)
+
+      if (response.json().code !== expected || asked.length > 0) {
+        wrong.push(`${transport} ${about} ${response.body}`)
+      }
     }
+
     t.strictSame(wrong.slice(0, 5), [])
   }
 })
@@ -155,12 +256,18 @@ t.test('login: with "cookie" always, with "both" where the client asks for cooki
 t.test('a login from a foreign page signs nobody in, and ends nobody\'s session', async t => {
   const { app, cookie, row, events } = await open(t)
   const { length } = events
-  const form = { 'content-type': 'application/x-www-form-urlencoded', 'sec-fetch-site': 'cross-site', origin: 'https://evil.com' }
+  const form = {
+    'content-type': 'application/x-www-form-urlencoded',
+    'sec-fetch-site': 'cross-site',
+    origin: 'https://evil.com'
+  }
   const payload = `username=bob&password=${PASSWORD}`
+
   for (const headers of [form, { ...form, cookie }, { ...form, 'sec-fetch-site': 'same-site' }]) {
     const response = await app.inject({ method: 'POST', url: '/auth/login', headers, payload })
     t.strictSame([response.statusCode, response.headers['set-cookie']], [403, undefined])
   }
+
   t.equal(events.length, length)
   t.ok(await row())
 })
@@ -168,10 +275,15 @@ t.test('a login from a foreign page signs nobody in, and ends nobody\'s session'
 for (const { method, url, status } of safe) {
   t.test(`${method} ${url} changes nothing, and is taken from anywhere`, async t => {
     const { app, cookie } = await open(t)
+
     for (const { headers, about } of everyRequest()) {
       const response = await app.inject({ method, url, headers: { ...headers, cookie } })
-      if (response.statusCode !== status) t.fail(`${about} ${response.statusCode}`)
+
+      if (response.statusCode !== status) {
+        t.fail(`${about} ${response.statusCode}`)
+      }
     }
+
     t.pass()
   })
 }
@@ -182,9 +294,19 @@ t.test('what a page cannot send unasked is taken from anywhere: a bearer, a toke
   const pair = await test.login()
   const authorization = `Bearer ${pair.access_token}`
   t.equal((await test.post('/own', undefined, { ...foreign, authorization })).statusCode, 200)
-  t.equal((await test.post('/auth/refresh', { refresh_token: pair.refresh_token }, foreign)).statusCode, 200)
-  t.equal((await test.post('/auth/logout', { refresh_token: pair.refresh_token }, foreign)).statusCode, 204)
-  t.equal((await test.post('/own', undefined, foreign)).json().code, 'AUTH_ACCESS_MISSING', 'nothing to forge: 401, not 403')
+  t.equal(
+    (await test.post('/auth/refresh', { refresh_token: pair.refresh_token }, foreign)).statusCode,
+    200
+  )
+  t.equal(
+    (await test.post('/auth/logout', { refresh_token: pair.refresh_token }, foreign)).statusCode,
+    204
+  )
+  t.equal(
+    (await test.post('/own', undefined, foreign)).json().code,
+    'AUTH_ACCESS_MISSING',
+    'nothing to forge: 401, not 403'
+  )
   t.equal((await test.post('/auth/logout', undefined, foreign)).json().code, 'AUTH_REFRESH_MISSING')
 })
 
@@ -199,16 +321,32 @@ t.test('a bearer beside a cookie does not excuse a foreign page from the rule: i
   })
   t.equal(cookie, '')
   const held = test.cookies.map(({ name, value }) => `${name}=${value}`).join('; ')
+
   for (const url of ['/auth/refresh', '/auth/logout']) {
-    const headers = { cookie: held, authorization: `Bearer ${access}`, 'sec-fetch-site': 'cross-site', origin: 'https://evil.com' }
-    t.equal((await app.inject({ method: 'POST', url, headers })).json().code, 'AUTH_ORIGIN_REJECTED')
+    const headers = {
+      cookie: held,
+      authorization: `Bearer ${access}`,
+      'sec-fetch-site': 'cross-site',
+      origin: 'https://evil.com'
+    }
+    t.equal(
+      (await app.inject({ method: 'POST', url, headers })).json().code,
+      'AUTH_ORIGIN_REJECTED'
+    )
   }
+
   t.match(await row(), { generation: 0 })
 })
 
 t.test('the own origin is the one that the client sees: behind a proxy, with trustProxy alone', async t => {
-  const proxied = { host: '10.0.0.7:3000', 'x-forwarded-proto': 'https', 'x-forwarded-host': 'auth.example.org' }
-  const cases: ReadonlyArray<readonly [trustProxy: boolean, host: Headers, origin: string, status: number]> = [
+  const proxied = {
+    host: '10.0.0.7:3000',
+    'x-forwarded-proto': 'https',
+    'x-forwarded-host': 'auth.example.org'
+  }
+  const cases: ReadonlyArray<
+    readonly [trustProxy: boolean, host: Headers, origin: string, status: number]
+  > = [
     [true, proxied, 'https://auth.example.org', 200],
     [true, proxied, 'http://auth.example.org', 403],
     [true, proxied, 'http://10.0.0.7:3000', 403],
@@ -218,25 +356,45 @@ t.test('the own origin is the one that the client sees: behind a proxy, with tru
     [false, { host: 'auth.example.org:8080' }, 'http://auth.example.org', 403],
     [false, { host: '[::1]:3000' }, 'http://[::1]:3000', 200]
   ]
+
   for (const [trustProxy, host, origin, status] of cases) {
     const { app, cookie } = await open(t, {}, { trustProxy })
+
     for (const url of ['/auth/refresh', '/own']) {
-      const response = await app.inject({ method: 'POST', url, headers: { ...host, origin, cookie } })
-      t.equal(response.statusCode, status, `${origin} at ${JSON.stringify(host)}, trustProxy ${trustProxy}`)
+      const response = await app.inject({
+        method: 'POST',
+        url,
+        headers: { ...host, origin, cookie }
+      })
+      t.equal(
+        response.statusCode,
+        status,
+        `${origin} at ${JSON.stringify(host)}, trustProxy ${trustProxy}`
+      )
     }
   }
 })
 
 t.test('the own origin is known also where a proxy writes the default port into the host', async t => {
   const { app, cookie } = await open(t, {}, { trustProxy: true })
-  const headers = { 'x-forwarded-proto': 'https', 'x-forwarded-host': 'auth.example.org:443', origin: 'https://auth.example.org', cookie }
+  const headers = {
+    'x-forwarded-proto': 'https',
+    'x-forwarded-host': 'auth.example.org:443',
+    origin: 'https://auth.example.org',
+    cookie
+  }
   t.equal((await app.inject({ method: 'POST', url: '/auth/refresh', headers })).statusCode, 200)
 })
 
 t.test('answers of our routes vary by what the rule looks at, beside what the app said', async t => {
   const { app, cookie } = await open(t)
+
   for (const site of ['same-origin', 'cross-site']) {
-    const response = await app.inject({ method: 'POST', url: '/auth/refresh', headers: { 'sec-fetch-site': site, cookie } })
+    const response = await app.inject({
+      method: 'POST',
+      url: '/auth/refresh',
+      headers: { 'sec-fetch-site': site, cookie }
+    })
     t.equal(response.headers.vary, 'Origin, Sec-Fetch-Site')
   }
 })

@@ -15,10 +15,10 @@ interface Signed extends TestApp {
   /** The refresh token of generation 0. */
   readonly first: string
   readonly sessionId: string
-  row (): Promise<Session>
-  names (): string[]
+  row(): Promise<Session>
+  names(): string[]
   /** Refreshes, expects it to work, and gives the refresh token of the answer. */
-  next (token: string): Promise<string>
+  next(token: string): Promise<string>
 }
 
 for (const [name, open] of Object.entries(localStores)) {
@@ -33,6 +33,7 @@ for (const [name, open] of Object.entries(localStores)) {
       const { refresh_token: first = '' } = await test.login()
       const [session] = await test.app.tokenAuth.listSessions('u-ann')
       const sessionId = session?.id ?? ''
+
       return {
         ...test,
         first,
@@ -76,7 +77,11 @@ for (const [name, open] of Object.entries(localStores)) {
       clock.advance(MINUTE)
       const third = await next(second)
       t.equal((await post('/auth/logout', { refresh_token: third })).statusCode, 204)
-      for (const token of [first, second, third]) refused(t, await refresh(token), 'AUTH_REFRESH_REVOKED')
+
+      for (const token of [first, second, third]) {
+        refused(t, await refresh(token), 'AUTH_REFRESH_REVOKED')
+      }
+
       t.notOk(names().includes('reuse'))
     })
 
@@ -84,11 +89,19 @@ for (const [name, open] of Object.entries(localStores)) {
       const { users, refresh, row, first, events } = await signIn(t)
       const ann = users.get('u-ann')
       t.ok(ann)
-      if (ann) ann.disabled = true
+
+      if (ann) {
+        ann.disabled = true
+      }
+
       refused(t, await refresh(first), 'AUTH_REFRESH_REVOKED')
       t.equal((await row()).revokedFor, 'user-gone')
       t.match(events.at(-1), { name: 'revoke', reason: 'user-gone', count: 1 })
-      if (ann) ann.disabled = false
+
+      if (ann) {
+        ann.disabled = false
+      }
+
       refused(t, await refresh(first), 'AUTH_REFRESH_REVOKED')
       users.delete('u-ann')
       refused(t, await refresh(first), 'AUTH_REFRESH_REVOKED')
@@ -100,16 +113,21 @@ for (const [name, open] of Object.entries(localStores)) {
       clock.advance(7 * DAY - 1)
       const third = await next(second)
       clock.advance(7 * DAY)
-      for (const token of [first, second, third]) refused(t, await refresh(token), 'AUTH_REFRESH_EXPIRED')
+
+      for (const token of [first, second, third]) {
+        refused(t, await refresh(token), 'AUTH_REFRESH_EXPIRED')
+      }
     })
 
     t.test('expired: past the absolute end, however often it was refreshed', async t => {
       const { clock, refresh, next, first, row } = await signIn(t)
       let token = first
+
       for (let day = 6; day <= 24; day += 6) {
         clock.advance(6 * DAY)
         token = await next(token)
       }
+
       const { expiresAt, endsAt } = await row()
       t.equal(expiresAt, endsAt, 'the idle end stops at the absolute one')
       clock.advance(6 * DAY - 1)
@@ -124,8 +142,19 @@ for (const [name, open] of Object.entries(localStores)) {
       const answer = (await refresh(first)).json()
       t.not(answer.refresh_token, first)
       t.match(answer, { token_type: 'bearer', expires_in: 900, user: { id: 'u-ann' } })
-      t.match(await row(), { generation: 1, rotatedAt: clock(), lastUsedAt: clock(), expiresAt: clock() + 7 * DAY })
-      t.match(events.at(-1), { name: 'refresh', rotated: true, generation: 1, at: clock(), userId: 'u-ann' })
+      t.match(await row(), {
+        generation: 1,
+        rotatedAt: clock(),
+        lastUsedAt: clock(),
+        expiresAt: clock() + 7 * DAY
+      })
+      t.match(events.at(-1), {
+        name: 'refresh',
+        rotated: true,
+        generation: 1,
+        at: clock(),
+        userId: 'u-ann'
+      })
     })
 
     t.test('rotated: once the grace is over, and not a moment before', async t => {
@@ -148,13 +177,18 @@ for (const [name, open] of Object.entries(localStores)) {
       t.equal((await get('/protected', answer.access_token)).statusCode, 200)
       t.match(events.at(-1), { name: 'refresh', rotated: false, generation: 1 })
       const { generation, rotatedAt, expiresAt } = await row()
-      t.strictSame([generation, rotatedAt, expiresAt], [before.generation, before.rotatedAt, before.expiresAt])
+      t.strictSame([generation, rotatedAt, expiresAt], [
+        before.generation,
+        before.rotatedAt,
+        before.expiresAt
+      ])
     })
 
     t.test('replayed: the token before, within the grace, gives the same successor byte for byte', async t => {
       const { clock, refresh, next, first, row, events } = await signIn(t)
       const second = await next(first)
       const before = await row()
+
       for (const step of [0, 4 * SECOND, 6 * SECOND - 1]) {
         clock.advance(step)
         const answer = (await refresh(first)).json()
@@ -162,6 +196,7 @@ for (const [name, open] of Object.entries(localStores)) {
         t.ok(answer.access_token)
         t.match(events.at(-1), { name: 'replay', generation: 1 })
       }
+
       t.strictSame(await row(), before, 'the window does not slide, and nothing is written')
     })
 
@@ -177,11 +212,13 @@ for (const [name, open] of Object.entries(localStores)) {
       const { clock, next, first, row, events } = await signIn(t)
       const second = await next(first)
       const before = await row()
+
       for (const step of [GRACE, DAY]) {
         clock.advance(step)
         t.equal(await next(first), second)
         t.match(events.at(-1), { name: 'recovery', generation: 1 })
       }
+
       t.strictSame(await row(), before)
       clock.advance(GRACE)
       t.not(await next(second), second, 'and the successor works')
@@ -223,7 +260,9 @@ for (const [name, open] of Object.entries(localStores)) {
     })
 
     t.test('recovered: with confirmBy "refresh" an access token proves nothing of the refresh token', async t => {
-      const { clock, get, refresh, next, first } = await signIn(t, { options: { refreshToken: { confirmBy: 'refresh' } } })
+      const { clock, get, refresh, next, first } = await signIn(t, {
+        options: { refreshToken: { confirmBy: 'refresh' } }
+      })
       const { access_token: access, refresh_token: second } = (await refresh(first)).json()
       t.equal((await get('/protected', access)).statusCode, 200)
       clock.advance(GRACE)
@@ -277,7 +316,11 @@ for (const [name, open] of Object.entries(localStores)) {
       clock.advance(MINUTE)
       await next(second)
       const responses = await Promise.all(Array.from({ length: 20 }, () => refresh(first)))
-      for (const response of responses) t.equal(response.statusCode, 401)
+
+      for (const response of responses) {
+        t.equal(response.statusCode, 401)
+      }
+
       t.equal(names().filter(name => name === 'reuse').length, 1)
     })
 
@@ -294,7 +337,12 @@ for (const [name, open] of Object.entries(localStores)) {
       t.match(answer, { token_type: 'bearer' })
       t.match(await restored.store.find(backup.id), { generation: 2, revokedAt: null })
       t.match(restored.events[0], {
-        name: 'store-rolled-back', sessionId: backup.id, userId: 'u-ann', presented: 2, stored: 1, healed: true
+        name: 'store-rolled-back',
+        sessionId: backup.id,
+        userId: 'u-ann',
+        presented: 2,
+        stored: 1,
+        healed: true
       })
       t.match(restored.events[1], { name: 'refresh', rotated: false, generation: 2 })
       clock.advance(MINUTE)
@@ -308,7 +356,9 @@ for (const [name, open] of Object.entries(localStores)) {
       const restored = await createTestApp({ clock })
       t.teardown(() => restored.app.close())
       await restored.store.create(backup)
-      const responses = await Promise.all(Array.from({ length: 20 }, () => restored.refresh(second)))
+      const responses = await Promise.all(
+        Array.from({ length: 20 }, () => restored.refresh(second))
+      )
       t.strictSame(new Set(responses.map(response => response.statusCode)), new Set([200]))
       t.equal(new Set(responses.map(response => response.json().refresh_token)).size, 1)
       t.equal((await restored.store.find(backup.id))?.generation, 1)
@@ -326,11 +376,18 @@ for (const [name, open] of Object.entries(localStores)) {
       await restored.store.create(backup)
       refused(t, await restored.refresh(third), 'AUTH_REFRESH_INVALID')
       t.strictSame(await restored.store.find(backup.id), backup)
-      t.match(restored.events, [{ name: 'store-rolled-back', presented: 2, stored: 0, healed: false }])
+      t.match(restored.events, [{
+        name: 'store-rolled-back',
+        presented: 2,
+        stored: 0,
+        healed: false
+      }])
     })
 
     t.test('grace 0: each presentation of the current token rotates, and a lost answer is still recovered', async t => {
-      const { next, get, refresh, first } = await signIn(t, { options: { refreshToken: { grace: 0 } } })
+      const { next, get, refresh, first } = await signIn(t, {
+        options: { refreshToken: { grace: 0 } }
+      })
       const second = await next(first)
       t.equal(await next(first), second)
       const { access_token: access, refresh_token: third } = (await refresh(second)).json()
@@ -398,7 +455,10 @@ for (const [name, open] of Object.entries(localStores)) {
     })
 
     t.test('rotation off: the refresh token stays as it is, and is not sent again', async t => {
-      const { clock, get, refresh, first, row, events } = await signIn(t, { options: { rotation: false } })
+      const { clock, get, refresh, first, row, events } = await signIn(t, {
+        options: { rotation: false }
+      })
+
       for (let day = 0; day < 6; day++) {
         clock.advance(DAY)
         const answer = (await refresh(first)).json()
@@ -406,6 +466,7 @@ for (const [name, open] of Object.entries(localStores)) {
         t.equal((await get('/protected', answer.access_token)).statusCode, 200)
         t.match(events.at(-1), { name: 'refresh', rotated: false, generation: 0 })
       }
+
       t.equal((await row()).generation, 0)
       clock.advance(DAY)
       refused(t, await refresh(first), 'AUTH_REFRESH_EXPIRED')
@@ -435,7 +496,14 @@ t.test('a refresh token as bearer, as form field and as JSON is the same', async
 t.test('no refresh token, or an empty one, is missing', async t => {
   const { app, post, refresh } = await createTestApp()
   t.teardown(() => app.close())
-  for (const response of [await post('/auth/refresh'), await post('/auth/refresh', {}), await refresh('')]) {
+
+  for (
+    const response of [
+      await post('/auth/refresh'),
+      await post('/auth/refresh', {}),
+      await refresh('')
+    ]
+  ) {
     refused(t, response, 'AUTH_REFRESH_MISSING')
     t.equal(response.headers['www-authenticate'], 'Bearer realm="auth"')
   }

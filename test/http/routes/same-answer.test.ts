@@ -9,10 +9,28 @@ const BCRYPT = bcrypt.hashSync('another', 4)
 
 const log: string[] = []
 const people: TestUser[] = [
-  'ann', 'disabled', 'passwordless', 'unset', 'empty', 'word', 'bcrypt', 'argon2i', 'cut'
+  'ann',
+  'disabled',
+  'passwordless',
+  'unset',
+  'empty',
+  'word',
+  'bcrypt',
+  'argon2i',
+  'cut'
 ].map(username => ({ id: `u-${username}`, username }))
 const { app, users, events, post } = await createTestApp({
-  users: people, fastify: { logger: { level: 'trace', stream: { write (line: string) { log.push(line) } } } }
+  users: people,
+  fastify: {
+    logger: {
+      level: 'trace',
+      stream: {
+        write (line: string) {
+          log.push(line)
+        }
+      }
+    }
+  }
 })
 t.teardown(() => app.close())
 
@@ -20,13 +38,25 @@ t.teardown(() => app.close())
 const HASH = await app.tokenAuth.hashPassword(PASSWORD)
 
 const malformed: Record<string, string> = {
-  empty: '', word: 'garbage', bcrypt: BCRYPT, argon2i: HASH.replace('argon2id', 'argon2i'), cut: HASH.slice(0, -2)
+  empty: '',
+  word: 'garbage',
+  bcrypt: BCRYPT,
+  argon2i: HASH.replace('argon2id', 'argon2i'),
+  cut: HASH.slice(0, -2)
 }
+
 for (const user of users.values()) {
   const { username } = user as { username: string }
-  if (username === 'passwordless') user.passwordHash = null
-  else if (username !== 'unset') user.passwordHash = malformed[username] ?? HASH
-  if (username === 'disabled') user.disabled = true
+
+  if (username === 'passwordless') {
+    user.passwordHash = null
+  } else if (username !== 'unset') {
+    user.passwordHash = malformed[username] ?? HASH
+  }
+
+  if (username === 'disabled') {
+    user.disabled = true
+  }
 }
 
 interface Attempt {
@@ -38,9 +68,21 @@ interface Attempt {
 const attempts: Record<string, Attempt> = {
   'a wrong password': { username: 'ann', password: 'wrong', reason: 'wrong-password' },
   'an unknown user': { username: 'nobody', password: PASSWORD, reason: 'unknown-user' },
-  'a disabled user with the right password': { username: 'disabled', password: PASSWORD, reason: 'disabled' },
-  'a disabled user with a wrong one': { username: 'disabled', password: 'wrong', reason: 'disabled' },
-  'a user whose password is null': { username: 'passwordless', password: PASSWORD, reason: 'no-password' },
+  'a disabled user with the right password': {
+    username: 'disabled',
+    password: PASSWORD,
+    reason: 'disabled'
+  },
+  'a disabled user with a wrong one': {
+    username: 'disabled',
+    password: 'wrong',
+    reason: 'disabled'
+  },
+  'a user whose password is null': {
+    username: 'passwordless',
+    password: PASSWORD,
+    reason: 'no-password'
+  },
   'a user who has no such field': { username: 'unset', password: PASSWORD, reason: 'no-password' },
   'an empty hash': { username: 'empty', password: PASSWORD, reason: 'malformed-hash' },
   'a word in place of a hash': { username: 'word', password: 'garbage', reason: 'malformed-hash' },
@@ -49,14 +91,18 @@ const attempts: Record<string, Attempt> = {
   'a hash that was cut': { username: 'cut', password: PASSWORD, reason: 'malformed-hash' }
 }
 
-async function attempt ({ username, password }: Attempt): Promise<{ status: number, headers: object, body: string }> {
+async function attempt (
+  { username, password }: Attempt
+): Promise<{ status: number, headers: object, body: string }> {
   const { statusCode: status, headers, body } = await post('/auth/login', { username, password })
   const { date, ...rest } = headers
   return { status, headers: rest, body }
 }
 
 function errorsLogged (): Array<Record<string, unknown>> {
-  return log.map(line => JSON.parse(line) as Record<string, unknown>).filter(({ level }) => level as number >= 50)
+  return log.map(line => JSON.parse(line) as Record<string, unknown>).filter(({ level }) =>
+    level as number >= 50
+  )
 }
 
 t.test('the right password of a user in good standing logs in', async t => {
@@ -67,16 +113,28 @@ t.test('every rejection is the same answer: status, headers and body', async t =
   const expected = await attempt(attempts['a wrong password'] as Attempt)
   t.equal(expected.status, 401)
   t.strictSame(JSON.parse(expected.body), {
-    statusCode: 401, code: 'AUTH_CREDENTIALS_REJECTED', error: 'Unauthorized', message: 'Wrong user name or password'
+    statusCode: 401,
+    code: 'AUTH_CREDENTIALS_REJECTED',
+    error: 'Unauthorized',
+    message: 'Wrong user name or password'
   })
-  t.match(expected.headers, { 'www-authenticate': 'Bearer realm="auth"', 'content-length': /^\d+$/, 'cache-control': 'no-store' })
-  for (const [name, one] of Object.entries(attempts)) t.strictSame(await attempt(one), expected, name)
+  t.match(expected.headers, {
+    'www-authenticate': 'Bearer realm="auth"',
+    'content-length': /^\d+$/,
+    'cache-control': 'no-store'
+  })
+
+  for (const [name, one] of Object.entries(attempts)) {
+    t.strictSame(await attempt(one), expected, name)
+  }
 })
 
 // SQLite and MySQL have no booleans: a record that is handed on as it was read says 1.
 t.test('a user whom a driver calls disabled by 1 is disabled', async t => {
   const user = users.get('u-disabled') as { disabled: unknown }
-  t.teardown(() => { user.disabled = true })
+  t.teardown(() => {
+    user.disabled = true
+  })
   user.disabled = 1
   t.equal((await post('/auth/login', { username: 'disabled', password: PASSWORD })).statusCode, 401)
 })
@@ -95,11 +153,18 @@ t.test('a hash that is none of argon2id is an error in the log, with the user\'s
   for (const [name, one] of Object.entries(attempts)) {
     log.length = 0
     await attempt(one)
+
     if (one.reason === 'malformed-hash') {
       t.match(errorsLogged(), [{ level: 50, userId: `u-${one.username}`, msg: /hash/ }], name)
     }
+
     t.equal(errorsLogged().length, one.reason === 'malformed-hash' ? 1 : 0, name)
-    const secrets = [...Object.values(malformed).filter(hash => hash !== ''), HASH, PASSWORD, 'nobody']
+    const secrets = [
+      ...Object.values(malformed).filter(hash => hash !== ''),
+      HASH,
+      PASSWORD,
+      'nobody'
+    ]
     t.strictSame(secrets.filter(secret => log.join('').includes(secret)), [], name)
   }
 })
@@ -108,6 +173,7 @@ t.test('a hash that is none of argon2id is an error in the log, with the user\'s
 // what else the machine does falls on all alike.
 t.test('every rejection takes as long as one after a real check', async t => {
   const times = new Map(Object.keys(attempts).map(name => [name, [] as number[]]))
+
   for (let round = 0; round < 21; round++) {
     for (const [name, one] of Object.entries(attempts)) {
       const before = performance.now()
@@ -115,9 +181,12 @@ t.test('every rejection takes as long as one after a real check', async t => {
       times.get(name)?.push(performance.now() - before)
     }
   }
-  const median = (name: string): number => (times.get(name) ?? []).sort((a, b) => a - b)[10] as number
+
+  const median = (name: string): number =>
+    (times.get(name) ?? []).sort((a, b) => a - b)[10] as number
   const real = median('a wrong password')
   t.ok(real > 3, `a real check takes ${real.toFixed(1)} ms`)
+
   for (const name of times.keys()) {
     const ratio = median(name) / real
     t.ok(ratio > 0.5 && ratio < 2, `${name}: ${ratio.toFixed(2)} times as long`)

@@ -8,30 +8,47 @@ import { createTestApp, PASSWORD } from '../../helpers/app.js'
 
 t.test('each schema is sound, and says nothing that would be passed over', async t => {
   const { taken, ...others } = schemas
+
   for (const [name, schema] of Object.entries(others)) {
     const ajv = new Ajv({ allowUnionTypes: true, strict: true })
     t.ok(ajv.validateSchema(schema), `${name}: ${ajv.errorsText(ajv.errors)}`)
     t.doesNotThrow(() => ajv.compile(schema), name)
   }
-  t.notOk(new Ajv({ logger: false }).validateSchema({ type: 'text' }), 'the yardstick refuses what is none')
+
+  t.notOk(
+    new Ajv({ logger: false }).validateSchema({ type: 'text' }),
+    'the yardstick refuses what is none'
+  )
 })
 
 t.test('answers hold what their schemas say, and nothing else', async t => {
   const { app, post, login, get } = await createTestApp()
   t.teardown(() => app.close())
-  const strict = (schema: { readonly properties: object }): object => ({ ...schema, additionalProperties: false })
+  const strict = (schema: { readonly properties: object }): object => ({
+    ...schema,
+    additionalProperties: false
+  })
   const { sessions } = schemas.sessionListAnswer.properties
-  const list = strict({ ...schemas.sessionListAnswer, properties: { sessions: { ...sessions, items: strict(sessions.items) } } })
+  const list = strict({
+    ...schemas.sessionListAnswer,
+    properties: { sessions: { ...sessions, items: strict(sessions.items) } }
+  })
   const tokens = await login()
   const refreshed = await post('/auth/refresh', { refresh_token: tokens.refresh_token })
   const listed = await get('/auth/sessions', tokens.access_token)
   const answers: Array<[string, object, unknown]> = [
-    ['login', strict(schemas.tokenAnswer), tokens], ['refresh', strict(schemas.tokenAnswer), refreshed.json()], ['sessions', list, listed.json()]
+    ['login', strict(schemas.tokenAnswer), tokens],
+    ['refresh', strict(schemas.tokenAnswer), refreshed.json()],
+    ['sessions', list, listed.json()]
   ]
+
   for (const [name, schema, answer] of answers) {
     const ajv = new Ajv({ allowUnionTypes: true })
     t.ok(ajv.validate(schema, answer), `${name}: ${ajv.errorsText(ajv.errors)}`)
-    t.notOk(ajv.validate(schema, { ...answer as object, more: 1 }), `${name}: the yardstick refuses what is more`)
+    t.notOk(
+      ajv.validate(schema, { ...answer as object, more: 1 }),
+      `${name}: the yardstick refuses what is more`
+    )
   }
 })
 
@@ -42,12 +59,18 @@ t.test('a start compiles nothing; a route what it needs, when it does, once', as
     validators++
     return compile.apply(this, args)
   } as typeof compile
-  t.teardown(() => { Ajv.prototype.compile = compile })
+  t.teardown(() => {
+    Ajv.prototype.compile = compile
+  })
 
   const { app, post, login } = await createTestApp()
   t.teardown(() => app.close())
   t.equal(validators, 0, 'the start')
-  for (let i = 0; i < 2; i++) await login()
+
+  for (let i = 0; i < 2; i++) {
+    await login()
+  }
+
   t.equal(validators, 1, 'logins')
   t.equal((await post('/auth/logout')).statusCode, 401, 'without a body')
   t.equal(validators, 2, 'a logout')
@@ -64,7 +87,9 @@ t.test('an answer that a hook of the app gives in place of a route is sent as it
     before: app => {
       app.setSerializerCompiler(() => () => 'by the app')
       app.addHook('onRequest', async (request, reply) => {
-        if (request.url === '/auth/login') return reply.send(answer)
+        if (request.url === '/auth/login') {
+          return reply.send(answer)
+        }
       })
     }
   })

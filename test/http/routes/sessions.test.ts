@@ -39,7 +39,9 @@ t.test('one of the sessions can be ended', async t => {
   const [here, there] = [await login(), await login()]
   const { sessionId: id } = (await get('/protected', there.access_token)).json()
   const response = await app.inject({
-    method: 'DELETE', url: `/auth/sessions/${id}`, headers: { authorization: `Bearer ${here.access_token}` }
+    method: 'DELETE',
+    url: `/auth/sessions/${id}`,
+    headers: { authorization: `Bearer ${here.access_token}` }
   })
   t.equal(response.statusCode, 204)
   t.equal((await refresh(there.refresh_token)).json().code, 'AUTH_REFRESH_REVOKED')
@@ -52,13 +54,21 @@ t.test('another user\'s session, and one that is unknown, are 204, and nothing h
   t.teardown(() => app.close())
   const [ann, bob] = [await login(), await login('bob')]
   const { sessionId: id } = (await get('/protected', bob.access_token)).json()
-  const end = async (id: string, body?: object): Promise<{ statusCode: number }> => app.inject({
-    method: 'DELETE',
-    url: `/auth/sessions/${id}`,
-    headers: { authorization: `Bearer ${ann.access_token}`, ...(body && { 'content-type': 'application/json' }) }
-  })
+  const end = async (id: string, body?: object): Promise<{ statusCode: number }> =>
+    app.inject({
+      method: 'DELETE',
+      url: `/auth/sessions/${id}`,
+      headers: {
+        authorization: `Bearer ${ann.access_token}`,
+        ...(body && { 'content-type': 'application/json' })
+      }
+    })
   t.equal((await end(id)).statusCode, 204)
-  t.equal((await end('unknown', {})).statusCode, 204, 'also with a content type and no body, as axios sends it')
+  t.equal(
+    (await end('unknown', {})).statusCode,
+    204,
+    'also with a content type and no body, as axios sends it'
+  )
   t.equal((await refresh(bob.refresh_token)).statusCode, 200)
   t.equal((await get('/protected', bob.access_token)).statusCode, 200)
 })
@@ -68,8 +78,16 @@ t.test('me is the user as it stands now', async t => {
   t.teardown(() => app.close())
   const { access_token: access, refresh_token: token } = await login()
   const ann = users.get('u-ann')
-  if (ann) ann.email = 'ann@example.org'
-  t.strictSame((await get('/auth/me', access)).json(), { id: 'u-ann', username: 'ann', email: 'ann@example.org' })
+
+  if (ann) {
+    ann.email = 'ann@example.org'
+  }
+
+  t.strictSame((await get('/auth/me', access)).json(), {
+    id: 'u-ann',
+    username: 'ann',
+    email: 'ann@example.org'
+  })
   users.delete('u-ann')
   t.equal((await get('/auth/me', access)).json().code, 'AUTH_SESSION_REVOKED')
   t.equal((await app.tokenAuth.listSessions('u-ann')).length, 1, 'a GET ends nothing')
@@ -84,13 +102,24 @@ t.test('all others end, and this one goes on', async t => {
   const bob = await login('bob')
   const headers = { authorization: `Bearer ${here.access_token}` }
   t.equal((await app.inject({ method: 'DELETE', url: '/auth/sessions', headers })).statusCode, 204)
-  for (const { access_token: token } of [one, two]) t.equal((await get('/protected', token)).json().code, 'AUTH_SESSION_REVOKED')
-  for (const { refresh_token: token } of [one, two]) t.equal((await refresh(token)).json().code, 'AUTH_REFRESH_REVOKED')
-  for (const { refresh_token: token } of [here, bob]) t.equal((await refresh(token)).statusCode, 200)
+
+  for (const { access_token: token } of [one, two]) {
+    t.equal((await get('/protected', token)).json().code, 'AUTH_SESSION_REVOKED')
+  }
+
+  for (const { refresh_token: token } of [one, two]) {
+    t.equal((await refresh(token)).json().code, 'AUTH_REFRESH_REVOKED')
+  }
+
+  for (const { refresh_token: token } of [here, bob]) {
+    t.equal((await refresh(token)).statusCode, 200)
+  }
 })
 
 t.test('maxSessions: one login more ends the oldest, however long it was used', async t => {
-  const { app, clock, login, get, refresh, events } = await createTestApp({ options: { maxSessions: 2 } })
+  const { app, clock, login, get, refresh, events } = await createTestApp({
+    options: { maxSessions: 2 }
+  })
   t.teardown(() => app.close())
   const first = await login()
   clock.advance(MINUTE)
@@ -102,18 +131,26 @@ t.test('maxSessions: one login more ends the oldest, however long it was used', 
   const third = await login()
   t.match(events.filter(({ name }) => name === 'revoke'), [{ reason: 'too-many', count: 1 }])
   t.equal((await get('/protected', used.access_token)).json().code, 'AUTH_SESSION_REVOKED')
-  for (const { access_token: token } of [second, third, bob]) t.equal((await get('/protected', token)).statusCode, 200)
+
+  for (const { access_token: token } of [second, third, bob]) {
+    t.equal((await get('/protected', token)).statusCode, 200)
+  }
 })
 
 t.test('maxSessions: logins within a millisecond do not end each other, and the next one ends them', async t => {
   const { app, clock, login, get } = await createTestApp({ options: { maxSessions: 1 } })
   t.teardown(() => app.close())
+
   for (let round = 0; round < 5; round++) {
     const tokens = await Promise.all(Array.from({ length: 4 }, () => login()))
+
     const live = async (): Promise<number> => {
-      const answers = await Promise.all(tokens.map(({ access_token: token }) => get('/protected', token)))
+      const answers = await Promise.all(
+        tokens.map(({ access_token: token }) => get('/protected', token))
+      )
       return answers.filter(({ statusCode }) => statusCode === 200).length
     }
+
     t.ok(await live() >= 1)
     clock.advance(1)
     const { access_token: next } = await login()

@@ -18,18 +18,33 @@ const client: Party = { address: '192.0.2.1', userAgent: 'Phone/1' }
 const thief: Party = { address: '198.51.100.66', userAgent: 'curl/8' }
 
 interface Chase extends TestApp {
-  present (token: string, by: Party): Promise<LightMyRequestResponse>
+  present(token: string, by: Party): Promise<LightMyRequestResponse>
   /** Each presents the token of this generation in turn; gives what the last one got. */
-  generation (token: string, ...parties: Party[]): Promise<string>
+  generation(token: string, ...parties: Party[]): Promise<string>
 }
 
-async function aChase (t: Test, refreshToken: NonNullable<TokenAuthOptions['refreshToken']>): Promise<Chase & { readonly token: string }> {
+async function aChase (
+  t: Test,
+  refreshToken: NonNullable<TokenAuthOptions['refreshToken']>
+): Promise<Chase & { readonly token: string }> {
   const test = await createTestApp({ options: { refreshToken } })
   t.teardown(() => test.app.close())
-  const send = async (url: string, payload: object, { address, userAgent }: Party): Promise<LightMyRequestResponse> =>
-    test.app.inject({ method: 'POST', url, remoteAddress: address, headers: { 'user-agent': userAgent }, payload })
-  const present: Chase['present'] = (token, by) => send('/auth/refresh', { refresh_token: token }, by)
+  const send = async (
+    url: string,
+    payload: object,
+    { address, userAgent }: Party
+  ): Promise<LightMyRequestResponse> =>
+    test.app.inject({
+      method: 'POST',
+      url,
+      remoteAddress: address,
+      headers: { 'user-agent': userAgent },
+      payload
+    })
+  const present: Chase['present'] = (token, by) =>
+    send('/auth/refresh', { refresh_token: token }, by)
   const login = await send('/auth/login', { username: 'ann', password: PASSWORD }, client)
+
   return {
     ...test,
     token: login.json<TokenAnswer>().refresh_token ?? '',
@@ -37,12 +52,14 @@ async function aChase (t: Test, refreshToken: NonNullable<TokenAuthOptions['refr
     async generation (token, ...parties) {
       test.clock.advance(10 * MINUTE)
       let next = ''
+
       for (const party of parties) {
         const answer = await present(token, party)
         t.equal(answer.statusCode, 200)
         next = answer.json<TokenAnswer>().refresh_token ?? ''
         test.clock.advance(2000)
       }
+
       return next
     }
   }
@@ -71,7 +88,11 @@ t.test('who follows for three generations is told of, whoever of the two comes f
 t.test('with "end" the session ends, for both, at once', async t => {
   const chase = await aChase(t, { shadows: 'end' })
   let { token } = chase
-  for (let i = 0; i < 2; i++) token = await chase.generation(token, client, thief)
+
+  for (let i = 0; i < 2; i++) {
+    token = await chase.generation(token, client, thief)
+  }
+
   chase.clock.advance(10 * MINUTE)
   const rotated = (await chase.present(token, client)).json<TokenAnswer>()
   const answers = await Promise.all(Array.from({ length: 5 }, () => chase.present(token, thief)))
@@ -80,14 +101,21 @@ t.test('with "end" the session ends, for both, at once', async t => {
   t.match(shadowsIn(chase), [{ ended: true }])
   t.equal(shadowsIn(chase).length, 1)
   t.match(chase.events.filter(({ name }) => name === 'revoke'), [{ reason: 'shadowed' }])
-  t.equal((await chase.present(rotated.refresh_token ?? '', client)).json().code, 'AUTH_REFRESH_REVOKED')
+  t.equal(
+    (await chase.present(rotated.refresh_token ?? '', client)).json().code,
+    'AUTH_REFRESH_REVOKED'
+  )
   t.equal((await chase.get('/protected', rotated.access_token)).json().code, 'AUTH_SESSION_REVOKED')
 })
 
 t.test('a revocation that fails is 503, and is tried again by the next one', async t => {
   const chase = await aChase(t, { shadows: 'end' })
   let { token } = chase
-  for (let i = 0; i < 2; i++) token = await chase.generation(token, client, thief)
+
+  for (let i = 0; i < 2; i++) {
+    token = await chase.generation(token, client, thief)
+  }
+
   chase.clock.advance(10 * MINUTE)
   const next = (await chase.present(token, client)).json<TokenAnswer>().refresh_token ?? ''
   const { revoke } = chase.store
@@ -102,31 +130,48 @@ t.test('a revocation that fails is 503, and is tried again by the next one', asy
 t.test('a lost answer that comes again from elsewhere counts as well', async t => {
   const chase = await aChase(t, { shadows: 'report' })
   let { token } = chase
+
   for (let i = 0; i < 3; i++) {
     chase.clock.advance(10 * MINUTE)
     await chase.present(token, thief)
     chase.clock.advance(MINUTE)
     token = (await chase.present(token, client)).json<TokenAnswer>().refresh_token ?? ''
   }
+
   t.equal(chase.events.filter(({ name }) => name === 'recovery').length, 3)
   t.equal(shadowsIn(chase).length, 1)
 })
 
-for (const [who, others] of Object.entries<readonly Party[]>({
-  'tabs of one browser': [client, client, client],
-  'a phone whose network changes each time': ['203.0.113.7', '2001:db8::7', '203.0.113.8'].map(address => ({ ...client, address })),
-  'a browser and an app behind one address': [thief, thief, thief].map(({ userAgent }) => ({ ...client, userAgent })),
-  'another address of the same IPv6 network': []
-})) {
+for (
+  const [who, others] of Object.entries<readonly Party[]>({
+    'tabs of one browser': [client, client, client],
+    'a phone whose network changes each time': ['203.0.113.7', '2001:db8::7', '203.0.113.8'].map(
+      address => ({ ...client, address })
+    ),
+    'a browser and an app behind one address': [thief, thief, thief].map(({ userAgent }) => ({
+      ...client,
+      userAgent
+    })),
+    'another address of the same IPv6 network': []
+  })
+) {
   t.test(`${who}: nobody follows`, async t => {
     const chase = await aChase(t, { shadows: 'end' })
     let { token } = chase
-    const parties = others.length > 0 ? others : ['1', '2', '3'].map(end => ({ address: `2001:db8:0:7::${end}`, userAgent: `App/${end}` }))
+    const parties = others.length > 0
+      ? others
+      : ['1', '2', '3'].map(end => ({ address: `2001:db8:0:7::${end}`, userAgent: `App/${end}` }))
+
     for (let round = 0; round < 3; round++) {
       for (const party of parties) {
-        token = await chase.generation(token, others.length > 0 ? client : { address: '2001:db8:0:7::9', userAgent: 'x' }, party)
+        token = await chase.generation(
+          token,
+          others.length > 0 ? client : { address: '2001:db8:0:7::9', userAgent: 'x' },
+          party
+        )
       }
     }
+
     t.strictSame(shadowsIn(chase), [])
   })
 }
@@ -134,11 +179,13 @@ for (const [who, others] of Object.entries<readonly Party[]>({
 t.test('a generation without a replay from elsewhere begins the count anew', async t => {
   const chase = await aChase(t, { shadows: 'end' })
   let { token } = chase
+
   for (let round = 0; round < 4; round++) {
     token = await chase.generation(token, client, thief)
     token = await chase.generation(token, client, thief, thief, thief)
     token = await chase.generation(token, client, client)
   }
+
   t.strictSame(shadowsIn(chase), [])
 })
 
@@ -153,7 +200,11 @@ t.test('what is the same context can be said by the app', async t => {
   })
   let { token } = chase
   const elsewhere = { ...client, address: thief.address }
-  for (let i = 0; i < 3; i++) token = await chase.generation(token, client, elsewhere)
+
+  for (let i = 0; i < 3; i++) {
+    token = await chase.generation(token, client, elsewhere)
+  }
+
   t.equal(shadowsIn(chase).length, 1)
   t.strictSame(asked[0], [client, elsewhere])
 })
@@ -161,6 +212,10 @@ t.test('what is the same context can be said by the app', async t => {
 t.test('by default nobody looks', async t => {
   const chase = await aChase(t, {})
   let { token } = chase
-  for (let i = 0; i < 5; i++) token = await chase.generation(token, client, thief)
+
+  for (let i = 0; i < 5; i++) {
+    token = await chase.generation(token, client, thief)
+  }
+
   t.strictSame(shadowsIn(chase), [])
 })

@@ -11,10 +11,15 @@ const ROUNDS = 15
 /** The median of how many times as long as the second the first takes. */
 async function ratio (first: () => unknown, second: () => unknown): Promise<number> {
   const ratios: number[] = []
+
   for (let round = -2; round < ROUNDS; round++) {
     const [a, b] = [await cost(first), await cost(second)]
-    if (round >= 0) ratios.push(a / b)
+
+    if (round >= 0) {
+      ratios.push(a / b)
+    }
   }
+
   return ratios.sort((a, b) => a - b)[ROUNDS >> 1] as number
 }
 
@@ -26,7 +31,9 @@ async function cost (work: () => unknown): Promise<number> {
 }
 
 async function times (count: number, work: (i: number) => Promise<unknown>): Promise<void> {
-  for (let i = 0; i < count; i++) await work(i)
+  for (let i = 0; i < count; i++) {
+    await work(i)
+  }
 }
 
 t.test('a token that was verified before costs a look-up, and no verification', async t => {
@@ -34,14 +41,31 @@ t.test('a token that was verified before costs a look-up, and no verification', 
   t.teardown(() => app.close())
   const { access_token: token } = await login()
   const request = (authorization: string): never =>
-    ({ routeOptions: { config: {} }, headers: { authorization }, raw: { rawHeaders: ['Authorization', authorization] }, auth: null }) as never
-  const authenticate = (authorization: string): void => app.authenticate(request(authorization), null as never, () => {})
+    ({
+      routeOptions: { config: {} },
+      headers: { authorization },
+      raw: { rawHeaders: ['Authorization', authorization] },
+      auth: null
+    }) as never
+  const authenticate = (authorization: string): void =>
+    app.authenticate(request(authorization), null as never, () => {})
   const forged = `${token.slice(0, -2)}${token.endsWith('A') ? 'BA' : 'AA'}`
   const found = await ratio(
-    () => { for (let i = 0; i < 20_000; i++) authenticate(`Bearer ${token}`) },
-    () => { for (let i = 0; i < 2000; i++) authenticate(`Bearer ${forged}`) }
+    () => {
+      for (let i = 0; i < 20_000; i++) {
+        authenticate(`Bearer ${token}`)
+      }
+    },
+    () => {
+      for (let i = 0; i < 2000; i++) {
+        authenticate(`Bearer ${forged}`)
+      }
+    }
   )
-  t.ok(found / 10 < 0.15, `a good one takes ${(found / 10).toFixed(3)} of one that has to be verified`)
+  t.ok(
+    found / 10 < 0.15,
+    `a good one takes ${(found / 10).toFixed(3)} of one that has to be verified`
+  )
 })
 
 t.test('a refresh costs a few times as much as a route that only answers', async t => {
@@ -51,12 +75,26 @@ t.test('a refresh costs a few times as much as a route that only answers', async
   let tokens = await login()
   bare.post('/refresh', async () => tokens)
   const found = await ratio(
-    () => times(200, async () => {
-      const response = await refresh(tokens.refresh_token)
-      if (response.statusCode !== 200) throw new Error(response.body)
-      tokens = response.json()
-    }),
-    () => times(200, () => bare.inject({ method: 'POST', url: '/refresh', payload: { refresh_token: tokens.refresh_token } }))
+    () =>
+      times(200, async () => {
+        const response = await refresh(tokens.refresh_token)
+
+        if (response.statusCode !== 200) {
+          throw new Error(response.body)
+        }
+
+        tokens = response.json()
+      }),
+    () =>
+      times(
+        200,
+        () =>
+          bare.inject({
+            method: 'POST',
+            url: '/refresh',
+            payload: { refresh_token: tokens.refresh_token }
+          })
+      )
   )
   t.ok(found < 5, `${found.toFixed(1)} times`)
 })

@@ -19,16 +19,26 @@ for (const fault of ['throws', 'hangs'] satisfies Fault[]) {
       store: breakable.store,
       options: { storeTimeout: STORE_TIMEOUT },
       fastify: {
-        logger: { level: 'trace', stream: new Writable({ write (line, _encoding, done) { log.push(String(line)); done() } }) }
+        logger: {
+          level: 'trace',
+          stream: new Writable({
+            write (line, _encoding, done) {
+              log.push(String(line))
+              done()
+            }
+          })
+        }
       }
     })
     t.teardown(() => app.close())
+
     const unavailable = (response: LightMyRequestResponse): void => {
       t.equal(response.statusCode, 503)
       t.equal(response.json().code, 'AUTH_STORE_UNAVAILABLE')
       t.equal(response.headers['retry-after'], '1')
       t.equal(response.headers['cache-control'], 'no-store')
     }
+
     const { access_token: access, refresh_token: first } = await login()
     const authorization = `Bearer ${access}`
 
@@ -39,7 +49,9 @@ for (const fault of ['throws', 'hangs'] satisfies Fault[]) {
     unavailable(await post('/auth/logout', undefined, { authorization }))
     unavailable(await post('/auth/logout/all', undefined, { authorization }))
     unavailable(await get('/auth/sessions', access))
-    unavailable(await app.inject({ method: 'DELETE', url: '/auth/sessions/s1', headers: { authorization } }))
+    unavailable(
+      await app.inject({ method: 'DELETE', url: '/auth/sessions/s1', headers: { authorization } })
+    )
     t.equal((await get('/protected', access)).statusCode, 200, 'access tokens need no store')
     t.equal((await post('/auth/login', { username: 'ann', password: 'wrong' })).statusCode, 401)
     t.equal((await refresh('nonsense')).statusCode, 401, 'a forged token never reaches the store')
@@ -59,21 +71,37 @@ for (const fault of ['throws', 'hangs'] satisfies Fault[]) {
     unavailable(await refresh(first))
     t.equal((await get('/protected', third.access_token)).statusCode, 200)
     breakable.break(null)
-    t.equal((await refresh(first)).json().code, 'AUTH_REFRESH_REUSED', 'a reuse whose revocation failed is found again')
+    t.equal(
+      (await refresh(first)).json().code,
+      'AUTH_REFRESH_REUSED',
+      'a reuse whose revocation failed is found again'
+    )
     t.equal((await refresh(third.refresh_token)).json().code, 'AUTH_REFRESH_REVOKED')
 
     t.ok(log.some(line => line.includes('"operation":"rotate"')), 'the log tells which verb failed')
-    t.notOk(log.some(line => line.includes('value-in-a-statement') || line.includes(DRIVER_WORDS.slice(0, 12))))
+    t.notOk(
+      log.some(line =>
+        line.includes('value-in-a-statement') || line.includes(DRIVER_WORDS.slice(0, 12))
+      )
+    )
   })
 
   t.test(`users that ${fault === 'throws' ? 'throw' : 'hang'}`, async t => {
     const ann = { id: 'u-ann', username: 'ann', passwordHash: PASSWORD_HASH }
     let broken = false
+
     const find = async (): Promise<typeof ann> => {
-      if (!broken) return ann
-      if (fault === 'throws') throw new Error(DRIVER_WORDS)
+      if (!broken) {
+        return ann
+      }
+
+      if (fault === 'throws') {
+        throw new Error(DRIVER_WORDS)
+      }
+
       return new Promise(() => {})
     }
+
     const { app, login, post, get, refresh } = await createTestApp({
       options: { storeTimeout: STORE_TIMEOUT, users: { findByLogin: find, findById: find } }
     })
@@ -81,13 +109,17 @@ for (const fault of ['throws', 'hangs'] satisfies Fault[]) {
     const { refresh_token: token, access_token: access } = await login()
     broken = true
     const responses = [
-      await post('/auth/login', { username: 'ann', password: PASSWORD }), await refresh(token), await get('/auth/me', access)
+      await post('/auth/login', { username: 'ann', password: PASSWORD }),
+      await refresh(token),
+      await get('/auth/me', access)
     ]
+
     for (const response of responses) {
       t.equal(response.statusCode, 503)
       t.equal(response.json().code, 'AUTH_STORE_UNAVAILABLE')
       t.notMatch(response.body, 'value-in-a-statement')
     }
+
     broken = false
     t.equal((await refresh(token)).statusCode, 200)
     t.equal((await app.tokenAuth.listSessions('u-ann'))[0]?.generation, 1)
@@ -99,23 +131,49 @@ t.test('an answer of the store that comes too late is nobody\'s loss', async t =
   const late: Array<() => void> = []
   const slow = new Proxy(store, {
     get: (target, verb) => (...args: unknown[]): unknown => {
-      if (verb !== 'rotate') return Reflect.apply(Reflect.get(target, verb), target, args)
+      if (verb !== 'rotate') {
+        return Reflect.apply(Reflect.get(target, verb), target, args)
+      }
+
       const outcome = Reflect.apply(target.rotate, target, args)
-      return late.length === 0 ? new Promise(resolve => { late.push(() => { resolve(outcome) }) }) : outcome
+
+      return late.length === 0
+        ? new Promise(resolve => {
+          late.push(() => {
+            resolve(outcome)
+          })
+        })
+        : outcome
     }
   })
-  const { app, login, refresh } = await createTestApp({ store: slow, options: { storeTimeout: STORE_TIMEOUT } })
+  const { app, login, refresh } = await createTestApp({
+    store: slow,
+    options: { storeTimeout: STORE_TIMEOUT }
+  })
   t.teardown(() => app.close())
   const { refresh_token: token } = await login()
   t.equal((await refresh(token)).statusCode, 503)
-  for (const answer of late) answer()
-  t.equal((await refresh(token)).statusCode, 200, 'it had rotated: the retry is answered with the successor')
+
+  for (const answer of late) {
+    answer()
+  }
+
+  t.equal(
+    (await refresh(token)).statusCode,
+    200,
+    'it had rotated: the retry is answered with the successor'
+  )
   t.equal((await app.tokenAuth.listSessions('u-ann'))[0]?.generation, 1)
 })
 
 t.test('an error of the app\'s own making is not taken for the store\'s', async t => {
   const { app, post } = await createTestApp({
-    options: { users: { findByLogin: () => ({ id: 7 as unknown as string, passwordHash: PASSWORD_HASH }), findById: () => null } }
+    options: {
+      users: {
+        findByLogin: () => ({ id: 7 as unknown as string, passwordHash: PASSWORD_HASH }),
+        findById: () => null
+      }
+    }
   })
   t.teardown(() => app.close())
   t.equal((await post('/auth/login', { username: 'ann', password: PASSWORD })).statusCode, 500)

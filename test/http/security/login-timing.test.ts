@@ -48,16 +48,27 @@ async function timeOf (username: string): Promise<number> {
   const before = performance.now()
   const { statusCode } = await post('/auth/login', { username, password: 'a wrong one' })
   const time = performance.now() - before
-  if (statusCode !== 401) throw new Error(`${username} was answered with ${statusCode}`)
+
+  if (statusCode !== 401) {
+    throw new Error(`${username} was answered with ${statusCode}`)
+  }
+
   return time
 }
 
 /** One request at a time; in each round all of the names, in an order of its own. */
-async function measure (usernames: readonly string[], rounds: number): Promise<(username: string) => number[]> {
+async function measure (
+  usernames: readonly string[],
+  rounds: number
+): Promise<(username: string) => number[]> {
   const times = new Map(usernames.map(username => [username, [] as number[]]))
+
   for (let round = 0; round < rounds; round++) {
-    for (const username of shuffled(usernames)) times.get(username)?.push(await timeOf(username))
+    for (const username of shuffled(usernames)) {
+      times.get(username)?.push(await timeOf(username))
+    }
   }
+
   return username => times.get(username) ?? []
 }
 
@@ -92,9 +103,15 @@ function mannWhitney (a: readonly number[], b: readonly number[]): number {
 
 /** Wilcoxon's signed ranks, likewise: of pairs from one round each, so that a machine that is slow for a while hides nothing. */
 function wilcoxon (a: readonly number[], b: readonly number[]): number {
-  const differences = a.map((value, i) => value - (b[i] as number)).filter(difference => difference !== 0)
+  const differences = a.map((value, i) => value - (b[i] as number)).filter(difference =>
+    difference !== 0
+  )
   const n = differences.length
-  if (n === 0) return 0
+
+  if (n === 0) {
+    return 0
+  }
+
   const ranks = ranksOf(differences.map(Math.abs))
   const w = sumOf(ranks.filter((_rank, i) => (differences[i] as number) > 0))
   return (w - n * (n + 1) / 4) / Math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
@@ -109,7 +126,10 @@ interface Comparison {
 function compare (times: readonly number[], known: readonly number[]): Comparison {
   const median = medianOf(known)
   // Two estimates of one thing. The second is the surer one by far while the machine is busy with other things as well.
-  const ratios = [medianOf(times) / median, 1 + medianOf(times.map((time, i) => time - (known[i] as number))) / median]
+  const ratios = [
+    medianOf(times) / median,
+    1 + medianOf(times.map((time, i) => time - (known[i] as number))) / median
+  ]
   const deviations = [mannWhitney(times, known), wilcoxon(times, known)]
   const isAlike = ratios.some(ratio => Math.abs(ratio - 1) <= MOST_APART) &&
     deviations.every(deviation => Math.abs(deviation) < MOST_DEVIATION)
@@ -130,7 +150,10 @@ t.test('75: the yardstick tells apart what is, and nothing else', async t => {
   const alike = known.toReversed()
   t.ok(compare(alike, known).isAlike)
   t.notOk(compare(alike.map(time => time + 0.5), known).isAlike, 'by rank, within 5 %')
-  t.notOk(compare(known.map((_time, i) => i % 2 === 0 ? 16 : 20.1), known.map(() => 18)).isAlike, 'by median')
+  t.notOk(
+    compare(known.map((_time, i) => i % 2 === 0 ? 16 : 20.1), known.map(() => 18)).isAlike,
+    'by median'
+  )
   const slow = known.map((time, i) => time + 5 * Math.sin(i))
   const slower = slow.map(time => time + 0.3)
   t.ok(Math.abs(mannWhitney(slower, slow)) < MOST_DEVIATION)
@@ -140,16 +163,21 @@ t.test('75: the yardstick tells apart what is, and nothing else', async t => {
 t.test('75: a login that is refused takes as long whoever it is about', async t => {
   await measure([KNOWN, ...Object.values(others)], WARM_UP)
   let open = Object.keys(others)
+
   for (let attempt = 1; attempt <= ATTEMPTS && open.length > 0; attempt++) {
     const timesOf = await measure([KNOWN, ...open.map(sort => others[sort] as string)], SAMPLES)
     const known = timesOf(KNOWN)
     t.ok(medianOf(known) > 3, `a real check takes ${medianOf(known).toFixed(1)} ms`)
     open = open.filter(sort => {
       const { ratios, deviations, isAlike } = compare(timesOf(others[sort] as string), known)
-      const figures = [ratios.map(ratio => ratio.toFixed(3)), deviations.map(deviation => deviation.toFixed(2))]
+      const figures = [
+        ratios.map(ratio => ratio.toFixed(3)),
+        deviations.map(deviation => deviation.toFixed(2))
+      ]
       t.comment(`${attempt}: ${sort}: ${figures.join(' times as long, ')} standard deviations away`)
       return !isAlike
     })
   }
+
   t.strictSame(open, [], 'are told apart')
 })

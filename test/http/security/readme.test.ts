@@ -4,7 +4,9 @@ import { existsSync, readFileSync } from 'node:fs'
 import t from 'tap'
 
 const root = new URL('../../../', import.meta.url)
-const rows = [...readFileSync(new URL('README.md', import.meta.url), 'utf8').matchAll(/^\| (\d+) \| (.+) \|$/gm)]
+const rows = [
+  ...readFileSync(new URL('README.md', import.meta.url), 'utf8').matchAll(/^\| (\d+) \| (.+) \|$/gm)
+]
 
 function sourceOf (file: string): string {
   const path = new URL(file.startsWith('src/') ? `${file}.ts` : `test/${file}.test.ts`, root)
@@ -12,16 +14,22 @@ function sourceOf (file: string): string {
 }
 
 t.test('each number from 1 to 87 is there once, and in order', async t => {
-  t.strictSame(rows.map(([, number]) => Number(number)), Array.from({ length: 87 }, (_, i) => i + 1))
+  t.strictSame(
+    rows.map(([, number]) => Number(number)),
+    Array.from({ length: 87 }, (_, i) => i + 1)
+  )
 })
 
 t.test('each test that is named exists, and each test here is named', async t => {
   const named = new Set<string>()
+
   for (const [, number, text = ''] of rows) {
     const places = [...text.matchAll(/`([\w./-]+)`((?:,? “[^”]+”)+)/g)]
     t.ok(places.length > 0 || text.startsWith('No'), `${number}: is tested, or it is said why not`)
+
     for (const [, file = '', names = ''] of places) {
       const titles = sourceOf(file).match(/(?:test|law)\((['`]).*?\1, /g) ?? []
+
       for (const [, name = ''] of names.matchAll(/“([^”]+)”/g)) {
         const parts = name.split('…').map(part => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))
         const title = titles.find(title => new RegExp(`['\`]${parts.join('.*')}`).test(title))
@@ -30,9 +38,15 @@ t.test('each test that is named exists, and each test here is named', async t =>
       }
     }
   }
-  for (const file of ['http/security/requests', 'http/security/answers', 'http/security/first-party']) {
+
+  for (
+    const file of ['http/security/requests', 'http/security/answers', 'http/security/first-party']
+  ) {
     const titles = sourceOf(file).match(/test\((['`]).*?\1, /g) ?? []
     t.ok(titles.length > 10)
-    for (const title of titles) t.ok(named.has(`${file} ${title}`), `${file} ${title}`)
+
+    for (const title of titles) {
+      t.ok(named.has(`${file} ${title}`), `${file} ${title}`)
+    }
   }
 })

@@ -2,7 +2,7 @@
 // There it leaks, by tests that pass, and has to fail all the same.
 
 import { spawn } from 'node:child_process'
-import { randomBytes, generateKeyPairSync } from 'node:crypto'
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { channel } from 'node:diagnostics_channel'
 import { text } from 'node:stream/consumers'
@@ -53,11 +53,30 @@ if (process.env.TRACE_LEAKS === undefined) {
     t.ok(isWatched || !process.env.CI, 'CI watches all tests')
     const { code, told } = await leaking
     t.equal(code, 1)
-    for (const [name, kind] of Object.entries(leaks)) t.match(told, new RegExp(`trace\\.test\\.ts: a log line holds .*(${kind}).*: leak of ${name}\\n`), name)
-    t.match(told, /trace\.test\.ts: a log line holds a JWT.*: fastify-token-auth:any\n/, 'in an event')
+
+    for (const [name, kind] of Object.entries(leaks)) {
+      t.match(
+        told,
+        new RegExp(`trace\\.test\\.ts: a log line holds .*(${kind}).*: leak of ${name}\\n`),
+        name
+      )
+    }
+
+    t.match(
+      told,
+      /trace\.test\.ts: a log line holds a JWT.*: fastify-token-auth:any\n/,
+      'in an event'
+    )
     t.match(told, /trace\.test\.ts: a log line holds a JWT.*: in its msg\n/)
-    t.match(told, /undefined: a log line holds a JWT: leak of a child\n/, 'in a process that it started')
-    for (const secret of [PASSWORD, PASSWORD_HASH, SECRET, PEPPER, WRONG, 'eyJ']) t.notOk(told.includes(secret))
+    t.match(
+      told,
+      /undefined: a log line holds a JWT: leak of a child\n/,
+      'in a process that it started'
+    )
+
+    for (const secret of [PASSWORD, PASSWORD_HASH, SECRET, PEPPER, WRONG, 'eyJ']) {
+      t.notOk(told.includes(secret))
+    }
   })
 
   t.test('where nothing leaks, nothing is found, though a client may put a token into a URL', async t => {
@@ -68,8 +87,13 @@ if (process.env.TRACE_LEAKS === undefined) {
 }
 
 async function runAgain (TRACE_LEAKS: string): Promise<{ code: number, told: string }> {
-  const child = spawn(process.execPath, [...process.execArgv, ...isWatched ? [] : [`--import=${watch}`], fileURLToPath(import.meta.url)], {
-    env: childEnv({ TRACE_LEAKS, TRACE_WATCH: '', NODE_OPTIONS: '' }), stdio: ['ignore', 'ignore', 'pipe']
+  const child = spawn(process.execPath, [
+    ...process.execArgv,
+    ...isWatched ? [] : [`--import=${watch}`],
+    fileURLToPath(import.meta.url)
+  ], {
+    env: childEnv({ TRACE_LEAKS, TRACE_WATCH: '', NODE_OPTIONS: '' }),
+    stdio: ['ignore', 'ignore', 'pipe']
   })
   const [told, [code]] = await Promise.all([text(child.stderr), once(child, 'exit')])
   return { code: code as number, told }
@@ -80,31 +104,59 @@ async function leak (t: Test, does: boolean): Promise<void> {
   const { privateKey } = generateKeyPairSync('ed25519')
   const { app, clock, ...test } = await createTestApp({
     before: app => app.register(cookie),
-    options: { passwords: { pepper: PEPPER }, refreshToken: { transport: 'both' }, accessToken: { lifetime: '15m', renewWithin: '5m' } },
-    fastify: { logger: { level: 'warn', stream: { write: line => { loud.push(line) } } } }
+    options: {
+      passwords: { pepper: PEPPER },
+      refreshToken: { transport: 'both' },
+      accessToken: { lifetime: '15m', renewWithin: '5m' }
+    },
+    fastify: {
+      logger: {
+        level: 'warn',
+        stream: {
+          write: line => {
+            loud.push(line)
+          }
+        }
+      }
+    }
   })
   const silent = await createTestApp()
-  const say = (name: string, value: unknown): void => { if (does) silent.app.log.trace({ value }, `leak of ${name}`) }
+
+  const say = (name: string, value: unknown): void => {
+    if (does) {
+      silent.app.log.trace({ value }, `leak of ${name}`)
+    }
+  }
 
   const { access_token: access, refresh_token: refresh = '' } = await test.login()
   say('an access token', access)
   say('a piece of one', access.slice(-40, -15))
   say('the signature of a refresh token', refresh.split('.')[2])
-  say('what is inside a refresh token', JSON.parse(Buffer.from(refresh.split('.')[1] ?? '', 'base64url').toString()).secret)
+  say(
+    'what is inside a refresh token',
+    JSON.parse(Buffer.from(refresh.split('.')[1] ?? '', 'base64url').toString()).secret
+  )
   clock.advance(11 * MINUTE)
   const { headers } = await test.get('/protected', access)
   say('a renewed token', String(headers['x-new-token']).split('.')[2])
   const odd = randomBytes(20).toString('hex')
   await test.get('/protected', odd)
   say('a bearer that is none', odd)
-  const { cookies } = await test.post('/auth/login', { username: 'ann', password: PASSWORD }, { 'x-token-transport': 'cookie' })
+  const { cookies } = await test.post('/auth/login', { username: 'ann', password: PASSWORD }, {
+    'x-token-transport': 'cookie'
+  })
   say('a cookie', cookies[0]?.value.split('.')[2])
   await test.post('/auth/refresh', {}, { cookie: `a=b; __Host-auth-refresh=${odd}-` })
   say('a cookie that was sent', `${odd}-`.slice(-12))
   say('a password', PASSWORD)
   say('a password in base64', btoa(PASSWORD))
   say('a password in a URL', encodeURIComponent(PASSWORD))
-  await app.inject({ method: 'POST', url: '/auth/login', headers: { 'content-type': 'application/json' }, payload: `{"password":"${WRONG}` })
+  await app.inject({
+    method: 'POST',
+    url: '/auth/login',
+    headers: { 'content-type': 'application/json' },
+    payload: `{"password":"${WRONG}`
+  })
   say('a password in a broken body', WRONG)
   say('the secret', SECRET)
   say('the secret in hexadecimal', Buffer.from(SECRET).toString('hex'))
@@ -118,13 +170,25 @@ async function leak (t: Test, does: boolean): Promise<void> {
   say('a token in a URL, in words of our own', refresh)
 
   app.log.warn({}, LOUD)
-  t.strictSame(loud.map(line => JSON.parse(line).msg).filter(msg => msg === LOUD || msg.startsWith('leak')), [LOUD], 'keeps its level')
-  if (!does) return
+  t.strictSame(
+    loud.map(line => JSON.parse(line).msg).filter(msg => msg === LOUD || msg.startsWith('leak')),
+    [LOUD],
+    'keeps its level'
+  )
+
+  if (!does) {
+    return
+  }
+
   app.log.trace({ access }, 'leak of below the level of a logger')
   app.log.trace(`leak of ${access}`)
   app.log.trace(`leak of {"password":"${PASSWORD}"}`)
   channel('fastify-token-auth:any').publish({ access })
-  const code = `import Fastify from 'fastify'; Fastify().log.trace({ value: '${access}' }, 'leak of a child')`
-  const child = spawn(process.execPath, ['--input-type=module', '--eval', code], { env: childEnv(), stdio: 'inherit' })
+  const code =
+    `import Fastify from 'fastify'; Fastify().log.trace({ value: '${access}' }, 'leak of a child')`
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', code], {
+    env: childEnv(),
+    stdio: 'inherit'
+  })
   t.strictSame(await once(child, 'exit'), [0, null])
 }

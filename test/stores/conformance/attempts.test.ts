@@ -17,7 +17,12 @@ for (const [name, { open, skip = false }] of Object.entries(databases)) {
       test: (name, run) => t.test(name, run),
       async open () {
         const used = new Set<string>()
-        return { store: remembering(store, used), other: remembering(other, used), close: () => forget(store, used) }
+
+        return {
+          store: remembering(store, used),
+          other: remembering(other, used),
+          close: () => forget(store, used)
+        }
       }
     })
   })
@@ -25,17 +30,34 @@ for (const [name, { open, skip = false }] of Object.entries(databases)) {
 
 t.test('a memory that is full lets those go that wait for nothing, oldest first', async t => {
   const attempts = new MemoryAttempts(100)
-  for (let i = 0; i < rule.free; i++) await attempts.take('blocked', NOW, rule)
-  for (let i = 0; i < 1000; i++) t.equal(await attempts.take(`flood-${i}`, NOW, rule), null)
+
+  for (let i = 0; i < rule.free; i++) {
+    await attempts.take('blocked', NOW, rule)
+  }
+
+  for (let i = 0; i < 1000; i++) {
+    t.equal(await attempts.take(`flood-${i}`, NOW, rule), null)
+  }
+
   t.equal(await attempts.take('blocked', NOW, rule), NOW + 1000, 'whoever is blocked stays so')
   t.equal(await attempts.take('flood-999', NOW, rule), null)
   t.equal(await attempts.take('flood-999', NOW, rule), NOW + 1000, 'the newest are remembered')
-  t.equal(await attempts.sweep({ now: NOW + 2 * rule.memory, limit: 1000 }), 100, 'no more than it may hold')
+  t.equal(
+    await attempts.sweep({ now: NOW + 2 * rule.memory, limit: 1000 }),
+    100,
+    'no more than it may hold'
+  )
 })
 
 t.test('a memory in which everybody waits lets the oldest go', async t => {
   const attempts = new MemoryAttempts(10)
-  for (let i = 0; i < 30; i++) for (let j = 0; j < rule.free; j++) await attempts.take(`k${i}`, NOW, rule)
+
+  for (let i = 0; i < 30; i++) {
+    for (let j = 0; j < rule.free; j++) {
+      await attempts.take(`k${i}`, NOW, rule)
+    }
+  }
+
   t.equal(await attempts.take('k29', NOW, rule), NOW + 1000)
   t.equal(await attempts.take('k0', NOW, rule), null)
 })
@@ -51,5 +73,7 @@ function remembering (store: AttemptStore, used: Set<string>): AttemptStore {
 }
 
 async function forget (store: AttemptStore, used: ReadonlySet<string>): Promise<void> {
-  for (const key of used) await store.clear(key)
+  for (const key of used) {
+    await store.clear(key)
+  }
 }

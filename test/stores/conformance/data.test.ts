@@ -56,21 +56,44 @@ const by = (text: string): Caller => ({ address: text, userAgent: text })
 
 /** A session of somebody whose every text this is. */
 function sessionFull (id: string, text: string): Session {
-  return makeSession(id, { userId: text, secretHash: text, rotatedBy: by(text), device: { label: text, ...by(text) } })
+  return makeSession(id, {
+    userId: text,
+    secretHash: text,
+    rotatedBy: by(text),
+    device: { label: text, ...by(text) }
+  })
 }
 
-function attemptOn ({ id: sessionId, secretHash, generation }: Session, now: Millis, text = ''): RotationAttempt {
-  return planRotation({ sessionId, secretHash, generation }, { now, lifetime: 7 * DAY, grace: 0, by: by(text) })
+function attemptOn (
+  { id: sessionId, secretHash, generation }: Session,
+  now: Millis,
+  text = ''
+): RotationAttempt {
+  return planRotation({ sessionId, secretHash, generation }, {
+    now,
+    lifetime: 7 * DAY,
+    grace: 0,
+    by: by(text)
+  })
 }
 
-async function comesBack (t: Test, store: TokenStore, session: Session, text: string): Promise<void> {
+async function comesBack (
+  t: Test,
+  store: TokenStore,
+  session: Session,
+  text: string
+): Promise<void> {
   await store.create(session)
   t.strictSame(await store.find(session.id), session, 'find')
   t.strictSame(await store.list(session.userId, { now: NOW, limit: 9 }), [session], 'list')
   const attempt = attemptOn(session, NOW + 1, text)
   const rotated = swap(session, attempt)
   t.strictSame(await store.rotate(attempt), { swapped: true, session: rotated }, 'rotate')
-  t.strictSame(await store.rotate(attempt), { swapped: false, session: rotated }, 'rotate once more')
+  t.strictSame(
+    await store.rotate(attempt),
+    { swapped: false, session: rotated },
+    'rotate once more'
+  )
   t.strictSame(await store.list(session.userId, { now: NOW, limit: 9 }), [rotated], 'list after it')
 }
 
@@ -93,10 +116,19 @@ for (const [name, { open, skip = false, longestId = Infinity }] of Object.entrie
         await t.test(sort, async t => {
           await comesBack(t, store, sessionFull(newId(), text), text)
           await comesBack(t, store, makeSession(`s${text}`, { userId: newId() }), text)
-          t.equal(await store.revoke({ sessionId: `s${text}` }, { at: NOW + made, reason: 'revoked' }), 1)
-          t.strictSame(await store.revocations({ at: NOW + made, sessionId: '' }, 9), [{ at: NOW + made, sessionId: `s${text}` }])
+          t.equal(
+            await store.revoke({ sessionId: `s${text}` }, { at: NOW + made, reason: 'revoked' }),
+            1
+          )
+          t.strictSame(await store.revocations({ at: NOW + made, sessionId: '' }, 9), [{
+            at: NOW + made,
+            sessionId: `s${text}`
+          }])
           t.equal(await store.revoke({ userId: text }, { at: NOW, reason: 'revoked' }), 1)
-          await t.rejects(store.create(makeSession(newId(), { userId: text })), new SessionRefusedError('revoked-since'))
+          await t.rejects(
+            store.create(makeSession(newId(), { userId: text })),
+            new SessionRefusedError('revoked-since')
+          )
         })
       }
     })
@@ -104,7 +136,16 @@ for (const [name, { open, skip = false, longestId = Infinity }] of Object.entrie
     await t.test('no text, an empty one and the word are three things', async t => {
       for (const text of [null, '', 'null']) {
         const caller = { address: text, userAgent: text }
-        await comesBack(t, store, makeSession(newId(), { userId: newId(), rotatedBy: caller, device: { label: text, ...caller } }), '')
+        await comesBack(
+          t,
+          store,
+          makeSession(newId(), {
+            userId: newId(),
+            rotatedBy: caller,
+            device: { label: text, ...caller }
+          }),
+          ''
+        )
       }
     })
 
@@ -112,7 +153,11 @@ for (const [name, { open, skip = false, longestId = Infinity }] of Object.entrie
       const text = String.fromCodePoint(...Array.from({ length: 512 }, (_, i) => 0x20000 + i * 83))
       const full = sessionFull(newId(), text)
       const isRefused = Buffer.byteLength(text) > longestId
-      if (isRefused) await t.rejects(store.create(full), RangeError, 'ids are shorter here')
+
+      if (isRefused) {
+        await t.rejects(store.create(full), RangeError, 'ids are shorter here')
+      }
+
       const { id, userId, secretHash } = makeSession(newId(), { userId: newId() })
       await comesBack(t, store, isRefused ? { ...full, id, userId, secretHash } : full, text)
     })
@@ -121,16 +166,37 @@ for (const [name, { open, skip = false, longestId = Infinity }] of Object.entrie
       for (const ids of twins) {
         await store.sweep({ endedBefore: NOW + 90 * DAY, limit: 10_000 })
         const sessions = ids.map(userId => makeSession(newId(), { userId }))
-        for (const session of sessions) await store.create(session)
+
         for (const session of sessions) {
-          t.strictSame(await store.list(session.userId, { now: NOW, limit: 99 }), [session], `"${session.userId}" is listed alone`)
+          await store.create(session)
         }
+
+        for (const session of sessions) {
+          t.strictSame(
+            await store.list(session.userId, { now: NOW, limit: 99 }),
+            [session],
+            `"${session.userId}" is listed alone`
+          )
+        }
+
         const [first, ...others] = sessions as [Session, ...Session[]]
-        t.equal(await store.revoke({ userId: first.userId }, { at: NOW, reason: 'revoked' }), 1, `"${first.userId}" is revoked alone`)
-        for (const { userId } of others) await store.create(makeSession(newId(), { userId }))
+        t.equal(
+          await store.revoke({ userId: first.userId }, { at: NOW, reason: 'revoked' }),
+          1,
+          `"${first.userId}" is revoked alone`
+        )
+
+        for (const { userId } of others) {
+          await store.create(makeSession(newId(), { userId }))
+        }
+
         for (const { id, userId } of others) {
           t.equal((await store.list(userId, { now: NOW, limit: 99 })).length, 2)
-          t.equal(await store.revoke({ userId, keep: id }, { at: NOW, reason: 'revoked' }), 1, `"${userId}" is revoked alone`)
+          t.equal(
+            await store.revoke({ userId, keep: id }, { at: NOW, reason: 'revoked' }),
+            1,
+            `"${userId}" is revoked alone`
+          )
         }
       }
     })
@@ -141,10 +207,21 @@ for (const [name, { open, skip = false, longestId = Infinity }] of Object.entrie
           const plain = makeSession(newId(), { userId: newId() })
           const session = place === 'label'
             ? { ...plain, device: { label: odd, ...by(odd) } }
-            : place === 'address' ? { ...plain, rotatedBy: by(odd) } : { ...plain, [place]: odd + plain.id }
-          if (await isHeld(t, store.create(session))) t.strictSame(await store.find(session.id), session, place)
-          else t.equal(await store.find(plain.id), null, `nothing is left of a ${place} that is refused`)
+            : place === 'address'
+            ? { ...plain, rotatedBy: by(odd) }
+            : { ...plain, [place]: odd + plain.id }
+
+          if (await isHeld(t, store.create(session))) {
+            t.strictSame(await store.find(session.id), session, place)
+          } else {
+            t.equal(
+              await store.find(plain.id),
+              null,
+              `nothing is left of a ${place} that is refused`
+            )
+          }
         }
+
         const rotating = makeSession(newId(), { userId: newId() })
         await store.create(rotating)
         const attempt = attemptOn(rotating, NOW + 1, odd)
@@ -153,15 +230,24 @@ for (const [name, { open, skip = false, longestId = Infinity }] of Object.entrie
 
         const ids = others.map(other => `${made}${other}`)
         const sessions = ids.map(id => makeSession(id, { userId: id }))
-        for (const session of sessions) await store.create(session)
+
+        for (const session of sessions) {
+          await store.create(session)
+        }
+
         const oddId = `${made}${odd}`
         t.equal(await store.find(oddId), null, 'find')
         t.strictSame(await store.list(oddId, { now: NOW, limit: 9 }), [], 'list')
-        t.equal(await store.revoke({ sessionId: oddId }, { at: NOW, reason: 'revoked' }), 0, 'revoke')
+        t.equal(
+          await store.revoke({ sessionId: oddId }, { at: NOW, reason: 'revoked' }),
+          0,
+          'revoke'
+        )
         await store.touch([{ sessionId: oddId, lastUsedAt: NOW + 5, confirmedGeneration: 0 }])
         const unknown = await store.rotate(attemptOn({ ...rotating, id: oddId }, NOW + 1))
         t.strictSame(unknown, { swapped: false, session: null }, 'rotate')
         await isHeld(t, store.revoke({ userId: oddId }, { at: NOW + 1, reason: 'revoked' }))
+
         for (const session of sessions) {
           t.strictSame(await store.find(session.id), session, 'the other is untouched')
           await store.create(makeSession(newId(), { userId: session.userId }))
@@ -171,7 +257,19 @@ for (const [name, { open, skip = false, longestId = Infinity }] of Object.entrie
 
     await t.test('moments of any century, and great generations', async t => {
       const lastDate = 8.64e15
-      for (const end of [0, 2 ** 31 - 1, 2 ** 31, 2 ** 32, (2 ** 31 - 1) * 1000, 2 ** 31 * 1000, 2 ** 32 * 1000, lastDate]) {
+
+      for (
+        const end of [
+          0,
+          2 ** 31 - 1,
+          2 ** 31,
+          2 ** 32,
+          (2 ** 31 - 1) * 1000,
+          2 ** 31 * 1000,
+          2 ** 32 * 1000,
+          lastDate
+        ]
+      ) {
         // Every moment is another one, so that no two can be mistaken for each other.
         const start = Math.max(0, end - 9)
         const session = makeSession(newId(), {
@@ -190,7 +288,11 @@ for (const [name, { open, skip = false, longestId = Infinity }] of Object.entrie
         const attempt = attemptOn(session, start + 5)
         const rotated = swap(session, attempt)
         t.strictSame(await store.rotate(attempt), { swapped: true, session: rotated })
-        await store.touch([{ sessionId: session.id, lastUsedAt: start + 6, confirmedGeneration: 2 ** 31 }])
+        await store.touch([{
+          sessionId: session.id,
+          lastUsedAt: start + 6,
+          confirmedGeneration: 2 ** 31
+        }])
         const touched = { ...rotated, lastUsedAt: start + 6, confirmedGeneration: 2 ** 31 - 1 }
         t.strictSame(await store.find(session.id), touched)
         t.strictSame(await store.list(session.userId, { now: start + 8, limit: 9 }), [touched])
@@ -198,8 +300,15 @@ for (const [name, { open, skip = false, longestId = Infinity }] of Object.entrie
         await store.revoke({ userId: session.userId }, { at: start + 7, reason: 'logout-all' })
         const [revocation] = await store.revocations({ at: start + 6, sessionId: '~' }, 1)
         t.strictSame(revocation, { at: start + 7, sessionId: session.id })
-        t.strictSame(await store.find(session.id), { ...touched, revokedAt: start + 7, revokedFor: 'logout-all' })
-        await t.rejects(store.create({ ...session, id: newId(), authenticatedAt: start + 7 }), SessionRefusedError)
+        t.strictSame(await store.find(session.id), {
+          ...touched,
+          revokedAt: start + 7,
+          revokedFor: 'logout-all'
+        })
+        await t.rejects(
+          store.create({ ...session, id: newId(), authenticatedAt: start + 7 }),
+          SessionRefusedError
+        )
         await store.create({ ...session, id: newId(), authenticatedAt: start + 8 })
         await store.sweep({ endedBefore: start + 9, limit: 10_000 })
         t.not(await store.find(session.id), null, 'it has just not ended')

@@ -32,23 +32,56 @@ t.test('who asks for an earlier moment meanwhile is told to wait', async t => {
 t.test('sweeps for two moments at once come to an end, and nothing is lost', async t => {
   const store = new MemoryStore()
   const nobody = { address: null, userAgent: null }
+
   for (let n = 0; n < 1000; n++) {
-    const times = { createdAt: NOW - DAY, authenticatedAt: NOW - DAY, rotatedAt: NOW - DAY, lastUsedAt: NOW - DAY }
+    const times = {
+      createdAt: NOW - DAY,
+      authenticatedAt: NOW - DAY,
+      rotatedAt: NOW - DAY,
+      lastUsedAt: NOW - DAY
+    }
     const device = { label: null, ...nobody }
-    const rest = { generation: 0, confirmedGeneration: 0, revokedAt: null, revokedFor: null, rotatedBy: nobody, device }
-    const session: Session = { ...times, ...rest, id: `s${n}`, userId: 'ann', secretHash: '', expiresAt: NOW + n, endsAt: NOW + DAY }
+    const rest = {
+      generation: 0,
+      confirmedGeneration: 0,
+      revokedAt: null,
+      revokedFor: null,
+      rotatedBy: nobody,
+      device
+    }
+    const session: Session = {
+      ...times,
+      ...rest,
+      id: `s${n}`,
+      userId: 'ann',
+      secretHash: '',
+      expiresAt: NOW + n,
+      endsAt: NOW + DAY
+    }
     await store.create(session)
   }
-  const counts = await Promise.all([600, 300, 0].map(after => store.sweep({ endedBefore: NOW + after, limit: 2000 })))
+
+  const counts = await Promise.all(
+    [600, 300, 0].map(after => store.sweep({ endedBefore: NOW + after, limit: 2000 }))
+  )
   t.equal(counts.reduce((sum, count) => sum + count), 600)
   t.equal(await store.sweep({ endedBefore: NOW + 2000, limit: 2000 }), 400)
 })
 
 t.test('a sweep gives others their turn, however many sessions live on', async t => {
   const store = new MemoryStore()
-  for (let n = 0; n < 1000; n++) await store.create({ id: `s${n}`, userId: `u${n}`, expiresAt: NOW, revokedAt: null } as Session)
+
+  for (let n = 0; n < 1000; n++) {
+    await store.create({ id: `s${n}`, userId: `u${n}`, expiresAt: NOW, revokedAt: null } as Session)
+  }
+
   let turns = 0
-  const count = (): void => { turns++; counting = setImmediate(count) }
+
+  const count = (): void => {
+    turns++
+    counting = setImmediate(count)
+  }
+
   let counting = setImmediate(count)
   t.equal(await store.sweep({ endedBefore: NOW, limit: 10 }), 0)
   clearImmediate(counting)
@@ -57,9 +90,17 @@ t.test('a sweep gives others their turn, however many sessions live on', async t
 
 t.test('a map in many small ones is a map', async t => {
   const map = new ShardedMap<number>()
-  for (let n = 0; n < 5000; n++) map.set(`k${n}`, n)
+
+  for (let n = 0; n < 5000; n++) {
+    map.set(`k${n}`, n)
+  }
+
   map.set('k0', -1)
-  for (let n = 1; n < 5000; n += 2) map.delete(`k${n}`)
+
+  for (let n = 1; n < 5000; n += 2) {
+    map.delete(`k${n}`)
+  }
+
   map.delete('never there')
   t.equal(map.get('k0'), -1)
   t.equal(map.get('k4998'), 4998)

@@ -2,12 +2,20 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { testTokenStore } from '../../../src/stores/conformance/token-store.js'
 import { PostgresStore } from '../../../src/stores/postgres/index.js'
-import { answers, createPostgresDatabase, POSTGRES_URL, startPostgres } from '../../helpers/databases/postgres.js'
+import {
+  answers,
+  createPostgresDatabase,
+  POSTGRES_URL,
+  startPostgres
+} from '../../helpers/databases/postgres.js'
 
 async function testLaws (t: Test, url: string): Promise<void> {
   const database = await createPostgresDatabase(url)
   t.teardown(() => database.remove())
-  const [store, other] = [new PostgresStore(database.connect()), new PostgresStore(database.connect())]
+  const [store, other] = [
+    new PostgresStore(database.connect()),
+    new PostgresStore(database.connect())
+  ]
   testTokenStore({
     test: (name, run) => t.test(name, run),
     open: async () => {
@@ -27,8 +35,12 @@ t.test('a PostgreSQL from npm', async t => {
     const database = await createPostgresDatabase(server.url)
     t.teardown(() => database.remove())
     const pool = database.connect()
-    await pool.query('DROP TABLE token_auth_sessions, token_auth_revoked_users, token_auth_attempts, token_auth_migrations')
-    await Promise.all(Array.from({ length: 5 }, () => new PostgresStore(database.connect({ max: 1 })).migrate()))
+    await pool.query(
+      'DROP TABLE token_auth_sessions, token_auth_revoked_users, token_auth_attempts, token_auth_migrations'
+    )
+    await Promise.all(
+      Array.from({ length: 5 }, () => new PostgresStore(database.connect({ max: 1 })).migrate())
+    )
     const { rows } = await pool.query('SELECT version FROM token_auth_migrations ORDER BY version')
     t.strictSame(rows, PostgresStore.migrations.map((_, i) => ({ version: i + 1 })))
   })
@@ -37,7 +49,9 @@ t.test('a PostgreSQL from npm', async t => {
     const database = await createPostgresDatabase(server.url)
     t.teardown(() => database.remove())
     const pool = database.connect()
-    await pool.query('DROP TABLE token_auth_attempts; DELETE FROM token_auth_migrations WHERE version > 1')
+    await pool.query(
+      'DROP TABLE token_auth_attempts; DELETE FROM token_auth_migrations WHERE version > 1'
+    )
     await new PostgresStore(pool).migrate()
     t.strictSame((await pool.query('SELECT * FROM token_auth_attempts')).rows, [])
   })
@@ -66,22 +80,34 @@ t.test('a PostgreSQL from npm', async t => {
       device: { label: null, ...by }
     }
     await store.create(session)
+
     for (let generation = 0; generation < 50; generation++) {
       const { swapped } = await store.rotate({
-        sessionId: 's1', secretHash: 'hash', generation, now: 1, expiresAt: 1e12, rotatedBefore: 1, rotatedAfter: 2, by
+        sessionId: 's1',
+        secretHash: 'hash',
+        generation,
+        now: 1,
+        expiresAt: 1e12,
+        rotatedBefore: 1,
+        rotatedAfter: 2,
+        by
       })
       t.equal(swapped, true)
     }
-    const counts = async (): Promise<{ n_tup_upd: string, n_tup_hot_upd: string }> => (await pool.query(`
+
+    const counts = async (): Promise<{ n_tup_upd: string, n_tup_hot_upd: string }> =>
+      (await pool.query(`
       SELECT pg_stat_get_tuples_updated(oid) + pg_stat_get_xact_tuples_updated(oid) AS n_tup_upd,
         pg_stat_get_tuples_hot_updated(oid) + pg_stat_get_xact_tuples_hot_updated(oid) AS n_tup_hot_upd
       FROM pg_class WHERE oid = 'token_auth_sessions'::regclass`)).rows[0]
     // Statistics come late: ask until they are all there.
     let seen = await counts()
+
     for (let i = 0; i < 100 && Number(seen.n_tup_upd) < 50; i++) {
       await pool.query('SELECT pg_sleep(0.05)')
       seen = await counts()
     }
+
     t.equal(Number(seen.n_tup_upd), 50)
     t.equal(Number(seen.n_tup_hot_upd), 50)
   })
@@ -89,7 +115,9 @@ t.test('a PostgreSQL from npm', async t => {
 
 const isThere = await answers(POSTGRES_URL)
 
-t.test('the PostgreSQL of this machine', { skip: !isThere && 'set POSTGRES_URL to test against a PostgreSQL server' }, async t => {
+t.test('the PostgreSQL of this machine', {
+  skip: !isThere && 'set POSTGRES_URL to test against a PostgreSQL server'
+}, async t => {
   await t.test('the laws, over two pools', t => testLaws(t, POSTGRES_URL))
 })
 

@@ -5,19 +5,36 @@ import { planRotation } from '../../../src/domain/rotation.js'
 import { PostgresStore, withPreparedStatements } from '../../../src/stores/postgres/index.js'
 import { statements } from '../../../src/stores/postgres/statements.js'
 import { DAY } from '../../helpers/clock.js'
-import { answers, createPostgresDatabase, POSTGRES_URL, startPostgres } from '../../helpers/databases/postgres.js'
+import {
+  answers,
+  createPostgresDatabase,
+  POSTGRES_URL,
+  startPostgres
+} from '../../helpers/databases/postgres.js'
 import { makeSession, NOW } from '../../../src/stores/conformance/harness.js'
 
 const by = { address: null, userAgent: null }
 
 async function useAll (store: PostgresStore, generation: number): Promise<void> {
   const attempt = (sessionId: string) =>
-    planRotation({ sessionId, secretHash: `hash of ${sessionId}`, generation }, { now: NOW + DAY / 2, lifetime: DAY, grace: 0, by })
+    planRotation({ sessionId, secretHash: `hash of ${sessionId}`, generation }, {
+      now: NOW + DAY / 2,
+      lifetime: DAY,
+      grace: 0,
+      by
+    })
+
   for (const ids of [['s1'], ['s2', 's3']]) {
-    for (const { swapped } of await Promise.all(ids.map(id => store.rotate(attempt(id))))) t.equal(swapped, true)
+    for (const { swapped } of await Promise.all(ids.map(id => store.rotate(attempt(id))))) {
+      t.equal(swapped, true)
+    }
+
     // What has been swapped already goes through the statement for those that do not fit.
-    for (const { swapped } of await Promise.all(ids.map(id => store.rotate(attempt(id))))) t.equal(swapped, false)
+    for (const { swapped } of await Promise.all(ids.map(id => store.rotate(attempt(id))))) {
+      t.equal(swapped, false)
+    }
   }
+
   t.equal((await store.find('s1'))?.generation, generation + 1)
   t.equal((await store.list('ann', { now: NOW, limit: 9 })).length, 3)
   await store.touch([{ sessionId: 's1', lastUsedAt: NOW, confirmedGeneration: 1 }])
@@ -26,20 +43,29 @@ async function useAll (store: PostgresStore, generation: number): Promise<void> 
 }
 
 t.test('PostgreSQL', async t => {
-  const server = await answers(POSTGRES_URL) ? { url: POSTGRES_URL, stop: async () => {} } : await startPostgres()
+  const server = await answers(POSTGRES_URL)
+    ? { url: POSTGRES_URL, stop: async () => {} }
+    : await startPostgres()
   t.teardown(() => server.stop())
   const database = await createPostgresDatabase(server.url)
   t.teardown(() => database.remove())
   const pool = database.connect({ max: 1 })
   const store = new PostgresStore(withPreparedStatements(pool))
   await store.migrate()
-  for (const id of ['s1', 's2', 's3']) await store.create(makeSession(id))
+
+  for (const id of ['s1', 's2', 's3']) {
+    await store.create(makeSession(id))
+  }
+
   await useAll(store, 0)
 
   const prepared = async (): Promise<string[]> => {
-    const { rows } = await pool.query<{ statement: string }>("SELECT statement FROM pg_prepared_statements WHERE name LIKE 'token_auth_%'")
+    const { rows } = await pool.query<{ statement: string }>(
+      'SELECT statement FROM pg_prepared_statements WHERE name LIKE \'token_auth_%\''
+    )
     return rows.map(({ statement }) => statement)
   }
+
   const before = await prepared()
   t.strictSame(before.sort(), [statements.rotateOne, statements.rotateFitting].sort())
   await pool.query('ALTER TABLE token_auth_sessions ADD COLUMN later text')
@@ -55,7 +81,11 @@ t.test('each has a name of its own, and what is a migration has none', async t =
       return { rows: [] }
     }
   })
-  for (const text of [statements.rotateOne, statements.rotateFitting, statements.rotateOne]) await db.query(text, [])
+
+  for (const text of [statements.rotateOne, statements.rotateFitting, statements.rotateOne]) {
+    await db.query(text, [])
+  }
+
   await db.query('SELECT 1')
   const [one, two, again, none] = names
   t.not(one, two)

@@ -8,7 +8,12 @@ import { statements } from '../../../src/stores/postgres/statements.js'
 import { PostgresStore } from '../../../src/stores/postgres/index.js'
 import type { PostgresDatabase } from '../../../src/stores/postgres/index.js'
 import type { Session } from '../../../src/stores/token-store.js'
-import { answers, createPostgresDatabase, POSTGRES_URL, startPostgres } from '../../helpers/databases/postgres.js'
+import {
+  answers,
+  createPostgresDatabase,
+  POSTGRES_URL,
+  startPostgres
+} from '../../helpers/databases/postgres.js'
 
 const NOW = Date.UTC(2040, 0, 1)
 const DAY = 86_400_000
@@ -33,7 +38,12 @@ const session: Session = {
 }
 
 function anAttempt (generation: number, secretHash = 'hash'): RotationAttempt {
-  return planRotation({ sessionId: 's1', secretHash, generation }, { now: NOW + 1, lifetime: 7 * DAY, grace: 0, by })
+  return planRotation({ sessionId: 's1', secretHash, generation }, {
+    now: NOW + 1,
+    lifetime: 7 * DAY,
+    grace: 0,
+    by
+  })
 }
 
 function recording (query: PostgresDatabase['query']): { store: PostgresStore, asked: string[] } {
@@ -48,7 +58,9 @@ function recording (query: PostgresDatabase['query']): { store: PostgresStore, a
 }
 
 t.test('on a server', async t => {
-  const server = await answers(POSTGRES_URL) ? { url: POSTGRES_URL, stop: async () => {} } : await startPostgres()
+  const server = await answers(POSTGRES_URL)
+    ? { url: POSTGRES_URL, stop: async () => {} }
+    : await startPostgres()
   t.teardown(() => server.stop())
   const database = await createPostgresDatabase(server.url)
   t.teardown(() => database.remove())
@@ -64,28 +76,46 @@ t.test('on a server', async t => {
   // A new version of the row has another place, also where nothing in it differs.
   const version = async (of = 'true'): Promise<unknown> =>
     (await pool.query(`SELECT ctid, xmin FROM token_auth_sessions WHERE ${of}`)).rows
-  const callIn = (client: pg.PoolClient, attempt: RotationAttempt): Promise<unknown> => client.query(statements.rotateOne, [
-    attempt.sessionId, attempt.secretHash, attempt.generation, attempt.now, attempt.expiresAt,
-    attempt.rotatedBefore, attempt.rotatedAfter, attempt.by.address, attempt.by.userAgent
-  ])
+  const callIn = (client: pg.PoolClient, attempt: RotationAttempt): Promise<unknown> =>
+    client.query(statements.rotateOne, [
+      attempt.sessionId,
+      attempt.secretHash,
+      attempt.generation,
+      attempt.now,
+      attempt.expiresAt,
+      attempt.rotatedBefore,
+      attempt.rotatedAfter,
+      attempt.by.address,
+      attempt.by.userAgent
+    ])
 
   await t.test('winner, loser and nobody cost one statement each, and only the winner writes', async t => {
     t.strictSame(await store.rotate(attempt), { swapped: true, session: winner })
     const written = await version()
     t.strictSame(await store.rotate(attempt), { swapped: false, session: winner })
     t.strictSame(await store.rotate(anAttempt(1, 'another')), { swapped: false, session: winner })
-    t.strictSame(await store.rotate({ ...attempt, sessionId: 's2' }), { swapped: false, session: null })
+    t.strictSame(await store.rotate({ ...attempt, sessionId: 's2' }), {
+      swapped: false,
+      session: null
+    })
     t.strictSame(await version(), written)
     t.strictSame(asked, Array(4).fill(statements.rotateOne))
   })
 
   await t.test('of several, those that fit cost one statement, and the others one more, which writes nothing', async t => {
     const [other, wronged] = [{ ...session, id: 's2' }, { ...session, id: 's3' }]
-    for (const more of [other, wronged]) await store.create(more)
-    const written = await version("id = 's3'")
+
+    for (const more of [other, wronged]) {
+      await store.create(more)
+    }
+
+    const written = await version('id = \'s3\'')
     asked.length = 0
     const attempts = [
-      { ...attempt, sessionId: 's4' }, { ...anAttempt(0, 'another'), sessionId: 's3' }, { ...attempt, sessionId: 's2' }, attempt
+      { ...attempt, sessionId: 's4' },
+      { ...anAttempt(0, 'another'), sessionId: 's3' },
+      { ...attempt, sessionId: 's2' },
+      attempt
     ]
     t.strictSame(await Promise.all(attempts.map(attempt => store.rotate(attempt))), [
       { swapped: false, session: null },
@@ -94,7 +124,7 @@ t.test('on a server', async t => {
       { swapped: true, session: winner }
     ])
     t.strictSame(asked, [statements.rotateFitting, statements.rotate])
-    t.strictSame(await version("id = 's3'"), written)
+    t.strictSame(await version('id = \'s3\''), written)
   })
 
   for (const isolation of ['READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE']) {
@@ -129,11 +159,19 @@ t.test('on a server', async t => {
     await pool.query('VACUUM ANALYZE token_auth_sessions')
     const client = await pool.connect()
     await client.query('BEGIN')
+
     // After the fifth time the plan stays.
-    for (let generation = 0; generation < 8; generation++) await callIn(client, anAttempt(generation))
-    for (let i = 0; i < 8; i++) await callIn(client, attempt)
+    for (let generation = 0; generation < 8; generation++) {
+      await callIn(client, anAttempt(generation))
+    }
+
+    for (let i = 0; i < 8; i++) {
+      await callIn(client, attempt)
+    }
+
     const { rows } = await client.query(
-      "SELECT seq_scan::int FROM pg_stat_xact_user_tables WHERE relid = 'token_auth_sessions'::regclass")
+      'SELECT seq_scan::int FROM pg_stat_xact_user_tables WHERE relid = \'token_auth_sessions\'::regclass'
+    )
     await client.query('ROLLBACK')
     client.release()
     t.strictSame(rows, [{ seq_scan: 0 }])
@@ -143,18 +181,33 @@ t.test('on a server', async t => {
     const { store } = recording(async (text, values) => {
       const client = new pg.Client({ connectionString: server.url })
       await client.connect()
-      await client.query(`SET search_path = ${(await pool.query('SELECT current_schema() AS schema')).rows[0].schema}`)
+      await client.query(
+        `SET search_path = ${
+          (await pool.query('SELECT current_schema() AS schema')).rows[0].schema
+        }`
+      )
       return client.query(text, values).finally(() => client.end())
     })
+
     for (let generation = 0; generation < 3; generation++) {
-      t.match(await store.rotate(anAttempt(generation)), { swapped: true, session: { generation: generation + 1 } })
+      t.match(await store.rotate(anAttempt(generation)), {
+        swapped: true,
+        session: { generation: generation + 1 }
+      })
     }
   })
 })
 
 t.test('who fits the row that was read after the swap failed is swapped, under a lock', async t => {
   const row = {
-    id: 's1', user_id: 'ann', secret_hash: 'hash', generation: 1, rotated_at: NOW, expires_at: NOW + DAY, ends_at: NOW + DAY, revoked_at: null
+    id: 's1',
+    user_id: 'ann',
+    secret_hash: 'hash',
+    generation: 1,
+    rotated_at: NOW,
+    expires_at: NOW + DAY,
+    ends_at: NOW + DAY,
+    revoked_at: null
   }
   const { store, asked } = recording(async text => ({
     rows: text === statements.rotateOne
@@ -167,9 +220,19 @@ t.test('who fits the row that was read after the swap failed is swapped, under a
 
 async function untilWaiting (pool: pg.Pool, holder: pg.PoolClient): Promise<void> {
   const { rows: [{ pid }] } = await holder.query('SELECT pg_backend_pid() AS pid')
+
   for (;;) {
-    const { rows } = await pool.query('SELECT 1 FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))', [pid])
-    if (rows.length > 0) return
-    await new Promise(resolve => { setTimeout(resolve, 5) })
+    const { rows } = await pool.query(
+      'SELECT 1 FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))',
+      [pid]
+    )
+
+    if (rows.length > 0) {
+      return
+    }
+
+    await new Promise(resolve => {
+      setTimeout(resolve, 5)
+    })
   }
 }

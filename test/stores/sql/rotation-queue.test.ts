@@ -35,28 +35,39 @@ function aSession (id: string, over: Partial<Session> = {}): Session {
   }
 }
 
-function anAttempt (sessionId: string, { generation = 0, secretHash = 'hash', now = NOW } = {}): RotationAttempt {
-  return planRotation({ sessionId, secretHash, generation }, { now, lifetime: DAY, grace: GRACE, by: NOBODY })
+function anAttempt (
+  sessionId: string,
+  { generation = 0, secretHash = 'hash', now = NOW } = {}
+): RotationAttempt {
+  return planRotation({ sessionId, secretHash, generation }, {
+    now,
+    lifetime: DAY,
+    grace: GRACE,
+    by: NOBODY
+  })
 }
 
-const swapped = ({ sessionId, generation, now }: RotationAttempt): RotationOutcome =>
-  ({ swapped: true, session: aSession(sessionId, { generation: generation + 1, rotatedAt: now }) })
+const swapped = ({ sessionId, generation, now }: RotationAttempt): RotationOutcome => ({
+  swapped: true,
+  session: aSession(sessionId, { generation: generation + 1, rotatedAt: now })
+})
 
-const numbered = (count: number): string[] => Array.from({ length: count }, (_, index) => `s${index}`)
+const numbered = (count: number): string[] =>
+  Array.from({ length: count }, (_, index) => `s${index}`)
 
 /** One call of `rotateAll`, under way until it is answered. */
 interface Sent {
   readonly attempts: readonly RotationAttempt[]
   /** Every attempt is swapped, or has the outcome that is given. */
-  answer (outcomes?: readonly RotationOutcome[]): Promise<void>
-  fail (error: unknown): Promise<void>
+  answer(outcomes?: readonly RotationOutcome[]): Promise<void>
+  fail(error: unknown): Promise<void>
 }
 
 interface Queued {
   readonly queue: RotationQueue
   readonly sent: Sent[]
   /** The sessions of each call so far. */
-  sessions (): string[][]
+  sessions(): string[][]
 }
 
 const ABOUT_VALUES = new Error('a value that the database cannot take')
@@ -67,33 +78,45 @@ function aQueue (options: Pick<RotationQueueOptions, 'worthwhile' | 'now'> = {})
   const queue = new RotationQueue({
     ...options,
     isAboutValues: error => error === ABOUT_VALUES,
-    rotateAll: attempts => new Promise((resolve, reject) => {
-      sent.push({
-        attempts,
-        async answer (outcomes = attempts.map(swapped)) {
-          resolve([...outcomes])
-          await turn()
-        },
-        async fail (error) {
-          reject(error)
-          await turn()
-        }
+    rotateAll: attempts =>
+      new Promise((resolve, reject) => {
+        sent.push({
+          attempts,
+          async answer (outcomes = attempts.map(swapped)) {
+            resolve([...outcomes])
+            await turn()
+          },
+          async fail (error) {
+            reject(error)
+            await turn()
+          }
+        })
       })
-    })
   })
-  return { queue, sent, sessions: () => sent.map(({ attempts }) => attempts.map(({ sessionId }) => sessionId)) }
+
+  return {
+    queue,
+    sent,
+    sessions: () => sent.map(({ attempts }) => attempts.map(({ sessionId }) => sessionId))
+  }
 }
 
 /** All that is due at the end of this turn of the event loop has been done. */
 async function turn (): Promise<void> {
-  for (let count = 0; count < 3; count++) await new Promise(resolve => { setImmediate(resolve) })
+  for (let count = 0; count < 3; count++) {
+    await new Promise(resolve => {
+      setImmediate(resolve)
+    })
+  }
 }
 
 t.test('an idle queue sends at the end of the turn, all that came in it in one go', async t => {
   const { queue, sent, sessions } = aQueue()
   const outcomes = Promise.all(numbered(3).map(id => queue.rotate(anAttempt(id))))
   t.equal(sent.length, 0)
-  await new Promise(resolve => { setImmediate(resolve) })
+  await new Promise(resolve => {
+    setImmediate(resolve)
+  })
   t.strictSame(sessions(), [['s0', 's1', 's2']])
   await sent[0]?.answer()
   t.strictSame(await outcomes, numbered(3).map(id => swapped(anAttempt(id))))
@@ -106,10 +129,12 @@ t.test('an idle queue sends at the end of the turn, all that came in it in one g
 t.test('while one batch is in flight the next one goes, and while two are the rest is gathered', async t => {
   const { queue, sent, sessions } = aQueue()
   const outcomes: Array<Promise<RotationOutcome>> = []
+
   for (const id of numbered(10)) {
     outcomes.push(queue.rotate(anAttempt(id)))
     await turn()
   }
+
   t.strictSame(sessions(), [['s0'], ['s1']])
   await sent[1]?.answer()
   t.strictSame(sessions().slice(2), [['s2', 's3', 's4', 's5', 's6', 's7', 's8', 's9']])
@@ -144,7 +169,8 @@ t.test('fewer than are worth one go are sent side by side, and one that fails fa
   await sent[0]?.fail(NO_CONNECTION)
   await sent[1]?.answer()
   t.strictSame(await outcomes, [
-    { status: 'rejected', reason: NO_CONNECTION }, { status: 'fulfilled', value: swapped(anAttempt('s1')) }
+    { status: 'rejected', reason: NO_CONNECTION },
+    { status: 'fulfilled', value: swapped(anAttempt('s1')) }
   ])
   void Promise.all(numbered(3).map(id => queue.rotate(anAttempt(id))))
   await turn()
@@ -156,11 +182,15 @@ t.test('a batch without an answer gives up its place after 30 s, and whoever was
   t.teardown(() => mock.timers.reset())
   const { queue, sent, sessions } = aQueue({ now: () => Date.now() })
   const swallowed: Array<Promise<unknown>> = []
+
   for (const id of ['s0', 's1']) {
-    swallowed.push(t.rejects(queue.rotate(anAttempt(id)), { message: 'the database does not answer' }, id))
+    swallowed.push(
+      t.rejects(queue.rotate(anAttempt(id)), { message: 'the database does not answer' }, id)
+    )
     await turn()
     mock.timers.tick(5 * SECOND)
   }
+
   const next = queue.rotate(anAttempt('s2'))
   mock.timers.tick(20 * SECOND - 1)
   await turn()
@@ -220,7 +250,10 @@ t.test('those who wait behind a winner are shown its row, and the database is no
   await turn()
   await sent[0]?.answer()
   const winner = swapped(attempt)
-  t.strictSame(await Promise.all(outcomes), [winner, ...Array(19).fill({ ...winner, swapped: false })])
+  t.strictSame(await Promise.all(outcomes), [
+    winner,
+    ...Array(19).fill({ ...winner, swapped: false })
+  ])
   t.equal(sent.length, 1)
 })
 
@@ -235,13 +268,23 @@ t.test('those who wait behind are sent iff they fit the row that was shown', asy
     anAttempt('s1', { generation: 3, now: row.rotatedAt + GRACE - 1 }),
     anAttempt('s1', { generation: 3, now: row.rotatedAt + GRACE })
   ]
-  t.strictSame(attempts.map(attempt => fits(row, attempt)), [true, false, false, false, false, false, true])
+  t.strictSame(attempts.map(attempt => fits(row, attempt)), [
+    true,
+    false,
+    false,
+    false,
+    false,
+    false,
+    true
+  ])
+
   for (const attempt of attempts) {
     const { queue, sent } = aQueue()
     void queue.rotate(anAttempt('s1', { generation: 2 }))
     const outcome = queue.rotate(attempt)
     await turn()
     await sent[0]?.answer([{ swapped: true, session: row }])
+
     if (fits(row, attempt)) {
       t.strictSame(sent[1]?.attempts, [attempt])
       await sent[1]?.answer()
@@ -262,7 +305,13 @@ t.test('of those who fit one goes at a time, and the others are judged by what i
   t.strictSame(await loser, { swapped: false, session: aSession('s1') })
   t.strictSame(sent[1]?.attempts, [anAttempt('s1')])
   await sent[1]?.answer()
-  t.strictSame((await Promise.all(outcomes)).map(({ swapped }) => swapped), [true, false, false, false, false])
+  t.strictSame((await Promise.all(outcomes)).map(({ swapped }) => swapped), [
+    true,
+    false,
+    false,
+    false,
+    false
+  ])
   t.equal(sent.length, 2)
 })
 
@@ -270,7 +319,10 @@ t.test('those who wait behind a revoked row are shown it', async t => {
   const { queue, sent } = aQueue()
   const outcomes = Promise.all([queue.rotate(anAttempt('s1')), queue.rotate(anAttempt('s1'))])
   await turn()
-  const outcome = { swapped: false, session: aSession('s1', { revokedAt: NOW, revokedFor: 'logout' }) }
+  const outcome = {
+    swapped: false,
+    session: aSession('s1', { revokedAt: NOW, revokedFor: 'logout' })
+  }
   await sent[0]?.answer([outcome])
   t.strictSame(await outcomes, [outcome, outcome])
   t.equal(sent.length, 1)
@@ -369,12 +421,23 @@ t.test('an error rejects none but those who were sent', async t => {
   t.strictSame(sessions(), [['s1'], ['s2'], ['s1']])
   await sent[1]?.answer()
   await sent[2]?.answer()
-  t.strictSame(await Promise.all([beside, behind]), [swapped(anAttempt('s2')), swapped(anAttempt('s1'))])
+  t.strictSame(await Promise.all([beside, behind]), [
+    swapped(anAttempt('s2')),
+    swapped(anAttempt('s1'))
+  ])
 })
 
 t.test('a rotateAll that throws instead of rejecting is the same', async t => {
-  const queue = new RotationQueue({ rotateAll: () => { throw NO_CONNECTION }, isAboutValues: () => false })
-  for (let times = 0; times < 3; times++) await t.rejects(queue.rotate(anAttempt('s1')), NO_CONNECTION)
+  const queue = new RotationQueue({
+    rotateAll: () => {
+      throw NO_CONNECTION
+    },
+    isAboutValues: () => false
+  })
+
+  for (let times = 0; times < 3; times++) {
+    await t.rejects(queue.rotate(anAttempt('s1')), NO_CONNECTION)
+  }
 })
 
 const stampedes: Record<string, (count: number) => string[]> = {
@@ -406,7 +469,8 @@ for (const [which, ids] of Object.entries(stampedes)) {
 
 /** All at once, onto a database that answers at once. */
 async function stampede (
-  ids: readonly string[], prepare = (attempt: RotationAttempt): RotationAttempt => attempt
+  ids: readonly string[],
+  prepare = (attempt: RotationAttempt): RotationAttempt => attempt
 ): Promise<{ calls: number, outcomes: RotationOutcome[] }> {
   let calls = 0
   const queue = new RotationQueue({
@@ -424,7 +488,12 @@ async function stampede (
 
 type Step =
   // A generation is named by its distance from the current one.
-  | { readonly do: 'attempt', readonly session: number, readonly ahead: number, readonly forged: boolean }
+  | {
+    readonly do: 'attempt'
+    readonly session: number
+    readonly ahead: number
+    readonly forged: boolean
+  }
   | { readonly do: 'carry out' | 'answer', readonly which: number }
   // By another instance, or by another verb of the store.
   | { readonly do: 'revoke' | 'rotate elsewhere', readonly session: number }
@@ -455,45 +524,67 @@ class World {
   #moment = 0
 
   constructor (createQueue: (rotateAll: RotateAll) => RotationQueue) {
-    for (const id of SESSIONS) this.#history.set(id, [{ row: id === 'gone' ? null : aSession(id), from: 0, by: null }])
+    for (const id of SESSIONS) {
+      this.#history.set(id, [{ row: id === 'gone' ? null : aSession(id), from: 0, by: null }])
+    }
+
     this.#queue = createQueue(attempts => this.#rotateAll(attempts))
   }
 
   async take (step: Step): Promise<void> {
     this.#moment++
+
     switch (step.do) {
       case 'attempt': {
         const sessionId = SESSIONS[step.session] as string
         const generation = Math.max(0, (this.#current(sessionId).row?.generation ?? 0) + step.ahead)
-        return this.#attempt(anAttempt(sessionId, { generation, now: this.#now, ...(step.forged && { secretHash: 'forged' }) }))
+
+        return this.#attempt(
+          anAttempt(sessionId, {
+            generation,
+            now: this.#now,
+            ...(step.forged && { secretHash: 'forged' })
+          })
+        )
       }
-      case 'carry out': return pick(this.#toCarryOut, step.which)?.()
+      case 'carry out':
+        return pick(this.#toCarryOut, step.which)?.()
       case 'answer': {
         pick(this.#toAnswer, step.which)?.()
         return turn()
       }
       case 'revoke': {
         const { row } = this.#current(SESSIONS[step.session] as string)
-        if (row !== null) this.#write({ ...row, revokedAt: this.#now, revokedFor: 'logout' }, null)
+
+        if (row !== null) {
+          this.#write({ ...row, revokedAt: this.#now, revokedFor: 'logout' }, null)
+        }
+
         return
       }
       case 'rotate elsewhere': {
         const { row } = this.#current(SESSIONS[step.session] as string)
         const attempt = row && anAttempt(row.id, { generation: row.generation, now: this.#now })
-        if (attempt !== null && fits(row as Session, attempt)) this.#write(swap(row as Session, attempt), null)
+
+        if (attempt !== null && fits(row as Session, attempt)) {
+          this.#write(swap(row as Session, attempt), null)
+        }
+
         return
       }
       case 'wait': {
         this.#now += step.seconds * SECOND
         return
       }
-      case 'turn': return turn()
+      case 'turn':
+        return turn()
     }
   }
 
   /** Until everything is answered. */
   async settle (): Promise<void> {
     await this.take({ do: 'turn' })
+
     while (this.#toCarryOut.length + this.#toAnswer.length > 0) {
       await this.take({ do: 'carry out', which: 0 })
       await this.take({ do: 'answer', which: 0 })
@@ -501,48 +592,82 @@ class World {
   }
 
   check (): void {
-    for (const made of this.made) this.#checkOne(made)
+    for (const made of this.made) {
+      this.#checkOne(made)
+    }
+
     for (const [id, versions] of this.#history) {
       const swaps = versions.flatMap(({ by }) => by ?? [])
-      const told = this.made.filter(({ attempt, answered }) => attempt.sessionId === id && answered?.outcome.swapped)
-      deepEqual(told.map(({ attempt }) => attempt.generation).sort(), swaps.map(({ generation }) => generation).sort(),
-        'who is told of a swap has swapped, and nobody else')
-      equal(new Set(swaps.map(({ generation }) => generation)).size, swaps.length, 'a generation is swapped once')
+      const told = this.made.filter(({ attempt, answered }) =>
+        attempt.sessionId === id && answered?.outcome.swapped
+      )
+      deepEqual(
+        told.map(({ attempt }) => attempt.generation).sort(),
+        swaps.map(({ generation }) => generation).sort(),
+        'who is told of a swap has swapped, and nobody else'
+      )
+      equal(
+        new Set(swaps.map(({ generation }) => generation)).size,
+        swaps.length,
+        'a generation is swapped once'
+      )
     }
   }
 
   #attempt (attempt: RotationAttempt): void {
     const made: Made = { attempt, at: this.#moment, answered: null }
     this.made.push(made)
-    void this.#queue.rotate(attempt).then(outcome => { made.answered = { at: this.#moment, outcome } })
+    void this.#queue.rotate(attempt).then(outcome => {
+      made.answered = { at: this.#moment, outcome }
+    })
   }
 
   #checkOne ({ attempt, at, answered }: Made): void {
     ok(answered, 'everyone is answered')
     const { swapped, session } = answered.outcome
     const versions = this.#history.get(attempt.sessionId) as Version[]
-    const index = versions.findIndex(({ row, by }) => row === session && (!swapped || by === attempt))
+    const index = versions.findIndex(({ row, by }) =>
+      row === session && (!swapped || by === attempt)
+    )
     const version = versions[index]
     ok(version, 'a row that once stood')
-    ok(version.from <= answered.at && at <= (versions[index + 1]?.from ?? Infinity), 'a row that stood while the attempt was made')
-    if (swapped) ok(version.from >= at, 'swapped after it was made')
-    else ok(session === null || !fits(session, attempt), 'who fits is swapped')
+    ok(
+      version.from <= answered.at && at <= (versions[index + 1]?.from ?? Infinity),
+      'a row that stood while the attempt was made'
+    )
+
+    if (swapped) {
+      ok(version.from >= at, 'swapped after it was made')
+    } else {
+      ok(session === null || !fits(session, attempt), 'who fits is swapped')
+    }
   }
 
   #rotateAll (attempts: readonly RotationAttempt[]): Promise<RotationOutcome[]> {
-    equal(new Set(attempts.map(({ sessionId }) => sessionId)).size, attempts.length, 'no session twice')
+    equal(
+      new Set(attempts.map(({ sessionId }) => sessionId)).size,
+      attempts.length,
+      'no session twice'
+    )
     ok(this.#toCarryOut.length + this.#toAnswer.length < 2, 'two batches at most')
+
     return new Promise(resolve => {
       this.#toCarryOut.push(() => {
         const outcomes = attempts.map(attempt => this.#rotate(attempt))
-        this.#toAnswer.push(() => { resolve(outcomes) })
+        this.#toAnswer.push(() => {
+          resolve(outcomes)
+        })
       })
     })
   }
 
   #rotate (attempt: RotationAttempt): RotationOutcome {
     const { row } = this.#current(attempt.sessionId)
-    if (row === null || !fits(row, attempt)) return { swapped: false, session: row }
+
+    if (row === null || !fits(row, attempt)) {
+      return { swapped: false, session: row }
+    }
+
     const session = swap(row, attempt)
     this.#write(session, attempt)
     return { swapped: true, session }
@@ -557,7 +682,7 @@ class World {
   }
 }
 
-function pick <Item> (items: Item[], which: number): Item | undefined {
+function pick<Item> (items: Item[], which: number): Item | undefined {
   return items.splice(which % Math.max(1, items.length), 1)[0]
 }
 
@@ -575,24 +700,39 @@ const inside: Array<fc.WeightedArbitrary<Step>> = [
   { weight: 2, arbitrary: fc.record({ do: fc.constant('turn') }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('carry out'), which: fc.nat(1) }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('answer'), which: fc.nat(1) }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('wait'), seconds: fc.constantFrom(1, 5, 11, 2 * CLOCK_TOLERANCE / SECOND) }) }
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant('wait'),
+      seconds: fc.constantFrom(1, 5, 11, 2 * CLOCK_TOLERANCE / SECOND)
+    })
+  }
 ]
 const outside: Array<fc.WeightedArbitrary<Step>> = [
   { weight: 1, arbitrary: fc.record({ do: fc.constant('revoke'), session }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('rotate elsewhere'), session }) }
 ]
 
-const aRealQueue = (rotateAll: RotateAll): RotationQueue => new RotationQueue({ rotateAll, isAboutValues: () => false })
+const aRealQueue = (rotateAll: RotateAll): RotationQueue =>
+  new RotationQueue({ rotateAll, isAboutValues: () => false })
 
 function hold (steps: Array<fc.WeightedArbitrary<Step>>, createQueue = aRealQueue): Promise<void> {
-  return fc.assert(fc.asyncProperty(fc.array(fc.oneof(...steps), { maxLength: 40, size: 'max' }), async steps => {
-    const world = new World(createQueue)
-    for (const step of steps) await world.take(step)
-    await world.settle()
-    world.check()
-  }), { numRuns: 500, interruptAfterTimeLimit: 20_000 })
+  return fc.assert(
+    fc.asyncProperty(fc.array(fc.oneof(...steps), { maxLength: 40, size: 'max' }), async steps => {
+      const world = new World(createQueue)
+
+      for (const step of steps) {
+        await world.take(step)
+      }
+
+      await world.settle()
+      world.check()
+    }),
+    { numRuns: 500, interruptAfterTimeLimit: 20_000 }
+  )
 }
 
-t.test('alone with the database, all outcomes are those of some sequence of the attempts', t => t.resolves(hold(inside)))
+t.test('alone with the database, all outcomes are those of some sequence of the attempts', t =>
+  t.resolves(hold(inside)))
 
 t.test('so they are when others write too', t => t.resolves(hold([...inside, ...outside])))
