@@ -6,9 +6,9 @@ import type { ProvableRequest } from './http/dpop.js'
 import type { CookieReply } from './http/cookies.js'
 import type { KeyInput } from './tokens/keys.js'
 import type { Session as DomainSession } from './domain/session.js'
-import type { CookieAnswer, TokenAnswer } from './protocol.js'
+import type { CookieResponse, TokenResponse } from './protocol.js'
 import type { Duration } from './lib/duration.js'
-import type { AuthGuard as Guard, ClaimDemands as Demands } from './http/guards.js'
+import type { AuthGuard as Guard, ClaimRequirements as Demands } from './http/guards.js'
 import type { Auth as RequestAuth } from './sessions/access-verifier.js'
 
 /** A session as the app may see it: all but what its token is checked by. */
@@ -41,16 +41,20 @@ export interface TokenAuth {
   /**
    * Signs a user in who proved their identity elsewhere (a magic link, a passkey, another provider). Send what it gives
    * with `Cache-Control: no-store`.
-   * @throws TokenAuthError AUTH_CREDENTIALS_REJECTED where the user is unknown or disabled; AUTH_PROOF_INVALID, AUTH_PROOF_NONCE
+   * @throws TokenAuthError AUTH_CREDENTIALS_REJECTED where the user is unknown or disabled; AUTH_DPOP_INVALID, AUTH_DPOP_NONCE
    * @throws TypeError where `refreshToken.transport` is `'cookie'` and there is no `options.reply`
    */
-  openSession(userId: string, request: SessionRequest, options?: OpenOptions): Promise<TokenAnswer>
+  openSession(
+    userId: string,
+    request: SessionRequest,
+    options?: OpenOptions
+  ): Promise<TokenResponse>
   /** The same in cookies, where `refreshToken.transport` is `'cookie'` or `'both'`. */
   openSession(
     userId: string,
     request: SessionRequest,
     options: OpenInCookieOptions
-  ): Promise<TokenAnswer | CookieAnswer>
+  ): Promise<TokenResponse | CookieResponse>
   /** The live sessions of a user, newest first, a hundred at most. */
   listSessions(userId: string): Promise<SessionInfo[]>
   /** Ends a session. Its access tokens are refused at once by this process. @returns Whether it was there and live. */
@@ -94,7 +98,7 @@ export interface TokenAuth {
 export type Authenticate = AuthenticateHook
 export type Auth = RequestAuth
 export type AuthGuard = Guard
-export type ClaimDemands = Demands
+export type ClaimRequirements = Demands
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -106,7 +110,7 @@ declare module 'fastify' {
      */
     requireFresh(maxAge: Duration): AuthGuard
     /** Makes an `onRequest` hook for behind `authenticate`: the access token has these claims, or 403. */
-    requireClaims(demands: ClaimDemands): AuthGuard
+    requireClaims(demands: ClaimRequirements): AuthGuard
     tokenAuth: TokenAuth
   }
 

@@ -18,8 +18,8 @@ const table: Readonly<Record<ErrorCode, readonly [statusCode: number, message: s
   AUTH_ACCESS_INVALID: [401, 'Access token is invalid'],
   AUTH_SESSION_REVOKED: [401, 'Session was ended'],
   AUTH_CLIENT_REJECTED: [401, 'Client is unknown, or has not proved that it is this one'],
-  AUTH_PROOF_INVALID: [401, 'Proof of possession is invalid'],
-  AUTH_PROOF_NONCE: [401, 'Proof of possession needs the nonce of DPoP-Nonce'],
+  AUTH_DPOP_INVALID: [401, 'Proof of possession is invalid'],
+  AUTH_DPOP_NONCE: [401, 'Proof of possession needs the nonce of DPoP-Nonce'],
   AUTH_ORIGIN_REJECTED: [403, 'Requests from this origin are not accepted'],
   AUTH_CLAIMS_INSUFFICIENT: [403, 'Not allowed with this access token'],
   AUTH_REAUTHENTICATION_REQUIRED: [403, 'The login is too long ago'],
@@ -61,8 +61,8 @@ export class TokenAuthError extends Error {
 const reasons: { readonly [Code in ErrorCode]?: string } = {
   AUTH_CLAIMS_INSUFFICIENT: 'insufficient_scope',
   AUTH_REAUTHENTICATION_REQUIRED: 'insufficient_user_authentication',
-  AUTH_PROOF_INVALID: 'invalid_dpop_proof',
-  AUTH_PROOF_NONCE: 'use_dpop_nonce'
+  AUTH_DPOP_INVALID: 'invalid_dpop_proof',
+  AUTH_DPOP_NONCE: 'use_dpop_nonce'
 }
 
 const presentedNothing: ReadonlySet<ErrorCode> = new Set([
@@ -97,7 +97,7 @@ export function headersOf (
   }
 
   const details = reason === undefined ? '' : `, error="${reason}", error_description="${message}"`
-  return { 'www-authenticate': withScheme(challenge, details, code.startsWith('AUTH_PROOF_')) }
+  return { 'www-authenticate': withScheme(challenge, details, code.startsWith('AUTH_DPOP_')) }
 }
 
 // What went wrong belongs to the scheme that was used; the other one is told all the same.

@@ -13,7 +13,7 @@ export interface SessionEvent extends Caller {
 }
 
 /** One side of a reuse: who presented which generation, and when. */
-export interface Presentation extends Caller {
+export interface TokenUse extends Caller {
   readonly at: Millis
   readonly generation: number
 }
@@ -53,16 +53,16 @@ export interface TokenAuthEvents {
    * Two parties hold tokens of one session, so it was ended. `presented` came with the old token, `rotated` is who had
    * rotated last; which of them is the thief cannot be told. The session's user should hear of it.
    */
-  reuse: SessionEvent & { readonly presented: Presentation, readonly rotated: Presentation }
+  reuse: SessionEvent & { readonly presented: TokenUse, readonly rotated: TokenUse }
   /**
    * Three generations running, or more, a token came again from another context than the one that had rotated it: somebody
    * follows the session, and is given each successor. Which of the two is its user cannot be told. Only with
    * `refreshToken.shadows`.
    */
-  shadow: SessionEvent & {
-    readonly presented: Presentation
-    readonly rotated: Presentation
-    readonly ended: boolean
+  'suspicious-replay': SessionEvent & {
+    readonly presented: TokenUse
+    readonly rotated: TokenUse
+    readonly revoked: boolean
   }
   /** Sessions were ended: one by its id, or `count` of a user. */
   revoke: {
@@ -88,7 +88,7 @@ export interface TokenAuthEvents {
    * What other instances revoke cannot be read, since `since`. Until it can, this instance accepts access tokens of sessions that
    * were ended elsewhere; with `revocations.failAfter` it stops to do so.
    */
-  'revocations-behind': { readonly at: Millis, readonly since: Millis }
+  'revocations-stalled': { readonly at: Millis, readonly since: Millis }
   /** A row was written by a clock that is ahead of this one's. Instances must agree within half the grace. */
   'clock-skew': { readonly at: Millis, readonly sessionId: string, readonly ahead: Millis }
 }

@@ -14,30 +14,30 @@ export type {
   Auth,
   Authenticate,
   AuthGuard,
-  ClaimDemands,
+  ClaimRequirements,
   OpenInCookieOptions,
   OpenOptions,
   SessionInfo,
   TokenAuth
 } from './decorators.js'
 export type { AuthClaims } from './sessions/access-verifier.js'
-export type { Wake } from './revocations/feed.js'
-export type { SameContext } from './sessions/replay-monitor.js'
+export type { RevocationSubscriber } from './revocations/feed.js'
+export type { IsSameClient } from './sessions/replay-monitor.js'
 export type { AuthUser, Users } from './sessions/users.js'
 export type {
   EventName,
-  Presentation,
   SessionEvent,
   TokenAuthEvents,
-  TokenAuthListeners
+  TokenAuthListeners,
+  TokenUse
 } from './events.js'
 export type {
-  CookieAnswer,
+  CookieResponse,
   ErrorCode,
   RouteName,
-  SessionAnswer,
-  SessionListAnswer,
-  TokenAnswer
+  SessionListResponse,
+  SessionResponse,
+  TokenResponse
 } from './protocol.js'
 export type {
   Caller,
@@ -53,5 +53,5 @@ export type {
   TokenStore,
   Touch
 } from './stores/token-store.js'
-export type { AttemptRule, Attempts, AttemptStore } from './stores/attempt-store.js'
+export type { AttemptCount, AttemptRule, AttemptStore } from './stores/attempt-store.js'
 export { SessionRefusedError } from './stores/token-store.js'

@@ -5,21 +5,21 @@ import fp from 'fastify-plugin'
 import { createAuthenticate } from './http/authenticate.js'
 import { ACCESS_TYP } from './tokens/access-token.js'
 import { defaultConcurrency, HashQueue } from './login/hash-queue.js'
-import { JwtKind } from './tokens/jwt-codec.js'
+import { JwtCodec } from './tokens/jwt-codec.js'
 import { Passwords } from './login/passwords.js'
 import { REFRESH_TYP } from './tokens/refresh-token.js'
 import { CLOCK_STRAY, CLOCK_TOLERANCE } from './domain/rotation.js'
 import type { Millis } from './domain/session.js'
 import { TokenAuthError } from './errors.js'
-import { createRequireFresh, forOwnSessions, requireClaims } from './http/guards.js'
+import { createRequireFresh, requireClaims, requireFirstParty } from './http/guards.js'
 import type { TokenAuthOptions } from './options/options.js'
-import { createThrottle, reach, reachAttempts, secretSigners } from './services.js'
+import { createSecretSigners, createThrottle, wrapAttemptStore, wrapStore } from './services.js'
 import type { RouteName } from './protocol.js'
 import { addErrorHeaders } from './http/headers.js'
 import { sendRenewedTokens } from './http/renewed-tokens.js'
-import type { ProofOf } from './http/dpop.js'
+import type { GetProof } from './http/dpop.js'
 import { resolveOptions } from './options/resolve.js'
-import { risksOf } from './options/warnings.js'
+import { securityWarnings } from './options/warnings.js'
 import { addJwksRoute } from './http/routes/jwks.js'
 import { addLoginRoute } from './http/routes/login.js'
 import { addLogoutAllRoute, addLogoutRoute } from './http/routes/logout.js'
@@ -29,49 +29,49 @@ import { addRefreshRoute } from './http/routes/refresh.js'
 import { prepareScope } from './http/scope.js'
 import { addOtherSessionsRoute, addSessionRoute, addSessionsRoute } from './http/routes/sessions.js'
 import { TokenTransport } from './http/token-transport.js'
-import { AccessControl } from './sessions/access-verifier.js'
+import { AccessVerifier } from './sessions/access-verifier.js'
 import { Events } from './events.js'
-import { KeyRing, signersOf } from './tokens/key-ring.js'
+import { createSigners, KeyRing } from './tokens/key-ring.js'
 import { PasswordLogin } from './login/password-login.js'
 import { Refresh } from './sessions/refresh.js'
 import { Renewal } from './sessions/renewal.js'
-import type { Proof } from './dpop/verifier.js'
+import type { DpopProof } from './dpop/verifier.js'
 import { RevocationFeed } from './revocations/feed.js'
 import { RevokedSessions } from './revocations/revoked.js'
 import { Sessions } from './sessions/sessions.js'
-import { Shadows } from './sessions/replay-monitor.js'
+import { ReplayMonitor } from './sessions/replay-monitor.js'
 import { Sweeper } from './stores/sweeper.js'
-import { UseNotes } from './revocations/usage-tracker.js'
+import { UsageTracker } from './revocations/usage-tracker.js'
 import { createTokenAuth } from './token-auth.js'
 
 const LONGEST_RENEWAL: Millis = 1000
 
 // The names that are taken in one app, all scopes of which share a server.
-const namesByServer = new WeakMap<object, Set<string>>()
+const registeredNames = new WeakMap<object, Set<string>>()
 
 async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<void> {
   const options = resolveOptions(given, app.prefix)
   const { name, clock } = options
-  claimPlace(app, name)
+  assertNotRegistered(app, name)
   const logger = app.log
-  const { store, users } = reach(options, options.storeTimeout, logger)
-  const attempts = reachAttempts(options.throttle?.attempts, options.storeTimeout, logger)
+  const { store, users } = wrapStore(options, options.storeTimeout, logger)
+  const attempts = wrapAttemptStore(options.throttle?.attempts, options.storeTimeout, logger)
   const events = new Events(options.on, logger)
   // What ended is of no use any more when the last access token is past, also by a clock that was wrong for a moment.
   const keep = options.accessLifetime + CLOCK_TOLERANCE + CLOCK_STRAY
-  const notes = new UseNotes(store, options.grace)
+  const notes = new UsageTracker(store, options.grace)
   const revoked = new RevokedSessions(keep)
-  const { every, failAfter, wake } = options.revocations
+  const { pollInterval, failAfter, subscribe } = options.revocations
   const feed = new RevocationFeed({
     store,
     revoked,
     events,
     logger,
     clock,
-    every,
+    pollInterval,
     reach: keep,
-    patience: failAfter,
-    wake
+    failAfter,
+    subscribe
   })
   const { oauth, dpop } = options
   const proving = dpop === null
@@ -87,7 +87,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
     events,
     logger,
     clock,
-    every: options.sweepEvery,
+    interval: options.sweepInterval,
     keep
   })
   const throttle = createThrottle(options, { attempts, events, logger })
@@ -100,11 +100,13 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
   await app.register(async scope => {
     prepareScope(scope, options.transport.refreshCookie !== null)
     const { keys, issuer, audience } = options
-    const tokens = new JwtKind(
+    const tokens = new JwtCodec(
       ACCESS_TYP,
-      keys === null ? secretSigners(options.secrets.access, name, 'access') : signersOf(keys)
+      keys === null
+        ? createSecretSigners(options.secrets.access, name, 'access')
+        : createSigners(keys)
     )
-    const access = new AccessControl({
+    const access = new AccessVerifier({
       tokens,
       scope: {
         issuer,
@@ -112,24 +114,24 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
         identified: keys !== null || oauth !== null,
         firstParty: oauth === null ? undefined : name
       },
-      takesBound: proofs !== null,
+      acceptsDpop: proofs !== null,
       lifetime: options.accessLifetime,
       cacheSize: options.cacheSize,
       clock,
       revoked,
       feed,
-      notes: options.confirmBy === 'access' ? notes : null
+      usage: options.confirmBy === 'access' ? notes : null
     })
     const keyRing = keys === null ? null : new KeyRing(keys, tokens, () => {
       access.forget()
     })
-    const refreshTokens = new JwtKind(
+    const refreshTokens = new JwtCodec(
       REFRESH_TYP,
-      secretSigners(options.secrets.refresh, name, 'refresh')
+      createSecretSigners(options.secrets.refresh, name, 'refresh')
     )
-    const { rotation, refreshLifetime: lifetime, absolute, grace } = options
+    const { rotation, refreshLifetime: lifetime, maxLifetime, grace } = options
     const refreshable = options.transport.kind !== 'none'
-    const { maxSessions: most } = options
+    const { maxSessions } = options
     const clients = granting?.clients ?? null
     const sessions = new Sessions({
       store,
@@ -141,10 +143,10 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       events,
       clock,
       lifetime,
-      absolute,
+      maxLifetime,
       refreshable,
-      most,
-      proofs,
+      maxSessions,
+      dpop: proofs,
       clients
     })
     const refresh = new Refresh({
@@ -153,15 +155,17 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       sessions,
       refreshTokens,
       throttle,
-      notes,
+      usage: notes,
       events,
       clock,
       rotation,
       lifetime,
       grace,
-      shadows: options.shadows === false ? null : new Shadows(options.sameContext),
-      endsShadowed: options.shadows === 'end',
-      proofs
+      replayMonitor: options.replayDetection === false
+        ? null
+        : new ReplayMonitor(options.isSameClient),
+      revokesReplays: options.replayDetection === 'revoke',
+      dpop: proofs
     })
     const login = new PasswordLogin({ users, passwords, sessions, throttle, events, logger, clock })
     const transport = new TokenTransport(
@@ -169,12 +173,12 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       token => sessions.kindOf(token),
       proofs !== null
     )
-    const proofOf: ProofOf = request => requestProofs?.of(request) ?? null
+    const proofOf: GetProof = request => requestProofs?.of(request) ?? null
     const renewal = options.renewalWindow === null
       ? null
       : new Renewal({
         // A courtesy: the request that it rides on does not wait long for it.
-        ...reach(options, Math.min(options.storeTimeout, LONGEST_RENEWAL), logger),
+        ...wrapStore(options, Math.min(options.storeTimeout, LONGEST_RENEWAL), logger),
         access,
         revoked,
         logger,
@@ -189,9 +193,9 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       transport: options.transport,
       renewal,
       send,
-      proofs: requestProofs
+      dpop: requestProofs
     })
-    const own = oauth === null ? authenticate : forOwnSessions(authenticate)
+    const own = oauth === null ? authenticate : requireFirstParty(authenticate)
 
     const add: Record<Exclude<RouteName, OAuthRouteName>, (url: string) => void> = {
       login: url => {
@@ -200,7 +204,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
           sessions,
           login,
           clientIdOf: granting?.clientIdOf ?? (() => null),
-          proofOf: dpop?.required === true ? request => demandProof(proofOf(request)) : proofOf
+          proofOf: dpop?.required === true ? request => assertProof(proofOf(request)) : proofOf
         })
       },
       refresh: url => {
@@ -274,7 +278,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
   }, { prefix: options.prefix })
 
   app.addHook('onReady', async () => {
-    for (const risk of risksOf(options)) {
+    for (const risk of securityWarnings(options)) {
       logger.warn({ registration: name }, risk)
     }
 
@@ -286,15 +290,15 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
   })
 }
 
-function demandProof (proof: Proof | null): Proof {
+function assertProof (proof: DpopProof | null): DpopProof {
   if (proof === null) {
-    throw new TokenAuthError('AUTH_PROOF_INVALID', { hint: 'a login needs one' })
+    throw new TokenAuthError('AUTH_DPOP_INVALID', { hint: 'a login needs one' })
   }
 
   return proof
 }
 
-function claimPlace (app: FastifyInstance, name: string): void {
+function assertNotRegistered (app: FastifyInstance, name: string): void {
   const taken =
     ['authenticate', 'requireFresh', 'requireClaims', 'tokenAuth'].find(decorator =>
       app.hasDecorator(decorator)
@@ -308,8 +312,8 @@ function claimPlace (app: FastifyInstance, name: string): void {
     )
   }
 
-  const names = namesByServer.get(app.server) ?? new Set()
-  namesByServer.set(app.server, names)
+  const names = registeredNames.get(app.server) ?? new Set()
+  registeredNames.set(app.server, names)
 
   if (names.has(name)) {
     throw new Error(

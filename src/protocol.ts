@@ -41,7 +41,7 @@ export const transportHeader = 'x-token-transport'
 export const newTokenHeader = 'x-new-token'
 
 /** The answer of login and refresh (RFC 6749 section 5.1, and who it is about). */
-export interface TokenAnswer {
+export interface TokenResponse {
   readonly access_token: string
   /** Absent where a cookie holds it, or where it stays as it was (`rotation: false`). */
   readonly refresh_token?: string
@@ -58,14 +58,14 @@ export interface TokenAnswer {
 }
 
 /** The same where a cookie holds the access token too. */
-export type CookieAnswer = Omit<TokenAnswer, 'access_token' | 'refresh_token' | 'device_token'>
+export type CookieResponse = Omit<TokenResponse, 'access_token' | 'refresh_token' | 'device_token'>
 
-export interface SessionListAnswer {
-  readonly sessions: readonly SessionAnswer[]
+export interface SessionListResponse {
+  readonly sessions: readonly SessionResponse[]
 }
 
 /** Times are ISO 8601 texts in UTC. */
-export interface SessionAnswer {
+export interface SessionResponse {
   readonly id: string
   /** Whether it is the session that asks. */
   readonly current: boolean
@@ -92,8 +92,8 @@ export type ErrorCode =
   | 'AUTH_ACCESS_INVALID'
   | 'AUTH_SESSION_REVOKED'
   | 'AUTH_CLIENT_REJECTED'
-  | 'AUTH_PROOF_INVALID'
-  | 'AUTH_PROOF_NONCE'
+  | 'AUTH_DPOP_INVALID'
+  | 'AUTH_DPOP_NONCE'
   | 'AUTH_ORIGIN_REJECTED'
   | 'AUTH_CLAIMS_INSUFFICIENT'
   | 'AUTH_REAUTHENTICATION_REQUIRED'

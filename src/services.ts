@@ -8,9 +8,9 @@ import type { KeyPurpose } from './tokens/key-derivation.js'
 import type { Millis } from './domain/session.js'
 import type { ResolvedOptions } from './options/resolve.js'
 import type { Secrets } from './options/signing.js'
-import { createGuard, guardAttempts, guardStore } from './stores/guarded-store.js'
+import { createGuard, guardAttemptStore, guardStore } from './stores/guarded-store.js'
 import type { Events, Logger } from './events.js'
-import { withSoundTexts } from './stores/guarded-store.js'
+import { rejectUnstorableStrings } from './stores/guarded-store.js'
 import { Throttle } from './throttle/throttle.js'
 import { UserDirectory } from './sessions/users.js'
 import type { AttemptStore } from './stores/attempt-store.js'
@@ -18,7 +18,7 @@ import { MemoryAttempts } from './stores/memory/attempts.js'
 import type { TokenStore } from './stores/token-store.js'
 
 /** What the app brings, for as long as it may take to answer. */
-export function reach (
+export function wrapStore (
   { store, users }: ResolvedOptions,
   timeout: Millis,
   logger: Logger
@@ -26,18 +26,18 @@ export function reach (
   const guard = createGuard(timeout, logger)
 
   return {
-    store: withSoundTexts(guardStore(store, guard)),
+    store: rejectUnstorableStrings(guardStore(store, guard)),
     users: new UserDirectory(users, guard, logger)
   }
 }
 
 /** @param given By default, this process's memory. */
-export function reachAttempts (
+export function wrapAttemptStore (
   given: AttemptStore | null | undefined,
   timeout: Millis,
   logger: Logger
 ): AttemptStore {
-  return guardAttempts(given ?? new MemoryAttempts(), createGuard(timeout, logger))
+  return guardAttemptStore(given ?? new MemoryAttempts(), createGuard(timeout, logger))
 }
 
 /** */
@@ -50,12 +50,12 @@ export function createThrottle (
   }
 
   const { account, address } = throttle
-  const [key] = keysOf(secrets.base, name, 'attempts')
-  const devices = new DeviceTokens(secretSigners(secrets.base, name, 'device'))
+  const [key] = deriveKeys(secrets.base, name, 'attempts')
+  const devices = new DeviceTokens(createSecretSigners(secrets.base, name, 'device'))
 
   return new Throttle({
     ...parts,
-    forgeries: new MemoryAttempts(),
+    invalidTokens: new MemoryAttempts(),
     key,
     devices,
     account,
@@ -65,7 +65,7 @@ export function createThrottle (
 }
 
 /** */
-export function keysOf (
+export function deriveKeys (
   secrets: Secrets,
   name: string,
   purpose: KeyPurpose
@@ -74,7 +74,7 @@ export function keysOf (
 }
 
 /** */
-export function secretSigners (
+export function createSecretSigners (
   secrets: Secrets,
   name: string,
   purpose: KeyPurpose

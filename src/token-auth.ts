@@ -1,14 +1,14 @@
 // `app.tokenAuth`: what the routes do, for the app's own code.
 
-import { callerOf } from './http/authorization.js'
+import { getCaller } from './http/authorization.js'
 import type { Passwords } from './login/passwords.js'
 import type { OpenInCookieOptions, OpenOptions, SessionRequest, TokenAuth } from './decorators.js'
 import { TokenAuthError } from './errors.js'
-import type { CookieAnswer, TokenAnswer } from './protocol.js'
-import type { ProofOf } from './http/dpop.js'
+import type { CookieResponse, TokenResponse } from './protocol.js'
+import type { GetProof } from './http/dpop.js'
 import type { TokenTransport } from './http/token-transport.js'
 import type { Clients } from './oauth/clients.js'
-import { wasRevokedSince } from './sessions/sessions.js'
+import { isRevokedSinceError } from './sessions/sessions.js'
 import type { KeyRing } from './tokens/key-ring.js'
 import type { Sessions } from './sessions/sessions.js'
 import type { Sweeper } from './stores/sweeper.js'
@@ -26,7 +26,7 @@ export interface TokenAuthContext {
   /** `null` where access tokens are signed by a derived key. */
   readonly keyRing: KeyRing | null
   readonly clients: Clients | null
-  readonly proofOf: ProofOf
+  readonly proofOf: GetProof
 }
 
 /** */
@@ -38,18 +38,18 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
     userId: string,
     request: SessionRequest,
     options?: OpenOptions
-  ): Promise<TokenAnswer>
+  ): Promise<TokenResponse>
   async function openSession (
     userId: string,
     request: SessionRequest,
     options: OpenInCookieOptions
-  ): Promise<TokenAnswer | CookieAnswer>
+  ): Promise<TokenResponse | CookieResponse>
 
   async function openSession (
     userId: string,
     request: SessionRequest,
     options: Partial<OpenInCookieOptions> = {}
-  ): Promise<TokenAnswer | CookieAnswer> {
+  ): Promise<TokenResponse | CookieResponse> {
     const { device, amr = [], reply, persistent = false, clientId = null } = options
 
     if (clientId !== null && clients?.has(clientId) !== true) {
@@ -58,7 +58,7 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
 
     const inCookie = clientId === null && transport.opensInCookie(reply)
     const replaced = transport.replacedBy(request, inCookie)
-    const authenticatedAt = sessions.begin()
+    const authenticatedAt = sessions.loginStartedAt()
     const profile = await users.findActive(userId)
 
     if (profile === null) {
@@ -66,7 +66,7 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
     }
 
     try {
-      const by = callerOf(request)
+      const by = getCaller(request)
       const proof = 'originalUrl' in request ? proofOf(request) : null
       const opening = {
         by,
@@ -79,9 +79,9 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
       }
       const grant = await sessions.open(profile, opening)
       await sessions.replace(replaced)
-      return transport.answer(reply, grant, inCookie)
+      return transport.toResponse(reply, grant, inCookie)
     } catch (error) {
-      throw wasRevokedSince(error) ? new TokenAuthError('AUTH_CREDENTIALS_REJECTED') : error
+      throw isRevokedSinceError(error) ? new TokenAuthError('AUTH_CREDENTIALS_REJECTED') : error
     }
   }
 

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import type { SessionListAnswer, TokenAnswer } from 'fastify-token-auth'
+import type { SessionListResponse, TokenResponse } from 'fastify-token-auth'
 import { freePort } from '../shared/free-port.js'
 
 const GRACE = 1000
@@ -88,8 +88,8 @@ function saw (
 }
 
 const ann = { username: 'ann', password: 'correct horse' }
-const login = (): Promise<Answer<TokenAnswer>> => send('POST', '/auth/login', { json: ann })
-const refresh = (token?: string): Promise<Answer<TokenAnswer>> =>
+const login = (): Promise<Answer<TokenResponse>> => send('POST', '/auth/login', { json: ann })
+const refresh = (token?: string): Promise<Answer<TokenResponse>> =>
   send('POST', '/auth/refresh', { json: { refresh_token: token } })
 
 try {
@@ -101,7 +101,7 @@ try {
     401,
     'AUTH_CREDENTIALS_REJECTED'
   )
-  const byForm = await send<TokenAnswer>('POST', '/auth/login', {
+  const byForm = await send<TokenResponse>('POST', '/auth/login', {
     form: { ...ann, grant_type: 'password' }
   })
   saw('log in by form', byForm, 200)
@@ -112,7 +112,9 @@ try {
   saw('the same without a token', await send('GET', '/protected'), 401, 'AUTH_ACCESS_MISSING')
   saw('a route for admins', await send('GET', '/admin', { access }), 200)
   await send('PUT', '/register', { json: { ...ann, username: 'bob' } })
-  const bob = await send<TokenAnswer>('POST', '/auth/login', { json: { ...ann, username: 'bob' } })
+  const bob = await send<TokenResponse>('POST', '/auth/login', {
+    json: { ...ann, username: 'bob' }
+  })
   saw(
     'the same by somebody else',
     await send('GET', '/admin', { access: bob.body.access_token }),
@@ -151,7 +153,7 @@ try {
   saw('the other login of the same user', await refresh(byForm.body.refresh_token), 200)
 
   const here = await login()
-  const list = await send<SessionListAnswer>('GET', '/auth/sessions', {
+  const list = await send<SessionListResponse>('GET', '/auth/sessions', {
     access: here.body.access_token
   })
   saw('sessions', list, 200)

@@ -3,7 +3,7 @@
 //   PORT            3000
 //   AUTH_SECRET     a secret for the trial alone where it is not set
 //   REFRESH_GRACE   10s
-//   SWEEP_EVERY     1h
+//   SWEEP_INTERVAL     1h
 
 import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
@@ -15,7 +15,7 @@ import { collectMetrics } from './metrics.js'
 import { timed } from './sources.js'
 
 export async function buildApp (): Promise<FastifyInstance> {
-  const { REFRESH_GRACE: grace = '10s', SWEEP_EVERY: every = '1h' } = process.env
+  const { REFRESH_GRACE: grace = '10s', SWEEP_INTERVAL: interval = '1h' } = process.env
   const { registry, observe, stop } = collectMetrics()
   const app = Fastify({ logger: true })
   app.addHook('onClose', async () => {
@@ -31,7 +31,7 @@ export async function buildApp (): Promise<FastifyInstance> {
       findById: id => id === ann.id ? ann : null
     },
     refreshToken: { grace },
-    sweep: { every }
+    sweep: { interval }
   })
   ann.passwordHash = await app.tokenAuth.hashPassword('correct horse')
 

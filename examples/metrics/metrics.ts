@@ -144,8 +144,8 @@ export function collectMetrics (): TokenAuthMetrics {
     hear('reuse', event => {
       reuse.labels(reuseKind(event)).inc()
     }),
-    hear('shadow', ({ ended }) => {
-      shadows.labels(String(ended)).inc()
+    hear('suspicious-replay', ({ revoked }) => {
+      shadows.labels(String(revoked)).inc()
     }),
     hear('revoke', ({ reason, count }) => {
       revoked.labels(reason).inc(count)
@@ -159,7 +159,7 @@ export function collectMetrics (): TokenAuthMetrics {
     hear('store-rolled-back', ({ healed }) => {
       rolledBack.labels(String(healed)).inc()
     }),
-    hear('revocations-behind', () => {
+    hear('revocations-stalled', () => {
       behind.inc()
     }),
     hear('clock-skew', () => {

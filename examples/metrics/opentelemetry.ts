@@ -199,9 +199,9 @@ export function startTelemetry (): Telemetry {
       reuse.add(1, { kind })
       note('reuse', ofSession(event.sessionId, { generation: event.presented.generation, kind }))
     }),
-    hear('shadow', ({ sessionId, presented, ended }) => {
-      shadows.add(1, { ended })
-      note('shadow', ofSession(sessionId, { generation: presented.generation, ended }))
+    hear('suspicious-replay', ({ sessionId, presented, revoked }) => {
+      shadows.add(1, { revoked })
+      note('suspicious-replay', ofSession(sessionId, { generation: presented.generation, revoked }))
     }),
     hear('revoke', ({ sessionId, reason, count }) => {
       revoked.add(count, { reason })
@@ -216,7 +216,7 @@ export function startTelemetry (): Telemetry {
       rolledBack.add(1, { healed })
       note('store-rolled-back', ofSession(sessionId, { generation: presented, healed }))
     }),
-    hear('revocations-behind', () => {
+    hear('revocations-stalled', () => {
       behind.add(1)
     }),
     hear('clock-skew', ({ sessionId, ahead }) => {

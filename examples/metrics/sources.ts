@@ -35,7 +35,7 @@ export const revocationReasons = words<RevocationReason>({
   replaced: true,
   'too-many': true,
   'password-changed': true,
-  shadowed: true
+  'suspicious-replay': true
 })
 export const refreshKinds = ['rotated', 'kept', 'replayed', 'recovered'] as const
 export const reuseKinds = ['previous', 'older'] as const

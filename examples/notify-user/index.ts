@@ -2,7 +2,7 @@
 // thief is, since nobody can tell. No token is in them, and no word that a stranger chose: a user agent may be one.
 
 import { isIP } from 'node:net'
-import type { Presentation, SessionEvent, TokenAuthListeners } from 'fastify-token-auth'
+import type { SessionEvent, TokenAuthListeners, TokenUse } from 'fastify-token-auth'
 
 type Caller = Pick<SessionEvent, 'address' | 'userAgent'>
 
@@ -77,9 +77,9 @@ export function tellTheUser (options: TellOptions): TokenAuthListeners {
       }
     },
 
-    async shadow (event) {
+    async 'suspicious-replay' (event) {
       if (await isNewTheft(event)) {
-        await tell(event.userId, inTwoPlaces(appName, event, event.ended, 'Then all is well.'))
+        await tell(event.userId, inTwoPlaces(appName, event, event.revoked, 'Then all is well.'))
       }
     },
 
@@ -154,7 +154,7 @@ export function tellTheUser (options: TellOptions): TokenAuthListeners {
   }
 }
 
-type BothSides = SessionEvent & Record<'presented' | 'rotated', Presentation>
+type BothSides = SessionEvent & Record<'presented' | 'rotated', TokenUse>
 
 function inTwoPlaces (
   appName: string,

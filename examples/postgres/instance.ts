@@ -12,6 +12,6 @@ await store.migrate()
 
 await startInstance({
   store,
-  wake: listenForRevocations(listener),
+  subscribe: listenForRevocations(listener),
   close: () => Promise.all([listener.end(), pool.end()])
 })

@@ -8,6 +8,6 @@ const options = { prefix: 'token-auth-demo:' }
 
 await startInstance({
   store: new RedisStore(redis, options),
-  wake: listenForRevocations(subscriber, options),
+  subscribe: listenForRevocations(subscriber, options),
   close: () => Promise.all([subscriber.quit(), redis.quit()])
 })

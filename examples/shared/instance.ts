@@ -3,19 +3,19 @@
 import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import { tokenAuth } from 'fastify-token-auth'
-import type { TokenStore, Wake } from 'fastify-token-auth'
+import type { RevocationSubscriber, TokenStore } from 'fastify-token-auth'
 import { secret } from './trial.js'
 
 export interface InstanceParts {
   readonly store: TokenStore
   /** How a logout elsewhere is heard of sooner than by the next poll, a second later at most. */
-  readonly wake?: Wake
+  readonly subscribe?: RevocationSubscriber
   /** Ends the connections. */
   readonly close: () => Promise<unknown>
 }
 
 export async function startInstance (
-  { store, wake, close }: InstanceParts
+  { store, subscribe, close }: InstanceParts
 ): Promise<FastifyInstance> {
   const app = Fastify()
   app.addHook('onClose', async () => {
@@ -30,7 +30,7 @@ export async function startInstance (
       findByLogin: login => login === ann.username ? ann : null,
       findById: id => id === ann.id ? ann : null
     },
-    revocations: wake === undefined ? {} : { wake }
+    revocations: subscribe === undefined ? {} : { subscribe }
   })
   ann.passwordHash = await app.tokenAuth.hashPassword('correct horse')
   app.get('/protected', { onRequest: app.authenticate }, async request => ({

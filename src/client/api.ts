@@ -1,13 +1,13 @@
 // The routes of the server: how they are asked, and what their answers are.
 
 import { clientPaths, transportHeader } from '../protocol.js'
-import type { SessionListAnswer, TokenAnswer } from '../protocol.js'
+import type { SessionListResponse, TokenResponse } from '../protocol.js'
 import type { AuthClientOptions, SignOutReason } from './types.js'
 import { AuthError, toError } from './errors.js'
-import type { Limit } from './async.js'
+import type { WithTimeout } from './async.js'
 import type { Platform } from './platform.js'
 import type { Access } from './session.js'
-import { IN_COOKIE } from './storage.js'
+import { COOKIE_MARKER } from './storage.js'
 
 export interface Tokens {
   readonly access: Access
@@ -26,18 +26,18 @@ interface Refusal {
 }
 
 /** Nothing of it is sure: others than the server may have answered. */
-type Answer = Pick<TokenAnswer, 'expires_in'> & Partial<TokenAnswer & SessionListAnswer>
+type Answer = Pick<TokenResponse, 'expires_in'> & Partial<TokenResponse & SessionListResponse>
 
 export type Fetch = (input: string | URL | Request, init?: RequestInit) => Promise<Response>
 
-export interface Question {
+export interface ApiRequest {
   readonly method?: string
   readonly headers?: Record<string, string>
   readonly body?: string
   readonly signal?: AbortSignal | undefined
 }
 
-export interface Wire {
+export interface ApiClient {
   /**
    * @param id Of a session.
    * @returns What a JSON body holds.
@@ -46,7 +46,7 @@ export interface Wire {
   ask(
     fetch: Fetch,
     route: keyof typeof clientPaths,
-    question: Question,
+    question: ApiRequest,
     id?: string
   ): Promise<Answer>
   /** @throws AuthError */
@@ -66,15 +66,15 @@ export interface Wire {
  * @param root The URL of the server, with the prefix and no slash at its end.
  * @param usesCookie Whether the refresh token travels in a cookie.
  */
-export function createWire (
+export function createApiClient (
   { now }: Platform,
-  limit: Limit,
+  limit: WithTimeout,
   fetch: Fetch,
   root: string,
   paths: AuthClientOptions['paths'],
   usesCookie: boolean
-): Wire {
-  const ask: Wire['ask'] = (fetch, route, question, id) =>
+): ApiClient {
+  const ask: ApiClient['ask'] = (fetch, route, question, id) =>
     limit(question.signal, async signal => {
       const response = await fetch(
         root + { ...clientPaths, ...paths }[route].replace(':id', encodeURIComponent(id as string)),
@@ -146,7 +146,7 @@ export function createWire (
 
     return {
       access: { token, life: seconds * 1000, since, user },
-      kept: usesCookie ? IN_COOKIE : kept,
+      kept: usesCookie ? COOKIE_MARKER : kept,
       device
     }
   }

@@ -4,9 +4,9 @@ import { AuthError } from './errors.js'
 import type { Platform } from './platform.js'
 
 /** What a caller waits for, in milliseconds. */
-export const PATIENCE = 10_000
+export const DEFAULT_TIMEOUT = 10_000
 /** Days. Timers of more than three weeks would end at once. */
-export const FOREVER = 1e9
+export const NO_TIMEOUT = 1e9
 
 /**
  * What `run` gives, unless the signal is aborted, the client disposed of, or the time over before that. The signal that `run` is
@@ -15,14 +15,14 @@ export const FOREVER = 1e9
  * @param ms Milliseconds. @default 10 s
  * @throws AuthError `network` when the time is over, `disposed`; the reason of the signal; whatever `run` throws
  */
-export type Limit = <Result>(
+export type WithTimeout = <Result>(
   signal: AbortSignal | null | undefined,
   run: (signal: AbortSignal) => Promise<Result>,
   ms?: number
 ) => Promise<Result>
 
 /** @param end Aborted when the client is disposed of. */
-export function createLimit ({ sleep }: Platform, end: AbortSignal): Limit {
+export function createWithTimeout ({ sleep }: Platform, end: AbortSignal): WithTimeout {
   // One listener for all calls: Node takes more than ten for a leak, and says so.
   const stops = new Set<() => void>()
 
@@ -35,7 +35,7 @@ export function createLimit ({ sleep }: Platform, end: AbortSignal): Limit {
   return <Result>(
     outer: AbortSignal | null | undefined,
     run: (signal: AbortSignal) => Promise<Result>,
-    ms = PATIENCE
+    ms = DEFAULT_TIMEOUT
   ) => {
     const controller = new AbortController()
     let stop!: () => void

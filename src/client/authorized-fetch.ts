@@ -28,14 +28,14 @@ export function authorizedFetch (
       return fetch(target, init)
     }
 
-    const { state: { status }, epoch } = session
+    const { state: { status }, sessionVersion: epoch } = session
 
     for (let refused: Response | null = null;;) {
       await settle(init.signal ?? request.signal)
-      const { token, era, state } = session
+      const { token, signal: era, state } = session
 
       // What was asked for as one user is not asked for as another.
-      if (status === 'signed-in' && session.epoch !== epoch) {
+      if (status === 'signed-in' && session.sessionVersion !== epoch) {
         if (refused) {
           return refused
         }
@@ -61,7 +61,7 @@ export function authorizedFetch (
         return response
       }
 
-      const isLatest = session.era === era
+      const isLatest = session.signal === era
       const renewed = response.headers.get(newTokenHeader)
       // How long ago it begins nobody tells: what is known is how much later it ends than the one before.
       const life = session.left + (claimsOf(renewed).exp - claimsOf(token).exp) * 1000
@@ -82,7 +82,7 @@ export function authorizedFetch (
       }
 
       if (isLatest) {
-        session.distrust()
+        session.invalidate()
       }
 
       if (isSpent) {

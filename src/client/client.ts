@@ -1,20 +1,27 @@
 // The client: its parts put together. It is functions and not a class, as are its parts, since names of members are not
 // shortened on the way to a browser, and since functions may be taken off it.
 
-import type { SessionAnswer } from '../protocol.js'
+import type { SessionResponse } from '../protocol.js'
 import type { AuthClient, AuthClientOptions, AuthState } from './types.js'
 import { authorizedFetch } from './authorized-fetch.js'
 import { AuthError } from './errors.js'
-import { createLeaver } from './pending-logouts.js'
-import { createLimit, FOREVER, PATIENCE } from './async.js'
+import { createPendingLogouts } from './pending-logouts.js'
+import { createWithTimeout, DEFAULT_TIMEOUT, NO_TIMEOUT } from './async.js'
 import { globals, resolvePlatform } from './platform.js'
 import { createRefresher } from './refresher.js'
 import { createSession } from './session.js'
 import type { Access } from './session.js'
-import { createVault, IN_COOKIE, isOut, OUT, pageStorage, tokenOf } from './storage.js'
+import {
+  COOKIE_MARKER,
+  createStorageQueue,
+  isPendingLogout,
+  pageStorage,
+  PENDING_LOGOUT_PREFIX,
+  tokenOf
+} from './storage.js'
 import type { TokenStorage } from './storage.js'
 import { createTabLock } from './tabs.js'
-import { createWire } from './api.js'
+import { createApiClient } from './api.js'
 import type { Fetch } from './api.js'
 
 /**
@@ -31,7 +38,7 @@ import type { Fetch } from './api.js'
 export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
   const { baseUrl, prefix = '/auth', paths, storage = 'cookie', device } = options
   const usesCookie = storage === 'cookie'
-  const inCookie = usesCookie ? IN_COOKIE : null
+  const inCookie = usesCookie ? COOKIE_MARKER : null
   const { name = usesCookie && 'auth' } = options
   // Not the function itself, which a test or a monitor may replace later, and which must not be called on another object.
   const send: Fetch = options.fetch ?? ((input, init) => fetch(input, init))
@@ -47,18 +54,18 @@ export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
 
   const platform = resolvePlatform(options.platform)
   const end = new AbortController()
-  const limit = createLimit(platform, end.signal)
+  const limit = createWithTimeout(platform, end.signal)
   const session = createSession(platform, shared)
   // A text has no `get`.
   const isOwn = (storage as Partial<TokenStorage>).get
-  const vault = createVault(
+  const vault = createStorageQueue(
     isOwn ? storage as TokenStorage : pageStorage(platform, usesCookie, key),
     limit
   )
-  const known = device && createVault(device, limit)
-  const wire = createWire(platform, limit, send, root, paths, usesCookie)
+  const known = device && createStorageQueue(device, limit)
+  const wire = createApiClient(platform, limit, send, root, paths, usesCookie)
   const lock = createTabLock(platform, limit, shared)
-  const leave = createLeaver(platform, vault, wire, lock, end.signal)
+  const leave = createPendingLogouts(platform, vault, wire, lock, end.signal)
   const { refresh, settle } = createRefresher(platform, session, vault, wire, lock)
   const whenSettled = (signal?: AbortSignal | null): Promise<void> => limit(signal, settle)
   const authorized = authorizedFetch(platform, session, whenSettled, send, href)
@@ -72,9 +79,9 @@ export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
 
   /** Ends what somebody has signed out of and the server does not know of yet. */
   async function finish (): Promise<string | null> {
-    const stored = await vault().catch(() => IN_COOKIE)
+    const stored = await vault().catch(() => COOKIE_MARKER)
 
-    if (isOut(stored)) {
+    if (isPendingLogout(stored)) {
       void leave(stored, null)
     }
 
@@ -96,7 +103,7 @@ export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
   // The tab in which it was asked for may be closed by now.
   session.listeners.add(({ reason }) => {
     if (reason === 'logout') {
-      void platform.sleep(PATIENCE, end.signal).then(finish)
+      void platform.sleep(DEFAULT_TIMEOUT, end.signal).then(finish)
     }
   })
 
@@ -163,21 +170,24 @@ export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
             throw error
           }
         }, signal)
-      }, FOREVER),
+      }, NO_TIMEOUT),
 
     logout: ({ signal } = {}) =>
       limit(signal, async () => {
         const { token } = session
         signOut()
-        await leave(await vault(stored => OUT + tokenOf(stored)).catch(() => null), token)
-      }, FOREVER),
+        await leave(
+          await vault(stored => PENDING_LOGOUT_PREFIX + tokenOf(stored)).catch(() => null),
+          token
+        )
+      }, NO_TIMEOUT),
 
     async logoutEverywhere ({ signal } = {}) {
-      const { epoch } = session
+      const { sessionVersion: epoch } = session
       await wire.ask(authorized, 'logoutAll', { signal })
 
       // Whoever has signed in since has another session.
-      if (session.epoch !== epoch) {
+      if (session.sessionVersion !== epoch) {
         return
       }
 
@@ -187,7 +197,7 @@ export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
 
     async sessions ({ signal } = {}) {
       return (await wire.ask(authorized, 'sessions', { method: 'GET', signal }))
-        .sessions as SessionAnswer[]
+        .sessions as SessionResponse[]
     },
 
     async endSession (id, { signal } = {}) {

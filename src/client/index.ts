@@ -10,4 +10,4 @@ export type {
 export type { AuthErrorCode } from './errors.js'
 export type { ChannelLike, FlagsLike, LocksLike, Platform } from './platform.js'
 export type { TokenStorage } from './storage.js'
-export type { ErrorCode, SessionAnswer } from '../protocol.js'
+export type { ErrorCode, SessionResponse } from '../protocol.js'

@@ -3,10 +3,10 @@
 import { backoff } from './async.js'
 import type { AuthError } from './errors.js'
 import type { Platform } from './platform.js'
-import { IN_COOKIE, isOut, tokenOf } from './storage.js'
-import type { Vault } from './storage.js'
+import { COOKIE_MARKER, isPendingLogout, tokenOf } from './storage.js'
+import type { StorageQueue } from './storage.js'
 import type { TabLock } from './tabs.js'
-import type { Wire } from './api.js'
+import type { ApiClient } from './api.js'
 
 /**
  * Ends the session of what is, or was, stored. Where the server cannot be told, it is told again later.
@@ -15,16 +15,16 @@ import type { Wire } from './api.js'
  * @param access The access token, for where nothing else proves whose session it is.
  * @returns When the server knows, or could not be told at once.
  */
-export type Leave = (stored: string | null, access?: string | null) => Promise<void>
+export type Logout = (stored: string | null, access?: string | null) => Promise<void>
 
 /** @param end Aborted when the client is disposed of. */
-export function createLeaver (
+export function createPendingLogouts (
   platform: Platform,
-  vault: Vault,
-  wire: Wire,
+  vault: StorageQueue,
+  wire: ApiClient,
   lock: TabLock,
   end: AbortSignal
-): Leave {
+): Logout {
   /** What waits to be told again: it is enough that one waits. */
   const waiting = new Set<string | null | undefined>()
 
@@ -38,7 +38,7 @@ export function createLeaver (
     try {
       await lock(async () => {
         // Another tab has told, or somebody has signed in meanwhile: the cookie is theirs.
-        if (token === IN_COOKIE && !isOut(await vault())) {
+        if (token === COOKIE_MARKER && !isPendingLogout(await vault())) {
           return
         }
 

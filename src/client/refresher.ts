@@ -2,13 +2,13 @@
 
 import { backoff } from './async.js'
 import { AuthError } from './errors.js'
-import { PATIENCE } from './async.js'
+import { DEFAULT_TIMEOUT } from './async.js'
 import type { Platform } from './platform.js'
 import type { Session } from './session.js'
-import { isOut } from './storage.js'
-import type { Vault } from './storage.js'
+import { isPendingLogout } from './storage.js'
+import type { StorageQueue } from './storage.js'
 import type { TabLock } from './tabs.js'
-import type { Wire } from './api.js'
+import type { ApiClient } from './api.js'
 
 export interface Refresher {
   /**
@@ -24,8 +24,8 @@ export interface Refresher {
 export function createRefresher (
   platform: Platform,
   session: Session,
-  vault: Vault,
-  wire: Wire,
+  vault: StorageQueue,
+  wire: ApiClient,
   lock: TabLock
 ): Refresher {
   const { now, sleep } = platform
@@ -34,7 +34,7 @@ export function createRefresher (
   let failure: AuthError
   let notBefore = 0
 
-  async function attempt ({ era }: Session): Promise<void> {
+  async function attempt ({ signal: era }: Session): Promise<void> {
     await sleep(notBefore - now(), era)
 
     try {
@@ -54,11 +54,11 @@ export function createRefresher (
   async function present (era: AbortSignal): Promise<void> {
     const presented = await vault()
 
-    if (era.aborted || !session.isDue) {
+    if (era.aborted || !session.shouldRefresh) {
       return
     }
 
-    if (isOut(presented)) {
+    if (isPendingLogout(presented)) {
       return session.end('logout')
     }
 
@@ -93,11 +93,11 @@ export function createRefresher (
   return {
     refresh,
     async settle (signal) {
-      for (const until = now() + PATIENCE; !signal.aborted && !session.isOver;) {
-        const { era, state: { status } } = session
+      for (const until = now() + DEFAULT_TIMEOUT; !signal.aborted && !session.isOver;) {
+        const { signal: era, state: { status } } = session
 
         if (session.left > 0) {
-          if (session.isDue && now() >= notBefore) {
+          if (session.shouldRefresh && now() >= notBefore) {
             refresh().catch(() => {})
           }
 
@@ -116,7 +116,7 @@ export function createRefresher (
         await refresh().catch(() => {})
 
         // Whatever it brought: another try would bring the same.
-        if (session.era !== era) {
+        if (session.signal !== era) {
           return
         }
       }

@@ -21,7 +21,7 @@ export interface Access {
  * two tabs have nothing to do with each other, so it is told what is left of the token.
  */
 interface Message extends Omit<Access, 'since'> {
-  readonly left: number
+  readonly remainingMs: number
   readonly isLogin: boolean
   readonly reason?: SignOutReason
 }
@@ -42,14 +42,14 @@ export interface Session {
    * Raised with each other session: what was begun for the one before is not for this one. 0 until somebody was signed out for
    * sure: before that, `signed-out` is how it seems, where the server could not be asked.
    */
-  readonly epoch: number
+  readonly sessionVersion: number
   readonly listeners: Set<(state: AuthState) => void>
   /** Aborted as soon as another token is there, or none, and by {@link close}: what began before is void. */
-  readonly era: AbortSignal
+  readonly signal: AbortSignal
   /** Milliseconds that the access token is good for. */
   readonly left: number
   /** Whether it is time to refresh, though the token may be good for a while. */
-  readonly isDue: boolean
+  readonly shouldRefresh: boolean
   /** Whether somebody was signed out for sure. */
   readonly isOver: boolean
   /** Signs in, or goes on with another token, here and in the other tabs. */
@@ -62,7 +62,7 @@ export interface Session {
    */
   end(reason: SignOutReason, isAsked?: boolean): void
   /** Takes the access token for one that has ended. */
-  distrust(): void
+  invalidate(): void
   close(): void
   /** Tells who listens, where there is something to tell. */
   show(state: AuthState): void
@@ -80,7 +80,7 @@ export function createSession (platform: Platform, name: string | null): Session
   let goodUntil = 0
 
   const channel = openTabChannel<Message>(platform, name, message => {
-    const { left, life, isLogin, reason } = message
+    const { remainingMs: left, life, isLogin, reason } = message
 
     // It may have been told before a logout, and be heard after it.
     if (session.isOver && !isLogin) {
@@ -156,24 +156,24 @@ export function createSession (platform: Platform, name: string | null): Session
     get token () {
       return token
     },
-    get epoch () {
+    get sessionVersion () {
       return epoch
     },
-    get era () {
+    get signal () {
       return era.signal
     },
     get left () {
       return goodUntil - now()
     },
     // Also where nobody told how long it lasts.
-    get isDue () {
+    get shouldRefresh () {
       return !(now() < dueAt)
     },
     get isOver () {
       return state.status === 'signed-out' && epoch > 0
     },
     listeners,
-    distrust,
+    invalidate: distrust,
     show,
 
     begin (access, isLogin) {

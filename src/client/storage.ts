@@ -1,7 +1,7 @@
 // Where the refresh token is kept, and what is remembered besides: that there is a session, or that one is still to be ended.
 
 import { AuthError } from './errors.js'
-import type { Limit } from './async.js'
+import type { WithTimeout } from './async.js'
 import type { FlagsLike, Platform } from './platform.js'
 import { createQueue } from './async.js'
 
@@ -17,19 +17,19 @@ export interface TokenStorage {
 }
 
 /** What is stored before the token once its session is to be ended. */
-export const OUT = 'out:'
+export const PENDING_LOGOUT_PREFIX = 'out:'
 
 /** */
-export function isOut (stored: string | null): boolean {
+export function isPendingLogout (stored: string | null): boolean {
   return /^out:/.test(stored as string)
 }
 
 /** What is stored for a refresh token that is in a cookie. */
-export const IN_COOKIE = 'in'
+export const COOKIE_MARKER = 'in'
 
 /** The refresh token, or what stands for it; empty where there is none. */
 export function tokenOf (stored: string | null): string {
-  return stored?.replace(OUT, '') ?? ''
+  return stored?.replace(PENDING_LOGOUT_PREFIX, '') ?? ''
 }
 
 /** In `localStorage` where there is one that works, or else in memory. */
@@ -66,10 +66,12 @@ export function pageStorage (platform: Platform, isLasting: boolean, key: string
  * @returns What was stored before.
  * @throws AuthError `storage`; what was asked for may happen all the same
  */
-export type Vault = (change?: (stored: string | null) => string | null) => Promise<string | null>
+export type StorageQueue = (
+  change?: (stored: string | null) => string | null
+) => Promise<string | null>
 
 /** One access at a time, so that what was asked for last is what stays, however slow the storage is. */
-export function createVault (storage: TokenStorage, limit: Limit): Vault {
+export function createStorageQueue (storage: TokenStorage, limit: WithTimeout): StorageQueue {
   const queue = createQueue()
 
   return (change = stored => stored) =>

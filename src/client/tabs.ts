@@ -1,7 +1,7 @@
 // One at a time: in this tab always, over tabs where there are Web Locks. These are an optimisation, since the server gives all
 // who ask at once the same answer; so one that does not open, or is broken, is passed by after a while.
 
-import type { Limit } from './async.js'
+import type { WithTimeout } from './async.js'
 import { createQueue } from './async.js'
 import type { ChannelLike, Platform } from './platform.js'
 
@@ -15,7 +15,7 @@ export type TabLock = <Result>(work: () => Promise<Result>, signal: AbortSignal)
 /** @param name The same in all tabs; `null` where they share nothing. */
 export function createTabLock (
   { now, sleep, locks }: Platform,
-  limit: Limit,
+  limit: WithTimeout,
   name: string | null
 ): TabLock {
   const queue = createQueue()

@@ -1,6 +1,6 @@
 // The public surface, in types.
 
-import type { ErrorCode, RouteName, SessionAnswer } from '../protocol.js'
+import type { ErrorCode, RouteName, SessionResponse } from '../protocol.js'
 import type { Platform } from './platform.js'
 import type { TokenStorage } from './storage.js'
 
@@ -88,7 +88,7 @@ export interface AuthClient {
   logoutEverywhere(options?: CallOptions): Promise<void>
 
   /** Where the user is signed in. @throws AuthError */
-  sessions(options?: CallOptions): Promise<readonly SessionAnswer[]>
+  sessions(options?: CallOptions): Promise<readonly SessionResponse[]>
 
   /** Ends one of them. @throws AuthError */
   endSession(id: string, options?: CallOptions): Promise<void>

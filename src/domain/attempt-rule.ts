@@ -8,20 +8,20 @@ import type { Millis } from './session.js'
 /** What a count of attempts leads to. */
 export interface AttemptRule {
   /** After so many attempts the next one has to wait. */
-  readonly free: number
+  readonly freeAttempts: number
   /** After so many there is no other one before the count is cleared or forgotten. */
-  readonly most: number
+  readonly maxAttempts: number
   /** The wait after attempt number `free`; each further one doubles it. */
   readonly wait: Millis
   readonly longestWait: Millis
   /** How long a count is remembered. */
-  readonly memory: Millis
+  readonly retention: Millis
   /** Whether that is since the last attempt, and not since the first. */
-  readonly slides: boolean
+  readonly sliding: boolean
 }
 
 /** What is kept of somebody's attempts. */
-export interface Attempts {
+export interface AttemptCount {
   readonly count: number
   /** Before this moment there is no other one. */
   readonly nextAt: Millis
@@ -33,17 +33,21 @@ export interface Attempts {
 export const MOST_DOUBLINGS = 20
 
 /** When the next attempt may be made, where it may not be made now; `null` where it may. */
-export function blockedUntil (attempts: Attempts | null, now: Millis): Millis | null {
+export function blockedUntil (attempts: AttemptCount | null, now: Millis): Millis | null {
   return attempts !== null && attempts.forgetAt > now && attempts.nextAt > now
     ? attempts.nextAt
     : null
 }
 
 /** One attempt more. */
-export function countAttempt (attempts: Attempts | null, now: Millis, rule: AttemptRule): Attempts {
+export function countAttempt (
+  attempts: AttemptCount | null,
+  now: Millis,
+  rule: AttemptRule
+): AttemptCount {
   const known = attempts !== null && attempts.forgetAt > now ? attempts : null
   const count = (known?.count ?? 0) + 1
-  const forgetAt = known === null || rule.slides ? now + rule.memory : known.forgetAt
+  const forgetAt = known === null || rule.sliding ? now + rule.retention : known.forgetAt
   return { count, nextAt: nextAt(count, now, forgetAt, rule), forgetAt }
 }
 
@@ -51,15 +55,15 @@ function nextAt (
   count: number,
   now: Millis,
   forgetAt: Millis,
-  { free, most, wait, longestWait }: AttemptRule
+  { freeAttempts, maxAttempts, wait, longestWait }: AttemptRule
 ): Millis {
-  if (count >= most) {
+  if (count >= maxAttempts) {
     return forgetAt
   }
 
-  if (count < free) {
+  if (count < freeAttempts) {
     return 0
   }
 
-  return now + Math.min(longestWait, wait * 2 ** Math.min(count - free, MOST_DOUBLINGS))
+  return now + Math.min(longestWait, wait * 2 ** Math.min(count - freeAttempts, MOST_DOUBLINGS))
 }

@@ -95,7 +95,7 @@ export function planHealing (attempt: RotationAttempt): RotationAttempt {
 }
 
 /** The condition of the swap. Every store tests exactly this. */
-export function fits (session: Session, attempt: RotationAttempt): boolean {
+export function canRotate (session: Session, attempt: RotationAttempt): boolean {
   return session.id === attempt.sessionId &&
     session.secretHash === attempt.secretHash &&
     session.generation === attempt.generation &&
@@ -112,7 +112,7 @@ function isMovable (
 }
 
 /** What the swap writes. Every store writes exactly this. */
-export function swap (session: Session, attempt: RotationAttempt): Session {
+export function applyRotation (session: Session, attempt: RotationAttempt): Session {
   // Member by member: a spread that is overwritten takes ten times as long.
   const { id, userId, secretHash, generation, confirmedGeneration, createdAt, authenticatedAt } =
     session

@@ -38,7 +38,7 @@ export type RevocationReason =
   | 'replaced'
   | 'too-many'
   | 'password-changed'
-  | 'shadowed'
+  | 'suspicious-replay'
 
 export interface Session {
   /** Starts with a letter. The `sid` claim of its tokens. */

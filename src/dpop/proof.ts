@@ -2,7 +2,13 @@
 // what the proof says, once it is sure that the key in it has signed it; whether it is for this request is the caller's to ask.
 
 import type { JsonWebKey } from 'node:crypto'
-import { decodeParts, isRecord, isSameType, isText, parseRecord } from '../tokens/jwt-codec.js'
+import {
+  decodeParts,
+  isNonEmptyString,
+  isRecord,
+  isSameType,
+  parseRecord
+} from '../tokens/jwt-codec.js'
 import type { Claims } from '../tokens/jwt-codec.js'
 import { isSignatureBy, readKey } from '../tokens/keys.js'
 import type { AppKey, KeyAlgorithm } from '../tokens/keys.js'
@@ -10,7 +16,7 @@ import type { AppKey, KeyAlgorithm } from '../tokens/keys.js'
 export const PROOF_TYP = 'dpop+jwt'
 
 /** What an authentic proof says (RFC 9449 section 4.2). */
-export interface DpopProof {
+export interface DpopProofClaims {
   /** RFC 7638, SHA-256: what tokens name the key by, as `cnf.jkt`. */
   readonly thumbprint: string
   readonly jti: string
@@ -52,7 +58,7 @@ export interface KnownKeys {
  * Steps 2 to 7 of RFC 9449 section 4.3: one JWT in its one spelling, of this type, signed by the asymmetric key that it shows,
  * which holds nothing private. `null` for everything else, also for two proofs in one header, which Node joins by a comma.
  */
-export function readDpopProof (text: string, known?: KnownKeys): DpopProof | null {
+export function readDpopProof (text: string, known?: KnownKeys): DpopProofClaims | null {
   const parts = text.length > LONGEST.proof ? null : decodeParts(text)
   const claims = parseRecord(parts?.payload)
 
@@ -75,7 +81,8 @@ export function readDpopProof (text: string, known?: KnownKeys): DpopProof | nul
   const { jti, htm, htu, iat, nonce = null, ath = null } = claims
 
   if (
-    !isText(jti) || jti.length > LONGEST.jti || !isText(htm) || !isText(htu) || !isNumericDate(iat)
+    !isNonEmptyString(jti) || jti.length > LONGEST.jti || !isNonEmptyString(htm) ||
+    !isNonEmptyString(htu) || !isNumericDate(iat)
   ) {
     return null
   }
@@ -136,5 +143,5 @@ function isNumericDate (value: unknown): value is number {
 }
 
 function isTextOrNull (value: unknown): value is string | null {
-  return value === null || isText(value)
+  return value === null || isNonEmptyString(value)
 }

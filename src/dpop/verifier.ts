@@ -5,7 +5,7 @@ import { hash } from 'node:crypto'
 import { LONGEST_NONCE } from './nonces.js'
 import type { DpopNonces } from './nonces.js'
 import { readDpopProof } from './proof.js'
-import type { DpopProof } from './proof.js'
+import type { DpopProofClaims } from './proof.js'
 import type { AppKey } from '../tokens/keys.js'
 import { CLOCK_TOLERANCE } from '../domain/rotation.js'
 import type { Millis } from '../domain/session.js'
@@ -25,7 +25,7 @@ export interface ProvenRequest {
 }
 
 /** Somebody holds a key. */
-export interface Proof {
+export interface DpopProof {
   /** Of the key (RFC 7638, SHA-256). */
   readonly thumbprint: string
   /** Under which it is remembered. */
@@ -35,7 +35,7 @@ export interface Proof {
   readonly nonce: string | null
 }
 
-export interface ProofsContext {
+export interface DpopVerifierContext {
   /** `null` where proofs need none, and the clocks of clients are believed. */
   readonly nonces: DpopNonces | null
   /** Where the proofs that were seen are remembered. */
@@ -44,14 +44,14 @@ export interface ProofsContext {
 }
 
 /** */
-export class Proofs {
+export class DpopVerifier {
   readonly replays: AttemptStore
-  readonly #context: ProofsContext
+  readonly #context: DpopVerifierContext
   // A request that is tried again here, or looked at by two hooks, has not sent its proof again.
-  readonly #spent = new WeakMap<Proof, Promise<void>>()
+  readonly #spent = new WeakMap<DpopProof, Promise<void>>()
   readonly #keys = new BoundedMap<string, AppKey>(KEYS)
 
-  constructor (context: ProofsContext) {
+  constructor (context: DpopVerifierContext) {
     this.replays = context.replays
     this.#context = context
   }
@@ -63,15 +63,15 @@ export class Proofs {
   }
 
   /**
-   * Who proves to hold a key. It is for the caller to {@link spend} it, once whatever comes with it is authentic: what strangers
+   * Who proves to hold a key. It is for the caller to {@link consume} it, once whatever comes with it is authentic: what strangers
    * sign with keys of their own is not remembered.
-   * @throws TokenAuthError AUTH_PROOF_INVALID, AUTH_PROOF_NONCE
+   * @throws TokenAuthError AUTH_DPOP_INVALID, AUTH_DPOP_NONCE
    */
-  check (text: string, { method, url, accessToken }: ProvenRequest): Proof {
+  verify (text: string, { method, url, accessToken }: ProvenRequest): DpopProof {
     const proof = readDpopProof(text, this.#keys)
 
     if (proof === null) {
-      throw new TokenAuthError('AUTH_PROOF_INVALID')
+      throw new TokenAuthError('AUTH_DPOP_INVALID')
     }
 
     if (proof.htm !== method) {
@@ -102,9 +102,9 @@ export class Proofs {
 
   /**
    * Accepts a proof that was checked, once: of any number at once, also at several instances that share `replays`, exactly one.
-   * @throws TokenAuthError AUTH_PROOF_INVALID; AUTH_STORE_UNAVAILABLE
+   * @throws TokenAuthError AUTH_DPOP_INVALID; AUTH_STORE_UNAVAILABLE
    */
-  spend (proof: Proof): Promise<void> {
+  consume (proof: DpopProof): Promise<void> {
     let spending = this.#spent.get(proof)
 
     if (spending === undefined) {
@@ -118,25 +118,32 @@ export class Proofs {
     return spending
   }
 
-  async #remember ({ id, until }: Proof): Promise<void> {
+  async #remember ({ id, until }: DpopProof): Promise<void> {
     const now = this.#context.clock()
     // As long as it is good by any clock that may be asked next.
-    const memory = Math.max(1, until - now + CLOCK_TOLERANCE)
-    const once = { free: 1, most: 1, wait: 0, longestWait: 0, memory, slides: false }
+    const retention = Math.max(1, until - now + CLOCK_TOLERANCE)
+    const once = {
+      freeAttempts: 1,
+      maxAttempts: 1,
+      wait: 0,
+      longestWait: 0,
+      retention,
+      sliding: false
+    }
 
-    if (await this.replays.take(id, now, once) !== null) {
+    if (await this.replays.consume(id, now, once) !== null) {
       throw invalid('it was used before')
     }
   }
 
   // By the server's clock where there is a nonce: it says when it was given, and a client's clock may be wrong.
-  #endOf ({ nonce, iat }: DpopProof): Millis {
+  #endOf ({ nonce, iat }: DpopProofClaims): Millis {
     const { nonces, clock } = this.#context
     const now = clock()
 
     if (nonces !== null) {
       if (nonce === null || !nonces.isFresh(nonce, now)) {
-        throw new TokenAuthError('AUTH_PROOF_NONCE')
+        throw new TokenAuthError('AUTH_DPOP_NONCE')
       }
 
       return now + LONGEST_NONCE
@@ -154,7 +161,7 @@ export class Proofs {
 }
 
 function invalid (hint: string): TokenAuthError {
-  return new TokenAuthError('AUTH_PROOF_INVALID', { hint })
+  return new TokenAuthError('AUTH_DPOP_INVALID', { hint })
 }
 
 /** An address without query and fragment, as RFC 3986 section 6.2 compares them; `null` for what is none. */

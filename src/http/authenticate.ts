@@ -4,12 +4,12 @@
 import type { FastifyContextConfig } from 'fastify'
 import { readBearer, readDpopToken } from './authorization.js'
 import { TokenAuthError } from '../errors.js'
-import { demandOrigin, isUnsafe } from './csrf.js'
+import { assertTrustedOrigin, isUnsafe } from './csrf.js'
 import type { OriginRequest } from './csrf.js'
 import type { RenewedToken } from './renewed-tokens.js'
-import type { ProvableRequest, RequestProofs } from './dpop.js'
+import type { ProvableRequest, RequestDpop } from './dpop.js'
 import type { ResolvedTransport } from '../options/transport.js'
-import type { AccessControl, Admitted, Auth } from '../sessions/access-verifier.js'
+import type { AccessVerifier, Auth, VerifiedToken } from '../sessions/access-verifier.js'
 import type { Renewal } from '../sessions/renewal.js'
 
 /** The part of a Fastify request that {@link Authenticate} reads and writes. */
@@ -27,19 +27,19 @@ export type Authenticate = (
 ) => void
 
 export interface AuthenticateContext {
-  readonly access: AccessControl
+  readonly access: AccessVerifier
   readonly transport: Pick<ResolvedTransport, 'accessCookie' | 'origins'>
   /** `null` where access tokens are not renewed silently. */
   readonly renewal: Renewal | null
   /** Takes a renewed token for the reply. */
   readonly send: (request: object, renewed: RenewedToken) => void
   /** `null` where no token is bound to a key. */
-  readonly proofs: RequestProofs | null
+  readonly dpop: RequestDpop | null
 }
 
 /** */
 export function createAuthenticate (
-  { access, transport, renewal, send, proofs }: AuthenticateContext
+  { access, transport, renewal, send, dpop: proofs }: AuthenticateContext
 ): Authenticate {
   const { accessCookie, origins } = transport
 
@@ -47,7 +47,7 @@ export function createAuthenticate (
     const token = accessCookie?.read(request) ?? null
 
     if (token !== null && isUnsafe(request)) {
-      demandOrigin(request, origins)
+      assertTrustedOrigin(request, origins)
     }
 
     return token
@@ -56,16 +56,16 @@ export function createAuthenticate (
   async function prove (
     request: AuthenticatedRequest,
     token: string,
-    admitted: Admitted
+    admitted: VerifiedToken
   ): Promise<void> {
-    await proofs?.demand(request, token, admitted.thumbprint)
+    await proofs?.requireProof(request, token, admitted.thumbprint)
     access.confirm(admitted)
   }
 
   async function renew (
     request: AuthenticatedRequest,
     token: string,
-    admitted: Admitted,
+    admitted: VerifiedToken,
     inCookie: boolean
   ): Promise<void> {
     const next = renewal?.isDue(admitted) === true ? await renewal.next(token, admitted) : null
@@ -90,7 +90,7 @@ export function createAuthenticate (
         throw new TokenAuthError('AUTH_ACCESS_MISSING')
       }
 
-      const admitted = access.admit(
+      const admitted = access.verify(
         token,
         inHeader === null ? token : request.headers.authorization
       )

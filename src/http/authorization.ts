@@ -22,7 +22,7 @@ const dpopForm = /^dpop +(.*)$/i
 
 /**
  * The text behind `Bearer`, whatever it is; `null` where there is none, or another scheme.
- * @throws TokenAuthError AUTH_REQUEST_INVALID as {@link demandOneAuthorization}
+ * @throws TokenAuthError AUTH_REQUEST_INVALID as {@link assertSingleAuthorization}
  */
 export function readBearer (request: HttpRequest): string | null {
   const value = request.headers.authorization
@@ -31,7 +31,7 @@ export function readBearer (request: HttpRequest): string | null {
     return null
   }
 
-  demandOneAuthorization(request)
+  assertSingleAuthorization(request)
 
   if (value.startsWith('Bearer ') && value[7] !== ' ') {
     return value.slice(7)
@@ -48,12 +48,12 @@ export function readDpopToken (request: HttpRequest): string | null {
     return null
   }
 
-  demandOneAuthorization(request)
+  assertSingleAuthorization(request)
   return dpopForm.exec(value)?.[1] ?? null
 }
 
 /** @throws TokenAuthError AUTH_REQUEST_INVALID where there are two Authorization headers: Node would silently keep the first. */
-export function demandOneAuthorization ({ raw }: HttpRequest): void {
+export function assertSingleAuthorization ({ raw }: HttpRequest): void {
   if (isRepeated(raw.rawHeaders)) {
     throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'two Authorization headers' })
   }
@@ -74,7 +74,7 @@ function isRepeated (rawHeaders: readonly string[]): boolean {
 }
 
 /** The address is Fastify's `request.ip`: behind a proxy it is the client's only with `trustProxy`. */
-export function callerOf (request: HttpRequest): Caller {
+export function getCaller (request: HttpRequest): Caller {
   return {
     address: request.ip ?? null,
     userAgent: request.headers['user-agent']?.slice(0, LONGEST_USER_AGENT) ?? null

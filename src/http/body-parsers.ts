@@ -21,7 +21,7 @@ export function addBodyParsers (scope: FastifyInstance): void {
     // The parser's own message quotes the text.
     return parseJson(request, text, (error, body: unknown) => {
       if (error !== null || !isUnicode(body) || hasRepeatedMember(text, body)) {
-        done(malformed('the body is not sound JSON'))
+        done(badRequest('the body is not sound JSON'))
       } else {
         done(null, body)
       }
@@ -34,7 +34,7 @@ export function addBodyParsers (scope: FastifyInstance): void {
       const body = parseForm(text)
 
       if (body === null) {
-        done(malformed('the body is not a sound form'))
+        done(badRequest('the body is not a sound form'))
       } else {
         done(null, body)
       }
@@ -43,7 +43,7 @@ export function addBodyParsers (scope: FastifyInstance): void {
 }
 
 /** */
-export function malformed (hint: string): TokenAuthError {
+export function badRequest (hint: string): TokenAuthError {
   return new TokenAuthError('AUTH_REQUEST_INVALID', { hint })
 }
 

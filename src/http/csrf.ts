@@ -21,7 +21,7 @@ const safeMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRA
  * @param allowed Other origins, as browsers write them.
  * @throws TokenAuthError AUTH_ORIGIN_REJECTED
  */
-export function demandOrigin (
+export function assertTrustedOrigin (
   { protocol, host, headers }: OriginRequest,
   allowed: ReadonlySet<string>
 ): void {

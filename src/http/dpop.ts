@@ -2,12 +2,12 @@
 
 import { DpopNonces } from '../dpop/nonces.js'
 import { proofAlgorithms } from '../dpop/proof.js'
-import type { Proof } from '../dpop/verifier.js'
-import { Proofs } from '../dpop/verifier.js'
+import type { DpopProof } from '../dpop/verifier.js'
+import { DpopVerifier } from '../dpop/verifier.js'
 import { TokenAuthError } from '../errors.js'
 import type { Logger } from '../events.js'
 import type { ResolvedOptions } from '../options/resolve.js'
-import { keysOf, reachAttempts } from '../services.js'
+import { deriveKeys, wrapAttemptStore } from '../services.js'
 import { readBearer, readDpopToken } from './authorization.js'
 import type { HttpRequest } from './authorization.js'
 import { addToHeader } from './headers.js'
@@ -23,28 +23,28 @@ export interface ProvableRequest extends HttpRequest {
 }
 
 /** Reads the proof of a request that brings no access token. */
-export type ProofOf = (request: ProvableRequest) => Proof | null
+export type GetProof = (request: ProvableRequest) => DpopProof | null
 
 /** */
-export class RequestProofs {
-  readonly #proofs: Proofs
+export class RequestDpop {
+  readonly #proofs: DpopVerifier
   readonly #publicUrl: string | undefined
   /** Requests whose client is to be told of another nonce. */
   readonly #behind = new WeakSet<object>()
   /** What requests have proved: two hooks may ask, or a hook and then a handler that opens a session. */
-  readonly #known = new WeakMap<object, Proof>()
+  readonly #known = new WeakMap<object, DpopProof>()
 
   /** @param publicUrl What stands before the paths of this app for its clients, where the request does not tell. */
-  constructor (proofs: Proofs, publicUrl: string | undefined) {
+  constructor (proofs: DpopVerifier, publicUrl: string | undefined) {
     this.#proofs = proofs
     this.#publicUrl = publicUrl
   }
 
   /**
    * The proof in a request; `null` where there is none.
-   * @throws TokenAuthError AUTH_PROOF_INVALID, AUTH_PROOF_NONCE
+   * @throws TokenAuthError AUTH_DPOP_INVALID, AUTH_DPOP_NONCE
    */
-  of (request: ProvableRequest, accessToken: string | null = null): Proof | null {
+  of (request: ProvableRequest, accessToken: string | null = null): DpopProof | null {
     const { headers: { dpop: text }, method, protocol, host, originalUrl } = request
 
     if (text === undefined) {
@@ -53,7 +53,7 @@ export class RequestProofs {
 
     const url = (this.#publicUrl ?? `${protocol}://${host}`) + originalUrl
     this.#behind.add(request)
-    const checked = this.#proofs.check(String(text), { method, url, accessToken })
+    const checked = this.#proofs.verify(String(text), { method, url, accessToken })
 
     if (checked.nonce === this.#proofs.nonce()) {
       this.#behind.delete(request)
@@ -73,9 +73,9 @@ export class RequestProofs {
   /**
    * Demands that whoever sends an access token holds the key that it is bound to, and has not sent this proof before.
    * @param thumbprint Of that key; `null` where the token is bound to none.
-   * @throws TokenAuthError AUTH_ACCESS_INVALID, AUTH_PROOF_INVALID, AUTH_PROOF_NONCE; AUTH_STORE_UNAVAILABLE
+   * @throws TokenAuthError AUTH_ACCESS_INVALID, AUTH_DPOP_INVALID, AUTH_DPOP_NONCE; AUTH_STORE_UNAVAILABLE
    */
-  async demand (
+  async requireProof (
     request: ProvableRequest,
     accessToken: string,
     thumbprint: string | null
@@ -89,14 +89,14 @@ export class RequestProofs {
     const proof = this.of(request, readDpopToken(request) === accessToken ? accessToken : null)
 
     if (proof === null) {
-      throw new TokenAuthError('AUTH_PROOF_INVALID', { hint: 'there is none' })
+      throw new TokenAuthError('AUTH_DPOP_INVALID', { hint: 'there is none' })
     }
 
     if (proof.thumbprint !== thumbprint) {
       throw new TokenAuthError('AUTH_ACCESS_INVALID')
     }
 
-    await this.#proofs.spend(proof)
+    await this.#proofs.consume(proof)
   }
 
   /** Lets replies tell what the next proof is to hold, where that has changed (RFC 9449 section 8.2). */
@@ -117,8 +117,8 @@ export class RequestProofs {
 // What `dpop` adds to the plugin. It is loaded where that is set: the start of an app without it reads none of it.
 
 export interface ProofParts {
-  readonly proofs: Proofs
-  readonly requestProofs: RequestProofs
+  readonly proofs: DpopVerifier
+  readonly requestProofs: RequestDpop
   /** The `alg` of proofs that are accepted: for metadata and challenges. */
   readonly algorithms: readonly string[]
 }
@@ -130,16 +130,16 @@ export function createProofs (
   logger: Logger
 ): ProofParts {
   const { name, secrets, storeTimeout, publicUrl, clock } = options
-  const nonces = dpop.nonces ? new DpopNonces(keysOf(secrets.base, name, 'nonce')) : null
-  const proofs = new Proofs({
+  const nonces = dpop.nonces ? new DpopNonces(deriveKeys(secrets.base, name, 'nonce')) : null
+  const proofs = new DpopVerifier({
     nonces,
-    replays: reachAttempts(dpop.replays, storeTimeout, logger),
+    replays: wrapAttemptStore(dpop.replays, storeTimeout, logger),
     clock
   })
 
   return {
     proofs,
-    requestProofs: new RequestProofs(proofs, publicUrl),
+    requestProofs: new RequestDpop(proofs, publicUrl),
     algorithms: proofAlgorithms
   }
 }

@@ -19,7 +19,7 @@ type Accepted<Claim> = Claim extends ReadonlyArray<infer Member> ? Member | read
   Claim | readonly Claim[]
 
 /** For each claim the value that it must have, or several of which one will do. A claim that is a list must hold it. */
-export type ClaimDemands = {
+export type ClaimRequirements = {
   readonly [Name in keyof AuthClaims]?: Accepted<NonNullable<AuthClaims[Name]>>
 }
 
@@ -32,7 +32,7 @@ export function createRequireFresh (clock: () => Millis): (maxAge: Duration) => 
       throw new TypeError('requireFresh takes a duration such as "5m"')
     }
 
-    return hookThat(({ authenticatedAt }) => {
+    return createGuard(({ authenticatedAt }) => {
       const age = clock() - authenticatedAt
 
       // A login of the future was timed by a clock that was wrong.
@@ -48,7 +48,7 @@ export function createRequireFresh (clock: () => Millis): (maxAge: Duration) => 
 }
 
 /** @throws TypeError where nothing is demanded, or `undefined` */
-export function requireClaims (demands: ClaimDemands): AuthGuard {
+export function requireClaims (demands: ClaimRequirements): AuthGuard {
   const list = Object.entries(demands as Record<string, unknown>).map(([name, value]) =>
     [name, [value].flat()] as const
   )
@@ -62,7 +62,7 @@ export function requireClaims (demands: ClaimDemands): AuthGuard {
     )
   }
 
-  return hookThat(({ claims }) => {
+  return createGuard(({ claims }) => {
     const held = claims as Record<string, unknown>
     const isHeld = ([name, values]: typeof list[number]): boolean =>
       Object.hasOwn(held, name) && [held[name]].flat()
@@ -78,8 +78,8 @@ export function requireClaims (demands: ClaimDemands): AuthGuard {
  * The same hook for the app's own sessions alone: what an OAuth client was given is not good for ending other sessions, say.
  * @param authenticate The hook that comes first.
  */
-export function forOwnSessions (authenticate: Authenticate): Authenticate {
-  const demandOwn = hookThat(({ clientId }) => {
+export function requireFirstParty (authenticate: Authenticate): Authenticate {
+  const assertOwn = createGuard(({ clientId }) => {
     if (clientId !== null) {
       throw new TokenAuthError('AUTH_CLAIMS_INSUFFICIENT')
     }
@@ -89,12 +89,12 @@ export function forOwnSessions (authenticate: Authenticate): Authenticate {
     authenticate(
       request,
       reply,
-      error => error === undefined ? demandOwn(request, reply, done) : done(error)
+      error => error === undefined ? assertOwn(request, reply, done) : done(error)
     )
   }
 }
 
-function hookThat (demands: (auth: Auth) => void): AuthGuard {
+function createGuard (demands: (auth: Auth) => void): AuthGuard {
   return function guard ({ auth }, _reply, done) {
     try {
       if (auth === null) {

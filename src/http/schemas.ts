@@ -25,7 +25,9 @@ export const loginBody = {
 }
 
 /** For @fastify/swagger: what the parsers of the scope take. */
-export const taken = { consumes: ['application/json', 'application/x-www-form-urlencoded'] }
+export const acceptedContent = {
+  consumes: ['application/json', 'application/x-www-form-urlencoded']
+}
 
 /** `null` is what an absent body is validated as, and what clients send that have no token. */
 export const refreshTokenBody = {
@@ -33,7 +35,7 @@ export const refreshTokenBody = {
   properties: { refresh_token: { type: ['string', 'null'] } }
 }
 
-export const tokenAnswer = {
+export const tokenResponse = {
   type: 'object',
   required: ['token_type', 'expires_in', 'user'],
   properties: {
@@ -46,7 +48,7 @@ export const tokenAnswer = {
   }
 }
 
-export const sessionListAnswer = {
+export const sessionListResponse = {
   type: 'object',
   required: ['sessions'],
   properties: {
@@ -70,6 +72,6 @@ export const sessionListAnswer = {
   }
 }
 
-export const userAnswer = user
+export const userResponse = user
 
-export const noAnswer = { type: 'null' }
+export const emptyResponse = { type: 'null' }

@@ -5,7 +5,7 @@ import { createRequire } from 'node:module'
 import type { ErrorObject, ValidateFunction } from 'ajv'
 import type { FastifyInstance } from 'fastify'
 import { addToHeader } from './headers.js'
-import { addBodyParsers, malformed } from './body-parsers.js'
+import { addBodyParsers, badRequest } from './body-parsers.js'
 
 // In place of `import`, for what is CommonJS and loaded where the first request needs it. Fastify has most of its files already.
 const require = createRequire(import.meta.url)
@@ -27,7 +27,7 @@ export function prepareScope (scope: FastifyInstance, usesCookies: boolean): voi
   scope.setSerializerCompiler(() => JSON.stringify)
   scope.setSchemaErrorFormatter(([error]) =>
     // A pattern is no word for people, and holds what must not stand in a header.
-    malformed(
+    badRequest(
       `${error?.instancePath.slice(1) || 'body'} ${
         error?.keyword === 'pattern' ? 'must not hold NUL' : error?.message ?? ''
       }`

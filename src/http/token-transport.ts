@@ -5,13 +5,13 @@ import type { HttpRequest } from './authorization.js'
 import type { CookieReply, CookieRequest } from './cookies.js'
 import { MAX_TOKEN_LENGTH } from '../tokens/jwt-codec.js'
 import { TokenAuthError } from '../errors.js'
-import { demandOrigin } from './csrf.js'
+import { assertTrustedOrigin } from './csrf.js'
 import type { OriginRequest } from './csrf.js'
 import { transportHeader } from '../protocol.js'
-import type { CookieAnswer, TokenAnswer } from '../protocol.js'
+import type { CookieResponse, TokenResponse } from '../protocol.js'
 import type { ResolvedTransport } from '../options/transport.js'
 import type { LoginGrant } from '../login/password-login.js'
-import type { Grant } from '../sessions/sessions.js'
+import type { IssuedTokens } from '../sessions/sessions.js'
 
 // Half a year, in seconds, since the last login.
 const KNOWN_FOR = 15_552_000
@@ -27,21 +27,21 @@ export interface PresentedTokens {
   readonly inCookie: boolean
 }
 
-export type KindOf = (token: string) => 'access' | 'refresh' | null
+export type TokenKindOf = (token: string) => 'access' | 'refresh' | null
 
 type TransportRequest = HttpRequest & OriginRequest
 
 /** */
 export class TokenTransport {
   readonly #settings: ResolvedTransport
-  readonly #kindOf: KindOf
+  readonly #kindOf: TokenKindOf
   readonly #takesDpop: boolean
 
   /**
    * @param kindOf What a text says of itself to be.
    * @param takesDpop Whether tokens may come under the scheme `DPoP` too.
    */
-  constructor (settings: ResolvedTransport, kindOf: KindOf, takesDpop: boolean) {
+  constructor (settings: ResolvedTransport, kindOf: TokenKindOf, takesDpop: boolean) {
     this.#settings = settings
     this.#kindOf = kindOf
     this.#takesDpop = takesDpop
@@ -54,7 +54,7 @@ export class TokenTransport {
       (kind === 'both' && request.headers[transportHeader] === 'cookie')
 
     if (wants) {
-      demandOrigin(request, origins)
+      assertTrustedOrigin(request, origins)
     }
 
     return wants
@@ -91,7 +91,7 @@ export class TokenTransport {
    * a refresh token elsewhere; a second refresh token may not.
    * @throws TokenAuthError AUTH_REQUEST_INVALID, AUTH_ORIGIN_REJECTED
    */
-  present (request: TransportRequest & { readonly body: RefreshTokenBody }): PresentedTokens {
+  readTokens (request: TransportRequest & { readonly body: RefreshTokenBody }): PresentedTokens {
     const { kind, refreshCookie, origins } = this.#settings
     const bearer = readBearer(request) || (this.#takesDpop ? readDpopToken(request) : null) || null
     const kindOfBearer = bearer === null ? null : this.#kindOf(bearer)
@@ -117,15 +117,15 @@ export class TokenTransport {
     }
 
     if (inCookie !== null) {
-      demandOrigin(request, origins)
+      assertTrustedOrigin(request, origins)
     }
 
     return { refresh: kind === 'cookie' ? inCookie : refresh, access, inCookie: inCookie !== null }
   }
 
-  /** The same for a logout, for which the access cookie alone is good enough. @throws TokenAuthError as {@link present} */
+  /** The same for a logout, for which the access cookie alone is good enough. @throws TokenAuthError as {@link readTokens} */
   presentToEnd (request: TransportRequest & { readonly body: RefreshTokenBody }): PresentedTokens {
-    const tokens = this.present(request)
+    const tokens = this.readTokens(request)
 
     if (tokens.refresh !== null || tokens.access !== null) {
       return tokens
@@ -134,33 +134,37 @@ export class TokenTransport {
     const access = this.#settings.accessCookie?.read(request) ?? null
 
     if (access !== null) {
-      demandOrigin(request, this.#settings.origins)
+      assertTrustedOrigin(request, this.#settings.origins)
     }
 
     return { refresh: null, access, inCookie: access !== null }
   }
 
   /** The answer to a login or a refresh (RFC 6749 section 5.1); what cookies hold is set on the reply, and not in it. */
-  answer (
+  toResponse (
     reply: CookieReply | undefined,
-    grant: Grant & Partial<Pick<LoginGrant, 'deviceToken'>>,
+    grant: IssuedTokens & Partial<Pick<LoginGrant, 'deviceToken'>>,
     inCookie: boolean
-  ): TokenAnswer | CookieAnswer {
+  ): TokenResponse | CookieResponse {
     const {
       accessToken,
       refreshToken,
       expiresIn,
       refreshExpiresIn,
       persistent,
-      isBound,
+      isDpopBound,
       user,
       deviceToken = null
     } = grant
     const { refreshCookie, accessCookie, deviceCookie } = this.#settings
-    const body = { token_type: isBound ? 'DPoP' : 'bearer', expires_in: expiresIn, user } as const
+    const body = {
+      token_type: isDpopBound ? 'DPoP' : 'bearer',
+      expires_in: expiresIn,
+      user
+    } as const
 
     if (!inCookie || reply === undefined) {
-      const answer: { -readonly [Member in keyof TokenAnswer]: TokenAnswer[Member] } = {
+      const answer: { -readonly [Member in keyof TokenResponse]: TokenResponse[Member] } = {
         access_token: accessToken,
         ...body
       }

@@ -7,7 +7,7 @@ const V4_IN_V6 = 5
  * One text for all addresses of a network, however they are written: `192.0.2.1`, `2001:db8:0:7::/64`. What is no address is
  * its own network.
  */
-export function networkOf (address: string): string {
+export function getNetwork (address: string): string {
   const [text = ''] = address.toLowerCase().split('%')
 
   if (!text.includes(':')) {

@@ -5,9 +5,9 @@ import { CLOCK_TOLERANCE } from '../domain/rotation.js'
 import type { Caller, Millis } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import type { Events, Logger, TokenAuthEvents } from '../events.js'
-import type { Proof } from '../dpop/verifier.js'
-import { wasRevokedSince } from '../sessions/sessions.js'
-import type { Grant, Sessions } from '../sessions/sessions.js'
+import type { DpopProof } from '../dpop/verifier.js'
+import { isRevokedSinceError } from '../sessions/sessions.js'
+import type { IssuedTokens, Sessions } from '../sessions/sessions.js'
 import type { Throttle } from '../throttle/throttle.js'
 import { isDisabled } from '../sessions/users.js'
 import type { AuthUser, UserDirectory } from '../sessions/users.js'
@@ -29,10 +29,10 @@ export interface LoginAttempt {
   /** The OAuth client that the session is for; `null` for the app's own. */
   readonly clientId: string | null
   /** The key that the session is bound to; `null` where it is to none. */
-  readonly proof: Proof | null
+  readonly proof: DpopProof | null
 }
 
-export interface LoginGrant extends Grant {
+export interface LoginGrant extends IssuedTokens {
   /** For the next login on this device; `null` where logins are not throttled. */
   readonly deviceToken: string | null
 }
@@ -60,9 +60,9 @@ export class PasswordLogin {
   async login (attempt: LoginAttempt, by: Caller): Promise<LoginGrant> {
     const { users, sessions, throttle } = this.#context
     const { login, deviceToken } = attempt
-    const begun = sessions.begin()
+    const begun = sessions.loginStartedAt()
     const user = await users.findByLogin(login)
-    const check = (): Promise<Grant> => this.#check(attempt, by, user, begun)
+    const check = (): Promise<IssuedTokens> => this.#attemptWithRetry(attempt, by, user, begun)
 
     if (throttle === null) {
       return { ...await check(), deviceToken: null }
@@ -76,30 +76,35 @@ export class PasswordLogin {
     }
   }
 
-  async #check (
+  async #attemptWithRetry (
     attempt: LoginAttempt,
     by: Caller,
     user: AuthUser | null,
     begun: Millis
-  ): Promise<Grant> {
+  ): Promise<IssuedTokens> {
     const { users, sessions } = this.#context
 
     try {
-      return await this.#prove(attempt, by, user, begun)
+      return await this.#verifyAndOpen(attempt, by, user, begun)
     } catch (error) {
-      if (!wasRevokedSince(error)) {
+      if (!isRevokedSinceError(error)) {
         throw error
       }
     }
 
     // All sessions of the user were revoked after this login began, or by an instance whose clock is ahead. What is proved once
     // more now, by the user and the hash as they stand after that revocation, is proved after it.
-    const authenticatedAt = sessions.begin() + CLOCK_TOLERANCE
+    const authenticatedAt = sessions.loginStartedAt() + CLOCK_TOLERANCE
 
     try {
-      return await this.#prove(attempt, by, await users.findByLogin(attempt.login), authenticatedAt)
+      return await this.#verifyAndOpen(
+        attempt,
+        by,
+        await users.findByLogin(attempt.login),
+        authenticatedAt
+      )
     } catch (error) {
-      if (wasRevokedSince(error)) {
+      if (isRevokedSinceError(error)) {
         return this.#reject('revoked-since', null, by)
       }
 
@@ -107,12 +112,12 @@ export class PasswordLogin {
     }
   }
 
-  async #prove (
+  async #verifyAndOpen (
     { password, device, persistent, clientId, proof }: LoginAttempt,
     by: Caller,
     user: AuthUser | null,
     authenticatedAt: Millis
-  ): Promise<Grant> {
+  ): Promise<IssuedTokens> {
     const { users, passwords, sessions, logger } = this.#context
     const stored = user === null || isDisabled(user) ? null : user.passwordHash ?? null
     const result = await passwords.check(stored, password)

@@ -39,7 +39,7 @@ export interface PasswordRules {
   /** In characters, as people count them: code points. */
   readonly minLength: number
   /** Whether a password may be set: not one of those that everybody tries first. */
-  readonly accept: (password: string) => boolean | Promise<boolean>
+  readonly validate: (password: string) => boolean | Promise<boolean>
 }
 
 /** */
@@ -65,7 +65,7 @@ export class Passwords {
    * @throws TokenAuthError AUTH_PASSWORD_REJECTED
    */
   async hash (password: string): Promise<string> {
-    const { minLength, accept } = this.#rules
+    const { minLength, validate } = this.#rules
     const text = this.#normalized(password)
 
     if ([...text].length < minLength) {
@@ -76,7 +76,7 @@ export class Passwords {
       throw rejected(`it may have ${MAX_PASSWORD_LENGTH} characters`)
     }
 
-    if (!await accept(password)) {
+    if (!await validate(password)) {
       throw rejected('everybody tries it first')
     }
 

@@ -1,9 +1,9 @@
 // How OAuth clients say who they are (RFC 6749 section 2.3.1): by HTTP Basic, in the form, or by their name alone.
 
 import { TokenAuthError } from '../errors.js'
-import { demandOneAuthorization } from '../http/authorization.js'
+import { assertSingleAuthorization } from '../http/authorization.js'
 import type { HttpRequest } from '../http/authorization.js'
-import { malformed } from '../http/body-parsers.js'
+import { badRequest } from '../http/body-parsers.js'
 import type { Client, ClientCredentials, Clients } from './clients.js'
 import { answerOAuthErrors } from './errors.js'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
@@ -32,21 +32,21 @@ export function readClient (request: HttpRequest, body: ClientMembers): ClientCr
   }
 
   if (clientSecret !== null || (clientId !== null && clientId !== basic.clientId)) {
-    throw malformed('the client is named in two ways')
+    throw badRequest('the client is named in two ways')
   }
 
   return basic
 }
 
 /** Of the body alone: what stands in front of a whole app may have asked for HTTP Basic too. */
-export function namedIn (clients: Clients): ClientIdOf {
+export function createClientIdReader (clients: Clients): ClientIdOf {
   return (request, body) => {
     if (
       ![body.client_id, body.client_secret].every(value =>
         value == null || typeof value === 'string'
       )
     ) {
-      throw malformed('client_id and client_secret must be texts')
+      throw badRequest('client_id and client_secret must be texts')
     }
 
     const credentials = body.client_id ? readClient(request, body) : null
@@ -56,7 +56,7 @@ export function namedIn (clients: Clients): ClientIdOf {
 
 function readBasic (request: HttpRequest): ClientCredentials | null {
   // Refuses two headers, of which Node silently keeps the first.
-  demandOneAuthorization(request)
+  assertSingleAuthorization(request)
   const { authorization = '' } = request.headers
 
   if (!isBasic.test(authorization)) {

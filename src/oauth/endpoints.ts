@@ -1,7 +1,7 @@
 import { TokenAuthError } from '../errors.js'
-import { callerOf } from '../http/authorization.js'
-import { malformed } from '../http/body-parsers.js'
-import type { ProofOf } from '../http/dpop.js'
+import { getCaller } from '../http/authorization.js'
+import { badRequest } from '../http/body-parsers.js'
+import type { GetProof } from '../http/dpop.js'
 import { sendJson, sendTokens } from '../http/reply.js'
 import type { Refresh } from '../sessions/refresh.js'
 import type { Sessions } from '../sessions/sessions.js'
@@ -15,7 +15,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 export interface TokenRoute {
   readonly clients: Clients
   readonly refresh: Refresh
-  readonly proofOf: ProofOf
+  readonly proofOf: GetProof
   readonly audience: string | undefined
 }
 
@@ -32,7 +32,7 @@ export function addTokenRoute (
     const form = formOf(request)
 
     if (form.grant_type === undefined) {
-      throw malformed('grant_type is missing')
+      throw badRequest('grant_type is missing')
     }
 
     if (form.grant_type !== 'refresh_token') {
@@ -42,7 +42,7 @@ export function addTokenRoute (
     const { id: clientId } = tryClient(request, form, clients)
 
     if (form.refresh_token === undefined) {
-      throw malformed('refresh_token is missing')
+      throw badRequest('refresh_token is missing')
     }
 
     if (form.resource !== undefined && form.resource !== audience) {
@@ -50,7 +50,7 @@ export function addTokenRoute (
     }
 
     const grant = await refresh.refresh(form.refresh_token, {
-      by: callerOf(request),
+      by: getCaller(request),
       clientId,
       proof: proofOf(request),
       scope: form.scope ?? null
@@ -58,7 +58,7 @@ export function addTokenRoute (
 
     return sendTokens(reply, {
       access_token: grant.accessToken,
-      token_type: grant.isBound ? 'DPoP' : 'Bearer',
+      token_type: grant.isDpopBound ? 'DPoP' : 'Bearer',
       expires_in: grant.expiresIn,
       refresh_token: grant.refreshToken ?? undefined,
       scope: grant.scope ?? undefined
@@ -91,7 +91,7 @@ export function addRevokeRoute (
     const { token } = form
 
     if (token === undefined) {
-      throw malformed('token is missing')
+      throw badRequest('token is missing')
     }
 
     const owner = sessions.ownerOf({ refresh: token, access: token })
@@ -127,7 +127,7 @@ export function addIntrospectRoute (
     }
 
     if (form.token === undefined) {
-      throw malformed('token is missing')
+      throw badRequest('token is missing')
     }
 
     const answer = await introspection.inspect(form.token, client)

@@ -29,8 +29,8 @@ const unknownClient = [
 const table: { readonly [Code in ErrorCode]?: Description } = {
   AUTH_REQUEST_INVALID: ['invalid_request', 'The request is malformed'],
   AUTH_CLIENT_REJECTED: [...unknownClient, 401],
-  AUTH_PROOF_INVALID: ['invalid_dpop_proof', 'The proof of possession is missing or invalid'],
-  AUTH_PROOF_NONCE: ['use_dpop_nonce', 'The proof of possession needs the nonce of DPoP-Nonce'],
+  AUTH_DPOP_INVALID: ['invalid_dpop_proof', 'The proof of possession is missing or invalid'],
+  AUTH_DPOP_NONCE: ['use_dpop_nonce', 'The proof of possession needs the nonce of DPoP-Nonce'],
   AUTH_CLAIMS_INSUFFICIENT: ['invalid_scope', 'More is asked for than there is'],
   AUTH_TOO_MANY_ATTEMPTS: ['temporarily_unavailable', 'Too many attempts', 429],
   AUTH_STORE_UNAVAILABLE: ['temporarily_unavailable', 'Try again', 503]

@@ -3,11 +3,11 @@
 
 import { readRefreshToken } from '../tokens/refresh-token.js'
 import type { RefreshToken } from '../tokens/refresh-token.js'
-import type { Claims, JwtKind } from '../tokens/jwt-codec.js'
+import type { Claims, JwtCodec } from '../tokens/jwt-codec.js'
 import type { Millis } from '../domain/session.js'
 import { isLive } from '../domain/session.js'
 import type { TokenStore } from '../stores/token-store.js'
-import type { AccessControl } from '../sessions/access-verifier.js'
+import type { AccessVerifier } from '../sessions/access-verifier.js'
 import type { Client } from './clients.js'
 import type { Refresh } from '../sessions/refresh.js'
 import type { UserDirectory } from '../sessions/users.js'
@@ -18,8 +18,8 @@ export type IntrospectionAnswer = Claims & { readonly active: boolean }
 export interface IntrospectionContext {
   readonly store: TokenStore
   readonly users: UserDirectory
-  readonly access: AccessControl
-  readonly refreshTokens: JwtKind
+  readonly access: AccessVerifier
+  readonly refreshTokens: JwtCodec
   readonly refresh: Refresh
   readonly clock: () => Millis
 }
@@ -68,7 +68,7 @@ export class Introspection {
 
   async #inspectRefreshToken (presented: RefreshToken): Promise<IntrospectionAnswer> {
     const { store, refresh, clock } = this.#context
-    const verdict = refresh.foresee(presented, await store.find(presented.sessionId), clock())
+    const verdict = refresh.preview(presented, await store.find(presented.sessionId), clock())
 
     if (!('expiresAt' in verdict) || !await this.#isActive(presented.userId)) {
       return inactive

@@ -4,7 +4,7 @@ import type { ResolvedOAuth } from '../options/oauth.js'
 import type { ResolvedOptions } from '../options/resolve.js'
 import type { RouteName } from '../protocol.js'
 import type { Sessions } from '../sessions/sessions.js'
-import { namedIn, prepareOAuthScope } from './client-authentication.js'
+import { createClientIdReader, prepareOAuthScope } from './client-authentication.js'
 import type { ClientIdOf } from './client-authentication.js'
 import { Clients } from './clients.js'
 import { addIntrospectRoute, addRevokeRoute, addTokenRoute } from './endpoints.js'
@@ -105,7 +105,7 @@ export function createOAuth (oauth: ResolvedOAuth): OAuth {
 
   return {
     clients,
-    clientIdOf: namedIn(clients),
+    clientIdOf: createClientIdReader(clients),
     addRoutes (app, scope, { options, ...parts }) {
       return addOAuthRoutes(app, scope, {
         ...parts,

@@ -1,6 +1,6 @@
 // Options out of the variables that many servers have in their environment already.
 
-import { weaknessOf } from '../tokens/key-derivation.js'
+import { findWeakness } from '../tokens/key-derivation.js'
 import type { TokenAuthOptions } from './options.js'
 
 /** The variables that {@link optionsFromEnv} reads. Others are left alone. */
@@ -13,7 +13,7 @@ export interface TokenAuthEnv {
   readonly ALGORITHM?: string | undefined
   /** `accessToken.lifetime` */
   readonly ACCESS_TOKEN_EXPIRE_MINUTES?: string | undefined
-  /** `refreshToken.lifetime`, and `refreshToken.absolute` where it is longer than 30 days. */
+  /** `refreshToken.lifetime`, and `refreshToken.maxLifetime` where it is longer than 30 days. */
   readonly REFRESH_TOKEN_EXPIRE_DAYS?: string | undefined
   /** `false` stands for `refreshToken: false`. */
   readonly REFRESH_TOKEN_ENABLED?: string | undefined
@@ -54,8 +54,8 @@ export function optionsFromEnv (
 
   const { SECRET_KEY: secret, REFRESH_SECRET_KEY: refreshSecret } = env
 
-  const demandStrong = (name: string, value: string): void => {
-    const weakness = weaknessOf(value)
+  const assertStrong = (name: string, value: string): void => {
+    const weakness = findWeakness(value)
 
     if (weakness !== null) {
       problems.push(`${name} ${weakness}: set it to what \`openssl rand -base64 48\` prints`)
@@ -65,13 +65,13 @@ export function optionsFromEnv (
   if (!secret) {
     problems.push('SECRET_KEY is missing: set it to what `openssl rand -base64 48` prints')
   } else {
-    demandStrong('SECRET_KEY', secret)
+    assertStrong('SECRET_KEY', secret)
   }
 
   if (refreshSecret && refreshSecret === secret) {
     problems.push('REFRESH_SECRET_KEY is the same as SECRET_KEY: take it away, or make it another')
   } else if (refreshSecret) {
-    demandStrong('REFRESH_SECRET_KEY', refreshSecret)
+    assertStrong('REFRESH_SECRET_KEY', refreshSecret)
   }
 
   if (env.ALGORITHM && env.ALGORITHM !== 'HS256') {
@@ -95,7 +95,7 @@ export function optionsFromEnv (
     ...(minutes !== undefined && { accessToken: { lifetime: `${minutes}m` } }),
     refreshToken: !no.includes(enabled) && {
       ...(days !== undefined &&
-        { lifetime: `${days}d`, absolute: `${Math.max(days, DEFAULT_ABSOLUTE_DAYS)}d` }),
+        { lifetime: `${days}d`, maxLifetime: `${Math.max(days, DEFAULT_ABSOLUTE_DAYS)}d` }),
       ...(refreshSecret && { secret: refreshSecret })
     }
   }

@@ -3,9 +3,9 @@
 import type { OAuthClient } from '../oauth/clients.js'
 import { defaultPaths } from '../protocol.js'
 import type { AttemptStore } from '../stores/attempt-store.js'
-import { weaknessOf } from '../tokens/key-derivation.js'
+import { findWeakness } from '../tokens/key-derivation.js'
 import type { TokenAuthOptions } from './options.js'
-import { allowOnly, demand, isFunction } from './validate.js'
+import { assert, isFunction, rejectUnknownKeys } from './validate.js'
 
 export interface OAuthOptions {
   /**
@@ -57,7 +57,7 @@ export interface ResolvedDpop {
 
 const clientIdForm = /^[\x21-\x7e]{1,255}$/
 const secretForm = /^[\x21-\x7e]*$/
-const attemptVerbs = ['take', 'release', 'clear', 'sweep'] as const
+const attemptVerbs = ['consume', 'refund', 'reset', 'sweep'] as const
 
 /** @throws TypeError that names the option and the fix */
 export function resolveOAuth (
@@ -65,8 +65,8 @@ export function resolveOAuth (
   name: string
 ): ResolvedOAuth | null {
   if (publicUrl !== undefined) {
-    demand(
-      isBase(publicUrl) && !publicUrl.endsWith('/'),
+    assert(
+      isBaseUrl(publicUrl) && !publicUrl.endsWith('/'),
       'publicUrl must be https://, a host and perhaps a path, without "/" at its end'
     )
   }
@@ -75,12 +75,12 @@ export function resolveOAuth (
     return null
   }
 
-  allowOnly(oauth, ['clients'], 'oauth.')
-  demand(
-    issuer !== undefined && isBase(issuer),
+  rejectUnknownKeys(oauth, ['clients'], 'oauth.')
+  assert(
+    issuer !== undefined && isBaseUrl(issuer),
     'oauth needs issuer to be an address such as "https://auth.example.org": https (http on this machine alone), without query and fragment'
   )
-  demand(refreshToken !== false, 'oauth is about refresh tokens: take away refreshToken: false')
+  assert(refreshToken !== false, 'oauth is about refresh tokens: take away refreshToken: false')
   const { origin, pathname } = new URL(issuer)
   // Doubled, a colon is one, and begins no parameter of a route.
   const metadataPath = `${defaultPaths.metadata}${
@@ -96,20 +96,20 @@ export function resolveOAuth (
 }
 
 function checkClients (clients: readonly OAuthClient[], name: string): readonly OAuthClient[] {
-  demand(
+  assert(
     Array.isArray(clients) && clients.length > 0,
     'oauth.clients must be a list of clients, such as [{ clientId: "app" }]'
   )
 
   for (const [i, client] of clients.entries()) {
     const path = `oauth.clients[${i}]`
-    allowOnly(client, ['clientId', 'clientSecret'], `${path}.`)
+    rejectUnknownKeys(client, ['clientId', 'clientSecret'], `${path}.`)
     const { clientId, clientSecret } = client
-    demand(
+    assert(
       typeof clientId === 'string' && clientIdForm.test(clientId),
       `${path}.clientId must be printable ASCII without spaces, 255 characters at most`
     )
-    demand(
+    assert(
       clientId !== name,
       `${path}.clientId must not be the name of the registration: tokens of the app's own sessions say that`
     )
@@ -121,9 +121,9 @@ function checkClients (clients: readonly OAuthClient[], name: string): readonly 
     const weakness = typeof clientSecret !== 'string'
       ? 'is missing'
       : secretForm.test(clientSecret)
-      ? weaknessOf(clientSecret)
+      ? findWeakness(clientSecret)
       : 'is not printable ASCII without spaces'
-    demand(
+    assert(
       weakness === null,
       `${path}.clientSecret ${
         weakness ?? ''
@@ -131,7 +131,7 @@ function checkClients (clients: readonly OAuthClient[], name: string): readonly 
     )
   }
 
-  demand(
+  assert(
     new Set(clients.map(({ clientId }) => clientId)).size === clients.length,
     'oauth.clients holds a clientId twice'
   )
@@ -145,14 +145,14 @@ export function resolveDpop (given: DpopOptions | boolean | undefined): Resolved
   }
 
   const options = given === true ? {} : given
-  allowOnly(options, ['required', 'nonces', 'replays'], 'dpop.')
+  rejectUnknownKeys(options, ['required', 'nonces', 'replays'], 'dpop.')
   const { required = false, nonces = true, replays = null } = options
 
   for (const [option, value] of Object.entries({ required, nonces })) {
-    demand(typeof value === 'boolean', `dpop.${option} must be true or false`)
+    assert(typeof value === 'boolean', `dpop.${option} must be true or false`)
   }
 
-  demand(
+  assert(
     replays === null || attemptVerbs.every(verb => isFunction(replays[verb])),
     'dpop.replays must be an AttemptStore, such as new RedisAttempts(client) from fastify-token-auth/redis'
   )
@@ -160,7 +160,7 @@ export function resolveDpop (given: DpopOptions | boolean | undefined): Resolved
 }
 
 /** Whether paths can be put behind it: an address by https, or by http on this machine, without query and fragment. */
-export function isBase (text: unknown): boolean {
+export function isBaseUrl (text: unknown): boolean {
   // What a URL parser puts right, others compare as it was typed.
   if (typeof text !== 'string' || !/^https?:\/\/[^/]/.test(text) || !URL.canParse(text)) {
     return false

@@ -8,8 +8,8 @@ import type { DpopOptions, OAuthOptions } from './oauth.js'
 import type { PasswordOptions } from './passwords.js'
 import type { RouteName } from '../protocol.js'
 import type { TokenAuthListeners } from '../events.js'
-import type { Wake } from '../revocations/feed.js'
-import type { SameContext } from '../sessions/replay-monitor.js'
+import type { RevocationSubscriber } from '../revocations/feed.js'
+import type { IsSameClient } from '../sessions/replay-monitor.js'
 import type { Users } from '../sessions/users.js'
 import type { TokenStore } from '../stores/token-store.js'
 import type { ThrottleOptions } from './throttle.js'
@@ -130,7 +130,7 @@ export interface TokenAuthOptions {
      * How long a session lasts at most, however often it is refreshed.
      * @default '30d'
      */
-    readonly absolute?: Duration
+    readonly maxLifetime?: Duration
     /**
      * How long a token that was just rotated is answered with the same successor, whatever was seen since: two tabs, a
      * retry. Whoever steals a token can replay it that long unnoticed. `0` is allowed, and two minutes at most. Clocks
@@ -146,17 +146,17 @@ export interface TokenAuthOptions {
     readonly confirmBy?: 'access' | 'refresh'
     /**
      * What to do about a thief who presents each refresh token a moment after the client has, inside the grace: `'report'` emits
-     * the event `shadow` where three generations running were replayed from another context than the one that rotated them;
+     * the event `suspicious-replay` where three generations running were replayed from another context than the one that rotated them;
      * `'end'` ends the session too. Each instance looks at what comes to it. Not where your server refreshes on behalf of
      * browsers that refresh by themselves too.
      * @default false
      */
-    readonly shadows?: 'report' | 'end' | false
+    readonly replayDetection?: 'report' | 'revoke' | false
     /**
      * Whether two requests may well come from one client, for `shadows`.
      * @default the same user agent, or the same network: an IPv4 address, or an IPv6 /64
      */
-    readonly sameContext?: SameContext
+    readonly isSameClient?: IsSameClient
     /**
      * Another secret for refresh tokens than `secret`.
      * @default derived from `secret`
@@ -216,7 +216,7 @@ export interface TokenAuthOptions {
    * `app.tokenAuth.sweep()`. They stay for the life of an access token and an hour more, since a clock may be wrong.
    * @default { every: '1h' }
    */
-  readonly sweep?: { readonly every?: Duration } | false
+  readonly sweep?: { readonly interval?: Duration } | false
 
   /**
    * How sessions that other instances end become known to this one, so that their access tokens are refused here; `false` where
@@ -227,7 +227,7 @@ export interface TokenAuthOptions {
      * How often the store is asked. A logout is known everywhere after that long.
      * @default '1s'
      */
-    readonly every?: Duration
+    readonly pollInterval?: Duration
     /**
      * Once the store could not be asked for that long, `authenticate` answers 503 instead of accepting tokens that may have been
      * revoked elsewhere.
@@ -239,7 +239,7 @@ export interface TokenAuthOptions {
      * misses is found by the next poll.
      * @default none
      */
-    readonly wake?: Wake
+    readonly subscribe?: RevocationSubscriber
   } | false
 
   /** Called when something happens; see {@link TokenAuthListeners}. */

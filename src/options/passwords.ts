@@ -26,5 +26,5 @@ export interface PasswordOptions {
    * Whether a new password may be set: `false` for those on a list of common ones, say. Not asked at login.
    * @default any may
    */
-  readonly accept?: (password: string) => boolean | Promise<boolean>
+  readonly validate?: (password: string) => boolean | Promise<boolean>
 }

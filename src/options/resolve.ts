@@ -4,7 +4,7 @@ import { MAX_PASSWORD_LENGTH } from '../login/passwords.js'
 import type { PasswordRules } from '../login/passwords.js'
 import { CLOCK_TOLERANCE } from '../domain/rotation.js'
 import type { Millis } from '../domain/session.js'
-import { allowOnly, demand, duration, isFunction } from './validate.js'
+import { assert, duration, isFunction, rejectUnknownKeys } from './validate.js'
 import type { TokenAuthOptions } from './options.js'
 import { defaultPaths } from '../protocol.js'
 import type { RouteName } from '../protocol.js'
@@ -19,9 +19,9 @@ import { resolveTransport } from './transport.js'
 import type { ResolvedTransport } from './transport.js'
 import type { EventName, TokenAuthListeners } from '../events.js'
 import type { AppKeys } from '../tokens/key-ring.js'
-import type { Wake } from '../revocations/feed.js'
-import { mayBeSame } from '../sessions/replay-monitor.js'
-import type { SameContext } from '../sessions/replay-monitor.js'
+import type { RevocationSubscriber } from '../revocations/feed.js'
+import { isSameClientByDefault } from '../sessions/replay-monitor.js'
+import type { IsSameClient } from '../sessions/replay-monitor.js'
 import type { Users } from '../sessions/users.js'
 import type { TokenStore } from '../stores/token-store.js'
 
@@ -48,21 +48,21 @@ export interface ResolvedOptions {
   readonly renewalWindow: Millis | null
   readonly cacheSize: number
   readonly refreshLifetime: Millis
-  readonly absolute: Millis
+  readonly maxLifetime: Millis
   readonly grace: Millis
   readonly confirmBy: 'access' | 'refresh'
-  readonly shadows: 'report' | 'end' | false
-  readonly sameContext: SameContext
+  readonly replayDetection: 'report' | 'revoke' | false
+  readonly isSameClient: IsSameClient
   readonly passwords: PasswordRules
   /** `null` where logins are not throttled here. */
   readonly throttle: ResolvedThrottle | null
   readonly maxSessions: number
   readonly storeTimeout: Millis
-  readonly sweepEvery: Millis | null
+  readonly sweepInterval: Millis | null
   readonly revocations: {
-    readonly every: Millis | null
+    readonly pollInterval: Millis | null
     readonly failAfter: Millis | null
-    readonly wake: Wake | undefined
+    readonly subscribe: RevocationSubscriber | undefined
   }
   readonly on: TokenAuthListeners
   readonly clock: () => Millis
@@ -98,20 +98,20 @@ const known = {
     'on',
     'clock'
   ],
-  passwords: ['pepper', 'normalize', 'minLength', 'accept'],
+  passwords: ['pepper', 'normalize', 'minLength', 'validate'],
   accessToken: ['lifetime', 'renewWithin', 'secret', 'cacheSize'],
   refreshToken: [
     'transport',
     'lifetime',
-    'absolute',
+    'maxLifetime',
     'grace',
     'confirmBy',
-    'shadows',
-    'sameContext',
+    'replayDetection',
+    'isSameClient',
     'secret'
   ],
-  sweep: ['every'],
-  revocations: ['every', 'failAfter', 'wake'],
+  sweep: ['interval'],
+  revocations: ['pollInterval', 'failAfter', 'subscribe'],
   on: [
     'login',
     'login-rejected',
@@ -120,11 +120,11 @@ const known = {
     'replay',
     'recovery',
     'reuse',
-    'shadow',
+    'suspicious-replay',
     'revoke',
     'sweep',
     'store-rolled-back',
-    'revocations-behind',
+    'revocations-stalled',
     'clock-skew'
   ] satisfies EventName[],
   store: ['create', 'rotate', 'find', 'list', 'revoke', 'touch', 'revocations', 'sweep']
@@ -140,83 +140,84 @@ export function resolveOptions (options: TokenAuthOptions, mountedAt = ''): Reso
   const { users, store } = options
   const { refreshToken: givenRefreshToken = {} } = options
   const refreshToken = givenRefreshToken === false ? {} : givenRefreshToken
-  allowOnly(options, known.options, '')
-  allowOnly(accessToken, known.accessToken, 'accessToken.')
-  allowOnly(refreshToken, known.refreshToken, 'refreshToken.')
+  rejectUnknownKeys(options, known.options, '')
+  rejectUnknownKeys(accessToken, known.accessToken, 'accessToken.')
+  rejectUnknownKeys(refreshToken, known.refreshToken, 'refreshToken.')
 
   if (sweep !== false) {
-    allowOnly(sweep, known.sweep, 'sweep.')
+    rejectUnknownKeys(sweep, known.sweep, 'sweep.')
   }
 
-  allowOnly(on, known.on, 'on.')
+  rejectUnknownKeys(on, known.on, 'on.')
 
   for (const [event, listener] of Object.entries(on)) {
-    demand(isFunction(listener), `on.${event} must be a function`)
+    assert(isFunction(listener), `on.${event} must be a function`)
   }
 
-  demand(
+  assert(
     typeof name === 'string' && /^[A-Za-z][\w-]*$/.test(name),
     'name must be letters, digits, "-" and "_", beginning with a letter'
   )
-  demand(
+  assert(
     prefix === '' || (typeof prefix === 'string' && /^\/.*[^/]$/.test(prefix)),
     'prefix must begin with "/" and not end with it, such as "/auth"'
   )
-  demand(
+  assert(
     store != null && known.store.every(verb => isFunction(store[verb])),
     'store must be a TokenStore, such as new MemoryStore() from fastify-token-auth/memory'
   )
-  demand(
+  assert(
     users != null && isFunction(users.findByLogin) && isFunction(users.findById),
     'users must have the functions findByLogin(login) and findById(id)'
   )
 
   for (const callback of ['savePasswordHash', 'claims', 'present'] as const) {
-    demand(
+    assert(
       users[callback] === undefined || isFunction(users[callback]),
       `users.${callback} must be a function`
     )
   }
 
-  demand(
+  assert(
     options.clock === undefined || isFunction(options.clock),
     'clock must be a function that gives milliseconds'
   )
 
   for (const member of ['issuer', 'audience'] as const) {
     const value = options[member]
-    demand(
+    assert(
       value === undefined || (typeof value === 'string' && value !== ''),
       `${member} must be a text that is not empty`
     )
   }
 
   const { rotation = true } = options
-  demand(typeof rotation === 'boolean', 'rotation must be true or false')
+  assert(typeof rotation === 'boolean', 'rotation must be true or false')
   const { confirmBy = 'access' } = refreshToken
-  demand(
+  assert(
     confirmBy === 'access' || confirmBy === 'refresh',
     'refreshToken.confirmBy must be "access" or "refresh"'
   )
-  const { shadows = false, sameContext = mayBeSame } = refreshToken
-  demand(
-    ['report', 'end', false].includes(shadows),
-    'refreshToken.shadows must be "report", "end" or false'
+  const { replayDetection: shadows = false, isSameClient: sameContext = isSameClientByDefault } =
+    refreshToken
+  assert(
+    ['report', 'revoke', false].includes(shadows),
+    'refreshToken.replayDetection must be "report", "revoke" or false'
   )
-  demand(isFunction(sameContext), 'refreshToken.sameContext must be a function of two callers')
+  assert(isFunction(sameContext), 'refreshToken.isSameClient must be a function of two callers')
   const { maxSessions = Infinity } = options
-  demand(
+  assert(
     maxSessions === Infinity ||
       (Number.isSafeInteger(maxSessions) && maxSessions >= 1 && maxSessions <= 100),
     'maxSessions must be a whole number from 1 to 100'
   )
   const { cacheSize = 10_000 } = accessToken
-  demand(
+  assert(
     Number.isSafeInteger(cacheSize) && cacheSize >= 2,
     'accessToken.cacheSize must be a whole number, 2 or more'
   )
 
-  demand(
+  assert(
     rotation ||
       (refreshToken.grace === undefined && refreshToken.confirmBy === undefined &&
         shadows === false),
@@ -229,43 +230,43 @@ export function resolveOptions (options: TokenAuthOptions, mountedAt = ''): Reso
     ? null
     : duration('accessToken.renewWithin', renewWithin, '')
   // Where there are none, a session ends with its access token.
-  const [refreshLifetime, absolute] = givenRefreshToken === false
+  const [refreshLifetime, maxLifetime] = givenRefreshToken === false
     ? [accessLifetime, accessLifetime]
     : [
       duration('refreshToken.lifetime', refreshToken.lifetime, '7d'),
-      duration('refreshToken.absolute', refreshToken.absolute, '30d')
+      duration('refreshToken.maxLifetime', refreshToken.maxLifetime, '30d')
     ]
   const grace = duration('refreshToken.grace', refreshToken.grace, '10s')
   const storeTimeout = duration('storeTimeout', options.storeTimeout, '5s')
-  demand(
+  assert(
     accessLifetime >= SECOND && accessLifetime % SECOND === 0,
     'accessToken.lifetime must be whole seconds, 1 or more'
   )
-  demand(
+  assert(
     renewalWindow === null || (renewalWindow >= SECOND && renewalWindow <= accessLifetime / 2),
     'accessToken.renewWithin must be from 1s to half of accessToken.lifetime'
   )
-  demand(
+  assert(
     renewalWindow === null || givenRefreshToken !== false,
     'accessToken.renewWithin needs sessions that outlast an access token: take away refreshToken: false'
   )
-  demand(refreshLifetime >= SECOND, 'refreshToken.lifetime must be a second or more')
-  demand(
-    refreshLifetime <= absolute,
-    'refreshToken.lifetime must not be longer than refreshToken.absolute (30d where it is not set)'
+  assert(refreshLifetime >= SECOND, 'refreshToken.lifetime must be a second or more')
+  assert(
+    refreshLifetime <= maxLifetime,
+    'refreshToken.lifetime must not be longer than refreshToken.maxLifetime (30d where it is not set)'
   )
-  demand(
+  assert(
     givenRefreshToken === false || (grace <= 2 * CLOCK_TOLERANCE && grace < refreshLifetime),
     'refreshToken.grace must be at most 2m, and shorter than refreshToken.lifetime'
   )
-  demand(
+  assert(
     storeTimeout > 0 && storeTimeout <= LONGEST_TIMER,
     'storeTimeout must be more than 0 and at most 24d'
   )
-  const sweepEvery = sweep === false ? null : duration('sweep.every', sweep.every, '1h')
-  demand(
+  const sweepEvery = sweep === false ? null : duration('sweep.interval', sweep.interval, '1h')
+  assert(
     sweepEvery === null || (sweepEvery >= SECOND && sweepEvery <= LONGEST_TIMER),
-    'sweep.every must be from 1s to 24d'
+    'sweep.interval must be from 1s to 24d'
   )
 
   const oauth = resolveOAuth(options, name)
@@ -295,16 +296,16 @@ export function resolveOptions (options: TokenAuthOptions, mountedAt = ''): Reso
     renewalWindow,
     cacheSize,
     refreshLifetime,
-    absolute,
+    maxLifetime,
     grace,
     confirmBy,
-    shadows,
-    sameContext,
+    replayDetection: shadows,
+    isSameClient: sameContext,
     passwords: resolvePasswords(options.passwords),
     throttle: resolveThrottle(options.throttle),
     maxSessions,
     storeTimeout,
-    sweepEvery,
+    sweepInterval: sweepEvery,
     revocations: resolveRevocations(options.revocations ?? {}, storeTimeout),
     on,
     clock: options.clock ?? Date.now
@@ -316,25 +317,28 @@ function resolveRevocations (
   storeTimeout: Millis
 ): ResolvedOptions['revocations'] {
   if (given === false) {
-    return { every: null, failAfter: null, wake: undefined }
+    return { pollInterval: null, failAfter: null, subscribe: undefined }
   }
 
-  allowOnly(given, known.revocations, 'revocations.')
-  const { wake } = given
-  const every = duration('revocations.every', given.every, '1s')
+  rejectUnknownKeys(given, known.revocations, 'revocations.')
+  const { subscribe } = given
+  const pollInterval = duration('revocations.pollInterval', given.pollInterval, '1s')
   const failAfter = given.failAfter === undefined
     ? null
     : duration('revocations.failAfter', given.failAfter, '')
-  demand(every >= 10 && every <= CLOCK_TOLERANCE, 'revocations.every must be from 10ms to 1m')
-  demand(
-    failAfter === null || failAfter >= Math.max(2 * every, storeTimeout),
-    'revocations.failAfter must be storeTimeout or more, and twice revocations.every or more'
+  assert(
+    pollInterval >= 10 && pollInterval <= CLOCK_TOLERANCE,
+    'revocations.pollInterval must be from 10ms to 1m'
   )
-  demand(
-    wake === undefined || isFunction(wake),
-    'revocations.wake must be a function that takes another one to call'
+  assert(
+    failAfter === null || failAfter >= Math.max(2 * pollInterval, storeTimeout),
+    'revocations.failAfter must be storeTimeout or more, and twice revocations.pollInterval or more'
   )
-  return { every, failAfter, wake }
+  assert(
+    subscribe === undefined || isFunction(subscribe),
+    'revocations.subscribe must be a function that takes another one to call'
+  )
+  return { pollInterval, failAfter, subscribe }
 }
 
 function acceptAny (): boolean {
@@ -342,19 +346,19 @@ function acceptAny (): boolean {
 }
 
 function resolvePasswords (given: PasswordOptions = {}): PasswordRules {
-  allowOnly(given, known.passwords, 'passwords.')
-  const { pepper, normalize, minLength = 8, accept = acceptAny } = given
-  demand(
+  rejectUnknownKeys(given, known.passwords, 'passwords.')
+  const { pepper, normalize, minLength = 8, validate = acceptAny } = given
+  assert(
     normalize === undefined || normalize === 'NFC',
     'passwords.normalize must be "NFC", or not be set'
   )
-  demand(
+  assert(
     Number.isSafeInteger(minLength) && minLength >= 1 && minLength <= MAX_PASSWORD_LENGTH,
     `passwords.minLength must be a whole number from 1 to ${MAX_PASSWORD_LENGTH}`
   )
-  demand(
-    isFunction(accept),
-    'passwords.accept must be a function that takes a password and says whether it may be set'
+  assert(
+    isFunction(validate),
+    'passwords.validate must be a function that takes a password and says whether it may be set'
   )
   const peppers = Object.hasOwn(given, 'pepper') ? checkSecrets('passwords.pepper', pepper) : []
 
@@ -362,7 +366,7 @@ function resolvePasswords (given: PasswordOptions = {}): PasswordRules {
     peppers: peppers.map(secret => Buffer.from(secret as string)),
     normalize: normalize ?? null,
     minLength,
-    accept
+    validate
   }
 }
 
@@ -370,18 +374,18 @@ function resolvePaths (
   routes: NonNullable<TokenAuthOptions['routes']>,
   oauth: ResolvedOAuth | null
 ): Record<RouteName, string | false> {
-  allowOnly(routes, Object.keys(defaultPaths), 'routes.')
+  rejectUnknownKeys(routes, Object.keys(defaultPaths), 'routes.')
   const metadata = oauth?.metadataPath ?? defaultPaths.metadata
   const paths: Record<RouteName, string | false> = { ...defaultPaths, metadata, ...routes }
 
   for (const [name, path] of Object.entries(paths)) {
-    demand(
+    assert(
       path === false || (typeof path === 'string' && path.startsWith('/')),
       `routes.${name} must begin with "/", or be false`
     )
   }
 
-  demand(
+  assert(
     paths.session === false || /:id(?!\w)/.test(paths.session),
     'routes.session must hold ":id", such as "/sessions/:id"'
   )

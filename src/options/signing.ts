@@ -1,7 +1,7 @@
 // Checks secrets and keys: those that tokens are signed with, and the pepper of passwords.
 
-import { weaknessOf } from '../tokens/key-derivation.js'
-import { demand } from './validate.js'
+import { findWeakness } from '../tokens/key-derivation.js'
+import { assert } from './validate.js'
 import type { Secret, TokenAuthOptions } from './options.js'
 import { readKeys } from '../tokens/key-ring.js'
 import type { AppKeys } from '../tokens/key-ring.js'
@@ -27,7 +27,7 @@ export function resolveSecrets (
   for (const { option, secrets } of lists) {
     // A previous secret may be the one that was shared until now.
     const current = Buffer.from(secrets[0] as string).toString('base64')
-    demand(
+    assert(
       !currentOnes.has(current),
       `${option} is the same as ${currentOnes.get(current) ?? ''}: every secret must be another`
     )
@@ -47,19 +47,19 @@ export function checkSecrets (option: string, given: Secret | undefined): Secret
   const distinct = new Set<string>()
 
   for (const secret of secrets) {
-    demand(
+    assert(
       typeof secret === 'string' || secret instanceof Uint8Array,
       `${option} is missing: set it to 32 random bytes or more, such as \`openssl rand -base64 48\` prints`
     )
-    const weakness = weaknessOf(secret)
-    demand(
+    const weakness = findWeakness(secret)
+    assert(
       weakness === null,
       `${option} ${weakness ?? ''}: use a random one, such as \`openssl rand -base64 48\` prints`
     )
     distinct.add(Buffer.from(secret as string).toString('base64'))
   }
 
-  demand(
+  assert(
     distinct.size === secrets.length,
     `${option} holds a secret twice: every one must be another`
   )
@@ -79,11 +79,11 @@ export function resolveKeys (
   }
 
   // Others verify these tokens; and a second registration with the same key must not take them for its own.
-  demand(
+  assert(
     issuer !== undefined && audience !== undefined,
     'keys needs issuer and audience: a token for others must say whose it is, and for whom (RFC 9068 section 2.2)'
   )
-  demand(
+  assert(
     accessToken?.secret === undefined,
     'accessToken.secret signs nothing where there are keys: take one of them away'
   )

@@ -4,7 +4,7 @@ import type { AttemptRule } from '../domain/attempt-rule.js'
 import type { Millis } from '../domain/session.js'
 import type { Duration } from '../lib/duration.js'
 import type { AttemptStore } from '../stores/attempt-store.js'
-import { allowOnly, demand, duration, isFunction } from './validate.js'
+import { assert, duration, isFunction, rejectUnknownKeys } from './validate.js'
 
 /**
  * Logins whose password is wrong, counted by account and by address before a password is hashed: who has tried too often gets 429
@@ -28,7 +28,11 @@ export interface ThrottleOptions {
    * @default { free: 10, most: 100, forget: '1d' }
    */
   readonly account?:
-    | { readonly free?: number, readonly most?: number, readonly forget?: Duration }
+    | {
+      readonly freeAttempts?: number
+      readonly maxAttempts?: number
+      readonly resetAfter?: Duration
+    }
     | false
   /**
    * By address, of IPv6 by its first 64 bits: `most` failures `within` a time, whatever the accounts. Behind a proxy
@@ -36,7 +40,7 @@ export interface ThrottleOptions {
    * same rule, in each process.
    * @default { most: 100, within: '15m' }
    */
-  readonly address?: { readonly most?: number, readonly within?: Duration } | false
+  readonly address?: { readonly maxAttempts?: number, readonly window?: Duration } | false
 }
 
 // Checks how often somebody may be wrong, and makes rules of it.
@@ -55,9 +59,9 @@ const YEAR: Millis = 365 * 24 * HOUR
 
 const known = {
   throttle: ['attempts', 'account', 'address'],
-  account: ['free', 'most', 'forget'],
-  address: ['most', 'within'],
-  attempts: ['take', 'release', 'clear', 'sweep']
+  account: ['freeAttempts', 'maxAttempts', 'resetAfter'],
+  address: ['maxAttempts', 'window'],
+  attempts: ['consume', 'refund', 'reset', 'sweep']
 } as const
 
 /** @throws TypeError that names the option and the fix */
@@ -66,9 +70,9 @@ export function resolveThrottle (given: ThrottleOptions | false = {}): ResolvedT
     return null
   }
 
-  allowOnly(given, known.throttle, 'throttle.')
+  rejectUnknownKeys(given, known.throttle, 'throttle.')
   const { attempts, account = {}, address = {} } = given
-  demand(
+  assert(
     attempts === undefined ||
       (attempts !== null && known.attempts.every(verb => isFunction(attempts[verb]))),
     'throttle.attempts must be an AttemptStore, such as new PostgresAttempts(pool) from fastify-token-auth/postgres'
@@ -84,35 +88,46 @@ export function resolveThrottle (given: ThrottleOptions | false = {}): ResolvedT
 function resolveAccount (
   given: Exclude<ThrottleOptions['account'], false | undefined>
 ): AttemptRule {
-  allowOnly(given, known.account, 'throttle.account.')
-  const { free = 10, most = Math.max(100, free) } = given
-  const memory = duration('throttle.account.forget', given.forget, '1d')
-  demandCount('throttle.account.free', free)
-  demandCount('throttle.account.most', most)
-  demand(
-    free <= most,
-    'throttle.account.free must not be more than throttle.account.most (100 where it is not set)'
+  rejectUnknownKeys(given, known.account, 'throttle.account.')
+  const { freeAttempts = 10, maxAttempts = Math.max(100, freeAttempts) } = given
+  const retention = duration('throttle.account.resetAfter', given.resetAfter, '1d')
+  assertCount('throttle.account.freeAttempts', freeAttempts)
+  assertCount('throttle.account.maxAttempts', maxAttempts)
+  assert(
+    freeAttempts <= maxAttempts,
+    'throttle.account.freeAttempts must not be more than throttle.account.maxAttempts (100 where it is not set)'
   )
-  demand(
-    memory >= HOUR && memory <= YEAR,
-    'throttle.account.forget must be from 1h, which is the longest wait, to 365d'
+  assert(
+    retention >= HOUR && retention <= YEAR,
+    'throttle.account.resetAfter must be from 1h, which is the longest wait, to 365d'
   )
-  return { free, most, wait: SECOND, longestWait: HOUR, memory, slides: true }
+  return { freeAttempts, maxAttempts, wait: SECOND, longestWait: HOUR, retention, sliding: true }
 }
 
 function resolveAddress (
   given: Exclude<ThrottleOptions['address'], false | undefined>
 ): AttemptRule {
-  allowOnly(given, known.address, 'throttle.address.')
-  const { most = 100 } = given
-  const memory = duration('throttle.address.within', given.within, '15m')
-  demandCount('throttle.address.most', most)
-  demand(memory >= SECOND && memory <= YEAR, 'throttle.address.within must be from 1s to 365d')
-  return { free: most, most, wait: 0, longestWait: 0, memory, slides: false }
+  rejectUnknownKeys(given, known.address, 'throttle.address.')
+  const { maxAttempts = 100 } = given
+  const retention = duration('throttle.address.window', given.window, '15m')
+  assertCount('throttle.address.maxAttempts', maxAttempts)
+  assert(
+    retention >= SECOND && retention <= YEAR,
+    'throttle.address.window must be from 1s to 365d'
+  )
+
+  return {
+    freeAttempts: maxAttempts,
+    maxAttempts,
+    wait: 0,
+    longestWait: 0,
+    retention,
+    sliding: false
+  }
 }
 
-function demandCount (option: string, count: unknown): void {
-  demand(
+function assertCount (option: string, count: unknown): void {
+  assert(
     Number.isSafeInteger(count) && (count as number) >= 1,
     `${option} must be a whole number, 1 or more`
   )

@@ -3,7 +3,7 @@
 import { TokenCookie } from '../http/cookies.js'
 import type { RouteName } from '../protocol.js'
 import type { TokenAuthOptions } from './options.js'
-import { allowOnly, demand } from './validate.js'
+import { assert, rejectUnknownKeys } from './validate.js'
 
 /**
  * The cookies of `transport: 'cookie'` and `'both'`: `__Host-{name}-refresh`, HttpOnly, forgotten when the browser is closed
@@ -76,14 +76,14 @@ export function resolveTransport (
   paths: Readonly<Record<RouteName, string | false>>
 ): ResolvedTransport {
   const { transport = 'body' } = refreshToken || {}
-  demand(
+  assert(
     ['body', 'cookie', 'both'].includes(transport),
     'refreshToken.transport must be "body", "cookie" or "both"'
   )
   const kind = refreshToken === false ? 'none' : transport
 
   if (kind === 'none' || kind === 'body') {
-    demand(
+    assert(
       given === undefined,
       'cookie is of use only with refreshToken: { transport: "cookie" } or "both"'
     )
@@ -99,7 +99,7 @@ export function resolveTransport (
   }
 
   const cookie = given === undefined ? {} : given
-  allowOnly(cookie, known, 'cookie.')
+  rejectUnknownKeys(cookie, known, 'cookie.')
   const {
     path = '/',
     secure = true,
@@ -110,28 +110,28 @@ export function resolveTransport (
   } = cookie
 
   for (const [option, value] of Object.entries({ secure, accessToken, clearSiteData })) {
-    demand(typeof value === 'boolean', `cookie.${option} must be true or false`)
+    assert(typeof value === 'boolean', `cookie.${option} must be true or false`)
   }
 
-  demand(
+  assert(
     ['strict', 'lax', 'none'].includes(sameSite),
     'cookie.sameSite must be "strict", "lax" or "none"'
   )
-  demand(
+  assert(
     secure || process.env.NODE_ENV !== 'production',
     'cookie.secure must not be false where NODE_ENV is "production": serve https, also behind a proxy that ends TLS'
   )
-  demand(
+  assert(
     secure || sameSite !== 'none',
     'cookie.sameSite "none" needs cookie.secure: browsers refuse it otherwise'
   )
-  demand(
+  assert(
     typeof path === 'string' && /^\/[\w/.~-]*$/.test(path),
     'cookie.path must begin with "/", and hold no space or ";"'
   )
 
   for (const route of ['login', 'refresh', 'logout'] as const) {
-    demand(
+    assert(
       paths[route] === false || covers(path, prefix + paths[route]),
       `cookie.path must cover the route ${route} (${prefix}${
         paths[route]
@@ -159,13 +159,13 @@ export function resolveTransport (
 }
 
 function resolveOrigins (origins: readonly string[]): ReadonlySet<string> {
-  demand(
+  assert(
     Array.isArray(origins),
     'cookie.origins must be an array, such as ["https://app.example.org"]'
   )
 
   for (const origin of origins) {
-    demand(
+    assert(
       typeof origin === 'string' && isOrigin(origin),
       `cookie.origins must hold origins as browsers send them, such as "https://app.example.org", and not ${
         JSON.stringify(origin)

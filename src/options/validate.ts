@@ -6,7 +6,7 @@ import { parseDuration } from '../lib/duration.js'
 /** */
 export function duration (option: string, value: unknown, byDefault: string): Millis {
   const millis = parseDuration(value ?? byDefault)
-  demand(
+  assert(
     millis !== null,
     `${option} must be a number of seconds, or a text such as "90s", "15m", "12h" or "7d", and at most a century`
   )
@@ -14,13 +14,13 @@ export function duration (option: string, value: unknown, byDefault: string): Mi
 }
 
 /** */
-export function allowOnly (given: object, names: readonly string[], path: string): void {
-  demand(
+export function rejectUnknownKeys (given: object, names: readonly string[], path: string): void {
+  assert(
     typeof given === 'object' && given !== null,
     `${path.slice(0, -1) || 'the options'} must be an object`
   )
   const unknown = Object.keys(given).find(name => !names.includes(name))
-  demand(
+  assert(
     unknown === undefined,
     `${path}${unknown ?? ''} is no option; there are ${names.map(name => path + name).join(', ')}`
   )
@@ -32,7 +32,7 @@ export function isFunction (value: unknown): boolean {
 }
 
 /** @throws TypeError */
-export function demand (holds: boolean, message: string): asserts holds {
+export function assert (holds: boolean, message: string): asserts holds {
   if (!holds) {
     throw new TypeError(`fastify-token-auth: ${message}`)
   }

@@ -5,7 +5,7 @@ import type { ResolvedOptions } from './resolve.js'
 const HOUR = 3_600_000
 
 /** */
-export function risksOf (
+export function securityWarnings (
   { rotation, accessLifetime, transport, dpop, publicUrl }: ResolvedOptions
 ): string[] {
   const risks: string[] = []

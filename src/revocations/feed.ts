@@ -11,7 +11,7 @@ const PAGE = 500
 const AUDIBLE_STEP: Millis = 1000
 
 /** Starts to call `poll` whenever something may have been revoked; gives what ends that. */
-export type Wake = (poll: () => void) => (() => unknown) | Promise<() => unknown>
+export type RevocationSubscriber = (poll: () => void) => (() => unknown) | Promise<() => unknown>
 
 export interface RevocationFeedContext {
   readonly store: TokenStore
@@ -20,12 +20,12 @@ export interface RevocationFeedContext {
   readonly logger: Logger
   readonly clock: () => Millis
   /** Between two polls; `null` where there is only this one instance. */
-  readonly every: Millis | null
+  readonly pollInterval: Millis | null
   /** How far back a revocation still matters: until every access token of its time has ended. */
   readonly reach: Millis
   /** How long the feed may be out of reach before `isLost`; `null` for ever. */
-  readonly patience: Millis | null
-  readonly wake: Wake | undefined
+  readonly failAfter: Millis | null
+  readonly subscribe: RevocationSubscriber | undefined
 }
 
 /** */
@@ -48,16 +48,16 @@ export class RevocationFeed {
   /** Reads the window that still matters, and follows from there. Rejects where the store does not answer. */
   async start (): Promise<void> {
     await this.poll()
-    const { wake } = this.#context
+    const { subscribe } = this.#context
 
-    if (wake !== undefined) {
+    if (subscribe !== undefined) {
       const pollSoon = (): void => {
         if (!this.#stopped) {
           this.poll().catch(() => {})
         }
       }
 
-      this.#unsubscribe = await wake(pollSoon)
+      this.#unsubscribe = await subscribe(pollSoon)
       // What was revoked before the first hint could come.
       pollSoon()
     }
@@ -83,9 +83,9 @@ export class RevocationFeed {
   }
 
   /** Whether revocations may have been missed for longer than the app allows. */
-  isLost (now: Millis): boolean {
-    const { patience } = this.#context
-    return patience !== null && this.#behind && now - this.#readAt > patience
+  isStale (now: Millis): boolean {
+    const { failAfter } = this.#context
+    return failAfter !== null && this.#behind && now - this.#readAt > failAfter
   }
 
   async stop (): Promise<void> {
@@ -101,9 +101,9 @@ export class RevocationFeed {
   }
 
   #schedule (): void {
-    const { every } = this.#context
+    const { pollInterval } = this.#context
 
-    if (every === null || this.#stopped) {
+    if (pollInterval === null || this.#stopped) {
       return
     }
 
@@ -111,7 +111,7 @@ export class RevocationFeed {
       this.poll().catch(() => {}).finally(() => {
         this.#schedule()
       })
-    }, every).unref()
+    }, pollInterval).unref()
   }
 
   #begin (): Promise<void> {
@@ -137,7 +137,7 @@ export class RevocationFeed {
     } catch (error) {
       if (!this.#behind) {
         logger.warn({ since: this.#readAt }, 'revocations cannot be followed')
-        events.emit('revocations-behind', { at: now, since: this.#readAt })
+        events.emit('revocations-stalled', { at: now, since: this.#readAt })
       }
 
       this.#behind = true

@@ -12,7 +12,7 @@ const REMEMBERED = 200_000
 const BATCH = 500
 
 /** */
-export class UseNotes {
+export class UsageTracker {
   readonly #store: TokenStore
   readonly #wait: Millis
   readonly #seen = new BoundedMap<string, number>(REMEMBERED)
@@ -27,23 +27,23 @@ export class UseNotes {
   }
 
   /** Notes that a token of this generation was accepted. The same generation again is not written again. */
-  confirm (sessionId: string, generation: number, at: Millis): void {
+  markConfirmed (sessionId: string, generation: number, at: Millis): void {
     const seen = this.#seen.get(sessionId)
 
     if (seen === undefined || seen < generation) {
-      this.use(sessionId, generation, at)
+      this.markUsed(sessionId, generation, at)
     }
   }
 
-  /** Like {@link confirm}, but the moment of use is written in any case. */
-  use (sessionId: string, generation: number, at: Millis): void {
+  /** Like {@link markConfirmed}, but the moment of use is written in any case. */
+  markUsed (sessionId: string, generation: number, at: Millis): void {
     this.#seen.set(sessionId, Math.max(generation, this.#seen.get(sessionId) ?? 0))
     this.#add({ sessionId, lastUsedAt: at, confirmedGeneration: generation })
     this.#schedule(this.#wait)
   }
 
   /** The newest generation that this instance has seen in use, written or not; -1 where it has seen none. */
-  confirmed (sessionId: string): number {
+  confirmedGeneration (sessionId: string): number {
     return Math.max(
       this.#seen.get(sessionId) ?? -1,
       this.#pending.get(sessionId)?.confirmedGeneration ?? -1

@@ -2,13 +2,13 @@
 
 import { issueAccessToken, ownerOfAccessToken, readAccessClaims } from '../tokens/access-token.js'
 import type { AccessScope, AccessSubject, AccessToken, TokenOwner } from '../tokens/access-token.js'
-import type { Claims, JwtKind } from '../tokens/jwt-codec.js'
+import type { Claims, JwtCodec } from '../tokens/jwt-codec.js'
 import type { Millis } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import type { RevocationFeed } from '../revocations/feed.js'
 import type { RevokedSessions } from '../revocations/revoked.js'
-import { TextMap } from '../tokens/token-cache.js'
-import type { UseNotes } from '../revocations/usage-tracker.js'
+import { TokenCache } from '../tokens/token-cache.js'
+import type { UsageTracker } from '../revocations/usage-tracker.js'
 
 /**
  * The app's own claims in access tokens, as `users.claims` gives them. Augment it to type `request.auth.claims`:
@@ -31,11 +31,11 @@ export interface Auth {
   readonly expiresAt: Millis
 }
 
-export interface AccessContext {
-  readonly tokens: JwtKind
+export interface AccessVerifierContext {
+  readonly tokens: JwtCodec
   readonly scope: AccessScope
   /** Whether tokens are accepted that are bound to a key: somebody asks for the proof of it. */
-  readonly takesBound: boolean
+  readonly acceptsDpop: boolean
   readonly lifetime: Millis
   /** How many verified tokens are remembered. */
   readonly cacheSize: number
@@ -43,11 +43,11 @@ export interface AccessContext {
   readonly revoked: RevokedSessions
   readonly feed: RevocationFeed
   /** Where use is noted; `null` where access tokens do not confirm a generation. */
-  readonly notes: UseNotes | null
+  readonly usage: UsageTracker | null
 }
 
 /** An access token that was let in. */
-export interface Admitted {
+export interface VerifiedToken {
   readonly auth: Auth
   readonly generation: number
   /** Whether a cookie that holds it outlives the browser. */
@@ -58,7 +58,7 @@ export interface Admitted {
   noted: boolean
 }
 
-interface Verified extends Admitted {
+interface Verified extends VerifiedToken {
   /** What it came in. */
   readonly text: string
   /** When it was verified: a clock that says less was ahead then. In whole seconds, which V8 keeps in the object itself. */
@@ -68,14 +68,14 @@ interface Verified extends Admitted {
 }
 
 /** */
-export class AccessControl {
-  readonly #context: AccessContext
+export class AccessVerifier {
+  readonly #context: AccessVerifierContext
   // By the whole text, since two texts may carry one signature. Stands before the revocation check, never instead of it.
-  readonly #verified: TextMap<Verified>
+  readonly #verified: TokenCache<Verified>
 
-  constructor (context: AccessContext) {
+  constructor (context: AccessVerifierContext) {
     this.#context = context
-    this.#verified = new TextMap(context.cacheSize)
+    this.#verified = new TokenCache(context.cacheSize)
   }
 
   /** A token that ends with its session, or sooner. `expiresIn` is in seconds. */
@@ -107,18 +107,18 @@ export class AccessControl {
     token: string,
     now: Millis
   ): { readonly read: AccessToken, readonly claims: Claims } | null {
-    const { tokens, scope, takesBound } = this.#context
-    const claims = tokens.open(token)
+    const { tokens, scope, acceptsDpop } = this.#context
+    const claims = tokens.verify(token)
     const read = claims === null ? null : readAccessClaims(claims, now, scope)
 
-    return claims === null || read === null || (read.thumbprint !== null && !takesBound)
+    return claims === null || read === null || (read.thumbprint !== null && !acceptsDpop)
       ? null
       : { read, claims }
   }
 
   /** Whether a text says of itself that it is an access token. */
-  resembles (token: string): boolean {
-    return this.#context.tokens.resembles(token)
+  looksLike (token: string): boolean {
+    return this.#context.tokens.looksLike(token)
   }
 
   /**
@@ -126,7 +126,7 @@ export class AccessControl {
    * @param text What the token came in. As it arrived, it is found sooner than a part of it.
    * @throws TokenAuthError AUTH_ACCESS_INVALID, AUTH_ACCESS_EXPIRED, AUTH_SESSION_REVOKED, AUTH_STORE_UNAVAILABLE
    */
-  admit (token: string, text = token): Admitted {
+  verify (token: string, text = token): VerifiedToken {
     const { clock, revoked, feed } = this.#context
     const now = clock()
     const remembered = this.#verified.get(text)
@@ -144,7 +144,7 @@ export class AccessControl {
       throw new TokenAuthError('AUTH_SESSION_REVOKED')
     }
 
-    if (feed.isLost(now)) {
+    if (feed.isStale(now)) {
       throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
     }
 
@@ -156,14 +156,14 @@ export class AccessControl {
   }
 
   /** Notes that its generation has reached its client. */
-  confirm (admitted: Admitted): void {
+  confirm (admitted: VerifiedToken): void {
     if (admitted.noted) {
       return
     }
 
     admitted.noted = true
     const { auth, generation } = admitted
-    this.#context.notes?.confirm(auth.sessionId, generation, this.#context.clock())
+    this.#context.usage?.markConfirmed(auth.sessionId, generation, this.#context.clock())
   }
 
   #verify (token: string, text: string, now: Millis): Verified {

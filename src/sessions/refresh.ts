@@ -1,7 +1,7 @@
 // A session goes on: the verdicts of domain/rotation.ts become answers.
 
 import { nextRefreshToken, readRefreshToken } from '../tokens/refresh-token.js'
-import type { JwtKind } from '../tokens/jwt-codec.js'
+import type { JwtCodec } from '../tokens/jwt-codec.js'
 import type { RefreshToken } from '../tokens/refresh-token.js'
 import { judgeRotation, planHealing, planRotation } from '../domain/rotation.js'
 import type {
@@ -14,13 +14,13 @@ import type { Caller, Millis, Session } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import type { TokenStore } from '../stores/token-store.js'
 import { BoundedMap } from '../lib/bounded-map.js'
-import type { Events, Presentation, SessionEvent } from '../events.js'
-import type { Proof, Proofs } from '../dpop/verifier.js'
+import type { Events, SessionEvent, TokenUse } from '../events.js'
+import type { DpopProof, DpopVerifier } from '../dpop/verifier.js'
 import { scopeOf } from './sessions.js'
-import type { Grant, Sessions } from './sessions.js'
-import type { Shadows } from './replay-monitor.js'
+import type { IssuedTokens, Sessions } from './sessions.js'
+import type { ReplayMonitor } from './replay-monitor.js'
 import type { Throttle } from '../throttle/throttle.js'
-import type { UseNotes } from '../revocations/usage-tracker.js'
+import type { UsageTracker } from '../revocations/usage-tracker.js'
 import type { UserDirectory } from './users.js'
 
 const AUDIBLE_SKEW: Millis = 1000
@@ -31,10 +31,10 @@ export interface RefreshContext {
   readonly store: TokenStore
   readonly users: UserDirectory
   readonly sessions: Sessions
-  readonly refreshTokens: JwtKind
+  readonly refreshTokens: JwtCodec
   /** `null` where tokens that were never issued are not counted. */
   readonly throttle: Throttle | null
-  readonly notes: UseNotes
+  readonly usage: UsageTracker
   readonly events: Events
   readonly clock: () => Millis
   readonly rotation: boolean
@@ -42,11 +42,11 @@ export interface RefreshContext {
   readonly lifetime: Millis
   readonly grace: Millis
   /** `null` where nobody looks out for those who follow a session. */
-  readonly shadows: Shadows | null
+  readonly replayMonitor: ReplayMonitor | null
   /** Whether a session that is followed ends. */
-  readonly endsShadowed: boolean
+  readonly revokesReplays: boolean
   /** `null` where there are no proofs of possession. */
-  readonly proofs: Proofs | null
+  readonly dpop: DpopVerifier | null
 }
 
 /** Who presents a refresh token, and what for. */
@@ -55,7 +55,7 @@ export interface Presenter {
   /** The OAuth client that has authenticated; `null` for the app's own. */
   readonly clientId: string | null
   /** `null` where there is none. */
-  readonly proof: Proof | null
+  readonly proof: DpopProof | null
   /** What is asked for (RFC 6749 section 6); `null` for what there is. */
   readonly scope: string | null
 }
@@ -73,15 +73,15 @@ export class Refresh {
    * Answers a refresh token with a new access token and, as a rule, its successor. What the token itself says is looked at first,
    * then the user is asked for, so that nothing was moved when either fails.
    * @throws TokenAuthError AUTH_REFRESH_INVALID, _EXPIRED, _REVOKED, _REUSED; AUTH_TOO_MANY_ATTEMPTS; AUTH_STORE_UNAVAILABLE
-   * @throws TokenAuthError AUTH_PROOF_INVALID; AUTH_CLAIMS_INSUFFICIENT where more is asked for than there is
+   * @throws TokenAuthError AUTH_DPOP_INVALID; AUTH_CLAIMS_INSUFFICIENT where more is asked for than there is
    */
-  async refresh (token: string, presenter: Presenter): Promise<Grant> {
+  async refresh (token: string, presenter: Presenter): Promise<IssuedTokens> {
     const { by, scope } = presenter
     const { users, sessions, clock, refreshTokens, rotation, throttle } = this.#context
     const presented = readRefreshToken(refreshTokens, token)
 
     if (presented === null) {
-      await throttle?.countForgery(by)
+      await throttle?.countInvalidToken(by)
       throw new TokenAuthError('AUTH_REFRESH_INVALID')
     }
 
@@ -104,8 +104,8 @@ export class Refresh {
     }
 
     const now = clock()
-    const verdict = await this.#present(presented, now, by)
-    const continued = await this.#settle(presented, verdict, now, by)
+    const verdict = await this.#rotate(presented, now, by)
+    const continued = await this.#applyVerdict(presented, verdict, now, by)
     const unchanged = !rotation && continued.kind === 'kept'
     const { sessionId, persistent, amr } = presented
     const refreshToken = unchanged ? null : nextRefreshToken(refreshTokens, presented, continued)
@@ -125,10 +125,10 @@ export class Refresh {
   }
 
   /** What a refresh would be at this moment, by the row as it stands: nothing is moved. */
-  foresee (presented: RefreshToken, session: Session | null, now: Millis): RotationVerdict {
+  preview (presented: RefreshToken, session: Session | null, now: Millis): RotationVerdict {
     const grace = this.#graceOf(presented.sessionId, now)
 
-    return this.#judge(planRotation(presented, { now, lifetime: 0, grace, by: nobody }), {
+    return this.#evaluate(planRotation(presented, { now, lifetime: 0, grace, by: nobody }), {
       swapped: false,
       session
     })
@@ -138,22 +138,22 @@ export class Refresh {
    * The key that the access token is to be bound to. The session's own, which must be proved: without it a stolen token is worth
    * nothing, and ends nothing. A session that has none stays so, while its access tokens are as its client wants them.
    */
-  async #proveKey ({ thumbprint }: RefreshToken, proof: Proof | null): Promise<string> {
-    const { proofs } = this.#context
+  async #proveKey ({ thumbprint }: RefreshToken, proof: DpopProof | null): Promise<string> {
+    const { dpop: proofs } = this.#context
 
     if (proof === null || proofs === null) {
-      throw new TokenAuthError('AUTH_PROOF_INVALID', { hint: 'there is none' })
+      throw new TokenAuthError('AUTH_DPOP_INVALID', { hint: 'there is none' })
     }
 
     if (thumbprint !== null && thumbprint !== proof.thumbprint) {
       throw new TokenAuthError('AUTH_REFRESH_INVALID')
     }
 
-    await proofs.spend(proof)
+    await proofs.consume(proof)
     return proof.thumbprint
   }
 
-  async #present (presented: RefreshToken, now: Millis, by: Caller): Promise<RotationVerdict> {
+  async #rotate (presented: RefreshToken, now: Millis, by: Caller): Promise<RotationVerdict> {
     const { store, rotation, lifetime, events, clock } = this.#context
     const attempt = planRotation(presented, {
       now,
@@ -170,7 +170,7 @@ export class Refresh {
       events.emit('clock-skew', { at: now, sessionId: presented.sessionId, ahead })
     }
 
-    const verdict = this.#judge(attempt, outcome)
+    const verdict = this.#evaluate(attempt, outcome)
 
     if (verdict.kind !== 'ahead' && verdict.kind !== 'far-ahead') {
       return verdict
@@ -193,7 +193,7 @@ export class Refresh {
     }
 
     const { session } = await store.rotate(planHealing(attempt))
-    return this.#judge(attempt, { swapped: false, session })
+    return this.#evaluate(attempt, { swapped: false, session })
   }
 
   // A recovery opens a grace of its own: the tabs that still hold the token before come right after the one that was answered.
@@ -203,7 +203,7 @@ export class Refresh {
     return recoveredAt !== undefined && Math.abs(now - recoveredAt) < grace ? now : grace
   }
 
-  #judge (attempt: RotationAttempt, { swapped, session }: RotationOutcome): RotationVerdict {
+  #evaluate (attempt: RotationAttempt, { swapped, session }: RotationOutcome): RotationVerdict {
     // Who swapped asks for no more: whether its generation was used is of no matter.
     if (session === null || swapped) {
       return judgeRotation(attempt, { swapped, session })
@@ -211,18 +211,18 @@ export class Refresh {
 
     const confirmedGeneration = Math.max(
       session.confirmedGeneration,
-      this.#context.notes.confirmed(session.id)
+      this.#context.usage.confirmedGeneration(session.id)
     )
     return judgeRotation(attempt, { swapped, session: { ...session, confirmedGeneration } })
   }
 
-  async #settle (
+  async #applyVerdict (
     presented: RefreshToken,
     verdict: RotationVerdict,
     now: Millis,
     by: Caller
   ): Promise<Continuation> {
-    const { events, notes, rotation } = this.#context
+    const { events, usage: notes, rotation } = this.#context
 
     switch (verdict.kind) {
       case 'unknown':
@@ -244,11 +244,11 @@ export class Refresh {
     const { address, userAgent } = by
 
     if (kind === 'kept' && rotation) {
-      notes.confirm(sessionId, generation, now)
+      notes.markConfirmed(sessionId, generation, now)
     }
 
     if (kind === 'kept' && !rotation) {
-      notes.use(sessionId, generation, now)
+      notes.markUsed(sessionId, generation, now)
     }
 
     if (kind === 'recovered') {
@@ -301,19 +301,19 @@ export class Refresh {
     now: Millis,
     by: Caller
   ): Promise<void> {
-    const { shadows, endsShadowed, sessions, events } = this.#context
+    const { replayMonitor, revokesReplays, sessions, events } = this.#context
 
-    if (shadows?.follow(session, by) !== true) {
+    if (replayMonitor?.record(session, by) !== true) {
       return
     }
 
-    const ended = endsShadowed && await sessions.end(session.id, 'shadowed')
+    const revoked = revokesReplays && await sessions.end(session.id, 'suspicious-replay')
 
-    if (ended || !endsShadowed) {
-      events.emit('shadow', { ...bothSides(presented, session, now, by), ended })
+    if (revoked || !revokesReplays) {
+      events.emit('suspicious-replay', { ...bothSides(presented, session, now, by), revoked })
     }
 
-    if (endsShadowed) {
+    if (revokesReplays) {
       throw new TokenAuthError('AUTH_REFRESH_REUSED')
     }
   }
@@ -340,7 +340,7 @@ function bothSides (
   session: Session,
   now: Millis,
   by: Caller
-): SessionEvent & { readonly presented: Presentation, readonly rotated: Presentation } {
+): SessionEvent & { readonly presented: TokenUse, readonly rotated: TokenUse } {
   return {
     at: now,
     sessionId: session.id,

@@ -3,7 +3,7 @@
 import type { Millis } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import type { TokenStore } from '../stores/token-store.js'
-import type { AccessControl, Admitted } from './access-verifier.js'
+import type { AccessVerifier, VerifiedToken } from './access-verifier.js'
 import type { Logger } from '../events.js'
 import type { RevokedSessions } from '../revocations/revoked.js'
 import type { UserDirectory } from './users.js'
@@ -13,7 +13,7 @@ const SECOND: Millis = 1000
 export interface RenewalContext {
   readonly store: TokenStore
   readonly users: UserDirectory
-  readonly access: AccessControl
+  readonly access: AccessVerifier
   readonly revoked: RevokedSessions
   readonly logger: Logger
   readonly clock: () => Millis
@@ -39,7 +39,7 @@ export class Renewal {
   }
 
   /** Not for an OAuth client: it refreshes as its standard says. */
-  isDue ({ auth }: Admitted): boolean {
+  isDue ({ auth }: VerifiedToken): boolean {
     return auth.expiresAt - this.#context.clock() <= this.#context.within && auth.clientId === null
   }
 
@@ -48,7 +48,7 @@ export class Renewal {
    * was let in by what it holds, and the next one asks again. Requests at once share one look.
    * @throws TokenAuthError AUTH_SESSION_REVOKED
    */
-  next (token: string, admitted: Admitted): Promise<Renewed | null> {
+  next (token: string, admitted: VerifiedToken): Promise<Renewed | null> {
     let renewing = this.#underWay.get(token)
 
     if (renewing === undefined) {
@@ -63,7 +63,9 @@ export class Renewal {
 
   // A pure function of the token, the session and the user: the new life begins where the window of the old one did. So requests
   // one after the other, and at other instances, are given the same claims, and the same text unless the algorithm is random.
-  async #renew ({ auth, generation, persistent, thumbprint }: Admitted): Promise<Renewed | null> {
+  async #renew (
+    { auth, generation, persistent, thumbprint }: VerifiedToken
+  ): Promise<Renewed | null> {
     const { store, users, access, revoked, logger, clock, within } = this.#context
     const { userId, sessionId, expiresAt, amr, clientId } = auth
 

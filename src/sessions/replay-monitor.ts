@@ -1,12 +1,12 @@
 // A thief who never lets go: presents each token of a session a moment after its client has, inside the grace, and so is always
 // given the successor. One replay from elsewhere is a phone that has changed its network; three generations running are not.
 
-import { networkOf } from '../lib/ip-network.js'
+import { getNetwork } from '../lib/ip-network.js'
 import type { Caller, Session } from '../domain/session.js'
 import { BoundedMap } from '../lib/bounded-map.js'
 
 /** Whether two requests may well come from one client. */
-export type SameContext = (one: Caller, other: Caller) => boolean
+export type IsSameClient = (one: Caller, other: Caller) => boolean
 
 const RUNNING = 3
 const REMEMBERED = 10_000
@@ -17,17 +17,17 @@ interface Run {
 }
 
 /** */
-export class Shadows {
-  readonly #isSame: SameContext
+export class ReplayMonitor {
+  readonly #isSame: IsSameClient
   // In this process: a session whose replays come to several instances is found out later.
   readonly #runs = new BoundedMap<string, Run>(REMEMBERED)
 
-  constructor (isSame: SameContext) {
+  constructor (isSame: IsSameClient) {
     this.#isSame = isSame
   }
 
   /** Notes a replay. @returns Whether it is the third generation running, or more, whose replay came from elsewhere. */
-  follow ({ id, generation, rotatedBy }: Session, by: Caller): boolean {
+  record ({ id, generation, rotatedBy }: Session, by: Caller): boolean {
     if (this.#isSame(rotatedBy, by)) {
       return false
     }
@@ -45,8 +45,8 @@ export class Shadows {
 }
 
 /** By default: the same network or the same user agent. Clients change the one or the other, and seldom both at once. */
-export function mayBeSame (one: Caller, other: Caller): boolean {
+export function isSameClientByDefault (one: Caller, other: Caller): boolean {
   return one.userAgent === other.userAgent ||
     (one.address !== null && other.address !== null &&
-      networkOf(one.address) === networkOf(other.address))
+      getNetwork(one.address) === getNetwork(other.address))
 }

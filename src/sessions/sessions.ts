@@ -2,19 +2,19 @@
 
 import { randomBytes } from 'node:crypto'
 import type { Authentication, TokenOwner } from '../tokens/access-token.js'
-import type { Binding } from '../tokens/claims.js'
-import type { JwtKind } from '../tokens/jwt-codec.js'
+import type { SenderConstraint } from '../tokens/claims.js'
+import type { JwtCodec } from '../tokens/jwt-codec.js'
 import { firstRefreshToken, makeSecret, readRefreshToken } from '../tokens/refresh-token.js'
-import type { Edition, NewSession } from '../tokens/refresh-token.js'
+import type { NewSession, TokenVersion } from '../tokens/refresh-token.js'
 import { CLOCK_TOLERANCE } from '../domain/rotation.js'
 import type { Caller, Millis, RevocationReason, Session } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import { SessionRefusedError } from '../stores/token-store.js'
 import type { TokenStore } from '../stores/token-store.js'
-import type { AccessControl } from './access-verifier.js'
+import type { AccessVerifier } from './access-verifier.js'
 import type { Clients } from '../oauth/clients.js'
 import type { Events } from '../events.js'
-import type { Proof, Proofs } from '../dpop/verifier.js'
+import type { DpopProof, DpopVerifier } from '../dpop/verifier.js'
 import type { RevocationFeed } from '../revocations/feed.js'
 import type { RevokedSessions } from '../revocations/revoked.js'
 import type { Profile, UserDirectory } from './users.js'
@@ -22,7 +22,7 @@ import type { Profile, UserDirectory } from './users.js'
 const LISTED = 100
 
 /** What a login or a refresh hands out. */
-export interface Grant {
+export interface IssuedTokens {
   readonly accessToken: string
   /** Seconds. */
   readonly expiresIn: number
@@ -33,14 +33,14 @@ export interface Grant {
   /** Whether a cookie that holds it outlives the browser. */
   readonly persistent: boolean
   /** Whether the access token is bound to a key. */
-  readonly isBound: boolean
+  readonly isDpopBound: boolean
   /** The claim `scope` of the access token (RFC 9068 section 2.2.3); `null` where the app gives none. */
   readonly scope: string | null
   readonly user: object
 }
 
 /** A proof of identity, and what its session is to be. */
-export interface Opening {
+export interface NewSessionInput {
   readonly by: Caller
   /** What the client calls itself. */
   readonly device: string | null
@@ -51,10 +51,11 @@ export interface Opening {
   /** The OAuth client that alone may go on with it; `null` for the app's own. */
   readonly clientId: string | null
   /** The key that it is bound to; `null` where it is to none. */
-  readonly proof: Proof | null
+  readonly proof: DpopProof | null
 }
 
-interface Granted extends Pick<Grant, 'refreshToken' | 'persistent'>, Authentication, Binding {
+interface TokenSubject
+  extends Pick<IssuedTokens, 'refreshToken' | 'persistent'>, Authentication, SenderConstraint {
   readonly sessionId: string
   readonly generation: number
   readonly expiresAt: Millis
@@ -63,8 +64,8 @@ interface Granted extends Pick<Grant, 'refreshToken' | 'persistent'>, Authentica
 export interface SessionsContext {
   readonly store: TokenStore
   readonly users: UserDirectory
-  readonly access: AccessControl
-  readonly refreshTokens: JwtKind
+  readonly access: AccessVerifier
+  readonly refreshTokens: JwtCodec
   readonly revoked: RevokedSessions
   readonly feed: RevocationFeed
   readonly events: Events
@@ -72,13 +73,13 @@ export interface SessionsContext {
   /** Of a refresh token that is not used. */
   readonly lifetime: Millis
   /** Of a session, however often it is refreshed. */
-  readonly absolute: Millis
+  readonly maxLifetime: Millis
   /** Whether there are refresh tokens. */
   readonly refreshable: boolean
   /** How many live sessions a user may have. */
-  readonly most: number
+  readonly maxSessions: number
   /** `null` where there are no proofs of possession. */
-  readonly proofs: Proofs | null
+  readonly dpop: DpopVerifier | null
   /** `null` where there are no OAuth clients. */
   readonly clients: Clients | null
 }
@@ -96,7 +97,7 @@ export class Sessions {
    * The moment at which a proof of identity begins: after every revocation of this process, also within a millisecond. Not
    * after one of a clock that was ahead and is put right: what is revoked from now on is to end this session too.
    */
-  begin (): Millis {
+  loginStartedAt (): Millis {
     const now = this.#context.clock()
     return this.#lastEndAll > now + CLOCK_TOLERANCE ? now : Math.max(now, this.#lastEndAll + 1)
   }
@@ -104,21 +105,21 @@ export class Sessions {
   /**
    * Signs a user in.
    * @throws SessionRefusedError where all sessions of the user were revoked after `authenticatedAt`
-   * @throws TokenAuthError AUTH_PROOF_INVALID where the proof was used before
+   * @throws TokenAuthError AUTH_DPOP_INVALID where the proof was used before
    */
-  async open (profile: Profile, opening: Opening): Promise<Grant> {
-    const { store, events, clock, lifetime, absolute, proofs } = this.#context
+  async open (profile: Profile, opening: NewSessionInput): Promise<IssuedTokens> {
+    const { store, events, clock, lifetime, maxLifetime, dpop: proofs } = this.#context
     const { by, device: label, persistent, authenticatedAt, amr, clientId, proof } = opening
 
     if (proof !== null) {
-      await proofs?.spend(proof)
+      await proofs?.consume(proof)
     }
 
     const thumbprint = proof?.thumbprint ?? null
     const now = clock()
     const { userId } = profile
     const { secret, secretHash } = makeSecret()
-    const endsAt = now + absolute
+    const endsAt = now + maxLifetime
     const session: Session = {
       id: `s${randomBytes(16).toString('base64url')}`,
       userId,
@@ -164,7 +165,7 @@ export class Sessions {
   }
 
   // A client with a secret may change its key, and keeps its sessions: it proves itself at each refresh anyway.
-  #firstToken (session: NewSession & Binding, edition: Edition): string | null {
+  #firstToken (session: NewSession & SenderConstraint, edition: TokenVersion): string | null {
     const { refreshTokens, refreshable, clients } = this.#context
     const { clientId } = session
     const isProven = clientId !== null && clients?.isConfidential(clientId) === true
@@ -180,16 +181,16 @@ export class Sessions {
 
   // Only what is older than this one, or two logins at once would end each other.
   async #endOldest ({ id, userId }: Session, now: Millis): Promise<void> {
-    const { store, most } = this.#context
+    const { store, maxSessions } = this.#context
 
-    if (most === Infinity) {
+    if (maxSessions === Infinity) {
       return
     }
 
-    const live = await store.list(userId, { now, limit: most + LISTED })
+    const live = await store.list(userId, { now, limit: maxSessions + LISTED })
     const own = live.findIndex(session => session.id === id)
 
-    for (const session of live.slice(Math.max(most, own + 1))) {
+    for (const session of live.slice(Math.max(maxSessions, own + 1))) {
       await this.end(session.id, 'too-many')
     }
   }
@@ -209,11 +210,11 @@ export class Sessions {
   kindOf (token: string): 'access' | 'refresh' | null {
     const { refreshTokens, access } = this.#context
 
-    if (access.resembles(token)) {
+    if (access.looksLike(token)) {
       return 'access'
     }
 
-    return refreshTokens.resembles(token) ? 'refresh' : null
+    return refreshTokens.looksLike(token) ? 'refresh' : null
   }
 
   /** The live sessions of a user, newest first, a hundred at most. */
@@ -257,7 +258,7 @@ export class Sessions {
   async endAll (userId: string, reason: RevocationReason, keep?: string): Promise<number> {
     const { store, feed, events, clock } = this.#context
     const at = clock()
-    this.#lastEndAll = Math.max(at, this.begin() - 1)
+    this.#lastEndAll = Math.max(at, this.loginStartedAt() - 1)
     const count = await store.revoke(keep === undefined ? { userId } : { userId, keep }, {
       at,
       reason
@@ -275,12 +276,12 @@ export class Sessions {
       throw new TokenAuthError('AUTH_SESSION_REVOKED')
     }
 
-    return profile.shown
+    return profile.publicUser
   }
 
   /** What a session hands out at one of its generations. */
   grant (
-    { userId, claims, shown }: Profile,
+    { userId, claims, publicUser }: Profile,
     {
       sessionId,
       generation,
@@ -291,9 +292,9 @@ export class Sessions {
       amr,
       clientId,
       thumbprint
-    }: Granted,
+    }: TokenSubject,
     now: Millis
-  ): Grant {
+  ): IssuedTokens {
     const subject = {
       userId,
       sessionId,
@@ -307,7 +308,7 @@ export class Sessions {
     }
     const { token: accessToken, expiresIn } = this.#context.access.issue(subject, now, expiresAt)
     const refreshExpiresIn = Math.max(0, Math.floor((expiresAt - now) / 1000))
-    const isBound = thumbprint !== null
+    const isDpopBound = thumbprint !== null
 
     return {
       accessToken,
@@ -315,9 +316,9 @@ export class Sessions {
       refreshToken,
       refreshExpiresIn,
       persistent,
-      isBound,
+      isDpopBound,
       scope: scopeOf(claims),
-      user: shown
+      user: publicUser
     }
   }
 }
@@ -329,6 +330,6 @@ export function scopeOf (claims: object): string | null {
 }
 
 /** Whether an error of {@link Sessions.open} means that the user was signed out everywhere while logging in. */
-export function wasRevokedSince (error: unknown): boolean {
+export function isRevokedSinceError (error: unknown): boolean {
   return error instanceof SessionRefusedError && error.reason === 'revoked-since'
 }

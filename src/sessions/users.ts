@@ -52,7 +52,7 @@ export interface Users {
 export interface Profile {
   readonly userId: string
   readonly claims: AuthClaims
-  readonly shown: object
+  readonly publicUser: object
 }
 
 /** */
@@ -90,13 +90,13 @@ export class UserDirectory {
       : await this.#guard('users.claims', () => this.#users.claims?.(user)) ?? noClaims
 
     if (claims !== noClaims || user.id.length > LONGEST_PLAIN_ID) {
-      demandSendable(user.id, claims)
+      assertSendable(user.id, claims)
     }
 
     const shown = present === undefined
       ? null
       : await this.#guard('users.present', () => this.#users.present?.(user))
-    return { userId: user.id, claims, shown: shown ?? presentByDefault(user) }
+    return { userId: user.id, claims, publicUser: shown ?? presentByDefault(user) }
   }
 
   #findById (id: string): Promise<AuthUser | null | undefined> {
@@ -122,7 +122,7 @@ export function isDisabled (user: AuthUser): boolean {
   return Boolean(user.disabled)
 }
 
-function demandSendable (id: string, claims: AuthClaims): void {
+function assertSendable (id: string, claims: AuthClaims): void {
   const taken = reservedClaim(claims)
 
   if (taken !== undefined) {

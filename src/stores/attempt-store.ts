@@ -6,7 +6,7 @@
 import type { AttemptRule } from '../domain/attempt-rule.js'
 import type { Millis } from '../domain/session.js'
 
-export type { AttemptRule, Attempts } from '../domain/attempt-rule.js'
+export type { AttemptCount, AttemptRule } from '../domain/attempt-rule.js'
 
 export interface AttemptStore {
   /**
@@ -15,13 +15,13 @@ export interface AttemptStore {
    *
    * @returns `null` where it was counted; otherwise the moment from which it may be made, and nothing has changed.
    */
-  take(key: string, now: Millis, rule: AttemptRule): Promise<Millis | null>
+  consume(key: string, now: Millis, rule: AttemptRule): Promise<Millis | null>
 
   /** Takes one attempt back, and the wait that it caused. Never below none; an unknown key is no error. */
-  release(key: string): Promise<void>
+  refund(key: string): Promise<void>
 
   /** Forgets all attempts of a key. An unknown one is no error. */
-  clear(key: string): Promise<void>
+  reset(key: string): Promise<void>
 
   /**
    * Deletes what was to be forgotten at `now` or sooner, at most `limit` keys, and says how many. A store whose keys go by

@@ -77,11 +77,11 @@ export function guardStore (store: TokenStore, guard: Guard): TokenStore {
 }
 
 /** */
-export function guardAttempts (attempts: AttemptStore, guard: Guard): AttemptStore {
+export function guardAttemptStore (attempts: AttemptStore, guard: Guard): AttemptStore {
   return {
-    take: (key, now, rule) => guard('attempts.take', () => attempts.take(key, now, rule)),
-    release: key => guard('attempts.release', () => attempts.release(key)),
-    clear: key => guard('attempts.clear', () => attempts.clear(key)),
+    consume: (key, now, rule) => guard('attempts.take', () => attempts.consume(key, now, rule)),
+    refund: key => guard('attempts.release', () => attempts.refund(key)),
+    reset: key => guard('attempts.clear', () => attempts.reset(key)),
     sweep: batch => guard('attempts.sweep', () => attempts.sweep(batch))
   }
 }
@@ -107,10 +107,10 @@ function nameOf (error: unknown): string {
  * The same store, which is told of sound texts alone: what would write another rejects with a RangeError, and what has such an
  * id is not there.
  */
-export function withSoundTexts (store: TokenStore): TokenStore {
+export function rejectUnstorableStrings (store: TokenStore): TokenStore {
   return {
     async create (session) {
-      demandSound(...textsOf(session))
+      assertSound(...textsOf(session))
       return store.create(session)
     },
     // No async function, which would make one promise more for each refresh.
@@ -121,21 +121,21 @@ export function withSoundTexts (store: TokenStore): TokenStore {
         return Promise.reject(unsound())
       }
 
-      return isSound(sessionId)
+      return isStorable(sessionId)
         ? store.rotate(attempt)
         : Promise.resolve({ swapped: false, session: null })
     },
-    find: async sessionId => isSound(sessionId) ? store.find(sessionId) : null,
-    list: async (userId, page) => isSound(userId) ? store.list(userId, page) : [],
+    find: async sessionId => isStorable(sessionId) ? store.find(sessionId) : null,
+    list: async (userId, page) => isStorable(userId) ? store.list(userId, page) : [],
     async revoke (target, revocation) {
       if ('sessionId' in target) {
-        return isSound(target.sessionId) ? store.revoke(target, revocation) : 0
+        return isStorable(target.sessionId) ? store.revoke(target, revocation) : 0
       }
 
-      demandSound(target.userId, target.keep)
+      assertSound(target.userId, target.keep)
       return store.revoke(target, revocation)
     },
-    touch: batch => store.touch(batch.filter(({ sessionId }) => isSound(sessionId))),
+    touch: batch => store.touch(batch.filter(({ sessionId }) => isStorable(sessionId))),
     revocations: (after, limit) => store.revocations(after, limit),
     sweep: batch => store.sweep(batch)
   }
@@ -154,7 +154,7 @@ function textsOf ({ id, userId, secretHash, rotatedBy, device }: Session): Array
   ]
 }
 
-function demandSound (...texts: ReadonlyArray<string | null | undefined>): void {
+function assertSound (...texts: ReadonlyArray<string | null | undefined>): void {
   if (!texts.every(isAbsentOrSound)) {
     throw unsound()
   }
@@ -165,9 +165,9 @@ function unsound (): RangeError {
 }
 
 function isAbsentOrSound (text: string | null | undefined): boolean {
-  return text == null || isSound(text)
+  return text == null || isStorable(text)
 }
 
-function isSound (text: string): boolean {
+function isStorable (text: string): boolean {
   return text.isWellFormed() && !text.includes('\0')
 }

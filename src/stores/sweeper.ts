@@ -30,7 +30,7 @@ export interface SweeperContext {
   readonly logger: Logger
   readonly clock: () => Millis
   /** Between two sweeps, give or take a tenth, so that instances do not sweep in step; `null` for never. */
-  readonly every: Millis | null
+  readonly interval: Millis | null
   /** How long something stays after its end. */
   readonly keep: Millis
 }
@@ -55,9 +55,9 @@ export class Sweeper {
   }
 
   #schedule (intervals: number): void {
-    const { every, logger } = this.#context
+    const { interval, logger } = this.#context
 
-    if (every === null || this.#stopped) {
+    if (interval === null || this.#stopped) {
       return
     }
 
@@ -67,10 +67,10 @@ export class Sweeper {
           logger.warn({}, 'the sweep failed and is tried again at its next time')
         })
         .finally(() => {
-          const whole = this.#isBehind ? Math.min(1, BUDGET / every) : 1
+          const whole = this.#isBehind ? Math.min(1, BUDGET / interval) : 1
           this.#schedule(whole * (1 - JITTER + Math.random() * 2 * JITTER))
         })
-    }, Math.min(every * intervals, LONGEST_TIMER)).unref()
+    }, Math.min(interval * intervals, LONGEST_TIMER)).unref()
   }
 
   /** Sweeps now, or joins the sweep that is under way. @returns How many records were deleted. */

@@ -5,10 +5,10 @@ import type { TokenStorage } from '../client/storage.js'
 import type { Clock } from './clock.js'
 import { createCookieJar } from './cookie-jar.js'
 import type { CookieJar } from './cookie-jar.js'
-import type { Network, Peer } from './network.js'
+import type { Endpoint, Network } from './network.js'
 import type { Random } from './random.js'
 import { createChannels, createLocks, stuckLocks } from './tabs.js'
-import type { Life } from './tabs.js'
+import type { TabLifetime } from './tabs.js'
 
 export interface TabOptions {
   /** `stuck`: some other tab holds each lock for ever. `none`: the browser has no Web Locks. @default 'work' */
@@ -61,7 +61,7 @@ export function createDevice (
     const chance = random.fork()
     const ends = new Set<() => void>()
     let isAlive = true
-    const life: Life = {
+    const life: TabLifetime = {
       isAlive: () => isAlive,
       onEnd (end) {
         ends.add(end)
@@ -99,7 +99,7 @@ export function createDevice (
       return result
     }
 
-    const peer: Peer = {
+    const peer: Endpoint = {
       name,
       isAlive: life.isAlive,
       kill,
@@ -172,7 +172,7 @@ export function createDevice (
   return device
 }
 
-function flagsOf (map: Map<string, string>, life: Life): FlagsLike {
+function flagsOf (map: Map<string, string>, life: TabLifetime): FlagsLike {
   return {
     getItem: key => map.get(key) ?? null,
     setItem (key, value) {

@@ -23,7 +23,7 @@ export interface Script {
 }
 
 /** Who sends, and receives. */
-export interface Peer {
+export interface Endpoint {
   readonly name: string
   isAlive(): boolean
   kill(): void
@@ -37,7 +37,7 @@ export interface Network {
   /** Whether requests meet faults by chance. */
   isFaulty: boolean
   readonly scripts: Script[]
-  wrap(send: typeof fetch, peer: Peer): typeof fetch
+  wrap(send: typeof fetch, peer: Endpoint): typeof fetch
 }
 
 /** What is to happen to one request. */

@@ -5,7 +5,7 @@ import type { Clock } from './clock.js'
 import type { Random } from './random.js'
 
 /** As a tab knows itself. */
-export interface Life {
+export interface TabLifetime {
   isAlive(): boolean
   /** Called when it is killed. */
   onEnd(end: () => void): void
@@ -18,14 +18,14 @@ export function rejectBy (signal: AbortSignal, reject: (reason: Error) => void):
 }
 
 export interface SharedLocks {
-  of(life: Life): LocksLike
+  of(life: TabLifetime): LocksLike
 }
 
 /** Web Locks: exclusive, in turn, and released when the tab goes that holds one. */
 export function createLocks (): SharedLocks {
   const queues = new Map<string, Array<() => void>>()
 
-  function acquire (name: string, signal: AbortSignal, life: Life): Promise<() => void> {
+  function acquire (name: string, signal: AbortSignal, life: TabLifetime): Promise<() => void> {
     return new Promise((resolve, reject) => {
       const queue = queues.get(name) ?? []
       queues.set(name, queue)
@@ -94,7 +94,7 @@ export const stuckLocks: LocksLike = {
 }
 
 export interface SharedChannels {
-  of(life: Life): (name: string) => ChannelLike
+  of(life: TabLifetime): (name: string) => ChannelLike
 }
 
 /** Channels between tabs: messages take 1 to 20 ms, and keep their order. */

@@ -4,7 +4,7 @@
 import type { DeviceTokens } from './device-tokens.js'
 import { createMac } from '../tokens/hmac.js'
 import type { AttemptRule } from '../domain/attempt-rule.js'
-import { networkOf } from '../lib/ip-network.js'
+import { getNetwork } from '../lib/ip-network.js'
 import type { Caller, Millis } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import type { AttemptStore } from '../stores/attempt-store.js'
@@ -14,7 +14,7 @@ import { InFlight } from './in-flight.js'
 type Limit = TokenAuthEvents['login-throttled']['limit']
 
 /** Who tries to log in. */
-export interface Claimant {
+export interface LoginSubject {
   /** As it was typed. */
   readonly login: string
   /** `null` where there is no such user. */
@@ -25,7 +25,7 @@ export interface Claimant {
 export interface ThrottleContext {
   readonly attempts: AttemptStore
   /** Counts refresh tokens that were never issued: in this process. */
-  readonly forgeries: AttemptStore
+  readonly invalidTokens: AttemptStore
   /** Makes keys of what must not be kept: names, addresses. */
   readonly key: Buffer
   readonly devices: DeviceTokens
@@ -60,7 +60,7 @@ export class Throttle {
    * @param check Rejects with AUTH_CREDENTIALS_REJECTED where it is wrong. Whatever else it rejects with does not count.
    * @throws TokenAuthError AUTH_TOO_MANY_ATTEMPTS; AUTH_STORE_UNAVAILABLE
    */
-  async guard<T> (who: Claimant, by: Caller, check: () => Promise<T>): Promise<T> {
+  async guard<T> (who: LoginSubject, by: Caller, check: () => Promise<T>): Promise<T> {
     const taken: Count[] = []
 
     let end = (): void => {}
@@ -99,15 +99,15 @@ export class Throttle {
    * Counts a refresh token that was never issued. It costs no hash, and is to cost no database either.
    * @throws TokenAuthError AUTH_TOO_MANY_ATTEMPTS
    */
-  async countForgery (by: Caller): Promise<void> {
-    const { forgeries, address: rule, clock } = this.#context
+  async countInvalidToken (by: Caller): Promise<void> {
+    const { invalidTokens: forgeries, address: rule, clock } = this.#context
 
     if (rule === null || by.address === null) {
       return
     }
 
     const now = clock()
-    const until = await forgeries.take(networkOf(by.address), now, rule)
+    const until = await forgeries.consume(getNetwork(by.address), now, rule)
 
     if (until !== null) {
       throw tooMany(until - now)
@@ -130,7 +130,7 @@ export class Throttle {
   }
 
   // In one order for all: the address first, so that one which is stopped holds up nobody's account.
-  #countsOf ({ login, userId, deviceToken }: Claimant, { address }: Caller): Count[] {
+  #countsOf ({ login, userId, deviceToken }: LoginSubject, { address }: Caller): Count[] {
     const { devices, account, address: ofAddress } = this.#context
     const device = userId === null || deviceToken === null
       ? null
@@ -146,7 +146,7 @@ export class Throttle {
 
     if (ofAddress !== null && address !== null) {
       counts.push({
-        key: this.#keyOf('address', networkOf(address)),
+        key: this.#keyOf('address', getNetwork(address)),
         rule: ofAddress,
         limit: 'address'
       })
@@ -172,7 +172,7 @@ export class Throttle {
   async #take (
     { key, rule, limit }: Count,
     ended: Promise<void>,
-    { userId }: Claimant,
+    { userId }: LoginSubject,
     by: Caller
   ): Promise<void> {
     const { attempts, events, clock } = this.#context
@@ -181,7 +181,7 @@ export class Throttle {
       const now = clock()
       const [until, inTheWay] = await this.#inFlight.inTurn(key, async () => {
         const inTheWay = this.#inFlight.underWay(key)
-        const until = await attempts.take(key, now, rule)
+        const until = await attempts.consume(key, now, rule)
 
         if (until === null) {
           this.#inFlight.add(key, ended)
@@ -205,7 +205,7 @@ export class Throttle {
   }
 
   async #release (counts: readonly Count[]): Promise<void> {
-    await Promise.all(counts.map(({ key }) => this.#context.attempts.release(key)))
+    await Promise.all(counts.map(({ key }) => this.#context.attempts.refund(key)))
   }
 
   // Whatever it is for has happened already: a count that stays is for the log, and harms nobody but by a wait.
@@ -215,7 +215,7 @@ export class Throttle {
     try {
       await Promise.all(
         counts.map(({ key, limit }) =>
-          limit === 'address' ? attempts.release(key) : attempts.clear(key)
+          limit === 'address' ? attempts.refund(key) : attempts.reset(key)
         )
       )
     } catch {

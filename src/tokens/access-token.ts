@@ -2,10 +2,10 @@
 
 import type { Millis } from '../domain/session.js'
 import { CLOCK_TOLERANCE } from '../domain/rotation.js'
-import { bindingOf, readBinding } from './claims.js'
-import type { Binding } from './claims.js'
-import { isCount, isText, isTexts } from './jwt-codec.js'
-import type { Claims, JwtKind } from './jwt-codec.js'
+import { readConstraint, toConstraintClaims } from './claims.js'
+import type { SenderConstraint } from './claims.js'
+import { isNonEmptyString, isNonNegativeInteger, isStringArray } from './jwt-codec.js'
+import type { Claims, JwtCodec } from './jwt-codec.js'
 
 export const ACCESS_TYP = 'at+jwt'
 
@@ -17,7 +17,7 @@ export interface Authentication {
 }
 
 /** What an access token is about. */
-export interface AccessSubject extends Authentication, Binding {
+export interface AccessSubject extends Authentication, SenderConstraint {
   readonly userId: string
   readonly sessionId: string
   readonly generation: number
@@ -76,7 +76,7 @@ export function reservedClaim (claims: object): string | undefined {
 
 /** @param life Both in milliseconds; the token holds whole seconds. */
 export function issueAccessToken (
-  kind: JwtKind,
+  kind: JwtCodec,
   {
     userId,
     sessionId,
@@ -93,7 +93,7 @@ export function issueAccessToken (
 ): { readonly token: string, readonly expiresIn: number } {
   const iat = Math.floor(life.from / 1000)
   const exp = Math.floor(life.to / 1000)
-  const binding = bindingOf({ clientId: clientId ?? firstParty ?? null, thumbprint })
+  const binding = toConstraintClaims({ clientId: clientId ?? firstParty ?? null, thumbprint })
   // What is undefined is left out by JSON; to leave it out here, by a spread each, takes longer than to write the token.
   const token = kind.sign({
     ...claims,
@@ -120,14 +120,14 @@ export function issueAccessToken (
 
 /** The session of an authentic access token of ours, good or not, and its client: enough to end it. */
 export function ownerOfAccessToken (
-  kind: JwtKind,
+  kind: JwtCodec,
   token: string,
   { firstParty }: AccessScope
 ): TokenOwner | null {
-  const claims = kind.open(token) ?? {}
-  const binding = readBinding(claims)
+  const claims = kind.verify(token) ?? {}
+  const binding = readConstraint(claims)
 
-  if (claims.type !== 'access' || !isText(claims.sid) || binding === null) {
+  if (claims.type !== 'access' || !isNonEmptyString(claims.sid) || binding === null) {
     return null
   }
 
@@ -149,15 +149,16 @@ export function readAccessClaims (
   const { iss, sub, aud, sid, gen, type, iat, exp, nbf, auth_time: authTime, amr = [] } = payload
 
   if (
-    type !== 'access' || !isText(sub) || !isText(sid) || !isCount(gen) || !isCount(iat) ||
-    !isCount(exp)
+    type !== 'access' || !isNonEmptyString(sub) || !isNonEmptyString(sid) ||
+    !isNonNegativeInteger(gen) || !isNonNegativeInteger(iat) ||
+    !isNonNegativeInteger(exp)
   ) {
     return null
   }
 
-  const binding = readBinding(payload)
+  const binding = readConstraint(payload)
 
-  if (!isCount(authTime) || !isTexts(amr) || binding === null) {
+  if (!isNonNegativeInteger(authTime) || !isStringArray(amr) || binding === null) {
     return null
   }
 
@@ -171,7 +172,9 @@ export function readAccessClaims (
 
   const latestStart = (now + CLOCK_TOLERANCE) / 1000
 
-  if (iat > latestStart || (nbf !== undefined && !(isCount(nbf) && nbf <= latestStart))) {
+  if (
+    iat > latestStart || (nbf !== undefined && !(isNonNegativeInteger(nbf) && nbf <= latestStart))
+  ) {
     return null
   }
 

@@ -25,7 +25,7 @@ const lastCharacters: Readonly<Record<number, string>> = { 2: 'AQgw', 3: 'AEIMQU
 const headerMembers: ReadonlySet<string> = new Set(['alg', 'typ', 'kid'])
 
 /** */
-export class JwtKind {
+export class JwtCodec {
   readonly #typ: string
   #current!: JwtSigner
   /** As all that it signs begins, the dot included: what begins like this need not be read. */
@@ -52,7 +52,7 @@ export class JwtKind {
   }
 
   /** The claims of an authentic token of this kind; `null` for everything else. Times and types of claims are the caller's. */
-  open (token: string): Claims | null {
+  verify (token: string): Claims | null {
     if (token.length > MAX_TOKEN_LENGTH || !compactForm.test(token)) {
       return null
     }
@@ -79,12 +79,12 @@ export class JwtKind {
   }
 
   /** Whether a text says of itself that it is a token of this kind. Proves nothing. */
-  resembles (token: string): boolean {
-    return isSameType(headerOf(token)?.typ, this.#typ)
+  looksLike (token: string): boolean {
+    return isSameType(decodeHeader(token)?.typ, this.#typ)
   }
 
   #signerOf (token: string): JwtSigner | undefined {
-    const header = headerOf(token)
+    const header = decodeHeader(token)
 
     if (header === null || !isSameType(header.typ, this.#typ)) {
       return undefined
@@ -96,7 +96,7 @@ export class JwtKind {
 }
 
 /** The header of a token in its one spelling; `null` for every other text. Proves nothing. */
-export function headerOf (token: string): Claims | null {
+export function decodeHeader (token: string): Claims | null {
   const header = token.length > MAX_TOKEN_LENGTH ? null : parseRecord(decodeParts(token)?.header)
 
   return header !== null && Object.keys(header).every(member => headerMembers.has(member))
@@ -160,16 +160,16 @@ export function isRecord (value: unknown): value is Claims {
 }
 
 /** A NumericDate in whole seconds (RFC 7519 section 2), or a count. */
-export function isCount (value: unknown): value is number {
+export function isNonNegativeInteger (value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0
 }
 
 /** */
-export function isText (value: unknown): value is string {
+export function isNonEmptyString (value: unknown): value is string {
   return typeof value === 'string' && value !== ''
 }
 
 /** */
-export function isTexts (value: unknown): value is string[] {
-  return Array.isArray(value) && value.every(isText)
+export function isStringArray (value: unknown): value is string[] {
+  return Array.isArray(value) && value.every(isNonEmptyString)
 }

@@ -22,7 +22,7 @@ const placeholders =
  * Why a secret cannot be used, or `null`. The weakness of a secret that is long enough cannot be measured; these are the
  * ones that people really deploy.
  */
-export function weaknessOf (secret: string | Uint8Array): string | null {
+export function findWeakness (secret: string | Uint8Array): string | null {
   const bytes = Buffer.from(secret as string)
 
   if (bytes.length < MIN_BYTES) {

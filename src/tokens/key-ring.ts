@@ -2,7 +2,7 @@
 
 import { createKeySigner, readKey } from './keys.js'
 import type { AppKey, KeyInput, PublicJwk } from './keys.js'
-import type { JwtKind, JwtSigner } from './jwt-codec.js'
+import type { JwtCodec, JwtSigner } from './jwt-codec.js'
 
 /** The first one signs. */
 export type AppKeys = readonly [AppKey, ...AppKey[]]
@@ -42,18 +42,18 @@ export function readKeys (inputs: readonly KeyInput[]): AppKeys {
 }
 
 /** */
-export function signersOf (keys: AppKeys): readonly [JwtSigner, ...JwtSigner[]] {
+export function createSigners (keys: AppKeys): readonly [JwtSigner, ...JwtSigner[]] {
   return keys.map(createKeySigner) as unknown as readonly [JwtSigner, ...JwtSigner[]]
 }
 
 /** */
 export class KeyRing {
-  readonly #tokens: JwtKind
+  readonly #tokens: JwtCodec
   readonly #onRetired: () => void
   #keys: AppKeys
 
   /** @param onRetired Is told where a key is gone by which tokens were verified. */
-  constructor (keys: AppKeys, tokens: JwtKind, onRetired: () => void) {
+  constructor (keys: AppKeys, tokens: JwtCodec, onRetired: () => void) {
     this.#keys = keys
     this.#tokens = tokens
     this.#onRetired = onRetired
@@ -73,7 +73,7 @@ export class KeyRing {
       )
     const isRetired = !this.#keys.every(isKept)
     this.#keys = keys
-    this.#tokens.use(signersOf(keys))
+    this.#tokens.use(createSigners(keys))
 
     if (isRetired) {
       this.#onRetired()

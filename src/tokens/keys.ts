@@ -17,7 +17,7 @@ import type { JsonWebKey } from 'node:crypto'
 import { createMac } from './hmac.js'
 import type { MacHash } from './hmac.js'
 import type { JwtSigner } from './jwt-codec.js'
-import { weaknessOf } from './key-derivation.js'
+import { findWeakness } from './key-derivation.js'
 import type { SigningKey } from './key-derivation.js'
 
 /** RFC 7518 section 3.1, RFC 8037 section 3.1. */
@@ -85,28 +85,28 @@ export function readKey (input: KeyInput): AppKey {
   const stray = isKeyUse(input)
     ? Object.keys(input).find(name => !['key', 'alg', 'kid'].includes(name))
     : undefined
-  demand(stray === undefined, 'has another member than key, alg and kid')
+  assert(stray === undefined, 'has another member than key, alg and kid')
   const { alg: own, use } = isJwk(material) ? material : {}
-  demand(use === undefined || use === 'sig', 'is a JWK whose use is not "sig"')
-  demand(
+  assert(use === undefined || use === 'sig', 'is a JWK whose use is not "sig"')
+  assert(
     given === undefined || own === undefined || given === own,
     'is a JWK with an alg of its own: give no other'
   )
   const signing = toKeyObject(material)
   const verifying = signing.type === 'private' ? createPublicKey(signing) : signing
   const possible = algorithmsByType[typeOf(verifying)]
-  demand(
+  assert(
     possible !== undefined,
     'is of no type that can be used: ES256 (P-256), EdDSA (Ed25519), RS256 and PS256 (RSA), HS256 to HS512'
   )
   const alg = (given ?? own ?? possible[0]) as KeyAlgorithm
-  demand(possible.includes(alg), `cannot be used with that alg: there is ${possible.join(', ')}`)
-  demandStrength(verifying, alg)
-  demand(
+  assert(possible.includes(alg), `cannot be used with that alg: there is ${possible.join(', ')}`)
+  assertStrength(verifying, alg)
+  assert(
     kid === undefined || (typeof kid === 'string' && kidForm.test(kid)),
     'has a kid that is no text of letters, digits, ".", "-" and "_"'
   )
-  demand(
+  assert(
     signing === verifying || isSignature('', signatureOf('', alg, signing), alg, verifying),
     'holds a public part that is not its own'
   )
@@ -272,13 +272,13 @@ function typeOf (key: KeyObject): string {
   return curve === undefined ? String(key.asymmetricKeyType) : `${key.asymmetricKeyType} ${curve}`
 }
 
-function demandStrength (key: KeyObject, alg: KeyAlgorithm): void {
+function assertStrength (key: KeyObject, alg: KeyAlgorithm): void {
   const { modulusLength: bits, publicExponent = MIN_RSA_EXPONENT } = key.asymmetricKeyDetails ?? {}
-  demand(
+  assert(
     publicExponent >= MIN_RSA_EXPONENT,
     `has an exponent of ${publicExponent}: ${MIN_RSA_EXPONENT} is the least`
   )
-  demand(
+  assert(
     bits === undefined || bits >= MIN_RSA_BITS,
     `has ${bits} bits, ${MIN_RSA_BITS} are needed: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072`
   )
@@ -288,12 +288,12 @@ function demandStrength (key: KeyObject, alg: KeyAlgorithm): void {
   }
 
   const [size = 0, needed] = [key.symmetricKeySize, Number(alg.slice(2)) / 8]
-  demand(
+  assert(
     size >= needed,
     `is ${size} bytes long, ${needed} are needed for ${alg}: openssl rand -base64 ${needed}`
   )
-  const weakness = weaknessOf(key.export())
-  demand(weakness === null, `${weakness}: openssl rand -base64 ${needed}`)
+  const weakness = findWeakness(key.export())
+  assert(weakness === null, `${weakness}: openssl rand -base64 ${needed}`)
 }
 
 // Of a secret, a plain hash could be searched for: HMAC under the secret itself.
@@ -310,7 +310,7 @@ function thumbprintOf (key: KeyObject): string {
   )
 }
 
-function demand (holds: boolean, message: string): asserts holds {
+function assert (holds: boolean, message: string): asserts holds {
   if (!holds) {
     throw new TypeError(message)
   }

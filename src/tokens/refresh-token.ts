@@ -3,9 +3,9 @@
 
 import { hash, randomBytes } from 'node:crypto'
 import type { Millis } from '../domain/session.js'
-import { bindingOf, readBinding } from './claims.js'
-import { isCount, isText, isTexts } from './jwt-codec.js'
-import type { Claims, JwtKind } from './jwt-codec.js'
+import { readConstraint, toConstraintClaims } from './claims.js'
+import { isNonEmptyString, isNonNegativeInteger, isStringArray } from './jwt-codec.js'
+import type { Claims, JwtCodec } from './jwt-codec.js'
 
 export const REFRESH_TYP = 'rt+jwt'
 
@@ -38,7 +38,7 @@ export interface NewSession {
 }
 
 /** Which token of a session to write. */
-export interface Edition {
+export interface TokenVersion {
   readonly generation: number
   readonly issuedAt: Millis
   readonly expiresAt: Millis
@@ -53,7 +53,11 @@ export function makeSecret (): { readonly secret: string, readonly secretHash: s
 }
 
 /** */
-export function firstRefreshToken (kind: JwtKind, session: NewSession, edition: Edition): string {
+export function firstRefreshToken (
+  kind: JwtCodec,
+  session: NewSession,
+  edition: TokenVersion
+): string {
   const {
     id: sid,
     userId: sub,
@@ -71,24 +75,24 @@ export function firstRefreshToken (kind: JwtKind, session: NewSession, edition: 
     type: 'refresh',
     persistent: persistent || undefined,
     amr: amr.length > 0 ? amr : undefined,
-    ...bindingOf({ clientId, thumbprint }),
+    ...toConstraintClaims({ clientId, thumbprint }),
     ...datesOf(edition)
   })
 }
 
 /** The token of another generation of the same session: each claim is copied but `gen`, `iat` and `exp`. */
 export function nextRefreshToken (
-  kind: JwtKind,
+  kind: JwtCodec,
   presented: RefreshToken,
-  edition: Edition
+  edition: TokenVersion
 ): string {
   const { gen, iat, exp } = datesOf(edition)
   return kind.sign({ ...presented.claims, gen, iat, exp })
 }
 
 /** An authentic refresh token of ours, however old it is; `null` for everything else. */
-export function readRefreshToken (kind: JwtKind, token: string): RefreshToken | null {
-  const claims = kind.open(token)
+export function readRefreshToken (kind: JwtCodec, token: string): RefreshToken | null {
+  const claims = kind.verify(token)
 
   if (claims === null) {
     return null
@@ -97,15 +101,18 @@ export function readRefreshToken (kind: JwtKind, token: string): RefreshToken | 
   const { sub, sid, gen, secret, type, iat, exp, amr = [] } = claims
 
   if (
-    type !== 'refresh' || !isText(sub) || !isText(sid) || !isCount(gen) || !isCount(iat) ||
-    !isCount(exp)
+    type !== 'refresh' || !isNonEmptyString(sub) || !isNonEmptyString(sid) ||
+    !isNonNegativeInteger(gen) || !isNonNegativeInteger(iat) ||
+    !isNonNegativeInteger(exp)
   ) {
     return null
   }
 
-  const binding = readBinding(claims)
+  const binding = readConstraint(claims)
 
-  if (!isText(secret) || !secretForm.test(secret) || !isTexts(amr) || binding === null) {
+  if (
+    !isNonEmptyString(secret) || !secretForm.test(secret) || !isStringArray(amr) || binding === null
+  ) {
     return null
   }
 
@@ -127,7 +134,7 @@ export function readRefreshToken (kind: JwtKind, token: string): RefreshToken | 
 }
 
 function datesOf (
-  { generation, issuedAt, expiresAt }: Edition
+  { generation, issuedAt, expiresAt }: TokenVersion
 ): Record<'gen' | 'iat' | 'exp', number> {
   return { gen: generation, iat: Math.floor(issuedAt / 1000), exp: Math.floor(expiresAt / 1000) }
 }

@@ -10,7 +10,7 @@ import { BoundedMap } from '../lib/bounded-map.js'
 const LETTERS = 8
 
 /** */
-export class TextMap<Value extends { readonly text: string }> {
+export class TokenCache<Value extends { readonly text: string }> {
   readonly #entries: BoundedMap<number, Value>
 
   /** @param size As that of a BoundedMap. */

@@ -2,15 +2,15 @@
 // time, after which a session that was ended there is refused here.
 
 import { ACCESS_TYP } from '../tokens/access-token.js'
-import { headerOf, isRecord, isSameType } from '../tokens/jwt-codec.js'
+import { decodeHeader, isRecord, isSameType } from '../tokens/jwt-codec.js'
 import type { Claims } from '../tokens/jwt-codec.js'
 import type { Millis } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
-import { readForeigner } from './jwks-verifier.js'
-import type { ForeignAccess, Foreigner } from './jwks-verifier.js'
-import { TextMap } from '../tokens/token-cache.js'
+import { readRemoteToken } from './jwks-verifier.js'
+import type { AccessTokenVerifier, RemoteToken } from './jwks-verifier.js'
+import { TokenCache } from '../tokens/token-cache.js'
 
-export interface IntrospectedAccessContext {
+export interface IntrospectionVerifierContext {
   readonly uri: URL
   readonly clientId: string
   readonly clientSecret: string
@@ -27,32 +27,32 @@ export interface IntrospectedAccessContext {
   readonly onFailure: (cause: string) => void
 }
 
-interface Answer extends Foreigner {
+interface CachedResponse extends RemoteToken {
   /** The token that it is about. */
   readonly text: string
   readonly askedAt: Millis
 }
 
-interface Question {
+interface PendingRequest {
   readonly askedAt: Millis
-  readonly answer: Promise<Answer>
+  readonly answer: Promise<CachedResponse>
 }
 
 /** */
-export class IntrospectedAccess implements ForeignAccess {
-  readonly #context: IntrospectedAccessContext
-  readonly #answers: TextMap<Answer>
+export class IntrospectionVerifier implements AccessTokenVerifier {
+  readonly #context: IntrospectionVerifierContext
+  readonly #answers: TokenCache<CachedResponse>
   readonly #authorization: string
-  readonly #underWay = new Map<string, Question>()
+  readonly #underWay = new Map<string, PendingRequest>()
 
-  constructor (context: IntrospectedAccessContext) {
+  constructor (context: IntrospectionVerifierContext) {
     this.#context = context
-    this.#answers = new TextMap(context.cacheSize)
+    this.#answers = new TokenCache(context.cacheSize)
     const credentials = [context.clientId, context.clientSecret].map(encodeURIComponent).join(':')
     this.#authorization = `Basic ${Buffer.from(credentials).toString('base64')}`
   }
 
-  recall (token: string): Foreigner | null {
+  recall (token: string): RemoteToken | null {
     const answer = this.#answers.get(token)
     const now = this.#context.clock()
 
@@ -68,9 +68,9 @@ export class IntrospectedAccess implements ForeignAccess {
   }
 
   /** Of those who ask at once for one token, one asks: an answer that is on its way is believed as long as one that has come. */
-  async verify (token: string): Promise<Foreigner> {
+  async verify (token: string): Promise<RemoteToken> {
     // What does not even say that it is one of ours makes no question of it.
-    if (!isSameType(headerOf(token)?.typ, ACCESS_TYP)) {
+    if (!isSameType(decodeHeader(token)?.typ, ACCESS_TYP)) {
       throw new TokenAuthError('AUTH_ACCESS_INVALID')
     }
 
@@ -94,7 +94,7 @@ export class IntrospectedAccess implements ForeignAccess {
   }
 
   // It is as old as the question, whenever the answer came.
-  async #ask (token: string, askedAt: Millis): Promise<Answer> {
+  async #ask (token: string, askedAt: Millis): Promise<CachedResponse> {
     const { active, token_type: tokenType, ...claims } = await this.#introspect(token)
 
     if (active !== true) {
@@ -103,7 +103,7 @@ export class IntrospectedAccess implements ForeignAccess {
 
     const answer = {
       text: token,
-      ...readForeigner(claims, this.#context.clock(), this.#context),
+      ...readRemoteToken(claims, this.#context.clock(), this.#context),
       askedAt
     }
     this.#answers.set(answer)

@@ -2,34 +2,34 @@
 // long as the token is good and its key is the issuer's.
 
 import { readAccessClaims } from '../tokens/access-token.js'
-import { isText, isTexts } from '../tokens/jwt-codec.js'
+import { isNonEmptyString, isStringArray } from '../tokens/jwt-codec.js'
 import type { Claims } from '../tokens/jwt-codec.js'
 import type { AppKey } from '../tokens/keys.js'
 import type { RemoteKeys } from './remote-keys.js'
 import type { Millis } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import type { Auth } from '../sessions/access-verifier.js'
-import { TextMap } from '../tokens/token-cache.js'
+import { TokenCache } from '../tokens/token-cache.js'
 
 /** Who sent a token of another service. */
-export interface Foreigner {
+export interface RemoteToken {
   readonly auth: Auth
   /** Of the key without a proof of which the token is worth nothing; `null` where it needs none. */
   readonly thumbprint: string | null
 }
 
 /** Lets in what another service has issued. */
-export interface ForeignAccess {
+export interface AccessTokenVerifier {
   /**
    * Who sent it, where that is remembered; `null` where it is to be verified.
    * @throws TokenAuthError AUTH_ACCESS_EXPIRED
    */
-  recall(token: string): Foreigner | null
+  recall(token: string): RemoteToken | null
   /** @throws TokenAuthError AUTH_ACCESS_INVALID, AUTH_ACCESS_EXPIRED; AUTH_KEYS_UNAVAILABLE or AUTH_STORE_UNAVAILABLE */
-  verify(token: string): Promise<Foreigner>
+  verify(token: string): Promise<RemoteToken>
 }
 
-export interface RemoteAccessContext {
+export interface JwksVerifierContext {
   readonly keys: RemoteKeys
   readonly issuer: string
   readonly audience: string
@@ -38,7 +38,7 @@ export interface RemoteAccessContext {
   readonly clock: () => Millis
 }
 
-interface Verified extends Foreigner {
+interface Verified extends RemoteToken {
   readonly text: string
   readonly key: AppKey
   /** When it was verified: a clock that says less was ahead then. */
@@ -46,17 +46,17 @@ interface Verified extends Foreigner {
 }
 
 /** */
-export class RemoteAccess implements ForeignAccess {
-  readonly #context: RemoteAccessContext
+export class JwksVerifier implements AccessTokenVerifier {
+  readonly #context: JwksVerifierContext
   // By the whole text, since two texts may carry one signature.
-  readonly #verified: TextMap<Verified>
+  readonly #verified: TokenCache<Verified>
 
-  constructor (context: RemoteAccessContext) {
+  constructor (context: JwksVerifierContext) {
     this.#context = context
-    this.#verified = new TextMap(context.cacheSize)
+    this.#verified = new TokenCache(context.cacheSize)
   }
 
-  recall (token: string): Foreigner | null {
+  recall (token: string): RemoteToken | null {
     const remembered = this.#verified.get(token)
 
     if (remembered === undefined) {
@@ -78,19 +78,19 @@ export class RemoteAccess implements ForeignAccess {
     return remembered
   }
 
-  async verify (token: string): Promise<Foreigner> {
+  async verify (token: string): Promise<RemoteToken> {
     const { keys, clock } = this.#context
     const opened = await keys.open(token)
     const now = clock()
 
     // RFC 9068 section 2.2: what others verify has one.
-    if (opened === null || !isText(opened.claims.jti)) {
+    if (opened === null || !isNonEmptyString(opened.claims.jti)) {
       throw new TokenAuthError('AUTH_ACCESS_INVALID')
     }
 
     const verified = {
       text: token,
-      ...readForeigner(opened.claims, now, this.#context),
+      ...readRemoteToken(opened.claims, now, this.#context),
       key: opened.key,
       at: now
     }
@@ -103,17 +103,17 @@ export class RemoteAccess implements ForeignAccess {
  * Who sent a token with these claims, which are authentic. Ours is one of its audiences; whoever its client is, it has a name.
  * @throws TokenAuthError AUTH_ACCESS_INVALID, AUTH_ACCESS_EXPIRED
  */
-export function readForeigner (
+export function readRemoteToken (
   claims: Claims,
   now: Millis,
   { issuer, audience }: { readonly issuer: string, readonly audience: string }
-): Foreigner {
+): RemoteToken {
   const { aud, client_id: clientId = null } = claims
-  const isAmongOthers = isTexts(aud) && aud.includes(audience)
+  const isAmongOthers = isStringArray(aud) && aud.includes(audience)
   const ours = { ...claims, ...(isAmongOthers && { aud: audience }), client_id: undefined }
   const read = readAccessClaims(ours, now, { issuer, audience })
 
-  if (read === null || (clientId !== null && !isText(clientId))) {
+  if (read === null || (clientId !== null && !isNonEmptyString(clientId))) {
     throw new TokenAuthError('AUTH_ACCESS_INVALID')
   }
 

@@ -3,9 +3,9 @@
 import type { Millis } from '../domain/session.js'
 import type { Duration } from '../lib/duration.js'
 import type { DpopOptions, ResolvedDpop } from '../options/oauth.js'
-import { isBase, isLoopback, resolveDpop } from '../options/oauth.js'
-import { allowOnly, demand, duration, isFunction } from '../options/validate.js'
-import { weaknessOf } from '../tokens/key-derivation.js'
+import { isBaseUrl, isLoopback, resolveDpop } from '../options/oauth.js'
+import { assert, duration, isFunction, rejectUnknownKeys } from '../options/validate.js'
+import { findWeakness } from '../tokens/key-derivation.js'
 import type { KeyAlgorithm } from '../tokens/keys.js'
 
 /** What others can verify: no secrets among them (RFC 8725 section 3.1). */
@@ -165,29 +165,29 @@ const known = [
 
 /** @throws TypeError that names the option and the fix */
 export function resolveVerifier (given: TokenVerifierOptions): ResolvedVerifier {
-  allowOnly(given, known, '')
+  rejectUnknownKeys(given, known, '')
   const { name = 'auth', cacheSize = 10_000, clock = Date.now, issuer, audience, publicUrl } = given
 
   for (const [option, value] of Object.entries({ issuer, audience })) {
-    demand(
+    assert(
       typeof value === 'string' && value !== '',
       `${option} is missing: it must be what the issuer's own option ${option} is`
     )
   }
 
-  demand(
+  assert(
     typeof name === 'string' && /^[A-Za-z][\w-]*$/.test(name),
     'name must be letters, digits, "-" and "_", beginning with a letter'
   )
-  demand(
+  assert(
     Number.isSafeInteger(cacheSize) && cacheSize >= 2,
     'cacheSize must be a whole number, 2 or more'
   )
-  demand(isFunction(clock), 'clock must be a function that gives milliseconds')
+  assert(isFunction(clock), 'clock must be a function that gives milliseconds')
   const timeout = duration('timeout', given.timeout, '5s')
-  demand(timeout > 0 && timeout <= MINUTE, 'timeout must be more than 0 and at most 1m')
-  demand(
-    publicUrl === undefined || (isBase(publicUrl) && !publicUrl.endsWith('/')),
+  assert(timeout > 0 && timeout <= MINUTE, 'timeout must be more than 0 and at most 1m')
+  assert(
+    publicUrl === undefined || (isBaseUrl(publicUrl) && !publicUrl.endsWith('/')),
     'publicUrl must be https://, a host and perhaps a path, without "/" at its end'
   )
   const source = given.introspection === undefined
@@ -209,7 +209,7 @@ export function resolveVerifier (given: TokenVerifierOptions): ResolvedVerifier 
 
 function resolveKeySource (given: TokenVerifierOptions, timeout: Millis): Source {
   const { algorithms = algorithmsByDefault } = given
-  demand(
+  assert(
     Array.isArray(algorithms) && algorithms.length > 0 &&
       algorithms.every(alg => algorithmsByDefault.includes(alg)),
     `algorithms must be a list of ${
@@ -218,11 +218,11 @@ function resolveKeySource (given: TokenVerifierOptions, timeout: Millis): Source
   )
   const cooldown = duration('cooldown', given.cooldown, '30s')
   const maxAge = duration('maxAge', given.maxAge, '10m')
-  demand(
+  assert(
     maxAge >= 2 * timeout && maxAge <= DAY,
     'maxAge must be from twice timeout (5s where it is not set) to 1d'
   )
-  demand(
+  assert(
     cooldown >= SECOND && cooldown <= maxAge,
     'cooldown must be from 1s to maxAge (10m where it is not set)'
   )
@@ -236,12 +236,12 @@ function resolveKeySource (given: TokenVerifierOptions, timeout: Millis): Source
 
 function resolveIntrospection (given: TokenVerifierOptions): Source {
   const stray = ofKeys.find(option => given[option] !== undefined)
-  demand(
+  assert(
     stray === undefined,
     `introspection asks the issuer, and ${stray ?? ''} is about its keys: take one of them away`
   )
   const { introspection } = given
-  allowOnly(
+  rejectUnknownKeys(
     introspection as object,
     ['uri', 'clientId', 'clientSecret', 'maxAge'],
     'introspection.'
@@ -249,14 +249,14 @@ function resolveIntrospection (given: TokenVerifierOptions): Source {
   const { uri, clientId, clientSecret, maxAge } = introspection as NonNullable<typeof introspection>
 
   for (const [option, value] of Object.entries({ clientId, clientSecret })) {
-    demand(
+    assert(
       typeof value === 'string' && value !== '',
       `introspection.${option} is missing: it must be as one of the issuer's oauth.clients has it`
     )
   }
 
   const believed = duration('introspection.maxAge', maxAge, '10s')
-  demand(believed >= 0 && believed <= MINUTE, 'introspection.maxAge must be at most 1m')
+  assert(believed >= 0 && believed <= MINUTE, 'introspection.maxAge must be at most 1m')
   const at = resolveUri(
     'introspection.uri',
     uri,
@@ -269,7 +269,7 @@ function resolveVerifierDpop (
   given: VerifierDpopOptions | boolean | undefined
 ): ResolvedVerifier['dpop'] {
   if (typeof given === 'object') {
-    allowOnly(given, ['required', 'nonces', 'replays', 'secret'], 'dpop.')
+    rejectUnknownKeys(given, ['required', 'nonces', 'replays', 'secret'], 'dpop.')
   }
 
   const { secret, ...others } = typeof given === 'object' ? given : { secret: undefined }
@@ -279,8 +279,8 @@ function resolveVerifierDpop (
     return null
   }
 
-  const weakness = secret === undefined ? null : weaknessOf(secret)
-  demand(
+  const weakness = secret === undefined ? null : findWeakness(secret)
+  assert(
     weakness === null,
     `dpop.secret ${weakness ?? ''}: use a random one, such as \`openssl rand -base64 48\` prints`
   )
@@ -288,16 +288,16 @@ function resolveVerifierDpop (
 }
 
 function resolveUri (option: string, given: unknown, meaning: string): URL {
-  demand(
+  assert(
     given instanceof URL || (typeof given === 'string' && URL.canParse(given)),
     `${option} must be ${meaning}`
   )
   const uri = new URL(given)
-  demand(
+  assert(
     uri.protocol === 'https:' || (uri.protocol === 'http:' && isLoopback(uri)),
     `${option} must be https: whoever is on the way could write tokens (http is for localhost alone)`
   )
-  demand(
+  assert(
     uri.username === '' && uri.password === '',
     `${option} must not hold a user name or a password`
   )

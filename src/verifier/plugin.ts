@@ -15,15 +15,15 @@ import type { Millis } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import { createRequireFresh, requireClaims } from '../http/guards.js'
 import { addErrorHeaders } from '../http/headers.js'
-import { RequestProofs } from '../http/dpop.js'
+import { RequestDpop } from '../http/dpop.js'
 import { resolveVerifier } from './options.js'
 import type { ResolvedVerifier } from './options.js'
-import { createGuard, guardAttempts } from '../stores/guarded-store.js'
+import { createGuard, guardAttemptStore } from '../stores/guarded-store.js'
 import { Events } from '../events.js'
-import { IntrospectedAccess } from './introspection-verifier.js'
-import { Proofs } from '../dpop/verifier.js'
-import { RemoteAccess } from './jwks-verifier.js'
-import type { ForeignAccess } from './jwks-verifier.js'
+import { IntrospectionVerifier } from './introspection-verifier.js'
+import { DpopVerifier } from '../dpop/verifier.js'
+import { JwksVerifier } from './jwks-verifier.js'
+import type { AccessTokenVerifier } from './jwks-verifier.js'
 import { Sweeper } from '../stores/sweeper.js'
 import { MemoryAttempts } from '../stores/memory/attempts.js'
 import type { TokenVerifierOptions } from './options.js'
@@ -51,7 +51,7 @@ async function plugin (app: FastifyInstance, given: TokenVerifierOptions): Promi
   app.decorate('requireClaims', requireClaims)
 }
 
-function createAccess (app: FastifyInstance, options: ResolvedVerifier): ForeignAccess {
+function createAccess (app: FastifyInstance, options: ResolvedVerifier): AccessTokenVerifier {
   const { source, name, issuer, audience, cacheSize, timeout, clock } = options
   const logger = app.log
   const address = source.uri.origin + source.uri.pathname
@@ -64,7 +64,7 @@ function createAccess (app: FastifyInstance, options: ResolvedVerifier): Foreign
       )
     }
 
-    return new IntrospectedAccess({
+    return new IntrospectionVerifier({
       ...source,
       issuer,
       audience,
@@ -87,14 +87,14 @@ function createAccess (app: FastifyInstance, options: ResolvedVerifier): Foreign
   app.addHook('onReady', async () => {
     keys.readAhead(clock())
   })
-  return new RemoteAccess({ keys, issuer, audience, cacheSize, clock })
+  return new JwksVerifier({ keys, issuer, audience, cacheSize, clock })
 }
 
 function createProofs (
   app: FastifyInstance,
   options: ResolvedVerifier,
   dpop: NonNullable<ResolvedVerifier['dpop']>
-): RequestProofs {
+): RequestDpop {
   const { source, name, timeout, clock, publicUrl } = options
   // One that this instance alone has would refuse the nonces of its neighbours, each time.
   const shared = dpop.secret ?? (source.kind === 'introspection' ? source.clientSecret : undefined)
@@ -102,29 +102,32 @@ function createProofs (
     ? new DpopNonces([deriveKey(shared, name, 'nonce').key])
     : null
   const logger = app.log
-  const replays = guardAttempts(dpop.replays ?? new MemoryAttempts(), createGuard(timeout, logger))
+  const replays = guardAttemptStore(
+    dpop.replays ?? new MemoryAttempts(),
+    createGuard(timeout, logger)
+  )
   const sweeper = new Sweeper({
     store: null,
     attempts: [replays],
     events: new Events({}, logger),
     logger,
     clock,
-    every: SWEPT_EVERY,
+    interval: SWEPT_EVERY,
     keep: 0
   })
   app.addHook('onReady', async () => {
     sweeper.start()
   })
   app.addHook('onClose', () => sweeper.stop())
-  const proofs = new RequestProofs(new Proofs({ nonces, replays, clock }), publicUrl)
+  const proofs = new RequestDpop(new DpopVerifier({ nonces, replays, clock }), publicUrl)
   proofs.addNonces(app)
   return proofs
 }
 
 /** @param demandsProof Whether tokens that are bound to no key are refused. */
 function createAuthenticate (
-  access: ForeignAccess,
-  proofs: RequestProofs | null,
+  access: AccessTokenVerifier,
+  proofs: RequestDpop | null,
   demandsProof: boolean
 ): Authenticate {
   async function admit (
@@ -139,7 +142,7 @@ function createAuthenticate (
         throw new TokenAuthError('AUTH_ACCESS_INVALID')
       }
 
-      await proofs.demand(request, token, thumbprint)
+      await proofs.requireProof(request, token, thumbprint)
     }
 
     request.auth = auth

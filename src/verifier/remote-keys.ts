@@ -5,7 +5,7 @@ import { compactVerify, createRemoteJWKSet } from 'jose'
 import type { JWK, RemoteJWKSet } from 'jose'
 import type { Millis } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
-import { headerOf, isRecord, isSameType, isText } from '../tokens/jwt-codec.js'
+import { decodeHeader, isNonEmptyString, isRecord, isSameType } from '../tokens/jwt-codec.js'
 import type { Claims } from '../tokens/jwt-codec.js'
 import { readKey } from '../tokens/keys.js'
 import type { AppKey } from '../tokens/keys.js'
@@ -78,13 +78,15 @@ export class RemoteKeys {
    * @throws TokenAuthError AUTH_KEYS_UNAVAILABLE where it cannot be told
    */
   async open (token: string): Promise<Opened | null> {
-    const header = headerOf(token)
+    const header = decodeHeader(token)
 
-    if (header === null || !isSameType(header.typ, this.#context.typ) || !isText(header.kid)) {
+    if (
+      header === null || !isSameType(header.typ, this.#context.typ) || !isNonEmptyString(header.kid)
+    ) {
       return null
     }
 
-    if (!isText(header.alg) || !this.#context.algorithms.has(header.alg)) {
+    if (!isNonEmptyString(header.alg) || !this.#context.algorithms.has(header.alg)) {
       return null
     }
 
@@ -108,17 +110,17 @@ export class RemoteKeys {
     this.readAhead(clock())
 
     if (!this.#isFresh(clock(), maxAge)) {
-      await this.#demandRead()
+      await this.#assertRead()
     }
 
     if (!this.#keys.has(kid) && (this.#reading !== null || !this.#isFresh(clock(), cooldown))) {
-      await this.#demandRead()
+      await this.#assertRead()
     }
 
     return this.#keys.get(kid)
   }
 
-  async #demandRead (): Promise<void> {
+  async #assertRead (): Promise<void> {
     const now = this.#context.clock()
 
     if (this.#reading === null && hasPassed(this.#failedAt, RETRY, now)) {
@@ -180,7 +182,8 @@ function hasPassed (since: Millis, span: Millis, now: Millis): boolean {
 function toPublicKey (jwk: JWK): AppKey | null {
   try {
     const key = readKey({ key: jwk, kid: jwk.kid as string })
-    const isMeant = isText(jwk.kid) && (jwk.key_ops === undefined || jwk.key_ops.includes('verify'))
+    const isMeant = isNonEmptyString(jwk.kid) &&
+      (jwk.key_ops === undefined || jwk.key_ops.includes('verify'))
     return isMeant && key.publicJwk !== null && key.signing === null ? key : null
   } catch {
     return null
@@ -191,5 +194,5 @@ function toPublicKey (jwk: JWK): AppKey | null {
 function causeOf (error: unknown): string {
   const { name, code, message, cause } = error as Error & { readonly code?: unknown }
   const { code: reason } = (cause ?? {}) as { readonly code?: unknown }
-  return [name, code, reason, message].filter(isText).join(' ')
+  return [name, code, reason, message].filter(isNonEmptyString).join(' ')
 }

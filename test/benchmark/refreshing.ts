@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
 import Fastify from 'fastify'
 import { tokenAuth } from 'fastify-token-auth'
-import type { TokenAnswer, TokenStore } from 'fastify-token-auth'
+import type { TokenResponse, TokenStore } from 'fastify-token-auth'
 import { secret } from '../../examples/shared/trial.js'
 import { caller } from './fill.js'
 
@@ -70,7 +70,7 @@ export async function refreshing (store: TokenStore): Promise<Refreshing> {
   const post = async (url: string, payload: object): Promise<string> => {
     const response = await app.inject({ method: 'POST', url, payload, headers })
     assert.equal(response.statusCode, 200, response.payload)
-    return response.json<TokenAnswer>().refresh_token as string
+    return response.json<TokenResponse>().refresh_token as string
   }
 
   const tokens: string[] = []

@@ -4,7 +4,7 @@
 import type { Page } from 'playwright-core'
 import t from 'tap'
 import type { Test } from 'tap'
-import type { TokenAnswer, TokenAuthOptions } from '../../src/index.js'
+import type { TokenAuthOptions, TokenResponse } from '../../src/index.js'
 import { PASSWORD } from '../helpers/app.js'
 import {
   act,
@@ -290,7 +290,7 @@ t.test('in Chromium', { skip }, async t => {
     await t.test('alone, with a path of its own, nothing tells it from the app\'s: why the path is / by default', async t => {
       const { app, token, evil, page } = await begin(t, { path: '/auth' })
       await toss(evil, `${NARROW}=${token}; Domain=site.test; Path=/auth; Secure`)
-      const told = JSON.parse((await post(page, '/auth/refresh')).body) as TokenAnswer
+      const told = JSON.parse((await post(page, '/auth/refresh')).body) as TokenResponse
       t.match(told.user, { username: 'bob' })
       t.equal(await sessionOf(app, 'u-bob'), 'generation 1')
     })

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import type { BrowserContext, Cookie, Page } from 'playwright-core'
 import t from 'tap'
 import type { Test } from 'tap'
-import type { TokenAnswer } from '../../src/index.js'
+import type { TokenResponse } from '../../src/index.js'
 import { jar, startBrowser, whyNoChromium } from '../helpers/browser/browser.js'
 import { startDemoProcess } from '../helpers/demo-process.js'
 import type { DemoProcess } from '../helpers/demo-process.js'
@@ -92,7 +92,7 @@ async function signInElsewhere (
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ username, password: PASSWORD, device })
   })
-  return (await login.json() as TokenAnswer).access_token
+  return (await login.json() as TokenResponse).access_token
 }
 
 async function signUp (page: Page, name: string, device = ''): Promise<void> {

@@ -88,7 +88,7 @@ t.test('in Chromium', { skip }, async t => {
       url: '/auth/refresh',
       headers: { cookie: `__Host-auth-refresh=${cookie?.value}`, 'sec-fetch-site': 'same-origin' }
     })
-    t.match([stolen.statusCode, stolen.json().code], [401, 'AUTH_PROOF_INVALID'])
+    t.match([stolen.statusCode, stolen.json().code], [401, 'AUTH_DPOP_INVALID'])
     t.equal(await status(next), 200)
     t.notOk(app.events.some(({ name }) => name === 'reuse' || name === 'revoke'))
 

@@ -7,7 +7,7 @@ import formbody from '@fastify/formbody'
 import type { Frame, Page } from 'playwright-core'
 import t from 'tap'
 import type { Test } from 'tap'
-import type { TokenAnswer, TokenAuthOptions } from '../../src/index.js'
+import type { TokenAuthOptions, TokenResponse } from '../../src/index.js'
 import { PASSWORD } from '../helpers/app.js'
 import {
   act,
@@ -313,7 +313,7 @@ t.test('in Chromium', { skip: whyNoChromium() }, async t => {
     ])
     const login = await act<{ body: string }>(page, 'json', `${app.origin}/auth/login`, ann)
     t.strictSame(await jar(browser, app), {})
-    const { access_token: token } = JSON.parse(login.body) as TokenAnswer
+    const { access_token: token } = JSON.parse(login.body) as TokenResponse
     const ask = (page: Page, token: string): Promise<Told> =>
       act(page, 'get', `${app.origin}/protected`, { authorization: `Bearer ${token}` })
     t.match(await ask(page, token), { status: 200, newToken: null })

@@ -9,7 +9,7 @@ import { BOUND, CLIENT_TIMEOUT, GRACE, SECONDS, STALE_SESSIONS } from './setting
 import type { TokenStore } from '../../src/index.js'
 import { claimsOf } from './world.js'
 import type { SignedIn, World } from './world.js'
-import type { SessionListAnswer, TokenAnswer } from '../../src/protocol.js'
+import type { SessionListResponse, TokenResponse } from '../../src/protocol.js'
 
 /** A sentence, and what speaks against it. */
 export type Check = readonly [name: string, wrong: readonly string[]]
@@ -41,7 +41,7 @@ export async function checkAfterwards (
         const answers = await all(browser.clients.flatMap(() => servers), server =>
           refresh(server, session.newest))
         const successors = new Set(answers.map(({ status, code, body }) =>
-          status === 200 ? (body as TokenAnswer).refresh_token : `${status} ${code}`
+          status === 200 ? (body as TokenResponse).refresh_token : `${status} ${code}`
         ))
 
         if (successors.size > 1 || answers[0]?.status !== 200) {
@@ -52,7 +52,7 @@ export async function checkAfterwards (
           ].join('\n      ')
         }
 
-        session.adopt(answers[0].body as TokenAnswer)
+        session.adopt(answers[0].body as TokenResponse)
         return null
       })
   )
@@ -68,7 +68,7 @@ export async function checkAfterwards (
           bearer: access
         })
         const listed = status === 200
-          ? (body as SessionListAnswer).sessions.filter(session => session.id === id).length
+          ? (body as SessionListResponse).sessions.filter(session => session.id === id).length
           : `${status} ${code}`
         const isRight = row?.generation === generation && row.revokedAt === null && listed === 1
 
@@ -170,7 +170,7 @@ export async function checkAfterwards (
 
 function nameOf ({ status, code, body }: Answer): string {
   return status === 200
-    ? `generation ${claimsOf((body as TokenAnswer).refresh_token as string).gen}`
+    ? `generation ${claimsOf((body as TokenResponse).refresh_token as string).gen}`
     : `${status} ${code}`
 }
 

@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PASSWORD } from '../helpers/app.js'
-import type { TokenAnswer } from '../../src/protocol.js'
+import type { TokenResponse } from '../../src/protocol.js'
 import { isUnsettled } from './http.js'
 import type { Answer } from './http.js'
 import type { Random } from './random.js'
@@ -143,7 +143,7 @@ export class Browser {
       })
 
       if (answer.status === 200) {
-        this.session = new SignedIn(this.userId, answer.body as TokenAnswer)
+        this.session = new SignedIn(this.userId, answer.body as TokenResponse)
         this.#world.sessions.set(this.session.id, this.session)
         return
       }
@@ -236,7 +236,7 @@ export class Client {
     { status, code, body, took }: Answer
   ): void {
     if (status === 200) {
-      const answer = body as TokenAnswer
+      const answer = body as TokenResponse
       const { sid, gen } = claimsOf(answer.refresh_token as string)
       this.#world.count('refreshes')
       this.#world.refreshTimes.push(took)

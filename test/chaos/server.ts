@@ -1,7 +1,7 @@
 // One of the servers: `server.ts <engine> <url> <port>`. Tells its events as lines of JSON, and ends with its input.
 
 import Fastify from 'fastify'
-import { fits } from '../../src/domain/rotation.js'
+import { canRotate } from '../../src/domain/rotation.js'
 import { tokenAuth } from '../../src/index.js'
 import type { AuthUser, TokenAuthListeners, TokenStore } from '../../src/index.js'
 import { PASSWORD_HASH, SECRET } from '../helpers/app.js'
@@ -37,7 +37,7 @@ const mutate: Record<Mutant, (store: TokenStore) => Partial<TokenStore>> = {
     async rotate (attempt) {
       const session = await store.find(attempt.sessionId)
 
-      if (session === null || !fits(session, attempt)) {
+      if (session === null || !canRotate(session, attempt)) {
         return { swapped: false, session }
       }
 
@@ -75,8 +75,8 @@ await app.register(tokenAuth, {
   accessToken: { lifetime: ACCESS_LIFETIME },
   refreshToken: { grace: `${GRACE}ms` },
   storeTimeout: `${STORE_TIMEOUT}ms`,
-  revocations: { every: `${POLL}ms` },
-  sweep: { every: '1s' },
+  revocations: { pollInterval: `${POLL}ms` },
+  sweep: { interval: '1s' },
   on
 })
 app.get('/protected', { onRequest: app.authenticate }, request => request.auth)

@@ -1,6 +1,6 @@
 // What all actors of a run share: the servers, the sessions, and the book of what was seen.
 
-import type { TokenAnswer } from '../../src/protocol.js'
+import type { TokenResponse } from '../../src/protocol.js'
 import { send } from './http.js'
 import type { Answer, Request } from './http.js'
 import type { Random } from './random.js'
@@ -30,7 +30,7 @@ export class SignedIn {
 
   constructor (
     userId: string,
-    { access_token: access = '', refresh_token: token = '' }: TokenAnswer
+    { access_token: access = '', refresh_token: token = '' }: TokenResponse
   ) {
     const { sid, gen, iat } = claimsOf(token)
     this.id = sid
@@ -42,7 +42,7 @@ export class SignedIn {
   }
 
   /** Puts an answer into the storage, unless another tab has put a newer one there. */
-  adopt ({ access_token: access = '', refresh_token: token = '' }: TokenAnswer): void {
+  adopt ({ access_token: access = '', refresh_token: token = '' }: TokenResponse): void {
     const { gen, iat } = claimsOf(token)
 
     if (gen < this.generation) {

@@ -4,7 +4,10 @@ import t from 'tap'
 import { createDevice, createKeychain, credentials } from './world.js'
 import type { Device } from './world.js'
 
-const options = { throttle: { account: { free: 2 } }, refreshToken: { transport: 'both' } } as const
+const options = {
+  throttle: { account: { freeAttempts: 2 } },
+  refreshToken: { transport: 'both' }
+} as const
 
 function presented (device: Device): unknown[] {
   return device.sent.filter(({ url }) => url.endsWith('/login'))

@@ -123,7 +123,7 @@ t.test('what is copied is worth nothing elsewhere, and ends nothing', async t =>
     headers: { authorization: `Bearer ${accessToken}` }
   })
   t.equal(bare.status, 401)
-  t.match((await server.refresh(refreshToken)).json(), { code: 'AUTH_PROOF_INVALID' })
+  t.match((await server.refresh(refreshToken)).json(), { code: 'AUTH_DPOP_INVALID' })
   const thief = await open(t, server, { ...keepToken(), get: async () => refreshToken }, keepKeys())
   t.equal(thief.state.status, 'signed-out')
   t.equal(server.seen.at(-1), 'POST /auth/refresh proven 401')

@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
-import { createLimit } from '../../src/client/async.js'
+import { createWithTimeout } from '../../src/client/async.js'
 import { resolvePlatform } from '../../src/client/platform.js'
 
 t.test('however many calls there are at once, each ends with the client, and Node sees no leak', async t => {
@@ -15,7 +15,7 @@ t.test('however many calls there are at once, each ends with the client, and Nod
     process.off('warning', onWarning)
   })
   const end = new AbortController()
-  const limit = createLimit(resolvePlatform(undefined), end.signal)
+  const limit = createWithTimeout(resolvePlatform(undefined), end.signal)
   const stopped: number[] = []
   const calls = Array.from({ length: 50 }, (_, n) =>
     limit(null, signal =>

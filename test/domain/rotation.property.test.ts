@@ -6,11 +6,11 @@ import fc from 'fast-check'
 import t from 'tap'
 import type { Test } from 'tap'
 import {
+  applyRotation,
+  canRotate,
   CLOCK_TOLERANCE,
-  fits,
   judgeRotation,
-  planRotation,
-  swap
+  planRotation
 } from '../../src/domain/rotation.js'
 import type { Continuation, RotationAttempt, RotationVerdict } from '../../src/domain/rotation.js'
 import type { Millis, RevocationReason, Session } from '../../src/domain/session.js'
@@ -21,14 +21,19 @@ const START = Date.UTC(2026, 0, 1)
 const NOBODY = { address: null, userAgent: null }
 
 interface Rules {
-  readonly fits: typeof fits
-  readonly swap: typeof swap
+  readonly fits: typeof canRotate
+  readonly swap: typeof applyRotation
   readonly judge: typeof judgeRotation
   /** What a store does to a row that does not fit. */
   readonly miss: (session: Session, attempt: RotationAttempt) => Session
 }
 
-const rules: Rules = { fits, swap, judge: judgeRotation, miss: session => session }
+const rules: Rules = {
+  fits: canRotate,
+  swap: applyRotation,
+  judge: judgeRotation,
+  miss: session => session
+}
 
 interface Policy {
   readonly grace: Millis
@@ -628,7 +633,7 @@ const mutants: Record<
   'the store does not compare generations': {
     rules: {
       ...rules,
-      fits: (session, attempt) => fits(session, { ...attempt, generation: session.generation })
+      fits: (session, attempt) => canRotate(session, { ...attempt, generation: session.generation })
     },
     breaks: { invariants }
   },
@@ -636,25 +641,32 @@ const mutants: Record<
     rules: {
       ...rules,
       fits: (session, attempt) =>
-        fits(session, { ...attempt, rotatedBefore: Number.MAX_SAFE_INTEGER })
+        canRotate(session, { ...attempt, rotatedBefore: Number.MAX_SAFE_INTEGER })
     },
     breaks: { honestNeverRefused }
   },
   'the store rotates what is revoked': {
-    rules: { ...rules, fits: (session, attempt) => fits({ ...session, revokedAt: null }, attempt) },
+    rules: {
+      ...rules,
+      fits: (session, attempt) => canRotate({ ...session, revokedAt: null }, attempt)
+    },
     breaks: { invariants }
   },
   'the store rotates what has ended': {
     rules: {
       ...rules,
-      fits: (session, attempt) => fits({ ...session, expiresAt: session.endsAt + DAY }, attempt)
+      fits: (session, attempt) =>
+        canRotate({ ...session, expiresAt: session.endsAt + DAY }, attempt)
     },
     breaks: { invariants }
   },
   'a rotation outlives the absolute end': {
     rules: {
       ...rules,
-      swap: (session, attempt) => ({ ...swap(session, attempt), expiresAt: attempt.expiresAt })
+      swap: (session, attempt) => ({
+        ...applyRotation(session, attempt),
+        expiresAt: attempt.expiresAt
+      })
     },
     breaks: { invariants }
   },

@@ -1,11 +1,11 @@
 import t from 'tap'
 import {
+  applyRotation,
+  canRotate,
   CLOCK_TOLERANCE,
-  fits,
   judgeRotation,
   planHealing,
-  planRotation,
-  swap
+  planRotation
 } from '../../src/domain/rotation.js'
 import type { RotationAttempt, RotationVerdict } from '../../src/domain/rotation.js'
 import type { Session } from '../../src/domain/session.js'
@@ -53,11 +53,11 @@ function present (
 
 /** What a store does and the service judges, in one step. */
 function rotate (session: Session | null, attempt: RotationAttempt): RotationVerdict {
-  if (session === null || !fits(session, attempt)) {
+  if (session === null || !canRotate(session, attempt)) {
     return judgeRotation(attempt, { swapped: false, session })
   }
 
-  return judgeRotation(attempt, { swapped: true, session: swap(session, attempt) })
+  return judgeRotation(attempt, { swapped: true, session: applyRotation(session, attempt) })
 }
 
 interface Row {
@@ -379,7 +379,7 @@ t.test('a swap is answered with its own edition even where the row that it is sh
 })
 
 t.test('a swap whose row was revoked a moment later hands out nothing', async t => {
-  const session = swap(aSession(), present(2))
+  const session = applyRotation(aSession(), present(2))
   t.equal(
     judgeRotation(present(2), { swapped: true, session: { ...session, ...revoked } }).kind,
     'revoked'
@@ -411,38 +411,38 @@ t.test('a plan turns grace and lifetime into moments', async t => {
 })
 
 t.test('a session fits only where id, secret and generation are equal', async t => {
-  t.equal(fits(aSession(), present(2)), true)
-  t.equal(fits(aSession(), present(2, { sessionId: 's2' })), false)
-  t.equal(fits(aSession(), present(2, { secretHash: 'Hash' })), false)
-  t.equal(fits(aSession(), present(1)), false)
-  t.equal(fits(aSession(), present(3)), false)
+  t.equal(canRotate(aSession(), present(2)), true)
+  t.equal(canRotate(aSession(), present(2, { sessionId: 's2' })), false)
+  t.equal(canRotate(aSession(), present(2, { secretHash: 'Hash' })), false)
+  t.equal(canRotate(aSession(), present(1)), false)
+  t.equal(canRotate(aSession(), present(3)), false)
 })
 
 t.test('a session fits only while it lives', async t => {
-  t.equal(fits(aSession({ expiresAt: NOW + 1 }), present(2)), true)
-  t.equal(fits(aSession({ expiresAt: NOW }), present(2)), false)
-  t.equal(fits(aSession(revoked), present(2)), false)
-  t.equal(fits(aSession({ generation: 0, ...revoked }), present(0)), false)
-  t.equal(fits(aSession({ generation: 0, expiresAt: NOW }), present(0)), false)
+  t.equal(canRotate(aSession({ expiresAt: NOW + 1 }), present(2)), true)
+  t.equal(canRotate(aSession({ expiresAt: NOW }), present(2)), false)
+  t.equal(canRotate(aSession(revoked), present(2)), false)
+  t.equal(canRotate(aSession({ generation: 0, ...revoked }), present(0)), false)
+  t.equal(canRotate(aSession({ generation: 0, expiresAt: NOW }), present(0)), false)
   t.equal(
-    fits(aSession({ revokedAt: 0 }), present(2)),
+    canRotate(aSession({ revokedAt: 0 }), present(2)),
     false,
     'revoked at the beginning of time is revoked'
   )
 })
 
 t.test('a session fits only outside the grace, or at generation 0', async t => {
-  t.equal(fits(aSession({ rotatedAt: NOW - GRACE }), present(2)), true)
-  t.equal(fits(aSession({ rotatedAt: NOW - GRACE + 1 }), present(2)), false)
-  t.equal(fits(aSession({ rotatedAt: NOW + CLOCK_TOLERANCE }), present(2)), false)
-  t.equal(fits(aSession({ rotatedAt: NOW + CLOCK_TOLERANCE + 1 }), present(2)), true)
-  t.equal(fits(aSession({ generation: 0, rotatedAt: NOW - GRACE + 1 }), present(0)), true)
-  t.equal(fits(aSession({ generation: 1, rotatedAt: NOW - GRACE + 1 }), present(1)), false)
+  t.equal(canRotate(aSession({ rotatedAt: NOW - GRACE }), present(2)), true)
+  t.equal(canRotate(aSession({ rotatedAt: NOW - GRACE + 1 }), present(2)), false)
+  t.equal(canRotate(aSession({ rotatedAt: NOW + CLOCK_TOLERANCE }), present(2)), false)
+  t.equal(canRotate(aSession({ rotatedAt: NOW + CLOCK_TOLERANCE + 1 }), present(2)), true)
+  t.equal(canRotate(aSession({ generation: 0, rotatedAt: NOW - GRACE + 1 }), present(0)), true)
+  t.equal(canRotate(aSession({ generation: 1, rotatedAt: NOW - GRACE + 1 }), present(1)), false)
 })
 
 t.test('a swap moves what it says and nothing else', async t => {
   const before = Object.freeze(aSession())
-  t.strictSame(swap(before, present(2)), {
+  t.strictSame(applyRotation(before, present(2)), {
     ...before,
     generation: 3,
     rotatedAt: NOW,
@@ -461,13 +461,16 @@ t.test('a swap never writes an end behind the absolute one', async t => {
       [NOW + 1, NOW + 1]
     ] as const
   ) {
-    t.match(swap(aSession({ endsAt }), present(2)), { expiresAt, endsAt })
+    t.match(applyRotation(aSession({ endsAt }), present(2)), { expiresAt, endsAt })
   }
 })
 
 t.test('a swap never sets back the last use', async t => {
-  t.equal(swap(aSession({ lastUsedAt: NOW + SECOND }), present(2)).lastUsedAt, NOW + SECOND)
-  t.equal(swap(aSession({ lastUsedAt: NOW - 1 }), present(2)).lastUsedAt, NOW)
+  t.equal(
+    applyRotation(aSession({ lastUsedAt: NOW + SECOND }), present(2)).lastUsedAt,
+    NOW + SECOND
+  )
+  t.equal(applyRotation(aSession({ lastUsedAt: NOW - 1 }), present(2)).lastUsedAt, NOW)
 })
 
 t.test('healing moves a row that fell back up to the token that was presented', async t => {
@@ -484,8 +487,8 @@ t.test('healing moves a row that fell back up to the token that was presented', 
       generation: lost.generation,
       rotatedBefore: Number.MAX_SAFE_INTEGER
     })
-    t.equal(fits(lost, planHealing(attempt)), true, 'however short ago it was rotated')
-    const healed = swap(lost, planHealing(attempt))
+    t.equal(canRotate(lost, planHealing(attempt)), true, 'however short ago it was rotated')
+    const healed = applyRotation(lost, planHealing(attempt))
     t.match(judgeRotation(attempt, { swapped: false, session: healed }), {
       kind: 'kept',
       generation: attempt.generation,
@@ -503,9 +506,9 @@ t.test('healing moves no session that is over, has another secret or was healed 
       aSession(revoked),
       aSession(ended),
       aSession({ secretHash: 'other' }),
-      swap(aSession(), healing)
+      applyRotation(aSession(), healing)
     ]
   ) {
-    t.equal(fits(session, healing), false)
+    t.equal(canRotate(session, healing), false)
   }
 })

@@ -4,8 +4,8 @@ import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import type { Test } from 'tap'
 import { DpopNonces } from '../../src/dpop/nonces.js'
-import { Proofs } from '../../src/dpop/verifier.js'
-import type { Proof, ProvenRequest } from '../../src/dpop/verifier.js'
+import { DpopVerifier } from '../../src/dpop/verifier.js'
+import type { DpopProof, ProvenRequest } from '../../src/dpop/verifier.js'
 import { MemoryAttempts } from '../../src/stores/memory/index.js'
 import { athOf, createProofKey, writeProof } from '../helpers/dpop.js'
 import type { ProofKey } from '../helpers/dpop.js'
@@ -18,17 +18,17 @@ const key = createProofKey()
 
 interface World {
   readonly clock: TestClock
-  readonly proofs: Proofs
+  readonly proofs: DpopVerifier
   readonly nonces: DpopNonces
   /** A proof for {@link here}, with the nonce of the moment where there are nonces. */
   write(claims?: object, by?: ProofKey): string
-  check(claims?: object, request?: Partial<ProvenRequest>): Proof
+  check(claims?: object, request?: Partial<ProvenRequest>): DpopProof
 }
 
 function open ({ nonces: hasNonces = true, replays = new MemoryAttempts() } = {}): World {
   const clock = createClock()
   const nonces = new DpopNonces([Buffer.alloc(32, 1)])
-  const proofs = new Proofs({ nonces: hasNonces ? nonces : null, replays, clock })
+  const proofs = new DpopVerifier({ nonces: hasNonces ? nonces : null, replays, clock })
   const write: World['write'] = (claims = {}, by = key) =>
     writeProof(by, {
       jti: randomUUID(),
@@ -44,7 +44,7 @@ function open ({ nonces: hasNonces = true, replays = new MemoryAttempts() } = {}
     proofs,
     nonces,
     write,
-    check: (claims, request) => proofs.check(write(claims), { ...here, ...request })
+    check: (claims, request) => proofs.verify(write(claims), { ...here, ...request })
   }
 }
 
@@ -53,7 +53,7 @@ function refuses (
   work: () => unknown,
   words: string,
   name: string,
-  code = 'AUTH_PROOF_INVALID'
+  code = 'AUTH_DPOP_INVALID'
 ): void {
   t.throws(work, { code, message: words }, name)
 }
@@ -175,7 +175,7 @@ t.test('with nonces, one of this server tells the time: a clock that is wrong by
   const elsewhere = new DpopNonces([Buffer.alloc(32, 2)]).current(clock())
 
   for (const nonce of [undefined, older, nonces.current(clock() + 2 * MINUTE), elsewhere, 'x']) {
-    refuses(t, () => check({ nonce }), 'DPoP-Nonce', String(nonce), 'AUTH_PROOF_NONCE')
+    refuses(t, () => check({ nonce }), 'DPoP-Nonce', String(nonce), 'AUTH_DPOP_NONCE')
   }
 })
 
@@ -223,37 +223,37 @@ t.test('no error holds anything of the proof', async t => {
   for (const [name, value] of Object.entries(marks)) {
     for (const claims of [{ [name]: value }, { [name]: value, iat: 0 }]) {
       try {
-        proofs.check(write(claims), { ...here, accessToken: name === 'ath' ? 'x' : null })
+        proofs.verify(write(claims), { ...here, accessToken: name === 'ath' ? 'x' : null })
       } catch (error) {
         t.notMatch(String((error as Error).message), /MARK|eyJ/)
       }
     }
   }
 
-  t.throws(() => proofs.check('eyJ.x.MARK', here), { message: /^Proof of possession is invalid$/ })
+  t.throws(() => proofs.verify('eyJ.x.MARK', here), { message: /^Proof of possession is invalid$/ })
 })
 
 for (const nonces of [true, false]) {
   t.test(`once is enough, ${nonces ? 'with' : 'without'} nonces`, async t => {
     const { proofs, write, clock } = open({ nonces })
     const text = write()
-    const read = (): Proof => proofs.check(text, here)
+    const read = (): DpopProof => proofs.verify(text, here)
     const first = read()
-    await proofs.spend(first)
-    await proofs.spend(first)
+    await proofs.consume(first)
+    await proofs.consume(first)
     t.pass('the same request, tried again here')
-    await t.rejects(proofs.spend(read()), { code: 'AUTH_PROOF_INVALID', message: 'used before' })
-    await proofs.spend(proofs.check(write({ jti: 'the same' }), here))
-    await proofs.spend(proofs.check(write({ jti: 'the same' }, createProofKey()), here))
+    await t.rejects(proofs.consume(read()), { code: 'AUTH_DPOP_INVALID', message: 'used before' })
+    await proofs.consume(proofs.verify(write({ jti: 'the same' }), here))
+    await proofs.consume(proofs.verify(write({ jti: 'the same' }, createProofKey()), here))
     t.pass('a jti is its key\'s own')
     await t.rejects(
-      proofs.spend(
-        proofs.check(write({ jti: 'the same', htm: 'GET' }), { ...here, method: 'GET' })
+      proofs.consume(
+        proofs.verify(write({ jti: 'the same', htm: 'GET' }), { ...here, method: 'GET' })
       ),
       { message: 'used before' }
     )
     clock.advance(SECOND)
-    await t.rejects(proofs.spend(read()), { message: 'used before' })
+    await t.rejects(proofs.consume(read()), { message: 'used before' })
   })
 
   t.test(`of fifty at once one passes, ${nonces ? 'with' : 'without'} nonces`, async t => {
@@ -262,13 +262,13 @@ for (const nonces of [true, false]) {
     const text = one.write()
     const results = await Promise.allSettled(Array.from({ length: 50 }, async (_, i) => {
       const { proofs } = i % 2 === 0 ? one : other
-      await proofs.spend(proofs.check(text, here))
+      await proofs.consume(proofs.verify(text, here))
     }))
     t.equal(results.filter(({ status }) => status === 'fulfilled').length, 1)
 
     for (const result of results) {
       if (result.status === 'rejected') {
-        t.equal(result.reason.code, 'AUTH_PROOF_INVALID')
+        t.equal(result.reason.code, 'AUTH_DPOP_INVALID')
       }
     }
   })
@@ -279,20 +279,20 @@ for (const nonces of [true, false]) {
     const text = nonces
       ? write({ nonce: given.current(clock() + MINUTE) })
       : write({ iat: (clock() + MINUTE) / 1000 })
-    await proofs.spend(proofs.check(text, here))
+    await proofs.consume(proofs.verify(text, here))
     const last = nonces ? 3 * MINUTE - 1 : 2 * MINUTE
 
     for (const wait of [SECOND, last - SECOND]) {
       clock.advance(wait)
-      await t.rejects(async () => proofs.spend(proofs.check(text, here)), {
+      await t.rejects(async () => proofs.consume(proofs.verify(text, here)), {
         message: 'used before'
       })
     }
 
     t.equal(await proofs.replays.sweep({ now: clock(), limit: 9 }), 0)
     clock.advance(1)
-    t.throws(() => proofs.check(text, here), {
-      code: nonces ? 'AUTH_PROOF_NONCE' : 'AUTH_PROOF_INVALID'
+    t.throws(() => proofs.verify(text, here), {
+      code: nonces ? 'AUTH_DPOP_NONCE' : 'AUTH_DPOP_INVALID'
     })
     clock.advance(MINUTE - 1)
     t.equal(
@@ -321,11 +321,11 @@ t.test('what is only checked is not remembered', async t => {
   const text = write()
 
   for (let i = 0; i < 3; i++) {
-    t.ok(proofs.check(text, here))
+    t.ok(proofs.verify(text, here))
   }
 
   t.equal(taken, 0)
-  await proofs.spend(proofs.check(text, here))
+  await proofs.consume(proofs.verify(text, here))
   t.equal(taken, 1)
 })
 
@@ -333,15 +333,15 @@ t.test('a memory that cannot be reached is no yes, and the same request may try 
   let isDown = true
   const memory = new MemoryAttempts()
   const replays = Object.assign(new MemoryAttempts(), {
-    take: async (...given: Parameters<MemoryAttempts['take']>) =>
-      isDown ? Promise.reject(new Error('down')) : memory.take(...given)
+    take: async (...given: Parameters<MemoryAttempts['consume']>) =>
+      isDown ? Promise.reject(new Error('down')) : memory.consume(...given)
   })
   const { proofs, write } = open({ replays })
   const text = write()
-  const proof = proofs.check(text, here)
-  await t.rejects(proofs.spend(proof), { message: 'down' })
-  await t.rejects(proofs.spend(proof), { message: 'down' }, 'it is not spent')
+  const proof = proofs.verify(text, here)
+  await t.rejects(proofs.consume(proof), { message: 'down' })
+  await t.rejects(proofs.consume(proof), { message: 'down' }, 'it is not spent')
   isDown = false
-  await proofs.spend(proof)
-  await t.rejects(proofs.spend(proofs.check(text, here)), { message: 'used before' })
+  await proofs.consume(proof)
+  await t.rejects(proofs.consume(proofs.verify(text, here)), { message: 'used before' })
 })

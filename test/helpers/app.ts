@@ -4,9 +4,9 @@ import type { FastifyInstance, FastifyServerOptions, LightMyRequestResponse } fr
 import { tokenAuth } from '../../src/index.js'
 import type {
   AuthUser,
-  TokenAnswer,
   TokenAuthEvents,
   TokenAuthOptions,
+  TokenResponse,
   TokenStore
 } from '../../src/index.js'
 import { MemoryStore } from '../../src/stores/memory/index.js'
@@ -33,7 +33,7 @@ export interface TestApp {
   readonly users: Map<string, TestUser>
   /** Everything that `options.on` was told, in order. */
   readonly events: RecordedEvent[]
-  login(username?: string): Promise<TokenAnswer>
+  login(username?: string): Promise<TokenResponse>
   post(
     path: string,
     body?: object,
@@ -64,11 +64,11 @@ const eventNames: ReadonlyArray<keyof TokenAuthEvents> = [
   'replay',
   'recovery',
   'reuse',
-  'shadow',
+  'suspicious-replay',
   'revoke',
   'sweep',
   'store-rolled-back',
-  'revocations-behind',
+  'revocations-stalled',
   'clock-skew'
 ]
 
@@ -131,7 +131,7 @@ export async function createTestApp (given: TestAppOptions = {}): Promise<TestAp
         throw new Error(`login of ${username} failed: ${response.body}`)
       }
 
-      return response.json<TokenAnswer>()
+      return response.json<TokenResponse>()
     },
     refresh: refreshToken => post('/auth/refresh', { refresh_token: refreshToken })
   }

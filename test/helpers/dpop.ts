@@ -143,7 +143,7 @@ export class Holder {
   ): Promise<LightMyRequestResponse> {
     const response = await this.once(method, path, sent)
 
-    return /AUTH_PROOF_NONCE|use_dpop_nonce/.test(response.body)
+    return /AUTH_DPOP_NONCE|use_dpop_nonce/.test(response.body)
       ? this.once(method, path, sent)
       : response
   }

@@ -19,7 +19,7 @@ await app.register(tokenAuth, {
   store,
   // By the real clock: after ten failures there is none that a slow machine could wait for.
   throttle: process.argv[3] === 'throttled' &&
-    { attempts: new SqliteAttempts(db), account: { free: 10, most: 10 } },
+    { attempts: new SqliteAttempts(db), account: { freeAttempts: 10, maxAttempts: 10 } },
   users: {
     findByLogin: login => login === ann.username ? ann : null,
     findById: id => id === ann.id ? ann : null

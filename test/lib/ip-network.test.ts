@@ -1,5 +1,5 @@
 import t from 'tap'
-import { networkOf } from '../../src/lib/ip-network.js'
+import { getNetwork } from '../../src/lib/ip-network.js'
 
 t.test('an IPv4 address is its own network, however it is written', async t => {
   for (
@@ -11,7 +11,7 @@ t.test('an IPv4 address is its own network, however it is written', async t => {
       '0:0:0:0:0:ffff:192.0.2.7'
     ]
   ) {
-    t.equal(networkOf(text), '192.0.2.7', text)
+    t.equal(getNetwork(text), '192.0.2.7', text)
   }
 })
 
@@ -26,13 +26,13 @@ t.test('an IPv6 address belongs to its first 64 bits, however it is written', as
   ]
 
   for (const text of same) {
-    t.equal(networkOf(text), '2001:db8:0:7::/64', text)
+    t.equal(getNetwork(text), '2001:db8:0:7::/64', text)
   }
 
-  t.equal(networkOf('::1'), '0:0:0:0::/64')
-  t.equal(networkOf('::'), '0:0:0:0::/64')
-  t.equal(networkOf('1::'), '1:0:0:0::/64')
-  t.equal(networkOf('2001:db8:0:8::1'), '2001:db8:0:8::/64')
+  t.equal(getNetwork('::1'), '0:0:0:0::/64')
+  t.equal(getNetwork('::'), '0:0:0:0::/64')
+  t.equal(getNetwork('1::'), '1:0:0:0::/64')
+  t.equal(getNetwork('2001:db8:0:8::1'), '2001:db8:0:8::/64')
 })
 
 t.test('what is no address is its own network', async t => {
@@ -51,6 +51,6 @@ t.test('what is no address is its own network', async t => {
       '::1.2.3.4.5'
     ]
   ) {
-    t.equal(networkOf(text), text, text)
+    t.equal(getNetwork(text), text, text)
   }
 })

@@ -7,7 +7,7 @@ import type { PasswordRules } from '../../src/login/passwords.js'
 import { TokenAuthError } from '../../src/errors.js'
 
 const PASSWORD = 'correct horse battery staple'
-const rules: PasswordRules = { peppers: [], normalize: null, minLength: 1, accept: () => true }
+const rules: PasswordRules = { peppers: [], normalize: null, minLength: 1, validate: () => true }
 const create = (given: Partial<PasswordRules> = {}): Passwords =>
   new Passwords(new HashQueue(2), { ...rules, ...given })
 const passwords = create()
@@ -254,7 +254,7 @@ t.test('NFC, where it is asked for: an accent is one, however a keyboard makes i
 })
 
 t.test('a password that is set is long enough, not too long to log in with, and acceptable', async t => {
-  const strict = create({ minLength: 8, accept: async password => password !== 'password' })
+  const strict = create({ minLength: 8, validate: async password => password !== 'password' })
   const refused = (hint: string): TokenAuthError =>
     new TokenAuthError('AUTH_PASSWORD_REJECTED', { hint })
   await t.rejects(strict.hash('1234567'), refused('it needs 8 characters'))

@@ -8,7 +8,7 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import type { EventName, TokenAnswer, TokenAuthEvents, TokenStore } from '../../src/index.js'
+import type { EventName, TokenAuthEvents, TokenResponse, TokenStore } from '../../src/index.js'
 import { SessionRefusedError } from '../../src/index.js'
 import { testTokenStore } from '../../src/stores/conformance/token-store.js'
 import { MemoryStore } from '../../src/stores/memory/index.js'
@@ -35,7 +35,7 @@ const { timed } = await import(
 
 interface Answer {
   readonly status: number
-  readonly body: Partial<TokenAnswer> & { readonly code?: string }
+  readonly body: Partial<TokenResponse> & { readonly code?: string }
 }
 
 const GRACE = 2000
@@ -56,7 +56,7 @@ t.test('the app counts what happens, and names nobody', async t => {
       body: JSON.stringify(body)
     })
     const text = await response.text()
-    const answer = text === '' ? {} : JSON.parse(text) as Partial<TokenAnswer>
+    const answer = text === '' ? {} : JSON.parse(text) as Partial<TokenResponse>
     secrets.push(
       ...[answer.access_token, answer.refresh_token].filter(token => token !== undefined)
     )
@@ -162,14 +162,20 @@ t.test('what seldom happens', async t => {
       userAgent: null
     })
     publish('reuse', { ...seen, ...sides })
-    publish('shadow', { ...seen, ...sides, ended: false })
-    publish('shadow', { ...seen, ...sides, ended: true })
-    publish('revoke', { at: 0, sessionId: 's1', userId: null, count: 1, reason: 'shadowed' })
+    publish('suspicious-replay', { ...seen, ...sides, revoked: false })
+    publish('suspicious-replay', { ...seen, ...sides, revoked: true })
+    publish('revoke', {
+      at: 0,
+      sessionId: 's1',
+      userId: null,
+      count: 1,
+      reason: 'suspicious-replay'
+    })
     publish('revoke', { at: 0, sessionId: null, userId: 'u-1', count: 3, reason: 'logout-all' })
     publish('sweep', { at: 0, deleted: 700, took: 250 })
     publish('store-rolled-back', { ...seen, presented: 2, stored: 1, healed: true })
     publish('store-rolled-back', { ...seen, presented: 3, stored: 1, healed: false })
-    publish('revocations-behind', { at: 0, since: 0 })
+    publish('revocations-stalled', { at: 0, since: 0 })
     publish('clock-skew', { at: 0, sessionId: 's1', ahead: 1500 })
   }
 
@@ -237,7 +243,7 @@ t.test('a timed store is a store', async t => {
 async function start (): Promise<{ url: string, child: ChildProcess, printed: string[] }> {
   const child = spawn(process.execPath, ['--import', 'tsx', 'examples/metrics/app.ts'], {
     cwd: root,
-    env: childEnv({ PORT: '0', REFRESH_GRACE: `${GRACE}ms`, SWEEP_EVERY: '1s' }),
+    env: childEnv({ PORT: '0', REFRESH_GRACE: `${GRACE}ms`, SWEEP_INTERVAL: '1s' }),
     stdio: ['ignore', 'pipe', 'inherit']
   })
   const printed: string[] = []

@@ -4,7 +4,7 @@ import { setImmediate as tick } from 'node:timers/promises'
 import type { LightMyRequestResponse } from 'fastify'
 import t from 'tap'
 import type { Test } from 'tap'
-import type { TokenAnswer, TokenAuthListeners, TokenAuthOptions } from '../../src/index.js'
+import type { TokenAuthListeners, TokenAuthOptions, TokenResponse } from '../../src/index.js'
 import { createTestApp, PASSWORD } from '../helpers/app.js'
 import type { TestApp } from '../helpers/app.js'
 import { createClock, DAY, HOUR, MINUTE, SECOND } from '../helpers/clock.js'
@@ -95,7 +95,7 @@ async function stage (t: Test, options: Partial<TokenAuthOptions> = {}): Promise
       headers,
       payload
     })
-    const { access_token: access, refresh_token: refresh } = response.json<Partial<TokenAnswer>>()
+    const { access_token: access, refresh_token: refresh } = response.json<Partial<TokenResponse>>()
 
     for (const token of [access, refresh]) {
       if (token !== undefined) {
@@ -124,11 +124,11 @@ async function stage (t: Test, options: Partial<TokenAuthOptions> = {}): Promise
       return sent.slice(from)
     },
     async open (by) {
-      return (await signIn(by)).json<TokenAnswer>().refresh_token ?? ''
+      return (await signIn(by)).json<TokenResponse>().refresh_token ?? ''
     },
     async next (token, by) {
       clock.advance(MINUTE)
-      return (await present(token, by)).json<TokenAnswer>().refresh_token ?? ''
+      return (await present(token, by)).json<TokenResponse>().refresh_token ?? ''
     }
   }
 }
@@ -176,8 +176,10 @@ t.test('a theft is one mail, with both sides', async t => {
 })
 
 t.test('a session that is followed is one mail a day', async t => {
-  for (const shadows of ['report', 'end'] as const) {
-    const { mails, open, next, present, clock } = await stage(t, { refreshToken: { shadows } })
+  for (const shadows of ['report', 'revoke'] as const) {
+    const { mails, open, next, present, clock } = await stage(t, {
+      refreshToken: { replayDetection: shadows }
+    })
     let token = await open(phone)
     const statuses: number[] = []
 
@@ -192,16 +194,16 @@ t.test('a session that is followed is one mail a day', async t => {
       await follow()
     }
 
-    t.equal(statuses.includes(401), shadows === 'end')
+    t.equal(statuses.includes(401), shadows === 'revoke')
     const all = await mails()
     t.equal(all.length, 1)
     t.match(
       all[0]?.text,
-      shadows === 'end' ? 'we have ended this sign-in' : 'This sign-in is still open.'
+      shadows === 'revoke' ? 'we have ended this sign-in' : 'This sign-in is still open.'
     )
     t.match(all[0]?.text, /Chrome on Android, 192\.0\.2\.1\n.*another program, 2001:db8::66\n/)
 
-    if (shadows === 'end') {
+    if (shadows === 'revoke') {
       continue
     }
 

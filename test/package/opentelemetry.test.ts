@@ -24,7 +24,7 @@ import { InMemorySpanExporter, SimpleSpanProcessor, TracerProvider } from '@open
 import type { ReadableSpan } from '@opentelemetry/sdk-trace'
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import t from 'tap'
-import type { EventName, TokenAnswer, TokenAuthEvents, TokenStore } from '../../src/index.js'
+import type { EventName, TokenAuthEvents, TokenResponse, TokenStore } from '../../src/index.js'
 import { MemoryStore } from '../../src/stores/memory/index.js'
 import { createTestApp, PASSWORD } from '../helpers/app.js'
 import { createBreakableStore } from '../helpers/broken-store.js'
@@ -73,7 +73,7 @@ t.test('an app, from the first login to the last sweep', async t => {
   const { app, clock } = await createTestApp({
     store: timed(store, telemetry.observe),
     before: traceRequests,
-    options: { throttle: {}, refreshToken: { shadows: 'end' } }
+    options: { throttle: {}, refreshToken: { replayDetection: 'revoke' } }
   })
   t.teardown(() => app.close())
   telemetry.watchHashes(() => app.tokenAuth.hashLoad())
@@ -96,7 +96,7 @@ t.test('an app, from the first login to the last sweep', async t => {
     })
     const answer = response.body === ''
       ? {}
-      : response.json<Partial<TokenAnswer> & { device_token?: string }>()
+      : response.json<Partial<TokenResponse> & { device_token?: string }>()
     const tokens = [answer.access_token, answer.refresh_token, answer.device_token]
 
     for (const token of tokens) {
@@ -108,8 +108,10 @@ t.test('an app, from the first login to the last sweep', async t => {
     return response
   }
 
-  const login = async (username = 'ann'): Promise<TokenAnswer> => {
-    const answer = (await post('/auth/login', { username, password: PASSWORD })).json<TokenAnswer>()
+  const login = async (username = 'ann'): Promise<TokenResponse> => {
+    const answer = (await post('/auth/login', { username, password: PASSWORD })).json<
+      TokenResponse
+    >()
     sessions.add(sessionOf(answer))
     return answer
   }
@@ -117,7 +119,7 @@ t.test('an app, from the first login to the last sweep', async t => {
   const refresh = async (token: string | undefined, by?: Party): Promise<LightMyRequestResponse> =>
     post('/auth/refresh', { refresh_token: token }, by)
   const next = async (token: string | undefined, by?: Party): Promise<string | undefined> =>
-    (await refresh(token, by)).json<TokenAnswer>().refresh_token
+    (await refresh(token, by)).json<TokenResponse>().refresh_token
 
   // Everything that may happen to a session, each on one of its own.
   t.equal((await post('/auth/login', { username: 'bob', password: 'wrong' })).statusCode, 401)
@@ -221,7 +223,7 @@ t.test('an app, from the first login to the last sweep', async t => {
 
   // On spans: the sessions, and how long the store took in which request.
   const spans = sdk.spans()
-  const eventsOf = (session: TokenAnswer): string[] =>
+  const eventsOf = (session: TokenResponse): string[] =>
     spans.flatMap(({ events }) => events)
       .filter(({ attributes }) => attributes?.['session.id'] === sessionOf(session)).map((
         { name }
@@ -237,7 +239,7 @@ t.test('an app, from the first login to the last sweep', async t => {
     'replay',
     'refresh',
     'revoke',
-    'shadow'
+    'suspicious-replay'
   ])
   const reuses = spans.flatMap(({ events }) => events).filter(({ name }) =>
     name === 'token_auth.reuse'
@@ -331,7 +333,7 @@ t.test('what seldom happens, within a request and without one', async t => {
   const tell = (): void => {
     const seen = { at: 0, sessionId: 's1', userId: 'u-1', address: null, userAgent: null }
     publish('store-rolled-back', { ...seen, presented: 2, stored: 1, healed: true })
-    publish('revocations-behind', { at: 0, since: 0 })
+    publish('revocations-stalled', { at: 0, since: 0 })
     publish('clock-skew', { at: 0, sessionId: 's1', ahead: 1500 })
   }
 
@@ -378,7 +380,7 @@ function publish<Name extends EventName> (name: Name, event: TokenAuthEvents[Nam
   channel(`fastify-token-auth:${name}`).publish(event)
 }
 
-function sessionOf ({ access_token: token }: TokenAnswer): string {
+function sessionOf ({ access_token: token }: TokenResponse): string {
   return (JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as {
     sid: string
   }).sid

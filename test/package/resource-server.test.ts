@@ -11,7 +11,7 @@ import { setTimeout } from 'node:timers/promises'
 import * as oauth from 'oauth4webapi'
 import t from 'tap'
 import type { Test } from 'tap'
-import type { TokenAnswer } from '../../src/index.js'
+import type { TokenResponse } from '../../src/index.js'
 import { childEnv } from '../helpers/child-env.js'
 import { root } from '../helpers/consumer.js'
 
@@ -68,9 +68,9 @@ const send = (url: string, token?: string, method = 'GET'): Promise<Response> =>
 const status = async (url: string, token?: string): Promise<number> =>
   (await send(url, token)).status
 
-async function login (username: string): Promise<TokenAnswer> {
+async function login (username: string): Promise<TokenResponse> {
   const body = new URLSearchParams({ username, password: 'correct horse' })
-  return await (await fetch(`${demo}/auth/login`, { method: 'POST', body })).json() as TokenAnswer
+  return await (await fetch(`${demo}/auth/login`, { method: 'POST', body })).json() as TokenResponse
 }
 
 t.before(async () => {

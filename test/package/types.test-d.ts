@@ -24,7 +24,6 @@ import type {
   ErrorCode,
   EventName,
   Millis,
-  Presentation,
   Revocation,
   RevocationReason,
   RevocationTarget,
@@ -33,16 +32,17 @@ import type {
   RouteName,
   Secret,
   Session,
-  SessionAnswer,
   SessionEvent,
   SessionInfo,
-  SessionListAnswer,
-  TokenAnswer,
+  SessionListResponse,
+  SessionResponse,
   TokenAuth,
   TokenAuthEvents,
   TokenAuthListeners,
   TokenAuthOptions,
+  TokenResponse,
   TokenStore,
+  TokenUse,
   Touch,
   Users
 } from '../../src/index.js'
@@ -126,7 +126,7 @@ logging.get(
 
 // What the app may ask for
 
-takes<TokenAnswer>(await app.tokenAuth.openSession('1', {} as FastifyRequest))
+takes<TokenResponse>(await app.tokenAuth.openSession('1', {} as FastifyRequest))
 takes<SessionInfo[]>(await app.tokenAuth.listSessions('1'))
 takes<boolean>(await app.tokenAuth.revokeSession('s1'))
 takes<number>(await app.tokenAuth.revokeUser('1'))
@@ -254,7 +254,7 @@ takes<TokenAuthOptions>({
       takes(reason === 'bad-luck')
     },
     reuse: async ({ presented, rotated, userId }) => {
-      takes<Presentation[]>([presented, rotated])
+      takes<TokenUse[]>([presented, rotated])
       takes<string>(userId)
     },
     revoke: ({ count, reason, sessionId }) => {
@@ -329,5 +329,5 @@ holds<Equal<Session['device'], Device>>()
 
 // The wire
 
-holds<Equal<TokenAnswer['token_type'], 'bearer' | 'DPoP'>>()
-holds<Equal<SessionListAnswer['sessions'], readonly SessionAnswer[]>>()
+holds<Equal<TokenResponse['token_type'], 'bearer' | 'DPoP'>>()
+holds<Equal<SessionListResponse['sessions'], readonly SessionResponse[]>>()

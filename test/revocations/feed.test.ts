@@ -67,14 +67,14 @@ interface Followed {
   readonly feed: RevocationFeed
   readonly entries: Entries
   readonly clock: TestClock
-  readonly told: Array<TokenAuthEvents['revocations-behind']>
+  readonly told: Array<TokenAuthEvents['revocations-stalled']>
   readonly logged: Array<{ level: string, facts: object, message: string }>
   /** Which of these sessions are known to be revoked. */
   known(ids: readonly string[]): string[]
 }
 
 function aFeed (
-  given: Partial<Pick<RevocationFeedContext, 'every' | 'patience' | 'wake'>> = {}
+  given: Partial<Pick<RevocationFeedContext, 'pollInterval' | 'failAfter' | 'subscribe'>> = {}
 ): Followed {
   const entries = new Entries()
   const clock = createClock()
@@ -86,7 +86,7 @@ function aFeed (
   }
 
   const logger = { error: at('error'), warn: at('warn'), info: at('info') }
-  const events = new Events({ 'revocations-behind': event => told.push(event) }, logger)
+  const events = new Events({ 'revocations-stalled': event => told.push(event) }, logger)
   const revoked = new RevokedSessions(KEEP)
   const feed = new RevocationFeed({
     store: entries as unknown as TokenStore,
@@ -94,10 +94,10 @@ function aFeed (
     events,
     logger,
     clock,
-    every: null,
+    pollInterval: null,
     reach: KEEP,
-    patience: null,
-    wake: undefined,
+    failAfter: null,
+    subscribe: undefined,
     ...given
   })
   return { feed, entries, clock, told, logged, known: ids => ids.filter(id => revoked.has(id)) }
@@ -430,13 +430,13 @@ t.test('all that share a poll are told when it fails', async t => {
 })
 
 t.test('it is lost when it has been behind for longer than the patience, until a poll succeeds', async t => {
-  const { feed, entries, clock } = aFeed({ patience: 10 * SECOND })
+  const { feed, entries, clock } = aFeed({ failAfter: 10 * SECOND })
   await feed.start()
   const read = clock()
   entries.readsUntilFailure = 0
   clock.advance(SECOND)
   await t.rejects(feed.poll())
-  const isLost = (after: number): boolean => feed.isLost(read + after)
+  const isLost = (after: number): boolean => feed.isStale(read + after)
   t.strictSame([SECOND, 10 * SECOND, 10 * SECOND + 1, DAY].map(isLost), [false, false, true, true])
 
   clock.advance(DAY)
@@ -449,17 +449,17 @@ t.test('it is lost when it has been behind for longer than the patience, until a
 
   entries.readsUntilFailure = Infinity
   await feed.poll()
-  t.equal(feed.isLost(clock()), false)
+  t.equal(feed.isStale(clock()), false)
 })
 
 t.test('it is not lost while it is not behind, however long ago it read', async t => {
-  const { feed, clock } = aFeed({ patience: 10 * SECOND })
+  const { feed, clock } = aFeed({ failAfter: 10 * SECOND })
   await feed.start()
-  t.equal(feed.isLost(clock() + DAY), false)
+  t.equal(feed.isStale(clock() + DAY), false)
 })
 
 t.test('the patience begins when the last good poll began, not when it ended', async t => {
-  const { feed, entries, clock } = aFeed({ patience: 10 * SECOND })
+  const { feed, entries, clock } = aFeed({ failAfter: 10 * SECOND })
   const begun = clock()
   entries.held = []
   const polled = feed.poll()
@@ -469,20 +469,20 @@ t.test('the patience begins when the last good poll began, not when it ended', a
   entries.held = null
   entries.readsUntilFailure = 0
   await t.rejects(feed.poll())
-  t.equal(feed.isLost(begun + 10 * SECOND + 1), true)
+  t.equal(feed.isStale(begun + 10 * SECOND + 1), true)
 })
 
 t.test('without a patience it is never lost', async t => {
-  const { feed, entries, clock } = aFeed({ patience: null })
+  const { feed, entries, clock } = aFeed({ failAfter: null })
   await feed.start()
   entries.readsUntilFailure = 0
   await t.rejects(feed.poll())
-  t.equal(feed.isLost(clock() + 100 * DAY), false)
+  t.equal(feed.isStale(clock() + 100 * DAY), false)
 })
 
 t.test('once started it polls again and again, and a failure does not end that', async t => {
   mockTimers(t)
-  const { feed, entries, told } = aFeed({ every: SECOND })
+  const { feed, entries, told } = aFeed({ pollInterval: SECOND })
   await feed.start()
   t.equal(entries.asked.length, 1)
   await tick(SECOND - 1)
@@ -502,7 +502,7 @@ t.test('once started it polls again and again, and a failure does not end that',
 
 t.test('a poll that takes long is over before the next pause begins', async t => {
   mockTimers(t)
-  const { feed, entries } = aFeed({ every: SECOND })
+  const { feed, entries } = aFeed({ pollInterval: SECOND })
   await feed.start()
   entries.held = []
   await tick(SECOND)
@@ -520,7 +520,7 @@ t.test('a poll that takes long is over before the next pause begins', async t =>
 
 t.test('without a pause it polls at the start and by hand alone', async t => {
   mockTimers(t)
-  const { feed, entries } = aFeed({ every: null })
+  const { feed, entries } = aFeed({ pollInterval: null })
   await feed.start()
   await tick(100 * DAY)
   t.equal(entries.asked.length, 1)
@@ -532,7 +532,7 @@ t.test('without a pause it polls at the start and by hand alone', async t => {
 t.test('its timer keeps no process alive', async t => {
   const set = mock.method(globalThis, 'setTimeout')
   t.teardown(() => mock.restoreAll())
-  const { feed } = aFeed({ every: SECOND })
+  const { feed } = aFeed({ pollInterval: SECOND })
   await feed.start()
   const timers = set.mock.calls.map(call => call.result as NodeJS.Timeout)
   t.equal(timers.length, 1)
@@ -543,8 +543,8 @@ t.test('its timer keeps no process alive', async t => {
 t.test('the start rejects where the store does not answer, and nothing is scheduled', async t => {
   mockTimers(t)
   const { feed, entries, told } = aFeed({
-    every: SECOND,
-    wake: () => t.fail('nobody is subscribed') as never
+    pollInterval: SECOND,
+    subscribe: () => t.fail('nobody is subscribed') as never
   })
   entries.readsUntilFailure = 0
   await t.rejects(feed.start(), { message: 'password of the database' })
@@ -558,7 +558,7 @@ t.test('a hint polls at once, and the subscription ends with the feed', async t 
   let hint: () => void = () => t.fail('there is no subscription')
   let ended = 0
   const { feed, entries, clock, known } = aFeed({
-    wake: async poll => {
+    subscribe: async poll => {
       hint = poll
 
       return async () => {
@@ -581,7 +581,7 @@ t.test('a hint polls at once, and the subscription ends with the feed', async t 
 t.test('a thousand hints at once are two polls', async t => {
   let hint: () => void = () => t.fail('there is no subscription')
   const { feed, entries } = aFeed({
-    wake: poll => {
+    subscribe: poll => {
       hint = poll
 
       return () => {}
@@ -601,7 +601,7 @@ t.test('a thousand hints at once are two polls', async t => {
 t.test('a hint whose poll fails is told like any other failure, and rejects nowhere', async t => {
   let hint: () => void = () => t.fail('there is no subscription')
   const { feed, entries, told } = aFeed({
-    wake: poll => {
+    subscribe: poll => {
       hint = poll
 
       return () => {}
@@ -620,8 +620,8 @@ t.test('a hint whose poll fails is told like any other failure, and rejects nowh
 t.test('a subscription that fails fails the start, and nothing is scheduled', async t => {
   mockTimers(t)
   const { feed, entries } = aFeed({
-    every: SECOND,
-    wake: () => Promise.reject(new Error('no LISTEN'))
+    pollInterval: SECOND,
+    subscribe: () => Promise.reject(new Error('no LISTEN'))
   })
   await t.rejects(feed.start(), { message: 'no LISTEN' })
   await tick(MINUTE)
@@ -631,7 +631,7 @@ t.test('a subscription that fails fails the start, and nothing is scheduled', as
 
 t.test('after stop nothing is polled any more', async t => {
   mockTimers(t)
-  const { feed, entries } = aFeed({ every: SECOND })
+  const { feed, entries } = aFeed({ pollInterval: SECOND })
   await feed.start()
   await feed.stop()
   await tick(HOUR)
@@ -640,7 +640,7 @@ t.test('after stop nothing is polled any more', async t => {
 
 t.test('stop waits for the poll under way, and no pause follows', async t => {
   mockTimers(t)
-  const { feed, entries } = aFeed({ every: SECOND })
+  const { feed, entries } = aFeed({ pollInterval: SECOND })
   await feed.start()
   entries.held = []
   await tick(SECOND)
@@ -681,7 +681,7 @@ t.test('no poll is under way when stop is through, not even one that waited its 
 t.test('a hint that comes after stop asks nothing', async t => {
   let hint: () => void = () => t.fail('there is no subscription')
   const { feed, entries } = aFeed({
-    wake: poll => {
+    subscribe: poll => {
       hint = poll
 
       return () => {}
@@ -695,7 +695,7 @@ t.test('a hint that comes after stop asks nothing', async t => {
 })
 
 t.test('stop without a start is fine, also twice', async t => {
-  const { feed } = aFeed({ every: SECOND })
+  const { feed } = aFeed({ pollInterval: SECOND })
   await t.resolves(feed.stop())
   await t.resolves(feed.stop())
 })
@@ -720,7 +720,7 @@ t.test('an app whose subscription fails is not ready', async t => {
   let app: FastifyInstance | undefined
   await t.rejects(
     createTestApp({
-      options: { revocations: { wake: () => Promise.reject(new Error('no LISTEN')) } },
+      options: { revocations: { subscribe: () => Promise.reject(new Error('no LISTEN')) } },
       before: created => {
         app = created
       }
@@ -735,7 +735,7 @@ t.test('an app ends its subscription when it closes', async t => {
   const { app } = await createTestApp({
     options: {
       revocations: {
-        wake: () => {
+        subscribe: () => {
           calls.push('begun')
 
           return () => {

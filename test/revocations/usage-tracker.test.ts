@@ -1,7 +1,7 @@
 import { mock } from 'node:test'
 import t from 'tap'
 import type { Test } from 'tap'
-import { UseNotes } from '../../src/revocations/usage-tracker.js'
+import { UsageTracker } from '../../src/revocations/usage-tracker.js'
 import type { TokenStore, Touch } from '../../src/stores/token-store.js'
 import { SECOND } from '../helpers/clock.js'
 
@@ -11,7 +11,7 @@ const GRACE = 10 * SECOND
 type Batch = readonly Touch[]
 
 interface Noted {
-  readonly notes: UseNotes
+  readonly notes: UsageTracker
   /** What the store was asked to write, whether it did so or not. */
   readonly written: Batch[]
 }
@@ -25,7 +25,7 @@ function someNotes (touch: (batch: Batch) => Promise<void> = async () => {}, gra
       await touch(batch)
     }
   }
-  return { notes: new UseNotes(store as unknown as TokenStore, grace), written }
+  return { notes: new UsageTracker(store as unknown as TokenStore, grace), written }
 }
 
 interface Call {
@@ -79,7 +79,7 @@ async function tick (by: number): Promise<void> {
 
 t.test('a note is written by the next flush, and once', async t => {
   const { notes, written } = someNotes()
-  notes.confirm('s1', 3, NOW)
+  notes.markConfirmed('s1', 3, NOW)
   t.strictSame(written, [], 'no request waits for it')
   await notes.flush()
   t.strictSame(written, [[note('s1', 3)]])
@@ -89,14 +89,14 @@ t.test('a note is written by the next flush, and once', async t => {
 
 t.test('a generation is noted once, before and after it is written', async t => {
   const { notes, written } = someNotes()
-  notes.confirm('s1', 3, NOW)
-  notes.confirm('s1', 3, NOW + 1)
+  notes.markConfirmed('s1', 3, NOW)
+  notes.markConfirmed('s1', 3, NOW + 1)
   await notes.flush()
-  notes.confirm('s1', 3, NOW + 2)
-  notes.confirm('s1', 2, NOW + 3)
+  notes.markConfirmed('s1', 3, NOW + 2)
+  notes.markConfirmed('s1', 2, NOW + 3)
   await notes.flush()
   t.strictSame(written, [[note('s1', 3)]])
-  notes.confirm('s1', 4, NOW + 4)
+  notes.markConfirmed('s1', 4, NOW + 4)
   await notes.flush()
   t.strictSame(written[1], [note('s1', 4, NOW + 4)])
 })
@@ -106,7 +106,7 @@ t.test('a hundred thousand sessions that take turns are noted once each', async 
 
   for (let round = 0; round < 3; round++) {
     for (let n = 0; n < 100_000; n++) {
-      notes.confirm(`s${n}`, 3, NOW)
+      notes.markConfirmed(`s${n}`, 3, NOW)
     }
 
     await notes.flush()
@@ -117,72 +117,72 @@ t.test('a hundred thousand sessions that take turns are noted once each', async 
 
 t.test('generation 0 is noted like any other', async t => {
   const { notes, written } = someNotes()
-  notes.confirm('s1', 0, NOW)
-  notes.confirm('s1', 0, NOW + 1)
+  notes.markConfirmed('s1', 0, NOW)
+  notes.markConfirmed('s1', 0, NOW + 1)
   await notes.flush()
   t.strictSame(written, [[note('s1', 0)]])
 })
 
 t.test('sessions are noted each for itself', async t => {
   const { notes, written } = someNotes()
-  notes.confirm('s1', 3, NOW)
-  notes.confirm('s2', 3, NOW)
+  notes.markConfirmed('s1', 3, NOW)
+  notes.markConfirmed('s2', 3, NOW)
   await notes.flush()
   t.strictSame(written, [[note('s1', 3), note('s2', 3)]])
 })
 
 t.test('a use is written however often, at its latest moment and greatest generation', async t => {
   const { notes, written } = someNotes()
-  notes.use('s1', 3, NOW)
+  notes.markUsed('s1', 3, NOW)
   await notes.flush()
-  notes.use('s1', 3, NOW + 1)
+  notes.markUsed('s1', 3, NOW + 1)
   await notes.flush()
   t.strictSame(written, [[note('s1', 3)], [note('s1', 3, NOW + 1)]])
 
-  notes.use('s1', 4, NOW + 2)
-  notes.use('s1', 3, NOW + 5)
-  notes.use('s1', 4, NOW + 3)
+  notes.markUsed('s1', 4, NOW + 2)
+  notes.markUsed('s1', 3, NOW + 5)
+  notes.markUsed('s1', 4, NOW + 3)
   await notes.flush()
   t.strictSame(written[2], [note('s1', 4, NOW + 5)])
 })
 
 t.test('a use of an old generation confirms the newer one no less', async t => {
   const { notes, written } = someNotes()
-  notes.confirm('s1', 4, NOW)
+  notes.markConfirmed('s1', 4, NOW)
   await notes.flush()
-  notes.use('s1', 3, NOW + 1)
-  t.equal(notes.confirmed('s1'), 4)
-  notes.confirm('s1', 4, NOW + 2)
+  notes.markUsed('s1', 3, NOW + 1)
+  t.equal(notes.confirmedGeneration('s1'), 4)
+  notes.markConfirmed('s1', 4, NOW + 2)
   await notes.flush()
   t.strictSame(written[1], [note('s1', 3, NOW + 1)])
 })
 
 t.test('confirmed is the greatest generation seen here, written or not', async t => {
   const { notes } = someNotes()
-  t.equal(notes.confirmed('s1'), -1)
-  notes.confirm('s1', 0, NOW)
-  t.equal(notes.confirmed('s1'), 0)
-  notes.confirm('s1', 3, NOW)
-  notes.confirm('s1', 2, NOW)
-  t.equal(notes.confirmed('s1'), 3)
+  t.equal(notes.confirmedGeneration('s1'), -1)
+  notes.markConfirmed('s1', 0, NOW)
+  t.equal(notes.confirmedGeneration('s1'), 0)
+  notes.markConfirmed('s1', 3, NOW)
+  notes.markConfirmed('s1', 2, NOW)
+  t.equal(notes.confirmedGeneration('s1'), 3)
   await notes.flush()
-  t.equal(notes.confirmed('s1'), 3)
-  t.equal(notes.confirmed('s2'), -1)
+  t.equal(notes.confirmedGeneration('s1'), 3)
+  t.equal(notes.confirmedGeneration('s2'), -1)
 })
 
 t.test('a session whose note is pending is remembered whatever else happens', async t => {
   const { notes, written } = someNotes()
-  notes.confirm('s1', 3, NOW)
+  notes.markConfirmed('s1', 3, NOW)
 
   for (let index = 0; index < 200_001; index++) {
-    notes.confirm(`other${index}`, 0, NOW)
+    notes.markConfirmed(`other${index}`, 0, NOW)
   }
 
-  t.equal(notes.confirmed('s1'), 3)
+  t.equal(notes.confirmedGeneration('s1'), 3)
   await notes.flush()
   t.equal(written.flat().length, 200_002)
   t.ok(written.every(batch => batch.length <= 500), 'in slices')
-  t.equal(notes.confirmed('s1'), -1, 'written, it is the row that tells')
+  t.equal(notes.confirmedGeneration('s1'), -1, 'written, it is the row that tells')
 })
 
 t.test('a batch is in the order of ids', async t => {
@@ -190,7 +190,7 @@ t.test('a batch is in the order of ids', async t => {
   const ids = ['sb', 'sB', 's10', 's9', 's-', 's_', 'sa', 's']
 
   for (const id of ids) {
-    notes.confirm(id, 1, NOW)
+    notes.markConfirmed(id, 1, NOW)
   }
 
   await notes.flush()
@@ -208,10 +208,10 @@ t.test('a batch is in the order of ids', async t => {
 
 t.test('what could not be written is written by the next flush', async t => {
   const { notes, written } = failingNotes(2)
-  notes.confirm('s1', 3, NOW)
-  notes.confirm('s2', 5, NOW)
+  notes.markConfirmed('s1', 3, NOW)
+  notes.markConfirmed('s2', 5, NOW)
   await t.resolves(notes.flush(), 'a failure harms nobody')
-  t.equal(notes.confirmed('s1'), 3)
+  t.equal(notes.confirmedGeneration('s1'), 3)
   await notes.flush()
   await notes.flush()
   await notes.flush()
@@ -220,13 +220,13 @@ t.test('what could not be written is written by the next flush', async t => {
 
 t.test('what could not be written is merged with what came meanwhile', async t => {
   const { notes, written, calls } = heldNotes()
-  notes.use('newer', 3, NOW)
-  notes.use('older', 3, NOW + 9)
-  notes.use('alone', 3, NOW)
+  notes.markUsed('newer', 3, NOW)
+  notes.markUsed('older', 3, NOW + 9)
+  notes.markUsed('alone', 3, NOW)
   const flushed = notes.flush()
-  notes.use('newer', 4, NOW + 1)
-  notes.use('older', 2, NOW + 1)
-  notes.use('fresh', 1, NOW + 1)
+  notes.markUsed('newer', 4, NOW + 1)
+  notes.markUsed('older', 2, NOW + 1)
+  notes.markUsed('fresh', 1, NOW + 1)
   calls[0]?.reject(new Error('no connection'))
   await flushed
   void notes.flush()
@@ -241,9 +241,9 @@ t.test('what could not be written is merged with what came meanwhile', async t =
 
 t.test('what is noted during a write is written by the next one', async t => {
   const { notes, calls } = heldNotes()
-  notes.confirm('s1', 3, NOW)
+  notes.markConfirmed('s1', 3, NOW)
   const first = notes.flush()
-  notes.confirm('s1', 4, NOW + 1)
+  notes.markConfirmed('s1', 4, NOW + 1)
   const second = notes.flush()
   await settled()
   t.equal(calls.length, 1, 'one write at a time')
@@ -259,7 +259,7 @@ t.test('what is noted during a write is written by the next one', async t => {
 
 t.test('many flushes at once write once', async t => {
   const { notes, calls } = heldNotes()
-  notes.confirm('s1', 3, NOW)
+  notes.markConfirmed('s1', 3, NOW)
   let over = 0
   const flushes = Array.from({ length: 5 }, () =>
     notes.flush().then(() => {
@@ -275,7 +275,7 @@ t.test('many flushes at once write once', async t => {
 
 t.test('many flushes at once, the first of which fails, write one at a time', async t => {
   const { notes, calls } = heldNotes()
-  notes.confirm('s1', 3, NOW)
+  notes.markConfirmed('s1', 3, NOW)
   let over = 0
   const flushes = Array.from({ length: 3 }, () =>
     notes.flush().then(() => {
@@ -301,7 +301,7 @@ for (
   t.test(`with a grace of ${grace} ms a note waits for ${wait} ms`, async t => {
     mockTimers(t)
     const { notes, written } = someNotes(undefined, grace)
-    notes.confirm('s1', 3, NOW)
+    notes.markConfirmed('s1', 3, NOW)
     await tick(wait - 1)
     t.strictSame(written, [])
     await tick(1)
@@ -312,14 +312,14 @@ for (
 t.test('notes that come meanwhile go with the first one, and put nothing off', async t => {
   mockTimers(t)
   const { notes, written } = someNotes()
-  notes.confirm('s1', 1, NOW)
+  notes.markConfirmed('s1', 1, NOW)
   await tick(SECOND - 1)
-  notes.confirm('s2', 1, NOW)
+  notes.markConfirmed('s2', 1, NOW)
   await tick(1)
   t.strictSame(written, [[note('s1', 1), note('s2', 1)]])
   await tick(10 * SECOND)
   t.equal(written.length, 1, 'without notes nothing is written')
-  notes.confirm('s3', 1, NOW)
+  notes.markConfirmed('s3', 1, NOW)
   await tick(SECOND)
   t.equal(written.length, 2)
 })
@@ -327,7 +327,7 @@ t.test('notes that come meanwhile go with the first one, and put nothing off', a
 t.test('a failed write is tried again by itself', async t => {
   mockTimers(t)
   const { notes, written } = failingNotes(2)
-  notes.confirm('s1', 3, NOW)
+  notes.markConfirmed('s1', 3, NOW)
   await tick(SECOND)
   t.equal(written.length, 1)
   await tick(SECOND - 1)
@@ -343,9 +343,9 @@ t.test('a failed write is tried again by itself', async t => {
 t.test('a write that takes longer than the pause is not doubled', async t => {
   mockTimers(t)
   const { notes, calls } = heldNotes()
-  notes.confirm('s1', 3, NOW)
+  notes.markConfirmed('s1', 3, NOW)
   await tick(SECOND)
-  notes.confirm('s2', 3, NOW)
+  notes.markConfirmed('s2', 3, NOW)
   await tick(5 * SECOND)
   t.equal(calls.length, 1)
   calls[0]?.resolve()
@@ -358,7 +358,7 @@ t.test('its timer keeps no process alive', async t => {
   const set = mock.method(globalThis, 'setTimeout')
   t.teardown(() => mock.restoreAll())
   const { notes } = someNotes()
-  notes.confirm('s1', 3, NOW)
+  notes.markConfirmed('s1', 3, NOW)
   const timers = set.mock.calls.map(call => call.result as NodeJS.Timeout)
   t.equal(timers.length, 1)
   t.equal(timers[0]?.hasRef(), false)
@@ -368,7 +368,7 @@ t.test('its timer keeps no process alive', async t => {
 t.test('close writes the rest', async t => {
   mockTimers(t)
   const { notes, written } = someNotes()
-  notes.confirm('s1', 3, NOW)
+  notes.markConfirmed('s1', 3, NOW)
   await notes.close()
   t.strictSame(written, [[note('s1', 3)]])
   await tick(10 * SECOND)
@@ -383,9 +383,9 @@ t.test('close without notes writes nothing', async t => {
 
 t.test('close waits for the write that is under way, and writes what came meanwhile', async t => {
   const { notes, calls } = heldNotes()
-  notes.confirm('s1', 3, NOW)
+  notes.markConfirmed('s1', 3, NOW)
   void notes.flush()
-  notes.confirm('s2', 3, NOW)
+  notes.markConfirmed('s2', 3, NOW)
   let closed = false
   const closing = notes.close().then(() => {
     closed = true
@@ -400,7 +400,7 @@ t.test('close waits for the write that is under way, and writes what came meanwh
 
 t.test('close tries once more what failed under way', async t => {
   const { notes, calls } = heldNotes()
-  notes.confirm('s1', 3, NOW)
+  notes.markConfirmed('s1', 3, NOW)
   void notes.flush()
   const closing = notes.close()
   calls[0]?.reject(new Error('no connection'))
@@ -413,7 +413,7 @@ t.test('close tries once more what failed under way', async t => {
 t.test('close does not fail with the store, and leaves no timer that would try again', async t => {
   mockTimers(t)
   const { notes, written } = failingNotes(Infinity)
-  notes.confirm('s1', 3, NOW)
+  notes.markConfirmed('s1', 3, NOW)
   await t.resolves(notes.close())
   t.equal(written.length, 1)
   await tick(10 * SECOND)

@@ -43,7 +43,15 @@ function aSweeper (sweep: Sweep, every: number | null = HOUR): Swept {
   const attempts = new MemoryAttempts()
 
   return {
-    sweeper: new Sweeper({ store, attempts: [attempts], events, logger, clock, every, keep: KEEP }),
+    sweeper: new Sweeper({
+      store,
+      attempts: [attempts],
+      events,
+      logger,
+      clock,
+      interval: every,
+      keep: KEEP
+    }),
     clock,
     told,
     logged

@@ -9,7 +9,7 @@ import {
 } from '../../src/tokens/access-token.js'
 import type { AccessScope, AccessToken } from '../../src/tokens/access-token.js'
 import { createSecretSigner } from '../../src/tokens/keys.js'
-import { JwtKind } from '../../src/tokens/jwt-codec.js'
+import { JwtCodec } from '../../src/tokens/jwt-codec.js'
 import type { Claims, JwtSigner } from '../../src/tokens/jwt-codec.js'
 import {
   firstRefreshToken,
@@ -69,12 +69,12 @@ function withMember (object: object, name: string, text: string | undefined): st
 }
 
 function readAccessToken (
-  kind: JwtKind,
+  kind: JwtCodec,
   token: string,
   now: number,
   scope: AccessScope
 ): AccessToken | null {
-  const claims = kind.open(token)
+  const claims = kind.verify(token)
   return claims === null ? null : readAccessClaims(claims, now, scope)
 }
 
@@ -99,10 +99,10 @@ const credulousSigner: JwtSigner = {
   verify: () => true
 }
 
-function createKinds (typ: string): Record<'real' | 'credulous', JwtKind> {
+function createKinds (typ: string): Record<'real' | 'credulous', JwtCodec> {
   return {
-    real: new JwtKind(typ, [createRealSigner()]),
-    credulous: new JwtKind(typ, [credulousSigner])
+    real: new JwtCodec(typ, [createRealSigner()]),
+    credulous: new JwtCodec(typ, [credulousSigner])
   }
 }
 
@@ -111,20 +111,20 @@ const refreshKinds = createKinds(REFRESH_TYP)
 
 function refuses (t: Test, token: string, name: string): void {
   for (const [signer, kind] of Object.entries(kinds)) {
-    t.equal(kind.open(token), null, `${name} (${signer} signer)`)
+    t.equal(kind.verify(token), null, `${name} (${signer} signer)`)
   }
 }
 
 function opens (t: Test, token: string, name: string): void {
   for (const [signer, kind] of Object.entries(kinds)) {
-    t.not(kind.open(token), null, `${name} (${signer} signer)`)
+    t.not(kind.verify(token), null, `${name} (${signer} signer)`)
   }
 }
 
 t.test('a token that was written here opens to its claims', async t => {
-  t.strictSame(kinds.real.open(kinds.real.sign(accessClaims)), accessClaims)
+  t.strictSame(kinds.real.verify(kinds.real.sign(accessClaims)), accessClaims)
   t.strictSame(
-    kinds.real.open(write(header, accessClaims)),
+    kinds.real.verify(write(header, accessClaims)),
     accessClaims,
     'by hand too, on which the rest of this file rests'
   )
@@ -529,38 +529,46 @@ t.test('a signature of another key, another text or another length is refused', 
   const { real } = kinds
   const token = write(header, accessClaims)
   const [head, payload, signature] = partsOf(token)
-  t.equal(real.open(write(header, accessClaims, OTHER_KEY)), null, 'another key')
-  t.equal(real.open(write(header, accessClaims, '')), null, 'an empty key')
-  t.equal(real.open(write(header, accessClaims, KID)), null, 'the kid as key')
+  t.equal(real.verify(write(header, accessClaims, OTHER_KEY)), null, 'another key')
+  t.equal(real.verify(write(header, accessClaims, '')), null, 'an empty key')
+  t.equal(real.verify(write(header, accessClaims, KID)), null, 'the kid as key')
   t.equal(
-    real.open(write(header, accessClaims, KEY.toString('base64url'))),
+    real.verify(write(header, accessClaims, KEY.toString('base64url'))),
     null,
     'the key\'s text as key'
   )
   t.equal(
-    real.open(`${head}.${encode({ ...accessClaims, sub: 'u-bob' })}.${signature}`),
+    real.verify(`${head}.${encode({ ...accessClaims, sub: 'u-bob' })}.${signature}`),
     null,
     'another payload'
   )
   t.equal(
-    real.open(`${encode({ ...header, typ: 'AT+JWT' })}.${payload}.${signature}`),
+    real.verify(`${encode({ ...header, typ: 'AT+JWT' })}.${payload}.${signature}`),
     null,
     'another header'
   )
-  t.equal(real.open(`${head}.${payload}.${Buffer.alloc(32).toString('base64url')}`), null, 'zeros')
+  t.equal(
+    real.verify(`${head}.${payload}.${Buffer.alloc(32).toString('base64url')}`),
+    null,
+    'zeros'
+  )
   const bytes = Buffer.from(signature, 'base64url')
   const withSignature = (other: Uint8Array): string =>
     `${head}.${payload}.${Buffer.from(other).toString('base64url')}`
 
   for (const length of [1, 16, 31]) {
-    t.equal(real.open(withSignature(bytes.subarray(0, length))), null, `its first ${length} bytes`)
+    t.equal(
+      real.verify(withSignature(bytes.subarray(0, length))),
+      null,
+      `its first ${length} bytes`
+    )
   }
 
-  t.equal(real.open(withSignature(Buffer.concat([bytes, Buffer.alloc(1)]))), null, 'a byte more')
+  t.equal(real.verify(withSignature(Buffer.concat([bytes, Buffer.alloc(1)]))), null, 'a byte more')
   const flipped = Array.from({ length: 256 }, (_, bit) => {
     const other = Buffer.from(bytes)
     other.writeUInt8(other.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3)
-    return real.open(withSignature(other))
+    return real.verify(withSignature(other))
   })
   t.ok(flipped.every(opened => opened === null), 'any of its 256 bits flipped')
 })
@@ -580,11 +588,11 @@ t.test('claims that are no JSON object in UTF-8 are refused', async t => {
   ]
 
   for (const payload of payloads) {
-    t.equal(real.open(write(header, payload)), null, payload)
+    t.equal(real.verify(write(header, payload)), null, payload)
   }
 
   t.equal(
-    real.open(write(header, `\ufeff${JSON.stringify(accessClaims)}`)),
+    real.verify(write(header, `\ufeff${JSON.stringify(accessClaims)}`)),
     null,
     'a byte order mark before it'
   )
@@ -597,9 +605,9 @@ t.test('claims that are no JSON object in UTF-8 are refused', async t => {
     Buffer.from([0xff, 0xc0]),
     Buffer.from(after)
   ])
-  t.equal(real.open(write(header, notUtf8)), null, 'bytes that are no UTF-8')
+  t.equal(real.verify(write(header, notUtf8)), null, 'bytes that are no UTF-8')
   t.equal(
-    real.open(write(header, Buffer.from(JSON.stringify(accessClaims), 'utf16le'))),
+    real.verify(write(header, Buffer.from(JSON.stringify(accessClaims), 'utf16le'))),
     null,
     'UTF-16'
   )
@@ -607,26 +615,26 @@ t.test('claims that are no JSON object in UTF-8 are refused', async t => {
 
 t.test('the first key signs, every key verifies, each only under its own kid', async t => {
   const signers = [createRealSigner('first', OTHER_KEY), createRealSigner()] as const
-  const [first, second] = signers.map(signer => new JwtKind(ACCESS_TYP, [signer])) as [
-    JwtKind,
-    JwtKind
+  const [first, second] = signers.map(signer => new JwtCodec(ACCESS_TYP, [signer])) as [
+    JwtCodec,
+    JwtCodec
   ]
-  const both = new JwtKind(ACCESS_TYP, signers)
+  const both = new JwtCodec(ACCESS_TYP, signers)
   t.equal(both.sign(accessClaims), first.sign(accessClaims))
-  t.strictSame(both.open(first.sign(accessClaims)), accessClaims)
-  t.strictSame(both.open(second.sign(accessClaims)), accessClaims)
-  t.equal(both.open(write({ ...header, kid: 'first' }, accessClaims, KEY)), null)
-  t.equal(both.open(write({ ...header, kid: KID }, accessClaims, OTHER_KEY)), null)
-  t.equal(first.open(second.sign(accessClaims)), null, 'a key that was withdrawn')
+  t.strictSame(both.verify(first.sign(accessClaims)), accessClaims)
+  t.strictSame(both.verify(second.sign(accessClaims)), accessClaims)
+  t.equal(both.verify(write({ ...header, kid: 'first' }, accessClaims, KEY)), null)
+  t.equal(both.verify(write({ ...header, kid: KID }, accessClaims, OTHER_KEY)), null)
+  t.equal(first.verify(second.sign(accessClaims)), null, 'a key that was withdrawn')
 })
 
 t.test('what a text says of itself is told without proof, and of sound spellings alone', async t => {
   const { real } = kinds
-  t.ok(real.resembles(write({ typ: 'AT+JWT' }, {}, OTHER_KEY)))
-  t.notOk(real.resembles(write({ ...header, typ: REFRESH_TYP }, accessClaims)))
-  t.notOk(real.resembles(write(withMember(header, 'typ', undefined), accessClaims)))
-  t.notOk(real.resembles(`${write(header, accessClaims)}=`))
-  t.notOk(real.resembles('at+jwt'))
+  t.ok(real.looksLike(write({ typ: 'AT+JWT' }, {}, OTHER_KEY)))
+  t.notOk(real.looksLike(write({ ...header, typ: REFRESH_TYP }, accessClaims)))
+  t.notOk(real.looksLike(write(withMember(header, 'typ', undefined), accessClaims)))
+  t.notOk(real.looksLike(`${write(header, accessClaims)}=`))
+  t.notOk(real.looksLike('at+jwt'))
 })
 
 // The texts of JSON values that no claim of the type may have.

@@ -18,10 +18,10 @@ import { inspect } from 'node:util'
 import * as jose from 'jose'
 import t from 'tap'
 import { ACCESS_TYP } from '../../src/tokens/access-token.js'
-import { JwtKind } from '../../src/tokens/jwt-codec.js'
+import { JwtCodec } from '../../src/tokens/jwt-codec.js'
 import { createKeySigner, readKey } from '../../src/tokens/keys.js'
 import type { KeyAlgorithm, KeyInput, KeyMaterial } from '../../src/tokens/keys.js'
-import { readKeys, signersOf } from '../../src/tokens/key-ring.js'
+import { createSigners, readKeys } from '../../src/tokens/key-ring.js'
 import { respellings } from '../helpers/respellings.js'
 
 interface Pair {
@@ -69,8 +69,8 @@ function formsOf (key: KeyObject): Record<string, KeyMaterial> {
     : { ...forms, 'a PEM': toPem(key), 'a PEM with more lines': `${toPem(key)}\n\n` }
 }
 
-function kindOf (...keys: KeyInput[]): JwtKind {
-  return new JwtKind(ACCESS_TYP, keys.map(key => createKeySigner(readKey(key))) as never)
+function kindOf (...keys: KeyInput[]): JwtCodec {
+  return new JwtCodec(ACCESS_TYP, keys.map(key => createKeySigner(readKey(key))) as never)
 }
 
 const encode = (part: unknown): string =>
@@ -111,7 +111,7 @@ t.test('in every form a key signs, and in every form its public part verifies', 
 
       for (const [form, other] of Object.entries(formsOf(shown))) {
         t.strictSame(
-          kindOf({ key: other, alg }).open(token),
+          kindOf({ key: other, alg }).verify(token),
           claims,
           `${alg}: ${ownForm} signs, ${form} verifies`
         )
@@ -119,14 +119,14 @@ t.test('in every form a key signs, and in every form its public part verifies', 
     }
 
     t.strictSame(
-      kindOf({ key: own, alg, kid: 'k.1_-' }).open(
+      kindOf({ key: own, alg, kid: 'k.1_-' }).verify(
         write(alg, { alg, typ: ACCESS_TYP, kid: 'k.1_-' })
       ),
       claims,
       'a kid of the app'
     )
     t.equal(
-      kindOf({ key: own, alg, kid: 'other' }).open(kindOf({ key: own, alg }).sign(claims)),
+      kindOf({ key: own, alg, kid: 'other' }).verify(kindOf({ key: own, alg }).sign(claims)),
       null,
       `${alg}: under another kid`
     )
@@ -196,7 +196,7 @@ t.test('what jose signs is verified here: of the two signatures of ES256, the on
         .sign(own)
       const isLow = alg !== 'ES256' ||
         BigInt(`0x${decode(partsOf(token)[2]).toString('hex', 32)}`) <= P256_ORDER / 2n
-      t.strictSame(kind.open(token), isLow ? claims : null, alg)
+      t.strictSame(kind.verify(token), isLow ? claims : null, alg)
       seen.add(isLow)
 
       if (alg !== 'ES256') {
@@ -227,7 +227,7 @@ t.test('of the two signatures of ECDSA one alone is written and read', async t =
       }, other),
       'which Node believes'
     )
-    t.equal(kind.open(`${head}.${payload}.${other.toString('base64url')}`), null)
+    t.equal(kind.verify(`${head}.${payload}.${other.toString('base64url')}`), null)
   }
 })
 
@@ -241,7 +241,7 @@ t.test('a token has one spelling under every algorithm', async t => {
       token = write(alg, head, { ...claims, n })
     }
 
-    t.not(kind.open(token), null, `${alg}: by hand, on which the rest rests`)
+    t.not(kind.verify(token), null, `${alg}: by hand, on which the rest rests`)
     const texts = respellings(token)
 
     if (alg !== 'HS384') {
@@ -264,7 +264,7 @@ t.test('a token has one spelling under every algorithm', async t => {
     }`
 
     for (const [name, text] of Object.entries(texts)) {
-      t.equal(kind.open(text), null, `${alg}: ${name}`)
+      t.equal(kind.verify(text), null, `${alg}: ${name}`)
     }
   }
 })
@@ -332,7 +332,7 @@ t.test('the header holds alg, typ and kid as texts of ours, though the right key
 
     for (const [name, value] of wrong) {
       t.equal(
-        kind.open(write(alg, { ...head, [name]: value })),
+        kind.verify(write(alg, { ...head, [name]: value })),
         null,
         `${alg}: ${name} ${inspect(value).slice(0, 40)}`
       )
@@ -353,11 +353,11 @@ t.test('the header holds alg, typ and kid as texts of ours, though the right key
     }
 
     for (const [name, value] of Object.entries(extra)) {
-      t.equal(kind.open(write(alg, { ...head, [name]: value })), null, `${alg}: with ${name}`)
+      t.equal(kind.verify(write(alg, { ...head, [name]: value })), null, `${alg}: with ${name}`)
     }
 
     t.equal(
-      kind.open(write(alg, { ...head, crit: ['b64'], b64: false })),
+      kind.verify(write(alg, { ...head, crit: ['b64'], b64: false })),
       null,
       `${alg}: b64 and crit`
     )
@@ -365,24 +365,24 @@ t.test('the header holds alg, typ and kid as texts of ours, though the right key
 
     for (const [name, value] of Object.entries({ alg: 'none', typ: 'JWT', kid: 'x' })) {
       t.equal(
-        kind.open(write(alg, `{${text.slice(0, -1)},"${name}":"${value}"}`)),
+        kind.verify(write(alg, `{${text.slice(0, -1)},"${name}":"${value}"}`)),
         null,
         `${alg}: ${name} twice`
       )
     }
 
     t.equal(
-      kind.open(write(alg, `{"__proto__":${JSON.stringify(head)}}`)),
+      kind.verify(write(alg, `{"__proto__":${JSON.stringify(head)}}`)),
       null,
       `${alg}: inherited`
     )
 
     for (const name of Object.keys(head)) {
-      t.equal(kind.open(write(alg, { ...head, [name]: undefined })), null, `${alg}: no ${name}`)
+      t.equal(kind.verify(write(alg, { ...head, [name]: undefined })), null, `${alg}: no ${name}`)
     }
 
     for (const typ of ['AT+JWT', 'application/at+jwt']) {
-      t.not(kind.open(write(alg, { ...head, typ })), null, `${alg}: typ ${typ}`)
+      t.not(kind.verify(write(alg, { ...head, typ })), null, `${alg}: typ ${typ}`)
     }
   }
 })
@@ -414,12 +414,12 @@ t.test('a public key is no secret: HS256 by any text of it is refused', async t 
 
       for (const [i, secret] of secrets.entries()) {
         const text = createHmac(`sha${hs.slice(2)}`, secret).update(input).digest('base64url')
-        t.equal(kind.open(`${input}.${text}`), null, `${alg} as ${hs}, text ${i}`)
+        t.equal(kind.verify(`${input}.${text}`), null, `${alg} as ${hs}, text ${i}`)
         const under = createHmac(`sha${hs.slice(2)}`, secret).update(`${head}.${payload}`).digest(
           'base64url'
         )
         t.equal(
-          kind.open(`${head}.${payload}.${under}`),
+          kind.verify(`${head}.${payload}.${under}`),
           null,
           `${alg}: such a signature under its own header`
         )
@@ -433,11 +433,11 @@ t.test('RS256 and PS256 of one key are two things, and so are a key and another'
     kindOf({ key: rsa.own, alg: 'RS256', kid: 'k' }),
     kindOf({ key: rsa.own, alg: 'PS256', kid: 'k' })
   ]
-  t.equal(ps.open(rs.sign(claims)), null)
-  t.equal(rs.open(ps.sign(claims)), null)
+  t.equal(ps.verify(rs.sign(claims)), null)
+  t.equal(rs.verify(ps.sign(claims)), null)
   const [, payload, third] = partsOf(rs.sign(claims))
   t.equal(
-    ps.open(`${partsOf(ps.sign(claims))[0]}.${payload}.${third}`),
+    ps.verify(`${partsOf(ps.sign(claims))[0]}.${payload}.${third}`),
     null,
     'the signature of one under the header of the other'
   )
@@ -447,7 +447,7 @@ t.test('RS256 and PS256 of one key are two things, and so are a key and another'
       ? generateKeyPairSync('ec', { namedCurve: 'P-256' })
       : generateKeyPairSync('ed25519')
     t.equal(
-      kindOf({ key: other.publicKey, kid: 'k' }).open(
+      kindOf({ key: other.publicKey, kid: 'k' }).verify(
         kindOf({ key: own, alg, kid: 'k' }).sign(claims)
       ),
       null,
@@ -682,17 +682,17 @@ t.test('more keys that cannot be used are refused', async t => {
 
 t.test('many keys: the first signs, all verify', async t => {
   const keys: KeyInput[] = [own, pairs.ES256.shown, toPem(rsa.shown), { key: spare, kid: 'spare' }]
-  const kind = new JwtKind(ACCESS_TYP, signersOf(readKeys(keys)))
+  const kind = new JwtCodec(ACCESS_TYP, createSigners(readKeys(keys)))
   t.match(JSON.parse(decode(partsOf(kind.sign(claims))[0]).toString()), {
     alg: 'EdDSA',
     kid: readKey(own).kid
   })
 
   for (const key of [own, pairs.ES256.own, rsa.own, { key: spare, kid: 'spare' }]) {
-    t.strictSame(kind.open(kindOf(key).sign(claims)), claims)
+    t.strictSame(kind.verify(kindOf(key).sign(claims)), claims)
   }
 
-  t.equal(kind.open(kindOf(spare).sign(claims)), null, 'not under a kid that is not listed')
+  t.equal(kind.verify(kindOf(spare).sign(claims)), null, 'not under a kid that is not listed')
   t.equal(
     readKeys(keys).every(({ publicJwk }) =>
       publicJwk !== null && createPublicKey({ key: publicJwk, format: 'jwk' }).type === 'public'

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
-import { JwtKind } from '../../src/tokens/jwt-codec.js'
+import { JwtCodec } from '../../src/tokens/jwt-codec.js'
 import type { Claims } from '../../src/tokens/jwt-codec.js'
 import { createSecretSigner } from '../../src/tokens/keys.js'
 import { deriveKey } from '../../src/tokens/key-derivation.js'
@@ -20,11 +20,11 @@ const first = { generation: 0, issuedAt: NOW, expiresAt: NOW + 7 * DAY }
 const second = { generation: 1, issuedAt: NOW + MINUTE, expiresAt: NOW + MINUTE + 7 * DAY }
 
 /** Each one is another instance of the service, with the same secret. */
-function createKind (secret = SECRET): JwtKind {
-  return new JwtKind(REFRESH_TYP, [createSecretSigner(deriveKey(secret, 'auth', 'refresh'))])
+function createKind (secret = SECRET): JwtCodec {
+  return new JwtCodec(REFRESH_TYP, [createSecretSigner(deriveKey(secret, 'auth', 'refresh'))])
 }
 
-function read (kind: JwtKind, token: string): RefreshToken {
+function read (kind: JwtCodec, token: string): RefreshToken {
   const found = readRefreshToken(kind, token)
 
   if (found === null) {

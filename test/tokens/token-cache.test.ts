@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { TextMap } from '../../src/tokens/token-cache.js'
+import { TokenCache } from '../../src/tokens/token-cache.js'
 
 interface Numbered {
   readonly text: string
@@ -8,7 +8,7 @@ interface Numbered {
 }
 
 t.test('what was set is found by its text alone, whatever else ends like it', async t => {
-  const map = new TextMap<Numbered>(100)
+  const map = new TokenCache<Numbered>(100)
   map.set({ text: 'one.signature', n: 1 })
   t.equal(map.get('one.signature')?.n, 1)
   t.equal(map.get('two.signature'), undefined, 'ends alike')
@@ -38,7 +38,7 @@ t.test('it answers with nothing but what was set last for that very text', async
   })
   t.doesNotThrow(() =>
     fc.assert(fc.property(steps, fc.integer({ min: 1, max: 50 }), (steps, size) => {
-      const map = new TextMap<Numbered>(size)
+      const map = new TokenCache<Numbered>(size)
       const last = new Map<string, number>()
 
       return steps.every(([text, step], i) => {
@@ -65,7 +65,7 @@ t.test('tokens find their own, a thousand of them', async t => {
     { length: 1000 },
     (_, i) => `Bearer head.${i}.${'x'.repeat(30)}${(i * 7919 + 1e9).toString(36)}`
   )
-  const map = new TextMap<Numbered>(4000)
+  const map = new TokenCache<Numbered>(4000)
   tokens.forEach((token, i) => {
     map.set({ text: token, n: i })
   })

@@ -21,7 +21,7 @@ export async function buildApp (
       findByLogin: username => users.get(username),
       findById: id => findById(users, id)
     },
-    sweep: { every: '1h' },
+    sweep: { interval: '1h' },
     clock
   })
   users.set('ann', {

@@ -1,11 +1,11 @@
 import type { FastifyInstance } from 'fastify'
-import { callerOf } from '../authorization.js'
+import { getCaller } from '../authorization.js'
 import { TokenAuthError } from '../../errors.js'
-import type { ProofOf } from '../dpop.js'
+import type { GetProof } from '../dpop.js'
 import type { PasswordLogin } from '../../login/password-login.js'
 import type { Sessions } from '../../sessions/sessions.js'
 import type { ClientIdOf } from '../../oauth/client-authentication.js'
-import { loginBody, taken, tokenAnswer } from '../schemas.js'
+import { acceptedContent, loginBody, tokenResponse } from '../schemas.js'
 import { sendTokens } from '../reply.js'
 import type { TokenTransport } from '../token-transport.js'
 
@@ -26,7 +26,7 @@ export interface LoginRoute {
   readonly login: PasswordLogin
   /** The OAuth client that a request names. */
   readonly clientIdOf: ClientIdOf
-  readonly proofOf: ProofOf
+  readonly proofOf: GetProof
 }
 
 const yes: ReadonlySet<unknown> = new Set([true, 1, 'true', 'on', 'yes', '1'])
@@ -43,7 +43,7 @@ export function addLoginRoute (
 ): void {
   scope.post<{ Body: LoginBody }>(url, {
     config: { tokenAuth: 'public' },
-    schema: { ...taken, body: loginBody, response: { 200: tokenAnswer } }
+    schema: { ...acceptedContent, body: loginBody, response: { 200: tokenResponse } }
   }, async (request, reply) => {
     const clientId = clientIdOf(request, request.body)
     const inCookie = clientId === null && transport.wantsCookie(request)
@@ -65,8 +65,8 @@ export function addLoginRoute (
       persistent: yes.has(rememberMe),
       clientId,
       proof: proofOf(request)
-    }, callerOf(request))
+    }, getCaller(request))
     await sessions.replace(replaced)
-    return sendTokens(reply, transport.answer(reply, grant, inCookie))
+    return sendTokens(reply, transport.toResponse(reply, grant, inCookie))
   })
 }

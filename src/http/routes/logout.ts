@@ -3,7 +3,7 @@ import type { Authenticate } from '../authenticate.js'
 import { TokenAuthError } from '../../errors.js'
 import type { Auth } from '../../sessions/access-verifier.js'
 import type { Sessions } from '../../sessions/sessions.js'
-import { noAnswer, refreshTokenBody, taken } from '../schemas.js'
+import { acceptedContent, emptyResponse, refreshTokenBody } from '../schemas.js'
 import type { RefreshTokenBody, TokenTransport } from '../token-transport.js'
 
 /**
@@ -18,7 +18,7 @@ export function addLogoutRoute (
 ): void {
   scope.post<{ Body: RefreshTokenBody }>(url, {
     config: { tokenAuth: 'public' },
-    schema: { ...taken, body: refreshTokenBody, response: { 204: noAnswer } }
+    schema: { ...acceptedContent, body: refreshTokenBody, response: { 204: emptyResponse } }
   }, async (request, reply) => {
     const tokens = transport.presentToEnd(request)
 
@@ -50,7 +50,7 @@ export function addLogoutAllRoute (
 ): void {
   scope.post(
     url,
-    { onRequest: authenticate, schema: { response: { 204: noAnswer } } },
+    { onRequest: authenticate, schema: { response: { 204: emptyResponse } } },
     async (request, reply) => {
       await sessions.endAll((request.auth as Auth).userId, 'logout-all')
       transport.clear(reply)

@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify'
-import { callerOf } from '../authorization.js'
+import { getCaller } from '../authorization.js'
 import { TokenAuthError } from '../../errors.js'
-import type { ProofOf } from '../dpop.js'
+import type { GetProof } from '../dpop.js'
 import type { Refresh } from '../../sessions/refresh.js'
-import { refreshTokenBody, taken, tokenAnswer } from '../schemas.js'
+import { acceptedContent, refreshTokenBody, tokenResponse } from '../schemas.js'
 import { sendTokens } from '../reply.js'
 import type { RefreshTokenBody, TokenTransport } from '../token-transport.js'
 
@@ -13,13 +13,13 @@ export function addRefreshRoute (
   url: string,
   transport: TokenTransport,
   refresh: Refresh,
-  proofOf: ProofOf
+  proofOf: GetProof
 ): void {
   scope.post<{ Body: RefreshTokenBody }>(url, {
     config: { tokenAuth: 'public' },
-    schema: { ...taken, body: refreshTokenBody, response: { 200: tokenAnswer } }
+    schema: { ...acceptedContent, body: refreshTokenBody, response: { 200: tokenResponse } }
   }, async (request, reply) => {
-    const tokens = transport.present(request)
+    const tokens = transport.readTokens(request)
 
     if (tokens.refresh === null) {
       throw new TokenAuthError(
@@ -28,12 +28,12 @@ export function addRefreshRoute (
     }
 
     const presenter = {
-      by: callerOf(request),
+      by: getCaller(request),
       clientId: null,
       proof: proofOf(request),
       scope: null
     }
     const grant = await refresh.refresh(tokens.refresh, presenter)
-    return sendTokens(reply, transport.answer(reply, grant, tokens.inCookie))
+    return sendTokens(reply, transport.toResponse(reply, grant, tokens.inCookie))
   })
 }

@@ -1,10 +1,10 @@
 import type { Session } from '../../domain/session.js'
-import type { SessionAnswer, SessionListAnswer } from '../../protocol.js'
+import type { SessionListResponse, SessionResponse } from '../../protocol.js'
 import type { Auth } from '../../sessions/access-verifier.js'
 import type { Sessions } from '../../sessions/sessions.js'
 import type { Authenticate } from '../authenticate.js'
 import { sendJson } from '../reply.js'
-import { noAnswer, sessionListAnswer, userAnswer } from '../schemas.js'
+import { emptyResponse, sessionListResponse, userResponse } from '../schemas.js'
 import type { FastifyInstance } from 'fastify'
 
 /** GET sessions: where the user is signed in. */
@@ -16,14 +16,16 @@ export function addSessionsRoute (
 ): void {
   scope.get(url, {
     onRequest: authenticate,
-    schema: { response: { 200: sessionListAnswer } }
+    schema: { response: { 200: sessionListResponse } }
   }, async (request, reply) => {
     const { userId, sessionId } = request.auth as Auth
     const listed = await sessions.list(userId)
 
     return sendJson(
       reply,
-      { sessions: listed.map(session => toAnswer(session, sessionId)) } satisfies SessionListAnswer
+      {
+        sessions: listed.map(session => toAnswer(session, sessionId))
+      } satisfies SessionListResponse
     )
   })
 }
@@ -37,7 +39,7 @@ export function addSessionRoute (
 ): void {
   scope.delete<{ Params: { id: string } }>(url, {
     onRequest: authenticate,
-    schema: { response: { 204: noAnswer } }
+    schema: { response: { 204: emptyResponse } }
   }, async (request, reply) => {
     await sessions.endOwn((request.auth as Auth).userId, request.params.id)
     return reply.code(204).send()
@@ -53,7 +55,7 @@ export function addOtherSessionsRoute (
 ): void {
   scope.delete(
     url,
-    { onRequest: authenticate, schema: { response: { 204: noAnswer } } },
+    { onRequest: authenticate, schema: { response: { 204: emptyResponse } } },
     async (request, reply) => {
       const { userId, sessionId } = request.auth as Auth
       await sessions.endAll(userId, 'revoked', sessionId)
@@ -62,7 +64,7 @@ export function addOtherSessionsRoute (
   )
 }
 
-function toAnswer (session: Session, currentId: string): SessionAnswer {
+function toAnswer (session: Session, currentId: string): SessionResponse {
   return {
     id: session.id,
     current: session.id === currentId,
@@ -86,7 +88,7 @@ export function addMeRoute (
     url,
     {
       onRequest: authenticate,
-      schema: { response: { 200: userAnswer } }
+      schema: { response: { 200: userResponse } }
     },
     async (request, reply) => sendJson(reply, await sessions.userOf((request.auth as Auth).userId))
   )

@@ -8,7 +8,7 @@ export const DAY: Millis = 24 * HOUR
 /** Past 2 ** 31 seconds, where 32 bits do not reach. */
 export const NOW: Millis = Date.UTC(2040, 1, 29, 12, 34, 56, 789)
 
-export interface LawsOptions<Store> {
+export interface HarnessOptions<Store> {
   /** Takes a test: `test` of node:test, vitest or jest, `t.test` of tap. */
   readonly test: (name: string, run: () => Promise<void>) => unknown
   /** Gives a store that holds nothing. Called once a test. */
@@ -26,10 +26,13 @@ export interface Opened<Store> {
 }
 
 /** Registers a law as a test, with a store of its own. */
-export type Law<Store> = (name: string, run: (store: Store, other: Store) => Promise<void>) => void
+export type ConformanceTest<Store> = (
+  name: string,
+  run: (store: Store, other: Store) => Promise<void>
+) => void
 
 /** */
-export function createLaw<Store> ({ test, open }: LawsOptions<Store>): Law<Store> {
+export function defineTest<Store> ({ test, open }: HarnessOptions<Store>): ConformanceTest<Store> {
   return (name, run) => {
     test(name, async () => {
       const { store, other = store, close } = await open()

@@ -7,15 +7,15 @@
 // Nothing here waits for a clock. Races are run with as many calls at once as the store takes.
 
 import assert from 'node:assert/strict'
-import { planRotation, swap } from '../../domain/rotation.js'
+import { applyRotation, planRotation } from '../../domain/rotation.js'
 import type { RotationAttempt } from '../../domain/rotation.js'
 import type { Millis, Session } from '../../domain/session.js'
-import { createLaw, DAY, makeSession as makeSessionOf, NOW, SECOND } from './harness.js'
-import type { LawsOptions, Opened } from './harness.js'
+import { DAY, defineTest, makeSession as makeSessionOf, NOW, SECOND } from './harness.js'
+import type { HarnessOptions, Opened } from './harness.js'
 import { SessionRefusedError } from '../token-store.js'
 import type { Revocation, TokenStore } from '../token-store.js'
 
-export type ConformanceOptions = LawsOptions<TokenStore>
+export type ConformanceOptions = HarnessOptions<TokenStore>
 export type OpenStore = Opened<TokenStore>
 
 const GRACE = 10 * SECOND
@@ -48,7 +48,7 @@ export function testTokenStore (options: ConformanceOptions): void {
   // Ids in ascending order.
   const makeSession = (given: Partial<Session> = {}): Session =>
     makeSessionOf(given.id ?? `s${String(++made).padStart(8, '0')}`, given)
-  const law = createLaw(options)
+  const law = defineTest(options)
 
   law('create: what went in comes back as it was', async store => {
     const plain = makeSession()
@@ -149,7 +149,7 @@ export function testTokenStore (options: ConformanceOptions): void {
 
       for (const now of [NOW + 1, NOW + DAY, NOW + 2 * DAY]) {
         const attempt = attemptAt(expected, now)
-        expected = swap(expected, attempt)
+        expected = applyRotation(expected, attempt)
         assert.deepEqual(await store.rotate(attempt), { swapped: true, session: expected })
         assert.deepEqual(await store.find(session.id), expected)
       }
@@ -210,7 +210,7 @@ export function testTokenStore (options: ConformanceOptions): void {
       const attempt = attemptAt(session, now)
       assert.deepEqual(await store.rotate(attempt), {
         swapped: true,
-        session: swap(session, attempt)
+        session: applyRotation(session, attempt)
       }, why)
     }
   })
@@ -223,7 +223,7 @@ export function testTokenStore (options: ConformanceOptions): void {
       const attempt = attemptAt(session, NOW, { rotatedBefore: Number.MAX_SAFE_INTEGER })
       assert.deepEqual(await store.rotate(attempt), {
         swapped: true,
-        session: swap(session, attempt)
+        session: applyRotation(session, attempt)
       })
     }
   )
@@ -246,7 +246,7 @@ export function testTokenStore (options: ConformanceOptions): void {
         const outcomes = await Promise.all(
           Array.from({ length: AT_ONCE }, (_, i) => (i % 2 ? store : other).rotate(attempt))
         )
-        session = swap(session, attempt)
+        session = applyRotation(session, attempt)
         assert.equal(
           outcomes.filter(outcome => outcome.swapped).length,
           1,
@@ -270,7 +270,7 @@ export function testTokenStore (options: ConformanceOptions): void {
         attempts.map((attempt, i) => (i % 2 ? store : other).rotate(attempt))
       )
       const winners = outcomes.flatMap((outcome, i) =>
-        outcome.swapped ? [swap(session, attempts[i] as RotationAttempt)] : []
+        outcome.swapped ? [applyRotation(session, attempts[i] as RotationAttempt)] : []
       )
       assert.equal(winners.length, 1)
 
@@ -293,7 +293,9 @@ export function testTokenStore (options: ConformanceOptions): void {
           Promise.all(attempts.toReversed().map(attempt => other.rotate(attempt)))
         ])
         others.reverse()
-        sessions = sessions.map((session, i) => swap(session, attempts[i] as RotationAttempt))
+        sessions = sessions.map((session, i) =>
+          applyRotation(session, attempts[i] as RotationAttempt)
+        )
 
         for (const [i, session] of sessions.entries()) {
           assert.equal(

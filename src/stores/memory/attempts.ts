@@ -1,7 +1,7 @@
 // Attempts in a Map: the default, for one process. Several count apart, and let through as many times more.
 
 import { blockedUntil, countAttempt } from '../../domain/attempt-rule.js'
-import type { AttemptRule, Attempts } from '../../domain/attempt-rule.js'
+import type { AttemptCount, AttemptRule } from '../../domain/attempt-rule.js'
 import type { Millis } from '../../domain/session.js'
 import type { AttemptStore } from '../attempt-store.js'
 
@@ -15,7 +15,7 @@ const SIZE = 100_000
  */
 export class MemoryAttempts implements AttemptStore {
   // In the order of their last attempts.
-  readonly #attempts = new Map<string, Attempts>()
+  readonly #attempts = new Map<string, AttemptCount>()
   readonly #size: number
 
   /** @param size How many keys it holds. @default 100_000 */
@@ -23,7 +23,7 @@ export class MemoryAttempts implements AttemptStore {
     this.#size = size
   }
 
-  async take (key: string, now: Millis, rule: AttemptRule): Promise<Millis | null> {
+  async consume (key: string, now: Millis, rule: AttemptRule): Promise<Millis | null> {
     const attempts = this.#attempts.get(key) ?? null
     const until = blockedUntil(attempts, now)
 
@@ -41,7 +41,7 @@ export class MemoryAttempts implements AttemptStore {
     return null
   }
 
-  async release (key: string): Promise<void> {
+  async refund (key: string): Promise<void> {
     const attempts = this.#attempts.get(key)
 
     if (attempts !== undefined) {
@@ -49,7 +49,7 @@ export class MemoryAttempts implements AttemptStore {
     }
   }
 
-  async clear (key: string): Promise<void> {
+  async reset (key: string): Promise<void> {
     this.#attempts.delete(key)
   }
 
@@ -82,7 +82,7 @@ export class MemoryAttempts implements AttemptStore {
     }
   }
 
-  #drop (goes: (attempts: Attempts) => boolean): void {
+  #drop (goes: (attempts: AttemptCount) => boolean): void {
     let left = Math.ceil(this.#size / 100)
 
     for (const [key, attempts] of this.#attempts) {

@@ -1,7 +1,7 @@
 // Sessions in Maps: for tests, for trials, and for apps of one process whose users may be signed out by a restart.
 
 import { setImmediate as turn } from 'node:timers/promises'
-import { fits, swap } from '../../domain/rotation.js'
+import { applyRotation, canRotate } from '../../domain/rotation.js'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
 import { isLive } from '../../domain/session.js'
 import type { Millis, RevocationReason, Session } from '../../domain/session.js'
@@ -102,11 +102,11 @@ export class MemoryStore implements TokenStore {
       return { swapped: false, session: null }
     }
 
-    if (!fits(row, attempt)) {
+    if (!canRotate(row, attempt)) {
       return { swapped: false, session: copyOf(row) }
     }
 
-    const session = swap(row, attempt)
+    const session = applyRotation(row, attempt)
     // What a swap changes, and no more: to copy all of it costs as much again.
     row.generation = session.generation
     row.rotatedAt = session.rotatedAt

@@ -4,7 +4,7 @@ import { blockedUntil, countAttempt } from '../../domain/attempt-rule.js'
 import type { AttemptRule } from '../../domain/attempt-rule.js'
 import type { Millis } from '../../domain/session.js'
 import type { AttemptStore } from '../attempt-store.js'
-import { affectedBy, inTransaction, persistently } from './connection.js'
+import { affectedBy, inTransaction, retryOnDeadlock } from './connection.js'
 import type { MysqlPool, MysqlValue } from './connection.js'
 import { toAttempts } from '../sql/rows.js'
 import type { Row } from '../sql/rows.js'
@@ -31,7 +31,7 @@ export class MysqlAttempts implements AttemptStore {
     this.#pool = pool
   }
 
-  take (key: string, now: Millis, rule: AttemptRule): Promise<Millis | null> {
+  consume (key: string, now: Millis, rule: AttemptRule): Promise<Millis | null> {
     return inTransaction(this.#pool, async connection => {
       await connection.execute(statements.hold, [key])
       const [rows] = await connection.execute(statements.find, [key])
@@ -47,11 +47,11 @@ export class MysqlAttempts implements AttemptStore {
     }, 'READ COMMITTED')
   }
 
-  async release (key: string): Promise<void> {
+  async refund (key: string): Promise<void> {
     await this.#write('release', [key])
   }
 
-  async clear (key: string): Promise<void> {
+  async reset (key: string): Promise<void> {
     await this.#write('clear', [key])
   }
 
@@ -61,7 +61,7 @@ export class MysqlAttempts implements AttemptStore {
   }
 
   async #write (name: keyof typeof statements, values: MysqlValue[]): Promise<number> {
-    const [result] = await persistently(() => this.#pool.execute(statements[name], values))
+    const [result] = await retryOnDeadlock(() => this.#pool.execute(statements[name], values))
     return affectedBy(result)
   }
 }

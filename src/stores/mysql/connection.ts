@@ -46,7 +46,7 @@ export function inTransaction<T> (
   work: (connection: MysqlConnection) => Promise<T>,
   isolation?: 'READ COMMITTED'
 ): Promise<T> {
-  return persistently(async () => {
+  return retryOnDeadlock(async () => {
     const connection = await pool.getConnection()
 
     try {
@@ -71,7 +71,7 @@ export function inTransaction<T> (
 }
 
 /** Does the work again after a deadlock and the like: the server has undone it, and nothing has happened. */
-export async function persistently<T> (work: () => Promise<T>): Promise<T> {
+export async function retryOnDeadlock<T> (work: () => Promise<T>): Promise<T> {
   for (let retries = 0;; retries++) {
     try {
       return await work()
@@ -91,7 +91,7 @@ export function isDuplicate (error: unknown): boolean {
 }
 
 /** Whether the values of a statement were refused, by SQLSTATE class 22 or as MySQL words it (1366). */
-export function isAboutValues (error: unknown): boolean {
+export function isDataError (error: unknown): boolean {
   const { sqlState } = (error ?? {}) as { sqlState?: unknown }
 
   return errnoOf(error) === ER_TRUNCATED_WRONG_VALUE_FOR_FIELD ||

@@ -1,7 +1,7 @@
 // Sessions in MariaDB or MySQL, by a pool of mysql2. What one statement can do is one statement in autocommit, so that each
 // read sees what was committed before it.
 
-import { fits, swap } from '../../domain/rotation.js'
+import { applyRotation, canRotate } from '../../domain/rotation.js'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
 import type { Millis, RevocationReason, Session } from '../../domain/session.js'
 import { SessionRefusedError } from '../token-store.js'
@@ -9,9 +9,9 @@ import type { Cursor, Revocation, RevocationTarget, TokenStore, Touch } from '..
 import {
   affectedBy,
   inTransaction,
-  isAboutValues,
+  isDataError,
   isDuplicate,
-  persistently
+  retryOnDeadlock
 } from './connection.js'
 import type { MysqlConnection, MysqlPool, MysqlValue } from './connection.js'
 import { mysqlMigrations } from './schema.js'
@@ -54,7 +54,7 @@ export class MysqlStore implements TokenStore {
         attempts.length === 1
           ? Promise.all(attempts.map(attempt => this.#rotateOne(attempt)))
           : this.#rotateTogether(attempts),
-      isAboutValues,
+      isDataError,
       worthwhile: WORTH_A_TRANSACTION
     })
   }
@@ -203,8 +203,8 @@ export class MysqlStore implements TokenStore {
       const outcomes = attempts.map(attempt => {
         const session = sessions.get(attempt.sessionId) ?? null
 
-        return session !== null && fits(session, attempt)
-          ? { swapped: true, session: swap(session, attempt) }
+        return session !== null && canRotate(session, attempt)
+          ? { swapped: true, session: applyRotation(session, attempt) }
           : { swapped: false, session }
       })
       const swapped = outcomes.flatMap(({ swapped, session }) =>
@@ -273,7 +273,7 @@ export class MysqlStore implements TokenStore {
   }
 
   async #write (name: keyof typeof statements, values: MysqlValue[]): Promise<number> {
-    const [result] = await persistently(() => this.#pool.execute(statements[name], values))
+    const [result] = await retryOnDeadlock(() => this.#pool.execute(statements[name], values))
     return affectedBy(result)
   }
 }

@@ -41,19 +41,19 @@ export class PostgresAttempts implements AttemptStore {
     this.#db = db
   }
 
-  async take (key: string, now: Millis, rule: AttemptRule): Promise<Millis | null> {
+  async consume (key: string, now: Millis, rule: AttemptRule): Promise<Millis | null> {
     const first = countAttempt(null, now, rule)
-    const { free, most, wait, longestWait, slides } = rule
+    const { freeAttempts, maxAttempts, wait, longestWait, sliding } = rule
     const counted = await this.#query('take', [
       key,
       now,
       first.nextAt,
       first.forgetAt,
-      free,
-      most,
+      freeAttempts,
+      maxAttempts,
       wait,
       longestWait,
-      slides ? 1 : 0
+      sliding ? 1 : 0
     ])
 
     if (counted.length > 0) {
@@ -65,11 +65,11 @@ export class PostgresAttempts implements AttemptStore {
     return Math.max(now, Number(row?.next_at ?? 0))
   }
 
-  async release (key: string): Promise<void> {
+  async refund (key: string): Promise<void> {
     await this.#query('release', [key])
   }
 
-  async clear (key: string): Promise<void> {
+  async reset (key: string): Promise<void> {
     await this.#query('clear', [key])
   }
 

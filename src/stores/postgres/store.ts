@@ -2,7 +2,7 @@
 // round trips, so that any pool, client or HTTP driver with `query(text, values)` will do.
 
 import { createHash } from 'node:crypto'
-import { fits } from '../../domain/rotation.js'
+import { canRotate } from '../../domain/rotation.js'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
 import type { Millis, RevocationReason, Session } from '../../domain/session.js'
 import { SessionRefusedError } from '../token-store.js'
@@ -46,7 +46,7 @@ export class PostgresStore implements TokenStore {
     this.#db = db
     this.#rotations = new RotationQueue({
       rotateAll: attempts => this.#rotateAll(attempts),
-      isAboutValues
+      isDataError
     })
   }
 
@@ -181,7 +181,7 @@ export class PostgresStore implements TokenStore {
     const swapped = outcome.startsWith('+')
     const session = outcome === '' ? null : toSession(JSON.parse(outcome.slice(1)) as Row)
 
-    if (swapped || session === null || !fits(session, attempt)) {
+    if (swapped || session === null || !canRotate(session, attempt)) {
       return [{ swapped, session }]
     }
 
@@ -279,7 +279,7 @@ function toArray (values: readonly SqlValue[]): string {
 }
 
 // Class 22 of SQLSTATE: a value that the database cannot take.
-function isAboutValues (error: unknown): boolean {
+function isDataError (error: unknown): boolean {
   return stateOf(error).startsWith('22')
 }
 

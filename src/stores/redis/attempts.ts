@@ -11,18 +11,18 @@ import type { RedisClient } from './scripts.js'
 const scripts = {
   /** ARGV: now, free, most, wait, longest wait, memory, whether it slides. Shows the moment to wait for, or nothing. */
   take: script(`
-    local now, free, most, wait, longest, memory, slides = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]),
+    local now, freeAttempts, maxAttempts, wait, longest, retention, sliding = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]),
       tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == 'true'
     local row = redis.call('HMGET', KEYS[1], 'count', 'nextAt', 'forgetAt')
-    local count, forgetAt = 1, now + memory
+    local count, forgetAt = 1, now + retention
     if row[1] and tonumber(row[3]) > now then
       if tonumber(row[2]) > now then return row[2] end
       count = tonumber(row[1]) + 1
-      if not slides then forgetAt = tonumber(row[3]) end
+      if not sliding then forgetAt = tonumber(row[3]) end
     end
     local nextAt = 0
-    if count >= most then nextAt = forgetAt
-    elseif count >= free then nextAt = now + math.min(longest, wait * 2 ^ math.min(count - free, ${MOST_DOUBLINGS})) end
+    if count >= maxAttempts then nextAt = forgetAt
+    elseif count >= freeAttempts then nextAt = now + math.min(longest, wait * 2 ^ math.min(count - freeAttempts, ${MOST_DOUBLINGS})) end
     redis.call('HSET', KEYS[1], 'count', count, 'nextAt', string.format('%.0f', nextAt),
       'forgetAt', string.format('%.0f', forgetAt))
     redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.max(forgetAt - now, 1)))
@@ -47,20 +47,28 @@ export class RedisAttempts implements AttemptStore {
     this.#prefix = prefix
   }
 
-  async take (
+  async consume (
     key: string,
     now: Millis,
-    { free, most, wait, longestWait, memory, slides }: AttemptRule
+    { freeAttempts, maxAttempts, wait, longestWait, retention, sliding }: AttemptRule
   ): Promise<Millis | null> {
-    const until = await this.#run('take', key, [now, free, most, wait, longestWait, memory, slides])
+    const until = await this.#run('take', key, [
+      now,
+      freeAttempts,
+      maxAttempts,
+      wait,
+      longestWait,
+      retention,
+      sliding
+    ])
     return until === null ? null : Number(until)
   }
 
-  async release (key: string): Promise<void> {
+  async refund (key: string): Promise<void> {
     await this.#run('release', key)
   }
 
-  async clear (key: string): Promise<void> {
+  async reset (key: string): Promise<void> {
     await this.#run('clear', key)
   }
 

@@ -2,7 +2,7 @@
 // transaction. A database takes thousands of statements a second, and tens of thousands of rows.
 
 import { Deadlines } from '../../lib/deadlines.js'
-import { fits } from '../../domain/rotation.js'
+import { canRotate } from '../../domain/rotation.js'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
 import type { Millis } from '../../domain/session.js'
 
@@ -12,7 +12,7 @@ export type RotateAll = (attempts: readonly RotationAttempt[]) => Promise<Rotati
 export interface RotationQueueOptions {
   readonly rotateAll: RotateAll
   /** Whether an error is about the values of one attempt, so that its neighbours may be tried without it. */
-  readonly isAboutValues: (error: unknown) => boolean
+  readonly isDataError: (error: unknown) => boolean
   /**
    * Fewer than this go side by side, each on its own: where several in one go take a transaction of more round trips.
    * @default 2
@@ -124,7 +124,7 @@ export class RotationQueue {
         this.#answer(row, outcomes[i] as RotationOutcome)
       })
     } catch (error) {
-      if (batch.length > 1 && this.#options.isAboutValues(error)) {
+      if (batch.length > 1 && this.#options.isDataError(error)) {
         for (const row of batch) {
           await this.#rotate([row])
         }
@@ -156,7 +156,7 @@ export class RotationQueue {
     const { session } = outcome
     first.resolve(outcome)
     const fitting = behind.filter(({ attempt, resolve }) => {
-      if (session !== null && fits(session, attempt)) {
+      if (session !== null && canRotate(session, attempt)) {
         return true
       }
 

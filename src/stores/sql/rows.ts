@@ -1,6 +1,6 @@
 // How a session, and a count of attempts, lie in a row: the same columns in every SQL store.
 
-import type { Attempts } from '../../domain/attempt-rule.js'
+import type { AttemptCount } from '../../domain/attempt-rule.js'
 import type { RevocationReason, Session } from '../../domain/session.js'
 
 export type SqlValue = string | number | null
@@ -85,7 +85,7 @@ export function toSession (row: Row): Session {
 }
 
 /** */
-export function toAttempts (row: Row): Attempts {
+export function toAttempts (row: Row): AttemptCount {
   return {
     count: Number(row.attempts),
     nextAt: Number(row.next_at),

@@ -30,7 +30,7 @@ export class SqliteAttempts implements AttemptStore {
     this.#db = new SqliteConnection(db)
   }
 
-  take (key: string, now: Millis, rule: AttemptRule): Promise<Millis | null> {
+  consume (key: string, now: Millis, rule: AttemptRule): Promise<Millis | null> {
     return this.#db.transaction(() => {
       const [row] = this.#db.all(statements.find, [key])
       const attempts = row === undefined ? null : toAttempts(row)
@@ -45,11 +45,11 @@ export class SqliteAttempts implements AttemptStore {
     })
   }
 
-  async release (key: string): Promise<void> {
+  async refund (key: string): Promise<void> {
     await this.#db.write(statements.release, [key])
   }
 
-  async clear (key: string): Promise<void> {
+  async reset (key: string): Promise<void> {
     await this.#db.write(statements.clear, [key])
   }
 

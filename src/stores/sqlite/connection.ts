@@ -57,7 +57,7 @@ export class SqliteConnection {
   // Every write, also a single one: a statement that itself meets a busy database stays open in libsql, and what other
   // statements write then is answered, but not committed before it is done. Here BEGIN alone can meet it.
   transaction<T> (work: () => T): Promise<T> {
-    return patiently(() => this.#commit(work))
+    return retryWhileBusy(() => this.#commit(work))
   }
 
   /**
@@ -65,7 +65,7 @@ export class SqliteConnection {
    * log to their places, as SQLite does by default, keeps the event loop for 20 ms and more; fifty are hardly felt.
    */
   gentleTransaction<T> (work: () => T): Promise<T> {
-    return patiently(() => {
+    return retryWhileBusy(() => {
       const usual = Number(this.all('PRAGMA wal_autocheckpoint')[0]?.wal_autocheckpoint)
 
       // It is 0 where the app leaves it to somebody else.
@@ -116,7 +116,7 @@ export class SqliteConnection {
 }
 
 /** Another process holds the write lock. Nothing has happened yet, so that asking again is safe. */
-export async function patiently<T> (work: () => T): Promise<T> {
+export async function retryWhileBusy<T> (work: () => T): Promise<T> {
   for (let retries = 0;; retries++) {
     try {
       return work()

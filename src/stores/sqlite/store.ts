@@ -9,7 +9,7 @@ import type { Cursor, Revocation, RevocationTarget, TokenStore, Touch } from '..
 import { RotationQueue } from '../sql/rotation-queue.js'
 import { toSession, toValues } from '../sql/rows.js'
 import { sqliteMigrations } from './schema.js'
-import { patiently, SqliteConnection } from './connection.js'
+import { retryWhileBusy, SqliteConnection } from './connection.js'
 import type { SqliteDatabase } from './connection.js'
 import { statements } from './statements.js'
 
@@ -31,7 +31,7 @@ export class SqliteStore implements TokenStore {
     this.#db = new SqliteConnection(db)
     this.#rotations = new RotationQueue({
       rotateAll: attempts => this.#rotateAll(attempts),
-      isAboutValues
+      isDataError
     })
   }
 
@@ -41,7 +41,7 @@ export class SqliteStore implements TokenStore {
    */
   async migrate (): Promise<void> {
     this.#db.exec('PRAGMA busy_timeout = 0')
-    await patiently(() => {
+    await retryWhileBusy(() => {
       this.#db.exec('PRAGMA journal_mode = WAL')
     })
     await this.#db.transaction(() => {
@@ -78,14 +78,14 @@ export class SqliteStore implements TokenStore {
   }
 
   find (sessionId: string): Promise<Session | null> {
-    return patiently(() => this.#find(sessionId))
+    return retryWhileBusy(() => this.#find(sessionId))
   }
 
   async list (
     userId: string,
     { now, limit }: { readonly now: Millis, readonly limit: number }
   ): Promise<Session[]> {
-    const rows = await patiently(() => this.#db.all(statements.list, [userId, now, limit]))
+    const rows = await retryWhileBusy(() => this.#db.all(statements.list, [userId, now, limit]))
     return rows.map(toSession)
   }
 
@@ -112,7 +112,7 @@ export class SqliteStore implements TokenStore {
   }
 
   async revocations (after: Cursor, limit: number): Promise<Revocation[]> {
-    const rows = await patiently(() =>
+    const rows = await retryWhileBusy(() =>
       this.#db.all(statements.revocations, [after.at, after.sessionId, limit])
     )
     return rows.map(row => ({ at: Number(row.revoked_at), sessionId: row.id as string }))
@@ -190,7 +190,7 @@ export class SqliteStore implements TokenStore {
 }
 
 // A value that cannot be bound, or that is too big.
-function isAboutValues (error: unknown): boolean {
+function isDataError (error: unknown): boolean {
   return error instanceof TypeError || error instanceof RangeError ||
     (error as { code?: unknown }).code === 'SQLITE_TOOBIG'
 }

@@ -9,7 +9,7 @@ import Database from 'libsql'
 import t from 'tap'
 import type { Test } from 'tap'
 import type { LightMyRequestResponse } from 'fastify'
-import type { TokenAnswer, TokenAuthOptions } from '../../../src/index.js'
+import type { TokenAuthOptions, TokenResponse } from '../../../src/index.js'
 import { MemoryAttempts } from '../../../src/stores/memory/index.js'
 import { MemoryStore } from '../../../src/stores/memory/index.js'
 import { SqliteAttempts } from '../../../src/stores/sqlite/index.js'
@@ -103,7 +103,7 @@ async function test (): Promise<void> {
         continue
       }
 
-      t.equal(response.json().code, 'AUTH_PROOF_NONCE')
+      t.equal(response.json().code, 'AUTH_DPOP_NONCE')
       t.not(response.headers['dpop-nonce'], holder.nonce)
     }
   })
@@ -114,7 +114,7 @@ async function test (): Promise<void> {
     }, { secret: SECRET }) as [TestApp, TestApp, TestApp]
     const holder = new Holder(before.app)
     await login(holder)
-    t.equal((await login(move(holder, after))).json().code, 'AUTH_PROOF_NONCE')
+    t.equal((await login(move(holder, after))).json().code, 'AUTH_DPOP_NONCE')
     const moved = move(holder, during)
     const response = await login(moved)
     t.equal(response.statusCode, 200)
@@ -160,7 +160,7 @@ async function test (): Promise<void> {
       const [one, other] = await start(t, ...options) as [TestApp, TestApp]
       const holder = new Holder(one.app)
       const { access_token: token } =
-        (await holder.send('POST', '/auth/login', { body: credentials })).json<TokenAnswer>()
+        (await holder.send('POST', '/auth/login', { body: credentials })).json<TokenResponse>()
       const dpop = holder.prove('GET', '/protected', { ath: athOf(token) })
       const send = async ({ app }: TestApp): Promise<number> =>
         (await app.inject({ url: '/protected', headers: { dpop, authorization: `DPoP ${token}` } }))
@@ -197,7 +197,7 @@ async function test (): Promise<void> {
     const first = await post(`${urls[0]}/auth/login`, prove('/auth/login'), credentials)
     holder.nonce = first.headers.get('dpop-nonce') ?? undefined
     const answer = await post(`${urls[1]}/auth/login`, prove('/auth/login'), credentials)
-    let { refresh_token: token } = await answer.json() as TokenAnswer
+    let { refresh_token: token } = await answer.json() as TokenResponse
 
     for (let round = 0; round < 20; round++) {
       const dpop = prove('/auth/refresh')
@@ -214,7 +214,7 @@ async function test (): Promise<void> {
         [200, 401],
         'and nobody is told that the database is busy'
       )
-      token = (await good[0]?.json() as TokenAnswer).refresh_token
+      token = (await good[0]?.json() as TokenResponse).refresh_token
     }
   })
 }

@@ -15,7 +15,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import type { LightMyRequestResponse } from 'fastify'
 import * as jose from 'jose'
-import type { TokenAnswer, TokenAuthOptions } from '../../../src/index.js'
+import type { TokenAuthOptions, TokenResponse } from '../../../src/index.js'
 import { MemoryAttempts } from '../../../src/stores/memory/index.js'
 import { MemoryStore } from '../../../src/stores/memory/index.js'
 import { createTestApp, PASSWORD } from '../../helpers/app.js'
@@ -67,7 +67,7 @@ async function start (
 async function signIn (
   holder: Holder,
   sent: Sent = {}
-): Promise<TokenAnswer & { readonly refresh_token: string }> {
+): Promise<TokenResponse & { readonly refresh_token: string }> {
   const response = await holder.send('POST', '/auth/login', { body: credentials, ...sent })
 
   if (response.statusCode !== 200) {
@@ -119,7 +119,7 @@ t.test('the first answer tells the nonce, once, also to pages of other origins',
     }
   })
   const response = await holder.once('POST', '/auth/login', { body: credentials })
-  refused(t, response, 'AUTH_PROOF_NONCE', 'the first')
+  refused(t, response, 'AUTH_DPOP_NONCE', 'the first')
   t.match(response.headers['dpop-nonce'], NONCE)
   t.match(
     response.headers['www-authenticate'],
@@ -148,7 +148,7 @@ t.test('a nonce of the last minute is good, and answered with the next; an older
   refused(
     t,
     await holder.once('GET', '/protected', { token, claims: { nonce } }),
-    'AUTH_PROOF_NONCE',
+    'AUTH_DPOP_NONCE',
     'of the minute before'
   )
   t.equal((await holder.once('GET', '/protected', { token })).statusCode, 200)
@@ -192,7 +192,7 @@ t.test('a client whose clock is wrong by a year is let in with nonces, and told 
     body: credentials,
     claims: clock
   })
-  refused(t, response, 'AUTH_PROOF_INVALID', 'without')
+  refused(t, response, 'AUTH_DPOP_INVALID', 'without')
   t.match(response.json().message, 'iat is too far from now')
   t.notOk(response.headers['dpop-nonce'])
   const now = { iat: other.clock() / 1000 }
@@ -244,7 +244,7 @@ t.test('a bound access token takes a proof of its key, for itself and this reque
   refused(
     t,
     await app.inject({ url: '/protected', headers: { authorization: `DPoP ${token}` } }),
-    'AUTH_PROOF_INVALID',
+    'AUTH_DPOP_INVALID',
     'no proof'
   )
   refused(
@@ -263,7 +263,7 @@ t.test('a bound access token takes a proof of its key, for itself and this reque
 
   for (const [name, claims] of Object.entries(wrong)) {
     const response = await holder.once('GET', '/protected', { token, claims })
-    refused(t, response, 'AUTH_PROOF_INVALID', name)
+    refused(t, response, 'AUTH_DPOP_INVALID', name)
     t.match(
       response.headers['www-authenticate'],
       /^DPoP realm="auth", algs="[^"]+", error="invalid_dpop_proof"/
@@ -290,9 +290,9 @@ t.test('a proof that was used is refused, and of fifty at once one passes', asyn
     Array.from({ length: 50 }, async () => (await send()).statusCode)
   )
   t.equal(statuses.filter(status => status === 200).length, 1)
-  refused(t, await send(), 'AUTH_PROOF_INVALID', 'later')
+  refused(t, await send(), 'AUTH_DPOP_INVALID', 'later')
   clock.advance(3 * MINUTE)
-  refused(t, await send(), 'AUTH_PROOF_NONCE', 'when it is forgotten')
+  refused(t, await send(), 'AUTH_DPOP_NONCE', 'when it is forgotten')
 
   await holder.send('GET', '/protected', { token })
   const jti = randomUUID()
@@ -307,7 +307,7 @@ t.test('a proof that was used is refused, and of fifty at once one passes', asyn
     body: { refresh_token: refreshToken },
     claims: { jti }
   })
-  refused(t, again, 'AUTH_PROOF_INVALID', 'at a refresh too')
+  refused(t, again, 'AUTH_DPOP_INVALID', 'at a refresh too')
   t.match(again.json().message, 'used before')
 })
 
@@ -343,9 +343,9 @@ t.test('what strangers sign is not remembered', async t => {
   const { app, holder } = await start(t, {
     dpop: {
       replays: Object.assign(new MemoryAttempts(), {
-        take: async (...given: Parameters<MemoryAttempts['take']>) => {
+        take: async (...given: Parameters<MemoryAttempts['consume']>) => {
           taken++
-          return replays.take(...given)
+          return replays.consume(...given)
         }
       })
     }
@@ -371,8 +371,8 @@ t.test('a memory of proofs that is down: 503, and nothing is moved', async t => 
   let isDown = false
   const memory = new MemoryAttempts()
   const replays = Object.assign(new MemoryAttempts(), {
-    take: async (...given: Parameters<MemoryAttempts['take']>) =>
-      isDown ? Promise.reject(new Error('down')) : memory.take(...given)
+    take: async (...given: Parameters<MemoryAttempts['consume']>) =>
+      isDown ? Promise.reject(new Error('down')) : memory.consume(...given)
   })
   const { holder, row, names, store } = await start(t, { dpop: { replays } })
   const { access_token: token, refresh_token: refreshToken } = await signIn(holder)
@@ -411,7 +411,7 @@ t.test('a copied refresh token without the key moves nothing and ends nothing, w
     refused(
       t,
       await post('/auth/refresh', { refresh_token: token }),
-      'AUTH_PROOF_INVALID',
+      'AUTH_DPOP_INVALID',
       `${name}, without a proof`
     )
     refused(t, await refresh(thief, token), 'AUTH_REFRESH_INVALID', `${name}, with another key`)
@@ -420,7 +420,7 @@ t.test('a copied refresh token without the key moves nothing and ends nothing, w
       refused(
         t,
         await post('/auth/refresh', { refresh_token: token }, { dpop }),
-        'AUTH_PROOF_INVALID',
+        'AUTH_DPOP_INVALID',
         `${name}, ${dpop}`
       )
     }
@@ -429,7 +429,7 @@ t.test('a copied refresh token without the key moves nothing and ends nothing, w
     refused(
       t,
       await post('/auth/refresh', { refresh_token: token }, { dpop }),
-      'AUTH_PROOF_INVALID',
+      'AUTH_DPOP_INVALID',
       `${name}, with a proof for another request`
     )
     breakable.break(null)
@@ -561,7 +561,7 @@ t.test('tokens in cookies take the proof too', async t => {
   t.ok(claimsOf(access).cnf)
   const ath = athOf(access)
   t.equal((await holder.once('GET', '/protected', { headers, claims: { ath } })).statusCode, 200)
-  refused(t, await app.inject({ url: '/protected', headers }), 'AUTH_PROOF_INVALID', 'none')
+  refused(t, await app.inject({ url: '/protected', headers }), 'AUTH_DPOP_INVALID', 'none')
   t.equal(
     (await holder.once('GET', '/protected', { headers })).statusCode,
     200,
@@ -578,7 +578,7 @@ t.test('tokens in cookies take the proof too', async t => {
   refused(
     t,
     await app.inject({ method: 'POST', url: '/auth/refresh', headers }),
-    'AUTH_PROOF_INVALID',
+    'AUTH_DPOP_INVALID',
     'a refresh without'
   )
   t.equal((await holder.once('POST', '/auth/refresh', { headers })).statusCode, 200)
@@ -586,7 +586,7 @@ t.test('tokens in cookies take the proof too', async t => {
 
 t.test('a logout takes no proof: by the refresh token, or by the access token under either scheme', async t => {
   const { app, holder, post } = await start(t)
-  const ways: Array<(answer: TokenAnswer) => Promise<LightMyRequestResponse>> = [
+  const ways: Array<(answer: TokenResponse) => Promise<LightMyRequestResponse>> = [
     ({ refresh_token: token }) => post('/auth/logout', { refresh_token: token }),
     ({ access_token: token }) =>
       post('/auth/logout', undefined, { authorization: `DPoP ${token}` }),
@@ -614,14 +614,14 @@ t.test('a session that the app opens is bound by the proof in the request', asyn
       app.post('/passkey', async request => app.tokenAuth.openSession('u-ann', request))
     }
   })
-  refused(t, await holder.once('POST', '/passkey'), 'AUTH_PROOF_NONCE', 'the nonce comes first')
+  refused(t, await holder.once('POST', '/passkey'), 'AUTH_DPOP_NONCE', 'the nonce comes first')
   const answer = (await holder.once('POST', '/passkey')).json()
   t.equal(answer.token_type, 'DPoP')
   t.equal((await holder.once('GET', '/protected', { token: answer.access_token })).statusCode, 200)
   refused(
     t,
     await app.inject({ method: 'POST', url: '/passkey', headers: { dpop: 'x' } }),
-    'AUTH_PROOF_INVALID',
+    'AUTH_DPOP_INVALID',
     'a wrong one opens nothing'
   )
   t.equal((await app.inject({ method: 'POST', url: '/passkey' })).json().token_type, 'bearer')
@@ -636,12 +636,12 @@ t.test('where proofs are required, a login without one makes no session; session
   const world = await start(t, { dpop: { required: true } }, { store, clock: before.clock })
   const { app, holder, get, post, refresh: refreshBare, names } = world
   const response = await post('/auth/login', credentials)
-  refused(t, response, 'AUTH_PROOF_INVALID', 'none')
+  refused(t, response, 'AUTH_DPOP_INVALID', 'none')
   t.match(response.headers['www-authenticate'], /DPoP realm="auth", algs="/)
   refused(
     t,
     await post('/auth/login', credentials, { dpop: 'x' }),
-    'AUTH_PROOF_INVALID',
+    'AUTH_DPOP_INVALID',
     'a wrong one'
   )
   t.equal((await app.tokenAuth.listSessions('u-ann')).length, 1)
@@ -742,7 +742,7 @@ t.test('two headers over a real socket, and two proofs in one, are none', async 
     ]
   ) {
     const { status, body } = await send(dpop)
-    t.strictSame([status, JSON.parse(body).code], [401, 'AUTH_PROOF_INVALID'])
+    t.strictSame([status, JSON.parse(body).code], [401, 'AUTH_DPOP_INVALID'])
     t.notMatch(body, /eyJ/)
   }
 
@@ -841,7 +841,7 @@ t.test('query and rewritten URLs: the address is the one that came', async t => 
     token,
     claims: { htu: 'http://localhost/protected' }
   })
-  refused(t, inner, 'AUTH_PROOF_INVALID', 'not the one it was made into')
+  refused(t, inner, 'AUTH_DPOP_INVALID', 'not the one it was made into')
 })
 
 t.test('beside another way in of @fastify/auth, a bound token is still worth nothing without its proof', async t => {
@@ -948,7 +948,7 @@ t.test('a client with a secret may change its key and keeps its session; its acc
   })
   const client = { client_id: 'gateway', client_secret: clientSecret }
   const first = (await holder.send('POST', '/auth/login', { body: { ...credentials, ...client } }))
-    .json<TokenAnswer>()
+    .json<TokenResponse>()
   t.ok(claimsOf(first.access_token).cnf)
   const other = new Holder(app)
   other.nonce = holder.nonce

@@ -15,7 +15,7 @@ import type {
 import t from 'tap'
 import type { Test } from 'tap'
 import { tokenAuth, TokenAuthError } from '../../../src/index.js'
-import type { Auth, TokenAnswer, TokenAuthOptions } from '../../../src/index.js'
+import type { Auth, TokenAuthOptions, TokenResponse } from '../../../src/index.js'
 import { MemoryStore } from '../../../src/stores/memory/index.js'
 import { createTestApp, PASSWORD, PASSWORD_HASH, SECRET } from '../../helpers/app.js'
 import type { TestApp, TestAppOptions } from '../../helpers/app.js'
@@ -54,7 +54,7 @@ function bearer (token: string): { authorization: string } {
   return { authorization: `Bearer ${token}` }
 }
 
-async function loginAt (app: FastifyInstance, prefix: string): Promise<Required<TokenAnswer>> {
+async function loginAt (app: FastifyInstance, prefix: string): Promise<Required<TokenResponse>> {
   const response = await app.inject({
     method: 'POST',
     url: `${prefix}/login`,
@@ -86,7 +86,7 @@ async function livesAsEver (t: Test, { login, get, refresh, post }: TestApp): Pr
   const first = await login()
   t.equal((await get('/protected', first.access_token)).json().userId, 'u-ann')
   t.equal((await get('/protected')).json().code, 'AUTH_ACCESS_MISSING')
-  const second = (await refresh(first.refresh_token)).json<TokenAnswer>()
+  const second = (await refresh(first.refresh_token)).json<TokenResponse>()
   t.equal((await get('/auth/me', second.access_token)).json().username, 'ann')
   t.equal((await get('/auth/sessions', second.access_token)).json().sessions.length, 1)
   const byForm = await post(
@@ -128,7 +128,7 @@ t.test('a move from hand-written @fastify/jwt: both kinds of tokens, while both 
   t.equal((await get('/protected', old)).json().code, 'AUTH_ACCESS_INVALID')
 
   const taken = (await post('/old-refresh', {}, { authorization: `Bearer ${old}` })).json<
-    TokenAnswer
+    TokenResponse
   >()
   t.strictSame(
     (await get('/orders', taken.access_token)).json(),
@@ -730,7 +730,7 @@ t.test('app.close() writes the notes of use that were pending', async t => {
   const { app, store, clock, login, refresh, get } = await createTestApp()
   const first = await login()
   clock.advance(HOUR)
-  const second = (await refresh(first.refresh_token)).json<TokenAnswer>()
+  const second = (await refresh(first.refresh_token)).json<TokenResponse>()
   clock.advance(1000)
   const { sessionId } = (await get('/protected', second.access_token)).json<Auth>()
   t.match(await store.find(sessionId), { generation: 1, confirmedGeneration: 0 })
@@ -750,7 +750,7 @@ t.test('app.close() stops the sweeper', async t => {
   let sweeps = 0
   const { app } = await createTestApp({
     options: {
-      sweep: { every: '1h' },
+      sweep: { interval: '1h' },
       on: {
         sweep: () => {
           sweeps++

@@ -3,7 +3,7 @@
 
 import t from 'tap'
 import type { Test } from 'tap'
-import type { TokenAnswer, TokenStore } from '../../../src/index.js'
+import type { TokenResponse, TokenStore } from '../../../src/index.js'
 import { createTestApp, PASSWORD } from '../../helpers/app.js'
 import type { TestApp, TestUser } from '../../helpers/app.js'
 import { createClock, DAY, HOUR, MINUTE, SECOND } from '../../helpers/clock.js'
@@ -69,10 +69,10 @@ async function begin (
       clock: Object.assign(() => time() + error(), { advance: time.advance, set: time.set }),
       options: {
         accessToken: { lifetime: ACCESS / SECOND },
-        refreshToken: { grace: GRACE / SECOND, absolute: absolute / SECOND },
+        refreshToken: { grace: GRACE / SECOND, maxLifetime: absolute / SECOND },
         revocations: {
-          every: '60s',
-          wake: poll => {
+          pollInterval: '60s',
+          subscribe: poll => {
             hint = poll
 
             return () => {}
@@ -100,7 +100,7 @@ async function begin (
   return { time, store: stores[0], instances: await Promise.all([start(0), start(1), start(2)]) }
 }
 
-function sessionIdOf ({ access_token: token }: TokenAnswer): string {
+function sessionIdOf ({ access_token: token }: TokenResponse): string {
   return (JSON.parse(Buffer.from(token.split('.')[1] as string, 'base64url').toString()) as {
     sid: string
   }).sid
@@ -109,7 +109,7 @@ function sessionIdOf ({ access_token: token }: TokenAnswer): string {
 /** 200, or the code of the refusal. */
 async function admitted (
   instance: Instance,
-  { access_token: token }: TokenAnswer
+  { access_token: token }: TokenResponse
 ): Promise<unknown> {
   const response = await instance.get('/protected', token)
   return response.statusCode === 200 ? 200 : response.json().code
@@ -117,7 +117,7 @@ async function admitted (
 
 async function presented (
   instance: Instance,
-  { refresh_token: token }: TokenAnswer
+  { refresh_token: token }: TokenResponse
 ): Promise<unknown> {
   const response = await instance.refresh(token)
   return response.statusCode === 200 ? 200 : response.json().code
@@ -125,19 +125,19 @@ async function presented (
 
 async function refreshed (
   instance: Instance,
-  { refresh_token: token }: TokenAnswer
-): Promise<TokenAnswer> {
+  { refresh_token: token }: TokenResponse
+): Promise<TokenResponse> {
   const response = await instance.refresh(token)
 
   if (response.statusCode !== 200) {
     throw new Error(`the session is lost: ${response.body}`)
   }
 
-  return response.json<TokenAnswer>()
+  return response.json<TokenResponse>()
 }
 
 /** The latest generation has been seen in use; it is written as an instance writes its notes. */
-async function confirm ({ store }: World, tokens: TokenAnswer): Promise<void> {
+async function confirm ({ store }: World, tokens: TokenResponse): Promise<void> {
   const session = await store.find(sessionIdOf(tokens))
 
   if (session === null) {
@@ -332,14 +332,18 @@ for (const [name, { open, skip = false }] of Object.entries(databases)) {
     await t.test('an hour ahead for a moment: it sweeps nothing that lives, nor what is still to be heard of', async t => {
       const world = await begin(t, stores, [0, 0, 0], 7 * DAY)
       const { time, store, instances: [wrong, right, late] } = world
-      const logins: TokenAnswer[] = []
+      const logins: TokenResponse[] = []
 
       for (const left of [1, 20 * MINUTE, 20 * MINUTE, HOUR, 2 * HOUR]) {
         time.set(START + left)
         logins.push(await right.login())
       }
 
-      const [barely, ended, ...living] = logins as [TokenAnswer, TokenAnswer, ...TokenAnswer[]]
+      const [barely, ended, ...living] = logins as [
+        TokenResponse,
+        TokenResponse,
+        ...TokenResponse[]
+      ]
       time.set(START + 7 * DAY)
       const revoked = await refreshed(right, ended)
       await right.post('/auth/logout', { refresh_token: revoked.refresh_token })

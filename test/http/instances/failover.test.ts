@@ -3,7 +3,7 @@
 
 import t from 'tap'
 import type { Test } from 'tap'
-import type { TokenAnswer, TokenStore } from '../../../src/index.js'
+import type { TokenResponse, TokenStore } from '../../../src/index.js'
 import type { Session } from '../../../src/domain/session.js'
 import { createTestApp } from '../../helpers/app.js'
 import type { RecordedEvent, TestApp } from '../../helpers/app.js'
@@ -16,7 +16,7 @@ const GRACE = 10 * SECOND
 interface History {
   readonly app: TestApp
   readonly sessionId: string
-  readonly tokens: readonly TokenAnswer[]
+  readonly tokens: readonly TokenResponse[]
   readonly rows: readonly Session[]
 }
 
@@ -30,7 +30,7 @@ async function rotateTimes (t: Test, store: TokenStore, times: number): Promise<
 
   for (let i = 0; i < times; i++) {
     app.clock.advance(MINUTE)
-    tokens.push(await refreshed(app, tokens.at(-1) as TokenAnswer))
+    tokens.push(await refreshed(app, tokens.at(-1) as TokenResponse))
     rows.push(await store.find(first.id) as Session)
   }
 
@@ -51,21 +51,21 @@ async function fallBack (store: TokenStore, row: Session): Promise<void> {
 
 async function refreshed (
   app: TestApp,
-  { refresh_token: token }: TokenAnswer
-): Promise<TokenAnswer> {
+  { refresh_token: token }: TokenResponse
+): Promise<TokenResponse> {
   const response = await app.refresh(token)
 
   if (response.statusCode !== 200) {
     throw new Error(`refused: ${response.body}`)
   }
 
-  return response.json<TokenAnswer>()
+  return response.json<TokenResponse>()
 }
 
 async function refused (
   t: Test,
   app: TestApp,
-  { refresh_token: token }: TokenAnswer,
+  { refresh_token: token }: TokenResponse,
   code: string
 ): Promise<void> {
   const response = await app.refresh(token)
@@ -85,7 +85,7 @@ for (const [name, { open, skip = false }] of Object.entries(databases)) {
     for (const generation of [1, 2, 5]) {
       await t.test(`generation ${generation} at a row of the one before is healed`, async t => {
         const { app, sessionId, tokens, rows } = await rotateTimes(t, store, generation)
-        const [stale, latest] = tokens.slice(-2) as [TokenAnswer, TokenAnswer]
+        const [stale, latest] = tokens.slice(-2) as [TokenResponse, TokenResponse]
         await fallBack(store, rows[generation - 1] as Session)
 
         const healed = await refreshed(app, latest)
@@ -127,7 +127,7 @@ for (const [name, { open, skip = false }] of Object.entries(databases)) {
 
     await t.test('a row that was rotated this moment is healed too, by many at once', async t => {
       const { app, sessionId, tokens, rows } = await rotateTimes(t, store, 3)
-      const [stale, latest] = tokens.slice(-2) as [TokenAnswer, TokenAnswer]
+      const [stale, latest] = tokens.slice(-2) as [TokenResponse, TokenResponse]
       await fallBack(store, { ...rows[2] as Session, rotatedAt: app.clock() })
       const answers = await Promise.all(Array.from({ length: 8 }, () => refreshed(app, latest)))
       t.equal(new Set(answers.map(answer => answer.refresh_token)).size, 1)
@@ -139,7 +139,7 @@ for (const [name, { open, skip = false }] of Object.entries(databases)) {
     for (const ahead of [2, 4]) {
       await t.test(`${ahead} ahead of the row is refused, and nothing else happens`, async t => {
         const { app, sessionId, tokens, rows } = await rotateTimes(t, store, 4)
-        const [latest, row] = [tokens[4] as TokenAnswer, rows[4 - ahead] as Session]
+        const [latest, row] = [tokens[4] as TokenResponse, rows[4 - ahead] as Session]
         await fallBack(store, row)
         await refused(t, app, latest, 'AUTH_REFRESH_INVALID')
         t.strictSame(told(app), [{
@@ -156,7 +156,7 @@ for (const [name, { open, skip = false }] of Object.entries(databases)) {
         t.strictSame(await store.find(sessionId), row, 'the row is as it was')
         t.strictSame(await store.revocations({ at: 0, sessionId: '' }, 9), [])
         t.ok(
-          await refreshed(app, tokens[4 - ahead] as TokenAnswer),
+          await refreshed(app, tokens[4 - ahead] as TokenResponse),
           'who holds the token of the row goes on'
         )
       })
@@ -172,7 +172,7 @@ for (const [name, { open, skip = false }] of Object.entries(databases)) {
         const { app, sessionId, tokens, rows } = await rotateTimes(t, store, 2)
         const row = { ...rows[1] as Session, ...change }
         await fallBack(store, row)
-        await refused(t, app, tokens[2] as TokenAnswer, code)
+        await refused(t, app, tokens[2] as TokenResponse, code)
         t.strictSame(await store.find(sessionId), row)
         t.strictSame(told(app), [])
       }

@@ -3,7 +3,7 @@
 import t from 'tap'
 import type { Test } from 'tap'
 import pg from 'pg'
-import type { TokenAnswer, TokenAuthOptions, Wake } from '../../../src/index.js'
+import type { RevocationSubscriber, TokenAuthOptions, TokenResponse } from '../../../src/index.js'
 import { MemoryStore } from '../../../src/stores/memory/index.js'
 import { listenForRevocations, PostgresStore } from '../../../src/stores/postgres/index.js'
 import { SqliteStore } from '../../../src/stores/sqlite/index.js'
@@ -74,7 +74,7 @@ interface Instance extends TestApp {
   /** Has it poll now. By itself it polls once a minute, which is never in these tests. */
   hint(): void
   /** The status of a route that wants an access token. */
-  status(tokens: TokenAnswer): Promise<number>
+  status(tokens: TokenResponse): Promise<number>
 }
 
 interface InstanceOptions extends Pick<TestAppOptions, 'store' | 'clock'> {
@@ -88,7 +88,7 @@ async function startInstance (
 ): Promise<Instance> {
   let hint: () => void = () => t.fail('the instance listens to no hints')
 
-  const wake: Wake = poll => {
+  const wake: RevocationSubscriber = poll => {
     hint = poll
 
     return () => {}
@@ -98,7 +98,11 @@ async function startInstance (
     ...(store && { store }),
     ...(clock && { clock }),
     options: {
-      revocations: { every: '60s', wake, ...(failAfter !== undefined && { failAfter }) },
+      revocations: {
+        pollInterval: '60s',
+        subscribe: wake,
+        ...(failAfter !== undefined && { failAfter })
+      },
       ...options
     }
   })
@@ -148,7 +152,7 @@ async function until (condition: () => boolean | Promise<boolean>): Promise<void
 async function refusedAfterPoll (
   t: Test,
   others: readonly Instance[],
-  ended: readonly TokenAnswer[]
+  ended: readonly TokenResponse[]
 ): Promise<void> {
   for (const other of others) {
     for (const tokens of ended) {
@@ -170,7 +174,7 @@ async function refusedAfterPoll (
 async function accepted (
   t: Test,
   instances: readonly Instance[],
-  living: readonly TokenAnswer[]
+  living: readonly TokenResponse[]
 ): Promise<void> {
   for (const instance of instances) {
     for (const tokens of living) {
@@ -179,11 +183,11 @@ async function accepted (
   }
 }
 
-const bearer = ({ access_token: token }: TokenAnswer): Record<string, string> => ({
+const bearer = ({ access_token: token }: TokenResponse): Record<string, string> => ({
   authorization: `Bearer ${token}`
 })
 
-function sessionIdOf ({ access_token: token }: TokenAnswer): string {
+function sessionIdOf ({ access_token: token }: TokenResponse): string {
   return (JSON.parse(Buffer.from(token.split('.')[1] as string, 'base64url').toString()) as {
     sid: string
   }).sid
@@ -217,7 +221,7 @@ for (const [name, open] of Object.entries(databases)) {
           const ended = await Promise.all([here, ...others].map(instance => instance.login('ann')))
           const living = await here.login('bob')
           t.equal(
-            (await here.post('/auth/logout/all', undefined, bearer(ended[0] as TokenAnswer)))
+            (await here.post('/auth/logout/all', undefined, bearer(ended[0] as TokenResponse)))
               .statusCode,
             204
           )
@@ -253,11 +257,11 @@ for (const [name, open] of Object.entries(databases)) {
           ]
           const { clock } = here
           const first = await here.login()
-          const second = (await here.refresh(first.refresh_token)).json<TokenAnswer>()
+          const second = (await here.refresh(first.refresh_token)).json<TokenResponse>()
           clock.advance(GRACE)
           const third = (await others[0]?.refresh(second.refresh_token))?.json<
-            TokenAnswer
-          >() as TokenAnswer
+            TokenResponse
+          >() as TokenResponse
           t.equal((await here.refresh(first.refresh_token)).json().code, 'AUTH_REFRESH_REUSED')
           t.equal(await here.status(third), 401)
           await refusedAfterPoll(t, others, [third])
@@ -268,7 +272,7 @@ for (const [name, open] of Object.entries(databases)) {
             Instance,
             ...Instance[]
           ]
-          const [ended, living] = [await others[0]?.login() as TokenAnswer, await here.login()]
+          const [ended, living] = [await others[0]?.login() as TokenResponse, await here.login()]
           const { statusCode } = await here.app.inject({
             method: 'DELETE',
             url: `/auth/sessions/${sessionIdOf(ended)}`,
@@ -305,7 +309,7 @@ for (const [name, open] of Object.entries(databases)) {
       const other = await startInstance(t, {
         store: database.connect(),
         clock,
-        options: { revocations: { every: '10ms' } }
+        options: { revocations: { pollInterval: '10ms' } }
       })
 
       for (let logout = 0; logout < 3; logout++) {
@@ -363,7 +367,7 @@ for (const [name, open] of Object.entries(databases)) {
         })
         const [ended, living] = [await here.login(), await here.login()]
         const behind = (): object[] =>
-          cut.events.filter(event => event.name === 'revocations-behind')
+          cut.events.filter(event => event.name === 'revocations-stalled')
         const since = clock()
 
         breakable.break(fault)
@@ -390,7 +394,7 @@ for (const [name, open] of Object.entries(databases)) {
           'AUTH_SESSION_REVOKED',
           'what it missed it knows'
         )
-        t.strictSame(behind(), [{ name: 'revocations-behind', at: since + MINUTE, since }])
+        t.strictSame(behind(), [{ name: 'revocations-stalled', at: since + MINUTE, since }])
       })
     }
 
@@ -402,7 +406,7 @@ for (const [name, open] of Object.entries(databases)) {
       const tokens = await cut.login()
       breakable.break('throws')
       cut.hint()
-      await until(() => cut.events.some(event => event.name === 'revocations-behind'))
+      await until(() => cut.events.some(event => event.name === 'revocations-stalled'))
       cut.clock.advance(10 * MINUTE)
       t.equal(await cut.status(tokens), 200)
       breakable.break(null)
@@ -427,10 +431,10 @@ async function isHeardAtOnce (t: Test): Promise<void> {
   const other = await startInstance(t, {
     store: new PostgresStore(database.connect()),
     clock,
-    options: { revocations: { every: '60s', wake: listenForRevocations(client) } }
+    options: { revocations: { pollInterval: '60s', subscribe: listenForRevocations(client) } }
   })
 
-  const heard = async (tokens: TokenAnswer): Promise<void> => {
+  const heard = async (tokens: TokenResponse): Promise<void> => {
     await until(async () => await other.status(tokens) === 401)
     t.equal(
       (await other.get('/protected', tokens.access_token)).json().code,

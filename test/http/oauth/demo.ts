@@ -2,7 +2,7 @@
 
 import type { LightMyRequestResponse } from 'fastify'
 import type { Test } from 'tap'
-import type { TokenAnswer } from '../../../src/index.js'
+import type { TokenResponse } from '../../../src/index.js'
 import { createTestApp, PASSWORD } from '../../helpers/app.js'
 import type { TestApp, TestAppOptions } from '../../helpers/app.js'
 import { startDemoProcess } from '../../helpers/demo-process.js'
@@ -59,7 +59,7 @@ export async function createOAuthApp (t: Test, given: TestAppOptions = {}): Prom
         client_secret: clientSecret
       }
       const response = await send('/auth/login', form)
-      const { access_token: access, refresh_token: refresh = '' } = response.json<TokenAnswer>()
+      const { access_token: access, refresh_token: refresh = '' } = response.json<TokenResponse>()
       return { access, refresh }
     },
     refreshAs: async (token, form) =>
@@ -94,7 +94,7 @@ export interface Demo {
   readonly url: string
   /** Makes a user, and gives its name. */
   register(): Promise<string>
-  login(username: string, members?: object, headers?: Headers): Promise<TokenAnswer>
+  login(username: string, members?: object, headers?: Headers): Promise<TokenResponse>
   protected(headers: Headers): Promise<Response>
 }
 
@@ -135,7 +135,7 @@ export async function startDemo (t: Test): Promise<Demo> {
         '/auth/login',
         { username, password: PASSWORD, ...members },
         headers
-      )).json() as TokenAnswer,
+      )).json() as TokenResponse,
     protected: async headers => fetch(`${url}/protected`, { headers })
   }
 }

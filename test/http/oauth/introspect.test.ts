@@ -485,7 +485,7 @@ for (const { what, options, prepare } of states) {
       const given = {
         store,
         clock,
-        options: { revocations: { every: '60s', wake } as const, ...options }
+        options: { revocations: { pollInterval: '60s', subscribe: wake } as const, ...options }
       }
       const instances = [await createOAuthApp(t, given), await createOAuthApp(t, given)] as const
       const tokens = await prepare(...instances, async () => {

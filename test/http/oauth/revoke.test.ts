@@ -292,8 +292,8 @@ t.test('at every instance', async t => {
     clock: one.clock,
     options: {
       revocations: {
-        every: '60s',
-        wake: hint => {
+        pollInterval: '60s',
+        subscribe: hint => {
           poll = hint
 
           return () => {}

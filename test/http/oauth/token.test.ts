@@ -232,7 +232,7 @@ t.test('odd texts come back in no answer, and out of the characters of no error'
 
 t.test('one answer for whatever is wrong with a refresh token', async t => {
   const app = await createOAuthApp(t, {
-    options: { refreshToken: { lifetime: '7d', absolute: '30d' } }
+    options: { refreshToken: { lifetime: '7d', maxLifetime: '30d' } }
   })
   const other = await createOAuthApp(t, { clock: app.clock })
   const foreign = await app.signIn('pad')
@@ -729,7 +729,9 @@ t.test('what fails elsewhere is told in the same shape', async t => {
 
   t.equal((await app.refreshAs(refresh)).statusCode, 200, 'nothing is lost')
 
-  const throttled = await createOAuthApp(t, { options: { throttle: { address: { most: 3 } } } })
+  const throttled = await createOAuthApp(t, {
+    options: { throttle: { address: { maxAttempts: 3 } } }
+  })
   const { refresh: token } = await throttled.signIn()
   const statuses = []
 

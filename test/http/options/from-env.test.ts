@@ -57,7 +57,7 @@ t.test('each variable stands for an option, and one that is empty or absent for 
   t.equal(resolve({ ACCESS_TOKEN_EXPIRE_MINUTES: '0.5' }).accessLifetime, MINUTE / 2)
 
   for (const [days, absolute] of [['7', 30], ['30', 30], ['45', 45], ['0.5', 30]] as const) {
-    const { refreshLifetime, absolute: longest } = resolve({ REFRESH_TOKEN_EXPIRE_DAYS: days })
+    const { refreshLifetime, maxLifetime: longest } = resolve({ REFRESH_TOKEN_EXPIRE_DAYS: days })
     t.strictSame([refreshLifetime, longest], [Number(days) * DAY, absolute * DAY], `${days} days`)
   }
 })

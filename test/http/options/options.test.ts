@@ -2,7 +2,7 @@ import Fastify from 'fastify'
 import t from 'tap'
 import type { Test } from 'tap'
 import { tokenAuth } from '../../../src/index.js'
-import type { TokenAnswer, TokenAuthOptions } from '../../../src/index.js'
+import type { TokenAuthOptions, TokenResponse } from '../../../src/index.js'
 import { resolveOptions } from '../../../src/options/resolve.js'
 import type { ResolvedOptions } from '../../../src/options/resolve.js'
 import { MemoryStore } from '../../../src/stores/memory/index.js'
@@ -38,9 +38,9 @@ function without (verb: keyof MemoryStore): object {
 const durations = {
   'accessToken.lifetime': (value: unknown) => ({ accessToken: { lifetime: value } }),
   'refreshToken.lifetime': (value: unknown) => ({ refreshToken: { lifetime: value } }),
-  'refreshToken.absolute': (value: unknown) => ({ refreshToken: { absolute: value } }),
+  'refreshToken.maxLifetime': (value: unknown) => ({ refreshToken: { maxLifetime: value } }),
   'refreshToken.grace': (value: unknown) => ({ refreshToken: { grace: value } }),
-  'sweep.every': (value: unknown) => ({ sweep: { every: value } }),
+  'sweep.interval': (value: unknown) => ({ sweep: { interval: value } }),
   storeTimeout: (value: unknown) => ({ storeTimeout: value })
 }
 
@@ -76,16 +76,19 @@ const wrong: ReadonlyArray<readonly [given: object, message: RegExp]> = [
   [{ passwords: { pepper: undefined } }, /passwords\.pepper is missing/],
   [{ passwords: { normalize: 'NFKC' } }, /passwords\.normalize must be "NFC"/],
   [{ passwords: { minLength: 0 } }, /passwords\.minLength must be a whole number/],
-  [{ passwords: { accept: true } }, /passwords\.accept must be a function/],
+  [{ passwords: { validate: true } }, /passwords\.validate must be a function/],
   ...[0, -1, 1.5, 101, '3', null, NaN].map(maxSessions =>
     [{ maxSessions }, /maxSessions must be a whole number from 1 to 100/] as const
   ),
   [
-    { refreshToken: { shadows: 'revoke' } },
-    /refreshToken\.shadows must be "report", "end" or false/
+    { refreshToken: { replayDetection: 'revoke' } },
+    /refreshToken\.replayDetection must be "report", "end" or false/
   ],
-  [{ refreshToken: { sameContext: 'address' } }, /refreshToken\.sameContext must be a function/],
-  [{ rotation: false, refreshToken: { shadows: 'end' } }, /without rotation there are none/],
+  [{ refreshToken: { isSameClient: 'address' } }, /refreshToken\.isSameClient must be a function/],
+  [
+    { rotation: false, refreshToken: { replayDetection: 'revoke' } },
+    /without rotation there are none/
+  ],
   [
     { throttle: { acount: {} } },
     /throttle\.acount is no option; there are throttle\.attempts, throttle\.account, throttle\.address/
@@ -98,25 +101,28 @@ const wrong: ReadonlyArray<readonly [given: object, message: RegExp]> = [
   [{ throttle: true }, /throttle must be an object/],
   [{ throttle: null }, /throttle must be an object/],
   [
-    { throttle: { account: { most: 5, free: 6 } } },
-    /throttle\.account\.free must not be more than throttle\.account\.most/
+    { throttle: { account: { maxAttempts: 5, freeAttempts: 6 } } },
+    /throttle\.account\.freeAttempts must not be more than throttle\.account\.maxAttempts/
   ],
-  [{ throttle: { account: { forget: '5m' } } }, /throttle\.account\.forget must be from 1h/],
+  [
+    { throttle: { account: { resetAfter: '5m' } } },
+    /throttle\.account\.resetAfter must be from 1h/
+  ],
   [{ throttle: { account: { max: 5 } } }, /throttle\.account\.max is no option/],
-  [{ throttle: { address: { within: 0 } } }, /throttle\.address\.within must be from 1s to 365d/],
+  [{ throttle: { address: { window: 0 } } }, /throttle\.address\.window must be from 1s to 365d/],
   ...[0, -1, 1.5, '3', null, NaN].flatMap(count =>
     [
       [
-        { throttle: { account: { free: count } } },
-        /throttle\.account\.free must be a whole number, 1 or more/
+        { throttle: { account: { freeAttempts: count } } },
+        /throttle\.account\.freeAttempts must be a whole number, 1 or more/
       ],
       [
-        { throttle: { account: { most: count } } },
+        { throttle: { account: { maxAttempts: count } } },
         /throttle\.account\.(most must be a whole number, 1 or more|free must not be more)/
       ],
       [
-        { throttle: { address: { most: count } } },
-        /throttle\.address\.most must be a whole number, 1 or more/
+        { throttle: { address: { maxAttempts: count } } },
+        /throttle\.address\.maxAttempts must be a whole number, 1 or more/
       ]
     ] as const
   ),
@@ -124,7 +130,7 @@ const wrong: ReadonlyArray<readonly [given: object, message: RegExp]> = [
     { refreshToken: { rotate: true } },
     /refreshToken\.rotate is no option; there are refreshToken\.transport, refreshToken\.lifetime/
   ],
-  [{ sweep: { interval: '1h' } }, /sweep\.interval is no option; there are sweep\.every/],
+  [{ sweep: { interval: '1h' } }, /sweep\.interval is no option; there are sweep\.interval/],
   [
     { on: { logout: () => {} } },
     /on\.logout is no option; there are on\.login, on\.login-rejected/
@@ -222,15 +228,15 @@ const wrong: ReadonlyArray<readonly [given: object, message: RegExp]> = [
   [{ refreshToken: { lifetime: 0, grace: 0 } }, /refreshToken\.lifetime must be a second or more/],
   [
     { refreshToken: { lifetime: '31d' } },
-    /refreshToken\.lifetime must not be longer than refreshToken\.absolute \(30d/
+    /refreshToken\.lifetime must not be longer than refreshToken\.maxLifetime \(30d/
   ],
   [
-    { refreshToken: { lifetime: '2d', absolute: '1d' } },
+    { refreshToken: { lifetime: '2d', maxLifetime: '1d' } },
     /refreshToken\.lifetime must not be longer/
   ],
   [
-    { refreshToken: { absolute: '6d' } },
-    /refreshToken\.lifetime must not be longer than refreshToken\.absolute/
+    { refreshToken: { maxLifetime: '6d' } },
+    /refreshToken\.lifetime must not be longer than refreshToken\.maxLifetime/
   ],
   [
     { refreshToken: { lifetime: 60, grace: 60 } },
@@ -238,8 +244,8 @@ const wrong: ReadonlyArray<readonly [given: object, message: RegExp]> = [
   ],
   [{ storeTimeout: 0 }, /storeTimeout must be more than 0 and at most 24d/],
   [{ storeTimeout: '25d' }, /storeTimeout must be more than 0 and at most 24d/],
-  [{ sweep: { every: '999ms' } }, /sweep\.every must be from 1s to 24d/],
-  [{ sweep: { every: '25d' } }, /sweep\.every must be from 1s to 24d/],
+  [{ sweep: { interval: '999ms' } }, /sweep\.interval must be from 1s to 24d/],
+  [{ sweep: { interval: '25d' } }, /sweep\.interval must be from 1s to 24d/],
 
   ...Object.entries(durations).flatMap(([option, set]) =>
     noDurations.map(value =>
@@ -403,21 +409,35 @@ t.test('defaults are as documented', async t => {
     renewalWindow: null,
     cacheSize: 10_000,
     refreshLifetime: 7 * DAY,
-    absolute: 30 * DAY,
+    maxLifetime: 30 * DAY,
     grace: 10 * SECOND,
     confirmBy: 'access',
-    shadows: false,
-    sameContext: resolved.sameContext,
-    passwords: { peppers: [], normalize: null, minLength: 8, accept: resolved.passwords.accept },
+    replayDetection: false,
+    isSameClient: resolved.isSameClient,
+    passwords: { peppers: [], normalize: null, minLength: 8, accept: resolved.passwords.validate },
     throttle: {
       attempts: null,
-      account: { free: 10, most: 100, wait: SECOND, longestWait: HOUR, memory: DAY, slides: true },
-      address: { free: 100, most: 100, wait: 0, longestWait: 0, memory: 15 * MINUTE, slides: false }
+      account: {
+        freeAttempts: 10,
+        most: 100,
+        wait: SECOND,
+        longestWait: HOUR,
+        memory: DAY,
+        slides: true
+      },
+      address: {
+        freeAttempts: 100,
+        maxAttempts: 100,
+        wait: 0,
+        longestWait: 0,
+        retention: 15 * MINUTE,
+        sliding: false
+      }
     },
     maxSessions: Infinity,
     storeTimeout: 5 * SECOND,
     sweepEvery: HOUR,
-    revocations: { every: SECOND, failAfter: null, wake: undefined },
+    revocations: { pollInterval: SECOND, failAfter: null, subscribe: undefined },
     on: {},
     clock: Date.now
   })
@@ -431,7 +451,7 @@ t.test('defaults are as documented', async t => {
 
 t.test('durations are numbers of seconds, or texts in any of the units', async t => {
   const absolute = (value: string | number): number =>
-    resolve({ refreshToken: { absolute: value, lifetime: '1s', grace: 0 } }).absolute
+    resolve({ refreshToken: { maxLifetime: value, lifetime: '1s', grace: 0 } }).maxLifetime
   const millis = {
     '90000ms': 90 * SECOND,
     '90s': 90 * SECOND,
@@ -454,10 +474,10 @@ t.test('durations are numbers of seconds, or texts in any of the units', async t
 t.test('the limits themselves are allowed', async t => {
   t.equal(resolve({ refreshToken: { grace: 0 } }).grace, 0)
   t.equal(resolve({ refreshToken: { lifetime: '30d' } }).refreshLifetime, 30 * DAY)
-  t.equal(resolve({ refreshToken: { lifetime: '90d', absolute: '90d' } }).absolute, 90 * DAY)
+  t.equal(resolve({ refreshToken: { lifetime: '90d', maxLifetime: '90d' } }).maxLifetime, 90 * DAY)
   t.equal(resolve({ accessToken: { lifetime: 1, cacheSize: 2 } }).accessLifetime, SECOND)
-  t.equal(resolve({ sweep: false }).sweepEvery, null)
-  t.equal(resolve({ sweep: { every: '24d' } }).sweepEvery, 24 * DAY)
+  t.equal(resolve({ sweep: false }).sweepInterval, null)
+  t.equal(resolve({ sweep: { interval: '24d' } }).sweepInterval, 24 * DAY)
   t.equal(resolve({ prefix: '' }).prefix, '')
   t.equal(resolve({ prefix: '/api/v1/auth' }).prefix, '/api/v1/auth')
   t.equal(resolve({ routes: { me: false } }).paths.me, false)
@@ -487,9 +507,9 @@ function createDeployments (t: Test): (options: Partial<TokenAuthOptions>) => Pr
   }
 }
 
-type Pair = Required<TokenAnswer>
+type Pair = Required<TokenResponse>
 
-async function refreshed (test: TestApp, { refresh_token: token }: TokenAnswer): Promise<Pair> {
+async function refreshed (test: TestApp, { refresh_token: token }: TokenResponse): Promise<Pair> {
   const response = await test.refresh(token)
 
   if (response.statusCode !== 200) {
@@ -501,7 +521,7 @@ async function refreshed (test: TestApp, { refresh_token: token }: TokenAnswer):
 
 async function outcomes (
   test: TestApp,
-  pair: TokenAnswer
+  pair: TokenResponse
 ): Promise<{ access: unknown, refresh: unknown }> {
   const access = await test.get('/protected', pair.access_token)
   const refresh = await test.refresh(pair.refresh_token)
@@ -623,19 +643,25 @@ t.test('the secret that was shared until now may stay as a previous one of a kin
 
 t.test('revocations: wrong values', async t => {
   t.match(
-    messageOf({ revocations: { every: '5ms' } }),
-    /revocations\.every must be from 10ms to 1m/
+    messageOf({ revocations: { pollInterval: '5ms' } }),
+    /revocations\.pollInterval must be from 10ms to 1m/
   )
-  t.match(messageOf({ revocations: { every: '2m' } }), /revocations\.every must be from 10ms to 1m/)
+  t.match(
+    messageOf({ revocations: { pollInterval: '2m' } }),
+    /revocations\.pollInterval must be from 10ms to 1m/
+  )
   t.match(
     messageOf({ revocations: { failAfter: '1s' } }),
     /revocations\.failAfter must be storeTimeout or more/
   )
-  t.match(messageOf({ revocations: { wake: true } }), /revocations\.wake must be a function/)
+  t.match(
+    messageOf({ revocations: { subscribe: true } }),
+    /revocations\.subscribe must be a function/
+  )
   t.match(messageOf({ revocations: { evry: '1s' } }), /revocations\.evry is no option/)
   t.strictSame(resolve({ revocations: false }).revocations, {
-    every: null,
+    pollInterval: null,
     failAfter: null,
-    wake: undefined
+    subscribe: undefined
   })
 })

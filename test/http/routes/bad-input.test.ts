@@ -7,7 +7,7 @@ import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import type { Test } from 'tap'
-import type { TokenAnswer, TokenStore } from '../../../src/index.js'
+import type { TokenResponse, TokenStore } from '../../../src/index.js'
 import { MemoryStore } from '../../../src/stores/memory/index.js'
 import { createTestApp, PASSWORD, PASSWORD_HASH, SECRET } from '../../helpers/app.js'
 import type { TestApp } from '../../helpers/app.js'
@@ -727,8 +727,8 @@ t.test('no spoilt or swapped token refreshes', async t => {
 
   const answer = await send(json('/auth/refresh', { refresh_token: refresh }))
   t.equal(answer.status, 200, 'nothing of this has ended the session')
-  remember((JSON.parse(answer.body) as TokenAnswer).access_token)
-  remember((JSON.parse(answer.body) as TokenAnswer).refresh_token as string)
+  remember((JSON.parse(answer.body) as TokenResponse).access_token)
+  remember((JSON.parse(answer.body) as TokenResponse).refresh_token as string)
 })
 
 t.test('no spoilt token logs anybody out, and none is told so', async t => {
@@ -892,8 +892,8 @@ t.test('the scheme is read in any case, and more than one space is allowed (RFC 
 
     const answer = await send({ path: '/auth/refresh', authorization: [`${scheme} ${refresh}`] })
     t.equal(answer.status, 200, `${scheme} on refresh`)
-    remember((JSON.parse(answer.body) as TokenAnswer).access_token)
-    remember((JSON.parse(answer.body) as TokenAnswer).refresh_token as string)
+    remember((JSON.parse(answer.body) as TokenResponse).access_token)
+    remember((JSON.parse(answer.body) as TokenResponse).refresh_token as string)
   }
 
   t.equal((await send({ path: '/auth/logout', authorization: [`BEARER  ${refresh}`] })).status, 204)
@@ -931,8 +931,8 @@ t.test('two refresh tokens in one request', async t => {
   for (const token of [refresh, other]) {
     const answer = await send(json('/auth/refresh', { refresh_token: token }))
     t.equal(answer.status, 200, 'both are as good as before')
-    remember((JSON.parse(answer.body) as TokenAnswer).access_token)
-    remember((JSON.parse(answer.body) as TokenAnswer).refresh_token as string)
+    remember((JSON.parse(answer.body) as TokenResponse).access_token)
+    remember((JSON.parse(answer.body) as TokenResponse).refresh_token as string)
   }
 })
 
@@ -951,7 +951,7 @@ t.test('an access token as bearer beside a refresh token is ignored', async t =>
     t.equal(answer.status, 200)
     const { user, access_token: access, refresh_token: refresh } = JSON.parse(
       answer.body
-    ) as TokenAnswer
+    ) as TokenResponse
     t.match(user, { id: 'u-ann' })
     remember(access)
     remember(refresh as string)

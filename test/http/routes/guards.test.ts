@@ -3,13 +3,13 @@
 import fastifyAuth from '@fastify/auth'
 import t from 'tap'
 import type { FastifyInstance } from 'fastify'
-import type { ClaimDemands } from '../../../src/index.js'
+import type { ClaimRequirements } from '../../../src/index.js'
 import { createTestApp } from '../../helpers/app.js'
 import type { TestApp, TestAppOptions } from '../../helpers/app.js'
 import { HOUR, MINUTE, SECOND } from '../../helpers/clock.js'
 
 // Here the app has not said which claims it has; test/package/augment.test.ts has an app that has.
-const demanding = (claims: object): ClaimDemands => claims
+const demanding = (claims: object): ClaimRequirements => claims
 
 async function open (
   after: (app: FastifyInstance) => void,

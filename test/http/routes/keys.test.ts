@@ -13,7 +13,7 @@ import * as jose from 'jose'
 import t from 'tap'
 import type { Test } from 'tap'
 import { tokenAuth } from '../../../src/index.js'
-import type { TokenAnswer, TokenAuthOptions } from '../../../src/index.js'
+import type { TokenAuthOptions, TokenResponse } from '../../../src/index.js'
 import { MemoryStore } from '../../../src/stores/memory/index.js'
 import { createTestApp, PASSWORD, SECRET } from '../../helpers/app.js'
 import type { TestApp, TestAppOptions } from '../../helpers/app.js'
@@ -164,8 +164,8 @@ t.test('a stranger who reads the JWKS verifies our tokens, and finds what RFC 90
 t.test('jti is there where others verify, one for a token', async t => {
   const test = await open(t, [own.EdDSA])
   const first = await test.login()
-  const next = (await test.refresh(first.refresh_token)).json<TokenAnswer>()
-  const again = (await test.refresh(first.refresh_token)).json<TokenAnswer>()
+  const next = (await test.refresh(first.refresh_token)).json<TokenResponse>()
+  const again = (await test.refresh(first.refresh_token)).json<TokenResponse>()
   const jtis = [first, next, again, await test.login()].map(({ access_token: token }) =>
     partOf(token, 1).jti
   )

@@ -444,7 +444,7 @@ for (const [name, open] of Object.entries(localStores)) {
 
     t.test('an access token ends with its session', async t => {
       const { clock, next, first, refresh } = await signIn(t, {
-        options: { refreshToken: { lifetime: '1h', absolute: '2h' } }
+        options: { refreshToken: { lifetime: '1h', maxLifetime: '2h' } }
       })
       clock.advance(50 * MINUTE)
       const second = await next(first)

@@ -8,7 +8,7 @@ import { PassThrough } from 'node:stream'
 import type { FastifyServerOptions, LightMyRequestResponse } from 'fastify'
 import t from 'tap'
 import type { Test } from 'tap'
-import type { TokenAnswer, TokenAuthOptions, TokenStore } from '../../../src/index.js'
+import type { TokenAuthOptions, TokenResponse, TokenStore } from '../../../src/index.js'
 import { MemoryStore } from '../../../src/stores/memory/index.js'
 import { createTestApp, PASSWORD } from '../../helpers/app.js'
 import type { TestApp, TestAppOptions } from '../../helpers/app.js'
@@ -211,7 +211,7 @@ t.test('`gen` is that of the token presented, so that renewal confirms nothing t
   const { login, get, refresh, clock, store } = await open(t)
   const first = await login()
   clock.advance(11 * MINUTE)
-  const second = (await refresh(first.refresh_token)).json<TokenAnswer>()
+  const second = (await refresh(first.refresh_token)).json<TokenResponse>()
   const next = newTokenOf(await get('/protected', first.access_token))
   t.strictSame([claimsOf(second.access_token).gen, claimsOf(next).gen], [1, 0])
   t.equal((await get('/protected', next)).statusCode, 200)

@@ -7,7 +7,7 @@ import * as schemas from '../../../src/http/schemas.js'
 import { createTestApp, PASSWORD } from '../../helpers/app.js'
 
 t.test('each schema is sound, and says nothing that would be passed over', async t => {
-  const { taken, ...others } = schemas
+  const { acceptedContent: taken, ...others } = schemas
 
   for (const [name, schema] of Object.entries(others)) {
     const ajv = new Ajv({ allowUnionTypes: true, strict: true })
@@ -28,17 +28,17 @@ t.test('answers hold what their schemas say, and nothing else', async t => {
     ...schema,
     additionalProperties: false
   })
-  const { sessions } = schemas.sessionListAnswer.properties
+  const { sessions } = schemas.sessionListResponse.properties
   const list = strict({
-    ...schemas.sessionListAnswer,
+    ...schemas.sessionListResponse,
     properties: { sessions: { ...sessions, items: strict(sessions.items) } }
   })
   const tokens = await login()
   const refreshed = await post('/auth/refresh', { refresh_token: tokens.refresh_token })
   const listed = await get('/auth/sessions', tokens.access_token)
   const answers: Array<[string, object, unknown]> = [
-    ['login', strict(schemas.tokenAnswer), tokens],
-    ['refresh', strict(schemas.tokenAnswer), refreshed.json()],
+    ['login', strict(schemas.tokenResponse), tokens],
+    ['refresh', strict(schemas.tokenResponse), refreshed.json()],
     ['sessions', list, listed.json()]
   ]
 

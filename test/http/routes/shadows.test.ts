@@ -3,7 +3,7 @@
 import t from 'tap'
 import type { Test } from 'tap'
 import type { LightMyRequestResponse } from 'fastify'
-import type { TokenAnswer, TokenAuthOptions } from '../../../src/index.js'
+import type { TokenAuthOptions, TokenResponse } from '../../../src/index.js'
 import { createTestApp, PASSWORD } from '../../helpers/app.js'
 import type { TestApp } from '../../helpers/app.js'
 
@@ -47,7 +47,7 @@ async function aChase (
 
   return {
     ...test,
-    token: login.json<TokenAnswer>().refresh_token ?? '',
+    token: login.json<TokenResponse>().refresh_token ?? '',
     present,
     async generation (token, ...parties) {
       test.clock.advance(10 * MINUTE)
@@ -56,7 +56,7 @@ async function aChase (
       for (const party of parties) {
         const answer = await present(token, party)
         t.equal(answer.statusCode, 200)
-        next = answer.json<TokenAnswer>().refresh_token ?? ''
+        next = answer.json<TokenResponse>().refresh_token ?? ''
         test.clock.advance(2000)
       }
 
@@ -65,10 +65,11 @@ async function aChase (
   }
 }
 
-const shadowsIn = ({ events }: TestApp): unknown[] => events.filter(({ name }) => name === 'shadow')
+const shadowsIn = ({ events }: TestApp): unknown[] =>
+  events.filter(({ name }) => name === 'suspicious-replay')
 
 t.test('who follows for three generations is told of, whoever of the two comes first', async t => {
-  const chase = await aChase(t, { shadows: 'report' })
+  const chase = await aChase(t, { replayDetection: 'report' })
   let { token } = chase
   token = await chase.generation(token, client, thief)
   token = await chase.generation(token, thief, client)
@@ -86,7 +87,7 @@ t.test('who follows for three generations is told of, whoever of the two comes f
 })
 
 t.test('with "end" the session ends, for both, at once', async t => {
-  const chase = await aChase(t, { shadows: 'end' })
+  const chase = await aChase(t, { replayDetection: 'revoke' })
   let { token } = chase
 
   for (let i = 0; i < 2; i++) {
@@ -94,13 +95,13 @@ t.test('with "end" the session ends, for both, at once', async t => {
   }
 
   chase.clock.advance(10 * MINUTE)
-  const rotated = (await chase.present(token, client)).json<TokenAnswer>()
+  const rotated = (await chase.present(token, client)).json<TokenResponse>()
   const answers = await Promise.all(Array.from({ length: 5 }, () => chase.present(token, thief)))
   t.ok(answers.every(({ statusCode }) => statusCode === 401))
   t.ok(answers.some(answer => answer.json().code === 'AUTH_REFRESH_REUSED'))
   t.match(shadowsIn(chase), [{ ended: true }])
   t.equal(shadowsIn(chase).length, 1)
-  t.match(chase.events.filter(({ name }) => name === 'revoke'), [{ reason: 'shadowed' }])
+  t.match(chase.events.filter(({ name }) => name === 'revoke'), [{ reason: 'suspicious-replay' }])
   t.equal(
     (await chase.present(rotated.refresh_token ?? '', client)).json().code,
     'AUTH_REFRESH_REVOKED'
@@ -109,7 +110,7 @@ t.test('with "end" the session ends, for both, at once', async t => {
 })
 
 t.test('a revocation that fails is 503, and is tried again by the next one', async t => {
-  const chase = await aChase(t, { shadows: 'end' })
+  const chase = await aChase(t, { replayDetection: 'revoke' })
   let { token } = chase
 
   for (let i = 0; i < 2; i++) {
@@ -117,7 +118,7 @@ t.test('a revocation that fails is 503, and is tried again by the next one', asy
   }
 
   chase.clock.advance(10 * MINUTE)
-  const next = (await chase.present(token, client)).json<TokenAnswer>().refresh_token ?? ''
+  const next = (await chase.present(token, client)).json<TokenResponse>().refresh_token ?? ''
   const { revoke } = chase.store
   chase.store.revoke = () => Promise.reject(new Error('down'))
   t.equal((await chase.present(token, thief)).statusCode, 503)
@@ -128,14 +129,14 @@ t.test('a revocation that fails is 503, and is tried again by the next one', asy
 })
 
 t.test('a lost answer that comes again from elsewhere counts as well', async t => {
-  const chase = await aChase(t, { shadows: 'report' })
+  const chase = await aChase(t, { replayDetection: 'report' })
   let { token } = chase
 
   for (let i = 0; i < 3; i++) {
     chase.clock.advance(10 * MINUTE)
     await chase.present(token, thief)
     chase.clock.advance(MINUTE)
-    token = (await chase.present(token, client)).json<TokenAnswer>().refresh_token ?? ''
+    token = (await chase.present(token, client)).json<TokenResponse>().refresh_token ?? ''
   }
 
   t.equal(chase.events.filter(({ name }) => name === 'recovery').length, 3)
@@ -156,7 +157,7 @@ for (
   })
 ) {
   t.test(`${who}: nobody follows`, async t => {
-    const chase = await aChase(t, { shadows: 'end' })
+    const chase = await aChase(t, { replayDetection: 'revoke' })
     let { token } = chase
     const parties = others.length > 0
       ? others
@@ -177,7 +178,7 @@ for (
 }
 
 t.test('a generation without a replay from elsewhere begins the count anew', async t => {
-  const chase = await aChase(t, { shadows: 'end' })
+  const chase = await aChase(t, { replayDetection: 'revoke' })
   let { token } = chase
 
   for (let round = 0; round < 4; round++) {
@@ -192,8 +193,8 @@ t.test('a generation without a replay from elsewhere begins the count anew', asy
 t.test('what is the same context can be said by the app', async t => {
   const asked: unknown[] = []
   const chase = await aChase(t, {
-    shadows: 'report',
-    sameContext (one, other) {
+    replayDetection: 'report',
+    isSameClient (one, other) {
       asked.push([one, other])
       return one.address === other.address
     }

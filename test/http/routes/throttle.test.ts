@@ -3,7 +3,7 @@
 import t from 'tap'
 import type { Test } from 'tap'
 import type { LightMyRequestResponse } from 'fastify'
-import type { AttemptStore, TokenAnswer, TokenAuthOptions } from '../../../src/index.js'
+import type { AttemptStore, TokenAuthOptions, TokenResponse } from '../../../src/index.js'
 import { MemoryAttempts } from '../../../src/stores/memory/index.js'
 import { createTestApp, PASSWORD, PASSWORD_HASH } from '../../helpers/app.js'
 import type { TestApp, TestAppOptions } from '../../helpers/app.js'
@@ -66,7 +66,7 @@ function retryAfter (answer: LightMyRequestResponse): number {
 
 t.test('101 wrong passwords at once, then the right one: ten are looked at, and who was known is let in', async t => {
   const { guess, storm, clock, events } = await anApp(t)
-  const { device_token: token } = (await guess({ password: PASSWORD })).json<TokenAnswer>()
+  const { device_token: token } = (await guess({ password: PASSWORD })).json<TokenResponse>()
   t.strictSame(await storm(101), { 401: 10, 429: 91 })
   const right = await guess({ password: PASSWORD })
   t.equal(right.statusCode, 429, 'from a device that is not known')
@@ -118,7 +118,7 @@ t.test('waits grow to an hour, and after a hundred failures there is a stop', as
 })
 
 t.test('a stop is over when nobody has tried for a day', async t => {
-  const { guess, storm, clock } = await anApp(t, { account: { free: 3, most: 3 } })
+  const { guess, storm, clock } = await anApp(t, { account: { freeAttempts: 3, maxAttempts: 3 } })
   t.strictSame(await storm(20), { 401: 3, 429: 17 })
   clock.advance(DAY - 1)
   t.equal((await guess({ password: PASSWORD })).statusCode, 429)
@@ -160,7 +160,7 @@ t.test('successes never count: not of one after the other, and not of many at on
 
 t.test('a known device counts by itself: strangers do not keep it out, nor does its address', async t => {
   const { guess, storm, events } = await anApp(t)
-  const known = (await guess({ password: PASSWORD })).json<TokenAnswer>().device_token ?? ''
+  const known = (await guess({ password: PASSWORD })).json<TokenResponse>().device_token ?? ''
 
   for (let round = 0; round < 3; round++) {
     await storm(150, i => ({ username: `nobody-${round}-${i}` }))
@@ -174,7 +174,7 @@ t.test('a known device counts by itself: strangers do not keep it out, nor does 
   )
   const again = await guess({ password: PASSWORD, token: known })
   t.equal(again.statusCode, 200)
-  t.equal(again.json<TokenAnswer>().device_token, known, 'it stays the same device')
+  t.equal(again.json<TokenResponse>().device_token, known, 'it stays the same device')
   t.strictSame(
     await storm(40, () => ({ token: known })),
     { 401: 10, 429: 30 },
@@ -186,9 +186,10 @@ t.test('a known device counts by itself: strangers do not keep it out, nor does 
 t.test('a device is known to the user alone who logged in on it, by a token that is ours', async t => {
   const { guess, storm } = await anApp(t)
   const ofBob =
-    (await guess({ username: 'bob', password: PASSWORD })).json<TokenAnswer>().device_token ?? ''
+    (await guess({ username: 'bob', password: PASSWORD })).json<TokenResponse>().device_token ?? ''
   const other = await anApp(t, {}, { options: { name: 'other' } })
-  const ofOther = (await other.guess({ password: PASSWORD })).json<TokenAnswer>().device_token ?? ''
+  const ofOther = (await other.guess({ password: PASSWORD })).json<TokenResponse>().device_token ??
+    ''
   await storm(20)
   const [id = '', mac = ''] = ofBob.split('.')
 
@@ -221,13 +222,13 @@ t.test('a device stays known while the secret changes', async t => {
   ] as const
   const before = await anApp(t, {}, { options: { secret: older } })
   const { device_token: token = '' } = (await before.guess({ password: PASSWORD })).json<
-    TokenAnswer
+    TokenResponse
   >()
   const { guess, storm } = await anApp(t, {}, { options: { secret: [newer, older] } })
   await storm(20)
   const answer = await guess({ password: PASSWORD, token })
   t.equal(answer.statusCode, 200)
-  t.not(answer.json<TokenAnswer>().device_token, token, 'and gets one by the new secret')
+  t.not(answer.json<TokenResponse>().device_token, token, 'and gets one by the new secret')
 })
 
 t.test('in a cookie: set with the login, kept over the logout, and in no JSON', async t => {
@@ -264,7 +265,7 @@ t.test('in a cookie: set with the login, kept over the logout, and in no JSON', 
 })
 
 t.test('an address is what Fastify says, IPv6 by its network; a header that anybody writes changes nothing', async t => {
-  const { app, storm } = await anApp(t, { account: false, address: { most: 5 } })
+  const { app, storm } = await anApp(t, { account: false, address: { maxAttempts: 5 } })
   const forwarded = async (i: number): Promise<number> =>
     (await app.inject({
       method: 'POST',
@@ -295,7 +296,7 @@ t.test('an address is what Fastify says, IPv6 by its network; a header that anyb
 })
 
 t.test('behind a proxy that is trusted, the address is the client\'s', async t => {
-  const { app } = await anApp(t, { account: false, address: { most: 2 } }, {
+  const { app } = await anApp(t, { account: false, address: { maxAttempts: 2 } }, {
     fastify: { trustProxy: '127.0.0.1' }
   })
   const guess = async (client: string): Promise<number> =>
@@ -430,7 +431,7 @@ t.test('what could not be checked does not count', async t => {
 
 t.test('a store of attempts that fails is 503: neither signed in, nor told that it was wrong', async t => {
   const memory = new MemoryAttempts()
-  let broken: keyof AttemptStore | null = 'take'
+  let broken: keyof AttemptStore | null = 'consume'
   const attempts = new Proxy(memory, {
     get: (_, verb: keyof AttemptStore) => (...values: unknown[]) => {
       if (verb === broken) {
@@ -448,12 +449,12 @@ t.test('a store of attempts that fails is 503: neither signed in, nor told that 
     t.equal(answer.json().code, 'AUTH_STORE_UNAVAILABLE')
   }
 
-  broken = 'clear'
+  broken = 'reset'
   const login = await guess({ password: PASSWORD })
   t.equal(login.statusCode, 200, 'a count that stays keeps nobody out who was right')
-  broken = 'take'
+  broken = 'consume'
   t.equal(
-    (await refresh(login.json<TokenAnswer>().refresh_token)).statusCode,
+    (await refresh(login.json<TokenResponse>().refresh_token)).statusCode,
     200,
     'and sessions go on'
   )
@@ -462,7 +463,7 @@ t.test('a store of attempts that fails is 503: neither signed in, nor told that 
 t.test('refresh tokens that were never issued count by address; authentic ones, of any age, never do', async t => {
   const { app, refresh, guess, clock } = await anApp(t)
   const { refresh_token: first } = (await guess({ password: PASSWORD, from: '127.0.0.1' })).json<
-    TokenAnswer
+    TokenResponse
   >()
   const statuses: number[] = []
 

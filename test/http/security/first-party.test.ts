@@ -9,7 +9,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { deriveKey } from '../../../src/tokens/key-derivation.js'
 import { tokenAuth } from '../../../src/index.js'
-import type { TokenAnswer, TokenAuthOptions } from '../../../src/index.js'
+import type { TokenAuthOptions, TokenResponse } from '../../../src/index.js'
 import { MemoryStore } from '../../../src/stores/memory/index.js'
 import { createTestApp, PASSWORD, PASSWORD_HASH, SECRET } from '../../helpers/app.js'
 import type { TestApp, TestAppOptions } from '../../helpers/app.js'
@@ -694,7 +694,7 @@ t.test('7: there is no password grant: a grant_type says nothing, and a refresh 
       const login = await send('/auth/login', credentials)
       t.strictSame(membersOf(login), membersOf(plain), `a login as any: ${grant}`)
       t.strictSame(Object.keys(login.headers), Object.keys(plain.headers))
-      const { refresh_token: token } = login.json<TokenAnswer>()
+      const { refresh_token: token } = login.json<TokenResponse>()
       t.equal(
         (await send('/auth/refresh', { refresh_token: token ?? '' })).statusCode,
         200,
@@ -712,7 +712,7 @@ t.test('7: there is no password grant: a grant_type says nothing, and a refresh 
 async function openTwo (
   t: Test
 ): Promise<
-  { app: FastifyInstance, post: TestApp['post'], login(name: string): Promise<TokenAnswer> }
+  { app: FastifyInstance, post: TestApp['post'], login(name: string): Promise<TokenResponse> }
 > {
   const ann = { id: 'u-ann', username: 'ann', passwordHash: PASSWORD_HASH }
   const users = { findByLogin: () => ann, findById: () => ann }
@@ -808,7 +808,7 @@ t.test('8: what a client asks for beside a refresh token widens nothing, and nei
   const rest = ({ gen, iat, exp, ...others }: Record<string, unknown>): object => others
 
   for (const type of [JSON_TYPE, FORM_TYPE]) {
-    const ask = async (url: string, members: Record<string, string>): Promise<TokenAnswer> => {
+    const ask = async (url: string, members: Record<string, string>): Promise<TokenResponse> => {
       const payload = type === JSON_TYPE
         ? JSON.stringify(members)
         : new URLSearchParams(members).toString()
@@ -954,7 +954,7 @@ async function life (t: Test, along: Headers): Promise<unknown[]> {
         ...(payload !== undefined && { payload })
       })
     )
-  const login = (await send('POST', '/auth/login', {}, credentials)).json<TokenAnswer>()
+  const login = (await send('POST', '/auth/login', {}, credentials)).json<TokenResponse>()
   const authorization = `Bearer ${login.access_token}`
   const { cookies } = await send('POST', '/auth/login', asCookie, credentials)
   const cookie = cookies.map(({ name, value }) => `${name}=${value}`).join('; ')
@@ -974,11 +974,11 @@ async function life (t: Test, along: Headers): Promise<unknown[]> {
   await send('POST', '/auth/refresh', { ...own, cookie })
   const { refresh_token: second } =
     (await send('POST', '/auth/refresh', {}, { refresh_token: login.refresh_token })).json<
-      TokenAnswer
+      TokenResponse
     >()
   test.clock.advance(MINUTE)
   const { refresh_token: third } =
-    (await send('POST', '/auth/refresh', {}, { refresh_token: second })).json<TokenAnswer>()
+    (await send('POST', '/auth/refresh', {}, { refresh_token: second })).json<TokenResponse>()
   await send('POST', '/auth/refresh', {}, { refresh_token: login.refresh_token })
   await send('POST', '/auth/refresh', {}, { refresh_token: third })
   await send('GET', '/auth/me', { authorization })

@@ -10,7 +10,7 @@ import * as jose from 'jose'
 import * as oauth from 'oauth4webapi'
 import t from 'tap'
 import type { Test } from 'tap'
-import type { TokenAnswer } from '../../../src/index.js'
+import type { TokenResponse } from '../../../src/index.js'
 import { MemoryAttempts } from '../../../src/stores/memory/index.js'
 import { tokenVerifier } from '../../../src/verifier/index.js'
 import type { TokenVerifierOptions } from '../../../src/verifier/index.js'
@@ -64,7 +64,7 @@ const [ann, thief] = await Promise.all([
 interface Issuer {
   readonly base: string
   /** @param holder To whose key the tokens are bound; `null` for none. */
-  login(holder: Holder | null): Promise<TokenAnswer>
+  login(holder: Holder | null): Promise<TokenResponse>
 }
 
 async function issue (t: Test, clock: TestClock | (() => number) = createClock()): Promise<Issuer> {
@@ -87,7 +87,7 @@ async function issue (t: Test, clock: TestClock | (() => number) = createClock()
         },
         body: JSON.stringify({ username: 'ann', password: PASSWORD })
       })
-      return await response.json() as TokenAnswer
+      return await response.json() as TokenResponse
     }
   }
 }
@@ -169,14 +169,14 @@ t.test('a token that is bound to a key is good with a proof of it, once, and wit
       userId: 'u-ann',
       claims: {}
     })
-    t.equal(await ask('DPoP', token, proof), 'AUTH_PROOF_INVALID', `${name}: the proof again`)
+    t.equal(await ask('DPoP', token, proof), 'AUTH_DPOP_INVALID', `${name}: the proof again`)
     t.equal(await ask('Bearer', token), invalid, `${name}: as bearer`)
     t.equal(
       await ask('Bearer', token, await prove(ann, token)),
       invalid,
       `${name}: as bearer with a proof`
     )
-    t.equal(await ask('DPoP', token), 'AUTH_PROOF_INVALID', `${name}: without a proof`)
+    t.equal(await ask('DPoP', token), 'AUTH_DPOP_INVALID', `${name}: without a proof`)
     t.equal(await ask('DPoP', token, await prove(thief, token)), invalid, `${name}: of another key`)
     const wrong: Record<string, string> = {
       'another token': await prove(ann, other),
@@ -194,7 +194,7 @@ t.test('a token that is bound to a key is good with a proof of it, once, and wit
     }
 
     for (const [what, text] of Object.entries(wrong)) {
-      t.equal(await ask('DPoP', token, text), 'AUTH_PROOF_INVALID', `${name}: of ${what}`)
+      t.equal(await ask('DPoP', token, text), 'AUTH_DPOP_INVALID', `${name}: of ${what}`)
     }
 
     t.equal(
@@ -229,7 +229,7 @@ t.test('proofs of every algorithm', async t => {
       headers: { 'content-type': 'application/json', dpop: await prove(pair, null, says, alg) },
       body: JSON.stringify({ username: 'ann', password: PASSWORD })
     })
-    const { access_token: token } = await response.json() as TokenAnswer
+    const { access_token: token } = await response.json() as TokenResponse
     t.equal(await ask('DPoP', token, await prove(pair, token, {}, alg)), 200, alg)
   }
 })
@@ -319,7 +319,7 @@ t.test('a proof without a nonce is told one, with which it is good until the non
   const { access_token: token } = await issuer.login(ann)
   const { get, ask } = await verify(t, issuer, { secret: randomBytes(48) }, { clock })
   const first = await get({ authorization: `DPoP ${token}`, dpop: await prove(ann, token) })
-  t.match(first.json(), { statusCode: 401, code: 'AUTH_PROOF_NONCE' })
+  t.match(first.json(), { statusCode: 401, code: 'AUTH_DPOP_NONCE' })
   t.match(first.headers['www-authenticate'], /^DPoP .*error="use_dpop_nonce"/)
   t.match(first.headers, {
     'cache-control': 'no-store',
@@ -331,14 +331,14 @@ t.test('a proof without a nonce is told one, with which it is good until the non
   const second = await get({ authorization: `DPoP ${token}`, dpop: proof })
   t.equal(second.statusCode, 200)
   t.notOk(second.headers['dpop-nonce'], 'it has the newest')
-  t.equal(await ask('DPoP', token, proof), 'AUTH_PROOF_INVALID', 'the proof again')
+  t.equal(await ask('DPoP', token, proof), 'AUTH_DPOP_INVALID', 'the proof again')
   t.equal(
     await ask(
       'DPoP',
       token,
       await prove(ann, token, { nonce: randomBytes(32).toString('base64url') })
     ),
-    'AUTH_PROOF_NONCE'
+    'AUTH_DPOP_NONCE'
   )
   clock.advance(MINUTE)
   const later = await get({
@@ -349,10 +349,10 @@ t.test('a proof without a nonce is told one, with which it is good until the non
   t.type(later.headers['dpop-nonce'], 'string')
   t.not(later.headers['dpop-nonce'], nonce, 'told of the next one ahead of time')
   clock.advance(MINUTE)
-  t.equal(await ask('DPoP', token, await prove(ann, token, wrongClock)), 'AUTH_PROOF_NONCE')
+  t.equal(await ask('DPoP', token, await prove(ann, token, wrongClock)), 'AUTH_DPOP_NONCE')
   t.equal(
     await ask('DPoP', token, proof),
-    'AUTH_PROOF_NONCE',
+    'AUTH_DPOP_NONCE',
     'by when a proof is forgotten, it is too old'
   )
   t.equal(
@@ -377,9 +377,9 @@ t.test('nonces of one instance are good at another with the same secret, and at 
   const nonce = String(headers['dpop-nonce'])
   const others: Array<[TokenVerifierOptions['dpop'], string, unknown]> = [
     [{ secret }, 'auth', 200],
-    [{ secret: randomBytes(48) }, 'auth', 'AUTH_PROOF_NONCE'],
+    [{ secret: randomBytes(48) }, 'auth', 'AUTH_DPOP_NONCE'],
     [true, 'auth', 200],
-    [{ secret }, 'orders', 'AUTH_PROOF_NONCE']
+    [{ secret }, 'orders', 'AUTH_DPOP_NONCE']
   ]
 
   for (const [dpop, name, expected] of others) {
@@ -429,13 +429,13 @@ t.test('a proof that was used at one instance is refused at another that shares 
     const nonce = headers['dpop-nonce']
     const proof = await prove(ann, token, { nonce })
     t.equal(await instances[0].ask('DPoP', token, proof), 200)
-    t.equal(await instances[1].ask('DPoP', token, proof), 'AUTH_PROOF_INVALID')
+    t.equal(await instances[1].ask('DPoP', token, proof), 'AUTH_DPOP_INVALID')
     const another = await prove(ann, token, { nonce })
     const answers = await Promise.all(
       Array.from({ length: 50 }, (_, i) => instances[i % 2 as 0 | 1].ask('DPoP', token, another))
     )
     t.equal(answers.filter(answer => answer === 200).length, 1, 'exactly one of fifty')
-    t.equal(answers.filter(answer => answer === 'AUTH_PROOF_INVALID').length, 49)
+    t.equal(answers.filter(answer => answer === 'AUTH_DPOP_INVALID').length, 49)
 
     const apart = await verify(t, issuer, dpop)
     t.equal(
@@ -458,7 +458,7 @@ t.test('replays that cannot be asked are 503, also where they do not answer', as
     const replays = Object.assign(new MemoryAttempts(), { take })
     const { ask } = await verify(t, issuer, { nonces: false, replays }, { timeout: '1s' })
     t.equal(await ask('DPoP', token, await prove(ann, token)), 503)
-    t.equal(await ask('DPoP', token), 'AUTH_PROOF_INVALID')
+    t.equal(await ask('DPoP', token), 'AUTH_DPOP_INVALID')
   }
 })
 
@@ -467,9 +467,9 @@ t.test('who holds no key spends nothing: a proof that came with a wrong token is
   const { access_token: token } = await issuer.login(ann)
   const taken: string[] = []
   const replays = new MemoryAttempts()
-  const take = replays.take.bind(replays)
+  const take = replays.consume.bind(replays)
 
-  replays.take = (key, ...rest) => {
+  replays.consume = (key, ...rest) => {
     taken.push(key)
     return take(key, ...rest)
   }
@@ -517,7 +517,7 @@ t.test('behind a proxy, publicUrl says what the client has asked', async t => {
   )
 
   for (const htu of [HERE, 'https://example.org/protected', 'https://example.org/api//protected']) {
-    t.equal(await ask('DPoP', token, await prove(ann, token, { htu })), 'AUTH_PROOF_INVALID', htu)
+    t.equal(await ask('DPoP', token, await prove(ann, token, { htu })), 'AUTH_DPOP_INVALID', htu)
   }
 })
 
@@ -573,9 +573,9 @@ t.test('what was seen is forgotten: no table of it grows for ever', async t => {
   const swept: number[] = []
   const replays = new MemoryAttempts()
   const watched = {
-    take: replays.take.bind(replays),
-    release: replays.release.bind(replays),
-    clear: replays.clear.bind(replays),
+    consume: replays.consume.bind(replays),
+    refund: replays.refund.bind(replays),
+    reset: replays.reset.bind(replays),
     async sweep (batch: { readonly now: number, readonly limit: number }) {
       const count = await replays.sweep(batch)
       swept.push(count)
@@ -591,13 +591,13 @@ t.test('what was seen is forgotten: no table of it grows for ever', async t => {
     dpop: { replays: watched }
   })
   await app.ready()
-  await replays.take('seen', clock(), {
-    free: 1,
-    most: 1,
+  await replays.consume('seen', clock(), {
+    freeAttempts: 1,
+    maxAttempts: 1,
     wait: 0,
     longestWait: 0,
-    memory: MINUTE,
-    slides: false
+    retention: MINUTE,
+    sliding: false
   })
   clock.advance(MINUTE)
   mock.timers.tick(HOUR)

@@ -12,7 +12,7 @@ import Fastify from 'fastify'
 import type { FastifyServerOptions, LightMyRequestResponse } from 'fastify'
 import t from 'tap'
 import type { Test } from 'tap'
-import type { TokenAnswer, TokenAuthOptions } from '../../../src/index.js'
+import type { TokenAuthOptions, TokenResponse } from '../../../src/index.js'
 import { tokenVerifier } from '../../../src/verifier/index.js'
 import type { TokenVerifierOptions } from '../../../src/verifier/index.js'
 import { createTestApp, PASSWORD } from '../../helpers/app.js'
@@ -31,7 +31,7 @@ interface Issuer extends TestApp {
   readonly uri: string
   /** One for each question. */
   readonly hits: string[]
-  loginAs(clientId: string): Promise<TokenAnswer>
+  loginAs(clientId: string): Promise<TokenResponse>
 }
 
 async function issue (
@@ -260,7 +260,7 @@ t.test('the question is as RFC 7662 has it, the client proves who it is, and the
 })
 
 t.test('an answer is believed for maxAge and no longer: then what was ended at the issuer is refused', async t => {
-  const ends: Record<string, (issuer: Issuer, session: TokenAnswer) => unknown> = {
+  const ends: Record<string, (issuer: Issuer, session: TokenResponse) => unknown> = {
     'a logout': (issuer, { refresh_token: token }) =>
       issuer.post('/auth/logout', { refresh_token: token }),
     'a user who is disabled': ({ users }) => {

@@ -18,7 +18,12 @@ import type { Test } from 'tap'
 import { readKey } from '../../../src/tokens/keys.js'
 import type { KeyInput } from '../../../src/tokens/keys.js'
 import { tokenAuth } from '../../../src/index.js'
-import type { Auth, ClaimDemands, TokenAnswer, TokenAuthOptions } from '../../../src/index.js'
+import type {
+  Auth,
+  ClaimRequirements,
+  TokenAuthOptions,
+  TokenResponse
+} from '../../../src/index.js'
 import { MemoryStore } from '../../../src/stores/memory/index.js'
 import { tokenVerifier } from '../../../src/verifier/index.js'
 import type { PublicAlgorithm, TokenVerifierOptions } from '../../../src/verifier/index.js'
@@ -39,7 +44,7 @@ const pairs: Record<PublicAlgorithm, KeyObject> = {
 }
 const algorithms = Object.keys(pairs) as PublicAlgorithm[]
 const ed = (): KeyObject => generateKeyPairSync('ed25519').privateKey
-const demanding = (claims: object): ClaimDemands => claims
+const demanding = (claims: object): ClaimRequirements => claims
 
 // An issuer whose app is a real one, on a real port
 
@@ -303,7 +308,7 @@ t.test('keys change under the load of 64 clients: nobody is refused; maxAge late
       const response = await issuer.refresh(client.refresh_token)
 
       if (response.statusCode === 200) {
-        Object.assign(client, response.json<TokenAnswer>())
+        Object.assign(client, response.json<TokenResponse>())
       } else {
         refused.push(`refresh ${response.statusCode}`)
       }

@@ -7,7 +7,14 @@ import { MemoryAttempts } from '../../../src/stores/memory/index.js'
 import { databases } from '../../helpers/databases/index.js'
 
 const NOW = Date.UTC(2030, 0, 1)
-const rule = { free: 2, most: 5, wait: 1000, longestWait: 60_000, memory: 3_600_000, slides: true }
+const rule = {
+  freeAttempts: 2,
+  maxAttempts: 5,
+  wait: 1000,
+  longestWait: 60_000,
+  retention: 3_600_000,
+  sliding: true
+}
 
 for (const [name, { open, skip = false }] of Object.entries(databases)) {
   t.test(`the laws: ${name}`, { skip }, async t => {
@@ -31,19 +38,19 @@ for (const [name, { open, skip = false }] of Object.entries(databases)) {
 t.test('a memory that is full lets those go that wait for nothing, oldest first', async t => {
   const attempts = new MemoryAttempts(100)
 
-  for (let i = 0; i < rule.free; i++) {
-    await attempts.take('blocked', NOW, rule)
+  for (let i = 0; i < rule.freeAttempts; i++) {
+    await attempts.consume('blocked', NOW, rule)
   }
 
   for (let i = 0; i < 1000; i++) {
-    t.equal(await attempts.take(`flood-${i}`, NOW, rule), null)
+    t.equal(await attempts.consume(`flood-${i}`, NOW, rule), null)
   }
 
-  t.equal(await attempts.take('blocked', NOW, rule), NOW + 1000, 'whoever is blocked stays so')
-  t.equal(await attempts.take('flood-999', NOW, rule), null)
-  t.equal(await attempts.take('flood-999', NOW, rule), NOW + 1000, 'the newest are remembered')
+  t.equal(await attempts.consume('blocked', NOW, rule), NOW + 1000, 'whoever is blocked stays so')
+  t.equal(await attempts.consume('flood-999', NOW, rule), null)
+  t.equal(await attempts.consume('flood-999', NOW, rule), NOW + 1000, 'the newest are remembered')
   t.equal(
-    await attempts.sweep({ now: NOW + 2 * rule.memory, limit: 1000 }),
+    await attempts.sweep({ now: NOW + 2 * rule.retention, limit: 1000 }),
     100,
     'no more than it may hold'
   )
@@ -53,27 +60,27 @@ t.test('a memory in which everybody waits lets the oldest go', async t => {
   const attempts = new MemoryAttempts(10)
 
   for (let i = 0; i < 30; i++) {
-    for (let j = 0; j < rule.free; j++) {
-      await attempts.take(`k${i}`, NOW, rule)
+    for (let j = 0; j < rule.freeAttempts; j++) {
+      await attempts.consume(`k${i}`, NOW, rule)
     }
   }
 
-  t.equal(await attempts.take('k29', NOW, rule), NOW + 1000)
-  t.equal(await attempts.take('k0', NOW, rule), null)
+  t.equal(await attempts.consume('k29', NOW, rule), NOW + 1000)
+  t.equal(await attempts.consume('k0', NOW, rule), null)
 })
 
 // One database for all laws, each of which begins with nothing.
 function remembering (store: AttemptStore, used: Set<string>): AttemptStore {
   return {
-    take: (key, now, rule) => store.take((used.add(key), key), now, rule),
-    release: key => store.release(key),
-    clear: key => store.clear(key),
+    consume: (key, now, rule) => store.consume((used.add(key), key), now, rule),
+    refund: key => store.refund(key),
+    reset: key => store.reset(key),
     sweep: batch => store.sweep(batch)
   }
 }
 
 async function forget (store: AttemptStore, used: ReadonlySet<string>): Promise<void> {
   for (const key of used) {
-    await store.clear(key)
+    await store.reset(key)
   }
 }

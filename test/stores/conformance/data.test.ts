@@ -4,9 +4,9 @@
 
 import t from 'tap'
 import type { Test } from 'tap'
-import { planRotation, swap } from '../../../src/domain/rotation.js'
+import { applyRotation, planRotation } from '../../../src/domain/rotation.js'
 import type { RotationAttempt } from '../../../src/domain/rotation.js'
-import { withSoundTexts } from '../../../src/stores/guarded-store.js'
+import { rejectUnstorableStrings } from '../../../src/stores/guarded-store.js'
 import { SessionRefusedError } from '../../../src/stores/token-store.js'
 import type { Caller, Millis, Session, TokenStore } from '../../../src/stores/token-store.js'
 import { DAY, makeSession, NOW } from '../../../src/stores/conformance/harness.js'
@@ -87,7 +87,7 @@ async function comesBack (
   t.strictSame(await store.find(session.id), session, 'find')
   t.strictSame(await store.list(session.userId, { now: NOW, limit: 9 }), [session], 'list')
   const attempt = attemptOn(session, NOW + 1, text)
-  const rotated = swap(session, attempt)
+  const rotated = applyRotation(session, attempt)
   t.strictSame(await store.rotate(attempt), { swapped: true, session: rotated }, 'rotate')
   t.strictSame(
     await store.rotate(attempt),
@@ -107,7 +107,7 @@ async function isHeld (t: Test, work: Promise<unknown>): Promise<boolean> {
 
 for (const [name, { open, skip = false, longestId = Infinity }] of Object.entries(databases)) {
   t.test(name, { skip }, async t => {
-    const store = withSoundTexts((await open(t)).store)
+    const store = rejectUnstorableStrings((await open(t)).store)
     let made = 0
     const newId = (): string => `s${++made}`
 
@@ -225,7 +225,9 @@ for (const [name, { open, skip = false, longestId = Infinity }] of Object.entrie
         const rotating = makeSession(newId(), { userId: newId() })
         await store.create(rotating)
         const attempt = attemptOn(rotating, NOW + 1, odd)
-        const left = await isHeld(t, store.rotate(attempt)) ? swap(rotating, attempt) : rotating
+        const left = await isHeld(t, store.rotate(attempt))
+          ? applyRotation(rotating, attempt)
+          : rotating
         t.strictSame(await store.find(rotating.id), left, 'rotated by')
 
         const ids = others.map(other => `${made}${other}`)
@@ -286,7 +288,7 @@ for (const [name, { open, skip = false, longestId = Infinity }] of Object.entrie
         await store.create(session)
         t.strictSame(await store.find(session.id), session, `until ${end}`)
         const attempt = attemptOn(session, start + 5)
-        const rotated = swap(session, attempt)
+        const rotated = applyRotation(session, attempt)
         t.strictSame(await store.rotate(attempt), { swapped: true, session: rotated })
         await store.touch([{
           sessionId: session.id,

@@ -1,7 +1,7 @@
 // Stores that break one law each: the conformance suite must catch every one, or it guards nothing.
 
 import t from 'tap'
-import { swap } from '../../../src/domain/rotation.js'
+import { applyRotation } from '../../../src/domain/rotation.js'
 import type { RotationAttempt, RotationOutcome } from '../../../src/domain/rotation.js'
 import type { Millis, RevocationReason, Session } from '../../../src/domain/session.js'
 import { MemoryStore } from '../../../src/stores/memory/index.js'
@@ -43,7 +43,7 @@ const mutants: Record<string, () => TokenStore> = {
           return { swapped: false, session: row }
         }
 
-        const session = swap(row, attempt)
+        const session = applyRotation(row, attempt)
         rows.set(session.id, session)
         return { swapped: true, session }
       }

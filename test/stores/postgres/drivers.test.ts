@@ -4,7 +4,7 @@
 import pg from 'pg'
 import postgres from 'postgres'
 import t from 'tap'
-import { planRotation, swap } from '../../../src/domain/rotation.js'
+import { applyRotation, planRotation } from '../../../src/domain/rotation.js'
 import { testTokenStore } from '../../../src/stores/conformance/token-store.js'
 import { PostgresStore, withPreparedStatements } from '../../../src/stores/postgres/index.js'
 import type { PostgresDatabase } from '../../../src/stores/postgres/index.js'
@@ -194,7 +194,7 @@ for (const [name, connect] of Object.entries(drivers)) {
         })
       )
       const expected = sessions.map((session, i) =>
-        swap(session, attempts[i] as typeof attempts[number])
+        applyRotation(session, attempts[i] as typeof attempts[number])
       )
       queries = 0
       t.strictSame(

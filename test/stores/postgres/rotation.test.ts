@@ -2,7 +2,7 @@
 
 import pg from 'pg'
 import t from 'tap'
-import { planRotation, swap } from '../../../src/domain/rotation.js'
+import { applyRotation, planRotation } from '../../../src/domain/rotation.js'
 import type { RotationAttempt } from '../../../src/domain/rotation.js'
 import { statements } from '../../../src/stores/postgres/statements.js'
 import { PostgresStore } from '../../../src/stores/postgres/index.js'
@@ -67,7 +67,7 @@ t.test('on a server', async t => {
   const pool = database.connect()
   const { store, asked } = recording((text, values) => pool.query(text, values))
   const attempt = anAttempt(0)
-  const winner = swap(session, attempt)
+  const winner = applyRotation(session, attempt)
   t.beforeEach(async () => {
     await database.empty()
     await store.create(session)

@@ -2,7 +2,7 @@ import { Cluster, Redis } from 'ioredis'
 import { createClient, createCluster, RESP_TYPES } from 'redis'
 import type { createClientPool, createSentinel } from 'redis'
 import t from 'tap'
-import { planRotation, swap } from '../../../src/domain/rotation.js'
+import { applyRotation, planRotation } from '../../../src/domain/rotation.js'
 import { testTokenStore } from '../../../src/stores/conformance/token-store.js'
 import { listenForRevocations, RedisStore } from '../../../src/stores/redis/index.js'
 import type {
@@ -189,7 +189,7 @@ t.test('on one server', { skip }, async t => {
     })
     await store.create(session)
     const late = attempt('s', last - 1, last - 2)
-    t.strictSame(await store.rotate(late), { swapped: true, session: swap(session, late) })
+    t.strictSame(await store.rotate(late), { swapped: true, session: applyRotation(session, late) })
     await store.revoke({ sessionId: 's' }, { at: last - 1, reason: 'logout' })
     t.strictSame(await store.revocations({ at: last - 2, sessionId: 'z' }, 1), [{
       at: last - 1,
@@ -224,10 +224,14 @@ t.test('on one server', { skip }, async t => {
       const first = attempt('sa', 0, NOW + 1)
       t.strictSame(
         await store.rotate(first),
-        { swapped: true, session: swap(session, first) },
+        { swapped: true, session: applyRotation(session, first) },
         name
       )
-      t.strictSame(await store.list('ann', { now: NOW, limit: 9 }), [swap(session, first)], name)
+      t.strictSame(
+        await store.list('ann', { now: NOW, limit: 9 }),
+        [applyRotation(session, first)],
+        name
+      )
       t.equal(await store.revoke({ userId: 'ann' }, { at: NOW, reason: 'logout-all' }), 1, name)
       t.strictSame(await store.revocations(START, 9), [{ at: NOW, sessionId: 'sa' }], name)
       t.equal(await store.sweep({ endedBefore: NOW + 60 * DAY, limit: 9 }), 2, name)

@@ -2,7 +2,12 @@ import { deepEqual, equal, ok } from 'node:assert/strict'
 import { mock } from 'node:test'
 import fc from 'fast-check'
 import t from 'tap'
-import { CLOCK_TOLERANCE, fits, planRotation, swap } from '../../../src/domain/rotation.js'
+import {
+  applyRotation,
+  canRotate,
+  CLOCK_TOLERANCE,
+  planRotation
+} from '../../../src/domain/rotation.js'
 import type { RotationAttempt, RotationOutcome } from '../../../src/domain/rotation.js'
 import type { Session } from '../../../src/domain/session.js'
 import { RotationQueue } from '../../../src/stores/sql/rotation-queue.js'
@@ -77,7 +82,7 @@ function aQueue (options: Pick<RotationQueueOptions, 'worthwhile' | 'now'> = {})
   const sent: Sent[] = []
   const queue = new RotationQueue({
     ...options,
-    isAboutValues: error => error === ABOUT_VALUES,
+    isDataError: error => error === ABOUT_VALUES,
     rotateAll: attempts =>
       new Promise((resolve, reject) => {
         sent.push({
@@ -268,7 +273,7 @@ t.test('those who wait behind are sent iff they fit the row that was shown', asy
     anAttempt('s1', { generation: 3, now: row.rotatedAt + GRACE - 1 }),
     anAttempt('s1', { generation: 3, now: row.rotatedAt + GRACE })
   ]
-  t.strictSame(attempts.map(attempt => fits(row, attempt)), [
+  t.strictSame(attempts.map(attempt => canRotate(row, attempt)), [
     true,
     false,
     false,
@@ -285,7 +290,7 @@ t.test('those who wait behind are sent iff they fit the row that was shown', asy
     await turn()
     await sent[0]?.answer([{ swapped: true, session: row }])
 
-    if (fits(row, attempt)) {
+    if (canRotate(row, attempt)) {
       t.strictSame(sent[1]?.attempts, [attempt])
       await sent[1]?.answer()
       t.strictSame(await outcome, swapped(attempt))
@@ -432,7 +437,7 @@ t.test('a rotateAll that throws instead of rejecting is the same', async t => {
     rotateAll: () => {
       throw NO_CONNECTION
     },
-    isAboutValues: () => false
+    isDataError: () => false
   })
 
   for (let times = 0; times < 3; times++) {
@@ -474,7 +479,7 @@ async function stampede (
 ): Promise<{ calls: number, outcomes: RotationOutcome[] }> {
   let calls = 0
   const queue = new RotationQueue({
-    isAboutValues: () => false,
+    isDataError: () => false,
     rotateAll: async attempts => {
       calls++
       return attempts.map(swapped)
@@ -566,8 +571,8 @@ class World {
         const { row } = this.#current(SESSIONS[step.session] as string)
         const attempt = row && anAttempt(row.id, { generation: row.generation, now: this.#now })
 
-        if (attempt !== null && fits(row as Session, attempt)) {
-          this.#write(swap(row as Session, attempt), null)
+        if (attempt !== null && canRotate(row as Session, attempt)) {
+          this.#write(applyRotation(row as Session, attempt), null)
         }
 
         return
@@ -639,7 +644,7 @@ class World {
     if (swapped) {
       ok(version.from >= at, 'swapped after it was made')
     } else {
-      ok(session === null || !fits(session, attempt), 'who fits is swapped')
+      ok(session === null || !canRotate(session, attempt), 'who fits is swapped')
     }
   }
 
@@ -664,11 +669,11 @@ class World {
   #rotate (attempt: RotationAttempt): RotationOutcome {
     const { row } = this.#current(attempt.sessionId)
 
-    if (row === null || !fits(row, attempt)) {
+    if (row === null || !canRotate(row, attempt)) {
       return { swapped: false, session: row }
     }
 
-    const session = swap(row, attempt)
+    const session = applyRotation(row, attempt)
     this.#write(session, attempt)
     return { swapped: true, session }
   }
@@ -714,7 +719,7 @@ const outside: Array<fc.WeightedArbitrary<Step>> = [
 ]
 
 const aRealQueue = (rotateAll: RotateAll): RotationQueue =>
-  new RotationQueue({ rotateAll, isAboutValues: () => false })
+  new RotationQueue({ rotateAll, isDataError: () => false })
 
 function hold (steps: Array<fc.WeightedArbitrary<Step>>, createQueue = aRealQueue): Promise<void> {
   return fc.assert(
