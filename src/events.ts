@@ -3,7 +3,8 @@
 
 import { channel } from 'node:diagnostics_channel'
 import type { Channel } from 'node:diagnostics_channel'
-import type { Caller, Millis, RevocationReason } from './domain/session.js'
+import type { Caller, RevocationReason } from './domain/session.js'
+import type { Millis } from './lib/time.js'
 
 /** A session, and who was seen with it. Address and user agent are hints, not proofs. */
 export interface SessionEvent extends Caller {

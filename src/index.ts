@@ -10,6 +10,7 @@ export type { PasswordOptions } from './options/passwords.js'
 export type { KeyAlgorithm, KeyInput, KeyMaterial, KeyUse } from './tokens/keys.js'
 export type { ThrottleOptions } from './options/throttle.js'
 export type { Duration } from './lib/duration.js'
+export type { Millis } from './lib/time.js'
 export type {
   Auth,
   Authenticate,
@@ -43,7 +44,6 @@ export type {
   Caller,
   Cursor,
   Device,
-  Millis,
   Revocation,
   RevocationReason,
   RevocationTarget,

@@ -9,7 +9,6 @@ import { JwtCodec } from './tokens/jwt-codec.js'
 import { Passwords } from './login/passwords.js'
 import { REFRESH_TYP } from './tokens/refresh-token.js'
 import { CLOCK_STRAY, CLOCK_TOLERANCE } from './domain/rotation.js'
-import type { Millis } from './domain/session.js'
 import { TokenAuthError } from './errors.js'
 import { createRequireFresh, requireClaims, requireFirstParty } from './http/guards.js'
 import type { TokenAuthOptions } from './options/options.js'
@@ -43,6 +42,7 @@ import { ReplayMonitor } from './sessions/replay-monitor.js'
 import { Sweeper } from './stores/sweeper.js'
 import { UsageTracker } from './revocations/usage-tracker.js'
 import { createTokenAuth } from './token-auth.js'
+import type { Millis } from './lib/time.js'
 
 const LONGEST_RENEWAL: Millis = 1000
 

@@ -5,7 +5,6 @@ import type { JwtSigner } from './tokens/jwt-codec.js'
 import { createSecretSigner } from './tokens/keys.js'
 import { deriveKey } from './tokens/key-derivation.js'
 import type { KeyPurpose } from './tokens/key-derivation.js'
-import type { Millis } from './domain/session.js'
 import type { ResolvedOptions } from './options/resolve.js'
 import type { Secrets } from './options/signing.js'
 import { createGuard, guardAttemptStore, guardStore } from './stores/guarded-store.js'
@@ -16,6 +15,7 @@ import { UserDirectory } from './sessions/users.js'
 import type { AttemptStore } from './stores/attempt-store.js'
 import { MemoryAttempts } from './stores/memory/attempts.js'
 import type { TokenStore } from './stores/token-store.js'
+import type { Millis } from './lib/time.js'
 
 /** What the app brings, for as long as it may take to answer. */
 export function wrapStore (

@@ -3,7 +3,7 @@
 // An attempt counts before it is known how it ends, so that a hundred at once are a hundred; one that succeeds is taken
 // back, or clears the count.
 
-import type { Millis } from './session.js'
+import type { Millis } from '../lib/time.js'
 
 /** What a count of attempts leads to. */
 export interface AttemptRule {

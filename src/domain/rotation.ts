@@ -5,7 +5,8 @@
 // both what the presentation was. Two tabs, a retry and a lost answer get the same successor; a token that is
 // older than that ends the session.
 
-import type { Caller, Millis, Session } from './session.js'
+import type { Caller, Session } from './session.js'
+import type { Millis } from '../lib/time.js'
 
 /**
  * How far clocks are trusted. A row that was rotated further than this in the future was written by a

@@ -2,8 +2,7 @@
 // row in the store however often it is refreshed, so that nothing grows with the number of refreshes, and
 // an ancient token is recognised by its number alone.
 
-/** A moment: whole milliseconds since 1970-01-01T00:00:00Z. Also a span of time, in milliseconds. */
-export type Millis = number
+import type { Millis } from '../lib/time.js'
 
 /** Who sent a request, as far as the server can tell. Both are hints to show to people, never proofs. */
 export interface Caller {

@@ -2,10 +2,9 @@
 // server's: a client whose clock is wrong is let in. Nothing is kept: a nonce is a code of its minute under a key that all
 // instances have.
 
-import type { Millis } from '../domain/session.js'
 import { createMac } from '../tokens/hmac.js'
-
-const MINUTE: Millis = 60_000
+import { MINUTE } from '../lib/time.js'
+import type { Millis } from '../lib/time.js'
 
 /** How long after it was given a nonce is good at most, by clocks that differ by less than a minute. */
 export const LONGEST_NONCE: Millis = 3 * MINUTE

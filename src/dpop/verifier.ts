@@ -8,10 +8,10 @@ import { readDpopProof } from './proof.js'
 import type { DpopProofClaims } from './proof.js'
 import type { AppKey } from '../tokens/keys.js'
 import { CLOCK_TOLERANCE } from '../domain/rotation.js'
-import type { Millis } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import type { AttemptStore } from '../stores/attempt-store.js'
 import { BoundedMap } from '../lib/bounded-map.js'
+import type { Millis } from '../lib/time.js'
 
 // Of a public key and the header that shows it there is a kB.
 const KEYS = 10_000

@@ -2,11 +2,11 @@
 
 import type { Authenticate, AuthenticatedRequest } from './authenticate.js'
 import { CLOCK_TOLERANCE } from '../domain/rotation.js'
-import type { Millis } from '../domain/session.js'
 import { parseDuration } from '../lib/duration.js'
 import type { Duration } from '../lib/duration.js'
 import { TokenAuthError } from '../errors.js'
 import type { Auth, AuthClaims } from '../sessions/access-verifier.js'
+import type { Millis } from '../lib/time.js'
 
 /** A Fastify `onRequest` hook, also good as a function of `@fastify/auth`, in a list behind `app.authenticate`. */
 export type AuthGuard = (

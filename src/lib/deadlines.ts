@@ -1,6 +1,6 @@
 // Many deadlines, all equally long, by one timer: to make and clear one each costs more than the work, where that is quick.
 
-import type { Millis } from '../domain/session.js'
+import type { Millis } from './time.js'
 
 export interface Deadline {
   readonly at: number

@@ -1,6 +1,6 @@
 // Spans of time as people write them.
 
-import type { Millis } from '../domain/session.js'
+import type { Millis } from './time.js'
 
 /** A number of seconds, or a text such as `'500ms'`, `'10s'`, `'15m'`, `'12h'`, `'7d'`, `'2w'`. */
 export type Duration = number | string

@@ -2,7 +2,7 @@
 
 import type { PasswordResult, Passwords } from './passwords.js'
 import { CLOCK_TOLERANCE } from '../domain/rotation.js'
-import type { Caller, Millis } from '../domain/session.js'
+import type { Caller } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import type { Events, Logger, TokenAuthEvents } from '../events.js'
 import type { DpopProof } from '../dpop/verifier.js'
@@ -11,6 +11,7 @@ import type { IssuedTokens, Sessions } from '../sessions/sessions.js'
 import type { Throttle } from '../throttle/throttle.js'
 import { isDisabled } from '../sessions/users.js'
 import type { AuthUser, UserDirectory } from '../sessions/users.js'
+import type { Millis } from '../lib/time.js'
 
 type Rejection = TokenAuthEvents['login-rejected']['reason']
 

@@ -4,13 +4,13 @@
 import { readRefreshToken } from '../tokens/refresh-token.js'
 import type { RefreshToken } from '../tokens/refresh-token.js'
 import type { Claims, JwtCodec } from '../tokens/jwt-codec.js'
-import type { Millis } from '../domain/session.js'
 import { isLive } from '../domain/session.js'
 import type { TokenStore } from '../stores/token-store.js'
 import type { AccessVerifier } from '../sessions/access-verifier.js'
 import type { Client } from './clients.js'
 import type { Refresh } from '../sessions/refresh.js'
 import type { UserDirectory } from '../sessions/users.js'
+import type { Millis } from '../lib/time.js'
 
 /** Of whatever is not good, there is no more to say (RFC 7662 section 2.2). */
 export type IntrospectionAnswer = Claims & { readonly active: boolean }

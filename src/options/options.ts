@@ -3,7 +3,6 @@
 import type { CookieOptions } from './transport.js'
 import type { KeyInput } from '../tokens/keys.js'
 import type { Duration } from '../lib/duration.js'
-import type { Millis } from '../domain/session.js'
 import type { DpopOptions, OAuthOptions } from './oauth.js'
 import type { PasswordOptions } from './passwords.js'
 import type { RouteName } from '../protocol.js'
@@ -13,6 +12,7 @@ import type { IsSameClient } from '../sessions/replay-monitor.js'
 import type { Users } from '../sessions/users.js'
 import type { TokenStore } from '../stores/token-store.js'
 import type { ThrottleOptions } from './throttle.js'
+import type { Millis } from '../lib/time.js'
 
 /** A secret of at least 32 bytes, or the current one followed by previous ones that are still accepted. */
 export type Secret =

@@ -3,7 +3,6 @@
 import { MAX_PASSWORD_LENGTH } from '../login/passwords.js'
 import type { PasswordRules } from '../login/passwords.js'
 import { CLOCK_TOLERANCE } from '../domain/rotation.js'
-import type { Millis } from '../domain/session.js'
 import { assert, duration, isFunction, rejectUnknownKeys } from './validate.js'
 import type { TokenAuthOptions } from './options.js'
 import { defaultPaths } from '../protocol.js'
@@ -24,6 +23,8 @@ import { isSameClientByDefault } from '../sessions/replay-monitor.js'
 import type { IsSameClient } from '../sessions/replay-monitor.js'
 import type { Users } from '../sessions/users.js'
 import type { TokenStore } from '../stores/token-store.js'
+import { MAX_TIMER, SECOND } from '../lib/time.js'
+import type { Millis } from '../lib/time.js'
 
 export interface ResolvedOptions {
   readonly name: string
@@ -67,9 +68,6 @@ export interface ResolvedOptions {
   readonly on: TokenAuthListeners
   readonly clock: () => Millis
 }
-
-const SECOND: Millis = 1000
-const LONGEST_TIMER: Millis = 2 ** 31 - 1
 
 const known = {
   options: [
@@ -260,12 +258,12 @@ export function resolveOptions (options: TokenAuthOptions, mountedAt = ''): Reso
     'refreshToken.grace must be at most 2m, and shorter than refreshToken.lifetime'
   )
   assert(
-    storeTimeout > 0 && storeTimeout <= LONGEST_TIMER,
+    storeTimeout > 0 && storeTimeout <= MAX_TIMER,
     'storeTimeout must be more than 0 and at most 24d'
   )
   const sweepEvery = sweep === false ? null : duration('sweep.interval', sweep.interval, '1h')
   assert(
-    sweepEvery === null || (sweepEvery >= SECOND && sweepEvery <= LONGEST_TIMER),
+    sweepEvery === null || (sweepEvery >= SECOND && sweepEvery <= MAX_TIMER),
     'sweep.interval must be from 1s to 24d'
   )
 

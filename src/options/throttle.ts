@@ -1,10 +1,11 @@
 // How often somebody may be wrong.
 
 import type { AttemptRule } from '../domain/attempt-rule.js'
-import type { Millis } from '../domain/session.js'
 import type { Duration } from '../lib/duration.js'
 import type { AttemptStore } from '../stores/attempt-store.js'
 import { assert, duration, isFunction, rejectUnknownKeys } from './validate.js'
+import { HOUR, SECOND } from '../lib/time.js'
+import type { Millis } from '../lib/time.js'
 
 /**
  * Logins whose password is wrong, counted by account and by address before a password is hashed: who has tried too often gets 429
@@ -53,8 +54,6 @@ export interface ResolvedThrottle {
   readonly address: AttemptRule | null
 }
 
-const SECOND: Millis = 1000
-const HOUR: Millis = 3_600_000
 const YEAR: Millis = 365 * 24 * HOUR
 
 const known = {

@@ -1,7 +1,7 @@
 // What checking an option takes, and the words in which a wrong one is refused.
 
-import type { Millis } from '../domain/session.js'
 import { parseDuration } from '../lib/duration.js'
+import type { Millis } from '../lib/time.js'
 
 /** */
 export function duration (option: string, value: unknown, byDefault: string): Millis {

@@ -1,8 +1,7 @@
 // What a set of options risks, knowingly or not: said once in the log, when the app starts.
 
 import type { ResolvedOptions } from './resolve.js'
-
-const HOUR = 3_600_000
+import { HOUR } from '../lib/time.js'
 
 /** */
 export function securityWarnings (

@@ -2,10 +2,10 @@
 // nobody. Polling is the truth; a push from the database is only a hint to poll now.
 
 import { CLOCK_TOLERANCE } from '../domain/rotation.js'
-import type { Millis } from '../domain/session.js'
 import type { TokenStore } from '../stores/token-store.js'
 import type { Events, Logger } from '../events.js'
 import type { RevokedSessions } from './revoked.js'
+import type { Millis } from '../lib/time.js'
 
 const PAGE = 500
 const AUDIBLE_STEP: Millis = 1000

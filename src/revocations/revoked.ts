@@ -1,7 +1,7 @@
 // The sessions whose access tokens are refused although they have not ended: asked at every request, so kept in memory.
 
-import type { Millis } from '../domain/session.js'
 import type { Revocation } from '../stores/token-store.js'
+import type { Millis } from '../lib/time.js'
 
 /** */
 export class RevokedSessions {

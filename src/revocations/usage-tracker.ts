@@ -1,9 +1,9 @@
 // Which generation of which session was seen in use. It is noted in memory and written in the next batch, so that no
 // request waits for it, and a session is written at most once a generation.
 
-import type { Millis } from '../domain/session.js'
 import type { TokenStore, Touch } from '../stores/token-store.js'
 import { BoundedMap } from '../lib/bounded-map.js'
+import type { Millis } from '../lib/time.js'
 
 const LONGEST_WAIT: Millis = 1000
 const SHORTEST_WAIT: Millis = 10

@@ -3,12 +3,12 @@
 import { issueAccessToken, ownerOfAccessToken, readAccessClaims } from '../tokens/access-token.js'
 import type { AccessScope, AccessSubject, AccessToken, TokenOwner } from '../tokens/access-token.js'
 import type { Claims, JwtCodec } from '../tokens/jwt-codec.js'
-import type { Millis } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import type { RevocationFeed } from '../revocations/feed.js'
 import type { RevokedSessions } from '../revocations/revoked.js'
 import { TokenCache } from '../tokens/token-cache.js'
 import type { UsageTracker } from '../revocations/usage-tracker.js'
+import type { Millis } from '../lib/time.js'
 
 /**
  * The app's own claims in access tokens, as `users.claims` gives them. Augment it to type `request.auth.claims`:

@@ -10,7 +10,7 @@ import type {
   RotationOutcome,
   RotationVerdict
 } from '../domain/rotation.js'
-import type { Caller, Millis, Session } from '../domain/session.js'
+import type { Caller, Session } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import type { TokenStore } from '../stores/token-store.js'
 import { BoundedMap } from '../lib/bounded-map.js'
@@ -22,6 +22,7 @@ import type { ReplayMonitor } from './replay-monitor.js'
 import type { Throttle } from '../throttle/throttle.js'
 import type { UsageTracker } from '../revocations/usage-tracker.js'
 import type { UserDirectory } from './users.js'
+import type { Millis } from '../lib/time.js'
 
 const AUDIBLE_SKEW: Millis = 1000
 const RECOVERIES = 10_000

@@ -1,14 +1,13 @@
 // Silent renewal: a request whose access token is about to end is answered with the next one, as long as its session lives.
 
-import type { Millis } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import type { TokenStore } from '../stores/token-store.js'
 import type { AccessVerifier, VerifiedToken } from './access-verifier.js'
 import type { Logger } from '../events.js'
 import type { RevokedSessions } from '../revocations/revoked.js'
 import type { UserDirectory } from './users.js'
-
-const SECOND: Millis = 1000
+import { SECOND } from '../lib/time.js'
+import type { Millis } from '../lib/time.js'
 
 export interface RenewalContext {
   readonly store: TokenStore

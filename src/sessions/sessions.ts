@@ -7,7 +7,7 @@ import type { JwtCodec } from '../tokens/jwt-codec.js'
 import { firstRefreshToken, makeSecret, readRefreshToken } from '../tokens/refresh-token.js'
 import type { NewSession, TokenVersion } from '../tokens/refresh-token.js'
 import { CLOCK_TOLERANCE } from '../domain/rotation.js'
-import type { Caller, Millis, RevocationReason, Session } from '../domain/session.js'
+import type { Caller, RevocationReason, Session } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import { SessionRefusedError } from '../stores/token-store.js'
 import type { TokenStore } from '../stores/token-store.js'
@@ -18,6 +18,7 @@ import type { DpopProof, DpopVerifier } from '../dpop/verifier.js'
 import type { RevocationFeed } from '../revocations/feed.js'
 import type { RevokedSessions } from '../revocations/revoked.js'
 import type { Profile, UserDirectory } from './users.js'
+import type { Millis } from '../lib/time.js'
 
 const LISTED = 100
 

@@ -4,7 +4,7 @@
 // Keys are texts of at most 64 letters, digits, `-` and `_`: hashes, so that no name and no address is kept.
 
 import type { AttemptRule } from '../domain/attempt-rule.js'
-import type { Millis } from '../domain/session.js'
+import type { Millis } from '../lib/time.js'
 
 export type { AttemptCount, AttemptRule } from '../domain/attempt-rule.js'
 

@@ -1,13 +1,14 @@
 // What the app brings (its store, its users) may fail or hang. Either way the answer is 503: never signed in by it, never
 // signed out.
 
-import type { Millis, Session } from '../domain/session.js'
+import type { Session } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import type { Logger } from '../events.js'
 import { Deadlines } from '../lib/deadlines.js'
 import type { AttemptStore } from './attempt-store.js'
 import { SessionRefusedError } from './token-store.js'
 import type { TokenStore } from './token-store.js'
+import type { Millis } from '../lib/time.js'
 
 /** Runs `work`, and turns its failure or its silence into AUTH_STORE_UNAVAILABLE. */
 export type Guard = <T>(operation: string, work: () => T | Promise<T>) => Promise<T>

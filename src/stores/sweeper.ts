@@ -1,10 +1,11 @@
 // Deletes what has ended, in bounded batches, so that no table grows for ever and no request waits for it.
 
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
-import type { Millis } from '../domain/session.js'
 import type { AttemptStore } from './attempt-store.js'
 import type { TokenStore } from './token-store.js'
 import type { Events, Logger } from '../events.js'
+import { MAX_TIMER } from '../lib/time.js'
+import type { Millis } from '../lib/time.js'
 
 const [FIRST_BATCH, LARGEST_BATCH] = [20, 200]
 /** What a batch is to take, and how many it has at least: where the store keeps the event loop to itself meanwhile, */
@@ -19,7 +20,6 @@ const LONGEST_PAUSE: Millis = 1000
 /** A sweep ends after that long, and after as long again comes one for what is left: the database has other work. */
 const BUDGET: Millis = 60_000
 const JITTER = 0.1
-const LONGEST_TIMER: Millis = 2 ** 31 - 1
 
 export interface SweeperContext {
   /** `null` where there are no sessions. */
@@ -70,7 +70,7 @@ export class Sweeper {
           const whole = this.#isBehind ? Math.min(1, BUDGET / interval) : 1
           this.#schedule(whole * (1 - JITTER + Math.random() * 2 * JITTER))
         })
-    }, Math.min(interval * intervals, LONGEST_TIMER)).unref()
+    }, Math.min(interval * intervals, MAX_TIMER)).unref()
   }
 
   /** Sweeps now, or joins the sweep that is under way. @returns How many records were deleted. */

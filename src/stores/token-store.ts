@@ -8,9 +8,10 @@
 // a revocation stays. A store that cannot answer rejects, and the caller fails closed.
 
 import type { RotationAttempt, RotationOutcome } from '../domain/rotation.js'
-import type { Millis, RevocationReason, Session } from '../domain/session.js'
+import type { RevocationReason, Session } from '../domain/session.js'
+import type { Millis } from '../lib/time.js'
 
-export type { Caller, Device, Millis, RevocationReason, Session } from '../domain/session.js'
+export type { Caller, Device, RevocationReason, Session } from '../domain/session.js'
 export type { RotationAttempt, RotationOutcome } from '../domain/rotation.js'
 
 export interface TokenStore {

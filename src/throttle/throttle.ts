@@ -5,11 +5,12 @@ import type { DeviceTokens } from './device-tokens.js'
 import { createMac } from '../tokens/hmac.js'
 import type { AttemptRule } from '../domain/attempt-rule.js'
 import { getNetwork } from '../lib/ip-network.js'
-import type { Caller, Millis } from '../domain/session.js'
+import type { Caller } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import type { AttemptStore } from '../stores/attempt-store.js'
 import type { Events, Logger, TokenAuthEvents } from '../events.js'
 import { InFlight } from './in-flight.js'
+import type { Millis } from '../lib/time.js'
 
 type Limit = TokenAuthEvents['login-throttled']['limit']
 

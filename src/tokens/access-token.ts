@@ -1,11 +1,11 @@
 // The access token: a short-lived proof of a session (RFC 9068), checked without asking the store.
 
-import type { Millis } from '../domain/session.js'
 import { CLOCK_TOLERANCE } from '../domain/rotation.js'
 import { readConstraint, toConstraintClaims } from './claims.js'
 import type { SenderConstraint } from './claims.js'
 import { isNonEmptyString, isNonNegativeInteger, isStringArray } from './jwt-codec.js'
 import type { Claims, JwtCodec } from './jwt-codec.js'
+import type { Millis } from '../lib/time.js'
 
 export const ACCESS_TYP = 'at+jwt'
 

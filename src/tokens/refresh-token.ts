@@ -2,10 +2,10 @@
 // it, so that a replay is answered with the same text as the rotation was.
 
 import { hash, randomBytes } from 'node:crypto'
-import type { Millis } from '../domain/session.js'
 import { readConstraint, toConstraintClaims } from './claims.js'
 import { isNonEmptyString, isNonNegativeInteger, isStringArray } from './jwt-codec.js'
 import type { Claims, JwtCodec } from './jwt-codec.js'
+import type { Millis } from '../lib/time.js'
 
 export const REFRESH_TYP = 'rt+jwt'
 

@@ -4,11 +4,11 @@
 import { ACCESS_TYP } from '../tokens/access-token.js'
 import { decodeHeader, isRecord, isSameType } from '../tokens/jwt-codec.js'
 import type { Claims } from '../tokens/jwt-codec.js'
-import type { Millis } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import { readRemoteToken } from './jwks-verifier.js'
 import type { AccessTokenVerifier, RemoteToken } from './jwks-verifier.js'
 import { TokenCache } from '../tokens/token-cache.js'
+import type { Millis } from '../lib/time.js'
 
 export interface IntrospectionVerifierContext {
   readonly uri: URL

@@ -6,10 +6,10 @@ import { isNonEmptyString, isStringArray } from '../tokens/jwt-codec.js'
 import type { Claims } from '../tokens/jwt-codec.js'
 import type { AppKey } from '../tokens/keys.js'
 import type { RemoteKeys } from './remote-keys.js'
-import type { Millis } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import type { Auth } from '../sessions/access-verifier.js'
 import { TokenCache } from '../tokens/token-cache.js'
+import type { Millis } from '../lib/time.js'
 
 /** Who sent a token of another service. */
 export interface RemoteToken {

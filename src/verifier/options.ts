@@ -1,12 +1,13 @@
 // The options of services that issue nothing, documented where they are typed.
 
-import type { Millis } from '../domain/session.js'
 import type { Duration } from '../lib/duration.js'
 import type { DpopOptions, ResolvedDpop } from '../options/oauth.js'
 import { isBaseUrl, isLoopback, resolveDpop } from '../options/oauth.js'
 import { assert, duration, isFunction, rejectUnknownKeys } from '../options/validate.js'
 import { findWeakness } from '../tokens/key-derivation.js'
 import type { KeyAlgorithm } from '../tokens/keys.js'
+import { DAY, MINUTE, SECOND } from '../lib/time.js'
+import type { Millis } from '../lib/time.js'
 
 /** What others can verify: no secrets among them (RFC 8725 section 3.1). */
 export type PublicAlgorithm = Extract<KeyAlgorithm, 'EdDSA' | 'ES256' | 'PS256' | 'RS256'>
@@ -145,9 +146,6 @@ export interface ResolvedVerifier extends
   readonly publicUrl: string | undefined
 }
 
-const SECOND: Millis = 1000
-const MINUTE: Millis = 60 * SECOND
-const DAY: Millis = 24 * 60 * MINUTE
 const algorithmsByDefault: readonly PublicAlgorithm[] = ['EdDSA', 'ES256', 'PS256', 'RS256']
 const ofKeys = ['jwksUri', 'algorithms', 'cooldown', 'maxAge'] as const
 const known = [

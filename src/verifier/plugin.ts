@@ -11,7 +11,6 @@ import { proofAlgorithms } from '../dpop/proof.js'
 import { deriveKey } from '../tokens/key-derivation.js'
 import { RemoteKeys } from './remote-keys.js'
 import type { Authenticate } from '../decorators.js'
-import type { Millis } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import { createRequireFresh, requireClaims } from '../http/guards.js'
 import { addErrorHeaders } from '../http/headers.js'
@@ -27,6 +26,7 @@ import type { AccessTokenVerifier } from './jwks-verifier.js'
 import { Sweeper } from '../stores/sweeper.js'
 import { MemoryAttempts } from '../stores/memory/attempts.js'
 import type { TokenVerifierOptions } from './options.js'
+import type { Millis } from '../lib/time.js'
 
 const SWEPT_EVERY: Millis = 3_600_000
 

@@ -3,12 +3,12 @@
 
 import { compactVerify, createRemoteJWKSet } from 'jose'
 import type { JWK, RemoteJWKSet } from 'jose'
-import type { Millis } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import { decodeHeader, isNonEmptyString, isRecord, isSameType } from '../tokens/jwt-codec.js'
 import type { Claims } from '../tokens/jwt-codec.js'
 import { readKey } from '../tokens/keys.js'
 import type { AppKey } from '../tokens/keys.js'
+import type { Millis } from '../lib/time.js'
 
 export interface RemoteKeysContext {
   readonly uri: URL

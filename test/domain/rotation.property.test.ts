@@ -13,7 +13,8 @@ import {
   planRotation
 } from '../../src/domain/rotation.js'
 import type { Continuation, RotationAttempt, RotationVerdict } from '../../src/domain/rotation.js'
-import type { Millis, RevocationReason, Session } from '../../src/domain/session.js'
+import type { RevocationReason, Session } from '../../src/domain/session.js'
+import type { Millis } from '../../src/lib/time.js'
 import { DAY, MINUTE, SECOND } from '../helpers/clock.js'
 
 const RUNS = 2000

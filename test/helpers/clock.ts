@@ -1,4 +1,4 @@
-import type { Millis } from '../../src/domain/session.js'
+import type { Millis } from '../../src/lib/time.js'
 
 /** A clock that stands still until it is told to go on. */
 export interface TestClock {

@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict'
 import { blockedUntil, countAttempt } from '../../domain/attempt-rule.js'
 import type { AttemptCount, AttemptRule } from '../../domain/attempt-rule.js'
-import type { Millis } from '../../domain/session.js'
 import type { AttemptStore } from '../attempt-store.js'
 import { defineTest, HOUR, NOW, SECOND } from './harness.js'
 import type { HarnessOptions, Opened } from './harness.js'
+import type { Millis } from '../../lib/time.js'
 
 export type AttemptConformanceOptions = HarnessOptions<AttemptStore>
 export type OpenAttemptStore = Opened<AttemptStore>

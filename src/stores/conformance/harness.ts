@@ -1,6 +1,7 @@
 // What the laws of a store begin with, in both suites: any test runner, one or two ways to the same data, a moment, a session.
 
-import type { Millis, Session } from '../../domain/session.js'
+import type { Session } from '../../domain/session.js'
+import type { Millis } from '../../lib/time.js'
 
 export const SECOND: Millis = 1000
 export const HOUR: Millis = 3_600_000

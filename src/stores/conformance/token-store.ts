@@ -9,11 +9,12 @@
 import assert from 'node:assert/strict'
 import { applyRotation, planRotation } from '../../domain/rotation.js'
 import type { RotationAttempt } from '../../domain/rotation.js'
-import type { Millis, Session } from '../../domain/session.js'
+import type { Session } from '../../domain/session.js'
 import { DAY, defineTest, makeSession as makeSessionOf, NOW, SECOND } from './harness.js'
 import type { HarnessOptions, Opened } from './harness.js'
 import { SessionRefusedError } from '../token-store.js'
 import type { Revocation, TokenStore } from '../token-store.js'
+import type { Millis } from '../../lib/time.js'
 
 export type ConformanceOptions = HarnessOptions<TokenStore>
 export type OpenStore = Opened<TokenStore>

@@ -2,8 +2,8 @@
 
 import { blockedUntil, countAttempt } from '../../domain/attempt-rule.js'
 import type { AttemptCount, AttemptRule } from '../../domain/attempt-rule.js'
-import type { Millis } from '../../domain/session.js'
 import type { AttemptStore } from '../attempt-store.js'
+import type { Millis } from '../../lib/time.js'
 
 const SIZE = 100_000
 

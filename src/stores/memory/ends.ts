@@ -1,8 +1,7 @@
 // Which keys may have ended, by the hour in which they do. A key whose end has moved stays where it is until it is taken.
 
-import type { Millis } from '../../domain/session.js'
-
-const HOUR: Millis = 3_600_000
+import { HOUR } from '../../lib/time.js'
+import type { Millis } from '../../lib/time.js'
 
 interface Hour {
   due: string[]

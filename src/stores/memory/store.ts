@@ -4,11 +4,12 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { applyRotation, canRotate } from '../../domain/rotation.js'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
 import { isLive } from '../../domain/session.js'
-import type { Millis, RevocationReason, Session } from '../../domain/session.js'
+import type { RevocationReason, Session } from '../../domain/session.js'
 import { Ends } from './ends.js'
 import { ShardedMap } from './shards.js'
 import { SessionRefusedError } from '../token-store.js'
 import type { Cursor, Revocation, RevocationTarget, TokenStore, Touch } from '../token-store.js'
+import type { Millis } from '../../lib/time.js'
 
 /** So many are looked at before others have their turn. */
 const AT_ONCE = 100

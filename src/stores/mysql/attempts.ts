@@ -2,12 +2,12 @@
 
 import { blockedUntil, countAttempt } from '../../domain/attempt-rule.js'
 import type { AttemptRule } from '../../domain/attempt-rule.js'
-import type { Millis } from '../../domain/session.js'
 import type { AttemptStore } from '../attempt-store.js'
 import { affectedBy, inTransaction, retryOnDeadlock } from './connection.js'
 import type { MysqlPool, MysqlValue } from './connection.js'
 import { toAttempts } from '../sql/rows.js'
 import type { Row } from '../sql/rows.js'
+import type { Millis } from '../../lib/time.js'
 
 const statements = {
   // Locks the row that is there, or the new one, which is forgotten already.

@@ -1,8 +1,8 @@
 // What MysqlStore needs of a driver, and how it asks: in transactions, and once more where two of them stood in each other's way.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Millis } from '../../domain/session.js'
 import type { SqlValue } from '../sql/rows.js'
+import type { Millis } from '../../lib/time.js'
 
 /** The part of a promise pool of mysql2 (`mysql2/promise`, `createPool`) that is used. */
 export interface MysqlPool {

@@ -3,7 +3,7 @@
 
 import { applyRotation, canRotate } from '../../domain/rotation.js'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
-import type { Millis, RevocationReason, Session } from '../../domain/session.js'
+import type { RevocationReason, Session } from '../../domain/session.js'
 import { SessionRefusedError } from '../token-store.js'
 import type { Cursor, Revocation, RevocationTarget, TokenStore, Touch } from '../token-store.js'
 import {
@@ -19,6 +19,7 @@ import { statements, toBatch, toHex } from './statements.js'
 import { RotationQueue } from '../sql/rotation-queue.js'
 import { toSession, toValues } from '../sql/rows.js'
 import type { Row } from '../sql/rows.js'
+import type { Millis } from '../../lib/time.js'
 
 const LONGEST_ID = 255
 const LONGEST_BATCH = 500

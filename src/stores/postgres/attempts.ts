@@ -2,10 +2,10 @@
 
 import { countAttempt, MOST_DOUBLINGS } from '../../domain/attempt-rule.js'
 import type { AttemptRule } from '../../domain/attempt-rule.js'
-import type { Millis } from '../../domain/session.js'
 import type { AttemptStore } from '../attempt-store.js'
 import type { PostgresDatabase } from './store.js'
 import type { Row, SqlValue } from '../sql/rows.js'
+import type { Millis } from '../../lib/time.js'
 
 // One more than there are, or the first one after the others were forgotten; and until when that is known.
 const count = '(CASE WHEN kept.forget_at <= $2::bigint THEN 1 ELSE kept.attempts + 1 END)'

@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto'
 import { canRotate } from '../../domain/rotation.js'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
-import type { Millis, RevocationReason, Session } from '../../domain/session.js'
+import type { RevocationReason, Session } from '../../domain/session.js'
 import { SessionRefusedError } from '../token-store.js'
 import type { Cursor, Revocation, RevocationTarget, TokenStore, Touch } from '../token-store.js'
 import { postgresMigrations } from './schema.js'
@@ -12,6 +12,7 @@ import { statements } from './statements.js'
 import { RotationQueue } from '../sql/rotation-queue.js'
 import { toSession, toValues } from '../sql/rows.js'
 import type { Row, SqlValue } from '../sql/rows.js'
+import type { Millis } from '../../lib/time.js'
 
 /**
  * The part of a driver that is used. `pg.Pool`, `pg.Client`, PGlite and Neon have it. Nothing is prepared by name, and nothing

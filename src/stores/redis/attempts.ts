@@ -2,11 +2,11 @@
 
 import type { AttemptRule } from '../../domain/attempt-rule.js'
 import { MOST_DOUBLINGS } from '../../domain/attempt-rule.js'
-import type { Millis } from '../../domain/session.js'
 import type { AttemptStore } from '../attempt-store.js'
 import type { RedisStoreOptions } from './store.js'
 import { DEFAULT_PREFIX, runScript, script } from './scripts.js'
 import type { RedisClient } from './scripts.js'
+import type { Millis } from '../../lib/time.js'
 
 const scripts = {
   /** ARGV: now, free, most, wait, longest wait, memory, whether it slides. Shows the moment to wait for, or nothing. */

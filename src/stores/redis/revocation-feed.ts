@@ -2,11 +2,11 @@
 // the order of their bytes. An entry is written before its session is revoked, and believed only where the session
 // confirms it: a crash between the two leaves an entry that nobody is shown, never a revocation that nobody hears of.
 
-import type { Millis } from '../../domain/session.js'
 import { AT_ONCE } from './scripts.js'
 import type { RedisKeys } from './scripts.js'
 import { toEntry, toRevocation } from './rows.js'
 import type { Cursor, Revocation } from '../token-store.js'
+import type { Millis } from '../../lib/time.js'
 
 const CHECKED_BY_SWEEP = 100
 const REMEMBERED = 10_000

@@ -12,13 +12,15 @@
 import { randomBytes } from 'node:crypto'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
 import { isLive } from '../../domain/session.js'
-import type { Millis, RevocationReason, Session } from '../../domain/session.js'
+import type { RevocationReason, Session } from '../../domain/session.js'
 import { RedisFeed } from './revocation-feed.js'
 import { toFields, toFixedPart } from './rows.js'
 import { AT_ONCE, DEFAULT_PREFIX, RedisKeys, SWEPT_AT_ONCE } from './scripts.js'
 import type { RedisClient } from './scripts.js'
 import { SessionRefusedError } from '../token-store.js'
 import type { Cursor, Revocation, RevocationTarget, TokenStore, Touch } from '../token-store.js'
+import { DAY } from '../../lib/time.js'
+import type { Millis } from '../../lib/time.js'
 
 export interface RedisStoreOptions {
   /**
@@ -28,8 +30,6 @@ export interface RedisStoreOptions {
    */
   readonly prefix?: string
 }
-
-const DAY: Millis = 86_400_000
 
 /**
  * Keeps sessions in Redis 6.2 or later (or Valkey), over an ioredis or a node-redis connection, to one server or to a cluster.

@@ -4,7 +4,7 @@
 import { Deadlines } from '../../lib/deadlines.js'
 import { canRotate } from '../../domain/rotation.js'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
-import type { Millis } from '../../domain/session.js'
+import type { Millis } from '../../lib/time.js'
 
 /** Does several rotations, of different sessions, in one go; the outcomes are in the order of the attempts. */
 export type RotateAll = (attempts: readonly RotationAttempt[]) => Promise<RotationOutcome[]>

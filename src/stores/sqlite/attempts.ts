@@ -2,11 +2,11 @@
 
 import { blockedUntil, countAttempt } from '../../domain/attempt-rule.js'
 import type { AttemptRule } from '../../domain/attempt-rule.js'
-import type { Millis } from '../../domain/session.js'
 import type { AttemptStore } from '../attempt-store.js'
 import { toAttempts } from '../sql/rows.js'
 import { SqliteConnection } from './connection.js'
 import type { SqliteDatabase } from './connection.js'
+import type { Millis } from '../../lib/time.js'
 
 const statements = {
   find: 'SELECT * FROM token_auth_attempts WHERE subject = ?',

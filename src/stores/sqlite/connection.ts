@@ -2,8 +2,8 @@
 // the event loop.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Millis } from '../../domain/session.js'
 import type { Row, SqlValue } from '../sql/rows.js'
+import type { Millis } from '../../lib/time.js'
 
 /** The part of a driver that is used. `libsql`, `better-sqlite3` and `node:sqlite` (`DatabaseSync`) have it. */
 export interface SqliteDatabase {

@@ -3,7 +3,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
-import type { Millis, RevocationReason, Session } from '../../domain/session.js'
+import type { RevocationReason, Session } from '../../domain/session.js'
 import { SessionRefusedError } from '../token-store.js'
 import type { Cursor, Revocation, RevocationTarget, TokenStore, Touch } from '../token-store.js'
 import { RotationQueue } from '../sql/rotation-queue.js'
@@ -12,6 +12,7 @@ import { sqliteMigrations } from './schema.js'
 import { retryWhileBusy, SqliteConnection } from './connection.js'
 import type { SqliteDatabase } from './connection.js'
 import { statements } from './statements.js'
+import type { Millis } from '../../lib/time.js'
 
 /**
  * Keeps sessions in a SQLite database. Give it a connection of its own: it begins and ends transactions, and a
