@@ -64,7 +64,7 @@ export function authorizedFetch (
       const isLatest = session.signal === era
       const renewed = response.headers.get(newTokenHeader)
       // How long ago it begins nobody tells: what is known is how much later it ends than the one before.
-      const life = session.left + (claimsOf(renewed).exp - claimsOf(token).exp) * 1000
+      const life = session.remainingMs + (claimsOf(renewed).exp - claimsOf(token).exp) * 1000
 
       if (isLatest && life > 0) {
         session.begin({ token: renewed, life, since: now() }, false)

@@ -96,7 +96,7 @@ export function createRefresher (
       for (const until = now() + DEFAULT_TIMEOUT; !signal.aborted && !session.isOver;) {
         const { signal: era, state: { status } } = session
 
-        if (session.left > 0) {
+        if (session.remainingMs > 0) {
           if (session.shouldRefresh && now() >= notBefore) {
             refresh().catch(() => {})
           }

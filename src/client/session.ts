@@ -47,7 +47,7 @@ export interface Session {
   /** Aborted as soon as another token is there, or none, and by {@link close}: what began before is void. */
   readonly signal: AbortSignal
   /** Milliseconds that the access token is good for. */
-  readonly left: number
+  readonly remainingMs: number
   /** Whether it is time to refresh, though the token may be good for a while. */
   readonly shouldRefresh: boolean
   /** Whether somebody was signed out for sure. */
@@ -80,7 +80,7 @@ export function createSession (platform: Platform, name: string | null): Session
   let goodUntil = 0
 
   const channel = openTabChannel<Message>(platform, name, message => {
-    const { remainingMs: left, life, isLogin, reason } = message
+    const { remainingMs, life, isLogin, reason } = message
 
     // It may have been told before a logout, and be heard after it.
     if (session.isOver && !isLogin) {
@@ -92,8 +92,8 @@ export function createSession (platform: Platform, name: string | null): Session
       distrust()
     } else if (reason) {
       end(reason)
-    } else if (left > (isLogin ? -9e9 : session.left)) {
-      begin({ ...message, since: now() + left - life }, isLogin)
+    } else if (remainingMs > (isLogin ? -9e9 : session.remainingMs)) {
+      begin({ ...message, since: now() + remainingMs - life }, isLogin)
     }
   })
 
@@ -162,7 +162,7 @@ export function createSession (platform: Platform, name: string | null): Session
     get signal () {
       return era.signal
     },
-    get left () {
+    get remainingMs () {
       return goodUntil - now()
     },
     // Also where nobody told how long it lasts.
@@ -178,7 +178,7 @@ export function createSession (platform: Platform, name: string | null): Session
 
     begin (access, isLogin) {
       begin(access, isLogin)
-      channel.tell({ ...access, user: state.user, left: session.left, isLogin })
+      channel.tell({ ...access, user: state.user, remainingMs: session.remainingMs, isLogin })
     },
 
     end (reason, isAsked) {

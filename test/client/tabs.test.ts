@@ -252,8 +252,8 @@ t.test('messages of another version, or of somebody else, harm nothing', async t
       {},
       { isLogin: true },
       { token, isLogin: true },
-      { token: 1, left: NaN, life: 1, isLogin: true },
-      { left: 'x', isLogin: false },
+      { token: 1, remainingMs: NaN, life: 1, isLogin: true },
+      { remainingMs: 'x', isLogin: false },
       { kind: 'login', access: token }
     ]
   ) {
@@ -265,7 +265,7 @@ t.test('messages of another version, or of somebody else, harm nothing', async t
   t.equal(await client.getAccessToken(), token)
   t.match(client.state, { status: 'signed-in', user: { username: 'ann' } })
   // As good as it gets: a token that nobody knows the life of is refreshed before it is used.
-  hear({ token: 'a.b.c', left: 1, isLogin: true })
+  hear({ token: 'a.b.c', remainingMs: 1, isLogin: true })
   t.equal((await device.get(client.fetch('/protected'))).status, 200)
 })
 

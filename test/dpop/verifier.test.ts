@@ -312,7 +312,7 @@ for (const nonces of [true, false]) {
 t.test('what is only checked is not remembered', async t => {
   let taken = 0
   const replays = Object.assign(new MemoryAttempts(), {
-    take: async () => {
+    consume: async () => {
       taken++
       return null
     }
@@ -333,7 +333,7 @@ t.test('a memory that cannot be reached is no yes, and the same request may try 
   let isDown = true
   const memory = new MemoryAttempts()
   const replays = Object.assign(new MemoryAttempts(), {
-    take: async (...given: Parameters<MemoryAttempts['consume']>) =>
+    consume: async (...given: Parameters<MemoryAttempts['consume']>) =>
       isDown ? Promise.reject(new Error('down')) : memory.consume(...given)
   })
   const { proofs, write } = open({ replays })

@@ -343,7 +343,7 @@ t.test('what strangers sign is not remembered', async t => {
   const { app, holder } = await start(t, {
     dpop: {
       replays: Object.assign(new MemoryAttempts(), {
-        take: async (...given: Parameters<MemoryAttempts['consume']>) => {
+        consume: async (...given: Parameters<MemoryAttempts['consume']>) => {
           taken++
           return replays.consume(...given)
         }
@@ -371,7 +371,7 @@ t.test('a memory of proofs that is down: 503, and nothing is moved', async t => 
   let isDown = false
   const memory = new MemoryAttempts()
   const replays = Object.assign(new MemoryAttempts(), {
-    take: async (...given: Parameters<MemoryAttempts['consume']>) =>
+    consume: async (...given: Parameters<MemoryAttempts['consume']>) =>
       isDown ? Promise.reject(new Error('down')) : memory.consume(...given)
   })
   const { holder, row, names, store } = await start(t, { dpop: { replays } })

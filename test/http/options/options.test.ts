@@ -81,8 +81,8 @@ const wrong: ReadonlyArray<readonly [given: object, message: RegExp]> = [
     [{ maxSessions }, /maxSessions must be a whole number from 1 to 100/] as const
   ),
   [
-    { refreshToken: { replayDetection: 'revoke' } },
-    /refreshToken\.replayDetection must be "report", "end" or false/
+    { refreshToken: { replayDetection: 'end' } },
+    /refreshToken\.replayDetection must be "report", "revoke" or false/
   ],
   [{ refreshToken: { isSameClient: 'address' } }, /refreshToken\.isSameClient must be a function/],
   [
@@ -118,7 +118,7 @@ const wrong: ReadonlyArray<readonly [given: object, message: RegExp]> = [
       ],
       [
         { throttle: { account: { maxAttempts: count } } },
-        /throttle\.account\.(most must be a whole number, 1 or more|free must not be more)/
+        /throttle\.account\.(maxAttempts must be a whole number, 1 or more|freeAttempts must not be more)/
       ],
       [
         { throttle: { address: { maxAttempts: count } } },
@@ -130,7 +130,7 @@ const wrong: ReadonlyArray<readonly [given: object, message: RegExp]> = [
     { refreshToken: { rotate: true } },
     /refreshToken\.rotate is no option; there are refreshToken\.transport, refreshToken\.lifetime/
   ],
-  [{ sweep: { interval: '1h' } }, /sweep\.interval is no option; there are sweep\.interval/],
+  [{ sweep: { every: '1h' } }, /sweep\.every is no option; there are sweep\.interval/],
   [
     { on: { logout: () => {} } },
     /on\.logout is no option; there are on\.login, on\.login-rejected/
@@ -436,7 +436,7 @@ t.test('defaults are as documented', async t => {
     },
     maxSessions: Infinity,
     storeTimeout: 5 * SECOND,
-    sweepEvery: HOUR,
+    sweepInterval: HOUR,
     revocations: { pollInterval: SECOND, failAfter: null, subscribe: undefined },
     on: {},
     clock: Date.now

@@ -77,7 +77,7 @@ t.test('who follows for three generations is told of, whoever of the two comes f
   token = await chase.generation(token, client, thief, thief, client)
   t.match(shadowsIn(chase), [{
     userId: 'u-ann',
-    ended: false,
+    revoked: false,
     presented: { address: thief.address, userAgent: thief.userAgent, generation: 2 },
     rotated: { address: client.address, userAgent: client.userAgent, generation: 3 }
   }])
@@ -99,7 +99,7 @@ t.test('with "end" the session ends, for both, at once', async t => {
   const answers = await Promise.all(Array.from({ length: 5 }, () => chase.present(token, thief)))
   t.ok(answers.every(({ statusCode }) => statusCode === 401))
   t.ok(answers.some(answer => answer.json().code === 'AUTH_REFRESH_REUSED'))
-  t.match(shadowsIn(chase), [{ ended: true }])
+  t.match(shadowsIn(chase), [{ revoked: true }])
   t.equal(shadowsIn(chase).length, 1)
   t.match(chase.events.filter(({ name }) => name === 'revoke'), [{ reason: 'suspicious-replay' }])
   t.equal(
