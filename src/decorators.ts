@@ -2,14 +2,14 @@
 
 import type { Authenticate as AuthenticateHook } from './http/authenticate.js'
 import type { HttpRequest } from './http/authorization.js'
-import type { ProvableRequest } from './http/dpop.js'
+import type { DpopRequest } from './http/dpop.js'
 import type { CookieReply } from './http/cookies.js'
 import type { KeyInput } from './tokens/keys.js'
 import type { Session as DomainSession } from './domain/session.js'
 import type { CookieResponse, TokenResponse } from './protocol.js'
 import type { Duration } from './lib/duration.js'
 import type { AuthGuard as Guard, ClaimRequirements as Demands } from './http/guards.js'
-import type { Auth as RequestAuth } from './sessions/access-verifier.js'
+import type { Auth as RequestAuth } from './tokens/auth.js'
 
 /** A session as the app may see it: all but what its token is checked by. */
 export type SessionInfo = Omit<DomainSession, 'secretHash'>
@@ -24,7 +24,7 @@ export interface OpenOptions {
 }
 
 /** The part of a Fastify request that is read. A proof of possession in a whole one binds the session, where there is `dpop`. */
-export type SessionRequest = HttpRequest | ProvableRequest
+export type SessionRequest = HttpRequest | DpopRequest
 
 export interface OpenInCookieOptions extends OpenOptions {
   /** Gets the cookies. */

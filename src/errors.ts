@@ -76,7 +76,7 @@ const presentedNothing: ReadonlySet<ErrorCode> = new Set([
 export interface Challenge {
   readonly realm: string
   /** What proofs of possession may be signed with; `null` where there are none. */
-  readonly proofAlgorithms: readonly string[] | null
+  readonly dpopAlgorithms: readonly string[] | null
   /** Whether the request came with such a proof. */
   readonly isProven: boolean
 }
@@ -102,16 +102,16 @@ export function headersOf (
 
 // What went wrong belongs to the scheme that was used; the other one is told all the same.
 function withScheme (
-  { realm, proofAlgorithms, isProven }: Challenge,
+  { realm, dpopAlgorithms, isProven }: Challenge,
   details: string,
   isAboutProof: boolean
 ): string {
   const bearer = `Bearer realm="${realm}"`
 
-  if (proofAlgorithms === null) {
+  if (dpopAlgorithms === null) {
     return bearer + details
   }
 
-  const dpop = `DPoP realm="${realm}", algs="${proofAlgorithms.join(' ')}"`
+  const dpop = `DPoP realm="${realm}", algs="${dpopAlgorithms.join(' ')}"`
   return isProven || isAboutProof ? dpop + details : `${bearer}${details}, ${dpop}`
 }

@@ -7,7 +7,9 @@ export type { TokenAuthEnv } from './options/from-env.js'
 export type { Secret, TokenAuthOptions } from './options/options.js'
 export type { CookieOptions } from './options/transport.js'
 export type { PasswordOptions } from './options/passwords.js'
-export type { KeyAlgorithm, KeyInput, KeyMaterial, KeyUse } from './tokens/keys.js'
+export type { KeyInput, KeyMaterial, KeyUse } from './tokens/keys.js'
+export type { KeyAlgorithm } from './tokens/signatures.js'
+export type { AuthClaims } from './tokens/auth.js'
 export type { ThrottleOptions } from './options/throttle.js'
 export type { Duration } from './lib/duration.js'
 export type { Millis } from './lib/time.js'
@@ -21,7 +23,6 @@ export type {
   SessionInfo,
   TokenAuth
 } from './decorators.js'
-export type { AuthClaims } from './sessions/access-verifier.js'
 export type { RevocationSubscriber } from './revocations/feed.js'
 export type { IsSameClient } from './sessions/replay-monitor.js'
 export type { AuthUser, Users } from './sessions/users.js'

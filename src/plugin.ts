@@ -1,313 +1,246 @@
-// The composition root: options -> keys -> services -> a child scope with the routes -> decorators -> sweeper.
-
+import fastifyCookie from '@fastify/cookie'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { createAuthenticate } from './http/authenticate.js'
-import { ACCESS_TYP } from './tokens/access-token.js'
-import { defaultConcurrency, HashQueue } from './login/hash-queue.js'
-import { JwtCodec } from './tokens/jwt-codec.js'
-import { Passwords } from './login/passwords.js'
-import { REFRESH_TYP } from './tokens/refresh-token.js'
-import { CLOCK_STRAY, CLOCK_TOLERANCE } from './domain/rotation.js'
 import { TokenAuthError } from './errors.js'
+import type { DpopProof, DpopVerifier } from './dpop/verifier.js'
+import { createAuthenticate } from './http/authenticate.js'
+import type { Authenticate } from './http/authenticate.js'
+import { TokenCookie } from './http/cookies.js'
+import type { SerializeCookie } from './http/cookies.js'
+import type { GetProof, RequestDpop } from './http/dpop.js'
 import { createRequireFresh, requireClaims, requireFirstParty } from './http/guards.js'
-import type { TokenAuthOptions } from './options/options.js'
-import { createSecretSigners, createThrottle, wrapAttemptStore, wrapStore } from './services.js'
-import type { RouteName } from './protocol.js'
 import { addErrorHeaders } from './http/headers.js'
-import { sendRenewedTokens } from './http/renewed-tokens.js'
-import type { GetProof } from './http/dpop.js'
-import { resolveOptions } from './options/resolve.js'
-import { securityWarnings } from './options/warnings.js'
+import { createTokenRenewer } from './http/renewed-tokens.js'
 import { addJwksRoute } from './http/routes/jwks.js'
 import { addLoginRoute } from './http/routes/login.js'
 import { addLogoutAllRoute, addLogoutRoute } from './http/routes/logout.js'
-import { addMeRoute } from './http/routes/sessions.js'
-import type { OAuthRouteName } from './oauth/routes.js'
 import { addRefreshRoute } from './http/routes/refresh.js'
+import { addSessionRoutes } from './http/routes/sessions.js'
 import { prepareScope } from './http/scope.js'
-import { addOtherSessionsRoute, addSessionRoute, addSessionsRoute } from './http/routes/sessions.js'
 import { TokenTransport } from './http/token-transport.js'
-import { AccessVerifier } from './sessions/access-verifier.js'
-import { Events } from './events.js'
-import { createSigners, KeyRing } from './tokens/key-ring.js'
-import { PasswordLogin } from './login/password-login.js'
-import { Refresh } from './sessions/refresh.js'
-import { Renewal } from './sessions/renewal.js'
-import type { DpopProof } from './dpop/verifier.js'
-import { RevocationFeed } from './revocations/feed.js'
-import { RevokedSessions } from './revocations/revoked.js'
-import { Sessions } from './sessions/sessions.js'
-import { ReplayMonitor } from './sessions/replay-monitor.js'
-import { Sweeper } from './stores/sweeper.js'
-import { UsageTracker } from './revocations/usage-tracker.js'
+import type { TransportSettings } from './http/token-transport.js'
+import type { OAuth } from './oauth/routes.js'
+import type { TokenAuthOptions } from './options/options.js'
+import { resolveOptions } from './options/resolve.js'
+import type { ResolvedOptions } from './options/resolve.js'
+import type { CookieSettings, ResolvedTransport } from './options/transport.js'
+import { securityWarnings } from './options/warnings.js'
+import { createDpopVerifier, createServices } from './services.js'
+import type { SecretSigners, Services } from './services.js'
 import { createTokenAuth } from './token-auth.js'
-import type { Millis } from './lib/time.js'
+import { ACCESS_TYP } from './tokens/access-token.js'
+import { createFastifyJwtSigners, shadowJwtDecorator } from './tokens/fastify-jwt.js'
+import { deriveKeys } from './tokens/key-derivation.js'
+import { REFRESH_TYP } from './tokens/refresh-token.js'
 
-const LONGEST_RENEWAL: Millis = 1000
+const DECORATORS = ['authenticate', 'requireFresh', 'requireClaims', 'tokenAuth'] as const
 
-// The names that are taken in one app, all scopes of which share a server.
+// Names of the registrations of an app. All scopes of an app share its server.
 const registeredNames = new WeakMap<object, Set<string>>()
+
+/** Collaborators that the routes of one registration share. */
+interface Registration {
+  readonly options: ResolvedOptions
+  readonly services: Services
+  readonly transport: TokenTransport
+  readonly authenticate: Authenticate
+  readonly getProof: GetProof
+  /** `null` if OAuth clients are not configured. */
+  readonly oauth: OAuth | null
+  readonly dpop: RequestDpop | null
+}
 
 async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<void> {
   const options = resolveOptions(given, app.prefix)
   const { name, clock } = options
   assertNotRegistered(app, name)
-  const logger = app.log
-  const { store, users } = wrapStore(options, options.storeTimeout, logger)
-  const attempts = wrapAttemptStore(options.throttle?.attempts, options.storeTimeout, logger)
-  const events = new Events(options.on, logger)
-  // What ended is of no use any more when the last access token is past, also by a clock that was wrong for a moment.
-  const keep = options.accessLifetime + CLOCK_TOLERANCE + CLOCK_STRAY
-  const notes = new UsageTracker(store, options.grace)
-  const revoked = new RevokedSessions(keep)
-  const { pollInterval, failAfter, subscribe } = options.revocations
-  const feed = new RevocationFeed({
-    store,
-    revoked,
-    events,
-    logger,
-    clock,
-    pollInterval,
-    reach: keep,
-    failAfter,
-    subscribe
-  })
-  const { oauth, dpop } = options
-  const proving = dpop === null
-    ? null
-    : (await import('./http/dpop.js')).createProofs(options, dpop, logger)
-  const granting = oauth === null ? null : (await import('./oauth/routes.js')).createOAuth(oauth)
-  const proofs = proving?.proofs ?? null
-  const requestProofs = proving?.requestProofs ?? null
-  const counts = proofs === null ? [attempts] : [attempts, proofs.replays]
-  const sweeper = new Sweeper({
-    store,
-    attempts: counts,
-    events,
-    logger,
-    clock,
-    interval: options.sweepInterval,
-    keep
-  })
-  const throttle = createThrottle(options, { attempts, events, logger })
-  const passwords = new Passwords(new HashQueue(defaultConcurrency()), options.passwords)
-
+  const dpopVerifier = await createDpopVerifier(options, app.log)
+  const dpop = await createRequestDpop(options, dpopVerifier)
   app.decorateRequest('auth', null)
-  const challenge = { realm: name, proofAlgorithms: proving?.algorithms ?? null }
-  addErrorHeaders(app, challenge)
-  requestProofs?.addNonces(app)
+  // Before the child scope is created, which inherits the hooks of this moment.
+  addErrorHeaders(app, { realm: name, dpopAlgorithms: dpop?.algorithms ?? null })
+  dpop?.addNonceHeaders(app)
+
   await app.register(async scope => {
-    prepareScope(scope, options.transport.refreshCookie !== null)
-    const { keys, issuer, audience } = options
-    const tokens = new JwtCodec(
-      ACCESS_TYP,
-      keys === null
-        ? createSecretSigners(options.secrets.access, name, 'access')
-        : createSigners(keys)
-    )
-    const access = new AccessVerifier({
-      tokens,
-      scope: {
-        issuer,
-        audience,
-        identified: keys !== null || oauth !== null,
-        firstParty: oauth === null ? undefined : name
-      },
-      acceptsDpop: proofs !== null,
-      lifetime: options.accessLifetime,
-      cacheSize: options.cacheSize,
-      clock,
-      revoked,
-      feed,
-      usage: options.confirmBy === 'access' ? notes : null
-    })
-    const keyRing = keys === null ? null : new KeyRing(keys, tokens, () => {
-      access.forget()
-    })
-    const refreshTokens = new JwtCodec(
-      REFRESH_TYP,
-      createSecretSigners(options.secrets.refresh, name, 'refresh')
-    )
-    const { rotation, refreshLifetime: lifetime, maxLifetime, grace } = options
-    const refreshable = options.transport.kind !== 'none'
-    const { maxSessions } = options
-    const clients = granting?.clients ?? null
-    const sessions = new Sessions({
-      store,
-      users,
-      access,
-      refreshTokens,
-      revoked,
-      feed,
-      events,
-      clock,
-      lifetime,
-      maxLifetime,
-      refreshable,
-      maxSessions,
-      dpop: proofs,
-      clients
-    })
-    const refresh = new Refresh({
-      store,
-      users,
-      sessions,
-      refreshTokens,
-      throttle,
-      usage: notes,
-      events,
-      clock,
-      rotation,
-      lifetime,
-      grace,
-      replayMonitor: options.replayDetection === false
-        ? null
-        : new ReplayMonitor(options.isSameClient),
-      revokesReplays: options.replayDetection === 'revoke',
-      dpop: proofs
-    })
-    const login = new PasswordLogin({ users, passwords, sessions, throttle, events, logger, clock })
-    const transport = new TokenTransport(
-      options.transport,
-      token => sessions.kindOf(token),
-      proofs !== null
-    )
-    const proofOf: GetProof = request => requestProofs?.of(request) ?? null
-    const renewal = options.renewalWindow === null
+    const signers = await createSecretSigners(scope, options)
+    const services = createServices(options, { signers, dpop: dpopVerifier }, app.log)
+    const oauth = options.oauth === null
       ? null
-      : new Renewal({
-        // A courtesy: the request that it rides on does not wait long for it.
-        ...wrapStore(options, Math.min(options.storeTimeout, LONGEST_RENEWAL), logger),
-        access,
-        revoked,
-        logger,
-        clock,
-        within: options.renewalWindow
-      })
-    const send = renewal === null
-      ? () => {}
-      : sendRenewedTokens(app, options.transport.accessCookie, revoked)
-    const authenticate = createAuthenticate({
-      access,
-      transport: options.transport,
-      renewal,
-      send,
-      dpop: requestProofs
-    })
-    const own = oauth === null ? authenticate : requireFirstParty(authenticate)
+      : (await import('./oauth/routes.js')).createOAuth(options.oauth)
+    const settings = await createTransportSettings(scope, options.transport)
 
-    const add: Record<Exclude<RouteName, OAuthRouteName>, (url: string) => void> = {
-      login: url => {
-        addLoginRoute(scope, url, {
-          transport,
-          sessions,
-          login,
-          clientIdOf: granting?.clientIdOf ?? (() => null),
-          proofOf: dpop?.required === true ? request => assertProof(proofOf(request)) : proofOf
-        })
-      },
-      refresh: url => {
-        addRefreshRoute(scope, url, transport, refresh, proofOf)
-      },
-      logout: url => {
-        addLogoutRoute(scope, url, transport, sessions)
-      },
-      logoutAll: url => {
-        addLogoutAllRoute(scope, url, transport, sessions, own)
-      },
-      sessions: url => {
-        addSessionsRoute(scope, url, sessions, own)
-      },
-      otherSessions: url => {
-        addOtherSessionsRoute(scope, url, sessions, own)
-      },
-      session: url => {
-        addSessionRoute(scope, url, sessions, own)
-      },
-      jwks: url => {
-        if (keyRing !== null) {
-          addJwksRoute(app, url, keyRing)
-        }
-      },
-      me: url => {
-        addMeRoute(scope, url, sessions, own)
-      }
-    }
+    prepareScope(scope, settings.refreshCookie !== null)
 
-    for (const route of Object.keys(add) as Array<keyof typeof add>) {
-      const path = options.paths[route]
-
-      if (path !== false) {
-        add[route](path)
-      }
-    }
-
-    const { proofAlgorithms } = challenge
-    await granting?.addRoutes(app, scope, {
+    const authenticate = createHook(app, services, settings, dpop)
+    const registration = {
       options,
-      store,
-      users,
-      access,
-      refreshTokens,
-      refresh,
-      sessions,
-      clock,
-      proofOf,
-      audience,
-      proofAlgorithms
-    })
+      services,
+      transport: new TokenTransport(
+        settings,
+        token => services.sessions.getTokenKind(token),
+        dpop !== null
+      ),
+      authenticate,
+      getProof: (request => dpop?.getProof(request) ?? null) satisfies GetProof,
+      oauth,
+      dpop
+    }
+    await addRoutes(app, scope, registration)
 
     app.decorate('authenticate', authenticate)
     app.decorate('requireFresh', createRequireFresh(clock))
     app.decorate('requireClaims', requireClaims)
-    app.decorate(
-      'tokenAuth',
-      createTokenAuth({
-        users,
-        sessions,
-        passwords,
-        throttle,
-        sweeper,
-        transport,
-        keyRing,
-        clients,
-        proofOf
-      })
-    )
+    app.decorate('tokenAuth', createTokenAuth({ ...registration, ...services }))
+    app.addHook('onReady', async () => {
+      for (const warning of securityWarnings(options)) {
+        app.log.warn({ registration: name }, warning)
+      }
+
+      await services.start()
+    })
+    app.addHook('onClose', () => services.stop())
   }, { prefix: options.prefix })
+}
 
-  app.addHook('onReady', async () => {
-    for (const risk of securityWarnings(options)) {
-      logger.warn({ registration: name }, risk)
-    }
+async function createSecretSigners (
+  scope: FastifyInstance,
+  { name, secrets, keys }: ResolvedOptions
+): Promise<SecretSigners> {
+  shadowJwtDecorator(scope)
+  const access = deriveKeys(secrets.access, name, 'access')
+  const refresh = deriveKeys(secrets.refresh, name, 'refresh')
 
-    await feed.start()
-    sweeper.start()
-  })
-  app.addHook('onClose', async () => {
-    await Promise.allSettled([feed.stop(), sweeper.stop(), notes.close()])
+  return {
+    access: keys === null ? await createFastifyJwtSigners(scope, ACCESS_TYP, access) : null,
+    refresh: await createFastifyJwtSigners(scope, REFRESH_TYP, refresh)
+  }
+}
+
+// Loaded only if DPoP is enabled, so that other apps start faster.
+async function createRequestDpop (
+  { publicUrl }: ResolvedOptions,
+  verifier: DpopVerifier | null
+): Promise<RequestDpop | null> {
+  if (verifier === null) {
+    return null
+  }
+
+  const { RequestDpop } = await import('./http/dpop.js')
+  return new RequestDpop(verifier, publicUrl)
+}
+
+async function createTransportSettings (
+  scope: FastifyInstance,
+  transport: ResolvedTransport
+): Promise<TransportSettings> {
+  const { refreshCookie, accessCookie, deviceCookie } = transport
+
+  if (refreshCookie === null) {
+    return { ...transport, refreshCookie: null, accessCookie: null, deviceCookie: null }
+  }
+
+  if (!scope.hasReplyDecorator('setCookie')) {
+    await scope.register(fastifyCookie, { hook: false })
+  }
+
+  // The decorator, not the module's own function: the host may have registered another copy of the
+  // package, and ours would not be initialized.
+  const serialize = scope.serializeCookie as SerializeCookie
+  const create = (settings: CookieSettings | null): TokenCookie | null =>
+    settings === null ? null : new TokenCookie(settings.name, settings.attributes, serialize)
+
+  return {
+    ...transport,
+    refreshCookie: create(refreshCookie),
+    accessCookie: create(accessCookie),
+    deviceCookie: create(deviceCookie)
+  }
+}
+
+function createHook (
+  app: FastifyInstance,
+  { access, renewal, revoked }: Services,
+  { accessCookie, origins }: TransportSettings,
+  dpop: RequestDpop | null
+): Authenticate {
+  return createAuthenticate({
+    verifier: access,
+    accessCookie: accessCookie === null ? null : { cookie: accessCookie, origins },
+    renewer: renewal === null ? null : createTokenRenewer(app, renewal, accessCookie, revoked),
+    dpop,
+    requiresDpop: false
   })
 }
 
-function assertProof (proof: DpopProof | null): DpopProof {
-  if (proof === null) {
-    throw new TokenAuthError('AUTH_DPOP_INVALID', { hint: 'a login needs one' })
+async function addRoutes (
+  app: FastifyInstance,
+  scope: FastifyInstance,
+  registration: Registration
+): Promise<void> {
+  const { options, services, transport, authenticate, oauth, dpop } = registration
+  const { sessions, login, refresh, keyRing } = services
+  const { paths } = options
+  const getProof = registration.getProof
+  const firstParty = oauth === null ? authenticate : requireFirstParty(authenticate)
+
+  if (paths.login !== false) {
+    addLoginRoute(scope, paths.login, {
+      transport,
+      sessions,
+      login,
+      getClientId: oauth?.getClientId ?? (() => null),
+      getProof: options.dpop?.required === true ? requireProof(getProof) : getProof
+    })
   }
 
-  return proof
+  if (paths.refresh !== false) {
+    addRefreshRoute(scope, paths.refresh, transport, refresh, getProof)
+  }
+
+  if (paths.logout !== false) {
+    addLogoutRoute(scope, paths.logout, transport, sessions)
+  }
+
+  if (paths.logoutAll !== false) {
+    addLogoutAllRoute(scope, paths.logoutAll, transport, sessions, firstParty)
+  }
+
+  addSessionRoutes(scope, paths, sessions, firstParty)
+
+  if (paths.jwks !== false && keyRing !== null) {
+    addJwksRoute(app, paths.jwks, keyRing)
+  }
+
+  await oauth?.addRoutes(app, scope, {
+    ...services,
+    options,
+    clock: options.clock,
+    getProof,
+    audience: options.audience,
+    dpopAlgorithms: dpop?.algorithms ?? null
+  })
+}
+
+function requireProof (getProof: GetProof): (...args: Parameters<GetProof>) => DpopProof {
+  return request => {
+    const proof = getProof(request)
+
+    if (proof === null) {
+      throw new TokenAuthError('AUTH_DPOP_INVALID', { hint: 'proof is missing' })
+    }
+
+    return proof
+  }
 }
 
 function assertNotRegistered (app: FastifyInstance, name: string): void {
-  const taken =
-    ['authenticate', 'requireFresh', 'requireClaims', 'tokenAuth'].find(decorator =>
-      app.hasDecorator(decorator)
-    ) ??
-      (app.hasRequestDecorator('auth') ? 'request.auth' : undefined)
+  const decorator = DECORATORS.find(decorator => app.hasDecorator(decorator)) ??
+    (app.hasRequestDecorator('auth') ? 'request.auth' : undefined)
 
-  if (taken !== undefined) {
+  if (decorator !== undefined) {
     throw new Error(
-      `fastify-token-auth: this instance has "${taken}" already. Register each in a sibling scope of its own: ` +
+      `fastify-token-auth: this instance already has the decorator "${decorator}"; ` +
+        'register each plugin in a scope of its own: ' +
         'app.register(async scope => { await scope.register(tokenAuth, { name: \'other\', ...options }) })'
     )
   }
@@ -317,13 +250,34 @@ function assertNotRegistered (app: FastifyInstance, name: string): void {
 
   if (names.has(name)) {
     throw new Error(
-      `fastify-token-auth: the name "${name}" is taken in this app. Give each registration a name of its own, ` +
-        'so that neither accepts the tokens of the other'
+      `fastify-token-auth: "name" must be unique in an app; "${name}" is registered already`
     )
   }
 
   names.add(name)
 }
 
-/** @see TokenAuthOptions */
+/**
+ * Fastify plugin that adds login, refresh, logout and sessions to an app.
+ *
+ * Adds the routes below `prefix`, and decorates the instance with `authenticate`, `requireClaims`,
+ * `requireFresh` and `tokenAuth`, and requests with `auth`.
+ *
+ * @see TokenAuthOptions
+ *
+ * @example
+ * ```ts
+ * import Fastify from 'fastify'
+ * import { tokenAuth } from 'fastify-token-auth'
+ * import { MemoryStore } from 'fastify-token-auth/memory'
+ *
+ * const app = Fastify()
+ * await app.register(tokenAuth, {
+ *   secret: process.env.AUTH_SECRET,
+ *   store: new MemoryStore(),
+ *   users: { findByLogin, findById }
+ * })
+ * app.get('/me', { onRequest: [app.authenticate] }, request => request.auth)
+ * ```
+ */
 export const tokenAuth = fp(plugin, { name: 'fastify-token-auth', fastify: '5.x' })

@@ -1,24 +1,202 @@
-// What the options are made into, before there is any route: guarded stores, keys, the throttle.
-
-import { DeviceTokens } from './throttle/device-tokens.js'
-import type { JwtSigner } from './tokens/jwt-codec.js'
-import { createSecretSigner } from './tokens/keys.js'
-import { deriveKey } from './tokens/key-derivation.js'
-import type { KeyPurpose } from './tokens/key-derivation.js'
+import { CLOCK_STRAY, CLOCK_TOLERANCE } from './domain/rotation.js'
+import type { DpopVerifier } from './dpop/verifier.js'
+import { Events } from './events.js'
+import type { Logger } from './events.js'
+import { SECOND } from './lib/time.js'
+import type { Millis } from './lib/time.js'
+import { defaultConcurrency, HashQueue } from './login/hash-queue.js'
+import { PasswordLogin } from './login/password-login.js'
+import { Passwords } from './login/passwords.js'
 import type { ResolvedOptions } from './options/resolve.js'
-import type { Secrets } from './options/signing.js'
-import { createGuard, guardAttemptStore, guardStore } from './stores/guarded-store.js'
-import type { Events, Logger } from './events.js'
-import { rejectUnstorableStrings } from './stores/guarded-store.js'
-import { Throttle } from './throttle/throttle.js'
+import { RevocationFeed } from './revocations/feed.js'
+import { RevokedSessions } from './revocations/revoked.js'
+import { UsageTracker } from './revocations/usage-tracker.js'
+import { AccessVerifier } from './sessions/access-verifier.js'
+import { Refresh } from './sessions/refresh.js'
+import { Renewal } from './sessions/renewal.js'
+import { ReplayMonitor } from './sessions/replay-monitor.js'
+import { Sessions } from './sessions/sessions.js'
+import { TokenIssuer } from './sessions/token-issuer.js'
 import { UserDirectory } from './sessions/users.js'
 import type { AttemptStore } from './stores/attempt-store.js'
+import {
+  createGuard,
+  guardAttemptStore,
+  guardStore,
+  rejectUnstorableStrings
+} from './stores/guarded-store.js'
 import { MemoryAttempts } from './stores/memory/attempts.js'
+import { Sweeper } from './stores/sweeper.js'
 import type { TokenStore } from './stores/token-store.js'
-import type { Millis } from './lib/time.js'
+import { DeviceTokens } from './throttle/device-tokens.js'
+import { Throttle } from './throttle/throttle.js'
+import { ACCESS_TYP } from './tokens/access-token.js'
+import type { AccessScope } from './tokens/access-token.js'
+import { JwtCodec } from './tokens/jwt-codec.js'
+import type { JwtSigners } from './tokens/jwt-codec.js'
+import { deriveKeys } from './tokens/key-derivation.js'
+import { KeyRing } from './tokens/key-ring.js'
+import { createSigners } from './tokens/key-signer.js'
+import { REFRESH_TYP } from './tokens/refresh-token.js'
 
-/** What the app brings, for as long as it may take to answer. */
-export function wrapStore (
+// Renewal is optional for the request that it happens in, so the request does not wait long.
+const MAX_RENEWAL_TIMEOUT: Millis = SECOND
+
+/** Signers of tokens whose keys derive from a secret. */
+export interface SecretSigners {
+  /** `null` if the app has keys of its own for access tokens. */
+  readonly access: JwtSigners | null
+  readonly refresh: JwtSigners
+}
+
+/** Objects of one registration, without any Fastify type. */
+export interface Services {
+  readonly store: TokenStore
+  readonly users: UserDirectory
+  readonly access: AccessVerifier
+  readonly refreshTokens: JwtCodec
+  readonly sessions: Sessions
+  readonly refresh: Refresh
+  readonly login: PasswordLogin
+  readonly passwords: Passwords
+  /** `null` if logins are not throttled. */
+  readonly throttle: Throttle | null
+  readonly sweeper: Sweeper
+  /** `null` if access tokens are not renewed silently. */
+  readonly renewal: Renewal | null
+  /** `null` if access tokens are signed by a derived key. */
+  readonly keyRing: KeyRing | null
+  /** `null` if DPoP is disabled. */
+  readonly dpop: DpopVerifier | null
+  readonly revoked: RevokedSessions
+  /** Reads the revocations that still matter, and starts the timers. */
+  start(): Promise<void>
+  /** Stops the timers, and writes what is pending. */
+  stop(): Promise<void>
+}
+
+/** Builds the object graph of a registration from its options. */
+export function createServices (
+  options: ResolvedOptions,
+  { signers, dpop }: { readonly signers: SecretSigners, readonly dpop: DpopVerifier | null },
+  logger: Logger
+): Services {
+  const { clock, keys, grace, storeTimeout } = options
+  const { store, users } = wrapStore(options, storeTimeout, logger)
+  const attempts = wrapAttemptStore(options.throttle?.attempts, storeTimeout, logger)
+  const events = new Events(options.on, logger)
+  // Revocations and expired rows stay until every access token of their time has expired, even if
+  // a clock was wrong for a moment.
+  const retention = options.accessLifetime + CLOCK_TOLERANCE + CLOCK_STRAY
+  const usage = new UsageTracker(store, grace)
+  const revoked = new RevokedSessions(retention)
+  const feed = new RevocationFeed({
+    ...options.revocations,
+    store,
+    revoked,
+    events,
+    logger,
+    clock,
+    reach: retention
+  })
+  const sweeper = new Sweeper({
+    store,
+    attempts: dpop === null ? [attempts] : [attempts, dpop.replays],
+    events,
+    logger,
+    clock,
+    interval: options.sweepInterval,
+    keep: retention
+  })
+  const throttle = createThrottle(options, { attempts, events, logger })
+  const passwords = new Passwords(new HashQueue(defaultConcurrency()), options.passwords)
+
+  const accessTokens = new JwtCodec(
+    ACCESS_TYP,
+    signers.access ?? createSigners(keys as NonNullable<typeof keys>, ACCESS_TYP)
+  )
+  const refreshTokens = new JwtCodec(REFRESH_TYP, signers.refresh)
+  const scope = createAccessScope(options)
+  const issuer = new TokenIssuer({ codec: accessTokens, scope, lifetime: options.accessLifetime })
+  const access = new AccessVerifier({
+    codec: accessTokens,
+    scope,
+    acceptsDpop: dpop !== null,
+    cacheSize: options.cacheSize,
+    clock,
+    revoked,
+    feed,
+    usage: options.confirmBy === 'access' ? usage : null
+  })
+  const keyRing = keys === null
+    ? null
+    : new KeyRing(keys, accessTokens, () => {
+      access.clearCache()
+    })
+  const shared = { store, users, issuer, refreshTokens, events, clock, dpop }
+  const lifetime = options.refreshLifetime
+  const sessions = new Sessions({
+    ...shared,
+    access,
+    revoked,
+    feed,
+    lifetime,
+    maxLifetime: options.maxLifetime,
+    refreshable: options.transport.kind !== 'none',
+    maxSessions: options.maxSessions,
+    isConfidential: createConfidentialCheck(options)
+  })
+  const refresh = new Refresh({
+    ...shared,
+    sessions,
+    throttle,
+    usage,
+    rotation: options.rotation,
+    lifetime,
+    grace,
+    replayMonitor: options.replayDetection === false
+      ? null
+      : new ReplayMonitor(options.isSameClient),
+    revokesReplays: options.replayDetection === 'revoke'
+  })
+  const login = new PasswordLogin({ users, passwords, sessions, throttle, events, logger, clock })
+  const renewal = options.renewalWindow === null
+    ? null
+    : new Renewal({
+      ...wrapStore(options, Math.min(storeTimeout, MAX_RENEWAL_TIMEOUT), logger),
+      issuer,
+      revoked,
+      logger,
+      clock,
+      window: options.renewalWindow
+    })
+
+  return {
+    store,
+    users,
+    access,
+    refreshTokens,
+    sessions,
+    refresh,
+    login,
+    passwords,
+    throttle,
+    sweeper,
+    renewal,
+    keyRing,
+    dpop,
+    revoked,
+    async start () {
+      await feed.start()
+      sweeper.start()
+    },
+    async stop () {
+      await Promise.allSettled([feed.stop(), sweeper.stop(), usage.close()])
+    }
+  }
+}
+
+function wrapStore (
   { store, users }: ResolvedOptions,
   timeout: Millis,
   logger: Logger
@@ -31,56 +209,69 @@ export function wrapStore (
   }
 }
 
-/** @param given By default, this process's memory. */
-export function wrapAttemptStore (
-  given: AttemptStore | null | undefined,
+function wrapAttemptStore (
+  attempts: AttemptStore | null | undefined,
   timeout: Millis,
   logger: Logger
 ): AttemptStore {
-  return guardAttemptStore(given ?? new MemoryAttempts(), createGuard(timeout, logger))
+  return guardAttemptStore(attempts ?? new MemoryAttempts(), createGuard(timeout, logger))
 }
 
-/** */
-export function createThrottle (
+function createThrottle (
   { name, throttle, secrets, clock }: ResolvedOptions,
-  parts: { attempts: AttemptStore, events: Events, logger: Logger }
+  parts: { readonly attempts: AttemptStore, readonly events: Events, readonly logger: Logger }
 ): Throttle | null {
   if (throttle === null) {
     return null
   }
 
   const { account, address } = throttle
-  const [key] = deriveKeys(secrets.base, name, 'attempts')
-  const devices = new DeviceTokens(createSecretSigners(secrets.base, name, 'device'))
+  const [{ key }] = deriveKeys(secrets.base, name, 'attempts')
+  const devices = new DeviceTokens(deriveKeys(secrets.base, name, 'device'))
+  const invalidTokens = new MemoryAttempts()
+  return new Throttle({ ...parts, invalidTokens, key, devices, account, address, clock })
+}
 
-  return new Throttle({
-    ...parts,
-    invalidTokens: new MemoryAttempts(),
-    key,
-    devices,
-    account,
-    address,
+/**
+ * Creates the verifier of DPoP proofs, or `null` if DPoP is disabled.
+ *
+ * Loads its modules only if they are needed, so that other apps start faster.
+ */
+export async function createDpopVerifier (
+  { dpop, name, secrets, storeTimeout, clock }: ResolvedOptions,
+  logger: Logger
+): Promise<DpopVerifier | null> {
+  if (dpop === null) {
+    return null
+  }
+
+  const [{ DpopVerifier }, { DpopNonces }] = await Promise.all([
+    import('./dpop/verifier.js'),
+    import('./dpop/nonces.js')
+  ])
+  const keys = deriveKeys(secrets.base, name, 'nonce')
+
+  return new DpopVerifier({
+    nonces: dpop.nonces ? new DpopNonces(keys.map(({ key }) => key)) : null,
+    replays: wrapAttemptStore(dpop.replays, storeTimeout, logger),
     clock
   })
 }
 
-/** */
-export function deriveKeys (
-  secrets: Secrets,
-  name: string,
-  purpose: KeyPurpose
-): readonly [Buffer, ...Buffer[]] {
-  return secrets.map(secret => deriveKey(secret, name, purpose).key) as [Buffer, ...Buffer[]]
+function createAccessScope ({ name, keys, issuer, audience, oauth }: ResolvedOptions): AccessScope {
+  return {
+    issuer,
+    audience,
+    identified: keys !== null || oauth !== null,
+    firstParty: oauth === null ? undefined : name
+  }
 }
 
-/** */
-export function createSecretSigners (
-  secrets: Secrets,
-  name: string,
-  purpose: KeyPurpose
-): readonly [JwtSigner, ...JwtSigner[]] {
-  return secrets.map(secret => createSecretSigner(deriveKey(secret, name, purpose))) as unknown as [
-    JwtSigner,
-    ...JwtSigner[]
-  ]
+function createConfidentialCheck ({ oauth }: ResolvedOptions): (clientId: string) => boolean {
+  const confidential = new Set(
+    oauth?.clients
+      .filter(({ clientSecret }) => clientSecret !== undefined)
+      .map(({ clientId }) => clientId)
+  )
+  return clientId => confidential.has(clientId)
 }

@@ -1,38 +1,27 @@
-// `app.tokenAuth`: what the routes do, for the app's own code.
-
-import { getCaller } from './http/authorization.js'
-import type { Passwords } from './login/passwords.js'
 import type { OpenInCookieOptions, OpenOptions, SessionRequest, TokenAuth } from './decorators.js'
 import { TokenAuthError } from './errors.js'
-import type { CookieResponse, TokenResponse } from './protocol.js'
+import { getCaller } from './http/authorization.js'
 import type { GetProof } from './http/dpop.js'
 import type { TokenTransport } from './http/token-transport.js'
-import type { Clients } from './oauth/clients.js'
+import type { OAuth } from './oauth/routes.js'
+import type { CookieResponse, TokenResponse } from './protocol.js'
+import type { Services } from './services.js'
 import { isRevokedSinceError } from './sessions/sessions.js'
-import type { KeyRing } from './tokens/key-ring.js'
-import type { Sessions } from './sessions/sessions.js'
-import type { Sweeper } from './stores/sweeper.js'
-import type { Throttle } from './throttle/throttle.js'
-import type { UserDirectory } from './sessions/users.js'
 
-export interface TokenAuthContext {
-  readonly users: UserDirectory
-  readonly sessions: Sessions
-  readonly passwords: Passwords
-  /** `null` where logins are not throttled. */
-  readonly throttle: Throttle | null
-  readonly sweeper: Sweeper
-  readonly transport: TokenTransport
-  /** `null` where access tokens are signed by a derived key. */
-  readonly keyRing: KeyRing | null
-  readonly clients: Clients | null
-  readonly proofOf: GetProof
-}
+/** Collaborators of `app.tokenAuth`. */
+export type TokenAuthContext =
+  & Pick<Services, 'users' | 'sessions' | 'passwords' | 'throttle' | 'sweeper' | 'keyRing'>
+  & {
+    readonly transport: TokenTransport
+    /** `null` if OAuth clients are not configured. */
+    readonly oauth: OAuth | null
+    readonly getProof: GetProof
+  }
 
-/** */
+/** Creates `app.tokenAuth`. */
 export function createTokenAuth (context: TokenAuthContext): TokenAuth {
-  const { users, sessions, passwords, throttle, sweeper, transport, keyRing, clients, proofOf } =
-    context
+  const { users, sessions, passwords, throttle, sweeper, transport, keyRing } = context
+  const { oauth, getProof } = context
 
   async function openSession (
     userId: string,
@@ -50,14 +39,14 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
     request: SessionRequest,
     options: Partial<OpenInCookieOptions> = {}
   ): Promise<TokenResponse | CookieResponse> {
-    const { device, amr = [], reply, persistent = false, clientId = null } = options
+    const { device = null, amr = [], reply, persistent = false, clientId = null } = options
 
-    if (clientId !== null && clients?.has(clientId) !== true) {
-      throw new TypeError('openSession takes a clientId of oauth.clients')
+    if (clientId !== null && oauth?.clients.has(clientId) !== true) {
+      throw new TypeError('"clientId" of openSession must be one of "oauth.clients"')
     }
 
     const inCookie = clientId === null && transport.opensInCookie(reply)
-    const replaced = transport.replacedBy(request, inCookie)
+    const replaced = transport.readReplacedToken(request, inCookie)
     const authenticatedAt = sessions.loginStartedAt()
     const profile = await users.findActive(userId)
 
@@ -67,19 +56,11 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
 
     try {
       const by = getCaller(request)
-      const proof = 'originalUrl' in request ? proofOf(request) : null
-      const opening = {
-        by,
-        device: device ?? null,
-        persistent,
-        authenticatedAt,
-        amr,
-        clientId,
-        proof
-      }
-      const grant = await sessions.open(profile, opening)
-      await sessions.replace(replaced)
-      return transport.toResponse(reply, grant, inCookie)
+      const proof = 'originalUrl' in request ? getProof(request) : null
+      const input = { by, device, persistent, authenticatedAt, amr, clientId, proof }
+      const issued = await sessions.open(profile, input)
+      await sessions.revokeReplaced(replaced)
+      return transport.toResponse(reply, issued, inCookie)
     } catch (error) {
       throw isRevokedSinceError(error) ? new TokenAuthError('AUTH_CREDENTIALS_REJECTED') : error
     }
@@ -88,16 +69,16 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
   return {
     openSession,
     async listSessions (userId) {
-      const listed = await sessions.list(userId)
-      return listed.map(({ secretHash, ...info }) => info)
+      const live = await sessions.list(userId)
+      return live.map(({ secretHash, ...info }) => info)
     },
-    revokeSession: sessionId => sessions.end(sessionId, 'revoked'),
-    revokeUser: (userId, { keep } = {}) => sessions.endAll(userId, 'revoked', keep),
+    revokeSession: sessionId => sessions.revoke(sessionId, 'revoked'),
+    revokeUser: (userId, { keep } = {}) => sessions.revokeAll(userId, 'revoked', keep),
     async passwordChanged (userId, { keep } = {}) {
-      // First, so that what fails has changed nothing.
-      const names = throttle === null ? [] : await users.namesOf(userId)
-      const count = await sessions.endAll(userId, 'password-changed', keep)
-      await throttle?.forget(userId, names)
+      // Looked up first, so that a failure changes nothing.
+      const logins = throttle === null ? [] : await users.getLogins(userId)
+      const count = await sessions.revokeAll(userId, 'password-changed', keep)
+      await throttle?.forget(userId, logins)
       return count
     },
     hashPassword: password => passwords.hash(password),
@@ -106,14 +87,14 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
       const result = await passwords.check(hash, password)
 
       if (result === 'uncheckable') {
-        throw new Error('A hash of bcrypt cannot be checked: npm install @node-rs/bcrypt')
+        throw new Error('bcrypt hashes require @node-rs/bcrypt; run "npm install @node-rs/bcrypt"')
       }
 
       return result === 'right' || result === 'weak'
     },
     rotateKeys (keys) {
       if (keyRing === null) {
-        throw new TypeError('rotateKeys needs an app that began with the option keys')
+        throw new TypeError('rotateKeys requires the option "keys" at startup')
       }
 
       keyRing.rotate(keys)

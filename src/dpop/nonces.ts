@@ -2,7 +2,7 @@
 // server's: a client whose clock is wrong is let in. Nothing is kept: a nonce is a code of its minute under a key that all
 // instances have.
 
-import { createMac } from '../tokens/hmac.js'
+import { createHmac } from 'node:crypto'
 import { MINUTE } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
 
@@ -11,11 +11,11 @@ export const LONGEST_NONCE: Millis = 3 * MINUTE
 
 /** */
 export class DpopNonces {
-  readonly #macs: ReadonlyArray<(text: string) => string>
+  readonly #keys: readonly Buffer[]
 
   /** @param keys The current one, then previous ones. */
-  constructor (keys: readonly [Buffer, ...Buffer[]]) {
-    this.#macs = keys.map(key => createMac('sha256', key))
+  constructor (keys: readonly Buffer[]) {
+    this.#keys = keys
   }
 
   /** The one to give now. */
@@ -29,7 +29,9 @@ export class DpopNonces {
   }
 
   #of (minute: number): string[] {
-    return this.#macs.map(mac => mac(`nonce ${minute}`))
+    return this.#keys.map(key =>
+      createHmac('sha256', key).update(`nonce ${minute}`).digest('base64url')
+    )
   }
 }
 

@@ -2,16 +2,13 @@
 // what the proof says, once it is sure that the key in it has signed it; whether it is for this request is the caller's to ask.
 
 import type { JsonWebKey } from 'node:crypto'
-import {
-  decodeParts,
-  isNonEmptyString,
-  isRecord,
-  isSameType,
-  parseRecord
-} from '../tokens/jwt-codec.js'
-import type { Claims } from '../tokens/jwt-codec.js'
-import { isSignatureBy, readKey } from '../tokens/keys.js'
-import type { AppKey, KeyAlgorithm } from '../tokens/keys.js'
+import { decodeParts, isSameType, parseRecord } from '../tokens/jwt-codec.js'
+import { isNonEmptyString, isRecord } from '../tokens/claims.js'
+import type { Claims } from '../tokens/claims.js'
+import { isSignature } from '../tokens/signatures.js'
+import type { KeyAlgorithm } from '../tokens/signatures.js'
+import { readKey } from '../tokens/keys.js'
+import type { AppKey } from '../tokens/keys.js'
 
 export const PROOF_TYP = 'dpop+jwt'
 
@@ -131,7 +128,7 @@ function isLaborious ({ kty, n, e }: Claims): boolean {
 
 function isSigned (text: string, key: AppKey, signature: Buffer): boolean {
   try {
-    return isSignatureBy(key, text.slice(0, text.lastIndexOf('.')), signature)
+    return isSignature(text.slice(0, text.lastIndexOf('.')), signature, key.alg, key.verifying)
   } catch {
     return false
   }

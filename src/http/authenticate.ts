@@ -1,78 +1,98 @@
-// The onRequest hook: bearer token or cookie -> request.auth. It answers by a callback and does no I/O, but for a token that is
-// to be renewed or is bound to a key, since it stands before every request of an app.
-
 import type { FastifyContextConfig } from 'fastify'
-import { readBearer, readDpopToken } from './authorization.js'
 import { TokenAuthError } from '../errors.js'
+import type { AccessTokenVerifier, Auth, VerifiedToken } from '../tokens/auth.js'
+import { readBearerToken, readDpopToken } from './authorization.js'
+import type { TokenCookie } from './cookies.js'
 import { assertTrustedOrigin, isUnsafe } from './csrf.js'
 import type { OriginRequest } from './csrf.js'
-import type { RenewedToken } from './renewed-tokens.js'
-import type { ProvableRequest, RequestDpop } from './dpop.js'
-import type { ResolvedTransport } from '../options/transport.js'
-import type { AccessVerifier, Auth, VerifiedToken } from '../sessions/access-verifier.js'
-import type { Renewal } from '../sessions/renewal.js'
+import type { DpopRequest, RequestDpop } from './dpop.js'
 
-/** The part of a Fastify request that {@link Authenticate} reads and writes. */
-export interface AuthenticatedRequest extends ProvableRequest, OriginRequest {
+/** Part of a Fastify request that {@link Authenticate} reads and writes. */
+export interface AuthenticatedRequest extends DpopRequest, OriginRequest {
   readonly routeOptions: { readonly config: FastifyContextConfig }
-  readonly headers: ProvableRequest['headers'] & OriginRequest['headers']
+  readonly headers: DpopRequest['headers'] & OriginRequest['headers']
   auth: Auth | null
 }
 
-/** A Fastify `onRequest` hook, also good as a function of `@fastify/auth`. */
+/** Fastify `onRequest` hook in callback style. Also works as a function of @fastify/auth. */
 export type Authenticate = (
   request: AuthenticatedRequest,
   reply: unknown,
   done: (error?: Error) => void
 ) => void
 
-export interface AuthenticateContext {
-  readonly access: AccessVerifier
-  readonly transport: Pick<ResolvedTransport, 'accessCookie' | 'origins'>
-  /** `null` where access tokens are not renewed silently. */
-  readonly renewal: Renewal | null
-  /** Takes a renewed token for the reply. */
-  readonly send: (request: object, renewed: RenewedToken) => void
-  /** `null` where no token is bound to a key. */
-  readonly dpop: RequestDpop | null
+/** Cookie with the access token, and the origins whose pages may use it. */
+export interface AccessCookie {
+  readonly cookie: TokenCookie
+  readonly origins: ReadonlySet<string>
 }
 
-/** */
-export function createAuthenticate (
-  { access, transport, renewal, send, dpop: proofs }: AuthenticateContext
+/** Renews access tokens of authenticated requests. */
+export interface TokenRenewer<Verified> {
+  isDue(verified: Verified): boolean
+  /** Renews the token and adds the new one to the response, if there is one. */
+  renew(request: object, token: string, verified: Verified, inCookie: boolean): Promise<void>
+}
+
+/** Settings and collaborators of the `authenticate` hook. */
+export interface AuthenticateContext<Verified extends VerifiedToken> {
+  readonly verifier: AccessTokenVerifier<Verified>
+  /** `null` if access tokens are not accepted in a cookie. */
+  readonly accessCookie: AccessCookie | null
+  /** `null` if access tokens are not renewed silently. */
+  readonly renewer: TokenRenewer<Verified> | null
+  /** `null` if DPoP-bound tokens are rejected. */
+  readonly dpop: RequestDpop | null
+  /** Whether bearer tokens are rejected. */
+  readonly requiresDpop: boolean
+}
+
+interface PresentedToken {
+  readonly token: string
+  /** String of the request that contains the token. */
+  readonly cacheKey: string
+  readonly inCookie: boolean
+  readonly hasDpopScheme: boolean
+}
+
+/**
+ * Creates the `onRequest` hook that verifies the access token and sets `request.auth`.
+ *
+ * Performs no I/O and creates no promise unless the token is unknown to a remote verifier, due for
+ * renewal or DPoP-bound.
+ */
+export function createAuthenticate<Verified extends VerifiedToken> (
+  context: AuthenticateContext<Verified>
 ): Authenticate {
-  const { accessCookie, origins } = transport
+  const { verifier, renewer, dpop, requiresDpop } = context
 
-  function readCookie (request: AuthenticatedRequest): string | null {
-    const token = accessCookie?.read(request) ?? null
-
-    if (token !== null && isUnsafe(request)) {
-      assertTrustedOrigin(request, origins)
-    }
-
-    return token
+  function needsIo (verified: Verified, { hasDpopScheme }: PresentedToken): boolean {
+    return requiresDpop || hasDpopScheme || verified.thumbprint !== null ||
+      renewer?.isDue(verified) === true
   }
 
-  async function prove (
+  async function complete (
     request: AuthenticatedRequest,
-    token: string,
-    admitted: VerifiedToken
+    presented: PresentedToken,
+    pending: Verified | Promise<Verified>
   ): Promise<void> {
-    await proofs?.requireProof(request, token, admitted.thumbprint)
-    access.confirm(admitted)
-  }
+    const { token, inCookie, hasDpopScheme } = presented
+    const verified = await pending
 
-  async function renew (
-    request: AuthenticatedRequest,
-    token: string,
-    admitted: VerifiedToken,
-    inCookie: boolean
-  ): Promise<void> {
-    const next = renewal?.isDue(admitted) === true ? await renewal.next(token, admitted) : null
+    if (requiresDpop || hasDpopScheme || verified.thumbprint !== null) {
+      if (dpop === null) {
+        throw new TokenAuthError('AUTH_ACCESS_INVALID')
+      }
 
-    if (next !== null) {
-      send(request, { ...next, inCookie })
+      await dpop.requireProof(request, token, verified.thumbprint)
+      verifier.onPossessionProved?.(verified)
     }
+
+    if (renewer?.isDue(verified) === true) {
+      await renewer.renew(request, token, verified, inCookie)
+    }
+
+    request.auth = verified.auth
   }
 
   return function authenticate (request, _reply, done) {
@@ -81,37 +101,61 @@ export function createAuthenticate (
     }
 
     try {
-      const bearer = readBearer(request)
-      const proven = bearer === null && proofs !== null ? readDpopToken(request) : null
-      const inHeader = bearer ?? proven
-      const token = inHeader ?? readCookie(request)
+      const presented = readToken(request, context)
+      const verified = verifier.verify(presented.token, presented.cacheKey)
 
-      if (token === null) {
-        throw new TokenAuthError('AUTH_ACCESS_MISSING')
-      }
-
-      const admitted = access.verify(
-        token,
-        inHeader === null ? token : request.headers.authorization
-      )
-      const isProven = proofs !== null && (proven !== null || admitted.thumbprint !== null)
-
-      if (isProven || renewal?.isDue(admitted) === true) {
-        const proof = isProven ? prove(request, token, admitted) : Promise.resolve()
-        proof
-          .then(() => renew(request, token, admitted, inHeader === null))
-          .then(() => {
-            request.auth = admitted.auth
-            done()
-          }, done)
+      if (verified instanceof Promise || needsIo(verified, presented)) {
+        complete(request, presented, verified).then(() => {
+          done()
+        }, done)
         return
       }
 
-      request.auth = admitted.auth
+      request.auth = verified.auth
     } catch (error) {
       return done(error as Error)
     }
 
     done()
   }
+}
+
+function readToken (
+  request: AuthenticatedRequest,
+  { accessCookie, dpop }: Pick<AuthenticateContext<never>, 'accessCookie' | 'dpop'>
+): PresentedToken {
+  const { authorization } = request.headers
+  const bearer = readBearerToken(request)
+
+  if (bearer !== null) {
+    return {
+      token: bearer,
+      cacheKey: authorization as string,
+      inCookie: false,
+      hasDpopScheme: false
+    }
+  }
+
+  const dpopToken = dpop === null ? null : readDpopToken(request)
+
+  if (dpopToken !== null) {
+    return {
+      token: dpopToken,
+      cacheKey: authorization as string,
+      inCookie: false,
+      hasDpopScheme: true
+    }
+  }
+
+  const token = accessCookie?.cookie.read(request) ?? null
+
+  if (token === null) {
+    throw new TokenAuthError('AUTH_ACCESS_MISSING')
+  }
+
+  if (isUnsafe(request)) {
+    assertTrustedOrigin(request, accessCookie?.origins ?? new Set())
+  }
+
+  return { token, cacheKey: token, inCookie: true, hasDpopScheme: false }
 }

@@ -24,7 +24,7 @@ const dpopForm = /^dpop +(.*)$/i
  * The text behind `Bearer`, whatever it is; `null` where there is none, or another scheme.
  * @throws TokenAuthError AUTH_REQUEST_INVALID as {@link assertSingleAuthorization}
  */
-export function readBearer (request: HttpRequest): string | null {
+export function readBearerToken (request: HttpRequest): string | null {
   const value = request.headers.authorization
 
   if (value === undefined) {

@@ -1,91 +1,118 @@
-// A token in a cookie: its name, its attributes, and the rule that a cookie which comes twice is none.
-//
-// Written here and not by @fastify/cookie, whose own functions work only once the app has registered it: what travels is a JWT,
-// which needs no encoding, and reading has to see a second cookie of the same name where parsers keep the first.
-
 import { TokenAuthError } from '../errors.js'
 
-const LONGEST = 4096
+/** Maximum length of name and value in browsers (RFC 6265bis, section 5.6). */
+const MAX_COOKIE_LENGTH = 4096
 
-/** How cookies are set (RFC 6265bis); the same for clearing them. */
+/** Attributes of a cookie (RFC 6265bis). The same ones set and clear it. */
 export interface CookieAttributes {
   readonly path: string
   readonly secure: boolean
   readonly sameSite: 'strict' | 'lax' | 'none'
 }
 
-/** The part of a request that is read. */
+/** Part of a request that is read. */
 export interface CookieRequest {
   readonly headers: { readonly cookie?: string | undefined }
 }
 
-/** The part of a reply that is written, over HTTP/1 and HTTP/2. */
+/** Part of a reply that is written. */
 export interface CookieReply {
   header(name: string, value: string): unknown
 }
 
-/** */
-export class TokenCookie {
-  readonly name: string
-  readonly isSecure: boolean
-  readonly #attributes: string
+/** Creates a `Set-Cookie` header. The `serializeCookie` decorator of @fastify/cookie. */
+export type SerializeCookie = (
+  name: string,
+  value: string,
+  options: CookieAttributes & { readonly httpOnly: true, readonly maxAge?: number }
+) => string
 
-  /** @param name Without the prefix that tells browsers what to demand of it. */
-  constructor (name: string, { path, secure, sameSite }: CookieAttributes) {
-    this.isSecure = secure
-    this.name = `${secure ? path === '/' ? '__Host-' : '__Secure-' : ''}${name}`
-    this.#attributes = `Path=${path}; HttpOnly${secure ? '; Secure' : ''}; SameSite=${
-      sameSite[0]?.toUpperCase()
-    }${sameSite.slice(1)}`
+/** Cookie that contains a token. */
+export class TokenCookie {
+  /** Name with the prefix that browsers enforce: `__Host-`, `__Secure-` or none. */
+  readonly name: string
+  readonly #attributes: CookieAttributes
+  readonly #serialize: SerializeCookie
+
+  /** @param name - Name without prefix. */
+  constructor (name: string, attributes: CookieAttributes, serialize: SerializeCookie) {
+    this.name = getPrefix(attributes) + name
+    this.#attributes = attributes
+    this.#serialize = serialize
   }
 
   /**
-   * What the cookie holds; `null` where there is none, or an empty one.
-   * @throws TokenAuthError AUTH_REQUEST_INVALID where there are two: another host of the site may have set one of them
+   * Reads the cookie.
+   *
+   * @fastify/cookie keeps the first of two cookies with the same name. Another host of the site can
+   * set the other one, so a request with both is rejected here.
+   *
+   * @returns `null` if the cookie is missing or empty.
+   * @throws TokenAuthError `AUTH_REQUEST_INVALID` if the cookie was sent twice.
    */
   read ({ headers }: CookieRequest): string | null {
     if (headers.cookie === undefined) {
       return null
     }
 
-    // No other space than these: browsers take one before `__Host-` for a part of the name, which anybody may set.
+    // Split on space and tab only. Browsers treat other whitespace before `__Host-` as part of the
+    // name, and any host of the site can set such a cookie.
     const [first, ...others] = headers.cookie.split(/;[ \t]*/)
       .filter(pair => pair.startsWith(this.name) && pair[this.name.length] === '=')
 
     if (others.length > 0) {
-      throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'a cookie came twice' })
+      throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'a cookie was sent twice' })
     }
 
     return first?.slice(this.name.length + 1) || null
   }
 
-  /** @param maxAge In seconds; `null` for a cookie that the browser forgets when it is closed. */
+  /**
+   * Sets the cookie and disables caching of the response.
+   *
+   * Writes the header itself: the reply may belong to a scope of the app without @fastify/cookie.
+   *
+   * @param maxAge - Lifetime in seconds. `null` for a session cookie.
+   * @throws Error if browsers would drop the cookie because of its length.
+   */
   set (reply: CookieReply, token: string, maxAge: number | null): void {
-    if (!this.takes(token)) {
+    if (!this.fits(token)) {
       throw new Error(
-        `the cookie ${this.name} would be longer than browsers keep: make users.claims shorter`
+        `cookie "${this.name}" would exceed ${MAX_COOKIE_LENGTH} characters; shorten "users.claims"`
       )
     }
 
+    const options = {
+      ...this.#attributes,
+      httpOnly: true,
+      ...(maxAge !== null && { maxAge })
+    } as const
     reply.header('cache-control', 'no-store')
-    reply.header(
-      'set-cookie',
-      `${this.name}=${token}; ${this.#attributes}${maxAge === null ? '' : `; Max-Age=${maxAge}`}`
-    )
+    reply.header('set-cookie', this.#serialize(this.name, token, options))
   }
 
-  /** Whether browsers keep a cookie with this value (RFC 6265bis section 5.6). */
-  takes (token: string): boolean {
-    return this.name.length + token.length <= LONGEST
+  /** Whether browsers accept the cookie with this value (RFC 6265bis, section 5.6). */
+  fits (token: string): boolean {
+    return this.name.length + token.length <= MAX_COOKIE_LENGTH
   }
 
+  /** Whether a reply sets this cookie already. */
   isSetOn (reply: { getHeader(name: string): unknown }): boolean {
-    return [reply.getHeader('set-cookie')].flat().some(text =>
-      String(text).startsWith(`${this.name}=`)
+    return [reply.getHeader('set-cookie')].flat().some(header =>
+      String(header).startsWith(`${this.name}=`)
     )
   }
 
+  /** Removes the cookie from the browser. */
   clear (reply: CookieReply): void {
     this.set(reply, '', 0)
   }
+}
+
+function getPrefix ({ secure, path }: CookieAttributes): string {
+  if (!secure) {
+    return ''
+  }
+
+  return path === '/' ? '__Host-' : '__Secure-'
 }

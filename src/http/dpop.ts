@@ -1,20 +1,17 @@
-// Where proofs of possession come in, and nonces go out: the header `DPoP` of requests, and `DPoP-Nonce` of replies.
-
-import { DpopNonces } from '../dpop/nonces.js'
+import type { FastifyInstance } from 'fastify'
 import { proofAlgorithms } from '../dpop/proof.js'
-import type { DpopProof } from '../dpop/verifier.js'
-import { DpopVerifier } from '../dpop/verifier.js'
+import type { DpopProof, DpopVerifier } from '../dpop/verifier.js'
 import { TokenAuthError } from '../errors.js'
-import type { Logger } from '../events.js'
-import type { ResolvedOptions } from '../options/resolve.js'
-import { deriveKeys, wrapAttemptStore } from '../services.js'
-import { readBearer, readDpopToken } from './authorization.js'
+import { readBearerToken, readDpopToken } from './authorization.js'
 import type { HttpRequest } from './authorization.js'
 import { addToHeader } from './headers.js'
-import type { FastifyInstance } from 'fastify'
 
-/** The part of a Fastify request that is read. `protocol` and `host` are the client's behind a proxy only with `trustProxy`. */
-export interface ProvableRequest extends HttpRequest {
+/**
+ * Part of a Fastify request that a DPoP proof is verified against.
+ *
+ * Behind a proxy, `protocol` and `host` are the client's only with `trustProxy`.
+ */
+export interface DpopRequest extends HttpRequest {
   readonly method: string
   readonly protocol: string
   readonly host: string
@@ -22,87 +19,97 @@ export interface ProvableRequest extends HttpRequest {
   readonly headers: HttpRequest['headers'] & { readonly dpop?: string | string[] | undefined }
 }
 
-/** Reads the proof of a request that brings no access token. */
-export type GetProof = (request: ProvableRequest) => DpopProof | null
+/** Reads the DPoP proof of a request without an access token, or returns `null`. */
+export type GetProof = (request: DpopRequest) => DpopProof | null
 
-/** */
+/** Reads and verifies the `DPoP` header of requests, and sends nonces (RFC 9449). */
 export class RequestDpop {
-  readonly #proofs: DpopVerifier
+  readonly #verifier: DpopVerifier
   readonly #publicUrl: string | undefined
-  /** Requests whose client is to be told of another nonce. */
-  readonly #behind = new WeakSet<object>()
-  /** What requests have proved: two hooks may ask, or a hook and then a handler that opens a session. */
-  readonly #known = new WeakMap<object, DpopProof>()
+  /** Requests whose client needs a newer nonce. */
+  readonly #needsNonce = new WeakSet<object>()
+  /** Verified proofs. Several hooks and a handler may ask for the proof of one request. */
+  readonly #proofs = new WeakMap<object, DpopProof>()
 
-  /** @param publicUrl What stands before the paths of this app for its clients, where the request does not tell. */
-  constructor (proofs: DpopVerifier, publicUrl: string | undefined) {
-    this.#proofs = proofs
+  /** @param publicUrl - URL before the paths of the app, if it differs from the request's. */
+  constructor (verifier: DpopVerifier, publicUrl: string | undefined) {
+    this.#verifier = verifier
     this.#publicUrl = publicUrl
   }
 
-  /**
-   * The proof in a request; `null` where there is none.
-   * @throws TokenAuthError AUTH_DPOP_INVALID, AUTH_DPOP_NONCE
-   */
-  of (request: ProvableRequest, accessToken: string | null = null): DpopProof | null {
-    const { headers: { dpop: text }, method, protocol, host, originalUrl } = request
+  /** Accepted `alg` values of proofs, for metadata and challenges. */
+  get algorithms (): readonly string[] {
+    return proofAlgorithms
+  }
 
-    if (text === undefined) {
+  /**
+   * Reads and verifies the proof of a request. Does not consume it.
+   *
+   * @returns `null` if there is none.
+   * @throws TokenAuthError `AUTH_DPOP_INVALID` or `AUTH_DPOP_NONCE`
+   */
+  getProof (request: DpopRequest, accessToken: string | null = null): DpopProof | null {
+    const { headers: { dpop: header }, method, protocol, host, originalUrl } = request
+
+    if (header === undefined) {
       return null
     }
 
     const url = (this.#publicUrl ?? `${protocol}://${host}`) + originalUrl
-    this.#behind.add(request)
-    const checked = this.#proofs.verify(String(text), { method, url, accessToken })
+    this.#needsNonce.add(request)
+    const proof = this.#verifier.verify(String(header), { method, url, accessToken })
 
-    if (checked.nonce === this.#proofs.nonce()) {
-      this.#behind.delete(request)
+    if (proof.nonce === this.#verifier.nonce()) {
+      this.#needsNonce.delete(request)
     }
 
-    const known = this.#known.get(request)
+    const known = this.#proofs.get(request)
 
-    // The same one, which may be spent already: it has not been sent again.
-    if (known?.id === checked.id) {
+    // The first object may be consumed already, and the proof was not sent again.
+    if (known?.id === proof.id) {
       return known
     }
 
-    this.#known.set(request, checked)
-    return checked
+    this.#proofs.set(request, proof)
+    return proof
   }
 
   /**
-   * Demands that whoever sends an access token holds the key that it is bound to, and has not sent this proof before.
-   * @param thumbprint Of that key; `null` where the token is bound to none.
-   * @throws TokenAuthError AUTH_ACCESS_INVALID, AUTH_DPOP_INVALID, AUTH_DPOP_NONCE; AUTH_STORE_UNAVAILABLE
+   * Requires a proof of the key that an access token is bound to, and consumes it.
+   *
+   * @param thumbprint - Thumbprint of the key, or `null` if the token is not bound.
+   * @throws TokenAuthError `AUTH_ACCESS_INVALID`, `AUTH_DPOP_INVALID`, `AUTH_DPOP_NONCE` or
+   * `AUTH_STORE_UNAVAILABLE`
    */
   async requireProof (
-    request: ProvableRequest,
+    request: DpopRequest,
     accessToken: string,
     thumbprint: string | null
   ): Promise<void> {
-    // RFC 9449 section 7.2: as a bearer token it is worth nothing.
-    if (thumbprint === null || readBearer(request) === accessToken) {
+    // A bound token must not be sent as a bearer token (RFC 9449, section 7.2).
+    if (thumbprint === null || readBearerToken(request) === accessToken) {
       throw new TokenAuthError('AUTH_ACCESS_INVALID')
     }
 
-    // A page cannot read its cookie, so its proof names no token: the key that is in the token binds the two.
-    const proof = this.of(request, readDpopToken(request) === accessToken ? accessToken : null)
+    // A page cannot read a token in a cookie, so its proof has no `ath`. The thumbprint suffices.
+    const inHeader = readDpopToken(request) === accessToken
+    const proof = this.getProof(request, inHeader ? accessToken : null)
 
     if (proof === null) {
-      throw new TokenAuthError('AUTH_DPOP_INVALID', { hint: 'there is none' })
+      throw new TokenAuthError('AUTH_DPOP_INVALID', { hint: 'proof is missing' })
     }
 
     if (proof.thumbprint !== thumbprint) {
       throw new TokenAuthError('AUTH_ACCESS_INVALID')
     }
 
-    await this.#proofs.consume(proof)
+    await this.#verifier.consume(proof)
   }
 
-  /** Lets replies tell what the next proof is to hold, where that has changed (RFC 9449 section 8.2). */
-  addNonces (app: FastifyInstance): void {
+  /** Adds the next nonce to responses whose client has an older one (RFC 9449, section 8.2). */
+  addNonceHeaders (app: FastifyInstance): void {
     app.addHook('onSend', (request, reply, payload, done) => {
-      const nonce = this.#behind.has(request) ? this.#proofs.nonce() : null
+      const nonce = this.#needsNonce.has(request) ? this.#verifier.nonce() : null
 
       if (nonce !== null) {
         reply.headers({ 'dpop-nonce': nonce, 'cache-control': 'no-store' })
@@ -111,35 +118,5 @@ export class RequestDpop {
 
       done(null, payload)
     })
-  }
-}
-
-// What `dpop` adds to the plugin. It is loaded where that is set: the start of an app without it reads none of it.
-
-export interface ProofParts {
-  readonly proofs: DpopVerifier
-  readonly requestProofs: RequestDpop
-  /** The `alg` of proofs that are accepted: for metadata and challenges. */
-  readonly algorithms: readonly string[]
-}
-
-/** */
-export function createProofs (
-  options: ResolvedOptions,
-  dpop: NonNullable<ResolvedOptions['dpop']>,
-  logger: Logger
-): ProofParts {
-  const { name, secrets, storeTimeout, publicUrl, clock } = options
-  const nonces = dpop.nonces ? new DpopNonces(deriveKeys(secrets.base, name, 'nonce')) : null
-  const proofs = new DpopVerifier({
-    nonces,
-    replays: wrapAttemptStore(dpop.replays, storeTimeout, logger),
-    clock
-  })
-
-  return {
-    proofs,
-    requestProofs: new RequestDpop(proofs, publicUrl),
-    algorithms: proofAlgorithms
   }
 }

@@ -5,7 +5,7 @@ import { CLOCK_TOLERANCE } from '../domain/rotation.js'
 import { parseDuration } from '../lib/duration.js'
 import type { Duration } from '../lib/duration.js'
 import { TokenAuthError } from '../errors.js'
-import type { Auth, AuthClaims } from '../sessions/access-verifier.js'
+import type { Auth, AuthClaims } from '../tokens/auth.js'
 import type { Millis } from '../lib/time.js'
 
 /** A Fastify `onRequest` hook, also good as a function of `@fastify/auth`, in a list behind `app.authenticate`. */

@@ -1,48 +1,60 @@
-// Renewed access tokens on their way out. They are put on the reply at the very end, so that nothing which a handler or another
-// plugin says about caches or CORS stands against them.
-
 import type { FastifyInstance } from 'fastify'
-import type { TokenCookie } from './cookies.js'
 import { newTokenHeader } from '../protocol.js'
-import { addToHeader } from './headers.js'
-import type { Renewed } from '../sessions/renewal.js'
 import type { RevokedSessions } from '../revocations/revoked.js'
+import type { VerifiedAccessToken } from '../sessions/access-verifier.js'
+import type { Renewal, RenewedAccessToken } from '../sessions/renewal.js'
+import type { TokenRenewer } from './authenticate.js'
+import type { TokenCookie } from './cookies.js'
+import { addToHeader } from './headers.js'
 
-export interface RenewedToken extends Renewed {
-  /** Whether the request held its access token in a cookie. */
+interface RenewedToken extends RenewedAccessToken {
+  /** Whether the request had its access token in a cookie. */
   readonly inCookie: boolean
 }
 
-/** @returns What remembers the renewed token of a request. */
-export function sendRenewedTokens (
+/**
+ * Renews access tokens of requests, and adds the new token to the response.
+ *
+ * The header is set last, in an `onSend` hook, so that cache or CORS headers of a handler cannot
+ * replace it.
+ */
+export function createTokenRenewer (
   app: FastifyInstance,
+  renewal: Renewal,
   accessCookie: TokenCookie | null,
   revoked: RevokedSessions
-): (request: object, renewed: RenewedToken) => void {
+): TokenRenewer<VerifiedAccessToken> {
   const renewedByRequest = new WeakMap<object, RenewedToken>()
+
   app.addHook('onSend', (request, reply, payload, done) => {
     const renewed = renewedByRequest.get(request)
 
-    // Not where the request itself has ended the session, or begun another one.
-    if (renewed !== undefined && !revoked.has(renewed.sessionId)) {
-      if (renewed.inCookie) {
-        const { token, maxAge } = renewed
-
-        if (accessCookie?.takes(token) && !accessCookie.isSetOn(reply)) {
-          accessCookie.set(reply, token, maxAge)
-        }
-      } else {
-        reply.header(newTokenHeader, renewed.token)
-        addToHeader(reply, 'access-control-expose-headers', newTokenHeader)
-      }
-
-      reply.header('cache-control', 'no-store')
+    // A handler may have revoked the session or opened another one.
+    if (renewed === undefined || revoked.has(renewed.sessionId)) {
+      return done(null, payload)
     }
 
+    const { token, maxAge, inCookie } = renewed
+
+    if (!inCookie) {
+      reply.header(newTokenHeader, token)
+      addToHeader(reply, 'access-control-expose-headers', newTokenHeader)
+    } else if (accessCookie?.fits(token) && !accessCookie.isSetOn(reply)) {
+      accessCookie.set(reply, token, maxAge)
+    }
+
+    reply.header('cache-control', 'no-store')
     done(null, payload)
   })
 
-  return (request, renewed) => {
-    renewedByRequest.set(request, renewed)
+  return {
+    isDue: verified => renewal.isDue(verified),
+    async renew (request, token, verified, inCookie) {
+      const renewed = await renewal.renew(token, verified)
+
+      if (renewed !== null) {
+        renewedByRequest.set(request, { ...renewed, inCookie })
+      }
+    }
   }
 }

@@ -1,204 +1,202 @@
-// How tokens travel between the routes and a client: in the body and as bearer, or in cookies.
-
-import { readBearer, readDpopToken } from './authorization.js'
-import type { HttpRequest } from './authorization.js'
-import type { CookieReply, CookieRequest } from './cookies.js'
-import { MAX_TOKEN_LENGTH } from '../tokens/jwt-codec.js'
 import { TokenAuthError } from '../errors.js'
-import { assertTrustedOrigin } from './csrf.js'
-import type { OriginRequest } from './csrf.js'
+import type { IssuedLogin } from '../login/password-login.js'
 import { transportHeader } from '../protocol.js'
 import type { CookieResponse, TokenResponse } from '../protocol.js'
-import type { ResolvedTransport } from '../options/transport.js'
-import type { LoginGrant } from '../login/password-login.js'
-import type { IssuedTokens } from '../sessions/sessions.js'
+import type { IssuedTokens } from '../sessions/token-issuer.js'
+import { MAX_TOKEN_LENGTH } from '../tokens/jwt-codec.js'
+import { readBearerToken, readDpopToken } from './authorization.js'
+import type { HttpRequest } from './authorization.js'
+import type { CookieReply, CookieRequest, TokenCookie } from './cookies.js'
+import { assertTrustedOrigin } from './csrf.js'
+import type { OriginRequest } from './csrf.js'
 
-// Half a year, in seconds, since the last login.
-const KNOWN_FOR = 15_552_000
+/** Lifetime of the device cookie after the last login, in seconds: half a year. */
+const DEVICE_COOKIE_LIFETIME = 15_552_000
 
-/** Absent bodies are good enough: the token may travel elsewhere. */
+/** Body of a request with a refresh token. Absent if the token travels elsewhere. */
 export type RefreshTokenBody = { readonly refresh_token?: string | null } | null | undefined
 
-/** The tokens in a request to refresh or log out: one refresh token at most, and perhaps an access token beside it. */
+/** Tokens of a refresh or logout request. */
 export interface PresentedTokens {
   readonly refresh: string | null
   readonly access: string | null
-  /** Whether a cookie held the refresh token. */
+  /** Whether a cookie contained the token. */
   readonly inCookie: boolean
 }
 
+/** Settings of a {@link TokenTransport}. */
+export interface TransportSettings {
+  readonly kind: 'none' | 'body' | 'cookie' | 'both'
+  readonly refreshCookie: TokenCookie | null
+  readonly accessCookie: TokenCookie | null
+  readonly deviceCookie: TokenCookie | null
+  /** Other origins whose pages may use the cookies. */
+  readonly origins: ReadonlySet<string>
+  /** Whether a logout sends `Clear-Site-Data`. */
+  readonly clearSiteData: boolean
+}
+
+/** Returns the kind of token that a string claims to be, or `null`. */
 export type TokenKindOf = (token: string) => 'access' | 'refresh' | null
 
 type TransportRequest = HttpRequest & OriginRequest
+type RefreshRequest = TransportRequest & { readonly body: RefreshTokenBody }
 
-/** */
+/** Reads tokens from requests and writes them to responses: body, header or cookie. */
 export class TokenTransport {
-  readonly #settings: ResolvedTransport
-  readonly #kindOf: TokenKindOf
-  readonly #takesDpop: boolean
+  readonly #settings: TransportSettings
+  readonly #getTokenKind: TokenKindOf
+  readonly #acceptsDpop: boolean
 
-  /**
-   * @param kindOf What a text says of itself to be.
-   * @param takesDpop Whether tokens may come under the scheme `DPoP` too.
-   */
-  constructor (settings: ResolvedTransport, kindOf: TokenKindOf, takesDpop: boolean) {
+  /** @param acceptsDpop - Whether tokens may use the scheme `DPoP`. */
+  constructor (settings: TransportSettings, getTokenKind: TokenKindOf, acceptsDpop: boolean) {
     this.#settings = settings
-    this.#kindOf = kindOf
-    this.#takesDpop = takesDpop
+    this.#getTokenKind = getTokenKind
+    this.#acceptsDpop = acceptsDpop
   }
 
-  /** Whether the client of a login wants cookies. @throws TokenAuthError AUTH_ORIGIN_REJECTED where it may not have them */
+  /**
+   * Whether the client of a login gets cookies.
+   *
+   * @throws TokenAuthError `AUTH_ORIGIN_REJECTED` if a page of another origin asks for them.
+   */
   wantsCookie (request: TransportRequest): boolean {
     const { kind, origins } = this.#settings
-    const wants = kind === 'cookie' ||
+    const wantsCookie = kind === 'cookie' ||
       (kind === 'both' && request.headers[transportHeader] === 'cookie')
 
-    if (wants) {
+    if (wantsCookie) {
       assertTrustedOrigin(request, origins)
     }
 
-    return wants
+    return wantsCookie
   }
 
-  /** The session's token that a login over a cookie replaces; `null` where there is none. */
-  replacedBy (request: CookieRequest, inCookie: boolean): string | null {
+  /** Reads the refresh cookie that a login replaces. */
+  readReplacedToken (request: CookieRequest, inCookie: boolean): string | null {
     return inCookie ? this.#settings.refreshCookie?.read(request) ?? null : null
   }
 
-  /** What this device was given by a login before, in a cookie; `null` where there is none. */
-  deviceTokenOf (request: CookieRequest, inCookie: boolean): string | null {
+  /** Reads the device cookie of an earlier login. */
+  readDeviceToken (request: CookieRequest, inCookie: boolean): string | null {
     return inCookie ? this.#settings.deviceCookie?.read(request) ?? null : null
   }
 
-  /** Whether a session that the app opens itself goes into cookies. @throws TypeError where it has to, and cannot */
+  /**
+   * Whether a session that the app opens uses cookies.
+   *
+   * @throws TypeError if cookies are required and `reply` is missing.
+   */
   opensInCookie (reply: CookieReply | undefined): boolean {
     const { kind } = this.#settings
 
     if (kind === 'cookie' && reply === undefined) {
-      throw new TypeError('openSession needs { reply }, since refreshToken.transport is "cookie"')
+      throw new TypeError(
+        'openSession requires { reply }, because "refreshToken.transport" is "cookie"'
+      )
     }
 
     return reply !== undefined && (kind === 'cookie' || kind === 'both')
   }
 
-  /** Whether the cookies are taken back after a logout by these tokens. */
-  clearsAfter ({ inCookie }: PresentedTokens): boolean {
+  /** Whether a logout with these tokens clears the cookies. */
+  shouldClearCookies ({ inCookie }: PresentedTokens): boolean {
     return inCookie || this.#settings.kind === 'cookie'
   }
 
   /**
-   * Interceptors send whatever they have as bearer with every request (their access token, `null`), so that it may stand beside
-   * a refresh token elsewhere; a second refresh token may not.
-   * @throws TokenAuthError AUTH_REQUEST_INVALID, AUTH_ORIGIN_REJECTED
+   * Reads the tokens of a refresh request.
+   *
+   * HTTP interceptors send their access token, or `null`, as bearer token with every request. It may
+   * stand beside a refresh token. Two refresh tokens are an error.
+   *
+   * @throws TokenAuthError `AUTH_REQUEST_INVALID` or `AUTH_ORIGIN_REJECTED`
    */
-  readTokens (request: TransportRequest & { readonly body: RefreshTokenBody }): PresentedTokens {
+  readTokens (request: RefreshRequest): PresentedTokens {
     const { kind, refreshCookie, origins } = this.#settings
-    const bearer = readBearer(request) || (this.#takesDpop ? readDpopToken(request) : null) || null
-    const kindOfBearer = bearer === null ? null : this.#kindOf(bearer)
-    const access = kindOfBearer === 'access' ? bearer : null
+    const bearer = readBearerToken(request) ||
+      (this.#acceptsDpop ? readDpopToken(request) : null) || null
+    const bearerKind = bearer === null ? null : this.#getTokenKind(bearer)
+    const access = bearerKind === 'access' ? bearer : null
     const inCookie = refreshCookie?.read(request) ?? null
     const inBody = request.body?.refresh_token || null
 
-    // Not by a schema, which would count characters one after the other.
+    // A JSON Schema would count characters one by one.
     if (inBody !== null && inBody.length > MAX_TOKEN_LENGTH) {
       throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'refresh_token is too long' })
     }
 
-    // Beside a token elsewhere, what is neither is an interceptor's; alone, it is a refresh token that is none.
-    const asBearer =
-      kindOfBearer === 'refresh' || (inCookie === null && inBody === null && access === null)
-        ? bearer
-        : null
-    const refresh = inCookie ?? inBody ?? asBearer
-    const places = Number(inCookie !== null) + Number(inBody !== null) + Number(asBearer !== null)
+    // A bearer token of unknown kind counts as refresh token only if no other token is there.
+    const isOnlyToken = inCookie === null && inBody === null && access === null
+    const inHeader = bearerKind === 'refresh' || isOnlyToken ? bearer : null
+    const found = [inCookie, inBody, inHeader].filter(token => token !== null)
 
-    if (places > 1) {
-      throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'two refresh tokens' })
+    if (found.length > 1) {
+      throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'two refresh tokens were sent' })
     }
 
     if (inCookie !== null) {
       assertTrustedOrigin(request, origins)
     }
 
-    return { refresh: kind === 'cookie' ? inCookie : refresh, access, inCookie: inCookie !== null }
+    const [refresh = null] = kind === 'cookie' ? [inCookie] : found
+    return { refresh, access, inCookie: inCookie !== null }
   }
 
-  /** The same for a logout, for which the access cookie alone is good enough. @throws TokenAuthError as {@link readTokens} */
-  presentToEnd (request: TransportRequest & { readonly body: RefreshTokenBody }): PresentedTokens {
+  /**
+   * Reads the tokens of a logout request. The access cookie alone suffices.
+   *
+   * @throws TokenAuthError `AUTH_REQUEST_INVALID` or `AUTH_ORIGIN_REJECTED`
+   */
+  readLogoutTokens (request: RefreshRequest): PresentedTokens {
     const tokens = this.readTokens(request)
 
     if (tokens.refresh !== null || tokens.access !== null) {
       return tokens
     }
 
-    const access = this.#settings.accessCookie?.read(request) ?? null
+    const { accessCookie, origins } = this.#settings
+    const access = accessCookie?.read(request) ?? null
 
     if (access !== null) {
-      assertTrustedOrigin(request, this.#settings.origins)
+      assertTrustedOrigin(request, origins)
     }
 
     return { refresh: null, access, inCookie: access !== null }
   }
 
-  /** The answer to a login or a refresh (RFC 6749 section 5.1); what cookies hold is set on the reply, and not in it. */
+  /**
+   * Creates the response to a login or refresh (RFC 6749, section 5.1).
+   *
+   * Sets cookies on the reply. Tokens that travel in a cookie are not in the body.
+   */
   toResponse (
     reply: CookieReply | undefined,
-    grant: IssuedTokens & Partial<Pick<LoginGrant, 'deviceToken'>>,
+    issued: IssuedTokens & Partial<Pick<IssuedLogin, 'deviceToken'>>,
     inCookie: boolean
   ): TokenResponse | CookieResponse {
-    const {
-      accessToken,
-      refreshToken,
-      expiresIn,
-      refreshExpiresIn,
-      persistent,
-      isDpopBound,
-      user,
-      deviceToken = null
-    } = grant
-    const { refreshCookie, accessCookie, deviceCookie } = this.#settings
+    const { accessToken, refreshToken, expiresIn, deviceToken = null } = issued
     const body = {
-      token_type: isDpopBound ? 'DPoP' : 'bearer',
+      token_type: issued.isDpopBound ? 'DPoP' : 'bearer',
       expires_in: expiresIn,
-      user
+      user: issued.user
     } as const
 
     if (!inCookie || reply === undefined) {
-      const answer: { -readonly [Member in keyof TokenResponse]: TokenResponse[Member] } = {
+      return {
         access_token: accessToken,
-        ...body
+        ...body,
+        ...(refreshToken !== null && { refresh_token: refreshToken }),
+        ...(deviceToken !== null && { device_token: deviceToken })
       }
-
-      if (refreshToken !== null) {
-        answer.refresh_token = refreshToken
-      }
-
-      if (deviceToken !== null) {
-        answer.device_token = deviceToken
-      }
-
-      return answer
     }
 
-    // Outlives the session, and the logout: it signs nobody in.
-    if (deviceToken !== null) {
-      deviceCookie?.set(reply, deviceToken, KNOWN_FOR)
-    }
-
-    if (refreshToken !== null) {
-      refreshCookie?.set(reply, refreshToken, persistent ? refreshExpiresIn : null)
-    }
-
-    if (accessCookie === null) {
-      return { access_token: accessToken, ...body }
-    }
-
-    accessCookie.set(reply, accessToken, persistent ? expiresIn : null)
-    return body
+    this.#setCookies(reply, issued, deviceToken)
+    return this.#settings.accessCookie === null ? { access_token: accessToken, ...body } : body
   }
 
-  /** Takes the cookies back. */
-  clear (reply: CookieReply): void {
+  /** Removes the cookies from the browser, except the device cookie. */
+  clearCookies (reply: CookieReply): void {
     const { refreshCookie, accessCookie, clearSiteData } = this.#settings
     refreshCookie?.clear(reply)
     accessCookie?.clear(reply)
@@ -206,5 +204,21 @@ export class TokenTransport {
     if (clearSiteData) {
       reply.header('clear-site-data', '"cache", "cookies", "storage"')
     }
+  }
+
+  #setCookies (reply: CookieReply, issued: IssuedTokens, deviceToken: string | null): void {
+    const { refreshCookie, accessCookie, deviceCookie } = this.#settings
+    const { accessToken, expiresIn, refreshToken, refreshExpiresIn, persistent } = issued
+
+    // Outlives the session and the logout, because it signs nobody in.
+    if (deviceToken !== null) {
+      deviceCookie?.set(reply, deviceToken, DEVICE_COOKIE_LIFETIME)
+    }
+
+    if (refreshToken !== null) {
+      refreshCookie?.set(reply, refreshToken, persistent ? refreshExpiresIn : null)
+    }
+
+    accessCookie?.set(reply, accessToken, persistent ? expiresIn : null)
   }
 }

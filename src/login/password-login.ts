@@ -7,7 +7,8 @@ import { TokenAuthError } from '../errors.js'
 import type { Events, Logger, TokenAuthEvents } from '../events.js'
 import type { DpopProof } from '../dpop/verifier.js'
 import { isRevokedSinceError } from '../sessions/sessions.js'
-import type { IssuedTokens, Sessions } from '../sessions/sessions.js'
+import type { Sessions } from '../sessions/sessions.js'
+import type { IssuedTokens } from '../sessions/token-issuer.js'
 import type { Throttle } from '../throttle/throttle.js'
 import { isDisabled } from '../sessions/users.js'
 import type { AuthUser, UserDirectory } from '../sessions/users.js'
@@ -33,7 +34,7 @@ export interface LoginAttempt {
   readonly proof: DpopProof | null
 }
 
-export interface LoginGrant extends IssuedTokens {
+export interface IssuedLogin extends IssuedTokens {
   /** For the next login on this device; `null` where logins are not throttled. */
   readonly deviceToken: string | null
 }
@@ -58,7 +59,7 @@ export class PasswordLogin {
   }
 
   /** @throws TokenAuthError AUTH_CREDENTIALS_REJECTED; AUTH_TOO_MANY_ATTEMPTS; AUTH_BUSY; AUTH_STORE_UNAVAILABLE */
-  async login (attempt: LoginAttempt, by: Caller): Promise<LoginGrant> {
+  async login (attempt: LoginAttempt, by: Caller): Promise<IssuedLogin> {
     const { users, sessions, throttle } = this.#context
     const { login, deviceToken } = attempt
     const begun = sessions.loginStartedAt()
@@ -135,7 +136,7 @@ export class PasswordLogin {
       return this.#reject(reasonOf(user, result), user, by)
     }
 
-    const grant = await sessions.open(await users.profileOf(user), {
+    const grant = await sessions.open(await users.createProfile(user), {
       by,
       device,
       persistent,

@@ -4,20 +4,13 @@ import { TokenAuthError } from '../errors.js'
 import { assertSingleAuthorization } from '../http/authorization.js'
 import type { HttpRequest } from '../http/authorization.js'
 import { badRequest } from '../http/body-parsers.js'
+import type { ClientMembers, GetClientId } from '../http/routes/login.js'
 import type { Client, ClientCredentials, Clients } from './clients.js'
 import { answerOAuthErrors } from './errors.js'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 
-/** The OAuth client that a login names, once it has authenticated; `null` where it names none. */
-export type ClientIdOf = (request: HttpRequest, body: ClientMembers) => string | null
-
 const isBasic = /^basic(?: |$)/i
 const basicForm = /^basic +([a-z\d+/]+=*)$/i
-
-export interface ClientMembers {
-  readonly client_id?: string | null | undefined
-  readonly client_secret?: string | null | undefined
-}
 
 /**
  * What a client says of itself; `null` where it says nothing. An empty parameter is as good as absent (RFC 6749 section 3.2).
@@ -39,7 +32,7 @@ export function readClient (request: HttpRequest, body: ClientMembers): ClientCr
 }
 
 /** Of the body alone: what stands in front of a whole app may have asked for HTTP Basic too. */
-export function createClientIdReader (clients: Clients): ClientIdOf {
+export function createClientIdReader (clients: Clients): GetClientId {
   return (request, body) => {
     if (
       ![body.client_id, body.client_secret].every(value =>

@@ -15,7 +15,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 export interface TokenRoute {
   readonly clients: Clients
   readonly refresh: Refresh
-  readonly proofOf: GetProof
+  readonly getProof: GetProof
   readonly audience: string | undefined
 }
 
@@ -26,7 +26,7 @@ export interface TokenRoute {
 export function addTokenRoute (
   scope: FastifyInstance,
   url: string,
-  { clients, refresh, proofOf, audience }: TokenRoute
+  { clients, refresh, getProof, audience }: TokenRoute
 ): void {
   scope.post(url, { config: { tokenAuth: 'public' } }, async (request, reply) => {
     const form = formOf(request)
@@ -52,7 +52,7 @@ export function addTokenRoute (
     const grant = await refresh.refresh(form.refresh_token, {
       by: getCaller(request),
       clientId,
-      proof: proofOf(request),
+      proof: getProof(request),
       scope: form.scope ?? null
     })
 
@@ -94,14 +94,14 @@ export function addRevokeRoute (
       throw badRequest('token is missing')
     }
 
-    const owner = sessions.ownerOf({ refresh: token, access: token })
+    const owner = sessions.findOwner({ refresh: token, access: token })
 
     if (owner !== null) {
       if (owner.clientId !== client.id) {
         throw new OAuthError('invalid_grant', 'The token is of another client')
       }
 
-      await sessions.end(owner.sessionId, 'revoked')
+      await sessions.revoke(owner.sessionId, 'revoked')
     }
 
     return reply.code(200).send()

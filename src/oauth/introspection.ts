@@ -3,7 +3,8 @@
 
 import { readRefreshToken } from '../tokens/refresh-token.js'
 import type { RefreshToken } from '../tokens/refresh-token.js'
-import type { Claims, JwtCodec } from '../tokens/jwt-codec.js'
+import type { JwtCodec } from '../tokens/jwt-codec.js'
+import type { Claims } from '../tokens/claims.js'
 import { isLive } from '../domain/session.js'
 import type { TokenStore } from '../stores/token-store.js'
 import type { AccessVerifier } from '../sessions/access-verifier.js'

@@ -11,7 +11,7 @@ export interface MetadataSubject {
   readonly hasPublicClients: boolean
   readonly hasConfidentialClients: boolean
   /** `null` where there are no proofs of possession. */
-  readonly proofAlgorithms: readonly string[] | null
+  readonly dpopAlgorithms: readonly string[] | null
 }
 
 /** */
@@ -32,7 +32,7 @@ export function addMetadataRoute (
 
 // What is undefined is not there; nor is a list without members (RFC 8414 section 3.2).
 function metadataOf (
-  { issuer, urls, hasPublicClients, hasConfidentialClients, proofAlgorithms }: MetadataSubject
+  { issuer, urls, hasPublicClients, hasConfidentialClients, dpopAlgorithms }: MetadataSubject
 ): object {
   const bySecret = hasConfidentialClients ? ['client_secret_basic', 'client_secret_post'] : []
   const methods = [...(hasPublicClients ? ['none'] : []), ...bySecret]
@@ -51,6 +51,6 @@ function metadataOf (
       introspection_endpoint_auth_methods_supported: urls.introspect && bySecret
     }),
     jwks_uri: urls.jwks,
-    dpop_signing_alg_values_supported: proofAlgorithms ?? undefined
+    dpop_signing_alg_values_supported: dpopAlgorithms ?? undefined
   }
 }

@@ -5,7 +5,7 @@ import type { ResolvedOptions } from '../options/resolve.js'
 import type { RouteName } from '../protocol.js'
 import type { Sessions } from '../sessions/sessions.js'
 import { createClientIdReader, prepareOAuthScope } from './client-authentication.js'
-import type { ClientIdOf } from './client-authentication.js'
+import type { GetClientId } from '../http/routes/login.js'
 import { Clients } from './clients.js'
 import { addIntrospectRoute, addRevokeRoute, addTokenRoute } from './endpoints.js'
 import type { TokenRoute } from './endpoints.js'
@@ -22,7 +22,7 @@ export interface OAuthRoutes extends TokenRoute {
   readonly sessions: Sessions
   readonly introspection: Introspection
   /** `null` where there are no proofs of possession. */
-  readonly proofAlgorithms: readonly string[] | null
+  readonly dpopAlgorithms: readonly string[] | null
 }
 
 /**
@@ -40,7 +40,7 @@ export async function addOAuthRoutes (
     clients,
     sessions,
     introspection,
-    proofAlgorithms
+    dpopAlgorithms
   } = parts
   const { token, revoke, introspect, metadata } = paths
   const { hasPublic: hasPublicClients, hasConfidential: hasConfidentialClients } = clients
@@ -78,7 +78,7 @@ export async function addOAuthRoutes (
       urls,
       hasPublicClients,
       hasConfidentialClients,
-      proofAlgorithms
+      dpopAlgorithms
     })
   }
 }
@@ -87,7 +87,7 @@ export async function addOAuthRoutes (
 
 export interface OAuth {
   readonly clients: Clients
-  readonly clientIdOf: ClientIdOf
+  readonly getClientId: GetClientId
   readonly addRoutes: (
     app: FastifyInstance,
     scope: FastifyInstance,
@@ -105,7 +105,7 @@ export function createOAuth (oauth: ResolvedOAuth): OAuth {
 
   return {
     clients,
-    clientIdOf: createClientIdReader(clients),
+    getClientId: createClientIdReader(clients),
     addRoutes (app, scope, { options, ...parts }) {
       return addOAuthRoutes(app, scope, {
         ...parts,

@@ -3,8 +3,8 @@
 import { findWeakness } from '../tokens/key-derivation.js'
 import { assert } from './validate.js'
 import type { Secret, TokenAuthOptions } from './options.js'
-import { readKeys } from '../tokens/key-ring.js'
-import type { AppKeys } from '../tokens/key-ring.js'
+import { readKeys } from '../tokens/keys.js'
+import type { AppKeys } from '../tokens/keys.js'
 
 /** The current secret, then the previous ones. */
 export type Secrets = readonly [string | Uint8Array, ...Array<string | Uint8Array>]

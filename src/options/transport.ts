@@ -1,6 +1,5 @@
 // How cookies are set that hold tokens, and whose pages may use them.
 
-import { TokenCookie } from '../http/cookies.js'
 import type { RouteName } from '../protocol.js'
 import type { TokenAuthOptions } from './options.js'
 import { assert, rejectUnknownKeys } from './validate.js'
@@ -53,14 +52,24 @@ export interface CookieOptions {
 
 // Checks how tokens travel, and makes the cookies that carry them.
 
+/** Name without prefix and attributes of a cookie. */
+export interface CookieSettings {
+  readonly name: string
+  readonly attributes: {
+    readonly path: string
+    readonly secure: boolean
+    readonly sameSite: 'strict' | 'lax' | 'none'
+  }
+}
+
 export interface ResolvedTransport {
   /** How a refresh token travels; `none` where there are none. */
   readonly kind: 'none' | 'body' | 'cookie' | 'both'
   /** `null` where no cookie is used. */
-  readonly refreshCookie: TokenCookie | null
-  readonly accessCookie: TokenCookie | null
+  readonly refreshCookie: CookieSettings | null
+  readonly accessCookie: CookieSettings | null
   /** Knows a device again at its next login; `null` where logins are not throttled. */
-  readonly deviceCookie: TokenCookie | null
+  readonly deviceCookie: CookieSettings | null
   /** Other origins whose pages may use the cookies. */
   readonly origins: ReadonlySet<string>
   readonly clearSiteData: boolean
@@ -141,18 +150,17 @@ export function resolveTransport (
 
   return {
     kind,
-    refreshCookie: new TokenCookie(`${name}-refresh`, { path, secure, sameSite }),
+    refreshCookie: { name: `${name}-refresh`, attributes: { path, secure, sameSite } },
     // For the whole app; and a link from another site is to find its reader signed in.
     accessCookie: accessToken
-      ? new TokenCookie(`${name}-access`, {
-        path: '/',
-        secure,
-        sameSite: sameSite === 'none' ? 'none' : 'lax'
-      })
+      ? {
+        name: `${name}-access`,
+        attributes: { path: '/', secure, sameSite: sameSite === 'none' ? 'none' : 'lax' }
+      }
       : null,
     deviceCookie: throttle === false
       ? null
-      : new TokenCookie(`${name}-device`, { path, secure, sameSite }),
+      : { name: `${name}-device`, attributes: { path, secure, sameSite } },
     origins: resolveOrigins(origins),
     clearSiteData
   }

@@ -21,7 +21,7 @@ export function securityWarnings (
     )
   }
 
-  if (transport.refreshCookie?.isSecure === false) {
+  if (transport.refreshCookie?.attributes.secure === false) {
     risks.push('cookie.secure is false: whoever listens on the network can take the refresh token')
   }
 

@@ -1,146 +1,80 @@
-// Access tokens in use: issued with a session, and admitted at every request without asking the store.
-
-import { issueAccessToken, ownerOfAccessToken, readAccessClaims } from '../tokens/access-token.js'
-import type { AccessScope, AccessSubject, AccessToken, TokenOwner } from '../tokens/access-token.js'
-import type { Claims, JwtCodec } from '../tokens/jwt-codec.js'
 import { TokenAuthError } from '../errors.js'
+import type { Millis } from '../lib/time.js'
 import type { RevocationFeed } from '../revocations/feed.js'
 import type { RevokedSessions } from '../revocations/revoked.js'
-import { TokenCache } from '../tokens/token-cache.js'
 import type { UsageTracker } from '../revocations/usage-tracker.js'
-import type { Millis } from '../lib/time.js'
+import { findTokenOwner, readAccessClaims } from '../tokens/access-token.js'
+import type { AccessScope, AccessToken, TokenOwner } from '../tokens/access-token.js'
+import type { AccessTokenVerifier, VerifiedToken } from '../tokens/auth.js'
+import type { Claims } from '../tokens/claims.js'
+import type { JwtCodec } from '../tokens/jwt-codec.js'
+import { TokenCache } from '../tokens/token-cache.js'
+import type { CacheEntry } from '../tokens/token-cache.js'
 
-/**
- * The app's own claims in access tokens, as `users.claims` gives them. Augment it to type `request.auth.claims`:
- * `declare module 'fastify-token-auth' { interface AuthClaims { role: string } }`.
- */
-export interface AuthClaims {}
-
-/** Who sent a request, as its access token proves. Shared by all requests with that token, so it is frozen. */
-export interface Auth {
-  readonly userId: string
-  readonly sessionId: string
-  /** When its user last proved who they are: the login, in whole seconds. */
-  readonly authenticatedAt: Millis
-  /** How that was proved (RFC 8176), such as `['pwd']`. */
-  readonly amr: readonly string[]
-  /** The OAuth client that sent it on the user's behalf; `null` for the app's own. */
-  readonly clientId: string | null
-  readonly claims: Readonly<AuthClaims>
-  /** When the access token ends. */
-  readonly expiresAt: Millis
-}
-
+/** Settings and collaborators of an {@link AccessVerifier}. */
 export interface AccessVerifierContext {
-  readonly tokens: JwtCodec
+  readonly codec: JwtCodec
   readonly scope: AccessScope
-  /** Whether tokens are accepted that are bound to a key: somebody asks for the proof of it. */
+  /** Whether tokens that are bound to a key are accepted. If so, the caller verifies the proof. */
   readonly acceptsDpop: boolean
-  readonly lifetime: Millis
-  /** How many verified tokens are remembered. */
+  /** Maximum number of verified tokens to cache. */
   readonly cacheSize: number
   readonly clock: () => Millis
   readonly revoked: RevokedSessions
   readonly feed: RevocationFeed
-  /** Where use is noted; `null` where access tokens do not confirm a generation. */
+  /** Records accepted generations. `null` if access tokens do not confirm a generation. */
   readonly usage: UsageTracker | null
 }
 
-/** An access token that was let in. */
-export interface VerifiedToken {
-  readonly auth: Auth
+/** Access token that was accepted, with what renewal and usage tracking need. */
+export interface VerifiedAccessToken extends VerifiedToken {
   readonly generation: number
-  /** Whether a cookie that holds it outlives the browser. */
+  /** Whether a cookie with this token outlives the browser. */
   readonly persistent: boolean
-  /** Of the key without a proof of which the token is worth nothing; `null` where it needs none. */
-  readonly thumbprint: string | null
-  /** Whether its use was noted. */
-  noted: boolean
 }
 
-interface Verified extends VerifiedToken {
-  /** What it came in. */
-  readonly text: string
-  /** When it was verified: a clock that says less was ahead then. In whole seconds, which V8 keeps in the object itself. */
-  readonly since: number
-  /** When it ends, likewise. */
-  readonly until: number
+interface CachedToken extends VerifiedAccessToken, CacheEntry {
+  /** Time of verification. An earlier clock reading means that the clock was ahead then. */
+  readonly verifiedAtSeconds: number
+  // Seconds fit into 31 bits, which V8 stores in the object itself.
+  readonly expiresAtSeconds: number
+  isConfirmed: boolean
 }
 
-/** */
-export class AccessVerifier {
+/** Verifies our own access tokens without I/O, and checks them against known revocations. */
+export class AccessVerifier implements AccessTokenVerifier<VerifiedAccessToken> {
   readonly #context: AccessVerifierContext
-  // By the whole text, since two texts may carry one signature. Stands before the revocation check, never instead of it.
-  readonly #verified: TokenCache<Verified>
+  // The cache never replaces the checks of expiry and revocation.
+  readonly #cache: TokenCache<CachedToken>
 
   constructor (context: AccessVerifierContext) {
     this.#context = context
-    this.#verified = new TokenCache(context.cacheSize)
-  }
-
-  /** A token that ends with its session, or sooner. `expiresIn` is in seconds. */
-  issue (
-    subject: AccessSubject,
-    now: Millis,
-    sessionEnd: Millis
-  ): { readonly token: string, readonly expiresIn: number } {
-    const { tokens, scope, lifetime } = this.#context
-
-    return issueAccessToken(tokens, subject, {
-      from: now,
-      to: Math.min(now + lifetime, sessionEnd)
-    }, scope)
-  }
-
-  /** Forgets what was verified, since a key has gone by which it was. */
-  forget (): void {
-    this.#verified.clear()
-  }
-
-  /** Whose an authentic token is, whatever its times, issuer and audience are; `null` for everything else. */
-  ownerOf (token: string): TokenOwner | null {
-    return ownerOfAccessToken(this.#context.tokens, token, this.#context.scope)
-  }
-
-  /** All that a good token says, and its claims as they are; `null` for everything else. Of revocations it knows nothing. */
-  inspect (
-    token: string,
-    now: Millis
-  ): { readonly read: AccessToken, readonly claims: Claims } | null {
-    const { tokens, scope, acceptsDpop } = this.#context
-    const claims = tokens.verify(token)
-    const read = claims === null ? null : readAccessClaims(claims, now, scope)
-
-    return claims === null || read === null || (read.thumbprint !== null && !acceptsDpop)
-      ? null
-      : { read, claims }
-  }
-
-  /** Whether a text says of itself that it is an access token. */
-  looksLike (token: string): boolean {
-    return this.#context.tokens.looksLike(token)
+    this.#cache = new TokenCache(context.cacheSize)
   }
 
   /**
-   * Lets a token in, which for one that is bound to a key is not enough: {@link confirm} it after the proof.
-   * @param text What the token came in. As it arrived, it is found sooner than a part of it.
-   * @throws TokenAuthError AUTH_ACCESS_INVALID, AUTH_ACCESS_EXPIRED, AUTH_SESSION_REVOKED, AUTH_STORE_UNAVAILABLE
+   * Verifies an access token and records the use of its generation.
+   *
+   * The caller of a DPoP-bound token must verify the proof and then call
+   * {@link onPossessionProved}.
+   *
+   * @throws TokenAuthError `AUTH_ACCESS_INVALID`, `AUTH_ACCESS_EXPIRED`, `AUTH_SESSION_REVOKED` or
+   * `AUTH_STORE_UNAVAILABLE`.
    */
-  verify (token: string, text = token): VerifiedToken {
+  verify (token: string, cacheKey: string = token): VerifiedAccessToken {
     const { clock, revoked, feed } = this.#context
     const now = clock()
-    const remembered = this.#verified.get(text)
-    const verified = remembered !== undefined && remembered.since * 1000 <= now
-      ? remembered
-      : this.#verify(token, text, now)
-    const { auth, thumbprint } = verified
+    const cached = this.#cache.get(cacheKey)
+    const verified = cached !== undefined && cached.verifiedAtSeconds * 1000 <= now
+      ? cached
+      : this.#verifyUncached(token, cacheKey, now)
 
-    if (now >= verified.until * 1000) {
-      this.#verified.delete(text)
+    if (now >= verified.expiresAtSeconds * 1000) {
+      this.#cache.delete(cacheKey)
       throw new TokenAuthError('AUTH_ACCESS_EXPIRED')
     }
 
-    if (revoked.has(auth.sessionId)) {
+    if (revoked.has(verified.auth.sessionId)) {
       throw new TokenAuthError('AUTH_SESSION_REVOKED')
     }
 
@@ -148,55 +82,88 @@ export class AccessVerifier {
       throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
     }
 
-    if (thumbprint === null) {
-      this.confirm(verified)
+    if (verified.thumbprint === null) {
+      this.#confirm(verified)
     }
 
     return verified
   }
 
-  /** Notes that its generation has reached its client. */
-  confirm (admitted: VerifiedToken): void {
-    if (admitted.noted) {
+  /** Records the use of a DPoP-bound token. */
+  onPossessionProved (verified: VerifiedAccessToken): void {
+    this.#confirm(verified as CachedToken)
+  }
+
+  /** Removes all cached tokens. Called when a key is removed. */
+  clearCache (): void {
+    this.#cache.clear()
+  }
+
+  /** Finds the session of an authentic token, whatever its times, issuer and audience are. */
+  findOwner (token: string): TokenOwner | null {
+    return findTokenOwner(this.#context.codec, token, this.#context.scope)
+  }
+
+  /**
+   * Reads a valid token without recording its use. Does not check expiry or revocations.
+   *
+   * @returns `null` if the token is invalid.
+   */
+  inspect (
+    token: string,
+    now: Millis
+  ): { readonly read: AccessToken, readonly claims: Claims } | null {
+    const { codec, scope, acceptsDpop } = this.#context
+    const claims = codec.verify(token)
+    const read = claims === null ? null : readAccessClaims(claims, now, scope)
+
+    return claims === null || read === null || (read.thumbprint !== null && !acceptsDpop)
+      ? null
+      : { read, claims }
+  }
+
+  /** Whether the header of a token claims to be an access token. Proves nothing. */
+  looksLike (token: string): boolean {
+    return this.#context.codec.looksLike(token)
+  }
+
+  #confirm (verified: CachedToken): void {
+    if (verified.isConfirmed) {
       return
     }
 
-    admitted.noted = true
-    const { auth, generation } = admitted
-    this.#context.usage?.markConfirmed(auth.sessionId, generation, this.#context.clock())
+    verified.isConfirmed = true
+    const { auth: { sessionId }, generation } = verified
+    this.#context.usage?.markConfirmed(sessionId, generation, this.#context.clock())
   }
 
-  #verify (token: string, text: string, now: Millis): Verified {
+  #verifyUncached (token: string, cacheKey: string, now: Millis): CachedToken {
     const { read } = this.inspect(token, now) ?? {}
 
     if (read === undefined) {
       throw new TokenAuthError('AUTH_ACCESS_INVALID')
     }
 
-    const {
-      userId,
-      sessionId,
-      authenticatedAt,
-      amr,
-      clientId,
-      claims,
-      expiresAt,
-      generation,
-      persistent,
-      thumbprint
-    } = read
-    const auth = Object.freeze({
-      userId,
-      sessionId,
-      authenticatedAt,
-      amr,
-      clientId,
-      claims,
-      expiresAt
-    })
-    const [since, until] = [Math.floor(now / 1000), expiresAt / 1000]
-    const verified = { text, since, until, auth, thumbprint, noted: false, generation, persistent }
-    this.#verified.set(verified)
+    const { userId, sessionId, authenticatedAt, amr, clientId, claims, expiresAt } = read
+    const verified: CachedToken = {
+      cacheKey,
+      verifiedAtSeconds: Math.floor(now / 1000),
+      expiresAtSeconds: expiresAt / 1000,
+      auth: Object.freeze({
+        userId,
+        sessionId,
+        authenticatedAt,
+        amr,
+        clientId,
+        claims,
+        expiresAt
+      }),
+      thumbprint: read.thumbprint,
+      generation: read.generation,
+      persistent: read.persistent,
+      isConfirmed: false
+    }
+    this.#cache.set(verified)
     return verified
   }
 }

@@ -1,8 +1,3 @@
-// A session goes on: the verdicts of domain/rotation.ts become answers.
-
-import { nextRefreshToken, readRefreshToken } from '../tokens/refresh-token.js'
-import type { JwtCodec } from '../tokens/jwt-codec.js'
-import type { RefreshToken } from '../tokens/refresh-token.js'
 import { judgeRotation, planHealing, planRotation } from '../domain/rotation.js'
 import type {
   Continuation,
@@ -11,74 +6,86 @@ import type {
   RotationVerdict
 } from '../domain/rotation.js'
 import type { Caller, Session } from '../domain/session.js'
-import { TokenAuthError } from '../errors.js'
-import type { TokenStore } from '../stores/token-store.js'
-import { BoundedMap } from '../lib/bounded-map.js'
-import type { Events, SessionEvent, TokenUse } from '../events.js'
 import type { DpopProof, DpopVerifier } from '../dpop/verifier.js'
-import { scopeOf } from './sessions.js'
-import type { IssuedTokens, Sessions } from './sessions.js'
-import type { ReplayMonitor } from './replay-monitor.js'
-import type { Throttle } from '../throttle/throttle.js'
-import type { UsageTracker } from '../revocations/usage-tracker.js'
-import type { UserDirectory } from './users.js'
+import { TokenAuthError } from '../errors.js'
+import type { Events, SessionEvent, TokenUse } from '../events.js'
+import { BoundedMap } from '../lib/bounded-map.js'
+import { SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
+import type { UsageTracker } from '../revocations/usage-tracker.js'
+import type { TokenStore } from '../stores/token-store.js'
+import type { Throttle } from '../throttle/throttle.js'
+import type { JwtCodec } from '../tokens/jwt-codec.js'
+import { issueSuccessor, readRefreshToken } from '../tokens/refresh-token.js'
+import type { RefreshToken } from '../tokens/refresh-token.js'
+import type { ReplayMonitor } from './replay-monitor.js'
+import type { Sessions } from './sessions.js'
+import { getScope } from './token-issuer.js'
+import type { IssuedTokens, TokenIssuer } from './token-issuer.js'
+import type { UserDirectory } from './users.js'
 
-const AUDIBLE_SKEW: Millis = 1000
-const RECOVERIES = 10_000
-const nobody: Caller = { address: null, userAgent: null }
+// Smaller differences between the clocks of instances are normal.
+const MIN_REPORTED_SKEW: Millis = SECOND
+const MAX_RECOVERIES = 10_000
+const UNKNOWN_CALLER: Caller = { address: null, userAgent: null }
 
+/** Settings and collaborators of {@link Refresh}. */
 export interface RefreshContext {
   readonly store: TokenStore
   readonly users: UserDirectory
   readonly sessions: Sessions
+  readonly issuer: TokenIssuer
   readonly refreshTokens: JwtCodec
-  /** `null` where tokens that were never issued are not counted. */
+  /** `null` if invalid tokens are not counted. */
   readonly throttle: Throttle | null
   readonly usage: UsageTracker
   readonly events: Events
   readonly clock: () => Millis
   readonly rotation: boolean
-  /** Of a refresh token that is not used. */
+  /** Idle lifetime of a refresh token. */
   readonly lifetime: Millis
+  /** Grace period of a rotated token. */
   readonly grace: Millis
-  /** `null` where nobody looks out for those who follow a session. */
+  /** `null` if replay detection is disabled. */
   readonly replayMonitor: ReplayMonitor | null
-  /** Whether a session that is followed ends. */
+  /** Whether a suspicious replay revokes the session. */
   readonly revokesReplays: boolean
-  /** `null` where there are no proofs of possession. */
+  /** `null` if DPoP is disabled. */
   readonly dpop: DpopVerifier | null
 }
 
-/** Who presents a refresh token, and what for. */
-export interface Presenter {
+/** Sender of a refresh request, as far as it has authenticated. */
+export interface RefreshRequest {
   readonly by: Caller
-  /** The OAuth client that has authenticated; `null` for the app's own. */
+  /** OAuth client that has authenticated. `null` for the app itself. */
   readonly clientId: string | null
-  /** `null` where there is none. */
   readonly proof: DpopProof | null
-  /** What is asked for (RFC 6749 section 6); `null` for what there is. */
+  /** Requested scope (RFC 6749, section 6). `null` for the scope of the user. */
   readonly scope: string | null
 }
 
-/** */
+/** Refreshes sessions: turns the verdicts of `domain/rotation.ts` into responses. */
 export class Refresh {
   readonly #context: RefreshContext
-  readonly #recoveredAt = new BoundedMap<string, Millis>(RECOVERIES)
+  readonly #recoveredAt = new BoundedMap<string, Millis>(MAX_RECOVERIES)
 
   constructor (context: RefreshContext) {
     this.#context = context
   }
 
   /**
-   * Answers a refresh token with a new access token and, as a rule, its successor. What the token itself says is looked at first,
-   * then the user is asked for, so that nothing was moved when either fails.
-   * @throws TokenAuthError AUTH_REFRESH_INVALID, _EXPIRED, _REVOKED, _REUSED; AUTH_TOO_MANY_ATTEMPTS; AUTH_STORE_UNAVAILABLE
-   * @throws TokenAuthError AUTH_DPOP_INVALID; AUTH_CLAIMS_INSUFFICIENT where more is asked for than there is
+   * Exchanges a refresh token for a new access token and, with rotation, for its successor.
+   *
+   * Verifies the token, then looks the user up, and rotates last: a failure before that changes
+   * nothing.
+   *
+   * @throws TokenAuthError `AUTH_REFRESH_INVALID`, `AUTH_REFRESH_EXPIRED`, `AUTH_REFRESH_REVOKED`,
+   * `AUTH_REFRESH_REUSED`, `AUTH_TOO_MANY_ATTEMPTS`, `AUTH_STORE_UNAVAILABLE`, `AUTH_DPOP_INVALID`,
+   * or `AUTH_CLAIMS_INSUFFICIENT` if the requested scope exceeds the user's.
    */
-  async refresh (token: string, presenter: Presenter): Promise<IssuedTokens> {
-    const { by, scope } = presenter
-    const { users, sessions, clock, refreshTokens, rotation, throttle } = this.#context
+  async refresh (token: string, request: RefreshRequest): Promise<IssuedTokens> {
+    const { users, issuer, clock, refreshTokens, rotation, throttle } = this.#context
+    const { by, scope, proof } = request
     const presented = readRefreshToken(refreshTokens, token)
 
     if (presented === null) {
@@ -86,33 +93,32 @@ export class Refresh {
       throw new TokenAuthError('AUTH_REFRESH_INVALID')
     }
 
-    const { clientId } = presented
+    const { sessionId, userId, clientId, persistent, amr } = presented
 
-    if (clientId !== presenter.clientId) {
+    if (clientId !== request.clientId) {
       throw new TokenAuthError('AUTH_REFRESH_INVALID')
     }
 
-    const isBound = presented.thumbprint !== null || presenter.proof !== null
-    const thumbprint = isBound ? await this.#proveKey(presented, presenter.proof) : null
-    const profile = await users.findActive(presented.userId)
+    const isBound = presented.thumbprint !== null || proof !== null
+    const thumbprint = isBound ? await this.#verifyPossession(presented, proof) : null
+    const profile = await users.findActive(userId)
 
     if (profile === null) {
-      return this.#refuseGoneUser(presented)
+      return this.#revokeSessionOfGoneUser(presented)
     }
 
-    if (scope !== null && !isWithin(scope, scopeOf(profile.claims))) {
+    if (scope !== null && !isWithinScope(scope, getScope(profile.claims))) {
       throw new TokenAuthError('AUTH_CLAIMS_INSUFFICIENT')
     }
 
     const now = clock()
     const verdict = await this.#rotate(presented, now, by)
-    const continued = await this.#applyVerdict(presented, verdict, now, by)
-    const unchanged = !rotation && continued.kind === 'kept'
-    const { sessionId, persistent, amr } = presented
-    const refreshToken = unchanged ? null : nextRefreshToken(refreshTokens, presented, continued)
-    const { generation, expiresAt, session: { authenticatedAt } } = continued
+    const continuation = await this.#applyVerdict(presented, verdict, now, by)
+    const { generation, expiresAt, session: { authenticatedAt } } = continuation
+    const keepsToken = !rotation && continuation.kind === 'kept'
+    const refreshToken = keepsToken ? null : issueSuccessor(refreshTokens, presented, continuation)
 
-    return sessions.grant(profile, {
+    return issuer.issue(profile, {
       sessionId,
       generation,
       expiresAt,
@@ -125,65 +131,68 @@ export class Refresh {
     }, now)
   }
 
-  /** What a refresh would be at this moment, by the row as it stands: nothing is moved. */
+  /** Returns the verdict on a token by the row as it is, and changes nothing. */
   preview (presented: RefreshToken, session: Session | null, now: Millis): RotationVerdict {
-    const grace = this.#graceOf(presented.sessionId, now)
-
-    return this.#evaluate(planRotation(presented, { now, lifetime: 0, grace, by: nobody }), {
-      swapped: false,
-      session
-    })
+    const grace = this.#getGrace(presented.sessionId, now)
+    const attempt = planRotation(presented, { now, lifetime: 0, grace, by: UNKNOWN_CALLER })
+    return this.#evaluate(attempt, { swapped: false, session })
   }
 
-  /**
-   * The key that the access token is to be bound to. The session's own, which must be proved: without it a stolen token is worth
-   * nothing, and ends nothing. A session that has none stays so, while its access tokens are as its client wants them.
-   */
-  async #proveKey ({ thumbprint }: RefreshToken, proof: DpopProof | null): Promise<string> {
-    const { dpop: proofs } = this.#context
+  // The key of a bound session must be proved, so a stolen token alone is worthless and cannot
+  // revoke the session. An unbound session stays unbound, whatever its access tokens are.
+  async #verifyPossession (
+    { thumbprint }: RefreshToken,
+    proof: DpopProof | null
+  ): Promise<string> {
+    const { dpop } = this.#context
 
-    if (proof === null || proofs === null) {
-      throw new TokenAuthError('AUTH_DPOP_INVALID', { hint: 'there is none' })
+    if (proof === null || dpop === null) {
+      throw new TokenAuthError('AUTH_DPOP_INVALID', { hint: 'proof is missing' })
     }
 
     if (thumbprint !== null && thumbprint !== proof.thumbprint) {
       throw new TokenAuthError('AUTH_REFRESH_INVALID')
     }
 
-    await proofs.consume(proof)
+    await dpop.consume(proof)
     return proof.thumbprint
   }
 
   async #rotate (presented: RefreshToken, now: Millis, by: Caller): Promise<RotationVerdict> {
     const { store, rotation, lifetime, events, clock } = this.#context
-    const attempt = planRotation(presented, {
-      now,
-      lifetime,
-      grace: this.#graceOf(presented.sessionId, now),
-      by
-    })
+    const { sessionId } = presented
+    const grace = this.#getGrace(sessionId, now)
+    const attempt = planRotation(presented, { now, lifetime, grace, by })
     const outcome = rotation
       ? await store.rotate(attempt)
-      : { swapped: false, session: await store.find(presented.sessionId) }
+      : { swapped: false, session: await store.find(sessionId) }
     const ahead = (outcome.session?.rotatedAt ?? 0) - clock()
 
-    if (ahead > AUDIBLE_SKEW) {
-      events.emit('clock-skew', { at: now, sessionId: presented.sessionId, ahead })
+    if (ahead > MIN_REPORTED_SKEW) {
+      events.emit('clock-skew', { at: now, sessionId, ahead })
     }
 
     const verdict = this.#evaluate(attempt, outcome)
 
-    if (verdict.kind !== 'ahead' && verdict.kind !== 'far-ahead') {
-      return verdict
-    }
+    return verdict.kind === 'ahead' || verdict.kind === 'far-ahead'
+      ? this.#heal(presented, verdict, attempt)
+      : verdict
+  }
 
+  // The store has lost writes. One generation can be restored from the presented token.
+  async #heal (
+    presented: RefreshToken,
+    verdict: RotationVerdict & { readonly session: Session },
+    attempt: RotationAttempt
+  ): Promise<RotationVerdict> {
+    const { store, events } = this.#context
     const { generation: stored, userId, id: sessionId } = verdict.session
     const healed = verdict.kind === 'ahead'
     events.emit('store-rolled-back', {
-      at: now,
+      at: attempt.now,
       sessionId,
       userId,
-      ...by,
+      ...attempt.by,
       presented: presented.generation,
       stored,
       healed
@@ -197,23 +206,21 @@ export class Refresh {
     return this.#evaluate(attempt, { swapped: false, session })
   }
 
-  // A recovery opens a grace of its own: the tabs that still hold the token before come right after the one that was answered.
-  #graceOf (sessionId: string, now: Millis): Millis {
+  // A recovery starts a grace period of its own, because other tabs with the previous token follow.
+  #getGrace (sessionId: string, now: Millis): Millis {
     const { grace } = this.#context
     const recoveredAt = this.#recoveredAt.get(sessionId)
     return recoveredAt !== undefined && Math.abs(now - recoveredAt) < grace ? now : grace
   }
 
   #evaluate (attempt: RotationAttempt, { swapped, session }: RotationOutcome): RotationVerdict {
-    // Who swapped asks for no more: whether its generation was used is of no matter.
+    // A swap needs no confirmation.
     if (session === null || swapped) {
       return judgeRotation(attempt, { swapped, session })
     }
 
-    const confirmedGeneration = Math.max(
-      session.confirmedGeneration,
-      this.#context.usage.confirmedGeneration(session.id)
-    )
+    const seen = this.#context.usage.confirmedGeneration(session.id)
+    const confirmedGeneration = Math.max(session.confirmedGeneration, seen)
     return judgeRotation(attempt, { swapped, session: { ...session, confirmedGeneration } })
   }
 
@@ -223,8 +230,6 @@ export class Refresh {
     now: Millis,
     by: Caller
   ): Promise<Continuation> {
-    const { events, usage: notes, rotation } = this.#context
-
     switch (verdict.kind) {
       case 'unknown':
       case 'far-ahead':
@@ -236,67 +241,61 @@ export class Refresh {
       case 'expired':
         throw new TokenAuthError('AUTH_REFRESH_EXPIRED')
       case 'reused':
-        await this.#endReused(presented, verdict.session, now, by)
+        await this.#revokeReused(presented, verdict.session, now, by)
         throw new TokenAuthError('AUTH_REFRESH_REUSED')
     }
 
-    const { kind, generation, session } = verdict
+    await this.#recordContinuation(presented, verdict, now, by)
+    return verdict
+  }
+
+  async #recordContinuation (
+    presented: RefreshToken,
+    { kind, generation, session }: Continuation,
+    now: Millis,
+    by: Caller
+  ): Promise<void> {
+    const { events, usage, rotation } = this.#context
     const { id: sessionId, userId } = session
     const { address, userAgent } = by
+    const event = { at: now, sessionId, userId, address, userAgent, generation }
 
     if (kind === 'kept' && rotation) {
-      notes.markConfirmed(sessionId, generation, now)
+      usage.markConfirmed(sessionId, generation, now)
     }
 
     if (kind === 'kept' && !rotation) {
-      notes.markUsed(sessionId, generation, now)
+      usage.markUsed(sessionId, generation, now)
+    }
+
+    if (kind === 'rotated' || kind === 'kept') {
+      events.emit('refresh', { ...event, rotated: kind === 'rotated' })
+      return
     }
 
     if (kind === 'recovered') {
       this.#recoveredAt.set(sessionId, now)
     }
 
-    if (kind === 'replayed' || kind === 'recovered') {
-      await this.#lookForShadow(presented, session, now, by)
-      events.emit(kind === 'replayed' ? 'replay' : 'recovery', {
-        at: now,
-        sessionId,
-        userId,
-        address,
-        userAgent,
-        generation
-      })
-    } else {
-      // Written out, as in domain/rotation.ts: this is every refresh.
-      events.emit('refresh', {
-        at: now,
-        sessionId,
-        userId,
-        address,
-        userAgent,
-        generation,
-        rotated: kind === 'rotated'
-      })
-    }
-
-    return verdict
+    await this.#detectReplay(presented, session, now, by)
+    events.emit(kind === 'replayed' ? 'replay' : 'recovery', event)
   }
 
-  // Only the one who ends the session tells of it: of many old tokens at once, one event.
-  async #endReused (
+  // Concurrent reuses emit one event: the call that revokes the session does.
+  async #revokeReused (
     presented: RefreshToken,
     session: Session,
     now: Millis,
     by: Caller
   ): Promise<void> {
-    if (!await this.#context.sessions.end(session.id, 'reuse')) {
-      return
-    }
+    const { sessions, events } = this.#context
 
-    this.#context.events.emit('reuse', bothSides(presented, session, now, by))
+    if (await sessions.revoke(session.id, 'reuse')) {
+      events.emit('reuse', createReuseEvent(presented, session, now, by))
+    }
   }
 
-  async #lookForShadow (
+  async #detectReplay (
     presented: RefreshToken,
     session: Session,
     now: Millis,
@@ -308,10 +307,11 @@ export class Refresh {
       return
     }
 
-    const revoked = revokesReplays && await sessions.end(session.id, 'suspicious-replay')
+    const revoked = revokesReplays && await sessions.revoke(session.id, 'suspicious-replay')
 
     if (revoked || !revokesReplays) {
-      events.emit('suspicious-replay', { ...bothSides(presented, session, now, by), revoked })
+      const event = createReuseEvent(presented, session, now, by)
+      events.emit('suspicious-replay', { ...event, revoked })
     }
 
     if (revokesReplays) {
@@ -319,24 +319,24 @@ export class Refresh {
     }
   }
 
-  async #refuseGoneUser ({ sessionId, secretHash }: RefreshToken): Promise<never> {
+  async #revokeSessionOfGoneUser ({ sessionId, secretHash }: RefreshToken): Promise<never> {
     const session = await this.#context.store.find(sessionId)
 
     if (session?.secretHash !== secretHash) {
       throw new TokenAuthError('AUTH_REFRESH_INVALID')
     }
 
-    await this.#context.sessions.end(sessionId, 'user-gone')
+    await this.#context.sessions.revoke(sessionId, 'user-gone')
     throw new TokenAuthError('AUTH_REFRESH_REVOKED')
   }
 }
 
-function isWithin (asked: string, granted: string | null): boolean {
-  const there = new Set(granted?.split(' '))
-  return asked.split(' ').every(scope => there.has(scope))
+function isWithinScope (requested: string, granted: string | null): boolean {
+  const scopes = new Set(granted?.split(' '))
+  return requested.split(' ').every(scope => scopes.has(scope))
 }
 
-function bothSides (
+function createReuseEvent (
   presented: RefreshToken,
   session: Session,
   now: Millis,

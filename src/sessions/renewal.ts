@@ -1,72 +1,74 @@
-// Silent renewal: a request whose access token is about to end is answered with the next one, as long as its session lives.
-
 import { TokenAuthError } from '../errors.js'
-import type { TokenStore } from '../stores/token-store.js'
-import type { AccessVerifier, VerifiedToken } from './access-verifier.js'
 import type { Logger } from '../events.js'
-import type { RevokedSessions } from '../revocations/revoked.js'
-import type { UserDirectory } from './users.js'
 import { SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
+import type { RevokedSessions } from '../revocations/revoked.js'
+import type { TokenStore } from '../stores/token-store.js'
+import type { VerifiedAccessToken } from './access-verifier.js'
+import type { TokenIssuer } from './token-issuer.js'
+import type { UserDirectory } from './users.js'
 
+/** Settings and collaborators of {@link Renewal}. */
 export interface RenewalContext {
   readonly store: TokenStore
   readonly users: UserDirectory
-  readonly access: AccessVerifier
+  readonly issuer: TokenIssuer
   readonly revoked: RevokedSessions
   readonly logger: Logger
   readonly clock: () => Millis
-  /** How long before its end a token is renewed. */
-  readonly within: Millis
+  /** Time before expiry in which a token is renewed. */
+  readonly window: Millis
 }
 
-/** The next access token of a session. */
-export interface Renewed {
+/** Access token that replaces the one of a request. */
+export interface RenewedAccessToken {
   readonly token: string
   readonly sessionId: string
-  /** Of a cookie that is to hold it, in seconds; `null` where the browser forgets it when it is closed. */
+  /** `Max-Age` of its cookie in seconds. `null` for a session cookie. */
   readonly maxAge: number | null
 }
 
-/** */
+/** Renews access tokens that are about to expire, while their session lives. */
 export class Renewal {
   readonly #context: RenewalContext
-  readonly #underWay = new Map<string, Promise<Renewed | null>>()
+  readonly #running = new Map<string, Promise<RenewedAccessToken | null>>()
 
   constructor (context: RenewalContext) {
     this.#context = context
   }
 
-  /** Not for an OAuth client: it refreshes as its standard says. */
-  isDue ({ auth }: VerifiedToken): boolean {
-    return auth.expiresAt - this.#context.clock() <= this.#context.within && auth.clientId === null
+  /** Whether a token is due for renewal. OAuth clients refresh by themselves instead. */
+  isDue ({ auth }: VerifiedAccessToken): boolean {
+    return auth.expiresAt - this.#context.clock() <= this.#context.window && auth.clientId === null
   }
 
   /**
-   * The token after this one; `null` where the session ends no later than it, or could not be looked up: the request
-   * was let in by what it holds, and the next one asks again. Requests at once share one look.
-   * @throws TokenAuthError AUTH_SESSION_REVOKED
+   * Renews an access token. Concurrent requests with the same token share the result.
+   *
+   * @returns `null` if the session expires first, or if the store failed. The request proceeds with
+   * its own token then, and the next one tries again.
+   * @throws TokenAuthError `AUTH_SESSION_REVOKED`
    */
-  next (token: string, admitted: VerifiedToken): Promise<Renewed | null> {
-    let renewing = this.#underWay.get(token)
+  renew (token: string, verified: VerifiedAccessToken): Promise<RenewedAccessToken | null> {
+    const running = this.#running.get(token)
 
-    if (renewing === undefined) {
-      renewing = this.#renew(admitted).finally(() => {
-        this.#underWay.delete(token)
-      })
-      this.#underWay.set(token, renewing)
+    if (running !== undefined) {
+      return running
     }
 
+    const renewing = this.#renew(verified).finally(() => {
+      this.#running.delete(token)
+    })
+    this.#running.set(token, renewing)
     return renewing
   }
 
-  // A pure function of the token, the session and the user: the new life begins where the window of the old one did. So requests
-  // one after the other, and at other instances, are given the same claims, and the same text unless the algorithm is random.
-  async #renew (
-    { auth, generation, persistent, thumbprint }: VerifiedToken
-  ): Promise<Renewed | null> {
-    const { store, users, access, revoked, logger, clock, within } = this.#context
-    const { userId, sessionId, expiresAt, amr, clientId } = auth
+  // A pure function of the token, the session and the user, because the new token starts where the
+  // renewal window of the old one began. Other instances issue the same claims.
+  async #renew (verified: VerifiedAccessToken): Promise<RenewedAccessToken | null> {
+    const { store, users, issuer, revoked, logger, clock, window } = this.#context
+    const { auth: { userId, sessionId, expiresAt, amr, clientId }, persistent } = verified
+    const { generation, thumbprint } = verified
 
     try {
       const [session, profile] = await Promise.all([
@@ -96,20 +98,16 @@ export class Renewal {
         thumbprint,
         claims
       }
-      const from = expiresAt - within
-      const { token, expiresIn } = access.issue(subject, from, session.expiresAt)
-
-      return {
-        token,
-        sessionId,
-        maxAge: persistent ? expiresIn - Math.floor((clock() - from) / 1000) : null
-      }
+      const from = expiresAt - window
+      const { token, expiresIn } = issuer.issueAccessToken(subject, from, session.expiresAt)
+      const maxAge = persistent ? expiresIn - Math.floor((clock() - from) / 1000) : null
+      return { token, sessionId, maxAge }
     } catch (error) {
       if (error instanceof TokenAuthError && error.code === 'AUTH_SESSION_REVOKED') {
         throw error
       }
 
-      logger.warn({ sessionId }, 'an access token could not be renewed and is left as it is')
+      logger.warn({ sessionId }, 'failed to renew an access token')
       return null
     }
   }

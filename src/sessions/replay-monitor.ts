@@ -1,34 +1,40 @@
-// A thief who never lets go: presents each token of a session a moment after its client has, inside the grace, and so is always
-// given the successor. One replay from elsewhere is a phone that has changed its network; three generations running are not.
-
-import { getNetwork } from '../lib/ip-network.js'
 import type { Caller, Session } from '../domain/session.js'
 import { BoundedMap } from '../lib/bounded-map.js'
+import { getNetwork } from '../lib/ip-network.js'
 
-/** Whether two requests may well come from one client. */
+/** Decides whether two requests may come from the same client. */
 export type IsSameClient = (one: Caller, other: Caller) => boolean
 
-const RUNNING = 3
-const REMEMBERED = 10_000
+const SUSPICIOUS_RUN = 3
+const MAX_SESSIONS = 10_000
 
 interface Run {
   readonly generation: number
   readonly length: number
 }
 
-/** */
+/**
+ * Detects an attacker who replays every refresh token within the grace period.
+ *
+ * One replay by another client is a phone that has changed its network. Replays of three successive
+ * generations are suspicious.
+ */
 export class ReplayMonitor {
-  readonly #isSame: IsSameClient
-  // In this process: a session whose replays come to several instances is found out later.
-  readonly #runs = new BoundedMap<string, Run>(REMEMBERED)
+  readonly #isSameClient: IsSameClient
+  // Per process: if the replays reach several instances, detection takes longer.
+  readonly #runs = new BoundedMap<string, Run>(MAX_SESSIONS)
 
-  constructor (isSame: IsSameClient) {
-    this.#isSame = isSame
+  constructor (isSameClient: IsSameClient) {
+    this.#isSameClient = isSameClient
   }
 
-  /** Notes a replay. @returns Whether it is the third generation running, or more, whose replay came from elsewhere. */
+  /**
+   * Records a replay.
+   *
+   * @returns Whether another client has replayed at least three successive generations.
+   */
   record ({ id, generation, rotatedBy }: Session, by: Caller): boolean {
-    if (this.#isSame(rotatedBy, by)) {
+    if (this.#isSameClient(rotatedBy, by)) {
       return false
     }
 
@@ -40,11 +46,15 @@ export class ReplayMonitor {
 
     const length = last?.generation === generation - 1 ? last.length + 1 : 1
     this.#runs.set(id, { generation, length })
-    return length >= RUNNING
+    return length >= SUSPICIOUS_RUN
   }
 }
 
-/** By default: the same network or the same user agent. Clients change the one or the other, and seldom both at once. */
+/**
+ * Default of `refreshToken.isSameClient`: same user agent or same network.
+ *
+ * Clients change one of them often, and both at the same time rarely.
+ */
 export function isSameClientByDefault (one: Caller, other: Caller): boolean {
   return one.userAgent === other.userAgent ||
     (one.address !== null && other.address !== null &&

@@ -1,61 +1,81 @@
-// The app's users, as the app tells of them.
-
-import { reservedClaim } from '../tokens/access-token.js'
-import type { AuthClaims } from './access-verifier.js'
-import type { Guard } from '../stores/guarded-store.js'
 import type { Logger } from '../events.js'
+import type { Guard } from '../stores/guarded-store.js'
+import { findReservedClaim } from '../tokens/access-token.js'
+import type { AuthClaims } from '../tokens/auth.js'
 
 type Awaitable<T> = T | Promise<T>
 
-const LONGEST_CLAIMS = 4096
-// Such an id, without claims, is never too long: JSON makes at most six bytes of a UTF-16 unit.
-const LONGEST_PLAIN_ID = LONGEST_CLAIMS / 8
-const noClaims: AuthClaims = Object.freeze({})
+/** Maximum size of the user ID and the app's claims, in bytes of JSON. */
+const MAX_CLAIMS_SIZE = 4096
 
-/** What must be known of a user. Your own record may hold more; nothing more than this is read from it. */
+// JSON needs at most 6 bytes for a UTF-16 unit, so a shorter ID without claims always fits.
+const MAX_UNCHECKED_ID_LENGTH = MAX_CLAIMS_SIZE / 8
+
+const NO_CLAIMS: AuthClaims = Object.freeze({})
+
+/** User as the plugin needs it. A record of the app may have more members, which are ignored. */
 export interface AuthUser {
-  /** Compared byte by byte; the `sub` claim. Numbers are made text by the app: `String(row.id)`. */
+  /** Unique ID, the `sub` claim. Compared byte by byte. Convert numbers with `String(row.id)`. */
   readonly id: string
   /**
-   * A PHC string of argon2id, from `app.tokenAuth.hashPassword`, or one of bcrypt where `@node-rs/bcrypt` is installed.
-   * Without one the user cannot log in by password.
+   * Password hash: argon2id as a PHC string (see `app.tokenAuth.hashPassword`), or bcrypt if
+   * `@node-rs/bcrypt` is installed. A user without a hash cannot log in with a password.
    */
   readonly passwordHash?: string | null | undefined
-  /** A disabled user cannot log in, and is signed out at the next refresh. */
+  /** Whether the user is disabled. A disabled user cannot log in, and the next refresh fails. */
   readonly disabled?: boolean | null | undefined
   readonly username?: string | null | undefined
   readonly email?: string | null | undefined
 }
 
-/** Where users come from. A callback that throws, or takes longer than `storeTimeout`, is answered with 503. */
+/**
+ * Callbacks that read the users of the app.
+ *
+ * A callback that throws, or takes longer than `storeTimeout`, results in 503.
+ *
+ * @example
+ * ```ts
+ * const users: Users = {
+ *   findByLogin: login => db.user.findFirst({ where: { email: login } }),
+ *   findById: id => db.user.findUnique({ where: { id } })
+ * }
+ * ```
+ */
 export interface Users {
-  /** The user of a `username` or `email`, exactly as it was typed; `null` or `undefined` where there is none. */
+  /** Returns the user with a `username` or `email`, exactly as it was typed, or `null`. */
   findByLogin(login: string): Awaitable<AuthUser | null | undefined>
-  /** Asked again at every refresh, so that a deleted or disabled user is signed out then. */
+  /** Returns the user with an ID, or `null`. Called at every refresh. */
   findById(id: string): Awaitable<AuthUser | null | undefined>
   /**
-   * Given, a hash that is weaker than today's is replaced at login. Write `hash` only where the stored one still is `replaced`
-   * (`UPDATE .. WHERE password_hash = replaced`), or a password that is changed meanwhile is undone. Its failure is logged and
-   * hinders nobody.
+   * Saves a stronger password hash after a login. Without this callback, weak hashes stay.
+   *
+   * Write `hash` only if the stored hash still is `replaced`, for example with
+   * `UPDATE ... WHERE password_hash = $replaced`. Otherwise you undo a concurrent password change.
+   * A failure is logged, and the login succeeds.
    */
   savePasswordHash?(id: string, hash: string, replaced: string): Awaitable<unknown>
-  /** Claims for the access token, such as roles; readable by whoever holds it. They are fresh from each refresh on. */
+  /**
+   * Returns claims for the access token, such as roles. Clients can read them. Called at every
+   * login and refresh.
+   */
   claims?(user: AuthUser): Awaitable<AuthClaims>
   /**
-   * What login, refresh and `me` tell a client of its user.
-   * @default `{ id, username, email }`, as far as they are there
+   * Returns the user data in the responses of login, refresh and `me`.
+   *
+   * @default `{ id, username, email }`, without members that are not set
    */
   present?(user: AuthUser): Awaitable<object>
 }
 
-/** A user who may be signed in, and what tokens and answers say of them. */
+/** Active user with the data for tokens and responses. */
 export interface Profile {
   readonly userId: string
   readonly claims: AuthClaims
+  /** User data for responses. */
   readonly publicUser: object
 }
 
-/** */
+/** Calls the user callbacks of the app with a timeout, and checks their results. */
 export class UserDirectory {
   readonly #users: Users
   readonly #guard: Guard
@@ -67,97 +87,107 @@ export class UserDirectory {
     this.#logger = logger
   }
 
+  /** Finds a user by username or email. */
   async findByLogin (login: string): Promise<AuthUser | null> {
-    return checked(await this.#guard('users.findByLogin', () => this.#users.findByLogin(login)))
+    return checkUser(
+      await this.#guard('users.findByLogin', () => this.#users.findByLogin(login))
+    )
   }
 
-  /** What a user logs in by, as far as the record tells. */
-  async namesOf (id: string): Promise<string[]> {
-    const { username, email } = checked(await this.#findById(id)) ?? {}
-    return [username, email].filter(name => name != null)
+  /** Returns the username and email of a user, as far as they are set. */
+  async getLogins (id: string): Promise<string[]> {
+    const { username, email } = checkUser(await this.#findById(id)) ?? {}
+    return [username, email].filter(login => login != null)
   }
 
-  /** The profile of a user who is there and not disabled, or `null`. */
+  /** Returns the profile of a user, or `null` if the user is gone or disabled. */
   async findActive (id: string): Promise<Profile | null> {
-    const user = checked(await this.#findById(id))
-    return user === null || isDisabled(user) ? null : await this.profileOf(user)
+    const user = checkUser(await this.#findById(id))
+    return user === null || isDisabled(user) ? null : await this.createProfile(user)
   }
 
-  async profileOf (user: AuthUser): Promise<Profile> {
-    const { claims: claimsOf, present } = this.#users
-    const claims = claimsOf === undefined
-      ? noClaims
-      : await this.#guard('users.claims', () => this.#users.claims?.(user)) ?? noClaims
+  /**
+   * Creates the data for tokens and responses.
+   *
+   * @throws TypeError if the claims are too large or set a reserved claim.
+   */
+  async createProfile (user: AuthUser): Promise<Profile> {
+    const { claims: createClaims, present } = this.#users
+    const claims = createClaims === undefined
+      ? NO_CLAIMS
+      : await this.#guard('users.claims', () => this.#users.claims?.(user)) ?? NO_CLAIMS
 
-    if (claims !== noClaims || user.id.length > LONGEST_PLAIN_ID) {
-      assertSendable(user.id, claims)
+    if (claims !== NO_CLAIMS || user.id.length > MAX_UNCHECKED_ID_LENGTH) {
+      assertClaims(user.id, claims)
     }
 
-    const shown = present === undefined
+    const publicUser = present === undefined
       ? null
       : await this.#guard('users.present', () => this.#users.present?.(user))
-    return { userId: user.id, claims, publicUser: shown ?? presentByDefault(user) }
+    return { userId: user.id, claims, publicUser: publicUser ?? getDefaultPublicUser(user) }
   }
 
-  #findById (id: string): Promise<AuthUser | null | undefined> {
-    return this.#guard('users.findById', () => this.#users.findById(id))
-  }
-
+  /** Whether the app saves upgraded password hashes. */
   get savesHashes (): boolean {
     return this.#users.savePasswordHash !== undefined
   }
 
+  /** Saves an upgraded password hash. */
   async savePasswordHash (id: string, hash: string, replaced: string): Promise<void> {
     await this.#guard(
       'users.savePasswordHash',
       () => this.#users.savePasswordHash?.(id, hash, replaced)
     )
-    this.#logger.info({ userId: id }, 'a weak password hash was replaced')
+    this.#logger.info({ userId: id }, 'upgraded a password hash')
+  }
+
+  #findById (id: string): Promise<AuthUser | null | undefined> {
+    return this.#guard('users.findById', () => this.#users.findById(id))
   }
 }
 
-// Truthy, since some databases have 1 for true.
-/** */
+/** Whether a user is disabled. Accepts any truthy value, because some databases return 1. */
 export function isDisabled (user: AuthUser): boolean {
   return Boolean(user.disabled)
 }
 
-function assertSendable (id: string, claims: AuthClaims): void {
-  const taken = reservedClaim(claims)
+function assertClaims (id: string, claims: AuthClaims): void {
+  const reserved = findReservedClaim(claims)
 
-  if (taken !== undefined) {
-    throw new TypeError(`users.claims must not set "${taken}": that claim is the token's own`)
+  if (reserved !== undefined) {
+    throw new TypeError(`"users.claims" must not return the reserved claim "${reserved}"`)
   }
 
-  if (Buffer.byteLength(JSON.stringify([id, claims])) > LONGEST_CLAIMS) {
+  if (Buffer.byteLength(JSON.stringify([id, claims])) > MAX_CLAIMS_SIZE) {
     throw new TypeError(
-      `users.claims and the id must stay below ${LONGEST_CLAIMS} bytes of JSON: they travel with every request`
+      `"users.claims" and the user ID must have at most ${MAX_CLAIMS_SIZE} bytes of JSON, ` +
+        'because every request carries them'
     )
   }
 }
 
-function presentByDefault ({ id, username, email }: AuthUser): object {
-  const shown: Record<string, string> = { id }
+function getDefaultPublicUser ({ id, username, email }: AuthUser): object {
+  const user: Record<string, string> = { id }
 
   if (username != null) {
-    shown.username = username
+    user.username = username
   }
 
   if (email != null) {
-    shown.email = email
+    user.email = email
   }
 
-  return shown
+  return user
 }
 
-function checked (user: AuthUser | null | undefined): AuthUser | null {
+function checkUser (user: AuthUser | null | undefined): AuthUser | null {
   if (user == null) {
     return null
   }
 
   if (typeof user.id !== 'string' || user.id === '') {
     throw new TypeError(
-      'A user needs an `id` that is a text and not empty; make numbers text by String(id)'
+      '"id" of a user must be a non-empty string; convert numbers with String(id)'
     )
   }
 

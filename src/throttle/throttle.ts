@@ -2,7 +2,7 @@
 // right, or could not be checked, is taken back. A device that is known counts by itself: no stranger keeps it out.
 
 import type { DeviceTokens } from './device-tokens.js'
-import { createMac } from '../tokens/hmac.js'
+import { createHmac } from 'node:crypto'
 import type { AttemptRule } from '../domain/attempt-rule.js'
 import { getNetwork } from '../lib/ip-network.js'
 import type { Caller } from '../domain/session.js'
@@ -48,11 +48,9 @@ interface Count {
 export class Throttle {
   readonly #context: ThrottleContext
   readonly #inFlight = new InFlight()
-  readonly #mac: (text: string) => string
 
   constructor (context: ThrottleContext) {
     this.#context = context
-    this.#mac = createMac('sha256', context.key)
   }
 
   /**
@@ -225,7 +223,7 @@ export class Throttle {
   }
 
   #keyOf (kind: string, text: string): string {
-    return this.#mac(`${kind}:${text}`)
+    return createHmac('sha256', this.#context.key).update(`${kind}:${text}`).digest('base64url')
   }
 }
 

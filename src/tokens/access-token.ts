@@ -1,55 +1,59 @@
-// The access token: a short-lived proof of a session (RFC 9068), checked without asking the store.
-
 import { CLOCK_TOLERANCE } from '../domain/rotation.js'
-import { readConstraint, toConstraintClaims } from './claims.js'
-import type { SenderConstraint } from './claims.js'
-import { isNonEmptyString, isNonNegativeInteger, isStringArray } from './jwt-codec.js'
-import type { Claims, JwtCodec } from './jwt-codec.js'
 import type { Millis } from '../lib/time.js'
+import {
+  isNonEmptyString,
+  isNonNegativeInteger,
+  isStringArray,
+  readConstraint,
+  toConstraintClaims
+} from './claims.js'
+import type { Claims, SenderConstraint } from './claims.js'
+import type { JwtCodec } from './jwt-codec.js'
 
+/** Type of access tokens, the `typ` header member (RFC 9068, section 2.1). */
 export const ACCESS_TYP = 'at+jwt'
 
-/** How somebody proved who they are, and when (RFC 9470 section 6, RFC 8176). */
+/** Time and methods of a user's authentication (RFC 9470, section 6; RFC 8176). */
 export interface Authentication {
   readonly authenticatedAt: Millis
-  /** Such as `['pwd']`. */
+  /** Authentication methods, for example `['pwd']`. */
   readonly amr: readonly string[]
 }
 
-/** What an access token is about. */
+/** Subject of an access token. */
 export interface AccessSubject extends Authentication, SenderConstraint {
   readonly userId: string
   readonly sessionId: string
   readonly generation: number
-  /** Whether a cookie that holds it outlives the browser. */
+  /** Whether a cookie with this token outlives the browser. */
   readonly persistent?: boolean
-  /** The app's own claims. */
+  /** Claims of the app. */
   readonly claims: Claims
 }
 
-/** What an authentic access token says. */
+/** Claims of an authentic access token. */
 export interface AccessToken extends AccessSubject {
   readonly persistent: boolean
   readonly expiresAt: Millis
 }
 
-/** Which session a token is of, and whose. */
+/** Session and OAuth client that a token belongs to. */
 export type TokenOwner = Pick<AccessSubject, 'sessionId' | 'clientId'>
 
-/** Who issues access tokens, and for whom; both are written and demanded where they are given. */
+/** Issuer and audience of access tokens. If one is set, tokens without it are rejected. */
 export interface AccessScope {
   readonly issuer: string | undefined
   readonly audience: string | undefined
-  /** Whether each token has a `jti`, for others who verify it (RFC 9068 section 2.2). */
+  /** Whether tokens have a `jti`, for other services that verify them (RFC 9068, section 2.2). */
   readonly identified?: boolean
   /**
-   * What the app's own sessions name as their client, where there are OAuth clients: then each token names one (RFC 9068 section
-   * 2.2); one from before is the app's own. Where there are none, a token that names one is refused.
+   * `client_id` of first-party sessions, if OAuth clients are configured (RFC 9068, section 2.2).
+   * Tokens without one are first-party. If unset, tokens with a `client_id` are rejected.
    */
   readonly firstParty?: string | undefined
 }
 
-const reserved: ReadonlySet<string> = new Set([
+const RESERVED_CLAIMS: ReadonlySet<string> = new Set([
   'iss',
   'sub',
   'aud',
@@ -69,77 +73,80 @@ const reserved: ReadonlySet<string> = new Set([
   '__proto__'
 ])
 
-/** The first of the app's claims that is not the app's to set, or `undefined`. */
-export function reservedClaim (claims: object): string | undefined {
-  return Object.keys(claims).find(name => reserved.has(name))
+/** Finds the first claim of the app that only the plugin may set, or `undefined`. */
+export function findReservedClaim (claims: object): string | undefined {
+  return Object.keys(claims).find(name => RESERVED_CLAIMS.has(name))
 }
 
-/** @param life Both in milliseconds; the token holds whole seconds. */
+/**
+ * Issues an access token (RFC 9068).
+ *
+ * @param validity - Start and end of the token. The token contains whole seconds.
+ * @returns The token and its lifetime in seconds.
+ */
 export function issueAccessToken (
-  kind: JwtCodec,
-  {
-    userId,
-    sessionId,
-    generation,
-    persistent = false,
-    authenticatedAt,
-    amr,
-    clientId,
-    thumbprint,
-    claims
-  }: AccessSubject,
-  life: { readonly from: Millis, readonly to: Millis },
+  codec: JwtCodec,
+  subject: AccessSubject,
+  validity: { readonly from: Millis, readonly to: Millis },
   { issuer, audience, identified = false, firstParty }: AccessScope
 ): { readonly token: string, readonly expiresIn: number } {
-  const iat = Math.floor(life.from / 1000)
-  const exp = Math.floor(life.to / 1000)
-  const binding = toConstraintClaims({ clientId: clientId ?? firstParty ?? null, thumbprint })
-  // What is undefined is left out by JSON; to leave it out here, by a spread each, takes longer than to write the token.
-  const token = kind.sign({
-    ...claims,
+  const { userId, sessionId, generation, persistent = false, authenticatedAt, amr } = subject
+  const { clientId, thumbprint } = subject
+  const iat = Math.floor(validity.from / 1000)
+  const exp = Math.floor(validity.to / 1000)
+  const constraint = toConstraintClaims({ clientId: clientId ?? firstParty ?? null, thumbprint })
+  const id = [sessionId, generation, iat, ...(thumbprint === null ? [] : [thumbprint])].join('.')
+
+  // JSON drops members that are undefined.
+  const token = codec.sign({
+    ...subject.claims,
     iss: issuer,
     aud: audience,
     sub: userId,
     sid: sessionId,
     gen: generation,
-    // Of the session, the generation, the second and the key: a token that is the same is the same token.
-    jti: identified
-      ? [sessionId, generation, iat, ...(thumbprint === null ? [] : [thumbprint])].join('.')
-      : undefined,
+    jti: identified ? id : undefined,
     type: 'access',
     persistent: persistent || undefined,
     auth_time: Math.floor(authenticatedAt / 1000),
     amr: amr.length > 0 ? amr : undefined,
-    client_id: binding.client_id,
-    cnf: binding.cnf,
+    client_id: constraint.client_id,
+    cnf: constraint.cnf,
     iat,
     exp
   })
+
   return { token, expiresIn: Math.max(0, exp - iat) }
 }
 
-/** The session of an authentic access token of ours, good or not, and its client: enough to end it. */
-export function ownerOfAccessToken (
-  kind: JwtCodec,
+/**
+ * Finds the session of an authentic access token, expired or not.
+ *
+ * @returns `null` if the token is not authentic or is not an access token.
+ */
+export function findTokenOwner (
+  codec: JwtCodec,
   token: string,
   { firstParty }: AccessScope
 ): TokenOwner | null {
-  const claims = kind.verify(token) ?? {}
-  const binding = readConstraint(claims)
+  const claims = codec.verify(token) ?? {}
+  const constraint = readConstraint(claims)
 
-  if (claims.type !== 'access' || !isNonEmptyString(claims.sid) || binding === null) {
+  if (claims.type !== 'access' || !isNonEmptyString(claims.sid) || constraint === null) {
     return null
   }
 
   return {
     sessionId: claims.sid,
-    clientId: binding.clientId === firstParty ? null : binding.clientId
+    clientId: constraint.clientId === firstParty ? null : constraint.clientId
   }
 }
 
 /**
- * What an authentic access token of ours says, from its claims; `null` for everything else. Whether it has ended is the caller's
- * to ask.
+ * Checks the claims of an authentic access token. The caller checks `exp`.
+ *
+ * @returns `null` if a claim is missing, has the wrong type or does not match the scope, or if the
+ * token is not valid yet.
  */
 export function readAccessClaims (
   payload: Claims,
@@ -150,15 +157,14 @@ export function readAccessClaims (
 
   if (
     type !== 'access' || !isNonEmptyString(sub) || !isNonEmptyString(sid) ||
-    !isNonNegativeInteger(gen) || !isNonNegativeInteger(iat) ||
-    !isNonNegativeInteger(exp)
+    !isNonNegativeInteger(gen) || !isNonNegativeInteger(iat) || !isNonNegativeInteger(exp)
   ) {
     return null
   }
 
-  const binding = readConstraint(payload)
+  const constraint = readConstraint(payload)
 
-  if (!isNonNegativeInteger(authTime) || !isStringArray(amr) || binding === null) {
+  if (!isNonNegativeInteger(authTime) || !isStringArray(amr) || constraint === null) {
     return null
   }
 
@@ -166,7 +172,7 @@ export function readAccessClaims (
     return null
   }
 
-  if (binding.clientId !== null && scope.firstParty === undefined) {
+  if (constraint.clientId !== null && scope.firstParty === undefined) {
     return null
   }
 
@@ -178,13 +184,7 @@ export function readAccessClaims (
     return null
   }
 
-  const claims: Record<string, unknown> = {}
-
-  for (const name of Object.keys(payload)) {
-    if (!reserved.has(name)) {
-      claims[name] = payload[name]
-    }
-  }
+  const appClaims = Object.entries(payload).filter(([name]) => !RESERVED_CLAIMS.has(name))
 
   return {
     userId: sub,
@@ -193,14 +193,14 @@ export function readAccessClaims (
     persistent: payload.persistent === true,
     authenticatedAt: authTime * 1000,
     amr: deepFreeze(amr),
-    clientId: binding.clientId === scope.firstParty ? null : binding.clientId,
-    thumbprint: binding.thumbprint,
-    claims: deepFreeze(claims),
+    clientId: constraint.clientId === scope.firstParty ? null : constraint.clientId,
+    thumbprint: constraint.thumbprint,
+    claims: deepFreeze(Object.fromEntries(appClaims)),
     expiresAt: exp * 1000
   }
 }
 
-// What was verified once is shown to every request with that token: none of them may change it for the others.
+// Requests with the same token share the result. None of them may change it for the others.
 function deepFreeze<T extends object> (value: T): T {
   for (const member of Object.values(value)) {
     if (typeof member === 'object' && member !== null) {

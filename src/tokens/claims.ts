@@ -1,19 +1,37 @@
-// Who alone may use the tokens of a session, as the tokens say it themselves: an OAuth client (RFC 6749 section 6), whoever holds
-// a key (RFC 9449 section 6.1), both or neither. No store needs to be asked about it.
+/** Claims of a JSON Web Token (RFC 7519, section 4), before any of them is checked. */
+export type Claims = Readonly<Record<string, unknown>>
 
-import { isNonEmptyString, isRecord } from './jwt-codec.js'
-import type { Claims } from './jwt-codec.js'
-
+/** Restricts the tokens of a session to an OAuth client, to a key, to both or to neither. */
 export interface SenderConstraint {
-  /** The OAuth client; `null` for a session of the app's own. */
+  /** Client ID of the OAuth client (RFC 6749, section 6). `null` for a first-party session. */
   readonly clientId: string | null
-  /** Of the key (RFC 7638, SHA-256); `null` where there is none. */
+  /** Thumbprint of the client's key (RFC 7638, SHA-256). `null` for a bearer token. */
   readonly thumbprint: string | null
 }
 
-const unbound: SenderConstraint = { clientId: null, thumbprint: null }
+const UNCONSTRAINED: SenderConstraint = { clientId: null, thumbprint: null }
 
-/** As claims: what is undefined is left out by JSON. */
+/** Whether a value is a JSON object. */
+export function isRecord (value: unknown): value is Claims {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** Whether a value is a NumericDate in whole seconds (RFC 7519, section 2), or a counter. */
+export function isNonNegativeInteger (value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
+}
+
+/** Whether a value is a string of at least one character. */
+export function isNonEmptyString (value: unknown): value is string {
+  return typeof value === 'string' && value !== ''
+}
+
+/** Whether a value is an array of non-empty strings. */
+export function isStringArray (value: unknown): value is string[] {
+  return Array.isArray(value) && value.every(isNonEmptyString)
+}
+
+/** Converts a constraint to claims. JSON drops the members that are `undefined`. */
 export function toConstraintClaims (
   { clientId, thumbprint }: SenderConstraint
 ): Record<'client_id', string | undefined> & Record<'cnf', Claims | undefined> {
@@ -23,17 +41,25 @@ export function toConstraintClaims (
   }
 }
 
-/** `null` where the claims say it in a way that is not ours: a binding that is not understood is none to ignore. */
+/**
+ * Reads the `client_id` and `cnf` claims (RFC 9449, section 6.1).
+ *
+ * @returns `null` if a claim has another form than ours. Such a token must be rejected, because
+ * ignoring a constraint would lift it.
+ */
 export function readConstraint ({ client_id: clientId, cnf }: Claims): SenderConstraint | null {
   if (clientId === undefined && cnf === undefined) {
-    return unbound
+    return UNCONSTRAINED
   }
 
-  const isBound = isRecord(cnf) && isNonEmptyString(cnf.jkt) && Object.keys(cnf).length === 1
+  const hasThumbprint = isRecord(cnf) && isNonEmptyString(cnf.jkt) && Object.keys(cnf).length === 1
 
-  if ((clientId !== undefined && !isNonEmptyString(clientId)) || (cnf !== undefined && !isBound)) {
+  if (
+    (clientId !== undefined && !isNonEmptyString(clientId)) ||
+    (cnf !== undefined && !hasThumbprint)
+  ) {
     return null
   }
 
-  return { clientId: clientId ?? null, thumbprint: isBound ? cnf.jkt as string : null }
+  return { clientId: clientId ?? null, thumbprint: hasThumbprint ? cnf.jkt as string : null }
 }

@@ -1,92 +1,111 @@
-// A JWT of one kind: what is checked before and beside the signature, for access and refresh tokens alike.
-//
-// The libraries that verify signatures let through more than one text for one token, and more than one type for one
-// claim. Here a token has one spelling, its header holds `alg`, `typ` and `kid` alone, each of them a text that this
-// server would have written, and the key is looked up, never taken from the token (RFC 8725 section 3).
-
 import { isUtf8 } from 'node:buffer'
+import { isRecord } from './claims.js'
+import type { Claims } from './claims.js'
 
-/** Signs and verifies texts with one key. Signatures are base64url, in its one spelling. */
+/**
+ * Signs and verifies tokens of one type with one key.
+ *
+ * A signer checks the signature only. `JwtCodec` checks everything else before it calls one.
+ */
 export interface JwtSigner {
+  /** Key ID, the `kid` header member (RFC 7515, section 4.1.4). */
   readonly kid: string
+  /** Signature algorithm, the `alg` header member (RFC 7518, section 3.1). */
   readonly alg: string
-  /** @throws Error where the key can only verify */
-  sign(input: string): string
-  verify(input: string, signature: string): boolean
+  /**
+   * Creates a token in compact serialization with the header members `alg`, `typ` and `kid`.
+   *
+   * @throws Error if the key can only verify.
+   */
+  sign(claims: Claims): string
+  /**
+   * Verifies the signature of a token in compact serialization.
+   *
+   * @throws Error if the signature is invalid or the payload is not JSON.
+   */
+  verify(token: string): unknown
 }
 
-export type Claims = Readonly<Record<string, unknown>>
+/** At least one signer. The first one signs, all of them verify. */
+export type JwtSigners = readonly [JwtSigner, ...JwtSigner[]]
 
-/** No token of ours is longer, in characters. */
+/** Maximum length of a token in characters. Longer ones are rejected unread. */
 export const MAX_TOKEN_LENGTH = 8192
-const compactForm = /^[\w-]+\.[\w-]+\.[\w-]+$/
-// By how many characters a part has beyond a multiple of four; no part has one.
-const lastCharacters: Readonly<Record<number, string>> = { 2: 'AQgw', 3: 'AEIMQUYcgkosw048' }
-const headerMembers: ReadonlySet<string> = new Set(['alg', 'typ', 'kid'])
 
-/** */
+const COMPACT_FORM = /^[\w-]+\.[\w-]+\.[\w-]+$/
+
+// Valid last characters of a base64url string, by its length modulo 4. The others set bits that
+// belong to no byte.
+const LAST_CHARACTERS: Readonly<Record<number, string>> = { 2: 'AQgw', 3: 'AEIMQUYcgkosw048' }
+
+const HEADER_MEMBERS: ReadonlySet<string> = new Set(['alg', 'typ', 'kid'])
+
+/**
+ * Creates and verifies JSON Web Tokens of one type, with strict checks in front of the signer.
+ *
+ * Libraries that verify signatures accept several spellings of one token and unknown header
+ * members. This class accepts one spelling, the header members `alg`, `typ` and `kid`, and keys
+ * that it was given (RFC 8725, section 3). Callers check the times and types of claims.
+ */
 export class JwtCodec {
-  readonly #typ: string
+  /** The `typ` header member of all tokens of this codec (RFC 8725, section 3.11). */
+  readonly typ: string
   #current!: JwtSigner
-  /** As all that it signs begins, the dot included: what begins like this need not be read. */
+  /** Encoded header of every token that `#current` signs, with the dot after it. */
   #header!: string
   #signers!: ReadonlyMap<string, JwtSigner>
 
-  /** @param signers The first one signs; all of them verify. */
-  constructor (typ: string, signers: readonly [JwtSigner, ...JwtSigner[]]) {
-    this.#typ = typ
+  constructor (typ: string, signers: JwtSigners) {
+    this.typ = typ
     this.use(signers)
   }
 
-  /** From now on these: the first one signs; all of them verify, and no other. */
-  use (signers: readonly [JwtSigner, ...JwtSigner[]]): void {
-    this.#current = signers[0]
-    const { alg, kid } = this.#current
-    this.#header = `${encode(JSON.stringify({ alg, typ: this.#typ, kid }))}.`
+  /** Replaces all signers. Tokens of removed keys are rejected from now on. */
+  use (signers: JwtSigners): void {
+    const [current] = signers
+    this.#current = current
+    this.#header = encodeHeader(current, this.typ)
     this.#signers = new Map(signers.map(signer => [signer.kid, signer]))
   }
 
+  /** Creates a token with the current signer. */
   sign (claims: Claims): string {
-    const input = `${this.#header}${encode(JSON.stringify(claims))}`
-    return `${input}.${this.#current.sign(input)}`
+    return this.#current.sign(claims)
   }
 
-  /** The claims of an authentic token of this kind; `null` for everything else. Times and types of claims are the caller's. */
+  /**
+   * Verifies the form, the header and the signature of a token.
+   *
+   * @returns The claims, or `null` if the token is not authentic.
+   */
   verify (token: string): Claims | null {
-    if (token.length > MAX_TOKEN_LENGTH || !compactForm.test(token)) {
+    if (token.length > MAX_TOKEN_LENGTH || !COMPACT_FORM.test(token)) {
       return null
     }
 
-    const [start, end] = [token.indexOf('.'), token.lastIndexOf('.')]
-    const signer = token.startsWith(this.#header) ? this.#current : this.#signerOf(token)
+    const signer = token.startsWith(this.#header) ? this.#current : this.#findSigner(token)
 
-    if (signer === undefined) {
-      return null
-    }
-
-    const payload = decode(token.slice(start + 1, end))
-    const signature = token.slice(end + 1)
-
-    if (payload === null || !isOneSpelling(signature) || !isUtf8(payload)) {
+    if (signer === undefined || !hasCanonicalBody(token)) {
       return null
     }
 
     try {
-      return signer.verify(token.slice(0, end), signature) ? parseRecord(payload) : null
+      const claims = signer.verify(token)
+      return isRecord(claims) ? claims : null
     } catch {
       return null
     }
   }
 
-  /** Whether a text says of itself that it is a token of this kind. Proves nothing. */
+  /** Whether the header of a token claims this type. Proves nothing. */
   looksLike (token: string): boolean {
-    return isSameType(decodeHeader(token)?.typ, this.#typ)
+    return isSameType(decodeHeader(token)?.typ, this.typ)
   }
 
-  #signerOf (token: string): JwtSigner | undefined {
+  #findSigner (token: string): JwtSigner | undefined {
     const header = decodeHeader(token)
 
-    if (header === null || !isSameType(header.typ, this.#typ)) {
+    if (header === null || !isSameType(header.typ, this.typ)) {
       return undefined
     }
 
@@ -95,20 +114,48 @@ export class JwtCodec {
   }
 }
 
-/** The header of a token in its one spelling; `null` for every other text. Proves nothing. */
+/** Encodes the header of a token, with the dot after it. */
+export function encodeHeader (
+  { alg, kid }: Pick<JwtSigner, 'alg' | 'kid'>,
+  typ: string
+): string {
+  return `${encode(JSON.stringify({ alg, typ, kid }))}.`
+}
+
+/** Encodes claims as the payload of a token. */
+export function encodePayload (claims: Claims): string {
+  return encode(JSON.stringify(claims))
+}
+
+/**
+ * Decodes the header of a token without verifying it.
+ *
+ * @returns `null` if the token is malformed or the header has members other than `alg`, `typ`
+ * and `kid`.
+ */
 export function decodeHeader (token: string): Claims | null {
   const header = token.length > MAX_TOKEN_LENGTH ? null : parseRecord(decodeParts(token)?.header)
 
-  return header !== null && Object.keys(header).every(member => headerMembers.has(member))
+  return header !== null && Object.keys(header).every(member => HEADER_MEMBERS.has(member))
     ? header
     : null
 }
 
-/** The parts of a text in the one spelling that a JWT has; `null` for every other one. JSON is UTF-8 (RFC 8725 section 3.7). */
-export function decodeParts (
-  token: string
-): { readonly header: Buffer, readonly payload: Buffer, readonly signature: Buffer } | null {
-  if (!compactForm.test(token)) {
+/** The three parts of a token, decoded. */
+export interface JwtParts {
+  readonly header: Buffer
+  readonly payload: Buffer
+  readonly signature: Buffer
+}
+
+/**
+ * Decodes the parts of a token in compact serialization.
+ *
+ * @returns `null` if a part has another spelling than base64url prescribes, or if the header or
+ * the payload is not UTF-8 (RFC 8725, section 3.7).
+ */
+export function decodeParts (token: string): JwtParts | null {
+  if (!COMPACT_FORM.test(token)) {
     return null
   }
 
@@ -123,7 +170,7 @@ export function decodeParts (
   return { header, payload, signature }
 }
 
-/** The members of a JSON object; `null` for everything else. */
+/** Parses a JSON object. Returns `null` for every other value. */
 export function parseRecord (json: Buffer | undefined): Claims | null {
   try {
     const value: unknown = JSON.parse(String(json))
@@ -133,43 +180,29 @@ export function parseRecord (json: Buffer | undefined): Claims | null {
   }
 }
 
-function encode (text: string): string {
-  return Buffer.from(text).toString('base64url')
-}
-
-function decode (part: string): Buffer | null {
-  return isOneSpelling(part) ? Buffer.from(part, 'base64url') : null
-}
-
-// Node's decoder forgives padding and foreign characters, which `compactForm` has refused by then, and bits that belong to no
-// byte: those of the last character, where the length is no multiple of four.
-function isOneSpelling (part: string): boolean {
-  const rest = part.length % 4
-  return rest === 0 || (lastCharacters[rest] ?? '').includes(part.charAt(part.length - 1))
-}
-
-/** Media types compare without case and without `application/` (RFC 7515 section 4.1.9). */
+/** Whether two media types are the same, regardless of case and of `application/`. */
 export function isSameType (actual: unknown, expected: string): boolean {
   return typeof actual === 'string' &&
     actual.toLowerCase().replace(/^application\//, '') === expected
 }
 
-/** */
-export function isRecord (value: unknown): value is Claims {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
+// Payload and signature. The header is compared or decoded elsewhere.
+function hasCanonicalBody (token: string): boolean {
+  const [start, end] = [token.indexOf('.'), token.lastIndexOf('.')]
+  const payload = decode(token.slice(start + 1, end))
+  return payload !== null && isUtf8(payload) && isCanonical(token.slice(end + 1))
 }
 
-/** A NumericDate in whole seconds (RFC 7519 section 2), or a count. */
-export function isNonNegativeInteger (value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0
+function encode (string: string): string {
+  return Buffer.from(string).toString('base64url')
 }
 
-/** */
-export function isNonEmptyString (value: unknown): value is string {
-  return typeof value === 'string' && value !== ''
+function decode (part: string): Buffer | null {
+  return isCanonical(part) ? Buffer.from(part, 'base64url') : null
 }
 
-/** */
-export function isStringArray (value: unknown): value is string[] {
-  return Array.isArray(value) && value.every(isNonEmptyString)
+// Node's decoder ignores padding and unused bits. `COMPACT_FORM` has already rejected padding.
+function isCanonical (part: string): boolean {
+  const rest = part.length % 4
+  return rest === 0 || (LAST_CHARACTERS[rest] ?? '').includes(part.charAt(part.length - 1))
 }

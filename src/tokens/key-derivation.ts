@@ -1,60 +1,76 @@
-// From the app's secret to signing keys: one for each name, kind of token and secret, none of which tells another.
-
 import { hkdfSync } from 'node:crypto'
 
-/** What a key is for: one kind of token, what attempts are counted by, or what proofs of possession are to hold. */
+/** Purpose of a derived key. Keys of different purposes are independent. */
 export type KeyPurpose = 'access' | 'refresh' | 'device' | 'attempts' | 'nonce'
 
+/** Secret key with its ID. */
 export interface SigningKey {
-  /** Tells the keys of one kind apart; travels as `kid` (RFC 7515 section 4.1.4). */
+  /** Key ID, the `kid` header member (RFC 7515, section 4.1.4). */
   readonly id: string
   readonly key: Buffer
 }
 
-const MIN_BYTES = 32
-const MIN_DISTINCT = 10
+/** Current secret, followed by previous ones that are still accepted. */
+export type Secrets = readonly [string | Uint8Array, ...Array<string | Uint8Array>]
 
-// As texts of READMEs and tutorials have them; the hexadecimal one is that of FastAPI's.
-const placeholders =
-  /change.?me|change.?this|your.?(own.?)?(jwt.?|auth.?)?(secret|key)|super.?secret|my.?secret|secret.?key|placeholder|example|password|abcdefgh|12345678|at.least.\d+.(bit|byte|char)|09d25e094faa6ca2556c818166b7a956/i
+const MIN_BYTES = 32
+const MIN_DISTINCT_BYTES = 10
+
+// Secrets from READMEs and tutorials. The hexadecimal one is from the FastAPI documentation.
+const PLACEHOLDERS = new RegExp(
+  [
+    'change.?me|change.?this|your.?(own.?)?(jwt.?|auth.?)?(secret|key)',
+    'super.?secret|my.?secret|secret.?key|placeholder|example|password',
+    'abcdefgh|12345678|at.least.\\d+.(bit|byte|char)|09d25e094faa6ca2556c818166b7a956'
+  ].join('|'),
+  'i'
+)
 
 /**
- * Why a secret cannot be used, or `null`. The weakness of a secret that is long enough cannot be measured; these are the
- * ones that people really deploy.
+ * Finds out why a secret is too weak to sign with.
+ *
+ * The entropy of a secret cannot be measured. This check finds the mistakes that are common in
+ * production: short secrets, repeated characters and placeholders.
+ *
+ * @returns A predicate for the name of the option, such as `must have at least 32 bytes, not 5`,
+ * or `null` if the secret is usable.
  */
 export function findWeakness (secret: string | Uint8Array): string | null {
   const bytes = Buffer.from(secret as string)
 
   if (bytes.length < MIN_BYTES) {
-    return `is ${bytes.length} bytes long, ${MIN_BYTES} are needed`
+    return `must have at least ${MIN_BYTES} bytes, not ${bytes.length}`
   }
 
-  if (new Set(bytes).size < MIN_DISTINCT) {
-    return `has fewer than ${MIN_DISTINCT} distinct characters`
+  if (new Set(bytes).size < MIN_DISTINCT_BYTES) {
+    return `must have at least ${MIN_DISTINCT_BYTES} distinct characters`
   }
 
-  if (placeholders.test(bytes.toString('latin1'))) {
-    return 'is a known placeholder'
-  }
-
-  return null
+  return PLACEHOLDERS.test(bytes.toString('latin1')) ? 'must not be a known placeholder' : null
 }
 
-/** HKDF (RFC 5869) with SHA-256: the same secret gives independent keys for each registration and kind. */
+/** Derives an independent key for each registration and purpose, by HKDF with SHA-256 (RFC 5869). */
 export function deriveKey (
   secret: string | Uint8Array,
   name: string,
-  kind: KeyPurpose
+  purpose: KeyPurpose
 ): SigningKey {
-  const derive = (use: string, length: number): Buffer =>
-    Buffer.from(
-      hkdfSync(
-        'sha256',
-        Buffer.from(secret as string),
-        '',
-        `fastify-token-auth/${name}/${kind}/${use}`,
-        length
-      )
-    )
+  const derive = (use: string, length: number): Buffer => {
+    const info = `fastify-token-auth/${name}/${purpose}/${use}`
+    return Buffer.from(hkdfSync('sha256', Buffer.from(secret as string), '', info, length))
+  }
+
   return { id: derive('kid', 9).toString('base64url'), key: derive('key', 32) }
+}
+
+/** Derives one key from each secret, in the same order. */
+export function deriveKeys (
+  secrets: Secrets,
+  name: string,
+  purpose: KeyPurpose
+): readonly [SigningKey, ...SigningKey[]] {
+  return secrets.map(secret => deriveKey(secret, name, purpose)) as unknown as readonly [
+    SigningKey,
+    ...SigningKey[]
+  ]
 }

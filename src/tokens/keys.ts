@@ -1,116 +1,159 @@
-// Signing keys that the app brings: key pairs, so that other services can verify what this one signs, or secrets of other
-// strengths. By Node's own cryptography, at once and with keys that were parsed once.
-
 import {
-  constants,
   createHash,
   createHmac,
   createPrivateKey,
   createPublicKey,
   createSecretKey,
-  KeyObject,
-  sign,
-  timingSafeEqual,
-  verify
+  KeyObject
 } from 'node:crypto'
 import type { JsonWebKey } from 'node:crypto'
-import { createMac } from './hmac.js'
-import type { MacHash } from './hmac.js'
-import type { JwtSigner } from './jwt-codec.js'
 import { findWeakness } from './key-derivation.js'
-import type { SigningKey } from './key-derivation.js'
+import { isKeyPair } from './signatures.js'
+import type { KeyAlgorithm } from './signatures.js'
 
-/** RFC 7518 section 3.1, RFC 8037 section 3.1. */
-export type KeyAlgorithm = 'HS256' | 'HS384' | 'HS512' | 'ES256' | 'EdDSA' | 'RS256' | 'PS256'
-
-/** PEM (SPKI, PKCS #8), a JWK or a KeyObject. */
+/** Key as PEM (SPKI or PKCS #8, not encrypted), JWK or `KeyObject`. */
 export type KeyMaterial = string | JsonWebKey | KeyObject
 
-/** A key, alone or with what it is used with; see `keys` of the options for how the rest is found out. */
+/** Key alone, or key with its algorithm and ID. */
 export type KeyInput = KeyMaterial | KeyUse
 
+/**
+ * Key with its algorithm and ID.
+ *
+ * @example
+ * ```ts
+ * keys: [{ key: process.env.SIGNING_KEY, alg: 'PS256', kid: '2027-01' }]
+ * ```
+ */
 export interface KeyUse {
   readonly key: KeyMaterial
-  /** @default what a JWK says, or EdDSA, ES256, RS256 or HS256, as the key is */
+  /**
+   * Signature algorithm.
+   *
+   * @default the `alg` member of a JWK, or else EdDSA, ES256, RS256 or HS256, by the type of key
+   */
   readonly alg?: KeyAlgorithm
-  /** A JWK's own is not read. @default the thumbprint of the public key (RFC 7638) */
+  /**
+   * Key ID, up to 128 letters, digits, `.`, `-` and `_`. The `kid` member of a JWK is ignored.
+   *
+   * @default the thumbprint of the public key (RFC 7638)
+   */
   readonly kid?: string
 }
 
-/** A public key as others see it (RFC 7517). */
+/** Public key as the JWKS route returns it (RFC 7517). */
 export type PublicJwk = Readonly<JsonWebKey> & {
   readonly kid: string
   readonly alg: string
   readonly use: 'sig'
 }
 
+/** Key of the app, parsed and checked. */
 export interface AppKey {
   readonly kid: string
   readonly alg: KeyAlgorithm
-  /** `null` where this process can only verify. */
+  /** `null` if this process can only verify. */
   readonly signing: KeyObject | null
   readonly verifying: KeyObject
   /** `null` for a secret. */
   readonly publicJwk: PublicJwk | null
 }
 
-const hashes: Readonly<Record<KeyAlgorithm, 'sha256' | 'sha384' | 'sha512' | null>> = {
-  HS256: 'sha256',
-  HS384: 'sha384',
-  HS512: 'sha512',
-  ES256: 'sha256',
-  EdDSA: null,
-  RS256: 'sha256',
-  PS256: 'sha256'
-}
-const algorithmsByType: Readonly<Record<string, readonly KeyAlgorithm[]>> = {
+/** At least one key. The first one signs, all of them verify. */
+export type AppKeys = readonly [AppKey, ...AppKey[]]
+
+const ALGORITHMS_BY_TYPE: Readonly<Record<string, readonly KeyAlgorithm[]>> = {
   secret: ['HS256', 'HS384', 'HS512'],
   'ec prime256v1': ['ES256'],
   ed25519: ['EdDSA'],
   rsa: ['RS256', 'PS256']
 }
+
 const MIN_RSA_BITS = 2048
 const MIN_RSA_EXPONENT = 65_537n
-const kidForm = /^[\w.-]{1,128}$/
-// RFC 7638 section 3.2: the members that are the key, in order.
-const thumbprintMembers: Readonly<Record<string, readonly string[]>> = {
+const KID_FORM = /^[\w.-]{1,128}$/
+
+// Required members in lexicographic order (RFC 7638, section 3.2).
+const THUMBPRINT_MEMBERS: Readonly<Record<string, readonly string[]>> = {
   EC: ['crv', 'kty', 'x', 'y'],
   OKP: ['crv', 'kty', 'x'],
   RSA: ['e', 'kty', 'n']
 }
 
-/** @throws TypeError that says what is wrong with it, and holds nothing of it */
+/**
+ * Reads the keys of the app.
+ *
+ * @throws TypeError that names the key by its index and contains nothing of it.
+ */
+export function readKeys (inputs: readonly KeyInput[]): AppKeys {
+  if (!Array.isArray(inputs)) {
+    throw new TypeError('"keys" must be an array')
+  }
+
+  const keys = inputs.map((input, i) => {
+    try {
+      return readKey(input)
+    } catch (error) {
+      throw new TypeError(
+        `"keys[${i}]" ${error instanceof TypeError ? error.message : 'cannot be read'}`
+      )
+    }
+  })
+  const [first] = keys
+
+  if (first === undefined || first.signing === null) {
+    throw new TypeError('"keys[0]" must be a private key or a secret, because it signs')
+  }
+
+  if (new Set(keys.map(({ kid }) => kid)).size < keys.length) {
+    throw new TypeError('"keys" must not contain a kid twice')
+  }
+
+  // A public key could be presented as an HMAC secret (RFC 8725, section 3.1).
+  if (new Set(keys.map(({ publicJwk }) => publicJwk === null)).size > 1) {
+    throw new TypeError('"keys" must be either all key pairs or all secrets')
+  }
+
+  return keys as unknown as AppKeys
+}
+
+/**
+ * Reads one key.
+ *
+ * @throws TypeError with a predicate for the name of the option, such as `must be a JWK`.
+ */
 export function readKey (input: KeyInput): AppKey {
   const { key: material, alg: given, kid }: KeyUse = isKeyUse(input) ? input : { key: input }
-  const stray = isKeyUse(input)
+  const unknown = isKeyUse(input)
     ? Object.keys(input).find(name => !['key', 'alg', 'kid'].includes(name))
     : undefined
-  assert(stray === undefined, 'has another member than key, alg and kid')
+  assert(unknown === undefined, 'must have the members key, alg and kid only')
   const { alg: own, use } = isJwk(material) ? material : {}
-  assert(use === undefined || use === 'sig', 'is a JWK whose use is not "sig"')
+  assert(use === undefined || use === 'sig', 'must be a JWK with the use "sig"')
   assert(
     given === undefined || own === undefined || given === own,
-    'is a JWK with an alg of its own: give no other'
+    'is a JWK with another alg; remove one of the two'
   )
+
   const signing = toKeyObject(material)
   const verifying = signing.type === 'private' ? createPublicKey(signing) : signing
-  const possible = algorithmsByType[typeOf(verifying)]
+  const possible = ALGORITHMS_BY_TYPE[getKeyType(verifying)]
   assert(
     possible !== undefined,
-    'is of no type that can be used: ES256 (P-256), EdDSA (Ed25519), RS256 and PS256 (RSA), HS256 to HS512'
+    'must be a key for ES256 (P-256), EdDSA (Ed25519), RS256 or PS256 (RSA), or HS256 to HS512'
   )
   const alg = (given ?? own ?? possible[0]) as KeyAlgorithm
-  assert(possible.includes(alg), `cannot be used with that alg: there is ${possible.join(', ')}`)
-  assertStrength(verifying, alg)
+  assert(possible.includes(alg), `cannot be used with this alg; valid: ${possible.join(', ')}`)
+  assertStrong(verifying, alg)
   assert(
-    kid === undefined || (typeof kid === 'string' && kidForm.test(kid)),
-    'has a kid that is no text of letters, digits, ".", "-" and "_"'
+    kid === undefined || (typeof kid === 'string' && KID_FORM.test(kid)),
+    'must have a kid of letters, digits, ".", "-" and "_"'
   )
   assert(
-    signing === verifying || isSignature('', signatureOf('', alg, signing), alg, verifying),
-    'holds a public part that is not its own'
+    signing === verifying || isKeyPair(signing, verifying, alg),
+    'contains a public part that belongs to another key'
   )
-  const id = kid ?? thumbprintOf(verifying)
+  const id = kid ?? createThumbprint(verifying)
 
   return {
     kid: id,
@@ -123,97 +166,6 @@ export function readKey (input: KeyInput): AppKey {
   }
 }
 
-/** Without a private key it can only verify. */
-export function createKeySigner ({ kid, alg, signing, verifying }: AppKey): JwtSigner {
-  if (verifying.type === 'secret') {
-    return createSecretSigner({ id: kid, key: verifying.export() }, alg)
-  }
-
-  return {
-    kid,
-    alg,
-    sign (input) {
-      if (signing === null) {
-        throw new Error('This key can only verify.')
-      }
-
-      return signatureOf(input, alg, signing).toString('base64url')
-    },
-    verify: (input, signature) =>
-      isSignature(input, Buffer.from(signature, 'base64url'), alg, verifying)
-  }
-}
-
-/** By a key that signs and verifies, such as those that are derived from the app's secret. */
-export function createSecretSigner (
-  { id, key }: SigningKey,
-  alg: KeyAlgorithm = 'HS256'
-): JwtSigner {
-  const sign = createMac(hashes[alg] as MacHash, key)
-
-  return {
-    kid: id,
-    alg,
-    sign,
-    verify (input, signature) {
-      const expected = sign(input)
-
-      return signature.length === expected.length &&
-        timingSafeEqual(Buffer.from(signature), Buffer.from(expected))
-    }
-  }
-}
-
-function signatureOf (input: string, alg: KeyAlgorithm, key: KeyObject): Buffer {
-  const signature = sign(hashes[alg], Buffer.from(input), { key, ...detailsOf(alg) })
-  return alg === 'ES256' ? withLowS(signature) : signature
-}
-
-function isSignature (
-  input: string,
-  signature: Buffer,
-  alg: KeyAlgorithm,
-  key: KeyObject
-): boolean {
-  // Of the two signatures that fit, the one with the lower s is ours: a token has one spelling.
-  return (alg !== 'ES256' || withLowS(signature).equals(signature)) &&
-    isSignatureBy({ alg, verifying: key }, input, signature)
-}
-
-/** Whether a key has signed a text, however it is spelled: for what others have signed. */
-export function isSignatureBy (
-  { alg, verifying: key }: Pick<AppKey, 'alg' | 'verifying'>,
-  input: string,
-  signature: Buffer
-): boolean {
-  return verify(hashes[alg], Buffer.from(input), { key, ...detailsOf(alg) }, signature)
-}
-
-function detailsOf (alg: KeyAlgorithm): object {
-  if (alg === 'ES256') {
-    return { dsaEncoding: 'ieee-p1363' }
-  }
-
-  return alg === 'PS256'
-    ? { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST }
-    : {}
-}
-
-const P256_ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n
-
-function withLowS (signature: Buffer): Buffer {
-  const s = BigInt(`0x${signature.toString('hex', 32)}`)
-
-  if (s <= P256_ORDER / 2n) {
-    return signature
-  }
-
-  return Buffer.concat([
-    signature.subarray(0, 32),
-    Buffer.from((P256_ORDER - s).toString(16).padStart(64, '0'), 'hex')
-  ])
-}
-
 function toKeyObject (material: KeyMaterial): KeyObject {
   if (material instanceof KeyObject) {
     return material
@@ -222,7 +174,7 @@ function toKeyObject (material: KeyMaterial): KeyObject {
   try {
     if (isJwk(material)) {
       if (material.kty === 'oct') {
-        return createSecretKey(fromBase64url(material.k))
+        return createSecretKey(decodeBase64url(material.k))
       }
 
       return material.d === undefined
@@ -236,19 +188,17 @@ function toKeyObject (material: KeyMaterial): KeyObject {
         : createPublicKey(material)
     }
   } catch {
-    // What Node says may hold what it was given.
+    // The message of node:crypto may contain the key.
   }
 
-  throw new TypeError(
-    'cannot be read: it must be PEM (SPKI or PKCS #8, not encrypted), a JWK or a KeyObject'
-  )
+  throw new TypeError('must be PEM (SPKI or PKCS #8, not encrypted), a JWK or a KeyObject')
 }
 
-function fromBase64url (text: unknown): Buffer {
-  const bytes = Buffer.from(String(text), 'base64url')
+function decodeBase64url (string: unknown): Buffer {
+  const bytes = Buffer.from(String(string), 'base64url')
 
-  if (bytes.toString('base64url') !== text) {
-    throw new Error('Not base64url')
+  if (bytes.toString('base64url') !== string) {
+    throw new Error('Invalid base64url')
   }
 
   return bytes
@@ -263,7 +213,7 @@ function isJwk (material: unknown): material is JsonWebKey {
   return typeof material === 'object' && material !== null && 'kty' in material
 }
 
-function typeOf (key: KeyObject): string {
+function getKeyType (key: KeyObject): string {
   if (key.type === 'secret') {
     return 'secret'
   }
@@ -272,46 +222,46 @@ function typeOf (key: KeyObject): string {
   return curve === undefined ? String(key.asymmetricKeyType) : `${key.asymmetricKeyType} ${curve}`
 }
 
-function assertStrength (key: KeyObject, alg: KeyAlgorithm): void {
+function assertStrong (key: KeyObject, alg: KeyAlgorithm): void {
   const { modulusLength: bits, publicExponent = MIN_RSA_EXPONENT } = key.asymmetricKeyDetails ?? {}
   assert(
     publicExponent >= MIN_RSA_EXPONENT,
-    `has an exponent of ${publicExponent}: ${MIN_RSA_EXPONENT} is the least`
+    `must have an exponent of at least ${MIN_RSA_EXPONENT}, not ${publicExponent}`
   )
   assert(
     bits === undefined || bits >= MIN_RSA_BITS,
-    `has ${bits} bits, ${MIN_RSA_BITS} are needed: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072`
+    `must have at least ${MIN_RSA_BITS} bits, not ${bits}; ` +
+      'run "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072"'
   )
 
   if (key.type !== 'secret') {
     return
   }
 
-  const [size = 0, needed] = [key.symmetricKeySize, Number(alg.slice(2)) / 8]
+  const [size = 0, required] = [key.symmetricKeySize, Number(alg.slice(2)) / 8]
   assert(
-    size >= needed,
-    `is ${size} bytes long, ${needed} are needed for ${alg}: openssl rand -base64 ${needed}`
+    size >= required,
+    `must have at least ${required} bytes for ${alg}, not ${size}; ` +
+      `run "openssl rand -base64 ${required}"`
   )
   const weakness = findWeakness(key.export())
-  assert(weakness === null, `${weakness}: openssl rand -base64 ${needed}`)
+  assert(weakness === null, `${weakness}; run "openssl rand -base64 ${required}"`)
 }
 
-// Of a secret, a plain hash could be searched for: HMAC under the secret itself.
-function thumbprintOf (key: KeyObject): string {
+// A plain hash of a secret could be searched for, so its ID is an HMAC under the secret itself.
+function createThumbprint (key: KeyObject): string {
   if (key.type === 'secret') {
     return createHmac('sha256', key).update('kid').digest('base64url').slice(0, 12)
   }
 
   const jwk = key.export({ format: 'jwk' }) as Record<string, unknown>
-  const members = (thumbprintMembers[String(jwk.kty)] ?? []).map(name => [name, jwk[name]])
-
-  return createHash('sha256').update(JSON.stringify(Object.fromEntries(members))).digest(
-    'base64url'
-  )
+  const members = (THUMBPRINT_MEMBERS[String(jwk.kty)] ?? []).map(name => [name, jwk[name]])
+  const json = JSON.stringify(Object.fromEntries(members))
+  return createHash('sha256').update(json).digest('base64url')
 }
 
-function assert (holds: boolean, message: string): asserts holds {
-  if (!holds) {
+function assert (condition: boolean, message: string): asserts condition {
+  if (!condition) {
     throw new TypeError(message)
   }
 }

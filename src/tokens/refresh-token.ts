@@ -1,74 +1,73 @@
-// The refresh token: names its session, its generation and the session's secret. Its successor is a pure function of
-// it, so that a replay is answered with the same text as the rotation was.
-
 import { hash, randomBytes } from 'node:crypto'
-import { readConstraint, toConstraintClaims } from './claims.js'
-import { isNonEmptyString, isNonNegativeInteger, isStringArray } from './jwt-codec.js'
-import type { Claims, JwtCodec } from './jwt-codec.js'
 import type { Millis } from '../lib/time.js'
+import {
+  isNonEmptyString,
+  isNonNegativeInteger,
+  isStringArray,
+  readConstraint,
+  toConstraintClaims
+} from './claims.js'
+import type { Claims, SenderConstraint } from './claims.js'
+import type { JwtCodec } from './jwt-codec.js'
 
+/** Type of refresh tokens, the `typ` header member. */
 export const REFRESH_TYP = 'rt+jwt'
 
-/** What an authentic refresh token says. When it ends is the row's to say, so that reuse of an old one is still noticed. */
-export interface RefreshToken {
+/**
+ * Claims of an authentic refresh token.
+ *
+ * Says nothing about expiry: the row of the session decides, so that reuse of an expired token is
+ * still detected.
+ */
+export interface RefreshToken extends SenderConstraint {
   readonly userId: string
   readonly sessionId: string
+  /** Number of rotations of the session before this token. */
   readonly generation: number
+  /** SHA-256 of the secret of the session. */
   readonly secretHash: string
-  /** Whether a cookie that holds it outlives the browser. */
+  /** Whether a cookie with this token outlives the browser. */
   readonly persistent: boolean
-  /** How its user proved who they are (RFC 8176). */
+  /** Authentication methods of the login (RFC 8176). */
   readonly amr: readonly string[]
-  /** The OAuth client that alone may use it; `null` for a session of the app's own. */
-  readonly clientId: string | null
-  /** Of the key that it is bound to; `null` where it is to none. */
-  readonly thumbprint: string | null
+  /** All claims as they were signed. */
   readonly claims: Claims
 }
 
-/** What all tokens of a session have in common. */
-export interface NewSession {
+/** Claims that all refresh tokens of a session share. */
+export interface NewSession extends Partial<SenderConstraint> {
   readonly id: string
   readonly userId: string
   readonly secret: string
   readonly persistent?: boolean
   readonly amr?: readonly string[]
-  readonly clientId?: string | null
-  readonly thumbprint?: string | null
 }
 
-/** Which token of a session to write. */
+/** Claims that differ between the refresh tokens of a session. */
 export interface TokenVersion {
   readonly generation: number
   readonly issuedAt: Millis
   readonly expiresAt: Millis
 }
 
-const secretForm = /^[\w-]{43}$/
+const SECRET_FORM = /^[\w-]{43}$/
 
-/** A secret of 256 bits for a new session. Only its hash is kept. */
-export function makeSecret (): { readonly secret: string, readonly secretHash: string } {
+/** Creates the random secret of a new session, 256 bits. Only its hash is stored. */
+export function createSessionSecret (): { readonly secret: string, readonly secretHash: string } {
   const secret = randomBytes(32).toString('base64url')
   return { secret, secretHash: hashSecret(secret) }
 }
 
-/** */
-export function firstRefreshToken (
-  kind: JwtCodec,
+/** Issues the first refresh token of a session. */
+export function issueRefreshToken (
+  codec: JwtCodec,
   session: NewSession,
-  edition: TokenVersion
+  version: TokenVersion
 ): string {
-  const {
-    id: sid,
-    userId: sub,
-    secret,
-    persistent = false,
-    amr = [],
-    clientId = null,
-    thumbprint = null
-  } = session
+  const { id: sid, userId: sub, secret, persistent = false, amr = [] } = session
+  const { clientId = null, thumbprint = null } = session
 
-  return kind.sign({
+  return codec.sign({
     sub,
     sid,
     secret,
@@ -76,23 +75,30 @@ export function firstRefreshToken (
     persistent: persistent || undefined,
     amr: amr.length > 0 ? amr : undefined,
     ...toConstraintClaims({ clientId, thumbprint }),
-    ...datesOf(edition)
+    ...toVersionClaims(version)
   })
 }
 
-/** The token of another generation of the same session: each claim is copied but `gen`, `iat` and `exp`. */
-export function nextRefreshToken (
-  kind: JwtCodec,
+/**
+ * Issues the refresh token of another generation of the same session.
+ *
+ * A pure function of its arguments: a replay returns the same token as the rotation did.
+ */
+export function issueSuccessor (
+  codec: JwtCodec,
   presented: RefreshToken,
-  edition: TokenVersion
+  version: TokenVersion
 ): string {
-  const { gen, iat, exp } = datesOf(edition)
-  return kind.sign({ ...presented.claims, gen, iat, exp })
+  return codec.sign({ ...presented.claims, ...toVersionClaims(version) })
 }
 
-/** An authentic refresh token of ours, however old it is; `null` for everything else. */
-export function readRefreshToken (kind: JwtCodec, token: string): RefreshToken | null {
-  const claims = kind.verify(token)
+/**
+ * Reads a refresh token of any age.
+ *
+ * @returns `null` if the token is not authentic or is not a refresh token.
+ */
+export function readRefreshToken (codec: JwtCodec, token: string): RefreshToken | null {
+  const claims = codec.verify(token)
 
   if (claims === null) {
     return null
@@ -102,38 +108,34 @@ export function readRefreshToken (kind: JwtCodec, token: string): RefreshToken |
 
   if (
     type !== 'refresh' || !isNonEmptyString(sub) || !isNonEmptyString(sid) ||
-    !isNonNegativeInteger(gen) || !isNonNegativeInteger(iat) ||
-    !isNonNegativeInteger(exp)
+    !isNonNegativeInteger(gen) || !isNonNegativeInteger(iat) || !isNonNegativeInteger(exp)
   ) {
     return null
   }
 
-  const binding = readConstraint(claims)
+  const constraint = readConstraint(claims)
 
   if (
-    !isNonEmptyString(secret) || !secretForm.test(secret) || !isStringArray(amr) || binding === null
+    !isNonEmptyString(secret) || !SECRET_FORM.test(secret) || !isStringArray(amr) ||
+    constraint === null
   ) {
     return null
   }
-
-  const { clientId, thumbprint } = binding
-  const persistent = claims.persistent === true
-  const secretHash = hashSecret(secret)
 
   return {
     userId: sub,
     sessionId: sid,
     generation: gen,
-    secretHash,
-    persistent,
+    secretHash: hashSecret(secret),
+    persistent: claims.persistent === true,
     amr,
-    clientId,
-    thumbprint,
+    clientId: constraint.clientId,
+    thumbprint: constraint.thumbprint,
     claims
   }
 }
 
-function datesOf (
+function toVersionClaims (
   { generation, issuedAt, expiresAt }: TokenVersion
 ): Record<'gen' | 'iat' | 'exp', number> {
   return { gen: generation, iat: Math.floor(issuedAt / 1000), exp: Math.floor(expiresAt / 1000) }

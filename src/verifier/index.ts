@@ -1,4 +1,4 @@
 export { tokenVerifier } from './plugin.js'
 export type { Auth, Authenticate, AuthGuard, ClaimRequirements } from '../decorators.js'
-export type { AuthClaims } from '../sessions/access-verifier.js'
+export type { AuthClaims } from '../tokens/auth.js'
 export type { PublicAlgorithm, TokenVerifierOptions, VerifierDpopOptions } from './options.js'

@@ -1,117 +1,112 @@
-// Access tokens that another service has issued, in use: admitted by asking it (RFC 7662). An answer is believed for a short
-// time, after which a session that was ended there is refused here.
-
-import { ACCESS_TYP } from '../tokens/access-token.js'
-import { decodeHeader, isRecord, isSameType } from '../tokens/jwt-codec.js'
-import type { Claims } from '../tokens/jwt-codec.js'
 import { TokenAuthError } from '../errors.js'
-import { readRemoteToken } from './jwks-verifier.js'
-import type { AccessTokenVerifier, RemoteToken } from './jwks-verifier.js'
-import { TokenCache } from '../tokens/token-cache.js'
 import type { Millis } from '../lib/time.js'
+import { ACCESS_TYP } from '../tokens/access-token.js'
+import type { AccessTokenVerifier, VerifiedToken } from '../tokens/auth.js'
+import { isRecord } from '../tokens/claims.js'
+import type { Claims } from '../tokens/claims.js'
+import { decodeHeader, isSameType } from '../tokens/jwt-codec.js'
+import { TokenCache } from '../tokens/token-cache.js'
+import type { CacheEntry } from '../tokens/token-cache.js'
+import { readRemoteToken } from './remote-token.js'
 
+/** Settings of an {@link IntrospectionVerifier}. */
 export interface IntrospectionVerifierContext {
   readonly uri: URL
   readonly clientId: string
   readonly clientSecret: string
   readonly issuer: string
   readonly audience: string
-  /** How long an answer is believed. */
+  /** Time for which a response is valid. */
   readonly maxAge: Millis
-  /** How many answers are remembered. */
+  /** Maximum number of responses to cache. */
   readonly cacheSize: number
-  /** How long the issuer may take. */
   readonly timeout: Millis
   readonly clock: () => Millis
-  /** Is told why it could not be asked: the name and code of an error, or a status; nothing else that was sent or received. */
+  /** Called with the error name and code, or the status, if the issuer does not answer. */
   readonly onFailure: (cause: string) => void
 }
 
-interface CachedResponse extends RemoteToken {
-  /** The token that it is about. */
-  readonly text: string
-  readonly askedAt: Millis
+interface CachedResponse extends VerifiedToken, CacheEntry {
+  readonly requestedAt: Millis
 }
 
 interface PendingRequest {
-  readonly askedAt: Millis
-  readonly answer: Promise<CachedResponse>
+  readonly requestedAt: Millis
+  readonly response: Promise<CachedResponse>
 }
 
-/** */
+/** Verifies access tokens of another service by token introspection (RFC 7662). */
 export class IntrospectionVerifier implements AccessTokenVerifier {
   readonly #context: IntrospectionVerifierContext
-  readonly #answers: TokenCache<CachedResponse>
+  readonly #cache: TokenCache<CachedResponse>
   readonly #authorization: string
-  readonly #underWay = new Map<string, PendingRequest>()
+  readonly #pending = new Map<string, PendingRequest>()
 
   constructor (context: IntrospectionVerifierContext) {
     this.#context = context
-    this.#answers = new TokenCache(context.cacheSize)
+    this.#cache = new TokenCache(context.cacheSize)
     const credentials = [context.clientId, context.clientSecret].map(encodeURIComponent).join(':')
     this.#authorization = `Basic ${Buffer.from(credentials).toString('base64')}`
   }
 
-  recall (token: string): RemoteToken | null {
-    const answer = this.#answers.get(token)
+  /** Returns a recent response immediately. Otherwise asks the issuer. */
+  verify (token: string, cacheKey: string): VerifiedToken | Promise<VerifiedToken> {
+    const cached = this.#cache.get(cacheKey)
     const now = this.#context.clock()
 
-    if (answer === undefined || !this.#isRecent(answer, now)) {
-      return null
+    if (cached === undefined || !this.#isRecent(cached, now)) {
+      return this.#verifyUncached(token, cacheKey)
     }
 
-    if (now >= answer.auth.expiresAt) {
+    if (now >= cached.auth.expiresAt) {
       throw new TokenAuthError('AUTH_ACCESS_EXPIRED')
     }
 
-    return answer
+    return cached
   }
 
-  /** Of those who ask at once for one token, one asks: an answer that is on its way is believed as long as one that has come. */
-  async verify (token: string): Promise<RemoteToken> {
-    // What does not even say that it is one of ours makes no question of it.
+  // Concurrent requests with the same token share one request to the issuer.
+  async #verifyUncached (token: string, cacheKey: string): Promise<VerifiedToken> {
+    // Saves a request for a string that does not even claim to be an access token.
     if (!isSameType(decodeHeader(token)?.typ, ACCESS_TYP)) {
       throw new TokenAuthError('AUTH_ACCESS_INVALID')
     }
 
-    const askedAt = this.#context.clock()
-    const underWay = this.#underWay.get(token)
+    const requestedAt = this.#context.clock()
+    const pending = this.#pending.get(token)
 
-    if (underWay !== undefined && this.#isRecent(underWay, askedAt)) {
-      return underWay.answer
+    if (pending !== undefined && this.#isRecent(pending, requestedAt)) {
+      return pending.response
     }
 
-    const question = { askedAt, answer: this.#ask(token, askedAt) }
-    this.#underWay.set(token, question)
+    const request = { requestedAt, response: this.#request(token, cacheKey, requestedAt) }
+    this.#pending.set(token, request)
 
     try {
-      return await question.answer
+      return await request.response
     } finally {
-      if (this.#underWay.get(token) === question) {
-        this.#underWay.delete(token)
+      if (this.#pending.get(token) === request) {
+        this.#pending.delete(token)
       }
     }
   }
 
-  // It is as old as the question, whenever the answer came.
-  async #ask (token: string, askedAt: Millis): Promise<CachedResponse> {
+  // The age of a response counts from its request, however long the issuer takes.
+  async #request (token: string, cacheKey: string, requestedAt: Millis): Promise<CachedResponse> {
     const { active, token_type: tokenType, ...claims } = await this.#introspect(token)
 
     if (active !== true) {
       throw new TokenAuthError('AUTH_ACCESS_INVALID')
     }
 
-    const answer = {
-      text: token,
-      ...readRemoteToken(claims, this.#context.clock(), this.#context),
-      askedAt
-    }
-    this.#answers.set(answer)
-    return answer
+    const { auth, thumbprint } = readRemoteToken(claims, this.#context.clock(), this.#context)
+    const response = { cacheKey, auth, thumbprint, requestedAt }
+    this.#cache.set(response)
+    return response
   }
 
-  #isRecent ({ askedAt }: { readonly askedAt: Millis }, now: Millis): boolean {
-    return now >= askedAt && now - askedAt < this.#context.maxAge
+  #isRecent ({ requestedAt }: { readonly requestedAt: Millis }, now: Millis): boolean {
+    return now >= requestedAt && now - requestedAt < this.#context.maxAge
   }
 
   async #introspect (token: string): Promise<Claims> {
@@ -131,22 +126,22 @@ export class IntrospectionVerifier implements AccessTokenVerifier {
         throw new RangeError(`status ${response.status}`)
       }
 
-      const answer: unknown = await response.json()
+      const result: unknown = await response.json()
 
-      if (!isRecord(answer) || typeof answer.active !== 'boolean') {
-        throw new RangeError('it does not say whether the token is active')
+      if (!isRecord(result) || typeof result.active !== 'boolean') {
+        throw new RangeError('response without a boolean "active"')
       }
 
-      return answer
+      return result
     } catch (error) {
-      onFailure(causeOf(error as Error))
+      onFailure(describeError(error as Error))
       throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
     }
   }
 }
 
-// What JSON.parse says holds what it was given.
-function causeOf (error: Error): string {
+// Errors of `JSON.parse` quote their input, so their message is not logged.
+function describeError (error: Error): string {
   if (error instanceof RangeError) {
     return error.message
   }

@@ -5,7 +5,7 @@ import type { DpopOptions, ResolvedDpop } from '../options/oauth.js'
 import { isBaseUrl, isLoopback, resolveDpop } from '../options/oauth.js'
 import { assert, duration, isFunction, rejectUnknownKeys } from '../options/validate.js'
 import { findWeakness } from '../tokens/key-derivation.js'
-import type { KeyAlgorithm } from '../tokens/keys.js'
+import type { KeyAlgorithm } from '../tokens/signatures.js'
 import { DAY, MINUTE, SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
 

@@ -1,98 +1,100 @@
-// The public keys of another service, read from its JWKS by jose, which also verifies by them beside the event loop. When to read
-// is decided here, by the app's own clock: jose by itself would ask anew at each request while the issuer cannot be reached.
-
-import { compactVerify, createRemoteJWKSet } from 'jose'
-import type { JWK, RemoteJWKSet } from 'jose'
+import { compactVerify, createRemoteJWKSet, customFetch, jwksCache } from 'jose'
+import type { FetchImplementation, JWK, JWKSCacheInput, RemoteJWKSet } from 'jose'
 import { TokenAuthError } from '../errors.js'
-import { decodeHeader, isNonEmptyString, isRecord, isSameType } from '../tokens/jwt-codec.js'
-import type { Claims } from '../tokens/jwt-codec.js'
+import { SECOND } from '../lib/time.js'
+import type { Millis } from '../lib/time.js'
+import { isNonEmptyString, isRecord } from '../tokens/claims.js'
+import type { Claims } from '../tokens/claims.js'
+import { decodeHeader, isSameType } from '../tokens/jwt-codec.js'
 import { readKey } from '../tokens/keys.js'
 import type { AppKey } from '../tokens/keys.js'
-import type { Millis } from '../lib/time.js'
 
+/** Settings of {@link RemoteKeys}. */
 export interface RemoteKeysContext {
   readonly uri: URL
-  /** The `typ` of the tokens that are to be opened. */
+  /** `typ` header member of the tokens to verify. */
   readonly typ: string
-  /** Keys for others are as if they were not there. */
+  /** Accepted algorithms. Keys for other ones are ignored. */
   readonly algorithms: ReadonlySet<string>
-  readonly clock: () => Millis
-  /** How long the issuer may take to answer. */
   readonly timeout: Millis
-  /** How long a set is left in peace that does not hold a key which a token names. */
+  /** Minimum time between two reads because of an unknown key ID. */
   readonly cooldown: Millis
-  /** How long a set is believed. */
+  /** Time after which the key set must be read again. */
   readonly maxAge: Millis
-  /** Is told why the set could not be read: the name and code of an error, nothing that was received. */
+  /** Called with the error name and code if the key set cannot be read. */
   readonly onFailure: (cause: string) => void
 }
 
-/** What an authentic token says, and the key that says so. */
-export interface Opened {
+/** Claims of an authentic token, and the key that signed it. */
+export interface AuthenticToken {
   readonly claims: Claims
   readonly key: AppKey
 }
 
-// Somebody waits for it: a second, as `Retry-After` tells them.
-const RETRY: Millis = 1000
+// Concurrent requests during an outage must not flood the issuer. `Retry-After` says the same.
+const RETRY_INTERVAL: Millis = SECOND
 
-/** */
+/**
+ * Verifies tokens with the JSON Web Key Set of an issuer.
+ *
+ * jose reads and caches the set, shares concurrent reads, and waits for the cooldown. The age of
+ * the set follows the system clock.
+ */
 export class RemoteKeys {
   readonly #context: RemoteKeysContext
   readonly #set: RemoteJWKSet
+  readonly #cache: JWKSCacheInput = {}
   #keys: ReadonlyMap<string, AppKey> = new Map()
-  #readAt: Millis = -Infinity
   #failedAt: Millis = -Infinity
-  #reading: Promise<boolean> | null = null
 
   constructor (context: RemoteKeysContext) {
     this.#context = context
-    // Never old, always cooling down: it reads when it is told to.
     this.#set = createRemoteJWKSet(context.uri, {
       timeoutDuration: context.timeout,
-      cacheMaxAge: Infinity,
-      cooldownDuration: Infinity
+      cacheMaxAge: context.maxAge,
+      cooldownDuration: context.cooldown,
+      [jwksCache]: this.#cache,
+      [customFetch]: (...request) => this.#fetch(...request)
     })
   }
 
-  /** Whether the issuer still has this key, as far as is known. Looks again in time, for which nobody waits. */
-  holds (key: AppKey, now: Millis): boolean {
-    this.readAhead(now)
-    return this.#isFresh(now, this.#context.maxAge) && this.#keys.get(key.kid) === key
+  /** Whether the issuer still publishes a key, as far as is known. */
+  hasKey (key: AppKey): boolean {
+    this.readAhead()
+    return this.#set.fresh && this.#keys.get(key.kid) === key
   }
 
-  /** Reads the set where it is halfway to being too old, so that a short outage of the issuer is not noticed. */
-  readAhead (now: Millis): void {
-    if (
-      this.#isFresh(now, this.#context.maxAge / 2) ||
-      !hasPassed(this.#failedAt, this.#context.cooldown, now)
-    ) {
-      return
-    }
+  /** Reads the set in the background after half of `maxAge`, so that a short outage has no effect. */
+  readAhead (): void {
+    const age = Date.now() - (this.#cache.uat ?? -Infinity)
 
-    this.#reading ??= this.#read(now)
+    if (age >= this.#context.maxAge / 2 && this.#canRetry(this.#context.cooldown)) {
+      this.#reload().catch(() => {})
+    }
   }
 
   /**
-   * `null` for all that is no token of this issuer and type. Times and types of claims are the caller's.
-   * @throws TokenAuthError AUTH_KEYS_UNAVAILABLE where it cannot be told
+   * Verifies the signature of a token. The caller checks its claims.
+   *
+   * @returns `null` if the token is not authentic or has another type.
+   * @throws TokenAuthError `AUTH_KEYS_UNAVAILABLE` if the key set cannot be read.
    */
-  async open (token: string): Promise<Opened | null> {
+  async verify (token: string): Promise<AuthenticToken | null> {
     const header = decodeHeader(token)
 
-    if (
-      header === null || !isSameType(header.typ, this.#context.typ) || !isNonEmptyString(header.kid)
-    ) {
+    if (header === null || !isSameType(header.typ, this.#context.typ)) {
       return null
     }
 
-    if (!isNonEmptyString(header.alg) || !this.#context.algorithms.has(header.alg)) {
+    const { kid, alg } = header
+
+    if (!isNonEmptyString(kid) || !isNonEmptyString(alg) || !this.#context.algorithms.has(alg)) {
       return null
     }
 
-    const key = await this.#find(header.kid)
+    const key = await this.#findKey(kid)
 
-    if (key === undefined || key.alg !== header.alg) {
+    if (key === undefined || key.alg !== alg) {
       return null
     }
 
@@ -105,93 +107,94 @@ export class RemoteKeys {
     }
   }
 
-  async #find (kid: string): Promise<AppKey | undefined> {
-    const { clock, maxAge, cooldown } = this.#context
-    this.readAhead(clock())
+  async #findKey (kid: string): Promise<AppKey | undefined> {
+    this.readAhead()
 
-    if (!this.#isFresh(clock(), maxAge)) {
-      await this.#assertRead()
+    if (!this.#set.fresh) {
+      await this.#reload()
     }
 
-    if (!this.#keys.has(kid) && (this.#reading !== null || !this.#isFresh(clock(), cooldown))) {
-      await this.#assertRead()
+    if (!this.#keys.has(kid) && (this.#set.reloading || !this.#set.coolingDown)) {
+      await this.#reload()
     }
 
     return this.#keys.get(kid)
   }
 
-  async #assertRead (): Promise<void> {
-    const now = this.#context.clock()
-
-    if (this.#reading === null && hasPassed(this.#failedAt, RETRY, now)) {
-      this.#reading = this.#read(now)
+  async #reload (): Promise<void> {
+    if (!this.#set.reloading && !this.#canRetry(RETRY_INTERVAL)) {
+      throw new TokenAuthError('AUTH_KEYS_UNAVAILABLE')
     }
 
-    if (await this.#reading !== true) {
+    const isShared = this.#set.reloading
+
+    try {
+      await this.#set.reload()
+    } catch (error) {
+      if (!isShared) {
+        this.#failedAt = performance.now()
+        this.#context.onFailure(describeError(error))
+      }
+
       throw new TokenAuthError('AUTH_KEYS_UNAVAILABLE')
     }
   }
 
-  /** Whether it could be read. It is as old as the question, whenever the answer came. */
-  async #read (now: Millis): Promise<boolean> {
-    try {
-      await this.#set.reload()
-      const keys = this.#usable(this.#set.jwks()?.keys ?? [])
+  // A response without a usable key counts as an outage: jose keeps the previous set until
+  // `maxAge`, and then requests fail with 503 instead of 401.
+  async #fetch (...request: Parameters<FetchImplementation>): Promise<Response> {
+    const response = await fetch(...request)
 
-      if (keys.length === 0) {
-        throw new RangeError('it holds no key that can be used')
-      }
-
-      this.#keys = new Map(keys.map(key => [key.kid, key]))
-      this.#readAt = now
-      this.#failedAt = -Infinity
-      return true
-    } catch (error) {
-      this.#failedAt = this.#context.clock()
-      this.#context.onFailure(causeOf(error))
-      return false
-    } finally {
-      this.#reading = null
+    if (response.status === 200) {
+      this.#useKeys(await readKeySet(response.clone()))
     }
+
+    return response
   }
 
-  // What cannot be used is ignored (RFC 7517 section 5), and a kid that is there twice names no key.
-  #usable (jwks: readonly JWK[]): AppKey[] {
-    const keys = jwks.map(toPublicKey).filter(key => key !== null)
-
-    return keys
-      .filter(({ kid, alg }) =>
-        this.#context.algorithms.has(alg) && keys.filter(other => other.kid === kid).length === 1
-      )
-      .map(key => {
-        const before = this.#keys.get(key.kid)
-        return before?.alg === key.alg && before.verifying.equals(key.verifying) ? before : key
-      })
+  #canRetry (interval: Millis): boolean {
+    return performance.now() - this.#failedAt >= interval
   }
 
-  #isFresh (now: Millis, age: Millis): boolean {
-    return !hasPassed(this.#readAt, age, now)
+  // Unusable keys are ignored (RFC 7517, section 5), and so are keys with a duplicate ID.
+  #useKeys (jwks: readonly JWK[]): void {
+    const all = jwks.map(toPublicKey).filter(key => key !== null)
+    const usable = all.filter(({ kid, alg }) =>
+      this.#context.algorithms.has(alg) && all.filter(other => other.kid === kid).length === 1
+    )
+
+    if (usable.length === 0) {
+      throw new RangeError('key set has no usable key')
+    }
+
+    // Unchanged keys stay the same object, so that cached tokens stay valid.
+    this.#keys = new Map(usable.map(key => {
+      const known = this.#keys.get(key.kid)
+      const isKnown = known?.alg === key.alg && known.verifying.equals(key.verifying)
+      return [key.kid, isKnown ? known : key]
+    }))
   }
 }
 
-// A clock that says less than before was wrong once: it is time then too.
-function hasPassed (since: Millis, span: Millis, now: Millis): boolean {
-  return now < since || now - since >= span
+// Errors of `JSON.parse` quote their input.
+async function readKeySet (response: Response): Promise<readonly JWK[]> {
+  const set: unknown = await response.json().catch(() => null)
+  return isRecord(set) && Array.isArray(set.keys) ? set.keys.filter(isRecord) : []
 }
 
 function toPublicKey (jwk: JWK): AppKey | null {
   try {
     const key = readKey({ key: jwk, kid: jwk.kid as string })
-    const isMeant = isNonEmptyString(jwk.kid) &&
+    const isForVerifying = isNonEmptyString(jwk.kid) &&
       (jwk.key_ops === undefined || jwk.key_ops.includes('verify'))
-    return isMeant && key.publicJwk !== null && key.signing === null ? key : null
+    return isForVerifying && key.publicJwk !== null && key.signing === null ? key : null
   } catch {
     return null
   }
 }
 
-// What jose and fetch say is fixed, and holds nothing that was received.
-function causeOf (error: unknown): string {
+// The messages of jose and fetch are fixed strings that contain nothing of the response.
+function describeError (error: unknown): string {
   const { name, code, message, cause } = error as Error & { readonly code?: unknown }
   const { code: reason } = (cause ?? {}) as { readonly code?: unknown }
   return [name, code, reason, message].filter(isNonEmptyString).join(' ')

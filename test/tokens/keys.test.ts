@@ -19,9 +19,11 @@ import * as jose from 'jose'
 import t from 'tap'
 import { ACCESS_TYP } from '../../src/tokens/access-token.js'
 import { JwtCodec } from '../../src/tokens/jwt-codec.js'
-import { createKeySigner, readKey } from '../../src/tokens/keys.js'
-import type { KeyAlgorithm, KeyInput, KeyMaterial } from '../../src/tokens/keys.js'
-import { createSigners, readKeys } from '../../src/tokens/key-ring.js'
+import { readKey } from '../../src/tokens/keys.js'
+import { createKeySigner, createSigners } from '../../src/tokens/key-signer.js'
+import type { KeyAlgorithm } from '../../src/tokens/signatures.js'
+import { readKeys } from '../../src/tokens/keys.js'
+import type { KeyInput, KeyMaterial } from '../../src/tokens/keys.js'
 import { respellings } from '../helpers/respellings.js'
 
 interface Pair {
@@ -70,7 +72,10 @@ function formsOf (key: KeyObject): Record<string, KeyMaterial> {
 }
 
 function kindOf (...keys: KeyInput[]): JwtCodec {
-  return new JwtCodec(ACCESS_TYP, keys.map(key => createKeySigner(readKey(key))) as never)
+  return new JwtCodec(
+    ACCESS_TYP,
+    keys.map(key => createKeySigner(readKey(key), ACCESS_TYP)) as never
+  )
 }
 
 const encode = (part: unknown): string =>
@@ -488,35 +493,41 @@ const locked = own.export({
 const secret = pairs.HS256.own
 
 const refused: Record<string, [unknown, RegExp]> = {
-  'no list': [own, /^keys must be an array$/],
-  'a text for a list': [toPem(own), /^keys must be an array$/],
-  null: [null, /^keys must be an array$/],
-  'no keys': [[], /^keys\[0\] must be a private key/],
+  'no list': [own, /^"keys" must be an array$/],
+  'a text for a list': [toPem(own), /^"keys" must be an array$/],
+  null: [null, /^"keys" must be an array$/],
+  'no keys': [[], /^"keys\[0\]" must be a private key/],
   'RSA of 1024 bits': [
     [short.privateKey],
-    /^keys\[0\] has 1024 bits, 2048 are needed: openssl genpkey/
+    /^"keys\[0\]" must have at least 2048 bits, not 1024; run "openssl genpkey/
   ],
-  'the same, to verify by': [[own, short.publicKey], /^keys\[1\] has 1024 bits/],
-  'P-384': [[p384], /^keys\[0\] is of no type that can be used: ES256/],
-  'P-384 as ES256': [[{ key: p384, alg: 'ES256' }], /is of no type/],
-  secp256k1: [[generateKeyPairSync('ec', { namedCurve: 'secp256k1' }).privateKey], /is of no type/],
-  X25519: [[generateKeyPairSync('x25519').privateKey], /is of no type/],
-  Ed448: [[generateKeyPairSync('ed448').privateKey], /is of no type/],
+  'the same, to verify by': [
+    [own, short.publicKey],
+    /^"keys\[1\]" must have at least 2048 bits, not 1024/
+  ],
+  'P-384': [[p384], /^"keys\[0\]" must be a key for ES256/],
+  'P-384 as ES256': [[{ key: p384, alg: 'ES256' }], /must be a key for ES256/],
+  secp256k1: [
+    [generateKeyPairSync('ec', { namedCurve: 'secp256k1' }).privateKey],
+    /must be a key for ES256/
+  ],
+  X25519: [[generateKeyPairSync('x25519').privateKey], /must be a key for ES256/],
+  Ed448: [[generateKeyPairSync('ed448').privateKey], /must be a key for ES256/],
   DSA: [
     [generateKeyPairSync('dsa', { modulusLength: 2048, divisorLength: 256 }).privateKey],
-    /is of no type/
+    /must be a key for ES256/
   ],
-  'an encrypted PEM': [[locked], /^keys\[0\] cannot be read: .*not encrypted/],
-  'a PEM that is cut off': [[toPem(rsa.own).slice(0, 900)], /cannot be read/],
-  'a PEM behind a space': [[` ${toPem(own)}`], /cannot be read/],
-  'a PEM behind a text': [[own, `key:\n${toPem(shown)}`], /^keys\[1\] cannot be read/],
-  'a certificate': [[own, certificate], /^keys\[1\] cannot be read/],
-  'a JWK without x': [[{ ...toJwk(own), x: undefined }], /cannot be read/],
-  'a JWK of another kty': [[{ ...toJwk(own), kty: 'EC' }], /cannot be read/],
-  'a JWK with d of null': [[{ ...toJwk(own), d: null }], /cannot be read/],
-  'a text for a secret': [[secret.export().toString('hex')], /cannot be read/],
-  'bytes for a secret': [[secret.export()], /cannot be read/],
-  garbage: [['-----BEGIN PRIVATE KEY-----\ngarbage\n-----END PRIVATE KEY-----'], /cannot be read/],
+  'an encrypted PEM': [[locked], /^"keys\[0\]" must be PEM .*not encrypted/],
+  'a PEM that is cut off': [[toPem(rsa.own).slice(0, 900)], /must be PEM/],
+  'a PEM behind a space': [[` ${toPem(own)}`], /must be PEM/],
+  'a PEM behind a text': [[own, `key:\n${toPem(shown)}`], /^"keys\[1\]" must be PEM/],
+  'a certificate': [[own, certificate], /^"keys\[1\]" must be PEM/],
+  'a JWK without x': [[{ ...toJwk(own), x: undefined }], /must be PEM/],
+  'a JWK of another kty': [[{ ...toJwk(own), kty: 'EC' }], /must be PEM/],
+  'a JWK with d of null': [[{ ...toJwk(own), d: null }], /must be PEM/],
+  'a text for a secret': [[secret.export().toString('hex')], /must be PEM/],
+  'bytes for a secret': [[secret.export()], /must be PEM/],
+  garbage: [['-----BEGIN PRIVATE KEY-----\ngarbage\n-----END PRIVATE KEY-----'], /must be PEM/],
   ...Object.fromEntries(
     [
       '',
@@ -534,48 +545,48 @@ const refused: Record<string, [unknown, RegExp]> = {
       Symbol('k')
     ]
       .map(
-        value => [`${inspect(value)}`, [[value], /^keys\[0\] cannot be read/] as [unknown, RegExp]]
+        value => [`${inspect(value)}`, [[value], /^"keys\[0\]" must be PEM/] as [unknown, RegExp]]
       )
   ),
-  'a hole': [[own, undefined], /^keys\[1\] cannot be read/],
+  'a hole': [[own, undefined], /^"keys\[1\]" must be PEM/],
   'a JWK of a secret that is empty': [
     [{ kty: 'oct', k: '' }],
-    /is 0 bytes long, 32 are needed for HS256: openssl rand -base64 32/
+    /must have at least 32 bytes for HS256, not 0; run "openssl rand -base64 32"/
   ],
-  'a JWK of no secret': [[{ kty: 'oct' }], /32 are needed|cannot be read/],
+  'a JWK of no secret': [[{ kty: 'oct' }], /at least 32 bytes|must be PEM/],
   'a secret of 31 bytes': [
     [createSecretKey(randomBytes(31))],
-    /is 31 bytes long, 32 are needed for HS256/
+    /must have at least 32 bytes for HS256, not 31/
   ],
   'a secret of 47 bytes for HS384': [
     [{ key: createSecretKey(randomBytes(47)), alg: 'HS384' }],
-    /is 47 bytes long, 48 are needed for HS384/
+    /must have at least 48 bytes for HS384, not 47/
   ],
   'a secret of 63 bytes for HS512': [
     [{ ...toJwk(createSecretKey(randomBytes(63))), alg: 'HS512' }],
-    /is 63 bytes long, 64/
+    /must have at least 64 bytes for HS512, not 63/
   ],
   'an alg of another key': [
     [{ key: own, alg: 'ES256' }],
-    /^keys\[0\] cannot be used with that alg: there is EdDSA$/
+    /^"keys\[0\]" cannot be used with this alg; valid: EdDSA$/
   ],
-  'an alg in another case': [[{ key: own, alg: 'eddsa' }], /cannot be used with that alg/],
-  'an alg that there is not': [[{ key: own, alg: '__proto__' }], /cannot be used with that alg/],
-  none: [[{ key: own, alg: 'none' }], /cannot be used with that alg/],
-  'a secret for RS256': [[{ key: secret, alg: 'RS256' }], /cannot be used with that alg/],
+  'an alg in another case': [[{ key: own, alg: 'eddsa' }], /cannot be used with this alg/],
+  'an alg that there is not': [[{ key: own, alg: '__proto__' }], /cannot be used with this alg/],
+  none: [[{ key: own, alg: 'none' }], /cannot be used with this alg/],
+  'a secret for RS256': [[{ key: secret, alg: 'RS256' }], /cannot be used with this alg/],
   'a public key for HS256': [
     [{ key: rsa.shown, alg: 'HS256' }],
-    /cannot be used with that alg: there is RS256, PS256/
+    /cannot be used with this alg; valid: RS256, PS256/
   ],
   'a JWK that says another alg': [
     [{ ...toJwk(own), alg: 'RS256' }],
-    /cannot be used with that alg/
+    /cannot be used with this alg/
   ],
   ...Object.fromEntries(['', ' ', 'a b', 'a/b', 'ä', 'a\n', 'x'.repeat(129), 5, null, {}, ['a']]
     .map(
       kid => [
         `the kid ${inspect(kid)}`,
-        [[{ key: own, kid }], /^keys\[0\] has a kid that is no text of letters/] as [
+        [[{ key: own, kid }], /^"keys\[0\]" must have a kid of letters/] as [
           unknown,
           RegExp
         ]
@@ -583,12 +594,15 @@ const refused: Record<string, [unknown, RegExp]> = {
     )),
   'a public key first': [
     [shown, spare],
-    /^keys\[0\] must be a private key, or a secret: it signs$/
+    /^"keys\[0\]" must be a private key or a secret, because it signs$/
   ],
-  'a key twice': [[own, spare, shown], /^keys holds a kid twice/],
-  'a kid twice': [[{ key: own, kid: 'k' }, { key: spare, kid: 'k' }], /^keys holds a kid twice/],
-  'a secret behind a pair': [[own, secret], /^keys holds secrets and key pairs/],
-  'a pair behind a secret': [[secret, own], /^keys holds secrets and key pairs/]
+  'a key twice': [[own, spare, shown], /^"keys" must not contain a kid twice/],
+  'a kid twice': [
+    [{ key: own, kid: 'k' }, { key: spare, kid: 'k' }],
+    /^"keys" must not contain a kid twice/
+  ],
+  'a secret behind a pair': [[own, secret], /^"keys" must be either all key pairs or all secrets/],
+  'a pair behind a secret': [[secret, own], /^"keys" must be either all key pairs or all secrets/]
 }
 
 /** What would give a key away: the lines of its PEM, and the members of its JWK that are not public. */
@@ -641,31 +655,31 @@ const e1 = { ...toJwk(rsa.shown), e: 'AQ' }
 const toRefuse: Record<string, [unknown, RegExp]> = {
   'a secret of zeros': [
     [createSecretKey(Buffer.alloc(32))],
-    /^keys\[0\] has fewer than 10 distinct/
+    /^"keys\[0\]" must have at least 10 distinct/
   ],
   'a secret from a tutorial': [
     [createSecretKey(Buffer.from('your-256-bit-secret-change-me-now!'))],
-    /is a known placeholder/
+    /must not be a known placeholder/
   ],
   'a secret that is not base64url': [[{
     kty: 'oct',
     k: `not a key! ${'correct horse '.repeat(9)}`
-  }], /cannot be read/],
+  }], /must be PEM/],
   'a JWK of two keys, EC': [
     [{ ...toJwk(pairs.ES256.own), x: stranger.x, y: stranger.y }],
-    /keys\[0\]/
+    /"keys\[0\]"/
   ],
   'a JWK of two keys, RSA': [[{
     ...toJwk(rsa.own),
     n: toJwk(generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey).n
-  }], /keys\[0\]/],
-  'RSA with an exponent of 1': [[own, e1], /keys\[1\]/],
+  }], /"keys\[0\]"/],
+  'RSA with an exponent of 1': [[own, e1], /"keys\[1\]"/],
   'RSA-PSS, which has no JWK': [[
     generateKeyPairSync('rsa-pss', { modulusLength: 2048 }).privateKey
-  ], /^keys\[0\] is of no type/],
+  ], /^"keys\[0\]" must be a key for ES256/],
   'a member that there is not': [
     [{ key: rsa.own, algorithm: 'PS256' }],
-    /another member than key, alg and kid/
+    /must have the members key, alg and kid only/
   ],
   'a JWK to encrypt with': [[{ ...toJwk(own), use: 'enc' }], /use/],
   'a JWK that says another alg than is said': [[{
@@ -682,7 +696,7 @@ t.test('more keys that cannot be used are refused', async t => {
 
 t.test('many keys: the first signs, all verify', async t => {
   const keys: KeyInput[] = [own, pairs.ES256.shown, toPem(rsa.shown), { key: spare, kid: 'spare' }]
-  const kind = new JwtCodec(ACCESS_TYP, createSigners(readKeys(keys)))
+  const kind = new JwtCodec(ACCESS_TYP, createSigners(readKeys(keys), ACCESS_TYP))
   t.match(JSON.parse(decode(partsOf(kind.sign(claims))[0]).toString()), {
     alg: 'EdDSA',
     kid: readKey(own).kid

@@ -1,27 +1,27 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
-import { JwtCodec } from '../../src/tokens/jwt-codec.js'
-import type { Claims } from '../../src/tokens/jwt-codec.js'
-import { createSecretSigner } from '../../src/tokens/keys.js'
+import type { JwtCodec } from '../../src/tokens/jwt-codec.js'
+import type { Claims } from '../../src/tokens/claims.js'
 import { deriveKey } from '../../src/tokens/key-derivation.js'
 import {
-  firstRefreshToken,
-  makeSecret,
-  nextRefreshToken,
+  createSessionSecret,
+  issueRefreshToken,
+  issueSuccessor,
   readRefreshToken,
   REFRESH_TYP
 } from '../../src/tokens/refresh-token.js'
 import type { RefreshToken } from '../../src/tokens/refresh-token.js'
 import { SECRET } from '../helpers/app.js'
 import { DAY, MINUTE } from '../helpers/clock.js'
+import { createSecretCodec } from '../helpers/signers.js'
 
 const NOW = Date.UTC(2026, 0, 1)
 const first = { generation: 0, issuedAt: NOW, expiresAt: NOW + 7 * DAY }
 const second = { generation: 1, issuedAt: NOW + MINUTE, expiresAt: NOW + MINUTE + 7 * DAY }
 
 /** Each one is another instance of the service, with the same secret. */
-function createKind (secret = SECRET): JwtCodec {
-  return new JwtCodec(REFRESH_TYP, [createSecretSigner(deriveKey(secret, 'auth', 'refresh'))])
+function createKind (secret = SECRET): Promise<JwtCodec> {
+  return createSecretCodec(REFRESH_TYP, deriveKey(secret, 'auth', 'refresh'))
 }
 
 function read (kind: JwtCodec, token: string): RefreshToken {
@@ -39,9 +39,9 @@ function claimsOf (token: string): Claims {
 }
 
 t.test('the first token of a session names it, and holds its secret', async t => {
-  const kind = createKind()
-  const { secret, secretHash } = makeSecret()
-  const token = firstRefreshToken(kind, { id: 's1', userId: 'u-ann', secret }, first)
+  const kind = await createKind()
+  const { secret, secretHash } = createSessionSecret()
+  const token = issueRefreshToken(kind, { id: 's1', userId: 'u-ann', secret }, first)
   const { claims, ...found } = read(kind, token)
   t.strictSame(found, {
     userId: 'u-ann',
@@ -65,38 +65,38 @@ t.test('the first token of a session names it, and holds its secret', async t =>
 })
 
 t.test('the successor of a token is the same text, byte for byte, on every instance and at any time', async t => {
-  const kind = createKind()
-  const token = firstRefreshToken(
+  const kind = await createKind()
+  const token = issueRefreshToken(
     kind,
-    { id: 's1', userId: 'u-ann', secret: makeSecret().secret },
+    { id: 's1', userId: 'u-ann', secret: createSessionSecret().secret },
     first
   )
-  const successor = nextRefreshToken(kind, read(kind, token), second)
-  t.equal(nextRefreshToken(kind, read(kind, token), second), successor)
+  const successor = issueSuccessor(kind, read(kind, token), second)
+  t.equal(issueSuccessor(kind, read(kind, token), second), successor)
 
-  const other = createKind()
+  const other = await createKind()
   const { now } = Date
   t.teardown(() => {
     Date.now = now
   })
   Date.now = () => NOW + 3 * DAY
-  t.equal(nextRefreshToken(other, read(other, token), second), successor)
+  t.equal(issueSuccessor(other, read(other, token), second), successor)
 })
 
 t.test('a token that is asked for again by itself or by a later one is the same text', async t => {
-  const kind = createKind()
-  const zeroth = firstRefreshToken(
+  const kind = await createKind()
+  const zeroth = issueRefreshToken(
     kind,
-    { id: 's1', userId: 'u-ann', secret: makeSecret().secret },
+    { id: 's1', userId: 'u-ann', secret: createSessionSecret().secret },
     first
   )
-  const successor = nextRefreshToken(kind, read(kind, zeroth), second)
-  t.equal(nextRefreshToken(kind, read(kind, successor), second), successor)
-  t.equal(nextRefreshToken(kind, read(kind, successor), first), zeroth)
+  const successor = issueSuccessor(kind, read(kind, zeroth), second)
+  t.equal(issueSuccessor(kind, read(kind, successor), second), successor)
+  t.equal(issueSuccessor(kind, read(kind, successor), first), zeroth)
 })
 
 t.test('a successor copies every claim but gen, iat and exp', async t => {
-  const kind = createKind()
+  const kind = await createKind()
   const extra = {
     cnf: { jkt: 'thumbprint' },
     client_id: 'phone',
@@ -106,40 +106,40 @@ t.test('a successor copies every claim but gen, iat and exp', async t => {
     sub: 'u-ann',
     sid: 's1',
     gen: 6,
-    secret: makeSecret().secret,
+    secret: createSessionSecret().secret,
     type: 'refresh',
     iat: 5,
     exp: 6,
     ...extra
   }
   const edition = { generation: 7, issuedAt: NOW + 999, expiresAt: NOW + DAY + 1 }
-  const successor = nextRefreshToken(kind, read(kind, kind.sign(claims)), edition)
+  const successor = issueSuccessor(kind, read(kind, kind.sign(claims)), edition)
   t.strictSame(claimsOf(successor), { ...claims, gen: 7, iat: NOW / 1000, exp: (NOW + DAY) / 1000 })
   t.equal(read(kind, successor).secretHash, read(kind, kind.sign(claims)).secretHash)
 })
 
 t.test('each of generation, times, session and key makes another token', async t => {
-  const kind = createKind()
-  const { secret } = makeSecret()
+  const kind = await createKind()
+  const { secret } = createSessionSecret()
   const present = (id: string, userId: string): RefreshToken =>
-    read(kind, firstRefreshToken(kind, { id, userId, secret }, first))
+    read(kind, issueRefreshToken(kind, { id, userId, secret }, first))
   const presented = present('s1', 'u-ann')
   const tokens = [
-    nextRefreshToken(kind, presented, second),
-    nextRefreshToken(kind, presented, { ...second, generation: 2 }),
-    nextRefreshToken(kind, presented, { ...second, issuedAt: second.issuedAt + 1000 }),
-    nextRefreshToken(kind, presented, { ...second, expiresAt: second.expiresAt + 1000 }),
-    nextRefreshToken(kind, present('s2', 'u-ann'), second),
-    nextRefreshToken(kind, present('s1', 'u-bob'), second),
-    nextRefreshToken(createKind(`${SECRET}x`), presented, second)
+    issueSuccessor(kind, presented, second),
+    issueSuccessor(kind, presented, { ...second, generation: 2 }),
+    issueSuccessor(kind, presented, { ...second, issuedAt: second.issuedAt + 1000 }),
+    issueSuccessor(kind, presented, { ...second, expiresAt: second.expiresAt + 1000 }),
+    issueSuccessor(kind, present('s2', 'u-ann'), second),
+    issueSuccessor(kind, present('s1', 'u-bob'), second),
+    issueSuccessor(await createKind(`${SECRET}x`), presented, second)
   ]
   t.equal(new Set(tokens).size, tokens.length)
 })
 
 t.test('a token is read however old it is, so that its reuse is noticed', async t => {
-  const kind = createKind()
-  const { secret } = makeSecret()
-  const token = firstRefreshToken(kind, { id: 's1', userId: 'u-ann', secret }, {
+  const kind = await createKind()
+  const { secret } = createSessionSecret()
+  const token = issueRefreshToken(kind, { id: 's1', userId: 'u-ann', secret }, {
     generation: 0,
     issuedAt: 0,
     expiresAt: 1000
@@ -148,7 +148,7 @@ t.test('a token is read however old it is, so that its reuse is noticed', async 
 })
 
 t.test('10,000 secrets are 10,000 different texts of 256 bits, in the alphabet of a token', async t => {
-  const made = Array.from({ length: 10_000 }, makeSecret)
+  const made = Array.from({ length: 10_000 }, createSessionSecret)
   t.equal(new Set(made.map(({ secret }) => secret)).size, made.length)
   t.equal(new Set(made.map(({ secretHash }) => secretHash)).size, made.length)
   t.ok(
@@ -169,11 +169,11 @@ t.test('10,000 secrets are 10,000 different texts of 256 bits, in the alphabet o
 })
 
 t.test('what is kept of a secret is its SHA-256', async t => {
-  const { secret, secretHash } = makeSecret()
+  const { secret, secretHash } = createSessionSecret()
   t.equal(secretHash, createHash('sha256').update(secret).digest('base64url'))
-  const kind = createKind()
+  const kind = await createKind()
   t.equal(
-    read(kind, firstRefreshToken(kind, { id: 's1', userId: 'u-ann', secret }, first)).secretHash,
+    read(kind, issueRefreshToken(kind, { id: 's1', userId: 'u-ann', secret }, first)).secretHash,
     secretHash
   )
 })

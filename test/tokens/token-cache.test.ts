@@ -3,25 +3,25 @@ import t from 'tap'
 import { TokenCache } from '../../src/tokens/token-cache.js'
 
 interface Numbered {
-  readonly text: string
+  readonly cacheKey: string
   readonly n: number
 }
 
 t.test('what was set is found by its text alone, whatever else ends like it', async t => {
   const map = new TokenCache<Numbered>(100)
-  map.set({ text: 'one.signature', n: 1 })
+  map.set({ cacheKey: 'one.signature', n: 1 })
   t.equal(map.get('one.signature')?.n, 1)
   t.equal(map.get('two.signature'), undefined, 'ends alike')
   t.equal(map.get('signature'), undefined)
   t.equal(map.get(''), undefined)
   map.delete('two.signature')
   t.equal(map.get('one.signature')?.n, 1, 'another one is not deleted for it')
-  map.set({ text: 'two.signature', n: 2 })
+  map.set({ cacheKey: 'two.signature', n: 2 })
   t.equal(map.get('two.signature')?.n, 2)
   t.equal(map.get('one.signature'), undefined, 'its place was taken')
   map.delete('two.signature')
   t.equal(map.get('two.signature'), undefined)
-  map.set({ text: '', n: 0 })
+  map.set({ cacheKey: '', n: 0 })
   t.equal(map.get('')?.n, 0)
   map.clear()
   t.equal(map.get(''), undefined)
@@ -52,7 +52,7 @@ t.test('it answers with nothing but what was set last for that very text', async
           return map.get(text) === undefined
         }
 
-        map.set({ text, n: i })
+        map.set({ cacheKey: text, n: i })
         last.set(text, i)
         return map.get(text)?.n === i
       })
@@ -67,7 +67,7 @@ t.test('tokens find their own, a thousand of them', async t => {
   )
   const map = new TokenCache<Numbered>(4000)
   tokens.forEach((token, i) => {
-    map.set({ text: token, n: i })
+    map.set({ cacheKey: token, n: i })
   })
   t.ok(tokens.every((token, i) => map.get(token)?.n === i))
 })

@@ -1,17 +1,14 @@
 import type { FastifyInstance } from 'fastify'
 import type { KeyRing } from '../../tokens/key-ring.js'
 
-// A key is announced before it signs, for as long as verifiers keep what they have read.
-const KEPT = 'public, max-age=300'
+// A new key is announced for at least this time before it signs.
+const CACHE_CONTROL = 'public, max-age=300'
 
-/** GET jwks: the public keys by which others verify access tokens (RFC 7517 section 5). */
+/** Adds `GET jwks`: the public keys that verify access tokens (RFC 7517, section 5). */
 export function addJwksRoute (scope: FastifyInstance, url: string, keys: KeyRing): void {
-  scope.get(
-    url,
-    { config: { tokenAuth: 'public' } },
-    async (_request, reply) =>
-      reply.type('application/jwk-set+json').header('cache-control', KEPT).send(
-        JSON.stringify({ keys: keys.publicKeys })
-      )
-  )
+  scope.get(url, { config: { tokenAuth: 'public' } }, async (_request, reply) =>
+    reply
+      .type('application/jwk-set+json')
+      .header('cache-control', CACHE_CONTROL)
+      .send(JSON.stringify({ keys: keys.publicKeys })))
 }

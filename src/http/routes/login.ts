@@ -1,72 +1,85 @@
 import type { FastifyInstance } from 'fastify'
-import { getCaller } from '../authorization.js'
 import { TokenAuthError } from '../../errors.js'
-import type { GetProof } from '../dpop.js'
 import type { PasswordLogin } from '../../login/password-login.js'
 import type { Sessions } from '../../sessions/sessions.js'
-import type { ClientIdOf } from '../../oauth/client-authentication.js'
-import { acceptedContent, loginBody, tokenResponse } from '../schemas.js'
+import { getCaller } from '../authorization.js'
+import type { HttpRequest } from '../authorization.js'
+import type { GetProof } from '../dpop.js'
 import { sendTokens } from '../reply.js'
+import { acceptedContent, loginBody, tokenResponse } from '../schemas.js'
 import type { TokenTransport } from '../token-transport.js'
 
-interface LoginBody {
+/** Members of a body that identify an OAuth client. */
+export interface ClientMembers {
+  readonly client_id?: string | null | undefined
+  readonly client_secret?: string | null | undefined
+}
+
+/** Returns the OAuth client that a request names, or `null`. */
+export type GetClientId = (request: HttpRequest, body: ClientMembers) => string | null
+
+interface LoginBody extends ClientMembers {
   readonly username?: string
   readonly email?: string
   readonly password: string
   readonly device?: string
   readonly device_token?: string | null
-  readonly client_id?: string | null
-  readonly client_secret?: string | null
   readonly remember_me?: boolean | string | number | null
 }
 
+/** Collaborators of the login route. */
 export interface LoginRoute {
   readonly transport: TokenTransport
   readonly sessions: Sessions
   readonly login: PasswordLogin
-  /** The OAuth client that a request names. */
-  readonly clientIdOf: ClientIdOf
-  readonly proofOf: GetProof
+  readonly getClientId: GetClientId
+  readonly getProof: GetProof
 }
 
-const yes: ReadonlySet<unknown> = new Set([true, 1, 'true', 'on', 'yes', '1'])
+const TRUE_VALUES: ReadonlySet<unknown> = new Set([true, 1, 'true', 'on', 'yes', '1'])
 
 /**
- * POST login: `username` or `email`, `password` and perhaps `device`, as JSON or as a form; `device_token` of a login before,
- * where no cookie holds it; `remember_me` for cookies that outlive the browser; `client_id` for a session of an OAuth client,
- * whose tokens are in the answer and in no cookie. Over the cookie of another session, that one ends.
+ * Adds `POST login`: logs a user in with a password, by JSON or form.
+ *
+ * Accepts `username` or `email`, `password`, `device`, `device_token` (if no cookie carries it),
+ * `remember_me` and `client_id`. A login revokes the session of an existing refresh cookie. The
+ * tokens of an OAuth client are in the body, never in a cookie.
  */
 export function addLoginRoute (
   scope: FastifyInstance,
   url: string,
-  { transport, sessions, login, clientIdOf, proofOf }: LoginRoute
+  { transport, sessions, login, getClientId, getProof }: LoginRoute
 ): void {
   scope.post<{ Body: LoginBody }>(url, {
     config: { tokenAuth: 'public' },
     schema: { ...acceptedContent, body: loginBody, response: { 200: tokenResponse } }
   }, async (request, reply) => {
-    const clientId = clientIdOf(request, request.body)
+    const { body } = request
+    const clientId = getClientId(request, body)
     const inCookie = clientId === null && transport.wantsCookie(request)
-    const replaced = transport.replacedBy(request, inCookie)
-    const { username, email, password, device, device_token: inBody, remember_me: rememberMe } =
-      request.body
-    const name = username || email
-
-    if (!name || (email && email !== name)) {
-      throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'a username or an email is needed' })
-    }
-
-    const deviceToken = transport.deviceTokenOf(request, inCookie) ?? (inBody || null)
-    const grant = await login.login({
-      login: name,
-      password,
-      device: device || null,
+    const replaced = transport.readReplacedToken(request, inCookie)
+    const deviceToken = transport.readDeviceToken(request, inCookie) ?? (body.device_token || null)
+    const issued = await login.login({
+      login: readLogin(body),
+      password: body.password,
+      device: body.device || null,
       deviceToken,
-      persistent: yes.has(rememberMe),
+      persistent: TRUE_VALUES.has(body.remember_me),
       clientId,
-      proof: proofOf(request)
+      proof: getProof(request)
     }, getCaller(request))
-    await sessions.replace(replaced)
-    return sendTokens(reply, transport.toResponse(reply, grant, inCookie))
+    await sessions.revokeReplaced(replaced)
+
+    return sendTokens(reply, transport.toResponse(reply, issued, inCookie))
   })
+}
+
+function readLogin ({ username, email }: LoginBody): string {
+  const login = username || email
+
+  if (!login || (email && email !== login)) {
+    throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'username or email is required' })
+  }
+
+  return login
 }

@@ -1,19 +1,19 @@
 import type { FastifyInstance } from 'fastify'
-import { getCaller } from '../authorization.js'
 import { TokenAuthError } from '../../errors.js'
-import type { GetProof } from '../dpop.js'
 import type { Refresh } from '../../sessions/refresh.js'
-import { acceptedContent, refreshTokenBody, tokenResponse } from '../schemas.js'
+import { getCaller } from '../authorization.js'
+import type { GetProof } from '../dpop.js'
 import { sendTokens } from '../reply.js'
+import { acceptedContent, refreshTokenBody, tokenResponse } from '../schemas.js'
 import type { RefreshTokenBody, TokenTransport } from '../token-transport.js'
 
-/** POST refresh: the refresh token, however it travels, for a new access token and, as a rule, its successor. */
+/** Adds `POST refresh`: exchanges a refresh token for new tokens. */
 export function addRefreshRoute (
   scope: FastifyInstance,
   url: string,
   transport: TokenTransport,
   refresh: Refresh,
-  proofOf: GetProof
+  getProof: GetProof
 ): void {
   scope.post<{ Body: RefreshTokenBody }>(url, {
     config: { tokenAuth: 'public' },
@@ -27,13 +27,13 @@ export function addRefreshRoute (
       )
     }
 
-    const presenter = {
+    const issued = await refresh.refresh(tokens.refresh, {
       by: getCaller(request),
       clientId: null,
-      proof: proofOf(request),
+      proof: getProof(request),
       scope: null
-    }
-    const grant = await refresh.refresh(tokens.refresh, presenter)
-    return sendTokens(reply, transport.toResponse(reply, grant, tokens.inCookie))
+    })
+
+    return sendTokens(reply, transport.toResponse(reply, issued, tokens.inCookie))
   })
 }

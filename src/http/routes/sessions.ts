@@ -1,70 +1,113 @@
+import type { FastifyInstance } from 'fastify'
 import type { Session } from '../../domain/session.js'
-import type { SessionListResponse, SessionResponse } from '../../protocol.js'
-import type { Auth } from '../../sessions/access-verifier.js'
+import type { RouteName, SessionListResponse, SessionResponse } from '../../protocol.js'
 import type { Sessions } from '../../sessions/sessions.js'
+import type { Auth } from '../../tokens/auth.js'
 import type { Authenticate } from '../authenticate.js'
 import { sendJson } from '../reply.js'
 import { emptyResponse, sessionListResponse, userResponse } from '../schemas.js'
-import type { FastifyInstance } from 'fastify'
 
-/** GET sessions: where the user is signed in. */
-export function addSessionsRoute (
+/** Paths of the session routes. `false` disables a route. */
+export type SessionPaths = Readonly<
+  Record<RouteName & ('sessions' | 'session' | 'otherSessions' | 'me'), string | false>
+>
+
+/** Adds the routes that list and revoke the sessions of the user, and `me`. */
+export function addSessionRoutes (
+  scope: FastifyInstance,
+  paths: SessionPaths,
+  sessions: Sessions,
+  authenticate: Authenticate
+): void {
+  if (paths.sessions !== false) {
+    addSessionListRoute(scope, paths.sessions, sessions, authenticate)
+  }
+
+  if (paths.otherSessions !== false) {
+    addOtherSessionsRoute(scope, paths.otherSessions, sessions, authenticate)
+  }
+
+  if (paths.session !== false) {
+    addSessionRoute(scope, paths.session, sessions, authenticate)
+  }
+
+  if (paths.me !== false) {
+    addMeRoute(scope, paths.me, sessions, authenticate)
+  }
+}
+
+// GET sessions: lists the live sessions of the user.
+function addSessionListRoute (
   scope: FastifyInstance,
   url: string,
   sessions: Sessions,
   authenticate: Authenticate
 ): void {
   scope.get(url, {
-    onRequest: authenticate,
+    onRequest: [authenticate],
     schema: { response: { 200: sessionListResponse } }
   }, async (request, reply) => {
     const { userId, sessionId } = request.auth as Auth
-    const listed = await sessions.list(userId)
+    const live = await sessions.list(userId)
+    const response: SessionListResponse = {
+      sessions: live.map(session => toResponse(session, sessionId))
+    }
 
-    return sendJson(
-      reply,
-      {
-        sessions: listed.map(session => toAnswer(session, sessionId))
-      } satisfies SessionListResponse
-    )
+    return sendJson(reply, response)
   })
 }
 
-/** DELETE sessions/:id: ends one of the user's sessions. An id that is none of theirs is no error, and nothing happens. */
-export function addSessionRoute (
+// DELETE sessions/:id: revokes one session of the user. Ignores the sessions of other users.
+function addSessionRoute (
   scope: FastifyInstance,
   url: string,
   sessions: Sessions,
   authenticate: Authenticate
 ): void {
   scope.delete<{ Params: { id: string } }>(url, {
-    onRequest: authenticate,
+    onRequest: [authenticate],
     schema: { response: { 204: emptyResponse } }
   }, async (request, reply) => {
-    await sessions.endOwn((request.auth as Auth).userId, request.params.id)
+    await sessions.revokeOwn((request.auth as Auth).userId, request.params.id)
     return reply.code(204).send()
   })
 }
 
-/** DELETE sessions: ends all of the user's sessions but the one that asks. */
-export function addOtherSessionsRoute (
+// DELETE sessions: revokes all sessions of the user except the one of the request.
+function addOtherSessionsRoute (
   scope: FastifyInstance,
   url: string,
   sessions: Sessions,
   authenticate: Authenticate
 ): void {
-  scope.delete(
+  scope.delete(url, {
+    onRequest: [authenticate],
+    schema: { response: { 204: emptyResponse } }
+  }, async (request, reply) => {
+    const { userId, sessionId } = request.auth as Auth
+    await sessions.revokeAll(userId, 'revoked', sessionId)
+    return reply.code(204).send()
+  })
+}
+
+// GET me: returns the user as it is now.
+function addMeRoute (
+  scope: FastifyInstance,
+  url: string,
+  sessions: Sessions,
+  authenticate: Authenticate
+): void {
+  scope.get(
     url,
-    { onRequest: authenticate, schema: { response: { 204: emptyResponse } } },
-    async (request, reply) => {
-      const { userId, sessionId } = request.auth as Auth
-      await sessions.endAll(userId, 'revoked', sessionId)
-      return reply.code(204).send()
-    }
+    {
+      onRequest: [authenticate],
+      schema: { response: { 200: userResponse } }
+    },
+    async (request, reply) => sendJson(reply, await sessions.getUser((request.auth as Auth).userId))
   )
 }
 
-function toAnswer (session: Session, currentId: string): SessionResponse {
+function toResponse (session: Session, currentId: string): SessionResponse {
   return {
     id: session.id,
     current: session.id === currentId,
@@ -75,21 +118,4 @@ function toAnswer (session: Session, currentId: string): SessionResponse {
     last_used_at: new Date(session.lastUsedAt).toISOString(),
     expires_at: new Date(session.expiresAt).toISOString()
   }
-}
-
-/** GET me: the user, as it stands now. */
-export function addMeRoute (
-  scope: FastifyInstance,
-  url: string,
-  sessions: Sessions,
-  authenticate: Authenticate
-): void {
-  scope.get(
-    url,
-    {
-      onRequest: authenticate,
-      schema: { response: { 200: userResponse } }
-    },
-    async (request, reply) => sendJson(reply, await sessions.userOf((request.auth as Auth).userId))
-  )
 }

@@ -588,7 +588,7 @@ t.test('a second registration on one instance fails with advice', async t => {
     async () => {
       await app.register(tokenAuth, optionsFor({ name: 'other', prefix: '/other' }))
     },
-    { message: /has "authenticate" already.*scope of its own/ }
+    { message: /already has the decorator "authenticate".*scope of its own/ }
   )
 })
 
@@ -599,7 +599,7 @@ t.test('a registration inside the scope of another fails with advice that helps 
     await app.register(async scope => {
       await scope.register(tokenAuth, optionsFor({ name: 'other', prefix: '/other' }))
     })
-  }, { message: /has "authenticate" already.*sibling/ })
+  }, { message: /already has the decorator "authenticate".*scope of its own/ })
 })
 
 t.test('the same name in two sibling scopes fails with advice', async t => {
@@ -611,7 +611,7 @@ t.test('the same name in two sibling scopes fails with advice', async t => {
     await app.register(async scope => {
       await scope.register(tokenAuth, optionsFor({ name: 'staff', prefix: '/other' }))
     })
-  }, { message: /the name "staff" is taken.*a name of its own/ })
+  }, { message: /"name" must be unique in an app; "staff" is registered already/ })
 })
 
 t.test('in a child with a prefix the routes are below that prefix, and the app has no decorator of ours', async t => {

@@ -1,0 +1,141 @@
+// Import rules between the rooms of src. Type imports count. `npm run lint` checks them.
+
+/** Rooms that each room may import, besides itself. Patterns below src, without extension. */
+const LOWER = ['stores/[^/]+', 'domain/.+', 'lib/.+', 'errors', 'events']
+const MIDDLE = [...LOWER, 'tokens/.+', 'dpop/.+', 'throttle/.+', 'revocations/.+', 'sessions/.+']
+const allowed = {
+  lib: [],
+  protocol: [],
+  domain: ['lib/time'],
+  errors: ['protocol'],
+  events: ['domain/.+', 'lib/.+'],
+  tokens: ['domain/.+', 'lib/.+'],
+  'stores/[^/]+': ['domain/.+', 'lib/.+', 'errors', 'events'],
+  'stores/memory': ['stores/(token|attempt)-store', 'domain/.+', 'lib/.+'],
+  'stores/sqlite': ['stores/(token|attempt)-store', 'stores/sql/.+', 'domain/.+', 'lib/.+'],
+  'stores/postgres': ['stores/(token|attempt)-store', 'stores/sql/.+', 'domain/.+', 'lib/.+'],
+  'stores/mysql': ['stores/(token|attempt)-store', 'stores/sql/.+', 'domain/.+', 'lib/.+'],
+  'stores/redis': ['stores/(token|attempt)-store', 'domain/.+', 'lib/.+'],
+  'stores/sql': ['stores/(token|attempt)-store', 'domain/.+', 'lib/.+'],
+  'stores/conformance': ['stores/(token|attempt)-store', 'domain/.+', 'lib/.+'],
+  dpop: ['tokens/.+', ...LOWER],
+  throttle: ['tokens/.+', ...LOWER],
+  revocations: LOWER,
+  sessions: ['tokens/.+', 'dpop/.+', 'throttle/.+', 'revocations/.+', ...LOWER],
+  login: MIDDLE,
+  options: ['login/.+', 'protocol', ...MIDDLE],
+  http: ['login/.+', 'options/.+', 'protocol', ...MIDDLE],
+  'http/routes': ['http/[^/]+', 'login/.+', 'options/.+', 'protocol', ...MIDDLE],
+  oauth: ['http/.+', 'options/.+', 'login/.+', 'protocol', ...MIDDLE],
+  verifier: [
+    'http/[^/]+',
+    'options/.+',
+    'stores/memory/.+',
+    'decorators',
+    'revocations/.+',
+    'dpop/.+',
+    'tokens/.+',
+    'protocol',
+    ...LOWER
+  ],
+  services: ['options/.+', 'login/.+', 'protocol', 'stores/memory/.+', ...MIDDLE],
+  client: ['protocol'],
+  testing: ['client/.+', 'protocol', 'decorators']
+}
+
+const rooms = Object.keys(allowed)
+
+/** Files of one room. A nested room such as http/routes is not part of http. */
+function roomPattern (room) {
+  if (['protocol', 'errors', 'events', 'services'].includes(room)) {
+    return { path: `^src/${room}\\.ts$` }
+  }
+
+  if (room === 'stores/[^/]+') {
+    return { path: '^src/stores/[^/]+\\.ts$' }
+  }
+
+  return room === 'http'
+    ? { path: '^src/http/[^/]+\\.ts$' }
+    : { path: `^src/${room}/` }
+}
+
+const roomRules = rooms.map(room => ({
+  name: `imports-of-${room.replace(/[^a-z/]+/g, 'root').replace('/', '-')}`,
+  severity: 'error',
+  from: roomPattern(room),
+  to: {
+    path: '^src/',
+    pathNot: [
+      roomPattern(room).path,
+      ...allowed[room].map(pattern => `^src/${pattern}\\.ts$`)
+    ]
+  }
+}))
+
+module.exports = {
+  forbidden: [
+    { name: 'no-circles', severity: 'error', from: {}, to: { circular: true } },
+    ...roomRules,
+    {
+      name: 'fastify-stays-at-the-top',
+      comment: 'Rooms below http work without Fastify.',
+      severity: 'error',
+      from: {
+        path: '^src/',
+        pathNot:
+          '^src/(plugin|token-auth|decorators|tokens/fastify-jwt)\\.ts$|^src/(http|oauth|verifier)/'
+      },
+      to: { path: '^node_modules/(@types/)?fastify(-plugin)?/|^node_modules/@fastify/' }
+    },
+    {
+      name: 'jwt-library-in-one-file',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/tokens/fastify-jwt\\.ts$' },
+      to: { path: '^node_modules/(@fastify/jwt|fast-jwt)/' }
+    },
+    {
+      name: 'jose-in-one-file',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/verifier/remote-keys\\.ts$' },
+      to: { path: '^node_modules/jose/' }
+    },
+    {
+      name: 'optional-rooms-load-late',
+      comment: 'The start of an app without OAuth clients and DPoP loads none of these files.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/(oauth|dpop|verifier)/|^src/http/dpop\\.ts$' },
+      to: {
+        path: '^src/(oauth|dpop)/|^src/http/dpop\\.ts$',
+        dependencyTypesNot: ['dynamic-import', 'type-only']
+      }
+    },
+    {
+      name: 'verifier-loads-separately',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/verifier/' },
+      to: { path: '^src/verifier/' }
+    },
+    {
+      name: 'argon2-and-bcrypt-load-late',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: {
+        path: '^node_modules/@node-rs/',
+        dependencyTypesNot: ['dynamic-import', 'type-only', 'type-import']
+      }
+    },
+    {
+      name: 'no-development-dependencies',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'], pathNot: '^node_modules/(@types|fastify)/' }
+    }
+  ],
+  options: {
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    doNotFollow: { path: 'node_modules' },
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default', 'types'] }
+  }
+}

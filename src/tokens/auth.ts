@@ -1,0 +1,51 @@
+import type { Millis } from '../lib/time.js'
+
+/**
+ * Claims that `users.claims` adds to access tokens. Augment it to type `request.auth.claims`.
+ *
+ * @example
+ * ```ts
+ * declare module 'fastify-token-auth' {
+ *   interface AuthClaims { role: 'admin' | 'member' }
+ * }
+ * ```
+ */
+export interface AuthClaims {}
+
+/** Sender of a request, as its access token proves. Frozen, because requests share it. */
+export interface Auth {
+  readonly userId: string
+  readonly sessionId: string
+  /** Time of the last login or step-up, in whole seconds (`auth_time`). */
+  readonly authenticatedAt: Millis
+  /** Authentication methods (RFC 8176), for example `['pwd']`. */
+  readonly amr: readonly string[]
+  /** OAuth client that acts for the user. `null` for the app itself. */
+  readonly clientId: string | null
+  readonly claims: Readonly<AuthClaims>
+  /** Expiry of the access token. */
+  readonly expiresAt: Millis
+}
+
+/** Result of the verification of an access token. */
+export interface VerifiedToken {
+  readonly auth: Auth
+  /** Thumbprint of the key that the client must prove to possess. `null` for a bearer token. */
+  readonly thumbprint: string | null
+}
+
+/** Verifies access tokens for the `authenticate` hook, locally or with the help of the issuer. */
+export interface AccessTokenVerifier<Verified extends VerifiedToken = VerifiedToken> {
+  /**
+   * Verifies an access token.
+   *
+   * @param cacheKey - String to cache the result by. A string that arrived with the request is
+   * found faster than a part of it.
+   * @returns The result itself if it is known without I/O.
+   * @throws TokenAuthError `AUTH_ACCESS_INVALID`, `AUTH_ACCESS_EXPIRED`, `AUTH_SESSION_REVOKED`,
+   * `AUTH_STORE_UNAVAILABLE` or `AUTH_KEYS_UNAVAILABLE`. A promise rejects with the same errors.
+   */
+  verify(token: string, cacheKey: string): Verified | Promise<Verified>
+  /** Called after the client of a DPoP-bound token has proved possession of its key. */
+  onPossessionProved?(verified: Verified): void
+}
