@@ -2,8 +2,6 @@
 
 import type { ErrorCode } from './protocol.js'
 
-export type { ErrorCode } from './protocol.js'
-
 const table: Readonly<Record<ErrorCode, readonly [statusCode: number, message: string]>> = {
   AUTH_REQUEST_INVALID: [400, 'The request is malformed'],
   AUTH_CREDENTIALS_REJECTED: [401, 'Wrong user name or password'],
@@ -55,63 +53,4 @@ export class TokenAuthError extends Error {
     this.statusCode = statusCode
     this.retryAfter = retryAfter ?? (statusCode === 503 ? 1 : null)
   }
-}
-
-// RFC 6750 section 3.1, RFC 9449 section 7.1, RFC 9470 section 3.
-const reasons: { readonly [Code in ErrorCode]?: string } = {
-  AUTH_CLAIMS_INSUFFICIENT: 'insufficient_scope',
-  AUTH_REAUTHENTICATION_REQUIRED: 'insufficient_user_authentication',
-  AUTH_DPOP_INVALID: 'invalid_dpop_proof',
-  AUTH_DPOP_NONCE: 'use_dpop_nonce'
-}
-
-const presentedNothing: ReadonlySet<ErrorCode> = new Set([
-  'AUTH_CREDENTIALS_REJECTED',
-  'AUTH_CLIENT_REJECTED',
-  'AUTH_REFRESH_MISSING',
-  'AUTH_ACCESS_MISSING'
-])
-
-/** How a scope challenges. */
-export interface Challenge {
-  readonly realm: string
-  /** What proofs of possession may be signed with; `null` where there are none. */
-  readonly dpopAlgorithms: readonly string[] | null
-  /** Whether the request came with such a proof. */
-  readonly isProven: boolean
-}
-
-/** The headers that belong to an error: a challenge (RFC 6750 section 3) or when to try again (RFC 9110 section 10.2.3). */
-export function headersOf (
-  { statusCode, code, message, retryAfter }: TokenAuthError,
-  challenge: Challenge
-): Record<string, string> {
-  if (retryAfter !== null) {
-    return { 'retry-after': String(retryAfter) }
-  }
-
-  const reason = reasons[code] ?? (presentedNothing.has(code) ? undefined : 'invalid_token')
-
-  if (statusCode !== 401 && reasons[code] === undefined) {
-    return {}
-  }
-
-  const details = reason === undefined ? '' : `, error="${reason}", error_description="${message}"`
-  return { 'www-authenticate': withScheme(challenge, details, code.startsWith('AUTH_DPOP_')) }
-}
-
-// What went wrong belongs to the scheme that was used; the other one is told all the same.
-function withScheme (
-  { realm, dpopAlgorithms, isProven }: Challenge,
-  details: string,
-  isAboutProof: boolean
-): string {
-  const bearer = `Bearer realm="${realm}"`
-
-  if (dpopAlgorithms === null) {
-    return bearer + details
-  }
-
-  const dpop = `DPoP realm="${realm}", algs="${dpopAlgorithms.join(' ')}"`
-  return isProven || isAboutProof ? dpop + details : `${bearer}${details}, ${dpop}`
 }
