@@ -1,117 +1,69 @@
-// Every error that a client can be answered with: one table, code -> status, message.
-
 import type { ErrorCode } from './protocol.js'
 
-export type { ErrorCode } from './protocol.js'
-
-const table: Readonly<Record<ErrorCode, readonly [statusCode: number, message: string]>> = {
-  AUTH_REQUEST_INVALID: [400, 'The request is malformed'],
-  AUTH_CREDENTIALS_REJECTED: [401, 'Wrong user name or password'],
-  AUTH_PASSWORD_REJECTED: [400, 'This password cannot be set'],
-  AUTH_REFRESH_MISSING: [401, 'No refresh token'],
+const ERRORS: Readonly<Record<ErrorCode, readonly [statusCode: number, message: string]>> = {
+  AUTH_REQUEST_INVALID: [400, 'Request is malformed'],
+  AUTH_CREDENTIALS_REJECTED: [401, 'User name or password is incorrect'],
+  AUTH_PASSWORD_REJECTED: [400, 'New password is not accepted'],
+  AUTH_REFRESH_MISSING: [401, 'Refresh token is missing'],
   AUTH_REFRESH_INVALID: [401, 'Refresh token is invalid'],
-  AUTH_REFRESH_EXPIRED: [401, 'Refresh token expired'],
-  AUTH_REFRESH_REVOKED: [401, 'Session was ended'],
-  AUTH_REFRESH_REUSED: [401, 'Refresh token was used before, the session was ended'],
-  AUTH_ACCESS_MISSING: [401, 'No access token'],
-  AUTH_ACCESS_EXPIRED: [401, 'Token expired'],
+  AUTH_REFRESH_EXPIRED: [401, 'Refresh token has expired'],
+  AUTH_REFRESH_REVOKED: [401, 'Session was revoked'],
+  AUTH_REFRESH_REUSED: [401, 'Refresh token was reused and its session was revoked'],
+  AUTH_ACCESS_MISSING: [401, 'Access token is missing'],
+  AUTH_ACCESS_EXPIRED: [401, 'Access token has expired'],
   AUTH_ACCESS_INVALID: [401, 'Access token is invalid'],
-  AUTH_SESSION_REVOKED: [401, 'Session was ended'],
-  AUTH_CLIENT_REJECTED: [401, 'Client is unknown, or has not proved that it is this one'],
-  AUTH_DPOP_INVALID: [401, 'Proof of possession is invalid'],
-  AUTH_DPOP_NONCE: [401, 'Proof of possession needs the nonce of DPoP-Nonce'],
-  AUTH_ORIGIN_REJECTED: [403, 'Requests from this origin are not accepted'],
-  AUTH_CLAIMS_INSUFFICIENT: [403, 'Not allowed with this access token'],
-  AUTH_REAUTHENTICATION_REQUIRED: [403, 'The login is too long ago'],
+  AUTH_SESSION_REVOKED: [401, 'Session was revoked'],
+  AUTH_CLIENT_REJECTED: [401, 'Client authentication failed'],
+  AUTH_DPOP_INVALID: [401, 'DPoP proof is invalid'],
+  AUTH_DPOP_NONCE: [401, 'DPoP proof requires the nonce of the DPoP-Nonce header'],
+  AUTH_ORIGIN_REJECTED: [403, 'Request origin is not allowed'],
+  AUTH_CLAIMS_INSUFFICIENT: [403, 'Access token does not permit this request'],
+  AUTH_REAUTHENTICATION_REQUIRED: [403, 'Request requires a more recent login'],
   AUTH_TOO_MANY_ATTEMPTS: [429, 'Too many attempts, try again later'],
-  AUTH_STORE_UNAVAILABLE: [503, 'Sessions cannot be reached, try again'],
-  AUTH_BUSY: [503, 'Too many logins at once, try again'],
-  AUTH_KEYS_UNAVAILABLE: [503, 'Public keys cannot be reached, try again']
+  AUTH_STORE_UNAVAILABLE: [503, 'Session store is unavailable, try again later'],
+  AUTH_BUSY: [503, 'Too many concurrent logins, try again later'],
+  AUTH_KEYS_UNAVAILABLE: [503, 'Public keys are unavailable, try again later']
 }
 
 /**
- * An error that says by its `code` what happened. Fastify answers it with `{ statusCode, code, error, message }`; an error
- * handler of the app's own gets it as it is. Its message never holds a token, a password or a driver's words.
+ * An error that the plugin sends to a client.
+ *
+ * Fastify sends it as `{ statusCode, code, error, message }`, unless the app has an error handler.
+ * The `code` is the contract, the message may change. A message never contains a token, a password
+ * or the message of a database driver.
+ *
+ * @example
+ * ```ts
+ * app.setErrorHandler((error, request, reply) => {
+ *   if (error instanceof TokenAuthError && error.code === 'AUTH_TOO_MANY_ATTEMPTS') {
+ *     return reply.code(error.statusCode).send({ retryAfter: error.retryAfter })
+ *   }
+ *
+ *   return reply.send(error)
+ * })
+ * ```
  */
 export class TokenAuthError extends Error {
   override readonly name = 'TokenAuthError'
   readonly code: ErrorCode
-  /** The HTTP status that the code stands for. */
+  /** HTTP status of the response. */
   readonly statusCode: number
-  /** When to try again, in seconds; `null` where that would change nothing. */
+  /** Seconds after which the client may retry; `null` if a retry cannot help. */
   readonly retryAfter: number | null
 
   /**
-   * @param options.hint What to do differently, where the code alone does not tell.
-   * @param options.retryAfter In seconds. @default 1 for 503
+   * @param options.hint Detail that is appended to the message. Must not contain `"` or `\`,
+   * because the message is also the `error_description` of a challenge.
+   * @param options.retryAfter Seconds until a retry makes sense. Defaults to 1 for status 503.
    */
   constructor (
     code: ErrorCode,
     { hint, retryAfter }: { readonly hint?: string, readonly retryAfter?: number } = {}
   ) {
-    const [statusCode, message] = table[code]
+    const [statusCode, message] = ERRORS[code]
     super(hint === undefined ? message : `${message}: ${hint}`)
     this.code = code
     this.statusCode = statusCode
     this.retryAfter = retryAfter ?? (statusCode === 503 ? 1 : null)
   }
-}
-
-// RFC 6750 section 3.1, RFC 9449 section 7.1, RFC 9470 section 3.
-const reasons: { readonly [Code in ErrorCode]?: string } = {
-  AUTH_CLAIMS_INSUFFICIENT: 'insufficient_scope',
-  AUTH_REAUTHENTICATION_REQUIRED: 'insufficient_user_authentication',
-  AUTH_DPOP_INVALID: 'invalid_dpop_proof',
-  AUTH_DPOP_NONCE: 'use_dpop_nonce'
-}
-
-const presentedNothing: ReadonlySet<ErrorCode> = new Set([
-  'AUTH_CREDENTIALS_REJECTED',
-  'AUTH_CLIENT_REJECTED',
-  'AUTH_REFRESH_MISSING',
-  'AUTH_ACCESS_MISSING'
-])
-
-/** How a scope challenges. */
-export interface Challenge {
-  readonly realm: string
-  /** What proofs of possession may be signed with; `null` where there are none. */
-  readonly dpopAlgorithms: readonly string[] | null
-  /** Whether the request came with such a proof. */
-  readonly isProven: boolean
-}
-
-/** The headers that belong to an error: a challenge (RFC 6750 section 3) or when to try again (RFC 9110 section 10.2.3). */
-export function headersOf (
-  { statusCode, code, message, retryAfter }: TokenAuthError,
-  challenge: Challenge
-): Record<string, string> {
-  if (retryAfter !== null) {
-    return { 'retry-after': String(retryAfter) }
-  }
-
-  const reason = reasons[code] ?? (presentedNothing.has(code) ? undefined : 'invalid_token')
-
-  if (statusCode !== 401 && reasons[code] === undefined) {
-    return {}
-  }
-
-  const details = reason === undefined ? '' : `, error="${reason}", error_description="${message}"`
-  return { 'www-authenticate': withScheme(challenge, details, code.startsWith('AUTH_DPOP_')) }
-}
-
-// What went wrong belongs to the scheme that was used; the other one is told all the same.
-function withScheme (
-  { realm, dpopAlgorithms, isProven }: Challenge,
-  details: string,
-  isAboutProof: boolean
-): string {
-  const bearer = `Bearer realm="${realm}"`
-
-  if (dpopAlgorithms === null) {
-    return bearer + details
-  }
-
-  const dpop = `DPoP realm="${realm}", algs="${dpopAlgorithms.join(' ')}"`
-  return isProven || isAboutProof ? dpop + details : `${bearer}${details}, ${dpop}`
 }

@@ -135,7 +135,7 @@ export class Events {
     try {
       await this.#listeners[name]?.(event)
     } catch (error) {
-      this.#logger.error({ event: name, err: error }, 'an event listener failed')
+      this.#logger.error({ event: name, err: error }, 'event listener failed')
     }
   }
 }

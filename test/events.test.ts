@@ -119,7 +119,7 @@ for (const [how, fail] of Object.entries(failures)) {
     t.equal(logged.length, 1)
     t.match(logged[0], {
       level: 'error',
-      message: 'an event listener failed',
+      message: 'event listener failed',
       facts: { event: 'login' }
     })
     t.equal((logged[0]?.facts as { err: unknown }).err, error)

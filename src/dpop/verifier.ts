@@ -75,19 +75,19 @@ export class DpopVerifier {
     }
 
     if (proof.htm !== method) {
-      throw invalid('htm is another method')
+      throw invalid('htm does not match the request method')
     }
 
     const address = normalized(url)
 
     if (address === null || normalized(proof.htu) !== address) {
-      throw invalid('htu is another address')
+      throw invalid('htu does not match the request URL')
     }
 
     const expected = accessToken === null ? null : hash('sha256', accessToken, 'base64url')
 
     if (expected !== null && proof.ath !== expected) {
-      throw invalid('ath is of another access token')
+      throw invalid('ath does not match the access token')
     }
 
     const { thumbprint, jti, nonce } = proof
@@ -153,7 +153,7 @@ export class DpopVerifier {
     const madeAt = Math.floor(iat * 1000)
 
     if (Math.abs(now - madeAt) > CLOCK_TOLERANCE) {
-      throw invalid('iat is too far from now')
+      throw invalid('iat is too far from the server time')
     }
 
     return madeAt + CLOCK_TOLERANCE + 1

@@ -1,22 +1,48 @@
-// Headers of replies: those that belong to an error, and lists to which the app or another plugin may have contributed already.
-
 import type { FastifyInstance, FastifyReply } from 'fastify'
-import { headersOf, TokenAuthError } from '../errors.js'
-import type { Challenge } from '../errors.js'
+import { TokenAuthError } from '../errors.js'
+import type { ErrorCode } from '../protocol.js'
 
-/** Lets every {@link TokenAuthError} of the scope go out with its challenge, or with when to try again. */
+/** Parameters of the `WWW-Authenticate` challenge that a scope sends. */
+export interface Challenge {
+  readonly realm: string
+  /** Algorithms that DPoP proofs may use; `null` if the scope accepts no proofs. */
+  readonly dpopAlgorithms: readonly string[] | null
+  /** Whether the request has a `DPoP` header. */
+  readonly hasProof: boolean
+}
+
+/**
+ * Values of the `error` parameter other than `invalid_token`
+ * (RFC 6750, section 3.1; RFC 9449, section 7.1; RFC 9470, section 3).
+ */
+const CHALLENGE_ERRORS: { readonly [Code in ErrorCode]?: string } = {
+  AUTH_CLAIMS_INSUFFICIENT: 'insufficient_scope',
+  AUTH_REAUTHENTICATION_REQUIRED: 'insufficient_user_authentication',
+  AUTH_DPOP_INVALID: 'invalid_dpop_proof',
+  AUTH_DPOP_NONCE: 'use_dpop_nonce'
+}
+
+/** Codes of requests without a token. Their challenge has no `error` (RFC 6750, section 3.1). */
+const CODES_WITHOUT_TOKEN: ReadonlySet<ErrorCode> = new Set([
+  'AUTH_CREDENTIALS_REJECTED',
+  'AUTH_CLIENT_REJECTED',
+  'AUTH_REFRESH_MISSING',
+  'AUTH_ACCESS_MISSING'
+])
+
+/** Adds `WWW-Authenticate` or `Retry-After` to each {@link TokenAuthError} the scope sends. */
 export function addErrorHeaders (
   scope: FastifyInstance,
-  challenge: Omit<Challenge, 'isProven'>
+  challenge: Omit<Challenge, 'hasProof'>
 ): void {
-  // Not where the error is made: in @fastify/auth another strategy may let the request pass after all.
+  // An `onError` hook runs only if the error is sent. With @fastify/auth, another strategy may
+  // still accept the request after ours has failed.
   scope.addHook('onError', (request, reply, error, done) => {
     if (error instanceof TokenAuthError) {
-      reply.headers(
-        headersOf(error, { ...challenge, isProven: request.headers.dpop !== undefined })
-      )
+      const hasProof = request.headers.dpop !== undefined
+      reply.headers(getErrorHeaders(error, { ...challenge, hasProof }))
 
-      // For pages of other origins; whether there are any is the app's to say.
+      // Scripts of other origins cannot read the challenge otherwise. CORS itself is up to the app.
       if (error.statusCode === 401) {
         addToHeader(reply, 'access-control-expose-headers', 'www-authenticate')
       }
@@ -26,14 +52,52 @@ export function addErrorHeaders (
   })
 }
 
-/** Adds a member to a header such as `Vary`, unless it is there. */
-export function addToHeader (reply: FastifyReply, header: string, member: string): void {
-  const there = reply.getHeader(header)
-  const members = (Array.isArray(there) ? there : [there ?? []]).flat().flatMap(text =>
-    String(text).split(',')
-  ).map(text => text.trim())
+/**
+ * Returns `Retry-After` (RFC 9110, section 10.2.3) if the error has a delay. Otherwise returns
+ * `WWW-Authenticate` (RFC 6750, section 3) if a token could make the request succeed.
+ */
+function getErrorHeaders (
+  { statusCode, code, message, retryAfter }: TokenAuthError,
+  challenge: Challenge
+): Record<string, string> {
+  if (retryAfter !== null) {
+    return { 'retry-after': String(retryAfter) }
+  }
 
-  if (members.some(text => text.toLowerCase() === member.toLowerCase())) {
+  if (statusCode !== 401 && CHALLENGE_ERRORS[code] === undefined) {
+    return {}
+  }
+
+  const error = CODES_WITHOUT_TOKEN.has(code) ? null : CHALLENGE_ERRORS[code] ?? 'invalid_token'
+  const parameters = error === null ? '' : `, error="${error}", error_description="${message}"`
+  const isDpopError = code.startsWith('AUTH_DPOP_')
+  return { 'www-authenticate': formatChallenge(challenge, parameters, isDpopError) }
+}
+
+/** The error parameters belong to the scheme of the request. The other scheme is only offered. */
+function formatChallenge (
+  { realm, dpopAlgorithms, hasProof }: Challenge,
+  parameters: string,
+  isDpopError: boolean
+): string {
+  const bearer = `Bearer realm="${realm}"`
+
+  if (dpopAlgorithms === null) {
+    return bearer + parameters
+  }
+
+  const dpop = `DPoP realm="${realm}", algs="${dpopAlgorithms.join(' ')}"`
+  return hasProof || isDpopError ? dpop + parameters : `${bearer}${parameters}, ${dpop}`
+}
+
+/** Adds a member to a list header such as `Vary`, unless the list contains it. */
+export function addToHeader (reply: FastifyReply, header: string, member: string): void {
+  // The app or another plugin may have set the header to a string or to an array.
+  const members = [reply.getHeader(header) ?? []].flat()
+    .flatMap(value => String(value).split(','))
+    .map(value => value.trim())
+
+  if (members.some(value => value.toLowerCase() === member.toLowerCase())) {
     return
   }
 

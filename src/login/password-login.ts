@@ -127,7 +127,7 @@ export class PasswordLogin {
     if (result === 'uncheckable') {
       logger.error(
         { userId: user?.id },
-        'a password hash of bcrypt cannot be checked: npm install @node-rs/bcrypt'
+        'failed to verify a bcrypt hash; install @node-rs/bcrypt'
       )
       throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
     }
@@ -158,7 +158,7 @@ export class PasswordLogin {
     const userId = user?.id ?? null
 
     if (reason === 'malformed-hash') {
-      logger.error({ userId }, 'the stored password hash of a user is none of argon2id or bcrypt')
+      logger.error({ userId }, 'stored password hash is neither argon2id nor bcrypt')
     }
 
     events.emit('login-rejected', { at: clock(), userId, reason, ...by })
@@ -176,7 +176,7 @@ export class PasswordLogin {
     try {
       await users.savePasswordHash(userId, await passwords.upgrade(password), stored)
     } catch {
-      logger.warn({ userId }, 'a weak password hash could not be replaced')
+      logger.warn({ userId }, 'failed to replace a weak password hash')
     }
   }
 }

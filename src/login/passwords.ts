@@ -69,15 +69,15 @@ export class Passwords {
     const text = this.#normalized(password)
 
     if ([...text].length < minLength) {
-      throw rejected(`it needs ${minLength} characters`)
+      throw rejected(`password must have at least ${minLength} characters`)
     }
 
     if (password.length > MAX_PASSWORD_LENGTH) {
-      throw rejected(`it may have ${MAX_PASSWORD_LENGTH} characters`)
+      throw rejected(`password must have at most ${MAX_PASSWORD_LENGTH} characters`)
     }
 
     if (!await validate(password)) {
-      throw rejected('everybody tries it first')
+      throw rejected('password is too common')
     }
 
     return this.#hashNow(text)

@@ -96,7 +96,7 @@ export class RevocationFeed {
     try {
       await this.#unsubscribe?.()
     } catch {
-      this.#context.logger.warn({}, 'the push of revocations could not be ended')
+      this.#context.logger.warn({}, 'failed to unsubscribe from revocations')
     }
   }
 
@@ -136,7 +136,7 @@ export class RevocationFeed {
       await this.#readPages(now)
     } catch (error) {
       if (!this.#behind) {
-        logger.warn({ since: this.#readAt }, 'revocations cannot be followed')
+        logger.warn({ since: this.#readAt }, 'failed to read revocations')
         events.emit('revocations-stalled', { at: now, since: this.#readAt })
       }
 

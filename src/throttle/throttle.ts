@@ -218,7 +218,7 @@ export class Throttle {
         )
       )
     } catch {
-      logger.warn({}, 'the failed attempts of a user could not be cleared')
+      logger.warn({}, 'failed to reset login attempts')
     }
   }
 

@@ -134,7 +134,12 @@ t.test('an address is another one by its scheme, host, port, path, or whoever is
   ]
 
   for (const [htu, url = URL_HERE] of other) {
-    refuses(t, () => check({ htu }, { url }), 'htu is another address', `${htu} for ${url}`)
+    refuses(
+      t,
+      () => check({ htu }, { url }),
+      'htu does not match the request URL',
+      `${htu} for ${url}`
+    )
   }
 })
 
@@ -154,7 +159,12 @@ t.test('beside an access token it names that one; without, what it names is of n
       athOf(accessToken).toUpperCase()
     ]
   ) {
-    refuses(t, () => check({ ath }, { accessToken }), 'ath is of another access token', String(ath))
+    refuses(
+      t,
+      () => check({ ath }, { accessToken }),
+      'ath does not match the access token',
+      String(ath)
+    )
   }
 })
 
@@ -198,7 +208,7 @@ t.test('without nonces, it was made in this minute or the next, by the clock of 
     refuses(
       t,
       () => check({ iat: (clock() + wrong) / 1000 }),
-      'iat is too far from now',
+      'iat is too far from the server time',
       `${wrong}`
     )
   }
@@ -230,7 +240,7 @@ t.test('no error holds anything of the proof', async t => {
     }
   }
 
-  t.throws(() => proofs.verify('eyJ.x.MARK', here), { message: /^Proof of possession is invalid$/ })
+  t.throws(() => proofs.verify('eyJ.x.MARK', here), { message: /^DPoP proof is invalid$/ })
 })
 
 for (const nonces of [true, false]) {

@@ -290,7 +290,7 @@ t.test('a poll that fails tells of it once, and the next success ends it', async
   }
 
   t.strictSame(told, [{ at: since + MINUTE, since }])
-  const behind = { level: 'warn', facts: { since }, message: 'revocations cannot be followed' }
+  const behind = { level: 'warn', facts: { since }, message: 'failed to read revocations' }
   t.strictSame(logged, [behind], 'without the words of a driver')
 
   entries.readsUntilFailure = Infinity

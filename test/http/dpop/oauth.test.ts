@@ -193,7 +193,7 @@ t.test('a client whose clock is wrong by a year is let in with nonces, and told 
     claims: clock
   })
   refused(t, response, 'AUTH_DPOP_INVALID', 'without')
-  t.match(response.json().message, 'iat is too far from now')
+  t.match(response.json().message, 'iat is too far from the server time')
   t.notOk(response.headers['dpop-nonce'])
   const now = { iat: other.clock() / 1000 }
   const { access_token: good } = await signIn(other.holder, { claims: now })
@@ -679,7 +679,7 @@ t.test('where there are no proofs, tokens that are bound are refused everywhere,
   ) {
     t.equal(response.statusCode, 401)
     t.notOk(response.headers['dpop-nonce'])
-    t.notMatch(response.headers['www-authenticate'], /DPoP/)
+    t.notMatch(response.headers['www-authenticate'], /DPoP realm|algs=/)
   }
 
   t.strictSame(await row(), before)

@@ -106,7 +106,7 @@ t.test('log in, use, refresh: one refresh token all the while', async t => {
   await server.advance(30 * MINUTE)
   t.match(await client.protected(), {
     status: 401,
-    body: { detail: 'Token expired' },
+    body: { detail: 'Access token has expired' },
     challenge: /^Bearer .*invalid_token/
   })
   const first = client.access
@@ -139,14 +139,16 @@ t.test('the refresh token ends so many days after the login, however often it is
   await server.advance(6 * DAY)
   await client.renew()
   await server.advance(DAY)
-  await t.rejects(client.renew(), { message: '401 Refresh token expired' })
+  await t.rejects(client.renew(), { message: '401 Refresh token has expired' })
 })
 
 t.test('what is refused, in words that are read from `detail`', async t => {
   const client = new ApiClient()
 
   for (const [name, password] of [['ann', 'wrong'], ['nobody', 'correct horse']] as const) {
-    await t.rejects(client.login(name, password), { message: '401 Wrong user name or password' })
+    await t.rejects(client.login(name, password), {
+      message: '401 User name or password is incorrect'
+    })
   }
 
   await client.login(...ann)
@@ -177,11 +179,11 @@ t.test('a disabled user is refused at the next refresh', async t => {
   const client = new ApiClient()
   await client.login('bob', 'correct horse')
   await server.change('bob', { disabled: true })
-  await t.rejects(client.renew(), { message: '401 Session was ended' })
+  await t.rejects(client.renew(), { message: '401 Session was revoked' })
   await t.rejects(client.login('bob', 'correct horse'), {
-    message: '401 Wrong user name or password'
+    message: '401 User name or password is incorrect'
   })
-  t.match(await client.protected(), { status: 401, body: { detail: 'Session was ended' } })
+  t.match(await client.protected(), { status: 401, body: { detail: 'Session was revoked' } })
 })
 
 t.test('a logout, which the old system did not have, ends both tokens', async t => {
@@ -193,7 +195,7 @@ t.test('a logout, which the old system did not have, ends both tokens', async t 
     204
   )
   t.equal((await client.protected()).status, 401)
-  await t.rejects(client.renew(), { message: '401 Session was ended' })
+  await t.rejects(client.renew(), { message: '401 Session was revoked' })
 })
 
 t.test('the log names each risk once', async t => {

@@ -162,7 +162,7 @@ t.test('a hash of bcrypt is good for a login, and replaced by it', async t => {
   t.match((await server.change('ann', {})).hashedPassword, /^\$argon2id\$/)
   const after = await signedIn()
   t.match(await after.request(reports), { status: 200, data: { of: '1' } })
-  t.equal(await refusal(new Api().login('ann', 'wrong')), '401 Wrong user name or password')
+  t.equal(await refusal(new Api().login('ann', 'wrong')), '401 User name or password is incorrect')
 })
 
 t.test('"Token expired" sets the interceptor off: one rotation, and every request is answered', async t => {
@@ -229,19 +229,22 @@ t.test('a stolen token is noticed, and counted', async t => {
   await server.advance(MINUTE)
   t.equal(
     await refusal(thief.refresh()),
-    '401 Refresh token was used before, the session was ended'
+    '401 Refresh token was reused and its session was revoked'
   )
   t.equal((await readCounters(server)).reused, 1)
-  t.equal(await refusal(api.request(reports)), '401 Session was ended')
+  t.equal(await refusal(api.request(reports)), '401 Session was revoked')
   t.ok(api.signedOut)
 })
 
 t.test('inactive users', async t => {
-  t.equal(await refusal(new Api().login('bob', 'correct horse')), '401 Wrong user name or password')
+  t.equal(
+    await refusal(new Api().login('bob', 'correct horse')),
+    '401 User name or password is incorrect'
+  )
   const api = await signedIn()
   await server.change('ann', { isActive: false })
   await server.advance(15 * MINUTE)
-  t.equal(await refusal(api.request(reports)), '401 Session was ended')
+  t.equal(await refusal(api.request(reports)), '401 Session was revoked')
   t.ok(api.signedOut)
   await server.change('ann', { isActive: true })
 })
@@ -254,7 +257,7 @@ t.test('logout', async t => {
       .status,
     204
   )
-  t.equal(await refusal(api.request(reports)), '401 Session was ended')
+  t.equal(await refusal(api.request(reports)), '401 Session was revoked')
   t.ok(api.signedOut)
 })
 

@@ -116,7 +116,7 @@ t.test('every rejection is the same answer: status, headers and body', async t =
     statusCode: 401,
     code: 'AUTH_CREDENTIALS_REJECTED',
     error: 'Unauthorized',
-    message: 'Wrong user name or password'
+    message: 'User name or password is incorrect'
   })
   t.match(expected.headers, {
     'www-authenticate': 'Bearer realm="auth"',

@@ -828,7 +828,7 @@ t.test('a token ends to the second, remembered or not, and a clock that was ahea
   t.equal(late.json().code, 'AUTH_ACCESS_EXPIRED')
   t.match(
     late.headers['www-authenticate'],
-    /^Bearer realm="auth", error="invalid_token", error_description="Token expired"$/
+    /^Bearer realm="auth", error="invalid_token", error_description="Access token has expired"$/
   )
   t.equal((await get('/protected', token)).json().code, 'AUTH_ACCESS_EXPIRED')
   clock.advance(HOUR)
