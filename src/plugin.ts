@@ -18,6 +18,7 @@ import { addErrorHeaders } from './http/headers.js'
 import { sendRenewedTokens } from './http/renewed-tokens.js'
 import type { GetProof } from './http/dpop.js'
 import { resolveOptions } from './options/resolve.js'
+import type { CookieSettings, ResolvedTransport } from './options/transport.js'
 import { securityWarnings } from './options/warnings.js'
 import { addJwksRoute } from './http/routes/jwks.js'
 import { addLoginRoute } from './http/routes/login.js'
@@ -27,7 +28,9 @@ import type { OAuthRouteName } from './oauth/routes.js'
 import { addRefreshRoute } from './http/routes/refresh.js'
 import { prepareScope } from './http/scope.js'
 import { addOtherSessionsRoute, addSessionRoute, addSessionsRoute } from './http/routes/sessions.js'
+import { TokenCookie } from './http/cookies.js'
 import { TokenTransport } from './http/token-transport.js'
+import type { TransportSettings } from './http/token-transport.js'
 import { AccessVerifier } from './sessions/access-verifier.js'
 import { Events } from './events.js'
 import { createSigners, KeyRing } from './tokens/key-ring.js'
@@ -168,8 +171,9 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       dpop: proofs
     })
     const login = new PasswordLogin({ users, passwords, sessions, throttle, events, logger, clock })
+    const transportSettings = createTransportSettings(options.transport)
     const transport = new TokenTransport(
-      options.transport,
+      transportSettings,
       token => sessions.kindOf(token),
       proofs !== null
     )
@@ -187,10 +191,10 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       })
     const send = renewal === null
       ? () => {}
-      : sendRenewedTokens(app, options.transport.accessCookie, revoked)
+      : sendRenewedTokens(app, transportSettings.accessCookie, revoked)
     const authenticate = createAuthenticate({
       access,
-      transport: options.transport,
+      transport: transportSettings,
       renewal,
       send,
       dpop: requestProofs
@@ -288,6 +292,18 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
   app.addHook('onClose', async () => {
     await Promise.allSettled([feed.stop(), sweeper.stop(), notes.close()])
   })
+}
+
+function createTransportSettings (transport: ResolvedTransport): TransportSettings {
+  const createCookie = (settings: CookieSettings | null): TokenCookie | null =>
+    settings && new TokenCookie(settings.name, settings)
+
+  return {
+    ...transport,
+    refreshCookie: createCookie(transport.refreshCookie),
+    accessCookie: createCookie(transport.accessCookie),
+    deviceCookie: createCookie(transport.deviceCookie)
+  }
 }
 
 function assertProof (proof: DpopProof | null): DpopProof {

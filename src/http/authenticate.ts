@@ -8,7 +8,7 @@ import { assertTrustedOrigin, isUnsafe } from './csrf.js'
 import type { OriginRequest } from './csrf.js'
 import type { RenewedToken } from './renewed-tokens.js'
 import type { ProvableRequest, RequestDpop } from './dpop.js'
-import type { ResolvedTransport } from '../options/transport.js'
+import type { TransportSettings } from './token-transport.js'
 import type { AccessVerifier, Auth, VerifiedToken } from '../sessions/access-verifier.js'
 import type { Renewal } from '../sessions/renewal.js'
 
@@ -28,7 +28,7 @@ export type Authenticate = (
 
 export interface AuthenticateContext {
   readonly access: AccessVerifier
-  readonly transport: Pick<ResolvedTransport, 'accessCookie' | 'origins'>
+  readonly transport: Pick<TransportSettings, 'accessCookie' | 'origins'>
   /** `null` where access tokens are not renewed silently. */
   readonly renewal: Renewal | null
   /** Takes a renewed token for the reply. */

@@ -2,7 +2,7 @@
 
 import { readBearer, readDpopToken } from './authorization.js'
 import type { HttpRequest } from './authorization.js'
-import type { CookieReply, CookieRequest } from './cookies.js'
+import type { CookieReply, CookieRequest, TokenCookie } from './cookies.js'
 import { MAX_TOKEN_LENGTH } from '../tokens/jwt-codec.js'
 import { TokenAuthError } from '../errors.js'
 import { assertTrustedOrigin } from './csrf.js'
@@ -29,11 +29,18 @@ export interface PresentedTokens {
 
 export type TokenKindOf = (token: string) => 'access' | 'refresh' | null
 
+type CookieName = 'refreshCookie' | 'accessCookie' | 'deviceCookie'
+
+/** Transport options with the cookies that carry tokens. A cookie is `null` if it is not used. */
+export type TransportSettings =
+  & Omit<ResolvedTransport, CookieName>
+  & Readonly<Record<CookieName, TokenCookie | null>>
+
 type TransportRequest = HttpRequest & OriginRequest
 
 /** */
 export class TokenTransport {
-  readonly #settings: ResolvedTransport
+  readonly #settings: TransportSettings
   readonly #kindOf: TokenKindOf
   readonly #takesDpop: boolean
 
@@ -41,7 +48,7 @@ export class TokenTransport {
    * @param kindOf What a text says of itself to be.
    * @param takesDpop Whether tokens may come under the scheme `DPoP` too.
    */
-  constructor (settings: ResolvedTransport, kindOf: TokenKindOf, takesDpop: boolean) {
+  constructor (settings: TransportSettings, kindOf: TokenKindOf, takesDpop: boolean) {
     this.#settings = settings
     this.#kindOf = kindOf
     this.#takesDpop = takesDpop
