@@ -147,7 +147,7 @@ async function createTransportSettings (
   // package, and ours would not be initialized.
   const serialize = scope.serializeCookie as SerializeCookie
   const create = (settings: CookieSettings | null): TokenCookie | null =>
-    settings === null ? null : new TokenCookie(settings.name, settings.attributes, serialize)
+    settings === null ? null : new TokenCookie(settings, serialize)
 
   return {
     ...transport,

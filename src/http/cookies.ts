@@ -1,14 +1,10 @@
 import { TokenAuthError } from '../errors.js'
+import type { CookieSettings } from '../options/transport.js'
 
 /** Maximum length of name and value in browsers (RFC 6265bis, section 5.6). */
 const MAX_COOKIE_LENGTH = 4096
 
-/** Attributes of a cookie (RFC 6265bis). The same ones set and clear it. */
-export interface CookieAttributes {
-  readonly path: string
-  readonly secure: boolean
-  readonly sameSite: 'strict' | 'lax' | 'none'
-}
+type CookieAttributes = Omit<CookieSettings, 'name'>
 
 /** Part of a request that is read. */
 export interface CookieRequest {
@@ -34,8 +30,7 @@ export class TokenCookie {
   readonly #attributes: CookieAttributes
   readonly #serialize: SerializeCookie
 
-  /** @param name - Name without prefix. */
-  constructor (name: string, attributes: CookieAttributes, serialize: SerializeCookie) {
+  constructor ({ name, ...attributes }: CookieSettings, serialize: SerializeCookie) {
     this.name = getPrefix(attributes) + name
     this.#attributes = attributes
     this.#serialize = serialize

@@ -2,17 +2,7 @@
 
 import { hash, timingSafeEqual } from 'node:crypto'
 import { TokenAuthError } from '../errors.js'
-
-export interface OAuthClient {
-  /** Printable ASCII without spaces, 255 characters at most; the `client_id` claim of its tokens. */
-  readonly clientId: string
-  /**
-   * For a server, that can keep a secret: 32 random bytes or more, such as `openssl rand -base64 48` prints. Such a client must
-   * send it always, and may introspect tokens. An app on a phone, or a page, has none (RFC 6749 section 2.1).
-   * @default none
-   */
-  readonly clientSecret?: string
-}
+import type { OAuthClient } from '../options/oauth.js'
 
 /** What a client says of itself. */
 export interface ClientCredentials {

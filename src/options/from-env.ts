@@ -1,102 +1,90 @@
-// Options out of the variables that many servers have in their environment already.
-
-import { findWeakness } from '../tokens/key-derivation.js'
 import type { TokenAuthOptions } from './options.js'
+import { findSecretProblem } from './signing.js'
+import { assert } from './validate.js'
 
-/** The variables that {@link optionsFromEnv} reads. Others are left alone. */
+/** Environment variables that {@link optionsFromEnv} reads. It ignores all others. */
 export interface TokenAuthEnv {
-  /** `secret`; required. */
+  /** The option `secret`. Required. */
   readonly SECRET_KEY?: string | undefined
-  /** `refreshToken.secret` */
+  /** The option `refreshToken.secret`. */
   readonly REFRESH_SECRET_KEY?: string | undefined
-  /** Only `HS256`. */
+  /** Algorithm of the signatures. Only `HS256` is valid. */
   readonly ALGORITHM?: string | undefined
-  /** `accessToken.lifetime` */
+  /** The option `accessToken.lifetime`, in minutes. */
   readonly ACCESS_TOKEN_EXPIRE_MINUTES?: string | undefined
-  /** `refreshToken.lifetime`, and `refreshToken.maxLifetime` where it is longer than 30 days. */
+  /** The option `refreshToken.lifetime`, in days. Also sets `maxLifetime` if it is over 30. */
   readonly REFRESH_TOKEN_EXPIRE_DAYS?: string | undefined
-  /** `false` stands for `refreshToken: false`. */
+  /** `false` sets `refreshToken: false`. */
   readonly REFRESH_TOKEN_ENABLED?: string | undefined
 }
 
-const DEFAULT_ABSOLUTE_DAYS = 30
-const yes = ['true', '1', 'yes', 'on']
-const no = ['false', '0', 'no', 'off']
+const DEFAULT_MAX_LIFETIME_DAYS = 30
+const TRUE_VALUES = ['true', '1', 'yes', 'on']
+const FALSE_VALUES = ['false', '0', 'no', 'off']
 
 /**
- * The options that these variables stand for, to be spread into those of the plugin. An empty variable is one that is not set.
+ * Creates options from the environment variables that many login servers use.
  *
- * @param env `process.env`, unless told otherwise.
- * @throws TypeError that names every variable which is missing or wrong, and holds the value of none
+ * An empty variable counts as missing.
+ *
+ * @throws TypeError if a variable is missing or invalid. The message names all of them, and
+ *   contains no value.
+ * @example
+ * ```ts
+ * await app.register(tokenAuth, { ...optionsFromEnv(), store, users })
+ * ```
  */
 export function optionsFromEnv (
   env: TokenAuthEnv = process.env
 ): Pick<TokenAuthOptions, 'secret' | 'accessToken' | 'refreshToken'> {
-  const problems: string[] = []
-
-  const count = (
-    name: 'ACCESS_TOKEN_EXPIRE_MINUTES' | 'REFRESH_TOKEN_EXPIRE_DAYS',
-    unit: string
-  ): number | undefined => {
-    const text = env[name]
-
-    if (!text) {
-      return undefined
-    }
-
-    if (/^\d+(\.\d+)?$/.test(text) && Number(text) > 0) {
-      return Number(text)
-    }
-
-    problems.push(`${name} must be a number of ${unit}, more than 0`)
-    return undefined
-  }
-
   const { SECRET_KEY: secret, REFRESH_SECRET_KEY: refreshSecret } = env
+  const minutes = readNumber(env.ACCESS_TOKEN_EXPIRE_MINUTES)
+  const days = readNumber(env.REFRESH_TOKEN_EXPIRE_DAYS)
+  const isEnabled = readBoolean(env.REFRESH_TOKEN_ENABLED || 'true')
 
-  const assertStrong = (name: string, value: string): void => {
-    const weakness = findWeakness(value)
-
-    if (weakness !== null) {
-      problems.push(`${name} ${weakness}: set it to what \`openssl rand -base64 48\` prints`)
-    }
-  }
-
-  if (!secret) {
-    problems.push('SECRET_KEY is missing: set it to what `openssl rand -base64 48` prints')
-  } else {
-    assertStrong('SECRET_KEY', secret)
-  }
-
-  if (refreshSecret && refreshSecret === secret) {
-    problems.push('REFRESH_SECRET_KEY is the same as SECRET_KEY: take it away, or make it another')
-  } else if (refreshSecret) {
-    assertStrong('REFRESH_SECRET_KEY', refreshSecret)
-  }
-
-  if (env.ALGORITHM && env.ALGORITHM !== 'HS256') {
-    problems.push('ALGORITHM must be HS256, or not be set')
-  }
-
-  const minutes = count('ACCESS_TOKEN_EXPIRE_MINUTES', 'minutes')
-  const days = count('REFRESH_TOKEN_EXPIRE_DAYS', 'days')
-  const enabled = (env.REFRESH_TOKEN_ENABLED || 'true').toLowerCase()
-
-  if (![...yes, ...no].includes(enabled)) {
-    problems.push('REFRESH_TOKEN_ENABLED must be true or false')
-  }
-
-  if (problems.length > 0) {
-    throw new TypeError(`fastify-token-auth: ${problems.join('; ')}`)
-  }
+  const problems = [
+    findSecretProblem(secret || undefined, 'SECRET_KEY'),
+    refreshSecret ? findRefreshSecretProblem(refreshSecret, secret) : null,
+    env.ALGORITHM && env.ALGORITHM !== 'HS256'
+      ? '"ALGORITHM" must be "HS256"; change it or remove it'
+      : null,
+    minutes === null ? '"ACCESS_TOKEN_EXPIRE_MINUTES" must be a positive number of minutes' : null,
+    days === null ? '"REFRESH_TOKEN_EXPIRE_DAYS" must be a positive number of days' : null,
+    isEnabled === null ? '"REFRESH_TOKEN_ENABLED" must be true or false' : null
+  ].filter(problem => problem !== null)
+  assert(problems.length === 0, problems.join('\n'))
 
   return {
     secret,
-    ...(minutes !== undefined && { accessToken: { lifetime: `${minutes}m` } }),
-    refreshToken: !no.includes(enabled) && {
-      ...(days !== undefined &&
-        { lifetime: `${days}d`, maxLifetime: `${Math.max(days, DEFAULT_ABSOLUTE_DAYS)}d` }),
+    ...(minutes && { accessToken: { lifetime: `${minutes}m` } }),
+    refreshToken: isEnabled === true && {
+      ...(days &&
+        { lifetime: `${days}d`, maxLifetime: `${Math.max(days, DEFAULT_MAX_LIFETIME_DAYS)}d` }),
       ...(refreshSecret && { secret: refreshSecret })
     }
   }
+}
+
+function findRefreshSecretProblem (
+  refreshSecret: string,
+  secret: string | undefined
+): string | null {
+  return refreshSecret === secret
+    ? '"REFRESH_SECRET_KEY" must differ from "SECRET_KEY"; change it or remove it'
+    : findSecretProblem(refreshSecret, 'REFRESH_SECRET_KEY')
+}
+
+/** Returns `undefined` if the variable is missing, and `null` if it is not a positive number. */
+function readNumber (value: string | undefined): number | null | undefined {
+  if (!value) {
+    return undefined
+  }
+
+  return /^\d+(\.\d+)?$/.test(value) && Number(value) > 0 ? Number(value) : null
+}
+
+/** Returns `null` if the value is neither true nor false. */
+function readBoolean (value: string): boolean | null {
+  const normalized = value.toLowerCase()
+  return TRUE_VALUES.includes(normalized) || (FALSE_VALUES.includes(normalized) ? false : null)
 }

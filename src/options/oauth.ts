@@ -1,177 +1,183 @@
-// The options for stock OAuth clients and for proofs of possession, documented where they are typed.
-
-import type { OAuthClient } from '../oauth/clients.js'
 import { defaultPaths } from '../protocol.js'
-import type { AttemptStore } from '../stores/attempt-store.js'
-import { findWeakness } from '../tokens/key-derivation.js'
-import type { TokenAuthOptions } from './options.js'
-import { assert, isFunction, rejectUnknownKeys } from './validate.js'
+import { assertSecret } from './signing.js'
+import { assert, group, isBaseUrl, optional, resolvePublicUrl, resolveShape } from './validate.js'
+import type { Shape } from './validate.js'
 
+/** An OAuth client that may use the OAuth routes. */
+export interface OAuthClient {
+  /**
+   * The `client_id` of the client, and of its access tokens.
+   *
+   * Up to 255 printable ASCII characters without spaces. It must differ from the option `name`,
+   * which is the `client_id` of sessions without a client.
+   */
+  readonly clientId: string
+
+  /**
+   * Secret of at least 32 random bytes, for a client that runs on a server.
+   *
+   * The client must send it with every request, and may then introspect tokens. Apps on phones
+   * and pages cannot keep a secret, so they have none (RFC 6749, section 2.1). `undefined` throws
+   * at startup, because it usually means a missing environment variable.
+   *
+   * @default no secret
+   */
+  readonly clientSecret?: string
+}
+
+/** Options for OAuth clients. */
 export interface OAuthOptions {
   /**
-   * Who may use the routes `token`, `revoke` and `introspect`. A session belongs to one of them where its login names it by
-   * `client_id` (and `client_secret`, or HTTP Basic, where it has one), or `openSession` does; then its refresh token is good
-   * there and at `logout` alone, and its access tokens are refused by `logout/all`, `sessions` and `me`.
+   * Clients that may use the routes `token`, `revoke` and `introspect`.
+   *
+   * A session belongs to a client if its login sends the `client_id`, or if `openSession` names
+   * the client. A client with a secret also sends it, as `client_secret` or by HTTP Basic. Only
+   * these routes and `logout` accept the refresh token of such a session. `logoutAll`, `me` and
+   * the routes for sessions reject its access token.
+   *
+   * @example
+   * ```ts
+   * oauth: { clients: [{ clientId: 'phone' }, { clientId: 'orders', clientSecret }] }
+   * ```
    */
   readonly clients: readonly OAuthClient[]
 }
 
-export interface DpopOptions {
+/** Options for clients and servers that follow OAuth standards. */
+export interface OAuthServerOptions {
   /**
-   * Whether a login without a proof is refused. Sessions that began without go on until they end, and `openSession` is not
-   * asked for one.
-   * @default false
+   * Additional routes for OAuth clients: `token` (refresh only, RFC 6749, section 6), `revoke`
+   * (RFC 7009), `introspect` (RFC 7662) and `metadata` (RFC 8414).
+   *
+   * Every access token then has a `client_id` (RFC 9068): that of its client, or `name`. Requires
+   * `issuer`. Other services can verify access tokens only with `keys`.
+   *
+   * @default no OAuth routes
+   * @example
+   * ```ts
+   * oauth: { clients: [{ clientId: 'phone' }] }
+   * ```
    */
-  readonly required?: boolean
+  readonly oauth?: OAuthOptions
+
   /**
-   * Whether proofs must hold a nonce of this server, which tells it in `DPoP-Nonce` (RFC 9449 section 8). It is good for two
-   * minutes. Without nonces a proof is good for a minute by its client's clock: one that is wrong keeps its user out.
-   * @default true
+   * URL in front of the paths of this app as its clients see it, for example
+   * `'https://example.org/api'`.
+   *
+   * Set it if a proxy changes paths. Also set it if clients send DPoP proofs to other servers
+   * too: such a server could replay them here with a `Host` header of its choice.
+   *
+   * @default the origin of `issuer` in metadata, the URL of the request in DPoP proofs
    */
-  readonly nonces?: boolean
-  /**
-   * Where proofs that were seen are remembered, such as `new RedisAttempts(client)`: of several instances, each refuses what
-   * another has seen, at the price of a question for each request.
-   * @default in this process: 100,000 of them, which is what comes in four minutes at 400 requests a second
-   */
-  readonly replays?: AttemptStore
+  readonly publicUrl?: string
 }
 
-// Checks the options for stock OAuth clients and for proofs of possession.
+/** Checks of {@link OAuthOptions}. */
+export const oauthShape = {
+  clients: resolveClients
+} satisfies Shape<OAuthOptions>
 
+/** Checks of {@link OAuthServerOptions}. */
+export const oauthServerShape = {
+  oauth: optional(group(oauthShape)),
+  publicUrl: optional(resolvePublicUrl)
+} satisfies Shape<OAuthServerOptions>
+
+/** Settings of the OAuth routes. */
 export interface ResolvedOAuth {
   readonly issuer: string
   readonly clients: readonly OAuthClient[]
-  /** Where the metadata is, unless the app says otherwise. */
+  /** Default path of the metadata. */
   readonly metadataPath: string
-  /** What stands before the paths of routes. */
+  /** URL in front of the paths of the routes. */
   readonly baseUrl: string
 }
 
-export interface ResolvedDpop {
-  readonly required: boolean
-  readonly nonces: boolean
-  /** `null` where this process alone remembers. */
-  readonly replays: AttemptStore | null
-}
-
-const clientIdForm = /^[\x21-\x7e]{1,255}$/
-const secretForm = /^[\x21-\x7e]*$/
-const attemptVerbs = ['consume', 'refund', 'reset', 'sweep'] as const
-
-/** @throws TypeError that names the option and the fix */
+/**
+ * Derives the settings of the OAuth routes.
+ *
+ * @returns `null` if there are no OAuth clients.
+ * @throws TypeError if other options do not fit `oauth`.
+ */
 export function resolveOAuth (
-  { oauth, issuer, publicUrl, refreshToken }: TokenAuthOptions,
-  name: string
-): ResolvedOAuth | null {
-  if (publicUrl !== undefined) {
-    assert(
-      isBaseUrl(publicUrl) && !publicUrl.endsWith('/'),
-      'publicUrl must be https://, a host and perhaps a path, without "/" at its end'
-    )
+  { oauth, name, issuer, publicUrl, refreshToken }: {
+    readonly oauth: OAuthOptions | null
+    readonly name: string
+    readonly issuer: string | null
+    readonly publicUrl: string | null
+    readonly refreshToken: object | null
   }
-
-  if (oauth === undefined) {
+): ResolvedOAuth | null {
+  if (oauth === null) {
     return null
   }
 
-  rejectUnknownKeys(oauth, ['clients'], 'oauth.')
+  const { clients } = oauth
   assert(
-    issuer !== undefined && isBaseUrl(issuer),
-    'oauth needs issuer to be an address such as "https://auth.example.org": https (http on this machine alone), without query and fragment'
+    issuer !== null,
+    '"oauth" requires "issuer"; set it to the https URL of this server, such as ' +
+      '"https://auth.example.org"'
   )
-  assert(refreshToken !== false, 'oauth is about refresh tokens: take away refreshToken: false')
+  assert(
+    isBaseUrl(issuer),
+    '"issuer" must be an https URL without query and fragment if "oauth" is set, such as ' +
+      '"https://auth.example.org"; http works for localhost only'
+  )
+  assert(refreshToken !== null, '"oauth" requires refresh tokens; remove "refreshToken: false"')
+  const conflict = clients.findIndex(({ clientId }) => clientId === name)
+  assert(
+    conflict === -1,
+    `"oauth.clients[${conflict}].clientId" must differ from "name", which is the "client_id" of ` +
+      'sessions without a client'
+  )
   const { origin, pathname } = new URL(issuer)
-  // Doubled, a colon is one, and begins no parameter of a route.
-  const metadataPath = `${defaultPaths.metadata}${
-    pathname.replace(/\/$/, '').replaceAll(':', '::')
-  }`
+  // A single colon would begin a route parameter.
+  const issuerPath = pathname.replace(/\/$/, '').replaceAll(':', '::')
 
   return {
     issuer,
-    clients: checkClients(oauth.clients, name),
-    metadataPath,
+    clients,
+    metadataPath: defaultPaths.metadata + issuerPath,
     baseUrl: publicUrl ?? origin
   }
 }
 
-function checkClients (clients: readonly OAuthClient[], name: string): readonly OAuthClient[] {
+const clientShape = {
+  clientId: resolveClientId,
+  clientSecret: resolveClientSecret
+} satisfies Shape<OAuthClient>
+
+function resolveClients (value: unknown, path: string): readonly OAuthClient[] {
   assert(
-    Array.isArray(clients) && clients.length > 0,
-    'oauth.clients must be a list of clients, such as [{ clientId: "app" }]'
+    Array.isArray(value) && value.length > 0,
+    `"${path}" must be a non-empty array, such as [{ clientId: "app" }]`
   )
-
-  for (const [i, client] of clients.entries()) {
-    const path = `oauth.clients[${i}]`
-    rejectUnknownKeys(client, ['clientId', 'clientSecret'], `${path}.`)
-    const { clientId, clientSecret } = client
-    assert(
-      typeof clientId === 'string' && clientIdForm.test(clientId),
-      `${path}.clientId must be printable ASCII without spaces, 255 characters at most`
-    )
-    assert(
-      clientId !== name,
-      `${path}.clientId must not be the name of the registration: tokens of the app's own sessions say that`
-    )
-
-    if (!Object.hasOwn(client, 'clientSecret')) {
-      continue
-    }
-
-    const weakness = typeof clientSecret !== 'string'
-      ? 'is missing'
-      : secretForm.test(clientSecret)
-      ? findWeakness(clientSecret)
-      : 'is not printable ASCII without spaces'
-    assert(
-      weakness === null,
-      `${path}.clientSecret ${
-        weakness ?? ''
-      }: use a random one, such as \`openssl rand -base64 48\` prints`
-    )
-  }
-
+  const ids = value.map((client, i) => resolveShape(clientShape, client, `${path}[${i}]`).clientId)
   assert(
-    new Set(clients.map(({ clientId }) => clientId)).size === clients.length,
-    'oauth.clients holds a clientId twice'
+    new Set(ids).size === ids.length,
+    `"${path}" must not contain the same clientId twice; remove one of them`
   )
-  return clients
+  return value
 }
 
-/** @throws TypeError that names the option and the fix */
-export function resolveDpop (given: DpopOptions | boolean | undefined): ResolvedDpop | null {
-  if (given === undefined || given === false) {
-    return null
-  }
-
-  const options = given === true ? {} : given
-  rejectUnknownKeys(options, ['required', 'nonces', 'replays'], 'dpop.')
-  const { required = false, nonces = true, replays = null } = options
-
-  for (const [option, value] of Object.entries({ required, nonces })) {
-    assert(typeof value === 'boolean', `dpop.${option} must be true or false`)
-  }
-
+function resolveClientId (value: unknown, path: string): string {
   assert(
-    replays === null || attemptVerbs.every(verb => isFunction(replays[verb])),
-    'dpop.replays must be an AttemptStore, such as new RedisAttempts(client) from fastify-token-auth/redis'
+    typeof value === 'string' && /^[\x21-\x7e]{1,255}$/.test(value),
+    `"${path}" must be 1 to 255 printable ASCII characters without spaces`
   )
-  return { required, nonces, replays }
+  return value
 }
 
-/** Whether paths can be put behind it: an address by https, or by http on this machine, without query and fragment. */
-export function isBaseUrl (text: unknown): boolean {
-  // What a URL parser puts right, others compare as it was typed.
-  if (typeof text !== 'string' || !/^https?:\/\/[^/]/.test(text) || !URL.canParse(text)) {
-    return false
+function resolveClientSecret (value: unknown, path: string, isSet: boolean): void {
+  if (!isSet) {
+    return
   }
 
-  const url = new URL(text)
-  const isPlain = url.username === '' && url.password === '' && !/[?#\\\s]/.test(text)
-  return isPlain && (url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url)))
-}
-
-/** */
-export function isLoopback ({ hostname }: URL): boolean {
-  return /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname)
+  const secret = typeof value === 'string' ? value : undefined
+  assert(
+    secret === undefined || /^[\x21-\x7e]*$/.test(secret),
+    `"${path}" must be printable ASCII without spaces; ` +
+      'create one with `openssl rand -base64 48`'
+  )
+  assertSecret(secret, path)
 }

@@ -1,30 +1,75 @@
-// How passwords are hashed, and what new ones must be.
+import { MAX_PASSWORD_LENGTH } from '../login/passwords.js'
+import type { PasswordRules } from '../login/passwords.js'
+import { resolveSecret } from './signing.js'
+import type { Secrets } from '../tokens/key-derivation.js'
+import type { Secret } from './signing.js'
+import { callable, integer, oneOf, optional, resolveShape } from './validate.js'
+import type { Shape } from './validate.js'
 
-import type { Secret } from './options.js'
-
-/** How passwords are hashed and, where `app.tokenAuth.hashPassword` sets one, what they must be. */
+/** Options for password hashes, and for new passwords. */
 export interface PasswordOptions {
   /**
-   * A secret that is mixed into each hash (argon2's own), and kept out of the database: a copy of the users' table alone is
-   * worth nothing then. `[current, ...previous]` changes it; hashes with an older one, or none, are replaced at login. Lost,
-   * nobody can log in by password any more. Each previous one makes a failed login dearer by as much again.
-   * @default none
+   * Secret that is mixed into every password hash (the secret of argon2) and is not in the
+   * database.
+   *
+   * An attacker who copies the users table cannot guess passwords without it. If it is lost, no
+   * user can log in with a password. To replace it, set `[current, ...previous]`; a login
+   * replaces hashes that use a previous pepper or none. Each previous pepper adds the cost of one
+   * hash to a failed login. `undefined` throws at startup, because it usually means a missing
+   * environment variable.
+   *
+   * @default no pepper
+   * @example
+   * ```ts
+   * passwords: { pepper: [newPepper, oldPepper] }
+   * ```
    */
   readonly pepper?: Secret
+
   /**
-   * Passwords are hashed in this form of Unicode, so that an accent is one however a keyboard makes it. Decide before the first
-   * user: hashes of passwords in another form are wrong afterwards.
-   * @default none
+   * Unicode normalization of passwords before they are hashed.
+   *
+   * With `'NFC'`, a character with an accent matches regardless of the keyboard that typed it.
+   * Choose it before the first user signs up: existing hashes of other forms no longer match.
+   *
+   * @default no normalization
    */
   readonly normalize?: 'NFC'
+
   /**
-   * The fewest characters that a new password may have. NIST SP 800-63B-4 asks for 15 where it is the only factor.
+   * Minimum length of a new password, in characters. From 1 to 1024.
+   *
+   * NIST SP 800-63B-4 requires 15 if the password is the only factor. Existing passwords still
+   * work.
+   *
    * @default 8
    */
   readonly minLength?: number
+
   /**
-   * Whether a new password may be set: `false` for those on a list of common ones, say. Not asked at login.
-   * @default any may
+   * Returns whether a new password is acceptable. `false` rejects it.
+   *
+   * Called by `app.tokenAuth.hashPassword`, not at login.
+   *
+   * @default accepts every password
+   * @example
+   * ```ts
+   * passwords: { validate: password => !commonPasswords.has(password) }
+   * ```
    */
   readonly validate?: (password: string) => boolean | Promise<boolean>
+}
+
+/** Checks of {@link PasswordOptions}. */
+export const passwordShape = {
+  pepper: (value, path, isSet): Secrets | null => isSet ? resolveSecret(value, path) : null,
+  normalize: optional(oneOf(['NFC'])),
+  minLength: integer({ min: 1, max: MAX_PASSWORD_LENGTH, fallback: 8 }),
+  validate: callable<PasswordRules['validate']>('returns whether a password is valid', () => true)
+} satisfies Shape<PasswordOptions>
+
+/** Checks the option `passwords`. */
+export function resolvePasswords (value: unknown = {}, path: string): PasswordRules {
+  const { pepper, ...rules } = resolveShape(passwordShape, value, path)
+  return { ...rules, peppers: pepper?.map(secret => Buffer.from(secret as string)) ?? [] }
 }

@@ -1,96 +1,177 @@
-// Checks secrets and keys: those that tokens are signed with, and the pepper of passwords.
-
 import { findWeakness } from '../tokens/key-derivation.js'
-import { assert } from './validate.js'
-import type { Secret, TokenAuthOptions } from './options.js'
+import type { Secrets } from '../tokens/key-derivation.js'
 import { readKeys } from '../tokens/keys.js'
 import type { AppKeys } from '../tokens/keys.js'
+import type { KeyInput } from '../tokens/keys.js'
+import { assert, optional, resolveString } from './validate.js'
+import type { Resolved, Shape } from './validate.js'
 
-/** The current secret, then the previous ones. */
-export type Secrets = readonly [string | Uint8Array, ...Array<string | Uint8Array>]
+/**
+ * A secret of at least 32 random bytes, or the current secret followed by previous ones.
+ *
+ * The first secret signs. All of them verify.
+ */
+export type Secret =
+  | string
+  | Uint8Array
+  | readonly [string | Uint8Array, ...Array<string | Uint8Array>]
 
-/** */
+/** Options for signing keys and for the parties that tokens name. */
+export interface SigningOptions {
+  /**
+   * Secret of at least 32 random bytes, from which all signing keys are derived (HKDF, RFC 5869).
+   *
+   * Anyone who knows it can forge tokens. Create one with `openssl rand -base64 48`. To replace
+   * it without signing users out, deploy `[old, new]` to every instance, then `[new, old]`.
+   * Remove `old` after `refreshToken.lifetime`. `undefined` throws at startup, because it usually
+   * means a missing environment variable.
+   *
+   * @example
+   * ```ts
+   * secret: [newSecret, oldSecret]
+   * ```
+   */
+  readonly secret: Secret | undefined
+
+  /**
+   * Keys that sign access tokens instead of `secret`: PEM, JWK or `KeyObject`.
+   *
+   * The first key signs, all of them verify. Ed25519 signs with EdDSA, P-256 with ES256, and RSA
+   * with RS256 unless `alg` is `'PS256'`. Other services can verify tokens that a key pair
+   * signed: `routes.jwks` publishes the public keys (RFC 7517). Requires `issuer` and `audience`
+   * (RFC 9068). Two registrations with keys require two `routes.jwks`, and two audiences if they
+   * share a key. Refresh tokens are still signed with `secret`. `app.tokenAuth.rotateKeys`
+   * replaces the keys at runtime.
+   *
+   * @default HS256 with a key derived from `secret`
+   * @example
+   * ```ts
+   * keys: [privateKeyPem] // openssl genpkey -algorithm ed25519
+   * ```
+   */
+  readonly keys?: readonly [KeyInput, ...KeyInput[]]
+
+  /**
+   * The `iss` claim of access tokens (RFC 7519, section 4.1.1).
+   *
+   * Access tokens with another issuer are rejected, including tokens from before the change. With
+   * `oauth` it must be an https URL, because clients find the metadata below it (RFC 8414,
+   * section 3).
+   *
+   * @default no `iss` claim
+   */
+  readonly issuer?: string
+
+  /**
+   * The `aud` claim of access tokens (RFC 7519, section 4.1.3).
+   *
+   * Access tokens for another audience are rejected, including tokens from before the change.
+   *
+   * @default no `aud` claim; with `oauth`, the value of `issuer`
+   */
+  readonly audience?: string
+}
+
+/** Checks of {@link SigningOptions}. */
+export const signingShape = {
+  secret: resolveSecret,
+  keys: optional(resolveKeys),
+  issuer: optional(resolveString),
+  audience: optional(resolveString)
+} satisfies Shape<SigningOptions>
+
+/**
+ * Chooses the secrets of each kind of token.
+ *
+ * @param access Own secrets of access tokens, or `null` to use `base`.
+ * @param refresh Own secrets of refresh tokens, or `null` to use `base`.
+ * @throws TypeError if two options have the same current secret.
+ */
 export function resolveSecrets (
-  base: Secret | undefined,
-  forAccess: Secret | undefined,
-  forRefresh: Secret | undefined
-): { readonly base: Secrets, readonly access: Secrets, readonly refresh: Secrets } {
-  const lists = Object.entries({
-    secret: base,
-    'accessToken.secret': forAccess,
-    'refreshToken.secret': forRefresh
+  base: Secrets,
+  access: Secrets | null,
+  refresh: Secrets | null
+): Readonly<Record<'base' | 'access' | 'refresh', Secrets>> {
+  assertDifferent('accessToken.secret', access, 'secret', base)
+  assertDifferent('refreshToken.secret', refresh, 'secret', base)
+  assertDifferent('refreshToken.secret', refresh, 'accessToken.secret', access)
+  return { base, access: access ?? base, refresh: refresh ?? base }
+}
+
+/** Checks a secret, or a list of the current secret and previous ones. */
+export function resolveSecret (value: unknown, path: string): Secrets {
+  const secrets: readonly unknown[] = Array.isArray(value) && value.length > 0 ? value : [value]
+  const encoded = secrets.map(secret => {
+    assertSecret(secret, path)
+    return encode(secret)
   })
-    .filter(([option, value]) => option === 'secret' || value !== undefined)
-    .map(([option, value]) => ({ option, secrets: checkSecrets(option, value) }))
-  const currentOnes = new Map<string, string>()
-
-  for (const { option, secrets } of lists) {
-    // A previous secret may be the one that was shared until now.
-    const current = Buffer.from(secrets[0] as string).toString('base64')
-    assert(
-      !currentOnes.has(current),
-      `${option} is the same as ${currentOnes.get(current) ?? ''}: every secret must be another`
-    )
-    currentOnes.set(current, option)
-  }
-
-  return {
-    base: toSecrets(base),
-    access: toSecrets(forAccess ?? base),
-    refresh: toSecrets(forRefresh ?? base)
-  }
+  assert(
+    new Set(encoded).size === encoded.length,
+    `"${path}" must not contain the same secret twice; remove one of them`
+  )
+  return secrets as Secrets
 }
 
-/** @throws TypeError that names the option and the fix */
-export function checkSecrets (option: string, given: Secret | undefined): Secrets {
-  const secrets = toSecrets(given)
-  const distinct = new Set<string>()
-
-  for (const secret of secrets) {
-    assert(
-      typeof secret === 'string' || secret instanceof Uint8Array,
-      `${option} is missing: set it to 32 random bytes or more, such as \`openssl rand -base64 48\` prints`
-    )
-    const weakness = findWeakness(secret)
-    assert(
-      weakness === null,
-      `${option} ${weakness ?? ''}: use a random one, such as \`openssl rand -base64 48\` prints`
-    )
-    distinct.add(Buffer.from(secret as string).toString('base64'))
-  }
-
-  assert(
-    distinct.size === secrets.length,
-    `${option} holds a secret twice: every one must be another`
-  )
-  return secrets
+/** @throws TypeError if a value is not a strong secret. The message does not contain it. */
+export function assertSecret (value: unknown, path: string): asserts value is string | Uint8Array {
+  const problem = findSecretProblem(value, path)
+  assert(problem === null, problem ?? '')
 }
 
-function toSecrets (secret: Secret | undefined): Secrets {
-  return (Array.isArray(secret) && secret.length > 0 ? secret : [secret]) as unknown as Secrets
+/** Returns why a value is not a strong secret, or `null` if it is one. */
+export function findSecretProblem (value: unknown, path: string): string | null {
+  const weakness = typeof value === 'string' || value instanceof Uint8Array
+    ? findWeakness(value)
+    : 'is missing'
+
+  return weakness === null
+    ? null
+    : `"${path}" must be at least 32 random bytes, but ${weakness}; ` +
+      'create one with `openssl rand -base64 48`'
 }
 
-/** @throws TypeError that names the key by its place */
-export function resolveKeys (
-  { keys, issuer, audience, accessToken }: TokenAuthOptions
-): AppKeys | null {
-  if (keys === undefined) {
-    return null
+/** @throws TypeError if other options do not fit `keys`. */
+export function assertKeyOptions (
+  { keys, issuer, audience }: Resolved<typeof signingShape>,
+  accessSecret: Secrets | null
+): void {
+  if (keys === null) {
+    return
   }
 
-  // Others verify these tokens; and a second registration with the same key must not take them for its own.
+  // Without both, a second registration with the same key would accept these tokens as its own.
   assert(
-    issuer !== undefined && audience !== undefined,
-    'keys needs issuer and audience: a token for others must say whose it is, and for whom (RFC 9068 section 2.2)'
+    issuer !== null && audience !== null,
+    '"keys" requires "issuer" and "audience"; set both, so that services can check who ' +
+      'issued a token and for whom (RFC 9068, section 2.2)'
   )
   assert(
-    accessToken?.secret === undefined,
-    'accessToken.secret signs nothing where there are keys: take one of them away'
+    accessSecret === null,
+    '"accessToken.secret" cannot be combined with "keys"; remove one of them'
   )
+}
 
+// Previous secrets may be equal: both kinds of token may have shared one until now.
+function assertDifferent (
+  path: string,
+  secrets: Secrets | null,
+  otherPath: string,
+  others: Secrets | null
+): void {
+  assert(
+    secrets === null || others === null || encode(secrets[0]) !== encode(others[0]),
+    `"${path}" must differ from "${otherPath}"; use a separate secret for each`
+  )
+}
+
+function resolveKeys (value: unknown): AppKeys {
   try {
-    return readKeys(keys)
+    return readKeys(value as readonly KeyInput[])
   } catch (error) {
-    throw new TypeError(`fastify-token-auth: ${(error as Error).message}`)
+    assert(false, (error as Error).message)
   }
+}
+
+function encode (secret: string | Uint8Array): string {
+  return Buffer.from(secret as string).toString('base64')
 }

@@ -1,133 +1,184 @@
-// How often somebody may be wrong.
-
 import type { AttemptRule } from '../domain/attempt-rule.js'
 import type { Duration } from '../lib/duration.js'
+import { DAY, HOUR, SECOND } from '../lib/time.js'
 import type { AttemptStore } from '../stores/attempt-store.js'
-import { assert, duration, isFunction, rejectUnknownKeys } from './validate.js'
-import { HOUR, SECOND } from '../lib/time.js'
-import type { Millis } from '../lib/time.js'
+import {
+  assert,
+  attemptStore,
+  duration,
+  integer,
+  optional,
+  resolveShape,
+  unlessFalse
+} from './validate.js'
+import type { Resolved, Shape } from './validate.js'
+
+/** Options for the limit of failed logins per account. */
+export interface AccountLimitOptions {
+  /**
+   * Number of consecutive failures without a delay.
+   *
+   * The next attempt waits 1 s, and each further one twice as long, up to 1 hour. A lower number
+   * slows down guessing, and users who forgot their password.
+   *
+   * @default 10
+   */
+  readonly freeAttempts?: number
+
+  /**
+   * Number of consecutive failures after which the account accepts no further attempt.
+   *
+   * Attempts are possible again after `resetAfter` without any, or after
+   * `app.tokenAuth.passwordChanged`. At least `freeAttempts`.
+   *
+   * @default 100, or `freeAttempts` if it is more
+   */
+  readonly maxAttempts?: number
+
+  /**
+   * Time without an attempt after which the failures are forgotten. From 1 hour to 365 days.
+   *
+   * A shorter time lets an attacker try more passwords per day.
+   *
+   * @default '1d'
+   */
+  readonly resetAfter?: Duration
+}
+
+/** Options for the limit of failed logins per address. */
+export interface AddressLimitOptions {
+  /**
+   * Number of failures in `window` after which an address is rejected, regardless of the
+   * accounts.
+   *
+   * A lower number can lock out users who share an address, such as an office.
+   *
+   * @default 100
+   */
+  readonly maxAttempts?: number
+
+  /**
+   * Time window that failures are counted in. From 1 s to 365 days.
+   *
+   * A rejected address has to wait until the window ends.
+   *
+   * @default '15m'
+   */
+  readonly window?: Duration
+}
 
 /**
- * Logins whose password is wrong, counted by account and by address before a password is hashed: who has tried too often gets 429
- * AUTH_TOO_MANY_ATTEMPTS with `Retry-After`. A login that succeeds never counts, nor does a refresh with an authentic token. A
- * device that its user has logged in on before, known by a cookie or by `device_token`, counts by itself, so that no
- * stranger can keep it out.
+ * Limits for failed logins.
  *
- * An attempt counts while its password is being checked: of one account ten at once are looked at, and no more.
+ * Failures are counted per account and per address, before the password is hashed. An attempt
+ * beyond a limit gets 429 `AUTH_TOO_MANY_ATTEMPTS` with `Retry-After`. Successful logins and
+ * refreshes with an authentic token do not count.
+ *
+ * A device on which its user logged in before has its own limit, so that an attacker cannot lock
+ * it out. A cookie or `device_token` identifies it. Attempts count while their password is
+ * verified, so at most 10 passwords of an account are verified concurrently.
  */
 export interface ThrottleOptions {
   /**
-   * Where attempts are counted, such as `new PostgresAttempts(pool)` of `fastify-token-auth/postgres`. By default each
-   * instance counts for itself, and three of them let through three times as many.
+   * Store that counts the attempts.
+   *
+   * By default each instance counts on its own, so 3 instances allow 3 times as many attempts. A
+   * shared store costs each login a query.
+   *
    * @default in memory
+   * @example
+   * ```ts
+   * import { PostgresAttempts } from 'fastify-token-auth/postgres'
+   *
+   * throttle: { attempts: new PostgresAttempts(pool) }
+   * ```
    */
   readonly attempts?: AttemptStore
+
   /**
-   * By account, whether it is there or not: after `free` failures running the next one waits a second, each further one twice as
-   * long, up to an hour. After `most` there is no other one until nobody has tried for `forget`, or `passwordChanged` is
-   * called. A login ends the count, and so does `forget`.
-   * @default { free: 10, most: 100, forget: '1d' }
+   * Limit per account. Counts names without an account too. `false` disables it.
+   *
+   * A successful login resets the count.
+   *
+   * @default { freeAttempts: 10, maxAttempts: 100, resetAfter: '1d' }
+   * @example
+   * ```ts
+   * throttle: { account: { freeAttempts: 5 } }
+   * ```
    */
-  readonly account?:
-    | {
-      readonly freeAttempts?: number
-      readonly maxAttempts?: number
-      readonly resetAfter?: Duration
-    }
-    | false
+  readonly account?: AccountLimitOptions | false
+
   /**
-   * By address, of IPv6 by its first 64 bits: `most` failures `within` a time, whatever the accounts. Behind a proxy
-   * set Fastify's `trustProxy`, or everybody has one address. Refresh tokens that were never issued count apart, by the
-   * same rule, in each process.
-   * @default { most: 100, within: '15m' }
+   * Limit per IPv4 address or IPv6 /64. `false` disables it.
+   *
+   * Behind a proxy, set Fastify's `trustProxy`; otherwise all users share one address. Forged
+   * refresh tokens have the same limit, counted separately in each instance.
+   *
+   * @default { maxAttempts: 100, window: '15m' }
+   * @example
+   * ```ts
+   * throttle: { address: { maxAttempts: 500, window: '1h' } }
+   * ```
    */
-  readonly address?: { readonly maxAttempts?: number, readonly window?: Duration } | false
+  readonly address?: AddressLimitOptions | false
 }
 
-// Checks how often somebody may be wrong, and makes rules of it.
+const LONGEST_WAIT = HOUR
+const YEAR = 365 * DAY
 
-export interface ResolvedThrottle {
-  /** `null` for the memory of this process. */
-  readonly attempts: AttemptStore | null
-  /** `null` where there is no such limit. */
-  readonly account: AttemptRule | null
-  readonly address: AttemptRule | null
-}
+/** Checks of {@link AccountLimitOptions}. */
+export const accountLimitShape = {
+  freeAttempts: integer({ min: 1, fallback: 10 }),
+  maxAttempts: optional(integer({ min: 1 })),
+  // A count that is forgotten sooner would cut the longest wait short.
+  resetAfter: duration({ min: LONGEST_WAIT, max: YEAR, fallback: '1d' })
+} satisfies Shape<AccountLimitOptions>
 
-const YEAR: Millis = 365 * 24 * HOUR
+/** Checks of {@link AddressLimitOptions}. */
+export const addressLimitShape = {
+  maxAttempts: integer({ min: 1, fallback: 100 }),
+  window: duration({ min: SECOND, max: YEAR, fallback: '15m' })
+} satisfies Shape<AddressLimitOptions>
 
-const known = {
-  throttle: ['attempts', 'account', 'address'],
-  account: ['freeAttempts', 'maxAttempts', 'resetAfter'],
-  address: ['maxAttempts', 'window'],
-  attempts: ['consume', 'refund', 'reset', 'sweep']
-} as const
+/** Checks of {@link ThrottleOptions}. */
+export const throttleShape = {
+  attempts: optional(
+    attemptStore('new PostgresAttempts(pool) from fastify-token-auth/postgres')
+  ),
+  account: unlessFalse(resolveAccountRule),
+  address: unlessFalse(resolveAddressRule)
+} satisfies Shape<ThrottleOptions>
 
-/** @throws TypeError that names the option and the fix */
-export function resolveThrottle (given: ThrottleOptions | false = {}): ResolvedThrottle | null {
-  if (given === false) {
-    return null
-  }
+/** Settings of the throttle. A rule is `null` if there is no such limit. */
+export type ResolvedThrottle = Resolved<typeof throttleShape>
 
-  rejectUnknownKeys(given, known.throttle, 'throttle.')
-  const { attempts, account = {}, address = {} } = given
+function resolveAccountRule (value: unknown = {}, path: string): AttemptRule {
+  const { freeAttempts, resetAfter, ...given } = resolveShape(accountLimitShape, value, path)
+  const maxAttempts = given.maxAttempts ?? Math.max(100, freeAttempts)
   assert(
-    attempts === undefined ||
-      (attempts !== null && known.attempts.every(verb => isFunction(attempts[verb]))),
-    'throttle.attempts must be an AttemptStore, such as new PostgresAttempts(pool) from fastify-token-auth/postgres'
+    freeAttempts <= maxAttempts,
+    `"${path}.freeAttempts" must be at most "${path}.maxAttempts"`
   )
 
   return {
-    attempts: attempts ?? null,
-    account: account === false ? null : resolveAccount(account),
-    address: address === false ? null : resolveAddress(address)
+    freeAttempts,
+    maxAttempts,
+    wait: SECOND,
+    longestWait: LONGEST_WAIT,
+    retention: resetAfter,
+    sliding: true
   }
 }
 
-function resolveAccount (
-  given: Exclude<ThrottleOptions['account'], false | undefined>
-): AttemptRule {
-  rejectUnknownKeys(given, known.account, 'throttle.account.')
-  const { freeAttempts = 10, maxAttempts = Math.max(100, freeAttempts) } = given
-  const retention = duration('throttle.account.resetAfter', given.resetAfter, '1d')
-  assertCount('throttle.account.freeAttempts', freeAttempts)
-  assertCount('throttle.account.maxAttempts', maxAttempts)
-  assert(
-    freeAttempts <= maxAttempts,
-    'throttle.account.freeAttempts must not be more than throttle.account.maxAttempts (100 where it is not set)'
-  )
-  assert(
-    retention >= HOUR && retention <= YEAR,
-    'throttle.account.resetAfter must be from 1h, which is the longest wait, to 365d'
-  )
-  return { freeAttempts, maxAttempts, wait: SECOND, longestWait: HOUR, retention, sliding: true }
-}
-
-function resolveAddress (
-  given: Exclude<ThrottleOptions['address'], false | undefined>
-): AttemptRule {
-  rejectUnknownKeys(given, known.address, 'throttle.address.')
-  const { maxAttempts = 100 } = given
-  const retention = duration('throttle.address.window', given.window, '15m')
-  assertCount('throttle.address.maxAttempts', maxAttempts)
-  assert(
-    retention >= SECOND && retention <= YEAR,
-    'throttle.address.window must be from 1s to 365d'
-  )
+function resolveAddressRule (value: unknown = {}, path: string): AttemptRule {
+  const { maxAttempts, window } = resolveShape(addressLimitShape, value, path)
 
   return {
     freeAttempts: maxAttempts,
     maxAttempts,
     wait: 0,
     longestWait: 0,
-    retention,
+    retention: window,
     sliding: false
   }
-}
-
-function assertCount (option: string, count: unknown): void {
-  assert(
-    Number.isSafeInteger(count) && (count as number) >= 1,
-    `${option} must be a whole number, 1 or more`
-  )
 }

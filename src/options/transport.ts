@@ -1,203 +1,316 @@
-// How cookies are set that hold tokens, and whose pages may use them.
-
+import { defaultPaths } from '../protocol.js'
 import type { RouteName } from '../protocol.js'
-import type { TokenAuthOptions } from './options.js'
-import { assert, rejectUnknownKeys } from './validate.js'
+import {
+  assert,
+  boolean,
+  group,
+  oneOf,
+  optional,
+  rejectUnknownKeys,
+  resolveShape
+} from './validate.js'
+import type { Resolved, Shape } from './validate.js'
 
 /**
- * The cookies of `transport: 'cookie'` and `'both'`: `__Host-{name}-refresh`, HttpOnly, forgotten when the browser is closed
- * unless the login says `remember_me`. Requests that they authenticate must come from a page of this origin
- * (`Sec-Fetch-Site`, or `Origin`) or of one in `origins`; others are 403. Who sends neither header, and so is no browser,
- * sends `X-Token-Transport: cookie`. Behind a proxy set Fastify's `trustProxy`.
+ * Options for the cookies of `refreshToken.transport` `'cookie'` and `'both'`.
+ *
+ * The refresh cookie `__Host-{name}-refresh` is HttpOnly. It lasts until the browser is closed,
+ * or as long as the session if the login sends `remember_me`.
+ *
+ * A request with a cookie must come from a page of this origin or of `origins`, which
+ * `Sec-Fetch-Site` or `Origin` proves; otherwise the response is 403. A client that is not a
+ * browser sends `X-Token-Transport: cookie` instead. Behind a proxy, set Fastify's `trustProxy`.
  */
 export interface CookieOptions {
   /**
-   * The exact origins (scheme, host, port) of other pages that may log in, refresh and log out, such as
-   * `https://app.example.org`. Their fetches need `credentials: 'include'`, CORS that allows the same, and, from another
-   * site, `sameSite: 'none'`, which many browsers block as a third party's cookie.
+   * Exact origins (scheme, host, port) of other pages that may log in, refresh and log out.
+   *
+   * Their requests need `credentials: 'include'`, and CORS must allow the same origins. Pages of
+   * another site also need `sameSite: 'none'`, but many browsers block third-party cookies. Every
+   * page of an origin can use the sessions of its visitors.
+   *
    * @default []
+   * @example
+   * ```ts
+   * cookie: { origins: ['https://app.example.org'] }
+   * ```
    */
   readonly origins?: readonly string[]
+
   /**
-   * The access token travels in a cookie too, `__Host-{name}-access`, and in no JSON: for pages that the server renders,
-   * and for WebSockets. `app.authenticate` takes it where there is no bearer; unless the method is safe, under the same
-   * rule for origins.
+   * Whether the cookie `__Host-{name}-access` carries the access token instead of JSON.
+   *
+   * For server-rendered pages and WebSockets. `app.authenticate` reads the cookie if there is no
+   * bearer token. Requests with unsafe methods are then subject to the origin check.
+   *
    * @default false
    */
   readonly accessToken?: boolean
+
   /**
-   * For which requests from other sites the refresh cookie is sent. The access cookie is `lax`, so that a link from
-   * elsewhere finds its reader signed in, unless this is `none`.
+   * `SameSite` attribute of the refresh cookie.
+   *
+   * The access cookie is `lax`, so that a user who follows a link from another site is signed in;
+   * with `'none'` it is `none` too. Anything but `'strict'` sends the cookie with requests that
+   * other sites start, and leaves only the origin check against CSRF.
+   *
    * @default 'strict'
    */
   readonly sameSite?: 'strict' | 'lax' | 'none'
+
   /**
-   * A narrower path for the refresh cookie, only where every host of the site is trusted: its name begins with `__Secure-`
-   * then, another host may set one of the same name, and its visitors would act as somebody else.
+   * Path of the refresh cookie. It must cover the routes for login, refresh and logout.
+   *
+   * With another path than `/` the cookie is named `__Secure-{name}-refresh`. Any host of the
+   * site can then set a cookie of the same name, and sign a visitor in as another user. Change it
+   * only if you trust every host of the site.
+   *
    * @default '/'
    */
   readonly path?: string
+
   /**
-   * `false` for trials over plain http on another host than localhost. Refused where NODE_ENV is `production`.
+   * Whether cookies require https.
+   *
+   * `false` is for development over plain http on another host than localhost, because anyone on
+   * the network can read the cookies. Throws at startup if `NODE_ENV` is `production`.
+   *
    * @default true
    */
   readonly secure?: boolean
+
   /**
-   * A logout also tells the browser to forget all that it holds of this origin, and the cookies of the whole site
-   * (`Clear-Site-Data`).
+   * Whether a logout sends `Clear-Site-Data`.
+   *
+   * The browser then deletes everything that it stores for this origin, and all cookies of the
+   * site.
+   *
    * @default false
    */
   readonly clearSiteData?: boolean
 }
 
-// Checks how tokens travel, and makes the cookies that carry them.
+/** Options for the paths and cookies of the plugin. */
+export interface TransportOptions {
+  /**
+   * Path in front of all routes; an empty string for none.
+   *
+   * @default '/auth'
+   */
+  readonly prefix?: string
 
-/** Name without prefix and attributes of a cookie. */
-export interface CookieSettings {
-  readonly name: string
-  readonly attributes: {
-    readonly path: string
-    readonly secure: boolean
-    readonly sameSite: 'strict' | 'lax' | 'none'
-  }
+  /**
+   * Path of each route below `prefix`, or `false` to disable the route.
+   *
+   * The paths of `jwks` and `metadata` are not below `prefix`.
+   *
+   * @default { login: '/login', refresh: '/refresh', logout: '/logout', logoutAll: '/logout/all',
+   *   sessions: '/sessions', otherSessions: '/sessions', session: '/sessions/:id', me: '/me',
+   *   token: '/token', revoke: '/revoke', introspect: '/introspect', jwks:
+   *   '/.well-known/jwks.json', metadata: '/.well-known/oauth-authorization-server' }
+   * @example
+   * ```ts
+   * routes: { refresh: '/token/refresh', me: false }
+   * ```
+   */
+  readonly routes?: { readonly [Name in RouteName]?: string | false }
+
+  /**
+   * Options for cookies. Requires `refreshToken.transport` `'cookie'` or `'both'`.
+   *
+   * @example
+   * ```ts
+   * cookie: { origins: ['https://app.example.org'], accessToken: true }
+   * ```
+   */
+  readonly cookie?: CookieOptions
 }
 
+/** Checks of {@link CookieOptions}. */
+export const cookieShape = {
+  origins: resolveOrigins,
+  accessToken: boolean(false),
+  sameSite: oneOf(['strict', 'lax', 'none'], 'strict'),
+  path: resolveCookiePath,
+  secure: boolean(true),
+  clearSiteData: boolean(false)
+} satisfies Shape<CookieOptions>
+
+/** Checks of {@link TransportOptions}. */
+export const transportShape = {
+  prefix: resolvePrefix,
+  routes: resolveRoutes,
+  cookie: optional(group(cookieShape))
+} satisfies Shape<TransportOptions>
+
+/** Path of each route, or `false` if the route is disabled. */
+export type RoutePaths = Readonly<Record<RouteName, string | false>>
+
+/** Name and attributes of a cookie. */
+export interface CookieSettings {
+  /** Name without the prefix `__Host-` or `__Secure-`. */
+  readonly name: string
+  readonly path: string
+  readonly secure: boolean
+  readonly sameSite: 'strict' | 'lax' | 'none'
+}
+
+/** Settings for the transport of tokens. */
 export interface ResolvedTransport {
-  /** How a refresh token travels; `none` where there are none. */
+  /** Transport of refresh tokens; `none` if there are no refresh tokens. */
   readonly kind: 'none' | 'body' | 'cookie' | 'both'
-  /** `null` where no cookie is used. */
+  /** `null` if no token travels in a cookie. */
   readonly refreshCookie: CookieSettings | null
+  /** `null` if access tokens travel in JSON only. */
   readonly accessCookie: CookieSettings | null
-  /** Knows a device again at its next login; `null` where logins are not throttled. */
+  /** Identifies a known device at its next login. `null` if logins are not throttled. */
   readonly deviceCookie: CookieSettings | null
   /** Other origins whose pages may use the cookies. */
   readonly origins: ReadonlySet<string>
   readonly clearSiteData: boolean
 }
 
-const known = ['path', 'secure', 'sameSite', 'origins', 'accessToken', 'clearSiteData']
+/**
+ * Adds the default paths to the option `routes`.
+ *
+ * @param metadata Default path of the OAuth metadata.
+ */
+export function resolvePaths (
+  routes: NonNullable<TransportOptions['routes']>,
+  metadata: string = defaultPaths.metadata
+): RoutePaths {
+  return { ...defaultPaths, metadata, ...routes }
+}
 
-/** @throws TypeError that names the option and the fix */
+/**
+ * Derives the cookies from the option `cookie`.
+ *
+ * @param prefix Path in front of all routes, including that of the scope.
+ * @throws TypeError if the cookies do not fit the transport, the routes or each other.
+ */
 export function resolveTransport (
-  { refreshToken = {}, cookie: given, throttle }: TokenAuthOptions,
-  name: string,
-  prefix: string,
-  paths: Readonly<Record<RouteName, string | false>>
+  { kind, cookie, name, prefix, paths, isThrottled }: {
+    readonly kind: ResolvedTransport['kind']
+    readonly cookie: Resolved<typeof cookieShape> | null
+    readonly name: string
+    readonly prefix: string
+    readonly paths: RoutePaths
+    readonly isThrottled: boolean
+  }
 ): ResolvedTransport {
-  const { transport = 'body' } = refreshToken || {}
+  const usesCookies = kind === 'cookie' || kind === 'both'
   assert(
-    ['body', 'cookie', 'both'].includes(transport),
-    'refreshToken.transport must be "body", "cookie" or "both"'
+    usesCookies || cookie === null,
+    '"cookie" requires "refreshToken.transport" to be "cookie" or "both"; set it, or remove "cookie"'
   )
-  const kind = refreshToken === false ? 'none' : transport
-
-  if (kind === 'none' || kind === 'body') {
-    assert(
-      given === undefined,
-      'cookie is of use only with refreshToken: { transport: "cookie" } or "both"'
-    )
-
-    return {
-      kind,
-      refreshCookie: null,
-      accessCookie: null,
-      deviceCookie: null,
-      origins: new Set(),
-      clearSiteData: false
-    }
-  }
-
-  const cookie = given === undefined ? {} : given
-  rejectUnknownKeys(cookie, known, 'cookie.')
-  const {
-    path = '/',
-    secure = true,
-    sameSite = 'strict',
-    origins = [],
-    accessToken = false,
-    clearSiteData = false
-  } = cookie
-
-  for (const [option, value] of Object.entries({ secure, accessToken, clearSiteData })) {
-    assert(typeof value === 'boolean', `cookie.${option} must be true or false`)
-  }
-
-  assert(
-    ['strict', 'lax', 'none'].includes(sameSite),
-    'cookie.sameSite must be "strict", "lax" or "none"'
-  )
-  assert(
-    secure || process.env.NODE_ENV !== 'production',
-    'cookie.secure must not be false where NODE_ENV is "production": serve https, also behind a proxy that ends TLS'
-  )
-  assert(
-    secure || sameSite !== 'none',
-    'cookie.sameSite "none" needs cookie.secure: browsers refuse it otherwise'
-  )
-  assert(
-    typeof path === 'string' && /^\/[\w/.~-]*$/.test(path),
-    'cookie.path must begin with "/", and hold no space or ";"'
-  )
-
-  for (const route of ['login', 'refresh', 'logout'] as const) {
-    assert(
-      paths[route] === false || covers(path, prefix + paths[route]),
-      `cookie.path must cover the route ${route} (${prefix}${
-        paths[route]
-      }): take it away, or set it to "${prefix || '/'}"`
-    )
-  }
+  const { path, secure, sameSite, accessToken, origins, clearSiteData } = cookie ??
+    resolveShape(cookieShape, {})
+  assertSecure(secure, sameSite)
+  assertCovered(path, prefix, paths)
+  const attributes = { path, secure, sameSite }
+  // With `strict`, a user who follows a link from another site would be signed out there.
+  const accessSameSite = sameSite === 'none' ? 'none' : 'lax'
 
   return {
     kind,
-    refreshCookie: { name: `${name}-refresh`, attributes: { path, secure, sameSite } },
-    // For the whole app; and a link from another site is to find its reader signed in.
+    refreshCookie: usesCookies ? { name: `${name}-refresh`, ...attributes } : null,
     accessCookie: accessToken
-      ? {
-        name: `${name}-access`,
-        attributes: { path: '/', secure, sameSite: sameSite === 'none' ? 'none' : 'lax' }
-      }
+      ? { name: `${name}-access`, path: '/', secure, sameSite: accessSameSite }
       : null,
-    deviceCookie: throttle === false
-      ? null
-      : { name: `${name}-device`, attributes: { path, secure, sameSite } },
-    origins: resolveOrigins(origins),
+    deviceCookie: usesCookies && isThrottled ? { name: `${name}-device`, ...attributes } : null,
+    origins,
     clearSiteData
   }
 }
 
-function resolveOrigins (origins: readonly string[]): ReadonlySet<string> {
+function assertSecure (secure: boolean, sameSite: CookieSettings['sameSite']): void {
   assert(
-    Array.isArray(origins),
-    'cookie.origins must be an array, such as ["https://app.example.org"]'
+    secure || process.env.NODE_ENV !== 'production',
+    '"cookie.secure" must be true if NODE_ENV is "production"; serve https, also behind a proxy ' +
+      'that terminates TLS'
   )
+  assert(
+    secure || sameSite !== 'none',
+    '"cookie.sameSite" must be "strict" or "lax" if "cookie.secure" is false, because browsers ' +
+      'reject other cookies'
+  )
+}
 
-  for (const origin of origins) {
+function assertCovered (cookiePath: string, prefix: string, paths: RoutePaths): void {
+  for (const route of ['login', 'refresh', 'logout'] as const) {
+    const path = paths[route]
     assert(
-      typeof origin === 'string' && isOrigin(origin),
-      `cookie.origins must hold origins as browsers send them, such as "https://app.example.org", and not ${
-        JSON.stringify(origin)
-      }`
+      path === false || covers(cookiePath, prefix + path),
+      `"cookie.path" must cover the route "${route}" at "${prefix}${path}"; remove it, or set it ` +
+        `to "${prefix || '/'}"`
+    )
+  }
+}
+
+function resolvePrefix (value: unknown = '/auth', path: string): string {
+  assert(
+    value === '' || (typeof value === 'string' && /^\/.*[^/]$/.test(value)),
+    `"${path}" must be empty, or begin with "/" and not end with it, such as "/auth"`
+  )
+  return value
+}
+
+function resolveRoutes (
+  value: unknown = {},
+  path: string
+): NonNullable<TransportOptions['routes']> {
+  rejectUnknownKeys(value, defaultPaths, path)
+
+  for (const [name, route] of Object.entries(value)) {
+    assert(
+      route === false || (typeof route === 'string' && route.startsWith('/')),
+      `"${path}.${name}" must be a path that begins with "/", or false`
+    )
+    assert(
+      name !== 'session' || route === false || /:id(?!\w)/.test(route),
+      `"${path}.session" must contain the parameter ":id", such as "/sessions/:id"`
     )
   }
 
-  return new Set(origins)
+  return value as NonNullable<TransportOptions['routes']>
 }
 
-// Scheme, host and port in lower case, without a default port, a path or a slash. Apps in a web view have schemes of their own.
-function isOrigin (text: string): boolean {
-  if (!/^[a-z][a-z\d+.-]*:\/\/[^\s/?#@*]+$/.test(text)) {
+function resolveCookiePath (value: unknown = '/', path: string): string {
+  assert(
+    typeof value === 'string' && /^\/[\w/.~-]*$/.test(value),
+    `"${path}" must begin with "/" and consist of letters, digits and any of "/._~-"`
+  )
+  return value
+}
+
+function resolveOrigins (value: unknown = [], path: string): ReadonlySet<string> {
+  assert(
+    Array.isArray(value),
+    `"${path}" must be an array, such as ["https://app.example.org"]`
+  )
+
+  for (const [i, origin] of value.entries()) {
+    assert(
+      isOrigin(origin),
+      `"${path}[${i}]" must be an origin as browsers send it, such as ` +
+        `"https://app.example.org", not ${JSON.stringify(origin)}`
+    )
+  }
+
+  return new Set(value)
+}
+
+// Apps in a web view have other schemes than http.
+function isOrigin (value: unknown): boolean {
+  if (typeof value !== 'string' || !/^[a-z][a-z\d+.-]*:\/\/[^\s/?#@*]+$/.test(value)) {
     return false
   }
 
-  if (!/^https?:/.test(text)) {
-    return true
-  }
-
-  return URL.canParse(text) && new URL(text).origin === text
+  return !/^https?:/.test(value) || (URL.canParse(value) && new URL(value).origin === value)
 }
 
-// RFC 6265 section 5.1.4.
-function covers (path: string, url: string): boolean {
-  return url === path || url.startsWith(path.endsWith('/') ? path : `${path}/`)
+// (RFC 6265, section 5.1.4)
+function covers (cookiePath: string, path: string): boolean {
+  return path === cookiePath ||
+    path.startsWith(cookiePath.endsWith('/') ? cookiePath : `${cookiePath}/`)
 }

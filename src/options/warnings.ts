@@ -1,35 +1,42 @@
-// What a set of options risks, knowingly or not: said once in the log, when the app starts.
-
-import type { ResolvedOptions } from './resolve.js'
 import { HOUR } from '../lib/time.js'
+import type { ResolvedOptions } from './resolve.js'
 
-/** */
+type Options = Pick<
+  ResolvedOptions,
+  'rotation' | 'accessLifetime' | 'transport' | 'dpop' | 'publicUrl'
+>
+
+/** Returns a log line for each option that weakens security, for the log at startup. */
 export function securityWarnings (
-  { rotation, accessLifetime, transport, dpop, publicUrl }: ResolvedOptions
+  { rotation, accessLifetime, transport, dpop, publicUrl }: Options
 ): string[] {
-  const risks: string[] = []
+  const warnings: string[] = []
 
   if (!rotation && transport.kind !== 'none') {
-    risks.push(
-      'rotation is off: a refresh token that is stolen, from localStorage say, is good until its session ends, and nobody notices'
+    warnings.push(
+      '"rotation" is false: a stolen refresh token stays valid and unnoticed until its session expires'
     )
   }
 
   if (accessLifetime > HOUR) {
-    risks.push(
-      'accessToken.lifetime is more than an hour: a stolen access token is good that long wherever a logout is not heard of'
+    warnings.push(
+      '"accessToken.lifetime" is more than 1h: a stolen access token stays valid that long for ' +
+        'services that do not see a logout'
     )
   }
 
-  if (transport.refreshCookie?.attributes.secure === false) {
-    risks.push('cookie.secure is false: whoever listens on the network can take the refresh token')
+  if (transport.refreshCookie?.secure === false) {
+    warnings.push(
+      '"cookie.secure" is false: an attacker on the network can read the refresh token'
+    )
   }
 
   if (dpop !== null && publicUrl === undefined) {
-    risks.push(
-      'dpop without publicUrl believes the host of a request: a server that clients prove themselves to could pass that on to this one'
+    warnings.push(
+      '"dpop" is set without "publicUrl": another server that receives DPoP proofs can replay them ' +
+        'here with a "Host" header of its choice'
     )
   }
 
-  return risks
+  return warnings
 }

@@ -32,21 +32,20 @@ const PLACEHOLDERS = new RegExp(
  * The entropy of a secret cannot be measured. This check finds the mistakes that are common in
  * production: short secrets, repeated characters and placeholders.
  *
- * @returns A predicate for the name of the option, such as `must have at least 32 bytes, not 5`,
- * or `null` if the secret is usable.
+ * @returns A predicate, such as `is 5 bytes long`, or `null` if the secret is usable.
  */
 export function findWeakness (secret: string | Uint8Array): string | null {
   const bytes = Buffer.from(secret as string)
 
   if (bytes.length < MIN_BYTES) {
-    return `must have at least ${MIN_BYTES} bytes, not ${bytes.length}`
+    return `is ${bytes.length} bytes long`
   }
 
   if (new Set(bytes).size < MIN_DISTINCT_BYTES) {
-    return `must have at least ${MIN_DISTINCT_BYTES} distinct characters`
+    return `has fewer than ${MIN_DISTINCT_BYTES} distinct characters`
   }
 
-  return PLACEHOLDERS.test(bytes.toString('latin1')) ? 'must not be a known placeholder' : null
+  return PLACEHOLDERS.test(bytes.toString('latin1')) ? 'is a known placeholder' : null
 }
 
 /** Derives an independent key for each registration and purpose, by HKDF with SHA-256 (RFC 5869). */

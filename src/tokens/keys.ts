@@ -245,7 +245,10 @@ function assertStrong (key: KeyObject, alg: KeyAlgorithm): void {
       `run "openssl rand -base64 ${required}"`
   )
   const weakness = findWeakness(key.export())
-  assert(weakness === null, `${weakness}; run "openssl rand -base64 ${required}"`)
+  assert(
+    weakness === null,
+    `must be a random secret, but ${weakness}; run "openssl rand -base64 ${required}"`
+  )
 }
 
 // A plain hash of a secret could be searched for, so its ID is an HMAC under the secret itself.

@@ -1,124 +1,259 @@
-// The options of services that issue nothing, documented where they are typed.
-
 import type { Duration } from '../lib/duration.js'
-import type { DpopOptions, ResolvedDpop } from '../options/oauth.js'
-import { isBaseUrl, isLoopback, resolveDpop } from '../options/oauth.js'
-import { assert, duration, isFunction, rejectUnknownKeys } from '../options/validate.js'
-import { findWeakness } from '../tokens/key-derivation.js'
-import type { KeyAlgorithm } from '../tokens/signatures.js'
 import { DAY, MINUTE, SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
+import { dpopShape } from '../options/dpop.js'
+import type { DpopOptions } from '../options/dpop.js'
+import { assertSecret } from '../options/signing.js'
+import {
+  assert,
+  callable,
+  duration,
+  group,
+  groupOrBoolean,
+  hasCredentials,
+  integer,
+  isSecureUrl,
+  optional,
+  resolveName,
+  resolvePublicUrl,
+  resolveShape
+} from '../options/validate.js'
+import type { Resolved, Shape } from '../options/validate.js'
+import type { KeyAlgorithm } from '../tokens/signatures.js'
 
-/** What others can verify: no secrets among them (RFC 8725 section 3.1). */
+/** A signature algorithm with public keys. Secrets are excluded (RFC 8725, section 3.1). */
 export type PublicAlgorithm = Extract<KeyAlgorithm, 'EdDSA' | 'ES256' | 'PS256' | 'RS256'>
 
+/** Options for tokens that are bound to a key of the client (DPoP, RFC 9449). */
 export interface VerifierDpopOptions extends DpopOptions {
   /**
-   * Whether tokens that are bound to no key are refused.
+   * Whether a token that is not bound to a key is rejected.
+   *
    * @default false
    */
   readonly required?: boolean
+
   /**
-   * What nonces are made from, the same at all instances of this service: 32 random bytes or more. Where there is none, proofs
-   * need no nonce.
+   * Secret of at least 32 random bytes, from which nonces are derived.
+   *
+   * All instances of the service must share it: a per-instance secret would reject the nonces
+   * that other instances issued. Without it, proofs need no nonce.
+   *
    * @default `introspection.clientSecret`
    */
   readonly secret?: string | Uint8Array
 }
 
+/** Options for introspection at the issuer (RFC 7662). */
+export interface IntrospectionOptions {
+  /**
+   * URL of the issuer's route `introspect`.
+   *
+   * Must be https, or http for localhost. Redirects are not followed.
+   *
+   * @example
+   * ```ts
+   * uri: 'https://auth.example.org/auth/introspect'
+   * ```
+   */
+  readonly uri: string | URL
+
+  /** The `clientId` of one of the issuer's `oauth.clients`, which must have a secret. */
+  readonly clientId: string
+
+  /** The `clientSecret` of this client. */
+  readonly clientSecret: string
+
+  /**
+   * Time that a result is cached. At most 1 minute; `0` sends a request for every token.
+   *
+   * A revoked session stays accepted for this long. A shorter time sends more requests.
+   *
+   * @default '10s'
+   */
+  readonly maxAge?: Duration
+}
+
+/**
+ * Options of `tokenVerifier`. `issuer`, `audience` and either `jwksUri` or `introspection` are
+ * required.
+ *
+ * An invalid or unknown option throws a `TypeError` at startup.
+ *
+ * @example
+ * ```ts
+ * import { tokenVerifier } from 'fastify-token-auth/verifier'
+ *
+ * await app.register(tokenVerifier, {
+ *   jwksUri: 'https://auth.example.org/.well-known/jwks.json',
+ *   issuer: 'https://auth.example.org',
+ *   audience: 'https://api.example.org'
+ * })
+ * ```
+ */
 export interface TokenVerifierOptions {
   /**
-   * Where the issuer shows its public keys (RFC 7517), such as `'https://auth.example.org/.well-known/jwks.json'`. By https, or by
-   * http on this machine; redirects are not followed. Either this or `introspection`.
+   * URL of the issuer's public keys (RFC 7517). Cannot be combined with `introspection`.
+   *
+   * Must be https, or http for localhost. Redirects are not followed.
+   *
+   * @example
+   * ```ts
+   * jwksUri: 'https://auth.example.org/.well-known/jwks.json'
+   * ```
    */
   readonly jwksUri?: string | URL
 
   /**
-   * Asks the issuer about each token in place of reading its keys: slower, and a session that was ended is refused here after
-   * `maxAge`. The issuer's app needs `oauth`, but no `keys`.
+   * Verifies tokens with a request to the issuer instead of its public keys.
+   *
+   * It is slower, but rejects revoked sessions after `introspection.maxAge`. The issuer needs the
+   * option `oauth`, and no `keys`.
+   *
+   * @example
+   * ```ts
+   * introspection: { uri: 'https://auth.example.org/auth/introspect', clientId, clientSecret }
+   * ```
    */
-  readonly introspection?: {
-    /** Of the issuer's route `introspect`, such as `'https://auth.example.org/auth/introspect'`; as `jwksUri` otherwise. */
-    readonly uri: string | URL
-    /** One of the issuer's `oauth.clients`, with a secret. */
-    readonly clientId: string
-    readonly clientSecret: string
-    /**
-     * How long an answer is believed, a minute at most. `0` asks at every request.
-     * @default '10s'
-     */
-    readonly maxAge?: Duration
-  }
+  readonly introspection?: IntrospectionOptions
 
   /**
-   * Accepts tokens that are bound to a key, with a proof of it (DPoP, RFC 9449). Behind a proxy it takes `trustProxy`, or
-   * `publicUrl`, to know which address the client has asked.
-   * @default off: tokens that are bound are refused
+   * Accepts tokens that are bound to a key if the request has a DPoP proof (RFC 9449).
+   *
+   * Behind a proxy, set `trustProxy` or `publicUrl`, because a proof contains the URL of its
+   * request.
+   *
+   * @default false, which rejects tokens that are bound to a key
+   * @example
+   * ```ts
+   * dpop: { required: true, secret: nonceSecret }
+   * ```
    */
   readonly dpop?: VerifierDpopOptions | boolean
 
   /**
-   * What stands before the paths of this app for its clients, such as `'https://example.org/api'`, where a proxy changes paths.
-   * @default what the request says
+   * URL in front of the paths of this app as its clients see it, for example
+   * `'https://example.org/api'`.
+   *
+   * Set it if a proxy changes paths. DPoP proofs are checked against it.
+   *
+   * @default the URL of the request
    */
   readonly publicUrl?: string
 
-  /** The `iss` of its tokens, as the issuer's option `issuer` says it. */
+  /** The `iss` claim of accepted tokens. Set it to the issuer's option `issuer`. */
   readonly issuer: string
 
-  /** The `aud` of its tokens, or one of them, as the issuer's option `audience` says it. */
+  /** An `aud` claim of accepted tokens. Set it to the issuer's option `audience`. */
   readonly audience: string
 
   /**
    * The `realm` of challenges. Letters, digits, `-` and `_`.
+   *
    * @default 'auth'
    */
   readonly name?: string
 
   /**
-   * Which algorithms are accepted; a key for another one is as if it were not there.
+   * Accepted signature algorithms. Keys for other algorithms are ignored.
+   *
    * @default ['EdDSA', 'ES256', 'PS256', 'RS256']
+   * @example
+   * ```ts
+   * algorithms: ['EdDSA']
+   * ```
    */
   readonly algorithms?: readonly [PublicAlgorithm, ...PublicAlgorithm[]]
 
   /**
-   * How many verified tokens are remembered, about 1 kB each. A remembered token is checked at once, in a microsecond or two;
-   * another one by jose, in a third of a millisecond, beside the event loop.
+   * Maximum number of verified tokens to cache (about 1 kB each).
+   *
+   * A hit takes about 1 µs. A miss takes about 300 µs with public keys. At least 2.
+   *
    * @default 10_000
    */
   readonly cacheSize?: number
 
   /**
-   * How long the issuer may take to answer, a minute at most. Who waits for it is answered 503 then.
+   * Timeout of a request to the issuer. At most 1 minute.
+   *
+   * Requests that wait for it get 503 after it.
+   *
    * @default '5s'
    */
   readonly timeout?: Duration
 
   /**
-   * How long after it was read the key set is not read again for a token that names a key which it does not hold: such a token is
-   * 401 meanwhile. So a storm of them stays here. From a second to `maxAge`.
+   * Minimum time between two reads of the key set. From 1 s to `maxAge`.
+   *
+   * Limits the requests that tokens with unknown keys cause. Such a token gets 401 in this time,
+   * so a longer time delays the acceptance of a new key.
+   *
    * @default '30s'
    */
   readonly cooldown?: Duration
 
   /**
-   * How long the key set is believed, a day at most. A key that the issuer has taken away is good here for that long, and for as
-   * long as caches between here and there keep the set. It is read again from half of that on, with nobody waiting; once it is
-   * older, and the issuer cannot be reached, all is 503.
+   * Time that a key set is valid. From twice `timeout` to 1 day.
+   *
+   * A key that the issuer removed stays accepted for this long, and for as long as HTTP caches
+   * keep the set. The set is read again in the background after half of this time. If it is older
+   * and the issuer is unavailable, responses are 503.
+   *
    * @default '10m'
    */
   readonly maxAge?: Duration
 
   /**
-   * Stands in for the time. Milliseconds.
+   * Returns the current time in milliseconds, for tests.
+   *
    * @default Date.now
+   * @example
+   * ```ts
+   * clock: () => now
+   * ```
    */
   readonly clock?: () => Millis
 }
 
-// Checks the options of a service that issues nothing, and fills in what was left out.
+const ALGORITHMS: readonly PublicAlgorithm[] = ['EdDSA', 'ES256', 'PS256', 'RS256']
+const KEY_OPTIONS = ['jwksUri', 'algorithms', 'cooldown', 'maxAge'] as const
 
-/** Where it is found out whether a token is good. */
+const introspectionShape = {
+  uri: createUrlCheck(
+    'the URL of the issuer\'s route, such as "https://auth.example.org/auth/introspect"'
+  ),
+  clientId: createCopyCheck('set it to that of one of the issuer\'s "oauth.clients"'),
+  clientSecret: createCopyCheck('set it to that of one of the issuer\'s "oauth.clients"'),
+  maxAge: duration({ max: MINUTE, fallback: '10s' })
+} satisfies Shape<IntrospectionOptions>
+
+const verifierDpopShape = {
+  ...dpopShape,
+  secret: resolveNonceSecret
+} satisfies Shape<VerifierDpopOptions>
+
+const verifierShape = {
+  jwksUri: optional(
+    createUrlCheck(
+      'the URL of the issuer\'s keys, such as "https://auth.example.org/.well-known/jwks.json"'
+    )
+  ),
+  introspection: optional(group(introspectionShape)),
+  dpop: groupOrBoolean(verifierDpopShape),
+  publicUrl: optional(resolvePublicUrl),
+  issuer: createCopyCheck('set it to the option "issuer" of the issuer'),
+  audience: createCopyCheck('set it to the option "audience" of the issuer'),
+  name: resolveName,
+  algorithms: resolveAlgorithms,
+  cacheSize: integer({ min: 2, fallback: 10_000 }),
+  timeout: duration({ min: 1, max: MINUTE, fallback: '5s' }),
+  cooldown: duration({ min: SECOND, fallback: '30s' }),
+  maxAge: duration({ max: DAY, fallback: '10m' }),
+  clock: callable<() => Millis>('returns milliseconds', Date.now)
+} satisfies Shape<TokenVerifierOptions>
+
+/** Source that tokens are verified against. */
 export type Source =
   | {
     readonly kind: 'keys'
@@ -127,177 +262,97 @@ export type Source =
     readonly cooldown: Millis
     readonly maxAge: Millis
   }
-  | {
-    readonly kind: 'introspection'
-    readonly uri: URL
-    readonly clientId: string
-    readonly clientSecret: string
-    readonly maxAge: Millis
-  }
+  | { readonly kind: 'introspection' } & Resolved<typeof introspectionShape>
 
-export interface ResolvedVerifier extends
-  Readonly<
-    Required<Pick<TokenVerifierOptions, 'issuer' | 'audience' | 'name' | 'cacheSize' | 'clock'>>
-  > {
-  readonly source: Source
-  readonly timeout: Millis
-  /** `null` where there are no proofs of possession. */
-  readonly dpop: (ResolvedDpop & { readonly secret: string | Uint8Array | undefined }) | null
-  readonly publicUrl: string | undefined
-}
+/** Checked options of `tokenVerifier` with defaults. */
+export type ResolvedVerifier = ReturnType<typeof resolveVerifier>
 
-const algorithmsByDefault: readonly PublicAlgorithm[] = ['EdDSA', 'ES256', 'PS256', 'RS256']
-const ofKeys = ['jwksUri', 'algorithms', 'cooldown', 'maxAge'] as const
-const known = [
-  ...ofKeys,
-  'introspection',
-  'dpop',
-  'publicUrl',
-  'issuer',
-  'audience',
-  'name',
-  'cacheSize',
-  'timeout',
-  'clock'
-]
-
-/** @throws TypeError that names the option and the fix */
-export function resolveVerifier (given: TokenVerifierOptions): ResolvedVerifier {
-  rejectUnknownKeys(given, known, '')
-  const { name = 'auth', cacheSize = 10_000, clock = Date.now, issuer, audience, publicUrl } = given
-
-  for (const [option, value] of Object.entries({ issuer, audience })) {
-    assert(
-      typeof value === 'string' && value !== '',
-      `${option} is missing: it must be what the issuer's own option ${option} is`
-    )
-  }
-
-  assert(
-    typeof name === 'string' && /^[A-Za-z][\w-]*$/.test(name),
-    'name must be letters, digits, "-" and "_", beginning with a letter'
-  )
-  assert(
-    Number.isSafeInteger(cacheSize) && cacheSize >= 2,
-    'cacheSize must be a whole number, 2 or more'
-  )
-  assert(isFunction(clock), 'clock must be a function that gives milliseconds')
-  const timeout = duration('timeout', given.timeout, '5s')
-  assert(timeout > 0 && timeout <= MINUTE, 'timeout must be more than 0 and at most 1m')
-  assert(
-    publicUrl === undefined || (isBaseUrl(publicUrl) && !publicUrl.endsWith('/')),
-    'publicUrl must be https://, a host and perhaps a path, without "/" at its end'
-  )
-  const source = given.introspection === undefined
-    ? resolveKeySource(given, timeout)
-    : resolveIntrospection(given)
+/**
+ * Checks the options of `tokenVerifier` and adds the defaults.
+ *
+ * @throws TypeError if an option is invalid or unknown, or contradicts another one.
+ */
+export function resolveVerifier (given: TokenVerifierOptions) {
+  const options = resolveShape(verifierShape, given)
+  const { issuer, audience, name, cacheSize, timeout, clock, dpop } = options
 
   return {
-    source,
+    source: resolveSource(options, given),
     issuer,
     audience,
     name,
     cacheSize,
     timeout,
     clock,
-    dpop: resolveVerifierDpop(given.dpop),
-    publicUrl
+    /** `null` if tokens that are bound to a key are rejected. */
+    dpop,
+    publicUrl: given.publicUrl
   }
 }
 
-function resolveKeySource (given: TokenVerifierOptions, timeout: Millis): Source {
-  const { algorithms = algorithmsByDefault } = given
-  assert(
-    Array.isArray(algorithms) && algorithms.length > 0 &&
-      algorithms.every(alg => algorithmsByDefault.includes(alg)),
-    `algorithms must be a list of ${
-      algorithmsByDefault.join(', ')
-    }: secrets (HS256) are nothing to verify by elsewhere`
-  )
-  const cooldown = duration('cooldown', given.cooldown, '30s')
-  const maxAge = duration('maxAge', given.maxAge, '10m')
-  assert(
-    maxAge >= 2 * timeout && maxAge <= DAY,
-    'maxAge must be from twice timeout (5s where it is not set) to 1d'
-  )
-  assert(
-    cooldown >= SECOND && cooldown <= maxAge,
-    'cooldown must be from 1s to maxAge (10m where it is not set)'
-  )
-  const uri = resolveUri(
-    'jwksUri',
-    given.jwksUri,
-    'where the issuer shows its keys, such as "https://auth.example.org/.well-known/jwks.json"'
-  )
-  return { kind: 'keys', uri, algorithms: new Set(algorithms), cooldown, maxAge }
+function resolveSource (
+  options: Resolved<typeof verifierShape>,
+  given: TokenVerifierOptions
+): Source {
+  const { introspection, jwksUri: uri, algorithms, cooldown, maxAge, timeout } = options
+
+  if (introspection !== null) {
+    const conflict = KEY_OPTIONS.find(name => given[name] !== undefined)
+    assert(
+      conflict === undefined,
+      `"introspection" cannot be combined with "${conflict ?? ''}"; remove one of them`
+    )
+    return { kind: 'introspection', ...introspection }
+  }
+
+  assert(maxAge >= 2 * timeout, '"maxAge" must be at least twice "timeout" (5s by default)')
+  assert(cooldown <= maxAge, '"cooldown" must be at most "maxAge" (10m by default)')
+  assert(uri !== null, '"jwksUri" or "introspection" is required; set one of them')
+  return { kind: 'keys', uri, algorithms, cooldown, maxAge }
 }
 
-function resolveIntrospection (given: TokenVerifierOptions): Source {
-  const stray = ofKeys.find(option => given[option] !== undefined)
+function resolveAlgorithms (value: unknown = ALGORITHMS, path: string): ReadonlySet<string> {
   assert(
-    stray === undefined,
-    `introspection asks the issuer, and ${stray ?? ''} is about its keys: take one of them away`
+    Array.isArray(value) && value.length > 0 && value.every(alg => ALGORITHMS.includes(alg)),
+    `"${path}" must be a non-empty array of ${ALGORITHMS.map(alg => `"${alg}"`).join(', ')}`
   )
-  const { introspection } = given
-  rejectUnknownKeys(
-    introspection as object,
-    ['uri', 'clientId', 'clientSecret', 'maxAge'],
-    'introspection.'
-  )
-  const { uri, clientId, clientSecret, maxAge } = introspection as NonNullable<typeof introspection>
+  return new Set(value)
+}
 
-  for (const [option, value] of Object.entries({ clientId, clientSecret })) {
+function resolveNonceSecret (value: unknown, path: string): string | Uint8Array | undefined {
+  if (value === undefined) {
+    return undefined
+  }
+
+  assertSecret(value, path)
+  return value
+}
+
+/** Creates a check for a string that must equal an option of the issuer. */
+function createCopyCheck (fix: string): (value: unknown, path: string) => string {
+  return (value, path) => {
     assert(
       typeof value === 'string' && value !== '',
-      `introspection.${option} is missing: it must be as one of the issuer's oauth.clients has it`
+      `"${path}" must be a non-empty string; ${fix}`
     )
+    return value
   }
-
-  const believed = duration('introspection.maxAge', maxAge, '10s')
-  assert(believed >= 0 && believed <= MINUTE, 'introspection.maxAge must be at most 1m')
-  const at = resolveUri(
-    'introspection.uri',
-    uri,
-    'the issuer\'s route, such as "https://auth.example.org/auth/introspect"'
-  )
-  return { kind: 'introspection', uri: at, clientId, clientSecret, maxAge: believed }
 }
 
-function resolveVerifierDpop (
-  given: VerifierDpopOptions | boolean | undefined
-): ResolvedVerifier['dpop'] {
-  if (typeof given === 'object') {
-    rejectUnknownKeys(given, ['required', 'nonces', 'replays', 'secret'], 'dpop.')
+/** @param meaning Completes "must be ...". */
+function createUrlCheck (meaning: string): (value: unknown, path: string) => URL {
+  return (value, path) => {
+    assert(
+      value instanceof URL || (typeof value === 'string' && URL.canParse(value)),
+      `"${path}" must be ${meaning}`
+    )
+    const url = new URL(value)
+    assert(
+      isSecureUrl(url),
+      `"${path}" must be https, because an attacker on the network could forge the response; ` +
+        'http works for localhost only'
+    )
+    assert(!hasCredentials(url), `"${path}" must not contain a user name or a password`)
+    return url
   }
-
-  const { secret, ...others } = typeof given === 'object' ? given : { secret: undefined }
-  const dpop = resolveDpop(typeof given === 'object' ? others : given)
-
-  if (dpop === null) {
-    return null
-  }
-
-  const weakness = secret === undefined ? null : findWeakness(secret)
-  assert(
-    weakness === null,
-    `dpop.secret ${weakness ?? ''}: use a random one, such as \`openssl rand -base64 48\` prints`
-  )
-  return { ...dpop, secret }
-}
-
-function resolveUri (option: string, given: unknown, meaning: string): URL {
-  assert(
-    given instanceof URL || (typeof given === 'string' && URL.canParse(given)),
-    `${option} must be ${meaning}`
-  )
-  const uri = new URL(given)
-  assert(
-    uri.protocol === 'https:' || (uri.protocol === 'http:' && isLoopback(uri)),
-    `${option} must be https: whoever is on the way could write tokens (http is for localhost alone)`
-  )
-  assert(
-    uri.username === '' && uri.password === '',
-    `${option} must not hold a user name or a password`
-  )
-  return uri
 }

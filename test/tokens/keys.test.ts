@@ -655,11 +655,11 @@ const e1 = { ...toJwk(rsa.shown), e: 'AQ' }
 const toRefuse: Record<string, [unknown, RegExp]> = {
   'a secret of zeros': [
     [createSecretKey(Buffer.alloc(32))],
-    /^"keys\[0\]" must have at least 10 distinct/
+    /^"keys\[0\]" must be a random secret, but has fewer than 10 distinct/
   ],
   'a secret from a tutorial': [
     [createSecretKey(Buffer.from('your-256-bit-secret-change-me-now!'))],
-    /must not be a known placeholder/
+    /must be a random secret, but is a known placeholder/
   ],
   'a secret that is not base64url': [[{
     kty: 'oct',

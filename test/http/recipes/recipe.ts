@@ -112,7 +112,8 @@ export const oldToken =
 
 export const risks = {
   rotation:
-    'rotation is off: a refresh token that is stolen, from localStorage say, is good until its session ends, and nobody notices',
+    '"rotation" is false: a stolen refresh token stays valid and unnoticed until its session expires',
   lifetime:
-    'accessToken.lifetime is more than an hour: a stolen access token is good that long wherever a logout is not heard of'
+    '"accessToken.lifetime" is more than 1h: a stolen access token stays valid that long for ' +
+    'services that do not see a logout'
 }

@@ -431,16 +431,16 @@ t.test('wrong keys fail at start; neither the error nor the log holds anything o
   t.match(await start(null), `${prefix} must be an array`)
   t.match(
     await start([pem], { accessToken: { secret: randomBytes(32) } }),
-    /accessToken\.secret signs nothing where there are keys/
+    /"accessToken\.secret" cannot be combined with "keys"; remove one of them$/
   )
 
   for (const less of [{ issuer: undefined }, { audience: undefined }]) {
-    t.match(await start([pem], less), `${prefix} needs issuer and audience`)
+    t.match(await start([pem], less), '"keys" requires "issuer" and "audience"; set both')
   }
 
   t.match(
     await start([pem], { secret: undefined }),
-    /secret is missing/,
+    /"secret" must be at least 32 random bytes, but is missing/,
     'refresh tokens are still signed by the secret'
   )
   const test = await start([pem]) as TestApp

@@ -1,0 +1,252 @@
+import t from 'tap'
+import { MemoryStore } from '../../src/stores/memory/index.js'
+import { SECRET } from '../helpers/app.js'
+import { DAY, HOUR, MINUTE, SECOND } from '../helpers/clock.js'
+import { assertRejected, findError, resolve, store, users } from './resolve.js'
+
+function without (method: keyof MemoryStore): object {
+  return Object.assign(new MemoryStore(), { [method]: undefined })
+}
+
+t.test('defaults are as documented', async t => {
+  const resolved = resolve({})
+  t.strictSame(resolved, {
+    name: 'auth',
+    prefix: '/auth',
+    paths: {
+      login: '/login',
+      refresh: '/refresh',
+      logout: '/logout',
+      logoutAll: '/logout/all',
+      sessions: '/sessions',
+      otherSessions: '/sessions',
+      session: '/sessions/:id',
+      me: '/me',
+      token: '/token',
+      revoke: '/revoke',
+      introspect: '/introspect',
+      jwks: '/.well-known/jwks.json',
+      metadata: '/.well-known/oauth-authorization-server'
+    },
+    transport: {
+      kind: 'body',
+      refreshCookie: null,
+      accessCookie: null,
+      deviceCookie: null,
+      origins: new Set(),
+      clearSiteData: false
+    },
+    secrets: { base: [SECRET], access: [SECRET], refresh: [SECRET] },
+    store,
+    users,
+    keys: null,
+    issuer: undefined,
+    audience: undefined,
+    oauth: null,
+    dpop: null,
+    publicUrl: undefined,
+    rotation: true,
+    accessLifetime: 15 * MINUTE,
+    renewalWindow: null,
+    cacheSize: 10_000,
+    refreshLifetime: 7 * DAY,
+    maxLifetime: 30 * DAY,
+    grace: 10 * SECOND,
+    confirmBy: 'access',
+    replayDetection: false,
+    isSameClient: resolved.isSameClient,
+    passwords: {
+      peppers: [],
+      normalize: null,
+      minLength: 8,
+      validate: resolved.passwords.validate
+    },
+    throttle: {
+      attempts: null,
+      account: {
+        freeAttempts: 10,
+        maxAttempts: 100,
+        wait: SECOND,
+        longestWait: HOUR,
+        retention: DAY,
+        sliding: true
+      },
+      address: {
+        freeAttempts: 100,
+        maxAttempts: 100,
+        wait: 0,
+        longestWait: 0,
+        retention: 15 * MINUTE,
+        sliding: false
+      }
+    },
+    maxSessions: Infinity,
+    storeTimeout: 5 * SECOND,
+    sweepInterval: HOUR,
+    revocations: { pollInterval: SECOND, failAfter: null, subscribe: undefined },
+    on: {},
+    clock: Date.now
+  })
+  t.equal(resolved.store, store)
+  t.equal(resolved.users, users)
+  t.strictSame(
+    resolve({ accessToken: {}, refreshToken: {}, sweep: {}, routes: {}, on: {} }),
+    resolved
+  )
+})
+
+t.test('an unknown option is rejected with the valid ones', async t => {
+  assertRejected(t, [
+    [{ secert: SECRET }, /unknown option "secert"; valid options: store, users, name, secret, /],
+    [
+      { accessToken: { lifetme: '1m' } },
+      /unknown option "accessToken\.lifetme"; valid options: lifetime, renewWithin, secret, cacheSize$/
+    ],
+    [
+      { passwords: { peper: 'x' } },
+      /unknown option "passwords\.peper"; valid options: pepper, normalize, minLength, validate$/
+    ],
+    [
+      { throttle: { acount: {} } },
+      /unknown option "throttle\.acount"; valid options: attempts, account, address$/
+    ],
+    [
+      { throttle: { account: { max: 5 } } },
+      /unknown option "throttle\.account\.max"; valid options: freeAttempts, /
+    ],
+    [
+      { refreshToken: { rotate: true } },
+      /unknown option "refreshToken\.rotate"; valid options: transport, lifetime, maxLifetime/
+    ],
+    [{ sweep: { every: '1h' } }, /unknown option "sweep\.every"; valid options: interval$/],
+    [
+      { revocations: { evry: '1s' } },
+      /unknown option "revocations\.evry"; valid options: pollInterval, failAfter, subscribe$/
+    ],
+    [
+      { on: { logout: () => {} } },
+      /unknown option "on\.logout"; valid options: login, login-rejected, login-throttled, /
+    ],
+    [
+      { routes: { signin: '/signin' } },
+      /unknown option "routes\.signin"; valid options: login, refresh, /
+    ],
+    [{ routes: { toString: '/x' } }, /unknown option "routes\.toString"/],
+    [{ constructor: 1 }, /unknown option "constructor"/]
+  ])
+})
+
+t.test('a group that is not an object is rejected', async t => {
+  assertRejected(t, [
+    [{ accessToken: '15m' }, /"accessToken" must be an object$/],
+    [{ refreshToken: null }, /"refreshToken" must be an object$/],
+    [{ sweep: true }, /"sweep" must be an object$/],
+    [{ on: () => {} }, /"on" must be an object$/],
+    [{ routes: '/login' }, /"routes" must be an object$/],
+    [{ throttle: true }, /"throttle" must be an object$/],
+    [{ throttle: null }, /"throttle" must be an object$/],
+    ...[null, true, 'false', 0].map(refreshToken =>
+      [{ refreshToken }, /"refreshToken" must be an object$/] as const
+    )
+  ])
+})
+
+t.test('a store without every method is rejected', async t => {
+  const message = '"store" must be a TokenStore, such as new MemoryStore() from ' +
+    'fastify-token-auth/memory'
+  assertRejected(
+    t,
+    [undefined, null, MemoryStore, without('revocations'), without('sweep')].map(store =>
+      [{ store }, message] as const
+    )
+  )
+})
+
+t.test('users without the required callbacks are rejected', async t => {
+  const message = '"users" must be an object with the functions findByLogin(login) and findById(id)'
+  assertRejected(
+    t,
+    [undefined, null, { findByLogin: () => null }, { findById: () => null }].map(users =>
+      [{ users }, message] as const
+    )
+  )
+})
+
+t.test('an optional callback of users that is not a function is rejected', async t => {
+  for (const callback of ['savePasswordHash', 'claims', 'present']) {
+    t.match(
+      findError({ users: { ...users, [callback]: {} } }),
+      `"users.${callback}" must be a function`
+    )
+  }
+})
+
+t.test('a name that does not fit into a cookie name is rejected', async t => {
+  const rule = /"name" must be a letter, followed by letters, digits, "-" and "_"/
+  assertRejected(t, [
+    [{ name: 'my app' }, /"-" and "_", not "my app"$/],
+    ...['', '1st', 'a"b', 5, null, true, ['auth']].map(name => [{ name }, rule] as const)
+  ])
+})
+
+t.test('a clock or a listener that is not a function is rejected', async t => {
+  assertRejected(t, [
+    [{ clock: Date.now() }, /"clock" must be a function that returns milliseconds$/],
+    [{ clock: null }, /"clock" must be a function/],
+    [{ on: { login: 'log' } }, /"on\.login" must be a function$/],
+    [{ on: { reuse: undefined } }, /"on\.reuse" must be a function$/]
+  ])
+})
+
+t.test('a timeout of 0 or over 24 days is rejected', async t => {
+  assertRejected(t, [
+    [{ storeTimeout: 0 }, /"storeTimeout" must be from 1ms to 24d, not 0$/],
+    [{ storeTimeout: '25d' }, /"storeTimeout" must be from 1ms to 24d, not "25d"$/]
+  ])
+})
+
+t.test('no message contains a secret', async t => {
+  const weakSecrets = [
+    'Qx7#correct-horse-31-bytes-long',
+    'Qx7#'.repeat(20),
+    'Qx7#-change-me-to-something-random'
+  ]
+
+  for (const secret of weakSecrets) {
+    for (
+      const given of [
+        { secret },
+        { secret: [SECRET, secret] },
+        { accessToken: { secret } },
+        { refreshToken: { secret } },
+        { passwords: { pepper: secret } }
+      ]
+    ) {
+      const message = findError(given)
+      t.match(message, /(secret|pepper)" must be at least 32 random bytes, but (is|has)/)
+      t.notMatch(message, 'Qx7#')
+    }
+  }
+
+  const same = findError({ refreshToken: { secret: SECRET } })
+  t.match(same, 'must differ')
+  t.notMatch(same, SECRET)
+  t.notMatch(same, Buffer.from(SECRET).toString('base64'))
+  t.notMatch(findError({ secert: SECRET }), SECRET)
+})
+
+t.test('no message contains a string that may be a secret', async t => {
+  for (
+    const given of [
+      { rotation: SECRET },
+      { accessToken: { lifetime: SECRET } },
+      { refreshToken: { confirmBy: SECRET } },
+      { name: `${SECRET} ` },
+      { maxSessions: { secret: SECRET } }
+    ]
+  ) {
+    const message = findError(given)
+    t.match(message, ' must be ')
+    t.notMatch(message, SECRET)
+  }
+})
