@@ -1,57 +1,62 @@
-// How attempts are counted, as pure functions: who may try again at once, who waits, and who is stopped.
-//
-// An attempt counts before it is known how it ends, so that a hundred at once are a hundred; one that succeeds is taken
-// back, or clears the count.
-
 import type { Millis } from '../lib/time.js'
 
-/** What a count of attempts leads to. */
+/**
+ * Limits of an attempt count, such as failed logins of an account.
+ *
+ * An attempt counts before its result is known, so that 100 concurrent attempts count as 100. The
+ * caller refunds an attempt that succeeds, or resets the count.
+ */
 export interface AttemptRule {
-  /** After so many attempts the next one has to wait. */
+  /** Number of attempts without a wait. The next attempt has to wait. */
   readonly freeAttempts: number
-  /** After so many there is no other one before the count is cleared or forgotten. */
+  /** Number of attempts after which no other is accepted until the count is reset or expires. */
   readonly maxAttempts: number
-  /** The wait after attempt number `free`; each further one doubles it. */
+  /** Wait after attempt number `freeAttempts`. Every further attempt doubles it. */
   readonly wait: Millis
+  /** Upper limit of the wait. */
   readonly longestWait: Millis
-  /** How long a count is remembered. */
+  /** Time after which a count expires. */
   readonly retention: Millis
-  /** Whether that is since the last attempt, and not since the first. */
+  /** Whether `retention` starts at the last attempt instead of the first one. */
   readonly sliding: boolean
 }
 
-/** What is kept of somebody's attempts. */
+/** Attempts of one key, as an `AttemptStore` saves them. */
 export interface AttemptCount {
   readonly count: number
-  /** Before this moment there is no other one. */
+  /** Earliest moment of the next attempt. */
   readonly nextAt: Millis
-  /** From this moment on nothing of this is known any more. */
+  /** Moment when the count expires. */
   readonly forgetAt: Millis
 }
 
-/** How often a wait is doubled at most, so that it stays a number. */
-export const MOST_DOUBLINGS = 20
+/** Maximum number of times that a wait is doubled. Keeps it within the range of all databases. */
+export const MAX_DOUBLINGS = 20
 
-/** When the next attempt may be made, where it may not be made now; `null` where it may. */
+/**
+ * Checks whether an attempt must wait.
+ *
+ * @returns The earliest moment of the next attempt; `null` if it may be made now.
+ */
 export function blockedUntil (attempts: AttemptCount | null, now: Millis): Millis | null {
   return attempts !== null && attempts.forgetAt > now && attempts.nextAt > now
     ? attempts.nextAt
     : null
 }
 
-/** One attempt more. */
+/** Returns the count after one more attempt. */
 export function countAttempt (
   attempts: AttemptCount | null,
   now: Millis,
   rule: AttemptRule
 ): AttemptCount {
-  const known = attempts !== null && attempts.forgetAt > now ? attempts : null
-  const count = (known?.count ?? 0) + 1
-  const forgetAt = known === null || rule.sliding ? now + rule.retention : known.forgetAt
-  return { count, nextAt: nextAt(count, now, forgetAt, rule), forgetAt }
+  const current = attempts !== null && attempts.forgetAt > now ? attempts : null
+  const count = (current?.count ?? 0) + 1
+  const forgetAt = current === null || rule.sliding ? now + rule.retention : current.forgetAt
+  return { count, nextAt: getNextAt(count, now, forgetAt, rule), forgetAt }
 }
 
-function nextAt (
+function getNextAt (
   count: number,
   now: Millis,
   forgetAt: Millis,
@@ -65,5 +70,5 @@ function nextAt (
     return 0
   }
 
-  return now + Math.min(longestWait, wait * 2 ** Math.min(count - freeAttempts, MOST_DOUBLINGS))
+  return now + Math.min(longestWait, wait * 2 ** Math.min(count - freeAttempts, MAX_DOUBLINGS))
 }

@@ -1,45 +1,94 @@
-// The rules of rotation, as pure functions: this file decides who stays signed in and who is taken for a thief.
-//
-// A refresh token names its session, its generation and the session's secret. The store compares and swaps
-// (`swap`, in one round trip), and hands back the row as it stands afterwards; `judgeRotation` reads from
-// both what the presentation was. Two tabs, a retry and a lost answer get the same successor; a token that is
-// older than that ends the session.
+/**
+ * Rules of refresh token rotation, as pure functions.
+ *
+ * A refresh token names its session, its generation and the secret of the session. A refresh takes
+ * three steps:
+ *
+ * 1. {@link planRotation} turns the token into a {@link RotationAttempt}.
+ * 2. The store applies {@link applyRotation} to the row if {@link canRotate} allows it. Both happen
+ *    in one atomic step, so only one of several concurrent attempts rotates. The store then returns
+ *    the row.
+ * 3. {@link judgeRotation} decides what the client gets.
+ *
+ * Two tabs, a retry and a lost response all get the same successor. An older token means that two
+ * parties hold tokens of the session, so the session is revoked.
+ *
+ * @module
+ */
 
-import type { Caller, Session } from './session.js'
+import { HOUR, MINUTE } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
+import { isLive } from './session.js'
+import type { Caller, Session } from './session.js'
 
 /**
- * How far clocks are trusted. A row that was rotated further than this in the future was written by a
- * clock that was wrong, and counts as past the grace.
+ * Largest accepted difference between two clocks.
+ *
+ * A row that was rotated further in the future comes from a wrong clock. Its grace period counts as
+ * expired, so that the session can rotate again.
  */
-export const CLOCK_TOLERANCE: Millis = 60_000
+export const CLOCK_TOLERANCE: Millis = MINUTE
 
-/** How wrong a clock may be for a moment without lasting harm: what it wrote or deleted then was not needed by true time. */
-export const CLOCK_STRAY: Millis = 3_600_000
+/**
+ * Error of an instance's clock that does no lasting harm once it is corrected.
+ *
+ * Records stay this much longer than needed, so that a clock which is ahead deletes none too early.
+ */
+export const CLOCK_STRAY: Millis = HOUR
 
-/** A presented refresh token, together with all that the store needs to swap it for its successor. */
-export interface RotationAttempt {
+/** The claims of a refresh token that identify a row and its generation. */
+export interface PresentedToken {
   readonly sessionId: string
   readonly secretHash: string
   readonly generation: number
+}
+
+/** Settings and circumstances of one refresh. */
+export interface RotationContext {
   readonly now: Millis
-  /** The idle end to write; the store writes the row's `endsAt` where that is sooner. */
+  /** Idle lifetime of the successor. */
+  readonly lifetime: Millis
+  /** Time after a rotation during which the previous token returns the same successor. */
+  readonly grace: Millis
+  readonly by: Caller
+}
+
+/** A presented refresh token and everything a store needs to rotate it. */
+export interface RotationAttempt extends PresentedToken {
+  readonly now: Millis
+  /** New end of the idle lifetime. The store writes `endsAt` of the row if that is earlier. */
   readonly expiresAt: Millis
-  /** A row that was rotated at this moment or sooner may rotate again: `now - grace`. */
+  /** Start of the grace period: a row that was rotated at or before it can rotate. */
   readonly rotatedBefore: Millis
-  /** A row that was rotated after this moment may rotate again: its clock was wrong. */
+  /** End of the clock tolerance: a row that was rotated after it can rotate. */
   readonly rotatedAfter: Millis
   readonly by: Caller
 }
 
+/** Response of a store to a {@link RotationAttempt}. */
 export interface RotationOutcome {
-  /** Whether this very attempt moved the row to the next generation. */
+  /** Whether this attempt moved the row to the next generation. */
   readonly swapped: boolean
-  /** The row as it stands afterwards, never one from before; `null` where there is none. */
+  /** The row after the attempt, never before it; `null` if there is none. */
   readonly session: Session | null
 }
 
-/** What a presentation was, in the order in which it is found out. */
+/**
+ * Verdict on a presented refresh token. The first matching row applies.
+ *
+ * | kind | condition | response |
+ * |---|---|---|
+ * | `unknown` | no session, or another secret | rejected |
+ * | `revoked` | session is revoked | rejected |
+ * | `expired` | session has expired | rejected |
+ * | `rotated` | this attempt rotated the row | successor |
+ * | `far-ahead` | two or more generations ahead of the row | rejected |
+ * | `ahead` | one generation ahead: the store lost its last write | {@link planHealing} |
+ * | `kept` | current token, within the grace period | same token |
+ * | `replayed` | previous token, within the grace period | successor, as before |
+ * | `recovered` | previous token, and nobody has used the successor | successor, as before |
+ * | `reused` | any other older token | rejected, session is revoked |
+ */
 export type RotationVerdict =
   | { readonly kind: 'unknown' }
   | {
@@ -48,33 +97,21 @@ export type RotationVerdict =
   }
   | Continuation
 
-/** A presentation that is answered with a refresh token: the successor, or the one that is current already. */
+/** A verdict that returns a refresh token. Equal continuations give equal tokens. */
 export interface Continuation {
   readonly kind: 'rotated' | 'kept' | 'replayed' | 'recovered'
   readonly session: Session
-  /** Of the refresh token to answer with, and of the access token beside it. */
+  /** Generation of the returned refresh token and access token. */
   readonly generation: number
   readonly issuedAt: Millis
   readonly expiresAt: Millis
 }
 
-/** */
+/** Creates the attempt to rotate a presented refresh token. */
 export function planRotation (
-  presented: {
-    readonly sessionId: string
-    readonly secretHash: string
-    readonly generation: number
-  },
-  at: {
-    readonly now: Millis
-    readonly lifetime: Millis
-    readonly grace: Millis
-    readonly by: Caller
-  }
+  { sessionId, secretHash, generation }: PresentedToken,
+  { now, lifetime, grace, by }: RotationContext
 ): RotationAttempt {
-  const { sessionId, secretHash, generation } = presented
-  const { now, lifetime, grace, by } = at
-
   return {
     sessionId,
     secretHash,
@@ -88,62 +125,37 @@ export function planRotation (
 }
 
 /**
- * The attempt that heals a store which lost its last write: the presented token is authentic and one ahead of
- * the row, so the row is moved up to it, however short ago it was rotated.
+ * Creates the attempt that repairs a row whose last write the store lost.
+ *
+ * The presented token is authentic and one generation ahead, so the row moves up to it. The grace
+ * period does not apply.
  */
 export function planHealing (attempt: RotationAttempt): RotationAttempt {
   return { ...attempt, generation: attempt.generation - 1, rotatedBefore: Number.MAX_SAFE_INTEGER }
 }
 
-/** The condition of the swap. Every store tests exactly this. */
+/** Whether the token is current and the row is live and outside the grace period. */
 export function canRotate (session: Session, attempt: RotationAttempt): boolean {
   return session.id === attempt.sessionId &&
     session.secretHash === attempt.secretHash &&
     session.generation === attempt.generation &&
-    isMovable(session, attempt)
+    isLive(session, attempt.now) &&
+    (session.generation === 0 || !isWithinGrace(session, attempt))
 }
 
-function isMovable (
-  session: Session,
-  { now, rotatedBefore, rotatedAfter }: RotationAttempt
-): boolean {
-  return session.revokedAt === null && now < session.expiresAt &&
-    (session.generation === 0 || session.rotatedAt <= rotatedBefore ||
-      session.rotatedAt > rotatedAfter)
-}
-
-/** What the swap writes. Every store writes exactly this. */
+/** Returns the row that a store writes if {@link canRotate} allows it. */
 export function applyRotation (session: Session, attempt: RotationAttempt): Session {
-  // Member by member: a spread that is overwritten takes ten times as long.
-  const { id, userId, secretHash, generation, confirmedGeneration, createdAt, authenticatedAt } =
-    session
-  const { lastUsedAt, endsAt, revokedAt, revokedFor, device } = session
-
   return {
-    id,
-    userId,
-    secretHash,
-    generation: generation + 1,
-    confirmedGeneration,
-    createdAt,
-    authenticatedAt,
+    ...session,
+    generation: session.generation + 1,
     rotatedAt: attempt.now,
     rotatedBy: attempt.by,
-    lastUsedAt: Math.max(lastUsedAt, attempt.now),
-    expiresAt: Math.min(attempt.expiresAt, endsAt),
-    endsAt,
-    revokedAt,
-    revokedFor,
-    device
+    lastUsedAt: Math.max(session.lastUsedAt, attempt.now),
+    expiresAt: Math.min(attempt.expiresAt, session.endsAt)
   }
 }
 
-/**
- * Judges a presentation by the row that the store showed after it.
- *
- * `kept` answers with the token that was presented, `replayed` and `recovered` with its successor, which is the same
- * one every time. `ahead` asks for {@link planHealing}; `far-ahead` cannot be healed and revokes nothing.
- */
+/** Judges a presented token by the response of the store. */
 export function judgeRotation (
   attempt: RotationAttempt,
   { swapped, session }: RotationOutcome
@@ -161,7 +173,7 @@ export function judgeRotation (
   }
 
   if (swapped) {
-    return swappedBy(attempt, session)
+    return continueRotated(session, attempt)
   }
 
   const behind = session.generation - attempt.generation
@@ -175,45 +187,47 @@ export function judgeRotation (
   }
 
   if (behind === 0) {
-    return current('kept', session)
+    return continueCurrent('kept', session)
   }
 
-  if (behind === 1 && isWithinGrace(attempt, session)) {
-    return current('replayed', session)
+  if (behind === 1 && isWithinGrace(session, attempt)) {
+    return continueCurrent('replayed', session)
   }
 
   if (behind === 1 && session.confirmedGeneration < session.generation) {
-    return current('recovered', session)
+    return continueCurrent('recovered', session)
   }
 
   return { kind: 'reused', session }
 }
 
 function isWithinGrace (
-  { rotatedBefore, rotatedAfter }: RotationAttempt,
-  { rotatedAt }: Session
+  { rotatedAt }: Session,
+  { rotatedBefore, rotatedAfter }: RotationAttempt
 ): boolean {
   return rotatedAt > rotatedBefore && rotatedAt <= rotatedAfter
 }
 
-function current (kind: 'kept' | 'replayed' | 'recovered', session: Session): Continuation {
-  return {
-    kind,
-    session,
-    generation: session.generation,
-    issuedAt: session.rotatedAt,
-    expiresAt: session.expiresAt
-  }
-}
-
-// The row may be further on than the swap: where an engine returns no row, it is read a moment later. What the swap
-// wrote is known without it, and an answer that was right when it was written is not taken for reuse.
-function swappedBy (attempt: RotationAttempt, session: Session): Continuation {
+/** Takes all values from the attempt, because the row may have rotated again before it was read. */
+function continueRotated (session: Session, attempt: RotationAttempt): Continuation {
   return {
     kind: 'rotated',
     session,
     generation: attempt.generation + 1,
     issuedAt: attempt.now,
     expiresAt: Math.min(attempt.expiresAt, session.endsAt)
+  }
+}
+
+function continueCurrent (
+  kind: 'kept' | 'replayed' | 'recovered',
+  session: Session
+): Continuation {
+  return {
+    kind,
+    session,
+    generation: session.generation,
+    issuedAt: session.rotatedAt,
+    expiresAt: session.expiresAt
   }
 }

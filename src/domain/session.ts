@@ -1,32 +1,33 @@
-// A session is one login on one device, together with every refresh token that descends from it. It is one
-// row in the store however often it is refreshed, so that nothing grows with the number of refreshes, and
-// an ancient token is recognised by its number alone.
-
 import type { Millis } from '../lib/time.js'
 
-/** Who sent a request, as far as the server can tell. Both are hints to show to people, never proofs. */
+/** Sender of a request. Both values are hints for people to read and prove nothing. */
 export interface Caller {
+  /** IP address; `null` if unknown. */
   readonly address: string | null
+  /** `User-Agent` header; `null` if missing. */
   readonly userAgent: string | null
 }
 
-/** The device of a session: fixed at login. */
+/** Device of a session, as seen at login. */
 export interface Device extends Caller {
-  /** What the client called itself at login, such as "Ann's phone". */
+  /** Name that the client gave the device, such as "Ann's phone"; `null` if it gave none. */
   readonly label: string | null
 }
 
 /**
- * Why a session was ended before its time.
+ * Reason for a revocation.
  *
- * - `logout`, `logout-all`: its user did so
- * - `revoked`: by a list of sessions, or by the app
- * - `reuse`: a refresh token that was long replaced was presented again: somebody holds a copy
- * - `user-gone`: its user was disabled or deleted
- * - `replaced`: a new login took its place
- * - `too-many`: it was the oldest, and its user has opened another one than may be
- * - `password-changed`: the app said so
- * - `shadowed`: somebody followed it from elsewhere, generation by generation
+ * | reason | cause |
+ * |---|---|
+ * | `logout` | The user logged out on this device. |
+ * | `logout-all` | The user logged out on all devices. |
+ * | `revoked` | The user chose the session from a list, or the app revoked it. |
+ * | `reuse` | A rotated refresh token was presented again, so an attacker may have a copy. |
+ * | `user-gone` | The user was disabled or deleted. |
+ * | `replaced` | A new login on the same device took its place. |
+ * | `too-many` | It was the oldest session when the user exceeded `maxSessions`. |
+ * | `password-changed` | The app reported a new password. |
+ * | `suspicious-replay` | Another client kept replaying its refresh tokens. |
  */
 export type RevocationReason =
   | 'logout'
@@ -39,34 +40,44 @@ export type RevocationReason =
   | 'password-changed'
   | 'suspicious-replay'
 
+/**
+ * One login on one device, with every refresh token that descends from it.
+ *
+ * A session is one row, however often it is refreshed. Its refresh tokens differ only in their
+ * generation, so the row detects a token of any age by one number.
+ */
 export interface Session {
   /** Starts with a letter. The `sid` claim of its tokens. */
   readonly id: string
   readonly userId: string
-  /** SHA-256, base64url, of the secret inside the refresh token: a copy of the row makes no token. */
+  /** SHA-256 hash, base64url, of the secret in its refresh tokens. Cannot make a token. */
   readonly secretHash: string
-  /** How often the refresh token was rotated. Only this generation may rotate next. */
+  /** Number of rotations so far. Only the refresh token of this generation can rotate. */
   readonly generation: number
-  /** The newest generation that was seen in use. Once it equals `generation`, the token before is dead. */
+  /**
+   * Newest generation whose tokens a client used. As soon as it equals `generation`, the previous
+   * refresh token is no longer accepted after the grace period.
+   */
   readonly confirmedGeneration: number
   readonly createdAt: Millis
-  /** When the user proved who they are; the login may have ended a little later. */
+  /** Moment when the user proved their identity, shortly before `createdAt`. */
   readonly authenticatedAt: Millis
-  /** The last rotation; `createdAt` as long as there was none. */
+  /** Moment of the last rotation; `createdAt` before the first one. */
   readonly rotatedAt: Millis
-  /** Who presented the token that was rotated last; at first, who logged in. */
+  /** Sender of the last rotated refresh token; before the first rotation, of the login. */
   readonly rotatedBy: Caller
   readonly lastUsedAt: Millis
-  /** The idle end: slides with each rotation, never past `endsAt`. */
+  /** End of the idle lifetime. Moved forward by every rotation, but never past `endsAt`. */
   readonly expiresAt: Millis
-  /** The absolute end: never moves. */
+  /** End of the absolute lifetime. Never changes. */
   readonly endsAt: Millis
+  /** Moment of the revocation; `null` if the session is not revoked. */
   readonly revokedAt: Millis | null
   readonly revokedFor: RevocationReason | null
   readonly device: Device
 }
 
-/** Whether a session can still be refreshed at a given moment. `expiresAt` never lies behind `endsAt`. */
+/** Whether a session is neither revoked nor expired. */
 export function isLive (session: Session, now: Millis): boolean {
   return session.revokedAt === null && now < session.expiresAt
 }

@@ -1,34 +1,47 @@
-// A Map that forgets: two generations instead of a list by age, so that a hit costs one look-up and no bookkeeping.
-
-/** */
+/**
+ * Map with a size limit that drops entries which were not used for a long time.
+ *
+ * Entries live in a young and an old half. A read moves an entry to the young half. When the young
+ * half is full, it becomes the old one, and the previous old half is dropped. So a read needs no
+ * list of entries by age.
+ *
+ * @example
+ * ```ts
+ * const names = new BoundedMap<string, string>(1000)
+ * names.set('u1', 'Ann')
+ * ```
+ */
 export class BoundedMap<Key, Value> {
-  readonly #half: number
+  readonly #maxYoung: number
   #young = new Map<Key, Value>()
   #old = new Map<Key, Value>()
 
-  /** @param size How many entries it holds at most; what was used in the younger half of that is never forgotten. */
-  constructor (size: number) {
-    this.#half = Math.max(1, Math.floor(size / 2))
+  /**
+   * @param maxSize Maximum number of entries, at least 2. The `maxSize / 2` entries that were used
+   * last are never dropped.
+   */
+  constructor (maxSize: number) {
+    this.#maxYoung = Math.max(1, Math.floor(maxSize / 2))
   }
 
   get (key: Key): Value | undefined {
-    const value = this.#young.get(key)
+    const young = this.#young.get(key)
 
-    if (value !== undefined) {
-      return value
+    if (young !== undefined) {
+      return young
     }
 
-    const older = this.#old.get(key)
+    const old = this.#old.get(key)
 
-    if (older !== undefined) {
-      this.set(key, older)
+    if (old !== undefined) {
+      this.set(key, old)
     }
 
-    return older
+    return old
   }
 
   set (key: Key, value: Value): void {
-    if (this.#young.size >= this.#half && !this.#young.has(key)) {
+    if (this.#young.size >= this.#maxYoung && !this.#young.has(key)) {
       this.#old = this.#young
       this.#young = new Map()
     }
@@ -36,13 +49,13 @@ export class BoundedMap<Key, Value> {
     this.#young.set(key, value)
   }
 
-  clear (): void {
-    this.#young = new Map()
-    this.#old = new Map()
-  }
-
   delete (key: Key): void {
     this.#young.delete(key)
     this.#old.delete(key)
+  }
+
+  clear (): void {
+    this.#young = new Map()
+    this.#old = new Map()
   }
 }

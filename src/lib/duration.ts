@@ -1,35 +1,48 @@
-// Spans of time as people write them.
-
+import { DAY, HOUR, MINUTE, SECOND } from './time.js'
 import type { Millis } from './time.js'
 
-/** A number of seconds, or a text such as `'500ms'`, `'10s'`, `'15m'`, `'12h'`, `'7d'`, `'2w'`. */
+/**
+ * Length of time: a number of seconds, or a string of a number and a unit.
+ *
+ * The units are `ms`, `s`, `m`, `h`, `d` and `w`. The number may have decimals.
+ *
+ * @example
+ * ```ts
+ * accessToken: { lifetime: '15m' } // the same as 900
+ * ```
+ */
 export type Duration = number | string
 
-const units: Readonly<Record<string, Millis>> = {
+const UNITS: Readonly<Record<string, Millis>> = {
   ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-  d: 86_400_000,
-  w: 604_800_000
+  s: SECOND,
+  m: MINUTE,
+  h: HOUR,
+  d: DAY,
+  w: 7 * DAY
 }
 
-const CENTURY: Millis = 36_525 * 86_400_000
+// 100 years
+const MAX_DURATION: Millis = 36_525 * DAY
 
-/** Whole milliseconds; `null` where it is no duration, or one of more than a century. */
+/**
+ * Converts a duration to milliseconds.
+ *
+ * @returns Whole milliseconds; `null` if the value is malformed or longer than 100 years.
+ */
 export function parseDuration (duration: unknown): Millis | null {
-  const text = typeof duration === 'number' ? `${duration}s` : duration
+  const string = typeof duration === 'number' ? `${duration}s` : duration
 
-  if (typeof text !== 'string') {
+  if (typeof string !== 'string') {
     return null
   }
 
-  const [, count, unit] = /^(\d+(?:\.\d+)?) ?(ms|s|m|h|d|w)$/.exec(text) ?? []
+  const [, amount, unit] = /^(\d+(?:\.\d+)?) ?(ms|s|m|h|d|w)$/.exec(string) ?? []
 
-  if (count === undefined || unit === undefined) {
+  if (amount === undefined || unit === undefined) {
     return null
   }
 
-  const millis = Math.round(Number(count) * (units[unit] as Millis))
-  return millis <= CENTURY ? millis : null
+  const millis = Math.round(Number(amount) * (UNITS[unit] as Millis))
+  return millis <= MAX_DURATION ? millis : null
 }

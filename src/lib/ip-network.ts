@@ -1,44 +1,50 @@
-// Which network an address belongs to, as far as one customer has one: an IPv4 address, or the first 64 bits of an IPv6 address,
-// whose other half its owner picks at will.
-
-const V4_IN_V6 = 5
+/** Number of leading zero groups in an IPv4-mapped IPv6 address; the next group is `ffff`. */
+const MAPPED_ZERO_GROUPS = 5
 
 /**
- * One text for all addresses of a network, however they are written: `192.0.2.1`, `2001:db8:0:7::/64`. What is no address is
- * its own network.
+ * Returns the network that one customer of an internet provider usually has.
+ *
+ * An IPv4 address is its own network. An IPv6 address belongs to its first 64 bits, because its
+ * owner chooses the other 64 freely. All spellings of an address give the same result, and an
+ * IPv4-mapped IPv6 address gives the IPv4 address.
+ *
+ * @returns A string such as `192.0.2.1` or `2001:db8:0:7::/64`. Returns a value that is not an IP
+ * address in lower case.
  */
 export function getNetwork (address: string): string {
-  const [text = ''] = address.toLowerCase().split('%')
+  const [unscoped = ''] = address.toLowerCase().split('%')
 
-  if (!text.includes(':')) {
-    return text
+  if (!unscoped.includes(':')) {
+    return unscoped
   }
 
-  const groups = groupsOf(text)
+  const groups = parseIpv6(unscoped)
 
   if (groups === null) {
-    return text
+    return unscoped
   }
 
-  const isV4 = groups.slice(0, V4_IN_V6).every(group => group === 0) && groups[V4_IN_V6] === 0xffff
+  const isMapped = groups.slice(0, MAPPED_ZERO_GROUPS).every(group => group === 0) &&
+    groups[MAPPED_ZERO_GROUPS] === 0xffff
 
-  if (isV4) {
-    return groups.slice(V4_IN_V6 + 1).flatMap(group => [group >> 8, group & 0xff]).join('.')
+  if (isMapped) {
+    return groups.slice(MAPPED_ZERO_GROUPS + 1).flatMap(group => [group >> 8, group & 0xff])
+      .join('.')
   }
 
   return `${groups.slice(0, 4).map(group => group.toString(16)).join(':')}::/64`
 }
 
-// The eight groups of an IPv6 address (RFC 4291 section 2.2).
-function groupsOf (text: string): number[] | null {
-  const [head = '', tail, ...others] = text.split('::')
+/** Returns the eight groups of an IPv6 address (RFC 4291, section 2.2); `null` if malformed. */
+function parseIpv6 (address: string): number[] | null {
+  const [head = '', tail, ...rest] = address.split('::')
 
-  if (others.length > 0) {
+  if (rest.length > 0) {
     return null
   }
 
-  const left = parse(head)
-  const right = tail === undefined ? [] : parse(tail)
+  const left = parseGroups(head)
+  const right = tail === undefined ? [] : parseGroups(tail)
   const missing = 8 - left.length - right.length
 
   if (tail === undefined ? missing !== 0 : missing < 1) {
@@ -49,18 +55,19 @@ function groupsOf (text: string): number[] | null {
   return groups.every(group => group >= 0 && group <= 0xffff) ? groups : null
 }
 
-function parse (text: string): number[] {
-  if (text === '') {
+/** A malformed group becomes `NaN`. */
+function parseGroups (groups: string): number[] {
+  if (groups === '') {
     return []
   }
 
-  return text.split(':').flatMap(part => {
-    if (part.includes('.')) {
-      const bytes = part.split('.').map(Number)
+  return groups.split(':').flatMap(group => {
+    if (group.includes('.')) {
+      const bytes = group.split('.').map(Number)
       const [a = NaN, b = NaN, c = NaN, d = NaN] = bytes
       return bytes.length === 4 ? [a * 256 + b, c * 256 + d] : [NaN]
     }
 
-    return [/^[\da-f]{1,4}$/.test(part) ? parseInt(part, 16) : NaN]
+    return [/^[\da-f]{1,4}$/.test(group) ? parseInt(group, 16) : NaN]
   })
 }

@@ -1,43 +1,60 @@
-// Follows what other instances have revoked, so that a logout is known everywhere within a second and `authenticate` asks
-// nobody. Polling is the truth; a push from the database is only a hint to poll now.
-
 import { CLOCK_TOLERANCE } from '../domain/rotation.js'
-import type { TokenStore } from '../stores/token-store.js'
 import type { Events, Logger } from '../events.js'
-import type { RevokedSessions } from './revoked.js'
+import { SingleFlight } from '../lib/single-flight.js'
+import { SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
+import type { TokenStore } from '../stores/token-store.js'
+import type { RevokedSessions } from './revoked.js'
 
-const PAGE = 500
-const AUDIBLE_STEP: Millis = 1000
+const PAGE_SIZE = 500
+/** A step back of the clock by more than this is a correction. */
+const CLOCK_STEP: Millis = SECOND
 
-/** Starts to call `poll` whenever something may have been revoked; gives what ends that. */
+/**
+ * Subscribes to pushes of a database. Calls `poll` whenever a session may have been revoked.
+ *
+ * @returns A function that ends the subscription.
+ * @example
+ * ```ts
+ * const subscribe: RevocationSubscriber = poll => {
+ *   emitter.on('revoked', poll)
+ *   return () => emitter.off('revoked', poll)
+ * }
+ * ```
+ */
 export type RevocationSubscriber = (poll: () => void) => (() => unknown) | Promise<() => unknown>
 
+/** Dependencies and settings of a {@link RevocationFeed}. */
 export interface RevocationFeedContext {
   readonly store: TokenStore
   readonly revoked: RevokedSessions
   readonly events: Events
   readonly logger: Logger
   readonly clock: () => Millis
-  /** Between two polls; `null` where there is only this one instance. */
+  /** Time between two polls; `null` if there is only one instance. */
   readonly pollInterval: Millis | null
-  /** How far back a revocation still matters: until every access token of its time has ended. */
+  /** Age of the oldest revocation that matters: all older access tokens have expired. */
   readonly reach: Millis
-  /** How long the feed may be out of reach before `isLost`; `null` for ever. */
+  /** Time without a successful poll after which the feed is stale; `null` for no limit. */
   readonly failAfter: Millis | null
   readonly subscribe: RevocationSubscriber | undefined
 }
 
-/** */
+/**
+ * Follows the revocations of all instances.
+ *
+ * Polls the store, so that `authenticate` finds every revocation in memory. A push of the database
+ * only triggers an earlier poll.
+ */
 export class RevocationFeed {
   readonly #context: RevocationFeedContext
+  readonly #polling = new SingleFlight<void>()
   #newest: Millis
   #readAt: Millis
-  #behind = false
+  #isBehind = false
   #timer: NodeJS.Timeout | undefined
-  #polling: Promise<void> | undefined
   #unsubscribe: (() => unknown) | undefined
-  #stopped = false
+  #isStopped = false
 
   constructor (context: RevocationFeedContext) {
     this.#context = context
@@ -45,53 +62,57 @@ export class RevocationFeed {
     this.#newest = this.#readAt - context.reach
   }
 
-  /** Reads the window that still matters, and follows from there. Rejects where the store does not answer. */
+  /**
+   * Reads all revocations that still matter, then polls for new ones.
+   *
+   * @throws Error if the store or the subscription fails. No poll is scheduled then.
+   */
   async start (): Promise<void> {
     await this.poll()
     const { subscribe } = this.#context
 
     if (subscribe !== undefined) {
       const pollSoon = (): void => {
-        if (!this.#stopped) {
+        if (!this.#isStopped) {
           this.poll().catch(() => {})
         }
       }
 
       this.#unsubscribe = await subscribe(pollSoon)
-      // What was revoked before the first hint could come.
+      // Finds revocations from before the subscription was active.
       pollSoon()
     }
 
     this.#schedule()
   }
 
-  /** Reads what is new. Polls that come while one is under way share the one after it: the first may have begun too soon. */
+  /** Reads new revocations. Calls during a poll share the next poll. */
   async poll (): Promise<void> {
-    const underWay = this.#polling
+    const { running } = this.#polling
 
-    if (underWay === undefined) {
-      return this.#begin()
+    if (running !== null) {
+      // The current poll may have read the store before the caller's revocation was written.
+      await running.catch(() => {})
+
+      if (this.#isStopped) {
+        return
+      }
     }
 
-    await underWay.catch(() => {})
-
-    if (this.#stopped) {
-      return
-    }
-
-    return this.#polling ?? this.#begin()
+    return this.#polling.run(() => this.#read())
   }
 
-  /** Whether revocations may have been missed for longer than the app allows. */
+  /** Whether revocations may have been missed for longer than `failAfter`. */
   isStale (now: Millis): boolean {
     const { failAfter } = this.#context
-    return failAfter !== null && this.#behind && now - this.#readAt > failAfter
+    return failAfter !== null && this.#isBehind && now - this.#readAt > failAfter
   }
 
+  /** Stops polling, waits for the current poll and ends the subscription. */
   async stop (): Promise<void> {
-    this.#stopped = true
+    this.#isStopped = true
     clearTimeout(this.#timer)
-    await this.#polling?.catch(() => {})
+    await this.#polling.running?.catch(() => {})
 
     try {
       await this.#unsubscribe?.()
@@ -103,7 +124,7 @@ export class RevocationFeed {
   #schedule (): void {
     const { pollInterval } = this.#context
 
-    if (pollInterval === null || this.#stopped) {
+    if (pollInterval === null || this.#isStopped) {
       return
     }
 
@@ -114,19 +135,12 @@ export class RevocationFeed {
     }, pollInterval).unref()
   }
 
-  #begin (): Promise<void> {
-    this.#polling = this.#read().finally(() => {
-      this.#polling = undefined
-    })
-    return this.#polling
-  }
-
   async #read (): Promise<void> {
     const { clock, events, logger, reach } = this.#context
     const now = clock()
 
-    // This clock was ahead and was put right: what was read up to, then, says nothing.
-    if (now < this.#readAt - AUDIBLE_STEP) {
+    // The clock was ahead and has been corrected, so the position may lie in the future.
+    if (now < this.#readAt - CLOCK_STEP) {
       this.#newest = Math.min(this.#newest, now - reach)
     }
 
@@ -135,28 +149,27 @@ export class RevocationFeed {
     try {
       await this.#readPages(now)
     } catch (error) {
-      if (!this.#behind) {
+      if (!this.#isBehind) {
         logger.warn({ since: this.#readAt }, 'failed to read revocations')
         events.emit('revocations-stalled', { at: now, since: this.#readAt })
       }
 
-      this.#behind = true
+      this.#isBehind = true
       throw error
     }
 
-    this.#behind = false
+    this.#isBehind = false
     this.#readAt = now
   }
 
-  // Entries may come in after later ones, from an instance whose clock is behind or whose statement took its time: so
-  // each poll looks back. A clock that is ahead must not carry the place past entries that are yet to come.
   async #readPages (now: Millis): Promise<void> {
     const { store, revoked } = this.#context
+    // An entry may appear after a newer one, if its statement was slow or its clock is behind.
     let after = { at: this.#newest - CLOCK_TOLERANCE, sessionId: '' }
     let newest = this.#newest
 
     for (;;) {
-      const page = await store.revocations(after, PAGE)
+      const page = await store.revocations(after, PAGE_SIZE)
 
       for (const revocation of page) {
         revoked.add(revocation, now)
@@ -165,10 +178,11 @@ export class RevocationFeed {
       const last = page.at(-1)
 
       if (last !== undefined) {
+        // An entry from a clock that is ahead must not move the position past later entries.
         newest = Math.min(now, last.at)
       }
 
-      if (last === undefined || page.length < PAGE) {
+      if (last === undefined || page.length < PAGE_SIZE) {
         break
       }
 

@@ -1,36 +1,39 @@
-// The sessions whose access tokens are refused although they have not ended: asked at every request, so kept in memory.
-
-import type { Revocation } from '../stores/token-store.js'
 import type { Millis } from '../lib/time.js'
+import type { Revocation } from '../stores/token-store.js'
 
-/** */
+/**
+ * Revoked sessions whose access tokens have not expired yet.
+ *
+ * Lives in memory, because every request with an access token looks it up.
+ */
 export class RevokedSessions {
-  readonly #keep: Millis
-  readonly #moments = new Map<string, Millis>()
+  readonly #retention: Millis
+  readonly #revokedAt = new Map<string, Millis>()
 
-  /** @param keep How long an entry is needed: until every access token that was out at its moment has ended. */
-  constructor (keep: Millis) {
-    this.#keep = keep
+  /** @param retention Time until all access tokens from before a revocation have expired. */
+  constructor (retention: Millis) {
+    this.#retention = retention
   }
 
   has (sessionId: string): boolean {
-    return this.#moments.size > 0 && this.#moments.has(sessionId)
+    return this.#revokedAt.size > 0 && this.#revokedAt.has(sessionId)
   }
 
+  /** Adds a revocation and deletes those that are no longer needed. */
   add ({ sessionId, at }: Revocation, now: Millis): void {
-    if (this.#moments.has(sessionId)) {
+    if (this.#revokedAt.has(sessionId)) {
       return
     }
 
-    this.#moments.set(sessionId, at)
+    this.#revokedAt.set(sessionId, at)
 
-    // The oldest come first, near enough: what is late here by a clock's error is only kept a little longer.
-    for (const [oldest, moment] of this.#moments) {
-      if (moment + this.#keep > now) {
+    // Entries are roughly in the order of time. One that arrived early only stays a bit longer.
+    for (const [oldest, revokedAt] of this.#revokedAt) {
+      if (revokedAt + this.#retention > now) {
         break
       }
 
-      this.#moments.delete(oldest)
+      this.#revokedAt.delete(oldest)
     }
   }
 }

@@ -1,32 +1,38 @@
-// Which generation of which session was seen in use. It is noted in memory and written in the next batch, so that no
-// request waits for it, and a session is written at most once a generation.
-
-import type { TokenStore, Touch } from '../stores/token-store.js'
 import { BoundedMap } from '../lib/bounded-map.js'
+import { SingleFlight } from '../lib/single-flight.js'
+import { SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
+import type { TokenStore, Touch } from '../stores/token-store.js'
 
-const LONGEST_WAIT: Millis = 1000
-const SHORTEST_WAIT: Millis = 10
-// A hundred thousand that are in use are never forgotten; beyond, a note may be written again.
-const REMEMBERED = 200_000
-const BATCH = 500
+const MAX_DELAY: Millis = SECOND
+const MIN_DELAY: Millis = 10
+const BATCH_SIZE = 500
+// Half of them are never dropped. A dropped session only costs one more write.
+const MAX_SEEN = 200_000
 
-/** */
+/**
+ * Tracks which generation of each session was last used, and writes it in batches.
+ *
+ * No request waits for a write, and each generation of a session is written once.
+ */
 export class UsageTracker {
   readonly #store: TokenStore
-  readonly #wait: Millis
-  readonly #seen = new BoundedMap<string, number>(REMEMBERED)
+  readonly #delay: Millis
+  readonly #seen = new BoundedMap<string, number>(MAX_SEEN)
+  readonly #writing = new SingleFlight<void>()
   #pending = new Map<string, Touch>()
   #timer: NodeJS.Timeout | undefined
-  #flushing: Promise<void> | undefined
 
-  /** @param grace Notes are written twice a grace or more often, so that a recovery is judged by fresh ones. */
+  /**
+   * @param grace Grace period of rotations. Batches are at most half of it apart, so that a
+   * recovery is judged by recent data.
+   */
   constructor (store: TokenStore, grace: Millis) {
     this.#store = store
-    this.#wait = Math.max(SHORTEST_WAIT, Math.min(LONGEST_WAIT, grace / 2))
+    this.#delay = Math.max(MIN_DELAY, Math.min(MAX_DELAY, grace / 2))
   }
 
-  /** Notes that a token of this generation was accepted. The same generation again is not written again. */
+  /** Records that a token of this generation was accepted. Writes each generation once. */
   markConfirmed (sessionId: string, generation: number, at: Millis): void {
     const seen = this.#seen.get(sessionId)
 
@@ -35,14 +41,18 @@ export class UsageTracker {
     }
   }
 
-  /** Like {@link markConfirmed}, but the moment of use is written in any case. */
+  /** Does the same as {@link markConfirmed}, but always writes the moment of use. */
   markUsed (sessionId: string, generation: number, at: Millis): void {
     this.#seen.set(sessionId, Math.max(generation, this.#seen.get(sessionId) ?? 0))
     this.#add({ sessionId, lastUsedAt: at, confirmedGeneration: generation })
-    this.#schedule(this.#wait)
+    this.#schedule(this.#delay)
   }
 
-  /** The newest generation that this instance has seen in use, written or not; -1 where it has seen none. */
+  /**
+   * Returns the newest generation that this instance has seen in use, whether written or not.
+   *
+   * @returns -1 if it has seen none.
+   */
   confirmedGeneration (sessionId: string): number {
     return Math.max(
       this.#seen.get(sessionId) ?? -1,
@@ -50,44 +60,40 @@ export class UsageTracker {
     )
   }
 
-  /** Writes what is pending. What could not be written stays pending and is tried again. */
+  /** Writes all pending records. Failed ones stay pending and are written by a later batch. */
   async flush (): Promise<void> {
-    while (this.#flushing !== undefined) {
-      await this.#flushing
+    // The current write may have started before the last record was added.
+    while (this.#writing.running !== null) {
+      await this.#writing.running
     }
 
-    if (this.#pending.size === 0) {
-      return
+    if (this.#pending.size > 0) {
+      await this.#writing.run(() => this.#write())
     }
-
-    this.#flushing = this.#write().finally(() => {
-      this.#flushing = undefined
-    })
-    await this.#flushing
   }
 
-  /** Writes what is pending for the last time. */
+  /** Writes all pending records once more and stops the timer. */
   async close (): Promise<void> {
     await this.flush()
     clearTimeout(this.#timer)
   }
 
   async #write (): Promise<void> {
-    // In the order of ids, so that two instances never wait for each other's rows.
+    // In the order of ids, so that two instances cannot deadlock on each other's rows.
     const touches = [...this.#pending.values()].sort((a, b) => a.sessionId < b.sessionId ? -1 : 1)
     this.#pending = new Map()
 
     try {
       while (touches.length > 0) {
-        await this.#store.touch(touches.slice(0, BATCH))
-        touches.splice(0, BATCH)
+        await this.#store.touch(touches.slice(0, BATCH_SIZE))
+        touches.splice(0, BATCH_SIZE)
       }
     } catch {
       for (const touch of touches) {
         this.#add(touch)
       }
 
-      this.#schedule(LONGEST_WAIT)
+      this.#schedule(MAX_DELAY)
     }
   }
 
@@ -105,10 +111,10 @@ export class UsageTracker {
     )
   }
 
-  #schedule (wait: Millis): void {
+  #schedule (delay: Millis): void {
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined
       void this.flush()
-    }, wait).unref()
+    }, delay).unref()
   }
 }

@@ -1,6 +1,6 @@
 // Attempts in PostgreSQL: one statement counts, and waits for whoever counts the same key.
 
-import { countAttempt, MOST_DOUBLINGS } from '../../domain/attempt-rule.js'
+import { countAttempt, MAX_DOUBLINGS } from '../../domain/attempt-rule.js'
 import type { AttemptRule } from '../../domain/attempt-rule.js'
 import type { AttemptStore } from '../attempt-store.js'
 import type { PostgresDatabase } from './store.js'
@@ -19,7 +19,7 @@ const statements = {
     ON CONFLICT (subject) DO UPDATE SET
       attempts = ${count},
       next_at = CASE WHEN ${count} >= $6::bigint THEN ${forgetAt} WHEN ${count} < $5::bigint THEN 0
-        ELSE $2::bigint + LEAST($8::bigint, $7::bigint << LEAST(${count} - $5::bigint, ${MOST_DOUBLINGS})::int) END,
+        ELSE $2::bigint + LEAST($8::bigint, $7::bigint << LEAST(${count} - $5::bigint, ${MAX_DOUBLINGS})::int) END,
       forget_at = ${forgetAt}
     WHERE kept.forget_at <= $2::bigint OR kept.next_at <= $2::bigint
     RETURNING attempts`,

@@ -1,7 +1,7 @@
 // Attempts in Redis: one script counts, on one key. What is to be forgotten goes by itself.
 
 import type { AttemptRule } from '../../domain/attempt-rule.js'
-import { MOST_DOUBLINGS } from '../../domain/attempt-rule.js'
+import { MAX_DOUBLINGS } from '../../domain/attempt-rule.js'
 import type { AttemptStore } from '../attempt-store.js'
 import type { RedisStoreOptions } from './store.js'
 import { DEFAULT_PREFIX, runScript, script } from './scripts.js'
@@ -22,7 +22,7 @@ const scripts = {
     end
     local nextAt = 0
     if count >= maxAttempts then nextAt = forgetAt
-    elseif count >= freeAttempts then nextAt = now + math.min(longest, wait * 2 ^ math.min(count - freeAttempts, ${MOST_DOUBLINGS})) end
+    elseif count >= freeAttempts then nextAt = now + math.min(longest, wait * 2 ^ math.min(count - freeAttempts, ${MAX_DOUBLINGS})) end
     redis.call('HSET', KEYS[1], 'count', count, 'nextAt', string.format('%.0f', nextAt),
       'forgetAt', string.format('%.0f', forgetAt))
     redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.max(forgetAt - now, 1)))
