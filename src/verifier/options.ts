@@ -110,8 +110,16 @@ export interface TokenVerifierOptions {
   readonly maxAge?: Duration
 
   /**
-   * Stands in for the time. Milliseconds.
+   * Returns the current time in milliseconds, for tests.
+   *
+   * Tokens and DPoP proofs expire by this clock. The age of the key set follows the system clock
+   * (`Date.now`) instead: mock it too, for example with `mock.timers` of `node:test`.
+   *
    * @default Date.now
+   * @example
+   * ```ts
+   * clock: () => now
+   * ```
    */
   readonly clock?: () => Millis
 }
