@@ -64,7 +64,7 @@ export class RemoteKeys {
     return this.#set.fresh && this.#keys.get(key.kid) === key
   }
 
-  /** Reads the set in the background after half of `maxAge`, so that a short outage has no effect. */
+  /** Reads the set in the background after half of `maxAge`, so that short outages have no effect. */
   readAhead (): void {
     const { maxAge, cooldown } = this.#context
     const age = Date.now() - (this.#cache.uat ?? -Infinity)
