@@ -58,13 +58,17 @@ export class RemoteKeys {
     })
   }
 
-  /** Whether the issuer still publishes a key, as far as is known. */
+  /** Whether the current key set contains a key. Also starts a read of the set if one is due. */
   hasKey (key: AppKey): boolean {
     this.readAhead()
     return this.#set.fresh && this.#keys.get(key.kid) === key
   }
 
-  /** Reads the set in the background after half of `maxAge`, so that short outages have no effect. */
+  /**
+   * Reads the set in the background after half of `maxAge`.
+   *
+   * A failed read leaves the previous keys in use, so that a short outage has no effect.
+   */
   readAhead (): void {
     const { maxAge, cooldown } = this.#context
     const age = Date.now() - (this.#cache.uat ?? -Infinity)

@@ -16,8 +16,7 @@ import {
   startIssuer,
   startKeyServer,
   startVerifier,
-  toJwk,
-  until
+  toJwk
 } from './jwks-setup.js'
 
 t.test('a token with a claim of the wrong type or value is rejected', async t => {
