@@ -86,19 +86,19 @@ module.exports = {
         pathNot:
           '^src/(plugin|token-auth|decorators|tokens/fastify-jwt)\\.ts$|^src/(http|oauth|verifier)/'
       },
-      to: { path: '^node_modules/(@types/)?fastify(-plugin)?/|^node_modules/@fastify/' }
+      to: { path: '(^|/)node_modules/(@types/)?fastify(-plugin)?/|(^|/)node_modules/@fastify/' }
     },
     {
       name: 'jwt-library-in-one-file',
       severity: 'error',
       from: { path: '^src/', pathNot: '^src/tokens/fastify-jwt\\.ts$' },
-      to: { path: '^node_modules/(@fastify/jwt|fast-jwt)/' }
+      to: { path: '(^|/)node_modules/(@fastify/jwt|fast-jwt)/' }
     },
     {
       name: 'jose-in-one-file',
       severity: 'error',
       from: { path: '^src/', pathNot: '^src/verifier/remote-keys\\.ts$' },
-      to: { path: '^node_modules/jose/' }
+      to: { path: '(^|/)node_modules/jose/' }
     },
     {
       name: 'optional-rooms-load-late',
@@ -121,7 +121,7 @@ module.exports = {
       severity: 'error',
       from: { path: '^src/' },
       to: {
-        path: '^node_modules/@node-rs/',
+        path: '(^|/)node_modules/@node-rs/',
         dependencyTypesNot: ['dynamic-import', 'type-only', 'type-import']
       }
     },
@@ -129,7 +129,10 @@ module.exports = {
       name: 'no-development-dependencies',
       severity: 'error',
       from: { path: '^src/' },
-      to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'], pathNot: '^node_modules/(@types|fastify)/' }
+      to: {
+        dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'],
+        pathNot: '(^|/)node_modules/(@types|fastify)/'
+      }
     }
   ],
   options: {

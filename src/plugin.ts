@@ -57,7 +57,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
   const dpopVerifier = await createDpopVerifier(options, app.log)
   const dpop = await createRequestDpop(options, dpopVerifier)
   app.decorateRequest('auth', null)
-  // Before the child scope is created, which inherits the hooks of this moment.
+  // Before the child scope is created, because a scope inherits only the hooks that exist then.
   addErrorHeaders(app, { realm: name, dpopAlgorithms: dpop?.algorithms ?? null })
   dpop?.addNonceHeaders(app)
 

@@ -14,7 +14,7 @@ import { UsageTracker } from './revocations/usage-tracker.js'
 import { AccessVerifier } from './sessions/access-verifier.js'
 import { Refresh } from './sessions/refresh.js'
 import { Renewal } from './sessions/renewal.js'
-import { ReplayMonitor } from './sessions/replay-monitor.js'
+import { ReuseGuard } from './sessions/reuse-guard.js'
 import { Sessions } from './sessions/sessions.js'
 import { TokenIssuer } from './sessions/token-issuer.js'
 import { UserDirectory } from './sessions/users.js'
@@ -39,7 +39,7 @@ import { KeyRing } from './tokens/key-ring.js'
 import { createSigners } from './tokens/key-signer.js'
 import { REFRESH_TYP } from './tokens/refresh-token.js'
 
-// Renewal is optional for the request that it happens in, so the request does not wait long.
+// A request succeeds without renewal, so it must not wait long for the store.
 const MAX_RENEWAL_TIMEOUT: Millis = SECOND
 
 /** Signers of tokens whose keys derive from a secret. */
@@ -71,7 +71,7 @@ export interface Services {
   readonly revoked: RevokedSessions
   /** Reads the revocations that still matter, and starts the timers. */
   start(): Promise<void>
-  /** Stops the timers, and writes what is pending. */
+  /** Stops the timers and writes pending usage data. */
   stop(): Promise<void>
 }
 
@@ -154,10 +154,12 @@ export function createServices (
     rotation: options.rotation,
     lifetime,
     grace,
-    replayMonitor: options.replayDetection === false
-      ? null
-      : new ReplayMonitor(options.isSameClient),
-    revokesReplays: options.replayDetection === 'revoke'
+    reuseGuard: new ReuseGuard({
+      sessions,
+      events,
+      replayDetection: options.replayDetection,
+      isSameClient: options.isSameClient
+    })
   })
   const login = new PasswordLogin({ users, passwords, sessions, throttle, events, logger, clock })
   const renewal = options.renewalWindow === null

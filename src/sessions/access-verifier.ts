@@ -15,7 +15,7 @@ import type { CacheEntry } from '../tokens/token-cache.js'
 export interface AccessVerifierContext {
   readonly codec: JwtCodec
   readonly scope: AccessScope
-  /** Whether tokens that are bound to a key are accepted. If so, the caller verifies the proof. */
+  /** Whether DPoP-bound tokens are accepted. If so, the caller verifies the proof. */
   readonly acceptsDpop: boolean
   /** Maximum number of verified tokens to cache. */
   readonly cacheSize: number
@@ -55,7 +55,7 @@ export class AccessVerifier implements AccessTokenVerifier<VerifiedAccessToken> 
   /**
    * Verifies an access token and records the use of its generation.
    *
-   * The caller of a DPoP-bound token must verify the proof and then call
+   * If the token is DPoP-bound, the caller must verify the proof and then call
    * {@link onPossessionProved}.
    *
    * @throws TokenAuthError `AUTH_ACCESS_INVALID`, `AUTH_ACCESS_EXPIRED`, `AUTH_SESSION_REVOKED` or
@@ -99,7 +99,7 @@ export class AccessVerifier implements AccessTokenVerifier<VerifiedAccessToken> 
     this.#cache.clear()
   }
 
-  /** Finds the session of an authentic token, whatever its times, issuer and audience are. */
+  /** Finds the session of an authentic token. Ignores its times, issuer and audience. */
   findOwner (token: string): TokenOwner | null {
     return findTokenOwner(this.#context.codec, token, this.#context.scope)
   }

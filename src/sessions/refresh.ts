@@ -8,7 +8,7 @@ import type {
 import type { Caller, Session } from '../domain/session.js'
 import type { DpopProof, DpopVerifier } from '../dpop/verifier.js'
 import { TokenAuthError } from '../errors.js'
-import type { Events, SessionEvent, TokenUse } from '../events.js'
+import type { Events } from '../events.js'
 import { BoundedMap } from '../lib/bounded-map.js'
 import { SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
@@ -18,7 +18,7 @@ import type { Throttle } from '../throttle/throttle.js'
 import type { JwtCodec } from '../tokens/jwt-codec.js'
 import { issueSuccessor, readRefreshToken } from '../tokens/refresh-token.js'
 import type { RefreshToken } from '../tokens/refresh-token.js'
-import type { ReplayMonitor } from './replay-monitor.js'
+import type { ReuseGuard } from './reuse-guard.js'
 import type { Sessions } from './sessions.js'
 import { getScope } from './token-issuer.js'
 import type { IssuedTokens, TokenIssuer } from './token-issuer.js'
@@ -46,15 +46,12 @@ export interface RefreshContext {
   readonly lifetime: Millis
   /** Grace period of a rotated token. */
   readonly grace: Millis
-  /** `null` if replay detection is disabled. */
-  readonly replayMonitor: ReplayMonitor | null
-  /** Whether a suspicious replay revokes the session. */
-  readonly revokesReplays: boolean
+  readonly reuseGuard: ReuseGuard
   /** `null` if DPoP is disabled. */
   readonly dpop: DpopVerifier | null
 }
 
-/** Sender of a refresh request, as far as it has authenticated. */
+/** Sender, proof and scope of a refresh request. */
 export interface RefreshRequest {
   readonly by: Caller
   /** OAuth client that has authenticated. `null` for the app itself. */
@@ -76,8 +73,8 @@ export class Refresh {
   /**
    * Exchanges a refresh token for a new access token and, with rotation, for its successor.
    *
-   * Verifies the token, then looks the user up, and rotates last: a failure before that changes
-   * nothing.
+   * Rotates after it has verified the token and found the user, so that an earlier failure leaves
+   * the presented token current.
    *
    * @throws TokenAuthError `AUTH_REFRESH_INVALID`, `AUTH_REFRESH_EXPIRED`, `AUTH_REFRESH_REVOKED`,
    * `AUTH_REFRESH_REUSED`, `AUTH_TOO_MANY_ATTEMPTS`, `AUTH_STORE_UNAVAILABLE`, `AUTH_DPOP_INVALID`,
@@ -131,15 +128,15 @@ export class Refresh {
     }, now)
   }
 
-  /** Returns the verdict on a token by the row as it is, and changes nothing. */
+  /** Returns the verdict on a token for a given session, without writing to the store. */
   preview (presented: RefreshToken, session: Session | null, now: Millis): RotationVerdict {
     const grace = this.#getGrace(presented.sessionId, now)
     const attempt = planRotation(presented, { now, lifetime: 0, grace, by: UNKNOWN_CALLER })
     return this.#evaluate(attempt, { swapped: false, session })
   }
 
-  // The key of a bound session must be proved, so a stolen token alone is worthless and cannot
-  // revoke the session. An unbound session stays unbound, whatever its access tokens are.
+  // A bound session requires a proof of its key, so a stolen token alone can neither refresh nor
+  // revoke it. An unbound session stays unbound, even if its access tokens are bound.
   async #verifyPossession (
     { thumbprint }: RefreshToken,
     proof: DpopProof | null
@@ -179,7 +176,7 @@ export class Refresh {
       : verdict
   }
 
-  // The store has lost writes. One generation can be restored from the presented token.
+  // The store has lost writes. The presented token can restore one generation.
   async #heal (
     presented: RefreshToken,
     verdict: RotationVerdict & { readonly session: Session },
@@ -214,7 +211,7 @@ export class Refresh {
   }
 
   #evaluate (attempt: RotationAttempt, { swapped, session }: RotationOutcome): RotationVerdict {
-    // A swap needs no confirmation.
+    // The verdict on a rotation that succeeded does not depend on confirmed generations.
     if (session === null || swapped) {
       return judgeRotation(attempt, { swapped, session })
     }
@@ -241,7 +238,7 @@ export class Refresh {
       case 'expired':
         throw new TokenAuthError('AUTH_REFRESH_EXPIRED')
       case 'reused':
-        await this.#revokeReused(presented, verdict.session, now, by)
+        await this.#context.reuseGuard.revoke({ presented, session: verdict.session, now, by })
         throw new TokenAuthError('AUTH_REFRESH_REUSED')
     }
 
@@ -255,7 +252,7 @@ export class Refresh {
     now: Millis,
     by: Caller
   ): Promise<void> {
-    const { events, usage, rotation } = this.#context
+    const { events, usage, rotation, reuseGuard } = this.#context
     const { id: sessionId, userId } = session
     const { address, userAgent } = by
     const event = { at: now, sessionId, userId, address, userAgent, generation }
@@ -277,46 +274,8 @@ export class Refresh {
       this.#recoveredAt.set(sessionId, now)
     }
 
-    await this.#detectReplay(presented, session, now, by)
+    await reuseGuard.recordReplay({ presented, session, now, by })
     events.emit(kind === 'replayed' ? 'replay' : 'recovery', event)
-  }
-
-  // Concurrent reuses emit one event: the call that revokes the session does.
-  async #revokeReused (
-    presented: RefreshToken,
-    session: Session,
-    now: Millis,
-    by: Caller
-  ): Promise<void> {
-    const { sessions, events } = this.#context
-
-    if (await sessions.revoke(session.id, 'reuse')) {
-      events.emit('reuse', createReuseEvent(presented, session, now, by))
-    }
-  }
-
-  async #detectReplay (
-    presented: RefreshToken,
-    session: Session,
-    now: Millis,
-    by: Caller
-  ): Promise<void> {
-    const { replayMonitor, revokesReplays, sessions, events } = this.#context
-
-    if (replayMonitor?.record(session, by) !== true) {
-      return
-    }
-
-    const revoked = revokesReplays && await sessions.revoke(session.id, 'suspicious-replay')
-
-    if (revoked || !revokesReplays) {
-      const event = createReuseEvent(presented, session, now, by)
-      events.emit('suspicious-replay', { ...event, revoked })
-    }
-
-    if (revokesReplays) {
-      throw new TokenAuthError('AUTH_REFRESH_REUSED')
-    }
   }
 
   async #revokeSessionOfGoneUser ({ sessionId, secretHash }: RefreshToken): Promise<never> {
@@ -334,20 +293,4 @@ export class Refresh {
 function isWithinScope (requested: string, granted: string | null): boolean {
   const scopes = new Set(granted?.split(' '))
   return requested.split(' ').every(scope => scopes.has(scope))
-}
-
-function createReuseEvent (
-  presented: RefreshToken,
-  session: Session,
-  now: Millis,
-  by: Caller
-): SessionEvent & { readonly presented: TokenUse, readonly rotated: TokenUse } {
-  return {
-    at: now,
-    sessionId: session.id,
-    userId: session.userId,
-    ...by,
-    presented: { at: now, generation: presented.generation, ...by },
-    rotated: { at: session.rotatedAt, generation: session.generation, ...session.rotatedBy }
-  }
 }

@@ -28,7 +28,7 @@ export interface RenewedAccessToken {
   readonly maxAge: number | null
 }
 
-/** Renews access tokens that are about to expire, while their session lives. */
+/** Renews access tokens that are about to expire, if their session is still valid. */
 export class Renewal {
   readonly #context: RenewalContext
   readonly #running = new Map<string, Promise<RenewedAccessToken | null>>()
@@ -45,8 +45,8 @@ export class Renewal {
   /**
    * Renews an access token. Concurrent requests with the same token share the result.
    *
-   * @returns `null` if the session expires first, or if the store failed. The request proceeds with
-   * its own token then, and the next one tries again.
+   * @returns `null` if the session expires first, if the session or its user is gone, or if the
+   * store failed. The request then proceeds with its own token, and the next one tries again.
    * @throws TokenAuthError `AUTH_SESSION_REVOKED`
    */
   renew (token: string, verified: VerifiedAccessToken): Promise<RenewedAccessToken | null> {
@@ -63,8 +63,8 @@ export class Renewal {
     return renewing
   }
 
-  // A pure function of the token, the session and the user, because the new token starts where the
-  // renewal window of the old one began. Other instances issue the same claims.
+  // The new token starts when the renewal window of the old one began, not now. So all instances
+  // issue the same claims for the same token.
   async #renew (verified: VerifiedAccessToken): Promise<RenewedAccessToken | null> {
     const { store, users, issuer, revoked, logger, clock, window } = this.#context
     const { auth: { userId, sessionId, expiresAt, amr, clientId }, persistent } = verified

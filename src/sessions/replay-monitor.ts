@@ -16,8 +16,8 @@ interface Run {
 /**
  * Detects an attacker who replays every refresh token within the grace period.
  *
- * One replay by another client is a phone that has changed its network. Replays of three successive
- * generations are suspicious.
+ * One replay by another client is normal, for example by a phone that has changed its network.
+ * Replays of three successive generations are suspicious.
  */
 export class ReplayMonitor {
   readonly #isSameClient: IsSameClient

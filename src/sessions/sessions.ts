@@ -65,7 +65,7 @@ export interface SessionsContext {
   readonly isConfidential: (clientId: string) => boolean
 }
 
-/** Opens, lists and revokes sessions. `Refresh` covers what happens in between. */
+/** Opens, lists and revokes sessions. `Refresh` refreshes them. */
 export class Sessions {
   readonly #context: SessionsContext
   #lastRevokeAll: Millis = 0
@@ -77,8 +77,9 @@ export class Sessions {
   /**
    * Returns the time at which an authentication starts.
    *
-   * Always later than a revocation of all sessions by this process, also within one millisecond.
-   * Ignores a revocation by a clock that was far ahead, or a later one could not revoke the session.
+   * The time is later than the last revocation of all sessions by this process, even within one
+   * millisecond. Ignores a revocation by a clock that was far ahead. Otherwise later revocations
+   * could not revoke the new session.
    */
   loginStartedAt (): Millis {
     const now = this.#context.clock()
@@ -92,7 +93,8 @@ export class Sessions {
    * Opens a session and issues its tokens.
    *
    * @throws SessionRefusedError if all sessions of the user were revoked after `authenticatedAt`.
-   * @throws TokenAuthError `AUTH_DPOP_INVALID` if the proof was used before.
+   * @throws TokenAuthError `AUTH_DPOP_INVALID` if the proof was used before, or
+   * `AUTH_STORE_UNAVAILABLE`.
    */
   async open (profile: Profile, input: NewSessionInput): Promise<IssuedTokens> {
     const { store, events, clock, issuer, dpop } = this.#context
@@ -130,7 +132,7 @@ export class Sessions {
     }, now)
   }
 
-  /** Finds the session of a refresh token of any age, or else of an access token. */
+  /** Finds the session of a refresh token or, without an authentic one, of an access token. */
   findOwner (
     tokens: { readonly refresh: string | null, readonly access: string | null }
   ): TokenOwner | null {
@@ -212,8 +214,8 @@ export class Sessions {
   /**
    * Returns the public data of a user.
    *
-   * @throws TokenAuthError `AUTH_SESSION_REVOKED` if the user is gone. The next refresh revokes the
-   * session.
+   * @throws TokenAuthError `AUTH_SESSION_REVOKED` if the user is gone or disabled. The next refresh
+   * revokes the session.
    */
   async getUser (userId: string): Promise<object> {
     const profile = await this.#context.users.findActive(userId)
@@ -268,8 +270,8 @@ export class Sessions {
     return issueRefreshToken(refreshTokens, bound, version)
   }
 
-  // Revokes sessions that are older than the new one only, or concurrent logins would revoke each
-  // other's sessions.
+  // Revokes only sessions that are older than the new one. Otherwise concurrent logins would revoke
+  // each other's sessions.
   async #revokeOldest ({ id, userId }: Session, now: Millis): Promise<void> {
     const { store, maxSessions } = this.#context
 
@@ -286,7 +288,7 @@ export class Sessions {
   }
 }
 
-/** Whether the sessions of the user were revoked during a login ({@link Sessions.open}). */
+/** Whether {@link Sessions.open} failed because a revocation followed the start of the login. */
 export function isRevokedSinceError (error: unknown): boolean {
   return error instanceof SessionRefusedError && error.reason === 'revoked-since'
 }

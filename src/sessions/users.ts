@@ -13,7 +13,7 @@ const MAX_UNCHECKED_ID_LENGTH = MAX_CLAIMS_SIZE / 8
 
 const NO_CLAIMS: AuthClaims = Object.freeze({})
 
-/** User as the plugin needs it. A record of the app may have more members, which are ignored. */
+/** User in the form that the plugin needs. Other members of a record are ignored. */
 export interface AuthUser {
   /** Unique ID, the `sub` claim. Compared byte by byte. Convert numbers with `String(row.id)`. */
   readonly id: string
@@ -42,7 +42,7 @@ export interface AuthUser {
  * ```
  */
 export interface Users {
-  /** Returns the user with a `username` or `email`, exactly as it was typed, or `null`. */
+  /** Returns the user with this username or email, exactly as it was typed, or `null`. */
   findByLogin(login: string): Awaitable<AuthUser | null | undefined>
   /** Returns the user with an ID, or `null`. Called at every refresh. */
   findById(id: string): Awaitable<AuthUser | null | undefined>
@@ -94,7 +94,7 @@ export class UserDirectory {
     )
   }
 
-  /** Returns the username and email of a user, as far as they are set. */
+  /** Returns the username and email of a user, without those that are not set. */
   async getLogins (id: string): Promise<string[]> {
     const { username, email } = checkUser(await this.#findById(id)) ?? {}
     return [username, email].filter(login => login != null)

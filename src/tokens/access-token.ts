@@ -40,7 +40,7 @@ export interface AccessToken extends AccessSubject {
 /** Session and OAuth client that a token belongs to. */
 export type TokenOwner = Pick<AccessSubject, 'sessionId' | 'clientId'>
 
-/** Issuer and audience of access tokens. If one is set, tokens without it are rejected. */
+/** Issuer and audience that access tokens must have. If unset, the claim must be missing. */
 export interface AccessScope {
   readonly issuer: string | undefined
   readonly audience: string | undefined

@@ -12,7 +12,7 @@ import type { Millis } from '../lib/time.js'
  */
 export interface AuthClaims {}
 
-/** Sender of a request, as its access token proves. Frozen, because requests share it. */
+/** User and session of a request, from its access token. Frozen, because requests share it. */
 export interface Auth {
   readonly userId: string
   readonly sessionId: string
@@ -39,9 +39,9 @@ export interface AccessTokenVerifier<Verified extends VerifiedToken = VerifiedTo
   /**
    * Verifies an access token.
    *
-   * @param cacheKey - String to cache the result by. A string that arrived with the request is
-   * found faster than a part of it.
-   * @returns The result itself if it is known without I/O.
+   * @param cacheKey - String under which the result is cached. A whole header value is found faster
+   * than a part of it.
+   * @returns The result itself if no I/O is needed, otherwise a promise.
    * @throws TokenAuthError `AUTH_ACCESS_INVALID`, `AUTH_ACCESS_EXPIRED`, `AUTH_SESSION_REVOKED`,
    * `AUTH_STORE_UNAVAILABLE` or `AUTH_KEYS_UNAVAILABLE`. A promise rejects with the same errors.
    */

@@ -29,13 +29,12 @@ export interface JwtSigner {
 /** At least one signer. The first one signs, all of them verify. */
 export type JwtSigners = readonly [JwtSigner, ...JwtSigner[]]
 
-/** Maximum length of a token in characters. Longer ones are rejected unread. */
+/** Maximum length of a token in characters. Longer ones are rejected without parsing. */
 export const MAX_TOKEN_LENGTH = 8192
 
 const COMPACT_FORM = /^[\w-]+\.[\w-]+\.[\w-]+$/
 
-// Valid last characters of a base64url string, by its length modulo 4. The others set bits that
-// belong to no byte.
+// Valid last characters of a base64url string, by its length modulo 4. All others set unused bits.
 const LAST_CHARACTERS: Readonly<Record<number, string>> = { 2: 'AQgw', 3: 'AEIMQUYcgkosw048' }
 
 const HEADER_MEMBERS: ReadonlySet<string> = new Set(['alg', 'typ', 'kid'])
@@ -151,8 +150,8 @@ export interface JwtParts {
 /**
  * Decodes the parts of a token in compact serialization.
  *
- * @returns `null` if a part has another spelling than base64url prescribes, or if the header or
- * the payload is not UTF-8 (RFC 8725, section 3.7).
+ * @returns `null` if a part is not canonical base64url, or if the header or the payload is not
+ * UTF-8 (RFC 8725, section 3.7).
  */
 export function decodeParts (token: string): JwtParts | null {
   if (!COMPACT_FORM.test(token)) {
@@ -186,7 +185,7 @@ export function isSameType (actual: unknown, expected: string): boolean {
     actual.toLowerCase().replace(/^application\//, '') === expected
 }
 
-// Payload and signature. The header is compared or decoded elsewhere.
+// Checks the payload and the signature. `verify` compares or decodes the header.
 function hasCanonicalBody (token: string): boolean {
   const [start, end] = [token.indexOf('.'), token.lastIndexOf('.')]
   const payload = decode(token.slice(start + 1, end))

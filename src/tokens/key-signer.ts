@@ -11,8 +11,8 @@ export function createSigners (keys: AppKeys, typ: string): JwtSigners {
 /**
  * Creates a signer from one key of the app, by node:crypto.
  *
- * @fastify/jwt does not fit here: `rotateKeys` changes these keys while the app runs, and Fastify
- * refuses registrations then.
+ * It does not use `@fastify/jwt`, because `rotateKeys` replaces these keys while the app runs, and
+ * Fastify rejects registrations after startup.
  */
 export function createKeySigner (key: AppKey, typ: string): JwtSigner {
   const { kid, alg, signing, verifying } = key

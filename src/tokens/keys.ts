@@ -120,7 +120,7 @@ export function readKeys (inputs: readonly KeyInput[]): AppKeys {
 /**
  * Reads one key.
  *
- * @throws TypeError with a predicate for the name of the option, such as `must be a JWK`.
+ * @throws TypeError with a message without its subject, such as `must be a JWK`.
  */
 export function readKey (input: KeyInput): AppKey {
   const { key: material, alg: given, kid }: KeyUse = isKeyUse(input) ? input : { key: input }

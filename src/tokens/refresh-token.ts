@@ -16,7 +16,7 @@ export const REFRESH_TYP = 'rt+jwt'
 /**
  * Claims of an authentic refresh token.
  *
- * Says nothing about expiry: the row of the session decides, so that reuse of an expired token is
+ * Contains no expiry, because the session in the store decides. So the reuse of an expired token is
  * still detected.
  */
 export interface RefreshToken extends SenderConstraint {

@@ -23,7 +23,7 @@ export function isKeyPair (signing: KeyObject, verifying: KeyObject, alg: KeyAlg
   return isSignature('', createSignature('', alg, signing), alg, verifying)
 }
 
-/** Whether a key has created a signature. Accepts every encoding of it, for tokens of others. */
+/** Whether a key has created a signature. Accepts both forms of an ES256 signature. */
 export function isSignature (
   input: string,
   signature: Buffer,
@@ -52,7 +52,7 @@ export function createSignature (input: string, alg: KeyAlgorithm, key: KeyObjec
  * Whether a key has created a signature, in the one form that we accept.
  *
  * Every ES256 signature has a second valid form, `n - s`. Our tokens have one spelling, so only the
- * form with the lower `s` is accepted. Costs 2 µs of 80.
+ * form with the lower `s` is accepted. The check takes 2 µs of 80 µs.
  */
 export function isCanonicalSignature (
   input: string,

@@ -10,10 +10,9 @@ export interface CacheEntry {
 /**
  * Bounded cache by long strings, such as tokens.
  *
- * A string that has just arrived has no hash yet, and hashing it takes longer than everything else:
- * 1.0 µs for a `Map` by the whole string, 0.2 µs here. The last 8 characters, which belong to the
- * signature, find the entry, and then the whole strings are compared. Strings with equal ends
- * replace each other.
+ * A `Map` would hash the whole string at every request: 1.0 µs instead of 0.2 µs. This cache finds
+ * an entry by the last 8 characters, which belong to the signature, and then compares the whole
+ * strings. Strings with equal ends replace each other.
  */
 export class TokenCache<Entry extends CacheEntry> {
   readonly #entries: BoundedMap<number, Entry>

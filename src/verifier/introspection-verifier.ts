@@ -22,7 +22,7 @@ export interface IntrospectionVerifierContext {
   readonly cacheSize: number
   readonly timeout: Millis
   readonly clock: () => Millis
-  /** Called with the error name and code, or the status, if the issuer does not answer. */
+  /** Called with the error name and code, or the status, if an introspection fails. */
   readonly onFailure: (cause: string) => void
 }
 
@@ -49,7 +49,7 @@ export class IntrospectionVerifier implements AccessTokenVerifier {
     this.#authorization = `Basic ${Buffer.from(credentials).toString('base64')}`
   }
 
-  /** Returns a recent response immediately. Otherwise asks the issuer. */
+  /** Returns a recent response immediately. Otherwise sends a request to the issuer. */
   verify (token: string, cacheKey: string): VerifiedToken | Promise<VerifiedToken> {
     const cached = this.#cache.get(cacheKey)
     const now = this.#context.clock()

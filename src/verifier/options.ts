@@ -207,6 +207,9 @@ export interface TokenVerifierOptions {
   /**
    * Returns the current time in milliseconds, for tests.
    *
+   * Tokens and DPoP proofs expire by this clock. The age of the key set follows the system clock
+   * (`Date.now`) instead: mock it too, for example with `mock.timers` of `node:test`.
+   *
    * @default Date.now
    * @example
    * ```ts

@@ -124,16 +124,17 @@ function createRequestDpop (app: FastifyInstance, options: ResolvedVerifier): Re
 /**
  * Fastify plugin that accepts the access tokens of another app, in a service that issues none.
  *
- * Verifies tokens with the issuer's key set (`jwksUri`), or by asking the issuer (`introspection`).
+ * Verifies tokens with the issuer's key set (`jwksUri`) or by introspection (`introspection`).
  * Adds `app.authenticate`, `app.requireClaims`, `app.requireFresh` and `request.auth`. Reads tokens
  * from the `Authorization` header only, never from cookies.
  *
  * Accepts tokens of this package: `at+jwt` (RFC 9068) with the claims `sid`, `gen`, `auth_time`,
- * `jti` and `type: 'access'`. Rejects those of other issuers. If the issuer has OAuth clients,
+ * `jti` and `type: 'access'`. Rejects tokens of other libraries. If the issuer has OAuth clients,
  * `request.auth.clientId` of first-party sessions is the issuer's `name`.
  *
  * With a key set, a token stays valid until it expires, even if its session is revoked. With
- * introspection, it stays valid for at most `maxAge`. Neither confirms a generation.
+ * introspection, it stays valid for at most `maxAge`. A token that is used here does not confirm
+ * its generation at the issuer.
  *
  * While the issuer is unreachable and cached data is too old, requests fail with 503
  * (`AUTH_KEYS_UNAVAILABLE` or `AUTH_STORE_UNAVAILABLE`).

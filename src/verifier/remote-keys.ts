@@ -9,7 +9,7 @@ import { decodeHeader, isSameType } from '../tokens/jwt-codec.js'
 import { readKey } from '../tokens/keys.js'
 import type { AppKey } from '../tokens/keys.js'
 
-/** Settings of {@link RemoteKeys}. */
+/** Settings and callbacks of {@link RemoteKeys}. */
 export interface RemoteKeysContext {
   readonly uri: URL
   /** `typ` header member of the tokens to verify. */
@@ -31,14 +31,14 @@ export interface AuthenticToken {
   readonly key: AppKey
 }
 
-// Concurrent requests during an outage must not flood the issuer. `Retry-After` says the same.
+// Requests during an outage must not flood the issuer. `Retry-After` tells clients the same time.
 const RETRY_INTERVAL: Millis = SECOND
 
 /**
  * Verifies tokens with the JSON Web Key Set of an issuer.
  *
- * jose reads and caches the set, shares concurrent reads, and waits for the cooldown. The age of
- * the set follows the system clock.
+ * jose reads and caches the set, shares concurrent reads, and waits for the cooldown. All times
+ * here follow the system clock, because jose has no other one.
  */
 export class RemoteKeys {
   readonly #context: RemoteKeysContext
@@ -58,17 +58,23 @@ export class RemoteKeys {
     })
   }
 
-  /** Whether the issuer still publishes a key, as far as is known. */
+  /** Whether the current key set contains a key. Also starts a read of the set if one is due. */
   hasKey (key: AppKey): boolean {
     this.readAhead()
     return this.#set.fresh && this.#keys.get(key.kid) === key
   }
 
-  /** Reads the set in the background after half of `maxAge`, so that a short outage has no effect. */
+  /**
+   * Reads the set in the background after half of `maxAge`.
+   *
+   * A failed read leaves the previous keys in use, so that a short outage has no effect.
+   */
   readAhead (): void {
+    const { maxAge, cooldown } = this.#context
     const age = Date.now() - (this.#cache.uat ?? -Infinity)
 
-    if (age >= this.#context.maxAge / 2 && this.#canRetry(this.#context.cooldown)) {
+    // After the clock was set back, jose would believe the set for longer than `maxAge`.
+    if ((age < 0 || age >= maxAge / 2) && this.#canRetry(cooldown)) {
       this.#reload().catch(() => {})
     }
   }
@@ -130,9 +136,10 @@ export class RemoteKeys {
 
     try {
       await this.#set.reload()
+      this.#failedAt = -Infinity
     } catch (error) {
       if (!isShared) {
-        this.#failedAt = performance.now()
+        this.#failedAt = Date.now()
         this.#context.onFailure(describeError(error))
       }
 
@@ -145,15 +152,20 @@ export class RemoteKeys {
   async #fetch (...request: Parameters<FetchImplementation>): Promise<Response> {
     const response = await fetch(...request)
 
-    if (response.status === 200) {
-      this.#useKeys(await readKeySet(response.clone()))
+    if (response.status !== 200) {
+      // jose rejects the response without reading it, which would keep the connection open.
+      await response.body?.cancel()
+      return response
     }
 
-    return response
+    const set: unknown = await response.json()
+    this.#useKeys(readJwks(set))
+    return Response.json(set)
   }
 
+  // The distance counts, so that a clock that was set back does not block retries.
   #canRetry (interval: Millis): boolean {
-    return performance.now() - this.#failedAt >= interval
+    return Math.abs(Date.now() - this.#failedAt) >= interval
   }
 
   // Unusable keys are ignored (RFC 7517, section 5), and so are keys with a duplicate ID.
@@ -176,10 +188,9 @@ export class RemoteKeys {
   }
 }
 
-// Errors of `JSON.parse` quote their input.
-async function readKeySet (response: Response): Promise<readonly JWK[]> {
-  const set: unknown = await response.json().catch(() => null)
-  return isRecord(set) && Array.isArray(set.keys) ? set.keys.filter(isRecord) : []
+// As strict as jose, which must not reject a set whose keys are already in use here.
+function readJwks (set: unknown): readonly JWK[] {
+  return isRecord(set) && Array.isArray(set.keys) && set.keys.every(isRecord) ? set.keys : []
 }
 
 function toPublicKey (jwk: JWK): AppKey | null {
@@ -193,9 +204,14 @@ function toPublicKey (jwk: JWK): AppKey | null {
   }
 }
 
-// The messages of jose and fetch are fixed strings that contain nothing of the response.
+// Errors of `JSON.parse` quote the response. The messages of jose and fetch are fixed strings.
 function describeError (error: unknown): string {
   const { name, code, message, cause } = error as Error & { readonly code?: unknown }
   const { code: reason } = (cause ?? {}) as { readonly code?: unknown }
+
+  if (error instanceof SyntaxError) {
+    return name
+  }
+
   return [name, code, reason, message].filter(isNonEmptyString).join(' ')
 }

@@ -8,8 +8,8 @@ import type { Claims } from '../tokens/claims.js'
 /**
  * Reads the claims of an authentic token of another service.
  *
- * Accepts a token with several audiences if `audience` is one of them. The client ID is passed on
- * as it is.
+ * Accepts a token with several audiences if `audience` is one of them. Returns the client ID
+ * unchanged.
  *
  * @throws TokenAuthError `AUTH_ACCESS_INVALID` or `AUTH_ACCESS_EXPIRED`
  */

@@ -4,7 +4,7 @@ import { deriveKey, findWeakness } from '../../src/tokens/key-derivation.js'
 import type { KeyPurpose } from '../../src/tokens/key-derivation.js'
 import { SECRET } from '../helpers/app.js'
 
-t.test('a random secret of 32 bytes or more is good', async t => {
+t.test('a random secret of 32 bytes or more is accepted', async t => {
   t.equal(findWeakness(SECRET), null)
 
   for (const encoding of ['base64', 'base64url', 'hex'] as const) {
@@ -15,7 +15,7 @@ t.test('a random secret of 32 bytes or more is good', async t => {
   t.equal(findWeakness(randomBytes(32)), null, 'bytes')
 })
 
-t.test('a short secret is weak, counted in bytes', async t => {
+t.test('a secret of less than 32 bytes is weak', async t => {
   for (const length of [0, 1, 16, 31]) {
     t.equal(findWeakness(SECRET.slice(0, length)), `is ${length} bytes long`)
     t.equal(
@@ -27,7 +27,7 @@ t.test('a short secret is weak, counted in bytes', async t => {
   t.equal(findWeakness('äöüßéèñçøåÄÖÜÉÈÑ'), null, '16 characters of 2 bytes each')
 })
 
-t.test('a secret that repeats itself is weak', async t => {
+t.test('a secret with few distinct characters is weak', async t => {
   for (
     const secret of [
       'a'.repeat(64),
@@ -43,7 +43,7 @@ t.test('a secret that repeats itself is weak', async t => {
   t.equal(findWeakness('qwertzuiop'.repeat(4)), null, 'ten are enough')
 })
 
-t.test('the placeholders that people deploy are weak', async t => {
+t.test('known placeholders are weak', async t => {
   const placeholders = [
     'change-me-before-you-go-to-production',
     'CHANGEME_0123_CHANGEME_0123_CHANGEME',
@@ -66,14 +66,14 @@ t.test('the placeholders that people deploy are weak', async t => {
   }
 })
 
-t.test('a secret is never in the reason why it is weak', async t => {
+t.test('the reason for a weakness does not contain the secret', async t => {
   for (const secret of ['hunter2', 'my-super-secret-key-qwertzuiopasdf']) {
     t.notMatch(findWeakness(secret), secret)
   }
 })
 
-// By another implementation of RFC 5869. A change here signs everybody out.
-t.test('keys are what they always were', async t => {
+// Computed by another implementation of RFC 5869. A change would sign out every user.
+t.test('derived keys do not change between versions', async t => {
   const access = deriveKey(SECRET, 'auth', 'access')
   t.equal(access.id, 'PtcC4NVvVg-q')
   t.equal(
@@ -88,7 +88,7 @@ t.test('keys are what they always were', async t => {
   )
 })
 
-t.test('the secret, the name and the kind each give another key under another id', async t => {
+t.test('another secret, name or purpose derives another key with another id', async t => {
   const keys = [SECRET, `${SECRET}x`, SECRET.toLowerCase()].flatMap(secret =>
     ['auth', 'Auth', 'admin'].flatMap(name =>
       (['access', 'refresh', 'device', 'attempts'] satisfies KeyPurpose[]).map(kind =>
@@ -100,14 +100,14 @@ t.test('the secret, the name and the kind each give another key under another id
   t.equal(new Set(keys.map(({ key }) => key.toString('hex'))).size, 36)
 })
 
-t.test('the same secret, name and kind give the same key, as text and as bytes', async t => {
+t.test('a secret derives the same key as a string and as bytes', async t => {
   const key = deriveKey(SECRET, 'auth', 'access')
   t.strictSame(deriveKey(SECRET, 'auth', 'access'), key)
   t.strictSame(deriveKey(Buffer.from(SECRET), 'auth', 'access'), key)
   t.strictSame(deriveKey(new TextEncoder().encode(SECRET), 'auth', 'access'), key)
 })
 
-t.test('the id is short and fit for a header, and tells nothing of the key or the secret', async t => {
+t.test('the id has 12 base64url characters and does not reveal the key', async t => {
   const { id, key } = deriveKey(SECRET, 'auth', 'access')
   t.match(id, /^[\w-]{12}$/)
   t.equal(key.length, 32)

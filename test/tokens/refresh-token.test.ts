@@ -38,7 +38,7 @@ function claimsOf (token: string): Claims {
   return JSON.parse(Buffer.from(token.split('.')[1] as string, 'base64url').toString())
 }
 
-t.test('the first token of a session names it, and holds its secret', async t => {
+t.test('the first refresh token contains the session and its secret', async t => {
   const kind = await createKind()
   const { secret, secretHash } = createSessionSecret()
   const token = issueRefreshToken(kind, { id: 's1', userId: 'u-ann', secret }, first)
@@ -64,7 +64,7 @@ t.test('the first token of a session names it, and holds its secret', async t =>
   })
 })
 
-t.test('the successor of a token is the same text, byte for byte, on every instance and at any time', async t => {
+t.test('a successor is the same string on every instance and at any time', async t => {
   const kind = await createKind()
   const token = issueRefreshToken(
     kind,
@@ -83,7 +83,7 @@ t.test('the successor of a token is the same text, byte for byte, on every insta
   t.equal(issueSuccessor(other, read(other, token), second), successor)
 })
 
-t.test('a token that is asked for again by itself or by a later one is the same text', async t => {
+t.test('a generation has the same token, whichever token it is issued from', async t => {
   const kind = await createKind()
   const zeroth = issueRefreshToken(
     kind,
@@ -95,7 +95,7 @@ t.test('a token that is asked for again by itself or by a later one is the same 
   t.equal(issueSuccessor(kind, read(kind, successor), first), zeroth)
 })
 
-t.test('a successor copies every claim but gen, iat and exp', async t => {
+t.test('a successor copies every claim except gen, iat and exp', async t => {
   const kind = await createKind()
   const extra = {
     cnf: { jkt: 'thumbprint' },
@@ -118,7 +118,7 @@ t.test('a successor copies every claim but gen, iat and exp', async t => {
   t.equal(read(kind, successor).secretHash, read(kind, kind.sign(claims)).secretHash)
 })
 
-t.test('each of generation, times, session and key makes another token', async t => {
+t.test('another generation, time, session or key results in another token', async t => {
   const kind = await createKind()
   const { secret } = createSessionSecret()
   const present = (id: string, userId: string): RefreshToken =>
@@ -136,7 +136,7 @@ t.test('each of generation, times, session and key makes another token', async t
   t.equal(new Set(tokens).size, tokens.length)
 })
 
-t.test('a token is read however old it is, so that its reuse is noticed', async t => {
+t.test('an expired refresh token is read, so that its reuse is detected', async t => {
   const kind = await createKind()
   const { secret } = createSessionSecret()
   const token = issueRefreshToken(kind, { id: 's1', userId: 'u-ann', secret }, {
@@ -147,7 +147,7 @@ t.test('a token is read however old it is, so that its reuse is noticed', async 
   t.match(read(kind, token), { sessionId: 's1', generation: 0 })
 })
 
-t.test('10,000 secrets are 10,000 different texts of 256 bits, in the alphabet of a token', async t => {
+t.test('10,000 secrets are distinct base64url strings of 256 bits', async t => {
   const made = Array.from({ length: 10_000 }, createSessionSecret)
   t.equal(new Set(made.map(({ secret }) => secret)).size, made.length)
   t.equal(new Set(made.map(({ secretHash }) => secretHash)).size, made.length)
@@ -168,7 +168,7 @@ t.test('10,000 secrets are 10,000 different texts of 256 bits, in the alphabet o
   t.ok(Math.min(...counts) > 1000 && Math.max(...counts) < 1500, 'every byte about 1250 times')
 })
 
-t.test('what is kept of a secret is its SHA-256', async t => {
+t.test('the stored hash of a secret is its SHA-256', async t => {
   const { secret, secretHash } = createSessionSecret()
   t.equal(secretHash, createHash('sha256').update(secret).digest('base64url'))
   const kind = await createKind()

@@ -7,7 +7,7 @@ interface Numbered {
   readonly n: number
 }
 
-t.test('what was set is found by its text alone, whatever else ends like it', async t => {
+t.test('an entry is found by its whole string only', async t => {
   const map = new TokenCache<Numbered>(100)
   map.set({ cacheKey: 'one.signature', n: 1 })
   t.equal(map.get('one.signature')?.n, 1)
@@ -27,7 +27,7 @@ t.test('what was set is found by its text alone, whatever else ends like it', as
   t.equal(map.get(''), undefined)
 })
 
-t.test('it answers with nothing but what was set last for that very text', async t => {
+t.test('get returns the last entry of exactly that string, or nothing', async t => {
   const texts = fc.oneof(
     fc.string(),
     fc.stringMatching(/^[ab]{0,3}(end|END)?$/),
@@ -60,7 +60,7 @@ t.test('it answers with nothing but what was set last for that very text', async
   )
 })
 
-t.test('tokens find their own, a thousand of them', async t => {
+t.test('1,000 tokens find their own entries', async t => {
   const tokens = Array.from(
     { length: 1000 },
     (_, i) => `Bearer head.${i}.${'x'.repeat(30)}${(i * 7919 + 1e9).toString(36)}`
