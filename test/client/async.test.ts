@@ -1,9 +1,9 @@
-import { setImmediate as turn } from 'node:timers/promises'
+import { setImmediate as waitForTurn } from 'node:timers/promises'
 import t from 'tap'
 import { createWithTimeout } from '../../src/client/async.js'
 import { resolvePlatform } from '../../src/client/platform.js'
 
-t.test('however many calls there are at once, each ends with the client, and Node sees no leak', async t => {
+t.test('a disposal rejects all concurrent calls without a leak warning of Node', async t => {
   const warnings: Error[] = []
 
   const onWarning = (warning: Error): void => {
@@ -14,24 +14,24 @@ t.test('however many calls there are at once, each ends with the client, and Nod
   t.teardown(() => {
     process.off('warning', onWarning)
   })
-  const end = new AbortController()
-  const limit = createWithTimeout(resolvePlatform(undefined), end.signal)
+  const disposal = new AbortController()
+  const withTimeout = createWithTimeout(resolvePlatform(undefined), disposal.signal)
   const stopped: number[] = []
   const calls = Array.from({ length: 50 }, (_, n) =>
-    limit(null, signal =>
+    withTimeout(null, signal =>
       new Promise(() => {
         signal.addEventListener('abort', () => {
           stopped.push(n)
         })
       })))
-  t.equal(await limit(null, async () => 'done'), 'done')
-  await turn()
+  t.equal(await withTimeout(null, async () => 'done'), 'done')
+  await waitForTurn()
   t.same(warnings, [])
-  t.same(stopped, [], 'one that is done ends no other')
+  t.same(stopped, [], 'a call that is done stops no other call')
 
-  end.abort()
+  disposal.abort()
   const results = await Promise.allSettled(calls)
   t.ok(results.every(result => result.status === 'rejected' && result.reason.code === 'disposed'))
   t.equal(stopped.length, 50)
-  await t.rejects(limit(null, async () => 'late'), { code: 'disposed' })
+  await t.rejects(withTimeout(null, async () => 'late'), { code: 'disposed' })
 })
