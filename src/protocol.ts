@@ -1,6 +1,10 @@
-// What crosses the wire, for the server and for the client: paths, answers, error codes. Imports nothing.
+/**
+ * Contract between the server and the client: paths, headers, response bodies and error codes.
+ *
+ * @module
+ */
 
-/** The routes that the client asks, below the prefix. */
+/** Paths of the routes that the client calls, relative to `prefix`. */
 export const clientPaths = {
   login: '/login',
   refresh: '/refresh',
@@ -11,63 +15,72 @@ export const clientPaths = {
   session: '/sessions/:id'
 } as const
 
-/** All routes. */
+/** Default paths of all routes. */
 export const defaultPaths = /* @__PURE__ */ Object.assign(
   {},
   clientPaths,
   {
     me: '/me',
-    /** With `oauth`: these three as stock OAuth clients ask them. */
+    /** OAuth token endpoint. The three OAuth endpoints exist only with the `oauth` option. */
     token: '/token',
     revoke: '/revoke',
     introspect: '/introspect',
-    /** Not below the prefix, since others look for it here (RFC 8615). */
+    /** Not below the prefix, because other services look for it at this path (RFC 8615). */
     jwks: '/.well-known/jwks.json',
-    /** Likewise, and with the path of the issuer behind it (RFC 8414 section 3). */
+    /** Not below the prefix; followed by the path of the issuer (RFC 8414, section 3). */
     metadata: '/.well-known/oauth-authorization-server'
   } as const
 )
 
+/** Name of a route, as used in the `routes` option. */
 export type RouteName = keyof typeof defaultPaths
 
 /**
- * A client that sends this header with `cookie` is given its refresh token in a cookie, where the server has `transport: 'both'`.
- * To send it at all proves that no page of another origin has made a browser send the request (Fetch standard: such a
- * request is preflighted).
+ * Request header that chooses how the refresh token travels.
+ *
+ * The value `cookie` requests a cookie from a server with `transport: 'both'`. The header also
+ * protects against CSRF: browsers preflight each cross-origin request that has it (Fetch standard).
  */
 export const transportHeader = 'x-token-transport'
 
-/** Holds the next access token, where the one of the request is about to end (`accessToken.renewWithin`). */
+/**
+ * Response header with the next access token.
+ *
+ * Sent if the access token of the request expires soon (`accessToken.renewWithin`).
+ */
 export const newTokenHeader = 'x-new-token'
 
-/** The answer of login and refresh (RFC 6749 section 5.1, and who it is about). */
+/** Response body of login and refresh (RFC 6749, section 5.1), with the user. */
 export interface TokenResponse {
   readonly access_token: string
-  /** Absent where a cookie holds it, or where it stays as it was (`rotation: false`). */
+  /** Missing if a cookie carries it, or if it is unchanged (`rotation: false`). */
   readonly refresh_token?: string
   /**
-   * With a login alone, where no cookie holds it: sent along with the next one, it proves that its user has logged in on this
-   * device before, so that strangers who guess the password do not keep it out. Signs nobody in.
+   * Proves at the next login that its user has logged in on this device before.
+   *
+   * Failed logins of an attacker then do not lock this device out. It does not sign anyone in.
+   * Present only after a login, and only if no cookie carries it.
    */
   readonly device_token?: string
-  /** `DPoP` where the tokens are bound to the key of a proof (RFC 9449 section 5). */
+  /** `DPoP` if the tokens are bound to a key (RFC 9449, section 5). */
   readonly token_type: 'bearer' | 'DPoP'
-  /** Seconds that the access token is good for. */
+  /** Lifetime of the access token in seconds. */
   readonly expires_in: number
   readonly user: object
 }
 
-/** The same where a cookie holds the access token too. */
+/** Response body of login and refresh if cookies carry all tokens. */
 export type CookieResponse = Omit<TokenResponse, 'access_token' | 'refresh_token' | 'device_token'>
 
+/** Response body of the route that lists the sessions of a user. */
 export interface SessionListResponse {
   readonly sessions: readonly SessionResponse[]
 }
 
-/** Times are ISO 8601 texts in UTC. */
+/** One session of a user. Times are ISO 8601 strings in UTC. */
 export interface SessionResponse {
   readonly id: string
-  /** Whether it is the session that asks. */
+  /** Whether the request was sent with this session. */
   readonly current: boolean
   readonly device: string | null
   readonly ip: string | null
@@ -77,7 +90,7 @@ export interface SessionResponse {
   readonly expires_at: string
 }
 
-/** The `code` in the body of an error. */
+/** Member `code` of an error response. Clients may rely on it; messages may change. */
 export type ErrorCode =
   | 'AUTH_REQUEST_INVALID'
   | 'AUTH_CREDENTIALS_REJECTED'

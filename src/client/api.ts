@@ -1,35 +1,42 @@
-// The routes of the server: how they are asked, and what their answers are.
+/**
+ * Calls of the server's routes.
+ *
+ * @module
+ */
 
 import { clientPaths, transportHeader } from '../protocol.js'
 import type { SessionListResponse, TokenResponse } from '../protocol.js'
-import type { AuthClientOptions, SignOutReason } from './types.js'
-import { AuthError, toError } from './errors.js'
 import type { WithTimeout } from './async.js'
+import { AuthError, createResponseError } from './errors.js'
 import type { Platform } from './platform.js'
-import type { Access } from './session.js'
+import type { AccessToken } from './session.js'
 import { COOKIE_MARKER } from './storage.js'
+import type { AuthClientOptions, SignOutReason } from './types.js'
 
+/** Tokens of a successful login or refresh. */
 export interface Tokens {
-  readonly access: Access
-  /** The refresh token, or what stands for it; `undefined` where it stays as it was. */
-  readonly kept: string | undefined
-  /** What proves at the next login that the device is known. */
-  readonly device: string | undefined
+  readonly accessToken: AccessToken
+  /** Value to store: the refresh token or {@link COOKIE_MARKER}; `undefined` if unchanged. */
+  readonly stored: string | undefined
+  /** Proves at the next login that this device is known; `undefined` if the server sent none. */
+  readonly deviceToken: string | undefined
   readonly reason?: undefined
 }
 
-/** That a session is over. */
-interface Refusal {
-  readonly access?: undefined
-  readonly kept: null
+/** Result of a refresh if the session no longer exists. */
+interface RefreshRejection {
+  readonly accessToken?: undefined
+  readonly stored: null
   readonly reason: SignOutReason
 }
 
-/** Nothing of it is sure: others than the server may have answered. */
-type Answer = Pick<TokenResponse, 'expires_in'> & Partial<TokenResponse & SessionListResponse>
+/** Unverified response body: a proxy or a captive portal may have sent it. */
+type ResponseBody = Pick<TokenResponse, 'expires_in'> & Partial<TokenResponse & SessionListResponse>
 
+/** Signature of `fetch`, without its extra members. */
 export type Fetch = (input: string | URL | Request, init?: RequestInit) => Promise<Response>
 
+/** Options of a single request. */
 export interface ApiRequest {
   readonly method?: string
   readonly headers?: Record<string, string>
@@ -37,142 +44,148 @@ export interface ApiRequest {
   readonly signal?: AbortSignal | undefined
 }
 
+/** Client of the server's routes. */
 export interface ApiClient {
   /**
-   * @param id Of a session.
-   * @returns What a JSON body holds.
+   * Calls a route.
+   *
+   * @param fetch Sends the request, with or without an access token.
+   * @param sessionId Replaces `:id` in the path.
+   * @returns The JSON body; an empty object for status 204.
    * @throws AuthError
    */
-  ask(
+  request(
     fetch: Fetch,
     route: keyof typeof clientPaths,
-    question: ApiRequest,
-    id?: string
-  ): Promise<Answer>
+    request: ApiRequest,
+    sessionId?: string
+  ): Promise<ResponseBody>
   /** @throws AuthError */
   login(credentials: object, signal: AbortSignal): Promise<Tokens>
-  /** @throws AuthError where it may work another time */
-  refresh(token: string | null, signal: AbortSignal): Promise<Tokens | Refusal>
+  /** @throws AuthError if a later attempt may succeed */
+  refresh(token: string | null, signal: AbortSignal): Promise<Tokens | RefreshRejection>
   /**
-   * Resolves when there is nothing left to end.
+   * Revokes a session. Also resolves if the session no longer exists.
    *
-   * @param access Proves as much where there is no `token`.
-   * @throws AuthError where it is worth another try
+   * @param accessToken Identifies the session if `token` is empty.
+   * @throws AuthError if a later attempt may succeed
    */
-  logout(token: string, access?: string | null): Promise<unknown>
+  logout(token: string, accessToken?: string | null): Promise<unknown>
 }
 
 /**
- * @param root The URL of the server, with the prefix and no slash at its end.
- * @param usesCookie Whether the refresh token travels in a cookie.
+ * Creates a client of the server's routes.
+ *
+ * @param root URL of the server with the prefix and without a slash at the end.
+ * @param usesCookie Whether a cookie carries the refresh token.
  */
 export function createApiClient (
   { now }: Platform,
-  limit: WithTimeout,
+  withTimeout: WithTimeout,
   fetch: Fetch,
   root: string,
   paths: AuthClientOptions['paths'],
   usesCookie: boolean
 ): ApiClient {
-  const ask: ApiClient['ask'] = (fetch, route, question, id) =>
-    limit(question.signal, async signal => {
-      const response = await fetch(
-        root + { ...clientPaths, ...paths }[route].replace(':id', encodeURIComponent(id as string)),
-        {
-          method: 'POST',
-          credentials: usesCookie ? 'include' : 'omit',
-          // A token or a password would go along.
-          redirect: 'error',
-          ...question,
-          signal
-        }
-      ).catch((error: unknown) => {
+  const request: ApiClient['request'] = (fetch, route, options, sessionId) =>
+    withTimeout(options.signal, async signal => {
+      const path = { ...clientPaths, ...paths }[route]
+        .replace(':id', encodeURIComponent(sessionId as string))
+      const response = await fetch(root + path, {
+        method: 'POST',
+        credentials: usesCookie ? 'include' : 'omit',
+        // A redirect could send the token or the password to another origin.
+        redirect: 'error',
+        ...options,
+        signal
+      }).catch((error: unknown) => {
         throw error instanceof AuthError ? error : new AuthError('network')
       })
 
       if (!response.ok) {
-        throw await toError(response)
+        throw await createResponseError(response)
       }
 
-      // Who answers with anything else, such as a captive portal, is not the server.
+      // A body that is not JSON comes from something else, such as a captive portal.
       const body = response.status === 204 ? {} : await response.json().catch(() => null)
 
       if (!body) {
         throw new AuthError('network')
       }
 
-      return body as Answer
+      return body as ResponseBody
     })
 
   const post = (
     route: 'login' | 'refresh' | 'logout',
     body: object,
     signal?: AbortSignal,
-    access?: string | null
-  ): Promise<Answer> =>
-    ask(fetch, route, {
+    accessToken?: string | null
+  ): Promise<ResponseBody> =>
+    request(fetch, route, {
       headers: {
         'content-type': 'application/json',
         ...(usesCookie && { [transportHeader]: 'cookie' }),
-        ...(access && { authorization: `Bearer ${access}` })
+        ...(accessToken && { authorization: `Bearer ${accessToken}` })
       },
       body: JSON.stringify(body),
       signal
     })
 
-  /** Cookies are sent without being told. */
-  const held = (token: string | null): object => ({
+  const createTokenBody = (token: string | null): object => ({
     refresh_token: usesCookie ? null : token || null
   })
 
-  async function tokens (
+  async function requestTokens (
     route: 'login' | 'refresh',
     body: object,
     signal: AbortSignal
   ): Promise<Tokens> {
-    const since = now()
+    const requestedAt = now()
     const {
       access_token: token = null,
-      refresh_token: kept,
-      device_token: device,
+      refresh_token: refreshToken,
+      device_token: deviceToken,
       expires_in: seconds,
       user
     } = await post(route, body, signal)
 
-    // Of a captive portal, say.
+    // JSON without tokens comes from something else, such as a captive portal.
     if (!(seconds >= 0 && (token || usesCookie))) {
       throw new AuthError('network')
     }
 
     return {
-      access: { token, life: seconds * 1000, since, user },
-      kept: usesCookie ? COOKIE_MARKER : kept,
-      device
+      accessToken: { token, lifetime: seconds * 1000, requestedAt, user },
+      stored: usesCookie ? COOKIE_MARKER : refreshToken,
+      deviceToken
     }
   }
 
   return {
-    ask,
-    login: (credentials, signal) => tokens('login', credentials, signal),
+    request,
+    login: (credentials, signal) => requestTokens('login', credentials, signal),
     async refresh (token, signal) {
       if (!token && !usesCookie) {
-        return { kept: null, reason: 'AUTH_REFRESH_MISSING' }
+        return { stored: null, reason: 'AUTH_REFRESH_MISSING' }
       }
 
-      return tokens('refresh', held(token), signal).catch((error: AuthError) => {
+      return requestTokens('refresh', createTokenBody(token), signal).catch((error: AuthError) => {
         if (!/^401AUTH_REFRESH_/.test(error.status + error.code)) {
           throw error
         }
 
-        return { kept: null, reason: error.code as SignOutReason }
+        return { stored: null, reason: error.code as SignOutReason }
       })
     },
-    logout: (token, access) =>
-      post('logout', held(token), undefined, token ? null : access).catch((error: AuthError) => {
-        // What the server refuses in its own words, it refuses for ever.
-        if (!/^40.AUTH_/.test(error.status + error.code)) {
-          throw error
+    logout: (token, accessToken) =>
+      post('logout', createTokenBody(token), undefined, token ? null : accessToken).catch(
+        (error: AuthError) => {
+          // A refusal with a code of the server is final: a retry would have the same result.
+          if (!/^40.AUTH_/.test(error.status + error.code)) {
+            throw error
+          }
         }
-      })
+      )
   }
 }

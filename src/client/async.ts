@@ -1,93 +1,102 @@
-// A time limit, and signals, on anything: also on what knows of neither.
+/**
+ * Timeout, retry delay and queue for asynchronous work.
+ *
+ * @module
+ */
 
 import { AuthError } from './errors.js'
 import type { Platform } from './platform.js'
 
-/** What a caller waits for, in milliseconds. */
-export const DEFAULT_TIMEOUT = 10_000
-/** Days. Timers of more than three weeks would end at once. */
-export const NO_TIMEOUT = 1e9
-
 /**
- * What `run` gives, unless the signal is aborted, the client disposed of, or the time over before that. The signal that `run` is
- * handed tells it to stop.
+ * Runs work with a timeout.
  *
- * @param ms Milliseconds. @default 10 s
- * @throws AuthError `network` when the time is over, `disposed`; the reason of the signal; whatever `run` throws
+ * Rejects early if the caller's signal is aborted or the client is disposed. The signal that `run`
+ * receives is aborted as soon as the result is settled.
+ *
+ * @param timeout Milliseconds. Defaults to {@link DEFAULT_TIMEOUT}.
+ * @throws AuthError `network` on timeout, `disposed`; the reason of the signal; errors of `run`
  */
 export type WithTimeout = <Result>(
   signal: AbortSignal | null | undefined,
   run: (signal: AbortSignal) => Promise<Result>,
-  ms?: number
+  timeout?: number
 ) => Promise<Result>
 
-/** @param end Aborted when the client is disposed of. */
-export function createWithTimeout ({ sleep }: Platform, end: AbortSignal): WithTimeout {
-  // One listener for all calls: Node takes more than ten for a leak, and says so.
+/** Runs work after all earlier work has settled. */
+export type Queue = <Result>(work: () => Promise<Result>) => Promise<Result>
+
+/** Timeout of a call in milliseconds. */
+export const DEFAULT_TIMEOUT = 10_000
+/** About 12 days. `setTimeout` fires immediately for delays over 24.8 days. */
+export const NO_TIMEOUT = 1e9
+
+const MIN_RETRY_DELAY = 500
+const MAX_RETRY_DELAY = 30_000
+/** Seconds. A longer `Retry-After` is probably a mistake, and an early retry does no harm. */
+const MAX_RETRY_AFTER = 3600
+
+/**
+ * Creates the timeout function of a client.
+ *
+ * @param disposal Aborted when the client is disposed.
+ */
+export function createWithTimeout ({ sleep }: Platform, disposal: AbortSignal): WithTimeout {
+  // One listener for all calls, because Node warns of a leak above ten listeners.
   const stops = new Set<() => void>()
 
-  end.onabort = () => {
+  disposal.onabort = () => {
     for (const stop of stops) {
       stop()
     }
   }
 
   return <Result>(
-    outer: AbortSignal | null | undefined,
+    outerSignal: AbortSignal | null | undefined,
     run: (signal: AbortSignal) => Promise<Result>,
-    ms = DEFAULT_TIMEOUT
+    timeout = DEFAULT_TIMEOUT
   ) => {
     const controller = new AbortController()
     let stop!: () => void
 
     return new Promise<Result>((resolve, reject) => {
-      stop = () => reject(outer?.reason ?? new AuthError('disposed'))
-      outer?.addEventListener('abort', stop)
+      stop = () => reject(outerSignal?.reason ?? new AuthError('disposed'))
+      outerSignal?.addEventListener('abort', stop)
       stops.add(stop)
 
-      if (outer?.aborted || end.aborted) {
+      if (outerSignal?.aborted || disposal.aborted) {
         return stop()
       }
 
-      void sleep(ms, controller.signal).then(() => reject(new AuthError('network')))
+      void sleep(timeout, controller.signal).then(() => reject(new AuthError('network')))
       run(controller.signal).then(resolve, reject)
     }).finally(() => {
-      outer?.removeEventListener('abort', stop)
+      outerSignal?.removeEventListener('abort', stop)
       stops.delete(stop)
       controller.abort()
     })
   }
 }
 
-// How long to wait before the next try.
-
-const SHORTEST = 500
-const LONGEST = 30_000
-// Seconds. What asks for more is broken, or may be asked again anyway.
-const MOST_OBEYED = 3600
-
 /**
- * Milliseconds, twice as many after each failure, and never the same for all clients.
+ * Computes the delay before the next attempt.
  *
- * @param failures How many there were before this one.
+ * The delay doubles with each failure and includes up to 25 % jitter, so that clients spread out.
+ *
+ * @param failures Number of earlier failures in a row.
+ * @returns Milliseconds.
  */
-export function backoff (
+export function computeRetryDelay (
   { random }: Platform,
   failures: number,
   { retryAfter }: AuthError
 ): number {
   return Math.max(
-    Math.min(LONGEST, SHORTEST * 2 ** failures),
-    Math.min(retryAfter, MOST_OBEYED) * 1000
+    Math.min(MAX_RETRY_DELAY, MIN_RETRY_DELAY * 2 ** failures),
+    Math.min(retryAfter, MAX_RETRY_AFTER) * 1000
   ) * (1 + random() / 4)
 }
 
-// One after the other.
-
-/** Does its work when all that was asked for before is done, or has failed. */
-export type Queue = <Result>(work: () => Promise<Result>) => Promise<Result>
-
-/** */
+/** Creates an empty queue. */
 export function createQueue (): Queue {
   let last: Promise<unknown> = Promise.resolve()
   return <Result>(work: () => Promise<Result>) => (last = last.then(work, work)) as Promise<Result>

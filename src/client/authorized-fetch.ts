@@ -1,43 +1,47 @@
-// A fetch that sends the access token, to one origin alone, and once more where it was refused.
-
 import { newTokenHeader } from '../protocol.js'
+import type { Fetch } from './api.js'
 import { AuthError } from './errors.js'
 import type { Platform } from './platform.js'
-import { claimsOf } from './session.js'
+import { decodeClaims } from './session.js'
 import type { Session } from './session.js'
-import type { Fetch } from './api.js'
 
-/** @param baseUrl What relative URLs count from; its origin is the one that gets tokens. */
-export function authorizedFetch (
+/**
+ * Creates a `fetch` that adds the access token to requests to one origin.
+ *
+ * Refreshes the token and repeats the request once if the server rejects the token.
+ *
+ * @param baseUrl Base of relative URLs. Only its origin receives tokens.
+ */
+export function createAuthorizedFetch (
   { now }: Platform,
   session: Session,
-  settle: (signal?: AbortSignal | null) => Promise<void>,
+  waitForToken: (signal?: AbortSignal | null) => Promise<void>,
   fetch: Fetch,
   baseUrl: string
 ): Fetch {
-  const isElsewhere = (url: string): boolean =>
+  const isOtherOrigin = (url: string): boolean =>
     new URL(url, baseUrl).origin !== new URL(baseUrl).origin
 
-  return async function authorized (input, init = {}) {
-    // A text has none of these.
+  return async function authorizedFetch (input, init = {}) {
+    // All members are undefined if `input` is a string or a URL.
     const request = input as Partial<Request>
     const target = request.url ? input : new URL(input as URL, baseUrl).href
     const headers = new Headers(init.headers ?? request.headers)
 
-    if (isElsewhere(request.url ?? target as string) || headers.has('authorization')) {
+    if (isOtherOrigin(request.url ?? target as string) || headers.has('authorization')) {
       return fetch(target, init)
     }
 
-    const { state: { status }, sessionVersion: epoch } = session
+    const { state: { status }, sessionVersion } = session
 
-    for (let refused: Response | null = null;;) {
-      await settle(init.signal ?? request.signal)
-      const { token, signal: era, state } = session
+    for (let rejected: Response | null = null;;) {
+      await waitForToken(init.signal ?? request.signal)
+      const { token, signal: tokenSignal, state } = session
 
-      // What was asked for as one user is not asked for as another.
-      if (status === 'signed-in' && session.sessionVersion !== epoch) {
-        if (refused) {
-          return refused
+      // A request that one user started must not be sent with the token of another user.
+      if (status === 'signed-in' && session.sessionVersion !== sessionVersion) {
+        if (rejected) {
+          return rejected
         }
 
         throw new AuthError('signed-out')
@@ -57,39 +61,40 @@ export function authorizedFetch (
         headers
       })
 
-      if (isElsewhere(response.url)) {
+      if (isOtherOrigin(response.url)) {
         return response
       }
 
-      const isLatest = session.signal === era
+      const isCurrentToken = session.signal === tokenSignal
       const renewed = response.headers.get(newTokenHeader)
-      // How long ago it begins nobody tells: what is known is how much later it ends than the one before.
-      const life = session.remainingMs + (claimsOf(renewed).exp - claimsOf(token).exp) * 1000
+      // The difference between two `exp` claims needs no clock of this device.
+      const gained = (decodeClaims(renewed).exp - decodeClaims(token).exp) * 1000
+      const lifetime = session.remainingMs + gained
 
-      if (isLatest && life > 0) {
-        session.begin({ token: renewed, life, since: now() }, false)
+      if (isCurrentToken && lifetime > 0) {
+        session.setToken({ token: renewed, lifetime, requestedAt: now() }, false)
       }
 
       const challenge = token && response.headers.get('www-authenticate')
-      const isRefused = response.status === 401 &&
+      const isRejected = response.status === 401 &&
         (!challenge || challenge.includes('invalid_token'))
-      // A stream has been read by now.
-      const isSpent = request.bodyUsed ||
+      // A stream is consumed by the first attempt.
+      const isBodyConsumed = request.bodyUsed ||
         (init.body as Partial<ReadableStream> | null | undefined)?.getReader
 
-      if (refused || !isRefused) {
+      if (rejected || !isRejected) {
         return response
       }
 
-      if (isLatest) {
+      if (isCurrentToken) {
         session.invalidate()
       }
 
-      if (isSpent) {
+      if (isBodyConsumed) {
         return response
       }
 
-      refused = response
+      rejected = response
     }
   }
 }

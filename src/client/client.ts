@@ -1,109 +1,107 @@
-// The client: its parts put together. It is functions and not a class, as are its parts, since names of members are not
-// shortened on the way to a browser, and since functions may be taken off it.
-
 import type { SessionResponse } from '../protocol.js'
-import type { AuthClient, AuthClientOptions, AuthState } from './types.js'
-import { authorizedFetch } from './authorized-fetch.js'
+import { createApiClient } from './api.js'
+import type { Fetch } from './api.js'
+import { createWithTimeout, DEFAULT_TIMEOUT, NO_TIMEOUT } from './async.js'
+import { createAuthorizedFetch } from './authorized-fetch.js'
 import { AuthError } from './errors.js'
 import { createPendingLogouts } from './pending-logouts.js'
-import { createWithTimeout, DEFAULT_TIMEOUT, NO_TIMEOUT } from './async.js'
 import { globals, resolvePlatform } from './platform.js'
 import { createRefresher } from './refresher.js'
 import { createSession } from './session.js'
-import type { Access } from './session.js'
+import type { AccessToken } from './session.js'
 import {
   COOKIE_MARKER,
+  createPageStorage,
   createStorageQueue,
+  getStoredToken,
   isPendingLogout,
-  pageStorage,
-  PENDING_LOGOUT_PREFIX,
-  tokenOf
+  PENDING_LOGOUT_PREFIX
 } from './storage.js'
 import type { TokenStorage } from './storage.js'
 import { createTabLock } from './tabs.js'
-import { createApiClient } from './api.js'
-import type { Fetch } from './api.js'
+import type { AuthClient, AuthClientOptions, AuthState } from './types.js'
 
 /**
- * Makes a client, which begins to find out at once who is signed in.
+ * Creates a client, which immediately starts to find out whether a user is signed in.
  *
+ * @throws TypeError if `baseUrl` is not an absolute http(s) URL
+ * @example
  * ```ts
- * const auth = createAuthClient({ baseUrl: 'https://api.example.org' })
- * await auth.login({ username, password })
- * const answer = await auth.fetch('/orders')
- * ```
+ * import { createAuthClient } from 'fastify-token-auth/client'
  *
- * @throws TypeError where `baseUrl` is no http(s) URL
+ * const auth = createAuthClient({ baseUrl: 'https://api.example.org' })
+ * await auth.login({ username: 'ann', password: 'correct horse' })
+ * const response = await auth.fetch('/orders')
+ * ```
  */
 export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
   const { baseUrl, prefix = '/auth', paths, storage = 'cookie', device } = options
   const usesCookie = storage === 'cookie'
-  const inCookie = usesCookie ? COOKIE_MARKER : null
+  const cookieMarker = usesCookie ? COOKIE_MARKER : null
   const { name = usesCookie && 'auth' } = options
-  // Not the function itself, which a test or a monitor may replace later, and which must not be called on another object.
+  // Looks up the global `fetch` on each call, because tests and monitoring may replace it. Browsers
+  // reject `fetch` as a method of another object.
   const send: Fetch = options.fetch ?? ((input, init) => fetch(input, init))
-  const { href } = new URL((baseUrl || globals.location?.origin) as string)
-
-  if (!/^http/.test(href)) {
-    throw new TypeError(href)
-  }
-
+  const href = parseBaseUrl(baseUrl || globals.location?.origin)
   const root = href.replace(/\/+$/, '') + prefix
-  const key = `token-auth:${name}:${usesCookie}:${root}`
-  const shared = storage === 'memory' || !name ? null : key
+  const storageKey = `token-auth:${name}:${usesCookie}:${root}`
+  const sharedName = storage === 'memory' || !name ? null : storageKey
 
+  // Closures instead of classes, because minifiers do not shorten the names of members.
   const platform = resolvePlatform(options.platform)
-  const end = new AbortController()
-  const limit = createWithTimeout(platform, end.signal)
-  const session = createSession(platform, shared)
-  // A text has no `get`.
-  const isOwn = (storage as Partial<TokenStorage>).get
-  const vault = createStorageQueue(
-    isOwn ? storage as TokenStorage : pageStorage(platform, usesCookie, key),
-    limit
+  const disposal = new AbortController()
+  const withTimeout = createWithTimeout(platform, disposal.signal)
+  const session = createSession(platform, sharedName)
+  const isCustomStorage = (storage as Partial<TokenStorage>).get
+  const tokenStorage = createStorageQueue(
+    isCustomStorage
+      ? storage as TokenStorage
+      : createPageStorage(platform, usesCookie, storageKey),
+    withTimeout
   )
-  const known = device && createStorageQueue(device, limit)
-  const wire = createApiClient(platform, limit, send, root, paths, usesCookie)
-  const lock = createTabLock(platform, limit, shared)
-  const leave = createPendingLogouts(platform, vault, wire, lock, end.signal)
-  const { refresh, settle } = createRefresher(platform, session, vault, wire, lock)
-  const whenSettled = (signal?: AbortSignal | null): Promise<void> => limit(signal, settle)
-  const authorized = authorizedFetch(platform, session, whenSettled, send, href)
-  /** How often somebody has signed out: a login that began before is void. */
-  let logouts = 0
+  const deviceStorage = device && createStorageQueue(device, withTimeout)
+  const api = createApiClient(platform, withTimeout, send, root, paths, usesCookie)
+  const lock = createTabLock(platform, withTimeout, sharedName)
+  const logout = createPendingLogouts(platform, tokenStorage, api, lock, disposal.signal)
+  const refresher = createRefresher(platform, session, tokenStorage, api, lock)
+  const waitForToken = (signal?: AbortSignal | null): Promise<void> =>
+    withTimeout(signal, refresher.waitForToken)
+  const authorizedFetch = createAuthorizedFetch(platform, session, waitForToken, send, href)
+  /** Number of sign-outs. A login that started before the last one is void. */
+  let signOutCount = 0
 
   function signOut (): void {
-    logouts++
-    session.end('logout', true)
+    signOutCount++
+    session.signOut('logout', true)
   }
 
-  /** Ends what somebody has signed out of and the server does not know of yet. */
-  async function finish (): Promise<string | null> {
-    const stored = await vault().catch(() => COOKIE_MARKER)
+  /** Repeats a logout that the server has not acknowledged. Returns the stored value. */
+  async function resumeLogout (): Promise<string | null> {
+    const stored = await tokenStorage().catch(() => COOKIE_MARKER)
 
     if (isPendingLogout(stored)) {
-      void leave(stored, null)
+      void logout(stored, null)
     }
 
     return stored
   }
 
   async function start (): Promise<AuthState> {
-    await refresh().catch(() => {})
-    const stored = await finish()
+    await refresher.refresh().catch(() => {})
+    const stored = await resumeLogout()
 
-    // Where it could not be found out now: whoever was signed in before most likely still is.
+    // The server is unreachable. A user who was signed in before probably still is.
     if (session.state.status === 'starting') {
-      session.show({ status: stored ? 'signed-in' : 'signed-out', user: null })
+      session.setState({ status: stored ? 'signed-in' : 'signed-out', user: null })
     }
 
     return session.state
   }
 
-  // The tab in which it was asked for may be closed by now.
+  // The tab that started the logout may be closed before the server acknowledges it.
   session.listeners.add(({ reason }) => {
     if (reason === 'logout') {
-      void platform.sleep(DEFAULT_TIMEOUT, end.signal).then(finish)
+      void platform.sleep(DEFAULT_TIMEOUT, disposal.signal).then(resumeLogout)
     }
   })
 
@@ -112,59 +110,59 @@ export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
     get state () {
       return session.state
     },
-    fetch: authorized,
+    fetch: authorizedFetch,
 
     async getAccessToken ({ signal } = {}) {
-      await whenSettled(signal)
+      await waitForToken(signal)
       return session.token
     },
 
     login: (credentials, { signal } = {}) =>
-      limit(signal, signal => {
-        const count = logouts
+      withTimeout(signal, signal => {
+        const signOutCountBefore = signOutCount
 
-        const check = (): void => {
-          if (logouts !== count || signal.aborted) {
+        const assertWanted = (): void => {
+          if (signOutCount !== signOutCountBefore || signal.aborted) {
             throw new AuthError('signed-out')
           }
         }
 
         return lock(async () => {
-          const token = await known?.().catch(() => null)
-          // A cookie is there as soon as it arrives, and this tab may be gone by then.
-          const before = await vault(stored => stored ?? inCookie)
-          let kept = inCookie
-          let access: Access | undefined
+          const knownDevice = await deviceStorage?.().catch(() => null)
+          // Marks the cookie first, because this tab may be closed when the response arrives.
+          const before = await tokenStorage(stored => stored ?? cookieMarker)
+          let after = cookieMarker
+          let accessToken: AccessToken | undefined
 
           try {
-            const answer = await wire.login({
+            const tokens = await api.login({
               ...credentials,
-              ...(token && { device_token: token })
+              ...(knownDevice && { device_token: knownDevice })
             }, signal)
-            const { device } = answer
-            ;({ kept = null, access } = answer)
-            check()
-            await vault(() => kept)
-            check()
+            const { deviceToken } = tokens
+            ;({ stored: after = null, accessToken } = tokens)
+            assertWanted()
+            await tokenStorage(() => after)
+            assertWanted()
 
-            if (device) {
-              known?.(() => device).catch(() => {})
+            if (deviceToken) {
+              deviceStorage?.(() => deviceToken).catch(() => {})
             }
 
-            session.begin(access, true)
+            session.setToken(accessToken, true)
 
             if (before) {
-              void leave(before)
+              void logout(before)
             }
 
             return session.state
           } catch (error) {
-            // It may be kept all the same, or later.
-            vault(stored => stored === kept ? before : stored).catch(() => {})
+            // A failed or slow write may still save the new value, which must not stay.
+            tokenStorage(stored => stored === after ? before : stored).catch(() => {})
 
-            // The session has begun at the server, and is of no use to anybody.
-            if (access) {
-              void leave(kept, access.token)
+            // The server has created a session that no one will use.
+            if (accessToken) {
+              void logout(after, accessToken.token)
             }
 
             throw error
@@ -173,39 +171,38 @@ export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
       }, NO_TIMEOUT),
 
     logout: ({ signal } = {}) =>
-      limit(signal, async () => {
+      withTimeout(signal, async () => {
         const { token } = session
         signOut()
-        await leave(
-          await vault(stored => PENDING_LOGOUT_PREFIX + tokenOf(stored)).catch(() => null),
-          token
-        )
+        const before = await tokenStorage(stored => PENDING_LOGOUT_PREFIX + getStoredToken(stored))
+          .catch(() => null)
+        await logout(before, token)
       }, NO_TIMEOUT),
 
     async logoutEverywhere ({ signal } = {}) {
-      const { sessionVersion: epoch } = session
-      await wire.ask(authorized, 'logoutAll', { signal })
+      const { sessionVersion } = session
+      await api.request(authorizedFetch, 'logoutAll', { signal })
 
-      // Whoever has signed in since has another session.
-      if (session.sessionVersion !== epoch) {
+      // A user who has signed in since has another session, which must stay.
+      if (session.sessionVersion !== sessionVersion) {
         return
       }
 
       signOut()
-      await vault(() => null)
+      await tokenStorage(() => null)
     },
 
     async sessions ({ signal } = {}) {
-      return (await wire.ask(authorized, 'sessions', { method: 'GET', signal }))
-        .sessions as SessionResponse[]
+      const { sessions } = await api.request(authorizedFetch, 'sessions', { method: 'GET', signal })
+      return sessions as SessionResponse[]
     },
 
     async endSession (id, { signal } = {}) {
-      await wire.ask(authorized, 'session', { method: 'DELETE', signal }, id)
+      await api.request(authorizedFetch, 'session', { method: 'DELETE', signal }, id)
     },
 
     async endOtherSessions ({ signal } = {}) {
-      await wire.ask(authorized, 'otherSessions', { method: 'DELETE', signal })
+      await api.request(authorizedFetch, 'otherSessions', { method: 'DELETE', signal })
     },
 
     subscribe (listener) {
@@ -214,8 +211,20 @@ export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
     },
 
     dispose () {
-      end.abort()
+      disposal.abort()
       session.close()
     }
   }
+}
+
+function parseBaseUrl (baseUrl: string | undefined): string {
+  try {
+    const { href } = new URL(baseUrl as string)
+
+    if (/^http/.test(href)) {
+      return href
+    }
+  } catch {}
+
+  throw new TypeError('"baseUrl" must be an absolute http(s) URL')
 }

@@ -1,5 +1,10 @@
-// The key of a browser, which it can use and nobody can read: kept in IndexedDB, the one place that takes a key as it is. Typed
-// by the part that is used, since there is no DOM on a phone or in Node.
+/**
+ * Key pair of a browser in IndexedDB, the only storage for keys that scripts cannot extract.
+ *
+ * The interfaces declare only the members in use, because React Native and Node have no DOM types.
+ *
+ * @module
+ */
 
 /** A `CryptoKeyPair` of the Web Cryptography API. */
 export type KeyPair = Extract<
@@ -7,15 +12,19 @@ export type KeyPair = Extract<
   { readonly privateKey: unknown }
 >
 
-/** Where a key pair is kept. */
+/** Storage of one key pair. */
 export interface KeyPairStore {
-  /** The pair that is kept; `null` or `undefined` where there is none. */
+  /** Returns the saved pair; `null` or `undefined` if no pair is saved. */
   get(): Promise<KeyPair | null | undefined>
-  /** Keeps a pair, unless there is one by now. @returns The one that is kept. */
+  /**
+   * Saves a pair, unless another one was saved meanwhile.
+   *
+   * @returns The saved pair.
+   */
   add(pair: KeyPair): Promise<KeyPair>
 }
 
-interface Question<Result> {
+interface DatabaseRequest<Result> {
   readonly result: Result
   readonly error: Error | null
   onsuccess: (() => void) | null
@@ -23,8 +32,8 @@ interface Question<Result> {
 }
 
 interface ObjectStore {
-  get(key: string): Question<KeyPair | undefined>
-  put(value: KeyPair, key: string): Question<unknown>
+  get(key: string): DatabaseRequest<KeyPair | undefined>
+  put(value: KeyPair, key: string): DatabaseRequest<unknown>
 }
 
 interface Database {
@@ -36,40 +45,45 @@ interface Database {
   close(): void
 }
 
-interface Factory {
-  open(name: string): Question<Database> & { onupgradeneeded: (() => void) | null }
+interface DatabaseFactory {
+  open(name: string): DatabaseRequest<Database> & { onupgradeneeded: (() => void) | null }
 }
 
 const DATABASE = 'token-auth'
 const STORE = 'keys'
 const KEY = 'dpop'
 
-/** The pair that is kept, or a new one: of several tabs that make one at once, all are given the same. */
-export async function keptKeys (store: KeyPairStore = databaseStore()): Promise<KeyPair> {
+/**
+ * Loads the saved key pair, or creates one.
+ *
+ * All tabs get the same pair, even if several of them create one concurrently.
+ */
+export async function loadKeyPair (store: KeyPairStore = createDatabaseStore()): Promise<KeyPair> {
   return await store.get() ??
     store.add(
       await crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign'])
     )
 }
 
-function databaseStore (): KeyPairStore {
-  const { indexedDB } = globalThis as { indexedDB?: Factory }
+function createDatabaseStore (): KeyPairStore {
+  const { indexedDB } = globalThis as { indexedDB?: DatabaseFactory }
 
-  // In Node, say: as long as the process.
+  // Node has no IndexedDB. The pair then lives as long as its `createDpopFetch`.
   if (indexedDB === undefined) {
     return { get: async () => null, add: async pair => pair }
   }
 
   return {
-    get: () => withStore(indexedDB, 'readonly', store => answerOf(store.get(KEY))),
-    // Both within one transaction, which ends where it is left waiting for anything else.
+    get: () => useObjectStore(indexedDB, 'readonly', store => waitForResult(store.get(KEY))),
+    // Both requests share a transaction, so that two tabs cannot save different pairs. Awaiting
+    // between them would commit the transaction.
     add: pair =>
-      withStore(indexedDB, 'readwrite', store =>
+      useObjectStore(indexedDB, 'readwrite', store =>
         new Promise((resolve, reject) => {
           const found = store.get(KEY)
 
           found.onerror = () => {
-            reject(found.error ?? new Error(KEY))
+            reject(getError(found))
           }
 
           found.onsuccess = () => {
@@ -77,7 +91,7 @@ function databaseStore (): KeyPairStore {
               return resolve(found.result)
             }
 
-            answerOf(store.put(pair, KEY)).then(() => {
+            waitForResult(store.put(pair, KEY)).then(() => {
               resolve(pair)
             }, reject)
           }
@@ -85,8 +99,8 @@ function databaseStore (): KeyPairStore {
   }
 }
 
-async function withStore<Result> (
-  factory: Factory,
+async function useObjectStore<Result> (
+  factory: DatabaseFactory,
   mode: 'readonly' | 'readwrite',
   use: (store: ObjectStore) => Promise<Result>
 ): Promise<Result> {
@@ -96,7 +110,7 @@ async function withStore<Result> (
     opening.result.createObjectStore(STORE)
   }
 
-  const database = await answerOf(opening)
+  const database = await waitForResult(opening)
 
   try {
     return await use(database.transaction(STORE, mode).objectStore(STORE))
@@ -105,14 +119,18 @@ async function withStore<Result> (
   }
 }
 
-function answerOf<Result> (question: Question<Result>): Promise<Result> {
+function waitForResult<Result> (request: DatabaseRequest<Result>): Promise<Result> {
   return new Promise((resolve, reject) => {
-    question.onsuccess = () => {
-      resolve(question.result)
+    request.onsuccess = () => {
+      resolve(request.result)
     }
 
-    question.onerror = () => {
-      reject(question.error ?? new Error(KEY))
+    request.onerror = () => {
+      reject(getError(request))
     }
   })
+}
+
+function getError ({ error }: DatabaseRequest<unknown>): Error {
+  return error ?? new Error('failed to access the key pair in IndexedDB')
 }

@@ -1,39 +1,59 @@
-// Proofs of possession (DPoP, RFC 9449) for a client in a browser: a fetch that signs each request to the server with a key that
-// no script can read. It is handed to `createAuthClient`, so that who does not need it does not load it.
-
-import { keptKeys } from './dpop-keys.js'
+import { loadKeyPair } from './dpop-keys.js'
 import type { KeyPair, KeyPairStore } from './dpop-keys.js'
 
 export type { KeyPair, KeyPairStore } from './dpop-keys.js'
 
+/** Options of {@link createDpopFetch}. */
 export interface DpopFetchOptions {
   /**
-   * The server: proofs and tokens go to its origin alone.
+   * URL of the server. Only its origin receives tokens and proofs.
+   *
    * @default the origin of the page
    */
   readonly baseUrl?: string
   /**
-   * Where the key is kept. One that is lost is worth a logout: the session is bound to it.
-   * @default IndexedDB, where it cannot be read; where there is none, until the page is closed
+   * Storage of the key pair. If the key is lost, the user must log in again.
+   *
+   * @default IndexedDB, from which no script can export the key; memory if it is missing
+   * @example
+   * ```ts
+   * let saved: KeyPair | undefined
+   * const keys: KeyPairStore = { get: async () => saved, add: async pair => saved ??= pair }
+   * ```
    */
   readonly keys?: KeyPairStore
-  /** What sends. @default fetch */
+  /**
+   * Sends the requests.
+   *
+   * @default the global `fetch`
+   * @example
+   * ```ts
+   * fetch: request => fetch(request, { keepalive: true })
+   * ```
+   */
   readonly fetch?: (input: Request) => Promise<Response>
 }
 
 type Fetch = (input: string | URL | Request, init?: RequestInit) => Promise<Response>
 
-const bearer = /^bearer +/i
+const BEARER = /^bearer +/i
 
 /**
- * Makes a fetch for `createAuthClient`. A login through it binds the session to a key that never leaves the browser: a copy of
- * its tokens is worth nothing. The server needs `dpop`; without it nothing that is bound is let in.
+ * Creates a `fetch` that adds a DPoP proof to each request to the server (RFC 9449).
  *
+ * A login through it binds the session to a key that never leaves the browser, so a copied token is
+ * useless elsewhere. The server needs the `dpop` option; without it, it rejects bound tokens.
+ * Requires WebCrypto: HTTPS in a browser, or Node. A redirected request carries the proof of the
+ * original URL.
+ *
+ * @throws TypeError if `baseUrl` is not an absolute URL
+ * @example
  * ```ts
+ * import { createAuthClient } from 'fastify-token-auth/client'
+ * import { createDpopFetch } from 'fastify-token-auth/client/dpop'
+ *
  * const auth = createAuthClient({ fetch: createDpopFetch() })
  * ```
- *
- * Only where there is WebCrypto: in a browser by https, or in Node. A redirect is followed by a proof that is not for it.
  */
 export function createDpopFetch (
   { baseUrl, keys, fetch: send = request => fetch(request) }: DpopFetchOptions = {}
@@ -42,45 +62,47 @@ export function createDpopFetch (
     baseUrl ?? (globalThis as { location?: { origin: string } }).location?.origin as string
   )
   const { subtle } = crypto
-  let pair: Promise<KeyPair> | undefined
+  let keyPair: Promise<KeyPair> | undefined
   let nonce: string | undefined
 
-  async function prove ({ method, url }: Request, token: string | undefined): Promise<string> {
-    // What failed to be found once is looked for again.
-    pair ??= keptKeys(keys).catch((error: unknown) => {
-      pair = undefined
+  async function createProof (
+    { method, url }: Request,
+    accessToken: string | undefined
+  ): Promise<string> {
+    // A failed load must not stay cached: the storage may work at the next request.
+    keyPair ??= loadKeyPair(keys).catch((error: unknown) => {
+      keyPair = undefined
       throw error
     })
-    const { privateKey, publicKey } = await pair
+    const { privateKey, publicKey } = await keyPair
     const { kty, crv, x, y } = await subtle.exportKey('jwk', publicKey)
     const { pathname } = new URL(url)
     const input = [
       { typ: 'dpop+jwt', alg: 'ES256', jwk: { kty, crv, x, y } },
       {
-        jti: encode(crypto.getRandomValues(new Uint8Array(16))),
+        jti: encodeBase64Url(crypto.getRandomValues(new Uint8Array(16))),
         htm: method,
         htu: origin + pathname,
         iat: Math.floor(Date.now() / 1000),
         nonce,
-        ath: token && encode(await subtle.digest('SHA-256', bytesOf(token)))
+        ath: accessToken && encodeBase64Url(await subtle.digest('SHA-256', toBytes(accessToken)))
       }
-    ].map(part => encode(bytesOf(JSON.stringify(part)))).join('.')
-
-    return `${input}.${
-      encode(await subtle.sign({ name: 'ECDSA', hash: 'SHA-256' }, privateKey, bytesOf(input)))
-    }`
+    ].map(part => encodeBase64Url(toBytes(JSON.stringify(part)))).join('.')
+    const algorithm = { name: 'ECDSA', hash: 'SHA-256' }
+    const signature = await subtle.sign(algorithm, privateKey, toBytes(input))
+    return `${input}.${encodeBase64Url(signature)}`
   }
 
-  async function sendProven (request: Request): Promise<Response> {
+  async function sendWithProof (request: Request): Promise<Response> {
     const headers = new Headers(request.headers)
     const authorization = headers.get('authorization') ?? ''
-    const token = bearer.test(authorization) ? authorization.replace(bearer, '') : undefined
+    const accessToken = BEARER.test(authorization) ? authorization.replace(BEARER, '') : undefined
 
-    if (token !== undefined) {
-      headers.set('authorization', `DPoP ${token}`)
+    if (accessToken !== undefined) {
+      headers.set('authorization', `DPoP ${accessToken}`)
     }
 
-    headers.set('dpop', await prove(request, token))
+    headers.set('dpop', await createProof(request, accessToken))
     return send(new Request(request, { headers }))
   }
 
@@ -91,29 +113,29 @@ export function createDpopFetch (
       return send(request)
     }
 
-    const again = request.clone()
-    const response = await sendProven(request)
-    const given = response.headers.get('dpop-nonce')
-    const isAsked = given !== null &&
+    const copy = request.clone()
+    const response = await sendWithProof(request)
+    const nextNonce = response.headers.get('dpop-nonce')
+    const requiresNonce = nextNonce !== null &&
       /use_dpop_nonce/.test(response.headers.get('www-authenticate') ?? '')
-    nonce = given ?? nonce
+    nonce = nextNonce ?? nonce
 
-    if (!isAsked) {
+    if (!requiresNonce) {
       return response
     }
 
-    const answer = await sendProven(again)
-    nonce = answer.headers.get('dpop-nonce') ?? nonce
-    return answer
+    const secondResponse = await sendWithProof(copy)
+    nonce = secondResponse.headers.get('dpop-nonce') ?? nonce
+    return secondResponse
   }
 }
 
-function bytesOf (text: string): Uint8Array<ArrayBuffer> {
-  return new TextEncoder().encode(text)
+function toBytes (value: string): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(value)
 }
 
-/** Base64url (RFC 7515 section 2). */
-function encode (bytes: ArrayBuffer | Uint8Array): string {
+/** Encodes bytes in base64url (RFC 7515, section 2). */
+function encodeBase64Url (bytes: ArrayBuffer | Uint8Array): string {
   return btoa(String.fromCharCode(...new Uint8Array(bytes))).replace(/=+$/, '').replaceAll('+', '-')
     .replaceAll('/', '_')
 }

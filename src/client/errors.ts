@@ -1,14 +1,13 @@
-// The one error of the client, and what an answer of the server means for a session.
-
 import type { ErrorCode } from '../protocol.js'
 
 /**
- * What went wrong: a code of the server, or one of the client's own.
- * - `network`: no answer came, or not in time, or one that the server did not write.
- * - `refused`: an error without a code, such as one of a proxy; see `status`.
- * - `storage`: the storage for the refresh token failed.
- * - `signed-out`: the session was ended while the call was under way.
- * - `disposed`: the client was disposed of.
+ * Reason of an {@link AuthError}: a code of the server, or one of five codes of the client.
+ *
+ * - `network`: no valid response arrived in time. A captive portal also results in this code.
+ * - `refused`: the error response has no code, for example because a proxy sent it. See `status`.
+ * - `storage`: the storage of the refresh token failed.
+ * - `signed-out`: the session was revoked or replaced during the call.
+ * - `disposed`: the client was disposed.
  */
 export type AuthErrorCode =
   | ErrorCode
@@ -18,13 +17,13 @@ export type AuthErrorCode =
   | 'signed-out'
   | 'disposed'
 
-/** Why a call failed. Its message is its code: it never holds a token. */
+/** Error of a failed call. The message is the code, so it never contains a token. */
 export class AuthError extends Error {
   override readonly name = 'AuthError'
   declare readonly code: AuthErrorCode
-  /** The HTTP status of the answer; 0 where there was none. */
+  /** HTTP status of the response; 0 if there was no response. */
   declare readonly status: number
-  /** Seconds that the server asks to wait; 0 where it says nothing. */
+  /** Seconds to wait before the next attempt, as requested by the server; 0 if unknown. */
   declare readonly retryAfter: number
 
   constructor (code: AuthErrorCode, status = 0, retryAfter = 0) {
@@ -35,11 +34,11 @@ export class AuthError extends Error {
   }
 }
 
-/** The error that an answer stands for. */
-export async function toError (response: Response): Promise<AuthError> {
-  const code = (await response.json().catch(() => null) as { readonly code?: AuthErrorCode } | null)
-    ?.code
-  // Its other form is a date, which would have to be compared with this device's clock: it is no number.
+/** Creates the error for a response with an error status. */
+export async function createResponseError (response: Response): Promise<AuthError> {
+  const body = await response.json().catch(() => null) as { readonly code?: AuthErrorCode } | null
+  const code = body?.code
+  // A date yields NaN and then 0. It would have to be compared with the clock of this device.
   const retryAfter = +(response.headers.get('retry-after') as string) || 0
 
   return new AuthError(

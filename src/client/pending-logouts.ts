@@ -1,63 +1,68 @@
-// Logouts that the server is still to be told of. It is told until it has heard, also after a restart.
-
-import { backoff } from './async.js'
+import type { ApiClient } from './api.js'
+import { computeRetryDelay } from './async.js'
 import type { AuthError } from './errors.js'
 import type { Platform } from './platform.js'
-import { COOKIE_MARKER, isPendingLogout, tokenOf } from './storage.js'
+import { COOKIE_MARKER, getStoredToken, isPendingLogout } from './storage.js'
 import type { StorageQueue } from './storage.js'
 import type { TabLock } from './tabs.js'
-import type { ApiClient } from './api.js'
 
 /**
- * Ends the session of what is, or was, stored. Where the server cannot be told, it is told again later.
+ * Revokes a session at the server, and repeats the request until the server acknowledges it.
  *
- * @param stored `null` where it is not known.
- * @param access The access token, for where nothing else proves whose session it is.
- * @returns When the server knows, or could not be told at once.
+ * Resolves after the first attempt, whether it succeeds or not. The stored value makes sure that
+ * the client repeats the request after a restart.
+ *
+ * @param stored Stored value of the session; `null` if it cannot be read.
+ * @param accessToken Identifies the session if the stored value does not.
  */
-export type Logout = (stored: string | null, access?: string | null) => Promise<void>
+export type Logout = (stored: string | null, accessToken?: string | null) => Promise<void>
 
-/** @param end Aborted when the client is disposed of. */
+/**
+ * Creates the logout function of a client.
+ *
+ * @param disposal Aborted when the client is disposed.
+ */
 export function createPendingLogouts (
   platform: Platform,
-  vault: StorageQueue,
-  wire: ApiClient,
+  storage: StorageQueue,
+  api: ApiClient,
   lock: TabLock,
-  end: AbortSignal
+  disposal: AbortSignal
 ): Logout {
-  /** What waits to be told again: it is enough that one waits. */
-  const waiting = new Set<string | null | undefined>()
+  /** Tokens with a scheduled retry, so that several logouts of a session share one. */
+  const scheduled = new Set<string | null | undefined>()
 
-  return async function leave (
+  return async function logout (
     stored: string | null,
-    access?: string | null,
+    accessToken?: string | null,
     failures = 0
   ): Promise<void> {
-    const token = tokenOf(stored)
+    const token = getStoredToken(stored)
 
     try {
       await lock(async () => {
-        // Another tab has told, or somebody has signed in meanwhile: the cookie is theirs.
-        if (token === COOKIE_MARKER && !isPendingLogout(await vault())) {
+        // Another tab has completed the logout, or the cookie belongs to a new login.
+        if (token === COOKIE_MARKER && !isPendingLogout(await storage())) {
           return
         }
 
-        await wire.logout(token, access)
-        await vault(stored => tokenOf(stored) === token ? null : stored)
-      }, end)
+        await api.logout(token, accessToken)
+        await storage(stored => getStoredToken(stored) === token ? null : stored)
+      }, disposal)
     } catch (error) {
-      const proof = token || access
+      const key = token || accessToken
 
-      if (waiting.has(proof)) {
+      if (scheduled.has(key)) {
         return
       }
 
-      waiting.add(proof)
-      void platform.sleep(backoff(platform, failures, error as AuthError), end).then(() => {
-        waiting.delete(proof)
+      scheduled.add(key)
+      const delay = computeRetryDelay(platform, failures, error as AuthError)
+      void platform.sleep(delay, disposal).then(() => {
+        scheduled.delete(key)
 
-        if (!end.aborted) {
-          void leave(stored, access, failures + 1)
+        if (!disposal.aborted) {
+          void logout(stored, accessToken, failures + 1)
         }
       })
     }

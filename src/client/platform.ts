@@ -1,6 +1,12 @@
-// What the client needs of the place where it runs. Typed by the part that is used, since there is no DOM on a phone or in Node.
+/**
+ * Browser APIs that the client uses.
+ *
+ * The interfaces declare only the members in use, because React Native and Node have no DOM types.
+ *
+ * @module
+ */
 
-/** Web Locks (`navigator.locks`). */
+/** Web Locks API (`navigator.locks`). */
 export interface LocksLike {
   request(
     name: string,
@@ -10,37 +16,58 @@ export interface LocksLike {
 }
 
 interface ChannelListener {
-  /** A method, since the parameters of those are compared less strictly: that of a real channel demands more of its event. */
-  hear(event: { readonly data: unknown }): void
+  // Method syntax, because TypeScript compares parameters of methods bivariantly. Otherwise a real
+  // `BroadcastChannel` is not assignable: its listener requires a full `MessageEvent`.
+  handle(event: { readonly data: unknown }): void
 }
 
 /** A `BroadcastChannel`. */
 export interface ChannelLike {
-  onmessage: ChannelListener['hear'] | null
+  onmessage: ChannelListener['handle'] | null
   postMessage(message: unknown): void
   close(): void
 }
 
-/** The part of `localStorage` that is used. It never holds a token. */
+/** The used part of `localStorage`. The client never saves a token in it. */
 export interface FlagsLike {
   getItem(key: string): string | null
   setItem(key: string, value: string): void
   removeItem(key: string): void
 }
 
-/** Stands in for time, chance and other tabs, so that tests need not wait. */
+/** Time, randomness and browser APIs of the client. Replace them in tests. */
 export interface Platform {
-  /** Milliseconds that only ever grow. @default performance.now */
+  /**
+   * Returns milliseconds on a monotonic clock.
+   *
+   * @default performance.now
+   */
   readonly now: () => number
   /** @default Math.random */
   readonly random: () => number
-  /** Resolves after so many milliseconds, or as soon as the signal is aborted. @default by setTimeout */
+  /**
+   * Resolves after a number of milliseconds, or when the signal is aborted.
+   *
+   * @default a function that uses `setTimeout`
+   */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>
-  /** `null` where there are none. @default navigator.locks, in a browser */
+  /**
+   * Locks that all tabs of an origin share; `null` if unavailable.
+   *
+   * @default navigator.locks in a browser
+   */
   readonly locks: LocksLike | null | undefined
-  /** `null` where there are none. @default a BroadcastChannel, in a browser */
+  /**
+   * Opens a channel between the tabs of an origin; `null` if unavailable.
+   *
+   * @default a function that creates a `BroadcastChannel` in a browser
+   */
   readonly openChannel: ((name: string) => ChannelLike) | null
-  /** `null` where there are none. @default localStorage, in a browser */
+  /**
+   * Storage that all tabs of an origin share; `null` if unavailable.
+   *
+   * @default localStorage in a browser
+   */
   readonly flags: FlagsLike | null
 }
 
@@ -51,11 +78,12 @@ interface Page {
   readonly localStorage: FlagsLike
 }
 
+/** Global scope, with the browser APIs that may be missing. */
 export const globals: Partial<Page> = globalThis as object
 
-/** */
-export function resolvePlatform (given: Partial<Platform> | undefined): Platform {
-  // A Node process may serve many users: they are not tabs of one another.
+/** Completes a platform with the APIs of the environment. */
+export function resolvePlatform (overrides: Partial<Platform> | undefined): Platform {
+  // A Node process may serve many users, so its clients must not act as tabs of one browser.
   const page = (globals.location ? globals : {}) as Page
 
   return {
@@ -64,19 +92,19 @@ export function resolvePlatform (given: Partial<Platform> | undefined): Platform
     sleep: (ms, signal) =>
       new Promise(resolve => {
         const timer = setTimeout(resolve, ms)
-        const end = (): void => resolve(clearTimeout(timer))
-        signal.addEventListener('abort', end)
+        const stop = (): void => resolve(clearTimeout(timer))
+        signal.addEventListener('abort', stop)
 
         if (signal.aborted) {
-          end()
+          stop()
         }
       }),
     locks: (page as Partial<Page>).navigator?.locks,
-    // These two throw where there is no such thing, or none for a page in a sandbox: whoever uses them is ready for it.
+    // The next two throw in Node and on sandboxed pages. Their callers catch the error.
     openChannel: name => new page.BroadcastChannel(name),
     get flags () {
       return page.localStorage
     },
-    ...given
+    ...overrides
   }
 }

@@ -1,122 +1,129 @@
-// One refresh at a time. Its result counts only where nothing else has happened to the session meanwhile.
-
-import { backoff } from './async.js'
+import type { ApiClient } from './api.js'
+import { computeRetryDelay, DEFAULT_TIMEOUT } from './async.js'
 import { AuthError } from './errors.js'
-import { DEFAULT_TIMEOUT } from './async.js'
 import type { Platform } from './platform.js'
 import type { Session } from './session.js'
 import { isPendingLogout } from './storage.js'
 import type { StorageQueue } from './storage.js'
 import type { TabLock } from './tabs.js'
-import type { ApiClient } from './api.js'
 
+/** Refreshes the access token, one request at a time. */
 export interface Refresher {
   /**
-   * Waits until the access token is good, or the session is over, or the signal aborted: 10 s, as it is limited.
-   * @throws AuthError why the token could not be refreshed
+   * Waits up to 10 s until the access token is valid, the user is signed out or the signal aborts.
+   *
+   * @throws AuthError with the reason of the last failed refresh
    */
-  settle(signal: AbortSignal): Promise<void>
-  /** The one try that is under way, or another one as soon as it may be. @throws AuthError */
+  waitForToken(signal: AbortSignal): Promise<void>
+  /**
+   * Refreshes the access token. Concurrent callers share one attempt.
+   *
+   * Waits for the retry delay of the last failure first.
+   *
+   * @throws AuthError
+   */
   refresh(): Promise<void>
 }
 
-/** */
+/** Creates the refresher of a session. */
 export function createRefresher (
   platform: Platform,
   session: Session,
-  vault: StorageQueue,
-  wire: ApiClient,
+  storage: StorageQueue,
+  api: ApiClient,
   lock: TabLock
 ): Refresher {
   const { now, sleep } = platform
-  let flight: Promise<void> | null = null
+  let running: Promise<void> | null = null
   let failures = 0
-  let failure: AuthError
-  let notBefore = 0
+  let lastError: AuthError
+  let retryAt = 0
 
-  async function attempt ({ signal: era }: Session): Promise<void> {
-    await sleep(notBefore - now(), era)
+  async function attemptRefresh ({ signal }: Session): Promise<void> {
+    await sleep(retryAt - now(), signal)
 
     try {
-      await lock(() => present(era), era)
+      await lock(() => sendRefresh(signal), signal)
       failures = 0
     } catch (error) {
-      if (era.aborted) {
+      if (signal.aborted) {
         return
       }
 
-      failure = error as AuthError
-      notBefore = now() + backoff(platform, failures++, failure)
+      lastError = error as AuthError
+      retryAt = now() + computeRetryDelay(platform, failures++, lastError)
       throw error
     }
   }
 
-  async function present (era: AbortSignal): Promise<void> {
-    const presented = await vault()
+  async function sendRefresh (signal: AbortSignal): Promise<void> {
+    const before = await storage()
 
-    if (era.aborted || !session.shouldRefresh) {
+    if (signal.aborted || !session.shouldRefresh) {
       return
     }
 
-    if (isPendingLogout(presented)) {
-      return session.end('logout')
+    if (isPendingLogout(before)) {
+      return session.signOut('logout')
     }
 
-    const { access, kept = presented, reason } = await wire.refresh(presented, era)
-    await vault(stored => {
-      // Another tab has stored something else meanwhile: then that is what counts, at the next try.
-      if (era.aborted || (stored !== presented && stored !== kept)) {
+    const { accessToken, stored: after = before, reason } = await api.refresh(before, signal)
+    await storage(stored => {
+      // Another tab has changed the stored value. Its value wins, and the next attempt uses it.
+      if (signal.aborted || (stored !== before && stored !== after)) {
         throw new AuthError('storage')
       }
 
-      return kept
+      return after
     })
 
-    if (era.aborted) {
+    if (signal.aborted) {
       return
     }
 
     if (reason) {
-      session.end(reason)
+      session.signOut(reason)
     } else {
-      session.begin(access, false)
+      session.setToken(accessToken, false)
     }
   }
 
   function refresh (): Promise<void> {
-    flight ??= attempt(session).finally(() => {
-      flight = null
+    running ??= attemptRefresh(session).finally(() => {
+      running = null
     })
-    return flight
+    return running
   }
 
   return {
     refresh,
-    async settle (signal) {
-      for (const until = now() + DEFAULT_TIMEOUT; !signal.aborted && !session.isOver;) {
-        const { signal: era, state: { status } } = session
+    async waitForToken (signal) {
+      const deadline = now() + DEFAULT_TIMEOUT
+
+      while (!signal.aborted && !session.isSignOutConfirmed) {
+        const { signal: tokenSignal, state: { status } } = session
 
         if (session.remainingMs > 0) {
-          if (session.shouldRefresh && now() >= notBefore) {
+          if (session.shouldRefresh && now() >= retryAt) {
             refresh().catch(() => {})
           }
 
           return
         }
 
-        // Visitors who never signed in are not kept waiting.
-        if (status === 'signed-out' && notBefore > now()) {
+        // Visitors who never signed in must not wait for a server that is down.
+        if (status === 'signed-out' && retryAt > now()) {
           return
         }
 
-        if (notBefore > until) {
-          throw failure
+        if (retryAt > deadline) {
+          throw lastError
         }
 
         await refresh().catch(() => {})
 
-        // Whatever it brought: another try would bring the same.
-        if (session.signal !== era) {
+        // The session changed, so another attempt would have the same result.
+        if (session.signal !== tokenSignal) {
           return
         }
       }

@@ -1,139 +1,156 @@
-// What the tabs know of their session: who is signed in, and the access token, which is kept nowhere else.
+/**
+ * Signed-in state of a tab, including the access token, which exists only in memory.
+ *
+ * @module
+ */
 
-import type { AuthState, SignOutReason } from './types.js'
 import type { Platform } from './platform.js'
 import { openTabChannel } from './tabs.js'
+import type { AuthState, SignOutReason } from './types.js'
 
-/** An access token as it arrives. */
-export interface Access {
-  /** `null` where a cookie holds it. */
+/** Access token as received from the server. */
+export interface AccessToken {
+  /** The token; `null` if a cookie carries it. */
   readonly token: string | null
-  /** Milliseconds that it is good for, all in all. */
-  readonly life: number
-  /** When it was asked for, on the monotonic clock. */
-  readonly since: number
-  /** `undefined` where it is as before. */
+  /** Lifetime in milliseconds, counted from {@link requestedAt}. */
+  readonly lifetime: number
+  /** Time of the request on the monotonic clock. */
+  readonly requestedAt: number
+  /** The user; `undefined` if unchanged. */
   readonly user?: object | null | undefined
 }
 
 /**
- * What tabs tell each other: another token, or, with a reason, the last one of a session that is over. The clocks of
- * two tabs have nothing to do with each other, so it is told what is left of the token.
+ * Message between tabs: a new token or, if it has a `reason`, a sign-out with the last token.
+ *
+ * Monotonic clocks of two tabs have different origins, so the message contains the remaining time.
  */
-interface Message extends Omit<Access, 'since'> {
+interface SessionMessage extends Omit<AccessToken, 'requestedAt'> {
   readonly remainingMs: number
   readonly isLogin: boolean
   readonly reason?: SignOutReason
 }
 
-/** Nothing of it is sure. */
-interface Claims {
+/** Claims of an unverified access token. */
+interface UnverifiedClaims {
   readonly exp: number
   readonly sid?: string
 }
 
-const MARGIN = 60_000
-
+/** Session of a tab. Changes reach the other tabs and the listeners. */
 export interface Session {
   readonly state: AuthState
-  /** The access token; `null` also where a cookie holds it. */
+  /** The access token; `null` if no user is signed in or a cookie carries it. */
   readonly token: string | null
   /**
-   * Raised with each other session: what was begun for the one before is not for this one. 0 until somebody was signed out for
-   * sure: before that, `signed-out` is how it seems, where the server could not be asked.
+   * Number that grows with each login and sign-out.
+   *
+   * Work that started with another version must not affect this session.
    */
   readonly sessionVersion: number
   readonly listeners: Set<(state: AuthState) => void>
-  /** Aborted as soon as another token is there, or none, and by {@link close}: what began before is void. */
+  /** Aborted when the token changes or the client is disposed. */
   readonly signal: AbortSignal
-  /** Milliseconds that the access token is good for. */
+  /** Milliseconds until the access token expires. */
   readonly remainingMs: number
-  /** Whether it is time to refresh, though the token may be good for a while. */
+  /** Whether a refresh is due. The access token may still be valid. */
   readonly shouldRefresh: boolean
-  /** Whether somebody was signed out for sure. */
-  readonly isOver: boolean
-  /** Signs in, or goes on with another token, here and in the other tabs. */
-  begin(access: Access, isLogin: boolean): void
   /**
-   * Signs out, here and in the other tabs.
+   * Whether the sign-out is certain.
    *
-   * @param isAsked Whether somebody wants it here and now. What a tab only finds out may come late, and is told where the tab was
-   * signed in itself.
+   * After a start without a connection, `signed-out` is only an assumption.
    */
-  end(reason: SignOutReason, isAsked?: boolean): void
-  /** Takes the access token for one that has ended. */
+  readonly isSignOutConfirmed: boolean
+  /** Sets the access token of a new or current session, in all tabs. */
+  setToken(accessToken: AccessToken, isLogin: boolean): void
+  /**
+   * Signs out in all tabs.
+   *
+   * @param isRequested Whether the user requested it now. Otherwise other tabs are notified only if
+   *   this tab was signed in, because its knowledge may be outdated.
+   */
+  signOut(reason: SignOutReason, isRequested?: boolean): void
+  /** Treats the access token as expired. */
   invalidate(): void
+  /** Sets the state and notifies the listeners if it changed. */
+  setState(state: AuthState): void
   close(): void
-  /** Tells who listens, where there is something to tell. */
-  show(state: AuthState): void
 }
 
-/** @param name The same in all tabs; `null` where they share nothing. */
+/** A refresh is due at 80 % of the lifetime, but at most 60 s before the token expires. */
+const MAX_REFRESH_MARGIN = 60_000
+
+/**
+ * Creates the session of a tab.
+ *
+ * @param name The same name in all tabs; `null` if they share nothing.
+ */
 export function createSession (platform: Platform, name: string | null): Session {
   const { now } = platform
   const listeners: Session['listeners'] = new Set()
   let state: AuthState = { status: 'starting', user: null }
   let token: string | null = null
-  let epoch = 0
-  let era = new AbortController()
-  let dueAt = 0
-  let goodUntil = 0
+  let sessionVersion = 0
+  let tokenController = new AbortController()
+  let refreshAt = 0
+  let expiresAt = 0
 
-  const channel = openTabChannel<Message>(platform, name, message => {
-    const { remainingMs, life, isLogin, reason } = message
+  const channel = openTabChannel<SessionMessage>(platform, name, message => {
+    const { remainingMs, lifetime, isLogin, reason } = message
 
-    // It may have been told before a logout, and be heard after it.
-    if (session.isOver && !isLogin) {
+    // The message may have been sent before a logout and may arrive after it.
+    if (session.isSignOutConfirmed && !isLogin) {
       return
     }
 
-    if (!isLogin && !isOurs(message.token)) {
-      // One of the two is late. The cookie, or the storage, knows which.
-      distrust()
+    if (!isLogin && !isSameSession(message.token)) {
+      // One of the two tabs is outdated. The next refresh finds out by the cookie or the storage.
+      invalidate()
     } else if (reason) {
-      end(reason)
+      signOut(reason)
     } else if (remainingMs > (isLogin ? -9e9 : session.remainingMs)) {
-      begin({ ...message, since: now() + remainingMs - life }, isLogin)
+      setToken({ ...message, requestedAt: now() + remainingMs - lifetime }, isLogin)
     }
   })
 
-  /** Whether a token is one of this session, as far as can be told. */
-  function isOurs (other: string | null): boolean {
-    const { sid } = claimsOf(other)
-    return !sid || (claimsOf(token).sid ?? sid) === sid
+  /** Whether a token belongs to this session, or its session is unknown. */
+  function isSameSession (other: string | null): boolean {
+    const { sid } = decodeClaims(other)
+    return !sid || (decodeClaims(token).sid ?? sid) === sid
   }
 
-  function distrust (): void {
-    goodUntil = dueAt = 0
+  function invalidate (): void {
+    expiresAt = refreshAt = 0
   }
 
-  function begin (access: Access, isLogin: boolean): void {
-    const { life, since, user = state.user } = access
+  function setToken (accessToken: AccessToken, isLogin: boolean): void {
+    const { lifetime, requestedAt, user = state.user } = accessToken
 
-    if (isLogin || !isOurs(access.token)) {
-      epoch++
+    if (isLogin || !isSameSession(accessToken.token)) {
+      sessionVersion++
     }
 
-    token = access.token
-    goodUntil = since + life
-    dueAt = goodUntil - Math.min(life / 5, MARGIN) * (1 + platform.random() / 2)
-    change({ status: 'signed-in', user })
+    token = accessToken.token
+    expiresAt = requestedAt + lifetime
+    const margin = Math.min(lifetime / 5, MAX_REFRESH_MARGIN)
+    refreshAt = expiresAt - margin * (1 + platform.random() / 2)
+    changeTo({ status: 'signed-in', user })
   }
 
-  function end (reason: SignOutReason): void {
-    epoch++
+  function signOut (reason: SignOutReason): void {
+    sessionVersion++
     token = null
-    distrust()
-    change({ status: 'signed-out', user: null, ...(state.status !== 'starting' && { reason }) })
+    invalidate()
+    changeTo({ status: 'signed-out', user: null, ...(state.status !== 'starting' && { reason }) })
   }
 
-  function change (next: AuthState): void {
-    era.abort()
-    era = new AbortController()
-    show(next)
+  function changeTo (next: AuthState): void {
+    tokenController.abort()
+    tokenController = new AbortController()
+    setState(next)
   }
 
-  function show (next: AuthState): void {
+  function setState (next: AuthState): void {
     if (JSON.stringify(next) === JSON.stringify(state)) {
       return
     }
@@ -157,54 +174,59 @@ export function createSession (platform: Platform, name: string | null): Session
       return token
     },
     get sessionVersion () {
-      return epoch
+      return sessionVersion
     },
     get signal () {
-      return era.signal
+      return tokenController.signal
     },
     get remainingMs () {
-      return goodUntil - now()
+      return expiresAt - now()
     },
-    // Also where nobody told how long it lasts.
     get shouldRefresh () {
-      return !(now() < dueAt)
+      // Negated, so that an unknown lifetime (NaN) also results in a refresh.
+      return !(now() < refreshAt)
     },
-    get isOver () {
-      return state.status === 'signed-out' && epoch > 0
+    get isSignOutConfirmed () {
+      return state.status === 'signed-out' && sessionVersion > 0
     },
     listeners,
-    invalidate: distrust,
-    show,
+    invalidate,
+    setState,
 
-    begin (access, isLogin) {
-      begin(access, isLogin)
-      channel.tell({ ...access, user: state.user, remainingMs: session.remainingMs, isLogin })
+    setToken (accessToken, isLogin) {
+      setToken(accessToken, isLogin)
+      const { remainingMs } = session
+      channel.post({ ...accessToken, user: state.user, remainingMs, isLogin })
     },
 
-    end (reason, isAsked) {
-      if (isAsked || state.status === 'signed-in') {
-        channel.tell({ reason, token })
+    signOut (reason, isRequested) {
+      if (isRequested || state.status === 'signed-in') {
+        channel.post({ reason, token })
       }
 
-      end(reason)
+      signOut(reason)
     },
 
     close () {
       listeners.clear()
-      era.abort()
+      tokenController.abort()
       channel.close()
     }
   }
   return session
 }
 
-/** What a token says of itself; nothing where it is no JWT. Proves nothing. */
-export function claimsOf (token: string | null): Claims {
+/**
+ * Decodes the claims of a token without verification.
+ *
+ * @returns An empty object if the token is not a JWT.
+ */
+export function decodeClaims (token: string | null): UnverifiedClaims {
   try {
     return JSON.parse(
       atob(((token as string).split('.')[1] as string).replace(/-/g, '+').replace(/_/g, '/'))
     ) ?? {}
   } catch {
-    return {} as Claims
+    return {} as UnverifiedClaims
   }
 }

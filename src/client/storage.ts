@@ -1,81 +1,118 @@
-// Where the refresh token is kept, and what is remembered besides: that there is a session, or that one is still to be ended.
+/**
+ * Storage of the refresh token.
+ *
+ * @module
+ */
 
-import { AuthError } from './errors.js'
-import type { WithTimeout } from './async.js'
-import type { FlagsLike, Platform } from './platform.js'
 import { createQueue } from './async.js'
+import type { WithTimeout } from './async.js'
+import { AuthError } from './errors.js'
+import type { FlagsLike, Platform } from './platform.js'
 
 /**
- * Keeps one text, such as a phone's keychain does. It holds the refresh token, and after a logout that the server has not
- * acknowledged yet, `out:` and that token.
+ * Storage for one string, such as an entry in the keychain of a phone.
+ *
+ * The value is the refresh token. After a logout that the server has not acknowledged yet, the
+ * value is `out:` followed by the token.
+ *
+ * @example
+ * ```ts
+ * import type { TokenStorage } from 'fastify-token-auth/client'
+ * import * as SecureStore from 'expo-secure-store'
+ *
+ * const storage: TokenStorage = {
+ *   get: () => SecureStore.getItemAsync('refresh-token'),
+ *   set: value => SecureStore.setItemAsync('refresh-token', value),
+ *   remove: () => SecureStore.deleteItemAsync('refresh-token')
+ * }
+ * ```
  */
 export interface TokenStorage {
+  /** Returns the value; `null` if nothing is saved. */
   get(): Promise<string | null>
-  /** Resolves when the text would survive a crash: the tokens are not used before. */
+  /**
+   * Saves the value.
+   *
+   * Must resolve only when the value would survive a crash. The client uses new tokens afterwards.
+   */
   set(value: string): Promise<unknown>
+  /** Deletes the value. */
   remove(): Promise<unknown>
 }
 
-/** What is stored before the token once its session is to be ended. */
-export const PENDING_LOGOUT_PREFIX = 'out:'
-
-/** */
-export function isPendingLogout (stored: string | null): boolean {
-  return /^out:/.test(stored as string)
-}
-
-/** What is stored for a refresh token that is in a cookie. */
-export const COOKIE_MARKER = 'in'
-
-/** The refresh token, or what stands for it; empty where there is none. */
-export function tokenOf (stored: string | null): string {
-  return stored?.replace(PENDING_LOGOUT_PREFIX, '') ?? ''
-}
-
-/** In `localStorage` where there is one that works, or else in memory. */
-export function pageStorage (platform: Platform, isLasting: boolean, key: string): TokenStorage {
-  let inMemory: string | null = null
-
-  const use = async (
-    act: (flags: FlagsLike) => string | null | void,
-    value = inMemory
-  ): Promise<string | null> => {
-    inMemory = value
-
-    try {
-      if (isLasting && platform.flags) {
-        return act(platform.flags) as string | null
-      }
-    } catch {
-      isLasting = false
-    }
-
-    return inMemory
-  }
-
-  return {
-    get: () => use(flags => flags.getItem(key)),
-    set: value => use(flags => flags.setItem(key, value), value),
-    remove: () => use(flags => flags.removeItem(key), null)
-  }
-}
-
 /**
- * Replaces what is stored by what `change` makes of it, or only reads; nothing is written where that is the same.
+ * Reads the stored value and replaces it with the result of `change`.
  *
- * @returns What was stored before.
- * @throws AuthError `storage`; what was asked for may happen all the same
+ * Writes nothing if `change` is missing or returns the same value.
+ *
+ * @returns The value before the change.
+ * @throws AuthError `storage`; the change may still happen
  */
 export type StorageQueue = (
   change?: (stored: string | null) => string | null
 ) => Promise<string | null>
 
-/** One access at a time, so that what was asked for last is what stays, however slow the storage is. */
-export function createStorageQueue (storage: TokenStorage, limit: WithTimeout): StorageQueue {
+/** Prefix of the stored value after a logout that the server has not acknowledged yet. */
+export const PENDING_LOGOUT_PREFIX = 'out:'
+
+/** Stored value for a refresh token that a cookie carries. */
+export const COOKIE_MARKER = 'in'
+
+/** Whether a stored value belongs to a logout that the server has not acknowledged yet. */
+export function isPendingLogout (stored: string | null): boolean {
+  return /^out:/.test(stored as string)
+}
+
+/**
+ * Returns the refresh token of a stored value.
+ *
+ * @returns The token or {@link COOKIE_MARKER}; an empty string if nothing is stored.
+ */
+export function getStoredToken (stored: string | null): string {
+  return stored?.replace(PENDING_LOGOUT_PREFIX, '') ?? ''
+}
+
+/** Creates a storage that uses `localStorage`, or memory if that is not available. */
+export function createPageStorage (
+  platform: Platform,
+  isPersistent: boolean,
+  key: string
+): TokenStorage {
+  let memory: string | null = null
+
+  const access = async (
+    act: (flags: FlagsLike) => string | null | void,
+    value = memory
+  ): Promise<string | null> => {
+    memory = value
+
+    try {
+      if (isPersistent && platform.flags) {
+        return act(platform.flags) as string | null
+      }
+    } catch {
+      isPersistent = false
+    }
+
+    return memory
+  }
+
+  return {
+    get: () => access(flags => flags.getItem(key)),
+    set: value => access(flags => flags.setItem(key, value), value),
+    remove: () => access(flags => flags.removeItem(key), null)
+  }
+}
+
+/** Creates a queue of storage accesses, so that the last call wins even if the storage is slow. */
+export function createStorageQueue (
+  storage: TokenStorage,
+  withTimeout: WithTimeout
+): StorageQueue {
   const queue = createQueue()
 
   return (change = stored => stored) =>
-    limit(null, () =>
+    withTimeout(null, () =>
       queue(async () => {
         const before = await storage.get()
         const after = change(before)

@@ -1,72 +1,87 @@
-// One at a time: in this tab always, over tabs where there are Web Locks. These are an optimisation, since the server gives all
-// who ask at once the same answer; so one that does not open, or is broken, is passed by after a while.
+/**
+ * Coordination between the tabs of a browser.
+ *
+ * @module
+ */
 
-import type { WithTimeout } from './async.js'
 import { createQueue } from './async.js'
+import type { WithTimeout } from './async.js'
 import type { ChannelLike, Platform } from './platform.js'
 
-const PATIENCE = 5000
-/** Who held it has just told what it got: the message may come a little later than the lock. */
-const DELIVERY = 20
-
-/** Does its work when it is its turn, or when that takes too long, or when the signal is aborted. */
+/**
+ * Runs work one at a time in this tab, and also across tabs if Web Locks are available.
+ *
+ * The work runs without the shared lock if the lock is not free within 5 s or the signal is
+ * aborted. The lock only saves requests, because the server returns the same tokens to concurrent
+ * refreshes.
+ */
 export type TabLock = <Result>(work: () => Promise<Result>, signal: AbortSignal) => Promise<Result>
 
-/** @param name The same in all tabs; `null` where they share nothing. */
+/** Sends messages to the other tabs. Browsers deliver them within the same origin only. */
+export interface TabChannel {
+  post(message: object): void
+  close(): void
+}
+
+const LOCK_TIMEOUT = 5000
+/** Milliseconds. The message of the previous holder may arrive slightly later than its lock. */
+const MESSAGE_DELAY = 20
+
+/**
+ * Creates the lock of a tab.
+ *
+ * @param name The same name in all tabs; `null` if they share nothing.
+ */
 export function createTabLock (
   { now, sleep, locks }: Platform,
-  limit: WithTimeout,
+  withTimeout: WithTimeout,
   name: string | null
 ): TabLock {
   const queue = createQueue()
   let isBroken = false
 
-  return (work, outer) =>
+  return (work, outerSignal) =>
     queue(async () => {
-      const asked = now()
+      const requestedAt = now()
       let release: (() => void) | undefined
 
       try {
         if (locks && name && !isBroken) {
-          release = await limit(outer, signal =>
+          release = await withTimeout(outerSignal, signal =>
             new Promise((resolve, reject) => {
-              // What the lock is held for is given out with its end: that releases it.
+              // The browser holds the lock until this promise resolves. Its `resolve` is `release`.
               locks.request(
                 name,
                 { signal },
                 () => signal.aborted ? undefined : new Promise(resolve)
               ).catch(reject)
-            }), PATIENCE)
+            }), LOCK_TIMEOUT)
 
-          if (now() > asked + 2) {
-            await sleep(DELIVERY, outer)
+          if (now() > requestedAt + 2) {
+            await sleep(MESSAGE_DELAY, outerSignal)
           }
         }
       } catch {
-        isBroken ||= !outer.aborted
+        isBroken ||= !outerSignal.aborted
       }
 
       return work().finally(release)
     })
 }
 
-// A line to the other tabs. Messages of browsers reach the same origin only.
-
-export interface TabChannel {
-  tell(message: object): void
-  close(): void
-}
-
 /**
- * Where there are no channels, or they are broken, or somebody else speaks on this one, nobody is told, and nothing is heard.
+ * Opens a channel to the other tabs.
  *
- * @param name The same in all tabs; `null` where they share nothing.
- * @param hear Given whatever was told. What it throws is ignored.
+ * Does nothing if the browser has no channels or they fail, because tabs work without messages.
+ *
+ * @param name The same name in all tabs; `null` if they share nothing.
+ * @param receive Called with each message. Errors are ignored, because other scripts of the page
+ *   may post anything to the channel.
  */
 export function openTabChannel<Message> (
   { openChannel }: Platform,
   name: string | null,
-  hear: (message: Message) => void
+  receive: (message: Message) => void
 ): TabChannel {
   let channel: ChannelLike
 
@@ -84,12 +99,12 @@ export function openTabChannel<Message> (
     channel = openChannel?.(name) as ChannelLike
 
     channel.onmessage = ({ data }) => {
-      attempt(() => hear(data as Message))
+      attempt(() => receive(data as Message))
     }
   })
 
   return {
-    tell (message) {
+    post (message) {
       attempt(() => channel.postMessage(message))
     },
     close () {

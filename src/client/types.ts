@@ -1,122 +1,206 @@
-// The public surface, in types.
+/**
+ * Public types of the client.
+ *
+ * @module
+ */
 
 import type { ErrorCode, RouteName, SessionResponse } from '../protocol.js'
 import type { Platform } from './platform.js'
 import type { TokenStorage } from './storage.js'
 
-/** Why nobody is signed in any more: a logout, or the server's reason for refusing to go on with the session. */
+/** Reason of a sign-out: a logout, or the code with which the server rejected the session. */
 export type SignOutReason = 'logout' | Extract<ErrorCode, `AUTH_REFRESH_${string}`>
 
-/** Who is signed in. The same object until something changes. */
+/** Signed-in state of a client. The object stays the same until the state changes. */
 export interface AuthState {
-  /** `starting` until it is known; see {@link AuthClient.ready}. */
+  /** `starting` until the client knows the result; see {@link AuthClient.ready}. */
   readonly status: 'starting' | 'signed-in' | 'signed-out'
-  /** As the server presents it; `null` also while signed in, where the server could not be asked yet. */
+  /**
+   * The user, as returned by the server.
+   *
+   * `null` if no user is signed in, or if the server was unreachable at startup.
+   */
   readonly user: object | null
-  /** Absent where nobody was signed in before. */
+  /** Reason of the sign-out. Missing if no user was signed in before. */
   readonly reason?: SignOutReason
 }
 
+/** Options of a single call. */
 export interface CallOptions {
-  /** Ends this call, which rejects with the signal's reason. What other calls wait for goes on. */
+  /** Rejects this call with the reason of the signal. Work shared with other calls continues. */
   readonly signal?: AbortSignal | undefined
 }
 
+/** Options of {@link createAuthClient}. */
 export interface AuthClientOptions {
   /**
-   * Where the server is: an absolute http(s) URL. Tokens go to its origin and to no other.
+   * Absolute http(s) URL of the server. The client sends tokens to its origin only.
+   *
    * @default the origin of the page
    */
   readonly baseUrl?: string
-  /** The server's option of this name. @default '/auth' */
+  /**
+   * Path prefix of the routes; must equal the `prefix` option of the server.
+   *
+   * @default '/auth'
+   */
   readonly prefix?: string
-  /** Paths of routes that are not at their usual place, below the prefix: the server's `routes`. */
+  /**
+   * Paths of moved routes below the prefix; must equal the `routes` option of the server.
+   *
+   * @example
+   * ```ts
+   * paths: { refresh: '/token' }
+   * ```
+   */
   readonly paths?: Partial<Readonly<Record<RouteName, string>>>
   /**
-   * Where the refresh token is:
-   * - `cookie`: in an HttpOnly cookie, which no script can read. For browsers; the server needs
-   *   `refreshToken: { transport: 'cookie' }` or `'both'`.
-   * - `memory`: nowhere else, so that a reload signs out.
-   * - a storage of your own, such as a phone's keychain. A new token is stored before it is used.
+   * Storage of the refresh token.
+   *
+   * - `cookie`: an HttpOnly cookie, which scripts cannot read. Recommended for browsers. The server
+   *   needs `refreshToken: { transport: 'cookie' }` or `'both'`.
+   * - `memory`: no storage. A reload signs the user out.
+   * - A {@link TokenStorage}, such as the keychain of a phone. The client saves a new token before
+   *   it uses the token.
+   *
    * @default 'cookie'
+   * @example
+   * ```ts
+   * storage: { get: readKeychain, set: writeKeychain, remove: clearKeychain }
+   * ```
    */
   readonly storage?: 'cookie' | 'memory' | TokenStorage
   /**
-   * Where it is kept that this device is known to the server, so that strangers who guess the password do not keep its owner
-   * out. It outlives logouts, and signs nobody in. With cookies there is no need for it.
-   * @default none: then the device is not known
+   * Storage of the device token, which lets the server recognize this device at the next login.
+   *
+   * Failed logins of an attacker then do not lock this device out. The token survives logouts and
+   * does not sign anyone in. Not needed with cookies.
+   *
+   * @default none, so that the server treats each login as one from a new device
+   * @example
+   * ```ts
+   * device: { get: readDeviceToken, set: writeDeviceToken, remove: clearDeviceToken }
+   * ```
    */
   readonly device?: TokenStorage
   /**
-   * Tabs with the same name, server and way of storing share what they get. A storage of your own is taken to be of this
-   * client alone, unless you give a name: give one only where the tabs of one browser share that storage.
-   * @default 'auth' for cookies
+   * Name under which the tabs of a browser share a session.
+   *
+   * Tabs share it if the name, the server and the kind of storage are equal. Set a name for a
+   * {@link TokenStorage} only if all tabs of the browser use the same storage.
+   *
+   * @default 'auth' for cookies; otherwise none, so that tabs share nothing
    */
   readonly name?: string
-  /** Sends the requests. @default the global one */
+  /**
+   * Sends the requests.
+   *
+   * @default the global `fetch`
+   * @example
+   * ```ts
+   * fetch: createDpopFetch() // binds the session to a key of this browser
+   * ```
+   */
   readonly fetch?: typeof fetch
-  /** Stands in for parts of the platform, in tests. */
+  /**
+   * Replaces parts of the platform, for tests.
+   *
+   * @example
+   * ```ts
+   * platform: createFaults({ seed: 7 }).platform
+   * ```
+   */
   readonly platform?: Partial<Platform>
 }
 
-/** Keeps somebody signed in. Its functions may be taken off it. */
+/** Keeps a user signed in. All functions work without `this`, so you can destructure them. */
 export interface AuthClient {
-  /** Resolves to `signed-in` or `signed-out`, once that is known; never rejects. */
+  /** Resolves to `signed-in` or `signed-out` when the client knows the result. Never rejects. */
   readonly ready: Promise<AuthState>
   readonly state: AuthState
 
   /**
-   * Signs in. Whoever was signed in before is signed out.
+   * Signs a user in. Replaces and revokes an earlier session of this client.
    *
-   * @param credentials The body of the request: `username` or `email`, `password`, and perhaps `device`, `remember_me`.
-   * @throws AuthError AUTH_CREDENTIALS_REJECTED and the other codes of the server; `network`, `refused`, `storage`; `signed-out`
-   *   where `logout` was called meanwhile
+   * @param credentials Request body: `username` or `email`, `password`, and optionally `device` and
+   *   `remember_me`.
+   * @throws AuthError `AUTH_CREDENTIALS_REJECTED` and other codes of the server; `network`,
+   *   `refused`, `storage`; `signed-out` if `logout` was called meanwhile
    */
   login(credentials: object, options?: CallOptions): Promise<AuthState>
 
   /**
-   * Signs out: here and in the other tabs at once, and at the server as soon as it can be reached. Resolves when the server
-   * knows, or could not be told at first; it is then told again, also after a restart. Rejects where the signal is aborted or
-   * the client disposed of, and for nothing else.
+   * Signs out: immediately in all tabs, and at the server as soon as it is reachable.
+   *
+   * Resolves after the first request to the server, even if that request fails. The client repeats
+   * it until the server acknowledges it, also after a restart. Rejects only if the signal is
+   * aborted or the client is disposed.
    */
   logout(options?: CallOptions): Promise<void>
 
   /**
-   * Ends all sessions of the user, this one too.
-   * @throws AuthError where the server could not do it; the user is still signed in then
+   * Revokes all sessions of the user, including this one.
+   *
+   * @throws AuthError if the server cannot do it; the user then stays signed in
    */
   logoutEverywhere(options?: CallOptions): Promise<void>
 
-  /** Where the user is signed in. @throws AuthError */
+  /**
+   * Lists the sessions of the user.
+   *
+   * @throws AuthError
+   */
   sessions(options?: CallOptions): Promise<readonly SessionResponse[]>
 
-  /** Ends one of them. @throws AuthError */
+  /**
+   * Revokes one session of the user.
+   *
+   * @throws AuthError
+   */
   endSession(id: string, options?: CallOptions): Promise<void>
 
-  /** Ends all of them but this one. @throws AuthError */
+  /**
+   * Revokes all sessions of the user except this one.
+   *
+   * @throws AuthError
+   */
   endOtherSessions(options?: CallOptions): Promise<void>
 
   /**
-   * Like the global `fetch`, with the access token for requests to the server's origin. Relative URLs count from `baseUrl`. What
-   * has an Authorization header, or goes elsewhere, is sent as it is; so is everything while nobody is signed in.
+   * Sends a request like the global `fetch`, with the access token if it goes to the server.
    *
-   * Where the answer is 401, the token is refreshed and the request sent once more, if its body can be: a text, a form, a
-   * Blob or bytes, and not a stream.
+   * Relative URLs are resolved against `baseUrl`. Requests to other origins, requests with an
+   * `Authorization` header, and all requests of a signed-out client are sent unchanged.
    *
-   * @throws AuthError `network`, `refused` or a code of the server, where the access token has ended and could not be
-   *   refreshed for 10 s; `signed-out` where the session ended meanwhile; whatever `fetch` throws
+   * After a 401 response, the client refreshes the token and sends the request once more. It cannot
+   * repeat a stream or the body of a `Request`. Other bodies can be repeated.
+   *
+   * @throws AuthError `network`, `refused` or a code of the server if the access token has expired
+   *   and cannot be refreshed within 10 s; `signed-out` if the session was revoked or replaced
+   *   meanwhile
+   * @throws errors of `fetch`
    */
   fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>
 
   /**
-   * A good access token, for a WebSocket, say; `null` where nobody is signed in or a cookie holds it.
-   * @throws AuthError as `fetch` does
+   * Returns a valid access token, for example for a WebSocket.
+   *
+   * @returns The token; `null` if no user is signed in or a cookie carries the token.
+   * @throws AuthError like {@link AuthClient.fetch}
    */
   getAccessToken(options?: CallOptions): Promise<string | null>
 
-  /** Calls back at each change of {@link state}. @returns What ends that. */
+  /**
+   * Calls the listener on each change of {@link AuthClient.state}.
+   *
+   * @returns A function that removes the listener.
+   */
   subscribe(listener: (state: AuthState) => void): () => void
 
-  /** Lets go of timers, requests and other tabs. Nobody is signed out; calls reject from now on. */
+  /**
+   * Stops timers, requests and messages between tabs. The user stays signed in.
+   *
+   * Later calls reject with `disposed`.
+   */
   dispose(): void
 }

@@ -1,72 +1,94 @@
-// Time that passes only when it is told to, and never while a server is at work: so a test of a month takes a moment, and
-// comes out the same each time.
-
+/**
+ * Virtual time of a test.
+ *
+ * Time passes only when the test says so, and never while a server is at work. A test of a month
+ * takes a moment, and each run has the same result.
+ */
 export interface Clock {
-  /** What the device counts: milliseconds that only ever grow. Stands in for `performance.now`. */
+  /** Returns milliseconds on the monotonic clock of the device. Replaces `performance.now`. */
   now(): number
-  /** What the device takes for the date, in milliseconds since 1970; see {@link step}. Stands in for its `Date.now`. */
+  /** Returns the date of the device in milliseconds since 1970. See {@link Clock.shiftDate}. */
   date(): number
-  /** The true time, in milliseconds since 1970. For the server: `app.register(tokenAuth, { clock: faults.clock.time, … })`. */
+  /**
+   * Returns the true time in milliseconds since 1970. Use it as the clock of the server.
+   *
+   * @example
+   * ```ts
+   * await app.register(tokenAuth, { clock: faults.clock.time, ...options })
+   * ```
+   */
   time(): number
-  /** Resolves after so many milliseconds, or when the signal is aborted. */
+  /** Resolves after a number of milliseconds, or when the signal is aborted. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>
-  /** Lets so many milliseconds pass, and all happen that falls into them. One call at a time. */
+  /** Lets a number of milliseconds pass and runs all timers that are due. One call at a time. */
   run(ms: number): Promise<void>
   /**
-   * Lets time pass until the promise has settled, and gives what it gives.
-   * @param ms At most so many milliseconds. @default 120_000
-   * @throws Error where it takes longer
+   * Lets time pass until the promise has settled, and returns its result.
+   *
+   * @param limit Maximum number of milliseconds. Defaults to 120,000.
+   * @throws Error if the promise takes longer
    */
-  until<Result>(promise: Promise<Result>, ms?: number): Promise<Result>
+  until<Result>(promise: Promise<Result>, limit?: number): Promise<Result>
   /**
-   * The device is asleep for so many milliseconds: nothing happens on it, what was due comes late, and what was under way in
-   * the network is lost.
-   * @param isCounted Whether {@link now} counts that time; on many machines it does not. @default true
+   * Simulates a device that sleeps for a number of milliseconds.
+   *
+   * Due timers run after it, and requests in flight are lost.
+   *
+   * @param isCounted Whether {@link Clock.now} includes the time. Many devices exclude it. Defaults
+   *   to `true`.
    */
   suspend(ms: number, isCounted?: boolean): void
-  /** How many milliseconds it has been asleep so far. */
+  /** Returns the number of milliseconds that the device has slept. */
   slept(): number
-  /** Puts the date of the device forward, or back; {@link now} and {@link time} are as they were. */
-  step(ms: number): void
-  /** Does work that takes real time. Meanwhile no other time passes, and no other such work is done. */
+  /** Shifts the date of the device by a number of milliseconds. No time passes. */
+  shiftDate(ms: number): void
+  /** Runs work that needs real time, one at a time. No virtual time passes meanwhile. */
   hold<Result>(work: () => Promise<Result>): Promise<Result>
 }
 
 interface Timer {
   readonly at: number
-  readonly end: () => void
+  readonly fire: () => void
 }
 
-/** Nothing that is under way without a timer, such as the reading of a body, takes more turns of the event loop. */
-const QUIET = 2
-const PATIENCE = 120_000
+/**
+ * Turns of the event loop after which nothing more happens without a timer.
+ *
+ * Work without a timer, such as reading a body, takes at most two.
+ */
+const IDLE_TURNS = 2
+const DEFAULT_LIMIT = 120_000
 
-/** @param start The date at the beginning, in milliseconds since 1970. */
+/**
+ * Creates a clock.
+ *
+ * @param start Date at the beginning in milliseconds since 1970.
+ */
 export function createClock (start: number): Clock {
   const timers: Timer[] = []
   let now = 0
   let uncounted = 0
   let slept = 0
-  let error = 0
-  let last: Promise<unknown> = Promise.resolve()
-  let held = 0
+  let dateShift = 0
+  let lastHold: Promise<unknown> = Promise.resolve()
+  let holdCount = 0
 
-  const isHeld = (): boolean => held > 0
+  const isHeld = (): boolean => holdCount > 0
 
-  async function settle (): Promise<void> {
-    for (let quiet = 0; quiet < QUIET; quiet++) {
-      await turn()
+  async function waitUntilIdle (): Promise<void> {
+    for (let idleTurns = 0; idleTurns < IDLE_TURNS; idleTurns++) {
+      await waitForTurn()
 
       while (isHeld()) {
-        await last
-        quiet = -1
+        await lastHold
+        idleTurns = -1
       }
     }
   }
 
-  /** @returns Whether there was a timer until then. */
-  async function fire (until: number): Promise<boolean> {
-    await settle()
+  /** Fires the next timer up to a time. Returns whether there was one. */
+  async function fireNext (until: number): Promise<boolean> {
+    await waitUntilIdle()
     const [next] = timers
 
     if (next === undefined || next.at > until) {
@@ -74,13 +96,13 @@ export function createClock (start: number): Clock {
     }
 
     now = Math.max(now, next.at)
-    next.end()
+    next.fire()
     return true
   }
 
   return {
     now: () => now,
-    date: () => Math.floor(start + now + uncounted + error),
+    date: () => Math.floor(start + now + uncounted + dateShift),
     time: () => Math.floor(start + now + uncounted),
     sleep: (ms, signal) =>
       new Promise(resolve => {
@@ -88,43 +110,46 @@ export function createClock (start: number): Clock {
           return resolve()
         }
 
-        const timer = { at: now + ms, end }
+        const timer = { at: now + ms, fire }
 
-        function end (): void {
+        function fire (): void {
           timers.splice(timers.indexOf(timer), 1)
-          signal?.removeEventListener('abort', end)
+          signal?.removeEventListener('abort', fire)
           resolve()
         }
 
-        const later = timers.findIndex(({ at }) => at > timer.at)
-        timers.splice(later < 0 ? timers.length : later, 0, timer)
-        signal?.addEventListener('abort', end)
+        const laterIndex = timers.findIndex(({ at }) => at > timer.at)
+        timers.splice(laterIndex < 0 ? timers.length : laterIndex, 0, timer)
+        signal?.addEventListener('abort', fire)
       }),
     async run (ms) {
       const until = now + ms
 
-      while (await fire(until)) {
+      let hasFired = true
+
+      while (hasFired) {
+        hasFired = await fireNext(until)
       }
 
       now = Math.max(now, until)
     },
-    async until (promise, ms = PATIENCE) {
-      const until = now + ms
-      let isDone = false
-      const done = promise.finally(() => {
-        isDone = true
+    async until (promise, limit = DEFAULT_LIMIT) {
+      const until = now + limit
+      let isSettled = false
+      const settled = promise.finally(() => {
+        isSettled = true
       })
-      done.catch(() => {})
+      settled.catch(() => {})
 
       for (;;) {
-        await settle()
+        await waitUntilIdle()
 
-        if (isDone) {
-          return done
+        if (isSettled) {
+          return settled
         }
 
-        if (!await fire(until)) {
-          throw new Error(`nothing has come of it within ${ms} ms`)
+        if (!await fireNext(until)) {
+          throw new Error(`promise did not settle within ${limit} ms`)
         }
       }
     },
@@ -138,24 +163,23 @@ export function createClock (start: number): Clock {
       }
     },
     slept: () => slept,
-    step (ms) {
-      error += ms
+    shiftDate (ms) {
+      dateShift += ms
     },
     hold (work) {
-      held++
-      const result = last.then(work)
-      last = result.catch(() => {}).then(() => {
-        held--
+      holdCount++
+      const result = lastHold.then(work)
+      lastHold = result.catch(() => {}).then(() => {
+        holdCount--
       })
       return result
     }
   }
 }
 
-// A timer of the platform would take a millisecond or more.
-
-function turn (): Promise<void> {
+function waitForTurn (): Promise<void> {
   return new Promise(resolve => {
+    // `setTimeout` takes a millisecond or more.
     if (typeof setImmediate === 'function') {
       setImmediate(resolve)
     } else {

@@ -1,11 +1,16 @@
-// The cookies of one browser, for places where `fetch` keeps none, such as Node. As much of RFC 6265 as tokens need.
-
+/**
+ * Cookies of one browser, because `fetch` outside of browsers has none.
+ *
+ * Implements only the part of RFC 6265 that tokens need: origin, name, value and `Max-Age`.
+ */
 export interface CookieJar {
-  /** The `Cookie` header for a URL; `''` where there is nothing to send. */
-  header(url: string): string
-  /** Takes the `Set-Cookie` headers of an answer. */
-  take(url: string, setCookies: readonly string[]): void
-  /** What it holds: values by name. */
+  /** Returns the `Cookie` header for a URL; an empty string if there are no cookies to send. */
+  getHeader(url: string): string
+  /** Saves the `Set-Cookie` headers of a response. */
+  save(url: string, setCookies: readonly string[]): void
+  /** Deletes all cookies with a name. */
+  delete(name: string): void
+  /** Returns the values of the current cookies by name. */
   entries(): ReadonlyMap<string, string>
 }
 
@@ -13,44 +18,55 @@ interface Cookie {
   readonly origin: string
   readonly name: string
   readonly value: string
-  readonly endsAt: number
+  readonly expiresAt: number
 }
 
-/** @param time The true time, in milliseconds: by it cookies end. */
+/**
+ * Creates an empty cookie jar.
+ *
+ * @param time Returns the true time in milliseconds, which decides when cookies expire.
+ */
 export function createCookieJar (time: () => number): CookieJar {
   const cookies = new Map<string, Cookie>()
 
-  function live (): Cookie[] {
-    return [...cookies.values()].filter(({ endsAt }) => endsAt > time())
+  function getCurrent (): Cookie[] {
+    return [...cookies.values()].filter(({ expiresAt }) => expiresAt > time())
   }
 
   return {
-    header (url) {
+    getHeader (url) {
       const { origin } = new URL(url)
 
-      return live().filter(cookie => cookie.origin === origin).map(({ name, value }) =>
+      return getCurrent().filter(cookie => cookie.origin === origin).map(({ name, value }) =>
         `${name}=${value}`
       ).join('; ')
     },
-    take (url, setCookies) {
+    save (url, setCookies) {
       const { origin } = new URL(url)
 
-      for (const text of setCookies) {
-        const [, name, value] = /^([^=;]+)=([^;]*)/.exec(text) ?? []
+      for (const header of setCookies) {
+        const [, name, value] = /^([^=;]+)=([^;]*)/.exec(header) ?? []
 
         if (name === undefined || value === undefined) {
           continue
         }
 
-        const maxAge = /;\s*max-age=(-?\d+)/i.exec(text)?.[1]
-        const endsAt = maxAge === undefined ? Infinity : time() + Number(maxAge) * 1000
+        const maxAge = /;\s*max-age=(-?\d+)/i.exec(header)?.[1]
+        const expiresAt = maxAge === undefined ? Infinity : time() + Number(maxAge) * 1000
         cookies.delete(`${origin} ${name}`)
 
-        if (endsAt > time()) {
-          cookies.set(`${origin} ${name}`, { origin, name, value, endsAt })
+        if (expiresAt > time()) {
+          cookies.set(`${origin} ${name}`, { origin, name, value, expiresAt })
         }
       }
     },
-    entries: () => new Map(live().map(({ name, value }) => [name, value]))
+    delete (name) {
+      for (const [key, cookie] of cookies) {
+        if (cookie.name === name) {
+          cookies.delete(key)
+        }
+      }
+    },
+    entries: () => new Map(getCurrent().map(({ name, value }) => [name, value]))
   }
 }

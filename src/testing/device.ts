@@ -1,5 +1,3 @@
-// A browser, or a phone, and its tabs. What a tab knows dies with it; storage, flags and cookies stay.
-
 import type { FlagsLike, Platform } from '../client/platform.js'
 import type { TokenStorage } from '../client/storage.js'
 import type { Clock } from './clock.js'
@@ -7,43 +5,111 @@ import { createCookieJar } from './cookie-jar.js'
 import type { CookieJar } from './cookie-jar.js'
 import type { Endpoint, Network } from './network.js'
 import type { Random } from './random.js'
-import { createChannels, createLocks, stuckLocks } from './tabs.js'
+import { brokenLocks, createChannels, createLocks, failAccess, stuckLocks } from './tabs.js'
 import type { TabLifetime } from './tabs.js'
 
+/** Options of {@link Device.open}. */
 export interface TabOptions {
-  /** `stuck`: some other tab holds each lock for ever. `none`: the browser has no Web Locks. @default 'work' */
-  readonly locks?: 'work' | 'stuck' | 'none'
-  /** Whether tabs hear of each other. @default true */
-  readonly channels?: boolean
+  /**
+   * Behavior of Web Locks.
+   *
+   * - `work`: as specified.
+   * - `stuck`: another tab never releases a lock.
+   * - `broken`: each request fails.
+   * - `none`: the browser has no Web Locks.
+   *
+   * @default 'work'
+   */
+  readonly locks?: 'work' | 'stuck' | 'broken' | 'none'
+  /**
+   * Behavior of channels between tabs: `broken` fails to open one, `none` means no support.
+   *
+   * @default 'work'
+   */
+  readonly channels?: 'work' | 'broken' | 'none'
+  /**
+   * Behavior of `localStorage`: each access to a `broken` one fails.
+   *
+   * @default 'work'
+   */
+  readonly flags?: 'work' | 'broken'
 }
 
-/** Goes into `createAuthClient`: `{ fetch: tab.wrap(fetch), platform: tab.platform, storage: tab.storage }`. */
+/**
+ * Tab of a device, or one run of an app.
+ *
+ * @example
+ * ```ts
+ * const client = createAuthClient({
+ *   baseUrl,
+ *   fetch: tab.wrap(fetch),
+ *   platform: tab.platform,
+ *   storage: tab.storage
+ * })
+ * ```
+ */
 export interface Tab {
-  /** `tab 1`, `tab 2` and so on: as in the log. */
+  /** Name in the log, such as `tab 1`. */
   readonly name: string
   readonly isAlive: boolean
-  /** A `fetch` that meets faults, and keeps the cookies of the device. */
+  /** Wraps a `fetch` with the faults of the network and the cookies of the device. */
   wrap(send: typeof fetch): typeof fetch
   readonly platform: Platform
-  /** A way to what the device stores, which is slow (0 to 20 ms), and ends with the tab. */
+  /**
+   * Access of this tab to the token storage of the device.
+   *
+   * An operation takes 0 to 20 ms. It never settles after the tab is killed.
+   */
   readonly storage: TokenStorage
-  /** The tab crashes: whatever it waits for never comes, and nothing that it does has an effect. */
+  /** Simulates a crash: pending promises never settle, and later actions have no effect. */
   kill(): void
 }
 
+/** Operation of a {@link TokenStorage}. */
+export type StorageOperation = keyof TokenStorage
+
+/**
+ * Replaces an operation of the token storage, or delays it.
+ *
+ * Throw or reject to simulate a storage that fails.
+ *
+ * @param proceed Performs the operation. Resolves to the value for `get`, and to `null` otherwise.
+ * @example
+ * ```ts
+ * device.storageFault = async (operation, proceed) => {
+ *   if (operation === 'set') throw new Error('keychain is locked')
+ *   return proceed()
+ * }
+ * ```
+ */
+export type StorageFault = (
+  operation: StorageOperation,
+  proceed: () => Promise<string | null>
+) => Promise<string | null>
+
+/** Browser or phone. Tabs come and go; cookies, flags and the stored token stay. */
 export interface Device {
   readonly tabs: readonly Tab[]
+  /** Opens a tab. */
   open(options?: TabOptions): Tab
-  /** What the tabs' `storage` holds. */
+  /** Value of the token storage. */
   stored: string | null
-  /** What stands in for `localStorage`. */
+  /** Fault of the token storage in all tabs; `null` if it works. */
+  storageFault: StorageFault | null
+  /** Content of `localStorage`. */
   readonly flags: Map<string, string>
   readonly cookies: CookieJar
 }
 
-const SLOWEST = 20
+/** Milliseconds. */
+const MAX_STORAGE_DELAY = 20
 
-/** @param nameTab The name of the next tab. */
+/**
+ * Creates a device without tabs.
+ *
+ * @param nameTab Returns the name of the next tab.
+ * @param onKill Called with the name of a tab that was killed.
+ */
 export function createDevice (
   clock: Clock,
   random: Random,
@@ -55,16 +121,17 @@ export function createDevice (
   const locks = createLocks()
   const channels = createChannels(clock, random.fork())
   const flags = new Map<string, string>()
+  const tabs: Tab[] = []
 
-  function open ({ locks: kind = 'work', channels: hasChannels = true }: TabOptions = {}): Tab {
+  function createTab (options: TabOptions): Tab {
     const name = nameTab()
-    const chance = random.fork()
-    const ends = new Set<() => void>()
+    const tabRandom = random.fork()
+    const releases = new Set<() => void>()
     let isAlive = true
-    const life: TabLifetime = {
+    const lifetime: TabLifetime = {
       isAlive: () => isAlive,
-      onEnd (end) {
-        ends.add(end)
+      onKill (release) {
+        releases.add(release)
       }
     }
 
@@ -75,14 +142,13 @@ export function createDevice (
 
       isAlive = false
 
-      for (const end of ends) {
-        end()
+      for (const release of releases) {
+        release()
       }
 
       onKill(name)
     }
 
-    /** Never resolves once the tab has gone. */
     const sleep = (ms: number, signal?: AbortSignal): Promise<void> =>
       new Promise(resolve => {
         void clock.sleep(ms, signal).then(() => {
@@ -92,19 +158,34 @@ export function createDevice (
         })
       })
 
-    async function access<Result> (act: () => Result): Promise<Result> {
-      await sleep(chance.between(0, SLOWEST / 2))
-      const result = act()
-      await sleep(chance.between(0, SLOWEST / 2))
-      return result
+    async function access (
+      operation: StorageOperation,
+      act: () => string | null
+    ): Promise<string | null> {
+      const proceed = async (): Promise<string | null> => {
+        await sleep(tabRandom.between(0, MAX_STORAGE_DELAY / 2))
+        const result = act()
+        await sleep(tabRandom.between(0, MAX_STORAGE_DELAY / 2))
+        return result
+      }
+
+      return device.storageFault === null ? proceed() : device.storageFault(operation, proceed)
     }
 
-    const peer: Endpoint = {
+    function store (value: string | null): null {
+      if (isAlive) {
+        device.stored = value
+      }
+
+      return null
+    }
+
+    const endpoint: Endpoint = {
       name,
-      isAlive: life.isAlive,
+      isAlive: lifetime.isAlive,
       kill,
-      leave (url, headers, credentials) {
-        const header = credentials === 'include' ? cookies.header(url) : ''
+      prepareRequest (url, headers, credentials) {
+        const header = credentials === 'include' ? cookies.getHeader(url) : ''
 
         if (header !== '') {
           headers.set('cookie', header)
@@ -112,9 +193,9 @@ export function createDevice (
 
         headers.set('sec-fetch-site', 'same-origin')
       },
-      arrive (url, headers, credentials) {
+      receiveResponse (url, headers, credentials) {
         if (credentials === 'include') {
-          cookies.take(url, headers.getSetCookie())
+          cookies.save(url, headers.getSetCookie())
         }
 
         headers.delete('set-cookie')
@@ -128,61 +209,72 @@ export function createDevice (
       },
       kill,
       wrap (send) {
-        const wrapped = network.wrap(send, peer)
+        const wrapped = network.wrap(send, endpoint)
         return (...request) => isAlive ? wrapped(...request) : new Promise(() => {})
       },
       platform: {
         now: clock.now,
-        random: chance.next,
+        random: tabRandom.next,
         sleep,
-        locks: kind === 'work' ? locks.of(life) : kind === 'stuck' ? stuckLocks : null,
-        openChannel: hasChannels ? channels.of(life) : null,
-        flags: flagsOf(flags, life)
+        ...resolveBrowserApis(options, lifetime)
       },
       storage: {
-        get: () => access(() => device.stored),
-        set: value =>
-          access(() => {
-            if (isAlive) {
-              device.stored = value
-            }
-          }),
-        remove: () =>
-          access(() => {
-            if (isAlive) {
-              device.stored = null
-            }
-          })
+        get: () => access('get', () => device.stored),
+        set: value => access('set', () => store(value)),
+        remove: () => access('remove', () => store(null))
       }
     }
   }
 
-  const tabs: Tab[] = []
+  function resolveBrowserApis (
+    { locks: lockMode = 'work', channels: channelMode = 'work', flags: flagMode = 'work' }:
+      TabOptions,
+    lifetime: TabLifetime
+  ): Pick<Platform, 'locks' | 'openChannel' | 'flags'> {
+    return {
+      locks: {
+        work: () => locks.createFor(lifetime),
+        stuck: () => stuckLocks,
+        broken: () => brokenLocks,
+        none: () => null
+      }[lockMode](),
+      openChannel: {
+        work: () => channels.createFor(lifetime),
+        broken: () => failAccess,
+        none: () => null
+      }[channelMode](),
+      flags: flagMode === 'work' ? createFlags(flags, lifetime) : brokenFlags
+    }
+  }
+
   const device: Device = {
     tabs,
-    open (options) {
-      const tab = open(options)
+    open (options = {}) {
+      const tab = createTab(options)
       tabs.push(tab)
       return tab
     },
     stored: null,
+    storageFault: null,
     flags,
     cookies
   }
   return device
 }
 
-function flagsOf (map: Map<string, string>, life: TabLifetime): FlagsLike {
+const brokenFlags: FlagsLike = { getItem: failAccess, setItem: failAccess, removeItem: failAccess }
+
+function createFlags (flags: Map<string, string>, lifetime: TabLifetime): FlagsLike {
   return {
-    getItem: key => map.get(key) ?? null,
+    getItem: key => flags.get(key) ?? null,
     setItem (key, value) {
-      if (life.isAlive()) {
-        map.set(key, value)
+      if (lifetime.isAlive()) {
+        flags.set(key, value)
       }
     },
     removeItem (key) {
-      if (life.isAlive()) {
-        map.delete(key)
+      if (lifetime.isAlive()) {
+        flags.delete(key)
       }
     }
   }

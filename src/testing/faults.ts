@@ -1,65 +1,119 @@
-// The harness as an app gets it: time, chance, a network and devices that are as bad as it likes, all of one seed.
-
 import type { Platform } from '../client/platform.js'
 import { createClock } from './clock.js'
 import type { Clock } from './clock.js'
 import { createDevice } from './device.js'
 import type { Device, Tab } from './device.js'
-import { defaultRates } from './network.js'
-import type { FaultKind, FaultRates, LogEntry } from './network.js'
-import { createNetwork } from './network.js'
+import { formatEntry } from './log.js'
+import type { LogEntry } from './log.js'
+import { createNetwork, defaultRates } from './network.js'
+import type { FaultKind, FaultRates, Interceptor } from './network.js'
 import { createRandom } from './random.js'
 import type { Random } from './random.js'
 
+/** Options of {@link createFaults}. */
 export interface FaultsOptions {
-  /** A whole number. The same one, and the same calls, bring the same faults. @default 1 */
+  /**
+   * Integer that decides all random faults. The same seed and the same calls cause the same faults.
+   *
+   * @default 1
+   */
   readonly seed?: number
-  /** How often requests meet faults by chance; `{}` for never. @default one request in six meets one, of any kind */
+  /**
+   * Probabilities of random faults; `{}` for none. Higher values find rare bugs sooner but slow
+   * down each schedule.
+   *
+   * @default {@link defaultRates}: one request in six meets a fault of any kind
+   * @example
+   * ```ts
+   * rates: { drop: 0.1, kill: 0.01 }
+   * ```
+   */
   readonly rates?: FaultRates
-  /** Which requests may meet a fault by chance. @default all */
+  /**
+   * Decides whether a request may meet a random fault.
+   *
+   * @default all requests may
+   * @example
+   * ```ts
+   * only: (method, url) => url.includes('/auth/')
+   * ```
+   */
   readonly only?: (method: string, url: string) => boolean
-  /** How long a request and its answer take, together, in milliseconds. @default [4, 60] */
+  /**
+   * Range of the time that a request and its response take together, in milliseconds.
+   *
+   * @default [4, 60]
+   * @example
+   * ```ts
+   * latency: [200, 800] // a slow mobile network
+   * ```
+   */
   readonly latency?: readonly [from: number, to: number]
   /**
-   * How much longer a request may be under way, in milliseconds. Keep it below the server's `refreshToken.grace`: what comes
-   * later than that is a thief's, as far as any server can tell.
+   * Maximum extra time of a delayed request in milliseconds.
+   *
+   * Use a value below `refreshToken.grace` of the server. A refresh token that arrives later looks
+   * stolen to every server, and the session is revoked.
+   *
    * @default 4000
    */
   readonly longestDelay?: number
-  /** The date at the beginning, in milliseconds since 1970. @default 2026-01-01T00:00Z */
+  /**
+   * Date at the start in milliseconds since 1970.
+   *
+   * @default 2026-01-01T00:00Z
+   */
   readonly start?: number
 }
 
-/** How often it is drawn, in comparison with the others, and what it does. Gives nothing back; time passes by `clock` alone. */
+/**
+ * Action of a schedule, with its weight relative to the other actions.
+ *
+ * The result is awaited. Time passes only through {@link Faults.clock}.
+ */
 export type Action = readonly [weight: number, act: (random: Random) => unknown]
 
+/** Faults of a test: time, random numbers, a network and devices, all controlled by one seed. */
 export interface Faults {
   readonly seed: number
   readonly clock: Clock
   readonly random: Random
-  /** Of the first tab of the first device; it is opened when one of the two is first asked for. */
+  /** `wrap` of the first tab of the first device, which is created on first use. */
   readonly wrap: (send: typeof fetch) => typeof fetch
+  /** `platform` of the same tab. */
   readonly platform: Platform
-  /** Another device. Nothing is shared with the ones before. */
+  /** Creates a device, which shares nothing with other devices. */
   device(): Device
   /**
-   * The next requests meet this fault, also where there are none by chance.
-   * @param path How the path of their URLs ends. @default any
-   * @param count How many of them. @default 1
+   * Plans a fault for the next requests, even if no random faults happen.
+   *
+   * @param path End of the path of their URLs. Defaults to any path.
+   * @param count Number of requests. Defaults to 1; `Infinity` means until {@link Faults.heal}.
    */
-  next(kind: FaultKind, path?: string, count?: number): void
-  /** Until {@link goOnline}, nothing gets through, and answers that were under way are lost. */
+  next(fault: FaultKind | Interceptor, path?: string, count?: number): void
+  /** Disconnects the network until {@link Faults.goOnline}. Requests in flight are lost. */
   goOffline(): void
+  /** Connects the network. */
   goOnline(): void
-  /** Online, and no more faults, until {@link resume}. What is under way goes on. */
+  /**
+   * Connects the network and stops random faults until {@link Faults.resume}.
+   *
+   * Also cancels planned faults. Faults of requests in flight continue.
+   */
   heal(): void
+  /** Allows random faults again. */
   resume(): void
-  /** Draws one of the actions and waits for it. @returns Its name. */
+  /**
+   * Performs one random action.
+   *
+   * @returns The name of the action.
+   * @throws TypeError if there are no actions
+   */
   step(actions: Readonly<Record<string, Action>>): Promise<string>
   /**
-   * Takes steps, and says with which seed, where and after what one went wrong.
+   * Performs random actions, and reports the seed and the recent events if one of them fails.
    *
-   * @param check Called after each step; throws where something is wrong.
+   * @param check Called after each step. Throws if an expectation is violated.
    * @throws ScheduleError
    */
   schedule(
@@ -70,34 +124,40 @@ export interface Faults {
   readonly log: readonly LogEntry[]
 }
 
-/** A step went wrong; `cause` says how. Its message holds the seed, and what happened last. */
+/** Error of a failed step. The message contains the seed and the recent events; see `cause`. */
 export class ScheduleError extends Error {
   override readonly name = 'ScheduleError'
   readonly seed: number
   readonly step: number
 
   constructor (seed: number, step: number, log: readonly LogEntry[], cause: unknown) {
-    const told = cause instanceof Error ? cause.message : String(cause)
-    super(
-      `${told}\nseed ${seed}, step ${step}; replay it with createFaults({ seed: ${seed} })\n${
-        log.map(lineOf).join('\n')
-      }`,
-      { cause }
-    )
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    const replay = `seed ${seed}, step ${step}; replay it with createFaults({ seed: ${seed} })`
+    super([reason, replay, ...log.map(formatEntry)].join('\n'), { cause })
     this.seed = seed
     this.step = step
   }
 }
 
-const SHOWN = 30
+/** Number of log entries in the message of a {@link ScheduleError}. */
+const REPORTED_ENTRIES = 30
 
 /**
- * Makes trouble, reproducibly.
+ * Creates reproducible faults for a test of a client.
  *
+ * @example
  * ```ts
+ * import { createAuthClient } from 'fastify-token-auth/client'
+ * import { createFaults } from 'fastify-token-auth/testing'
+ *
  * const faults = createFaults({ seed: 7 })
- * const client = createAuthClient({ baseUrl, storage: 'memory', fetch: faults.wrap(fetch), platform: faults.platform })
- * await faults.clock.until(client.login(credentials))
+ * const client = createAuthClient({
+ *   baseUrl: 'http://127.0.0.1:3000',
+ *   storage: 'memory',
+ *   fetch: faults.wrap(fetch),
+ *   platform: faults.platform
+ * })
+ * await faults.clock.until(client.login({ username: 'ann', password: 'correct horse' }))
  * await faults.schedule({
  *   call: [5, () => faults.clock.until(client.fetch('/orders').catch(() => {}))],
  *   wait: [3, random => faults.clock.run(random.between(1, 20) * 60_000)],
@@ -117,12 +177,12 @@ export function createFaults ({
   const random = createRandom(seed)
   const clock = createClock(start)
   const log: LogEntry[] = []
-  let steps = 0
-  let tabs = 0
+  let stepCount = 0
+  let tabCount = 0
   let firstTab: Tab | undefined
 
-  const note = (entry: Omit<LogEntry, 'at' | 'step'>): void => {
-    log.push({ at: clock.now(), step: steps, ...entry })
+  const addEntry = (entry: Omit<LogEntry, 'at' | 'step'>): void => {
+    log.push({ at: clock.now(), step: stepCount, ...entry })
   }
 
   const network = createNetwork(clock, random.fork(), {
@@ -130,20 +190,20 @@ export function createFaults ({
     latency,
     longestDelay,
     isExposed: only
-  }, note)
-  const chance = random.fork()
+  }, addEntry)
+  const deviceRandom = random.fork()
 
   const device = (): Device =>
     createDevice(
       clock,
-      chance.fork(),
+      deviceRandom.fork(),
       network,
-      () => `tab ${++tabs}`,
+      () => `tab ${++tabCount}`,
       name => {
-        note({ what: 'killed', who: name })
+        addEntry({ event: 'killed', source: name })
       }
     )
-  const first = (): Tab => (firstTab ??= device().open())
+  const getFirstTab = (): Tab => (firstTab ??= device().open())
 
   function setOnline (isOnline: boolean): void {
     if (network.isOnline === isOnline) {
@@ -151,15 +211,15 @@ export function createFaults ({
     }
 
     network.isOnline = isOnline
-    note({ what: isOnline ? 'online' : 'offline', who: 'network' })
+    addEntry({ event: isOnline ? 'online' : 'offline', source: 'network' })
   }
 
   async function step (actions: Readonly<Record<string, Action>>): Promise<string> {
-    const name = random.weigh(
+    const name = random.pickWeighted(
       Object.entries(actions).map(([name, [weight]]) => [name, weight] as const)
     )
-    steps++
-    note({ what: 'action', who: name })
+    stepCount++
+    addEntry({ event: 'action', source: name })
     await actions[name]?.[1](random)
     return name
   }
@@ -168,13 +228,13 @@ export function createFaults ({
     seed,
     clock,
     random,
-    wrap: send => first().wrap(send),
+    wrap: send => getFirstTab().wrap(send),
     get platform () {
-      return first().platform
+      return getFirstTab().platform
     },
     device,
-    next (kind, path = '', count = 1) {
-      network.scripts.push({ kind, path, left: count })
+    next (fault, path = '', count = 1) {
+      network.planned.push({ fault, path, remaining: count })
     },
     goOffline () {
       setOnline(false)
@@ -185,36 +245,23 @@ export function createFaults ({
     heal () {
       setOnline(true)
       network.isFaulty = false
-      network.scripts.length = 0
-      note({ what: 'healed', who: 'network' })
+      network.planned.length = 0
+      addEntry({ event: 'healed', source: 'network' })
     },
     resume () {
       network.isFaulty = true
     },
     step,
-    async schedule (actions, count, check) {
-      for (let i = 0; i < count; i++) {
+    async schedule (actions, steps, check) {
+      for (let i = 0; i < steps; i++) {
         try {
           await step(actions)
           await check?.()
         } catch (error) {
-          throw new ScheduleError(seed, steps, log.slice(-SHOWN), error)
+          throw new ScheduleError(seed, stepCount, log.slice(-REPORTED_ENTRIES), error)
         }
       }
     },
     log
   }
-}
-
-function lineOf ({ at, step, what, who, request, fault, status }: LogEntry): string {
-  return [
-    `${step}`,
-    `${(at / 1000).toFixed(3)} s`,
-    who,
-    what,
-    request,
-    status,
-    fault && `(${fault})`
-  ]
-    .filter(part => part !== undefined).join('  ')
 }

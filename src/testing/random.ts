@@ -1,20 +1,28 @@
-// Chance that comes out the same for the same seed: a failure is worth something only if it can be had again.
-
-/** A seeded source of chance. Its functions may be taken off it. */
+/** Seeded source of random numbers. All functions work without `this`. */
 export interface Random {
-  /** From 0 up to 1, without 1: stands in for `Math.random`. */
+  /** Returns a number from 0 up to but excluding 1, like `Math.random`. */
   next(): number
+  /** Returns `true` with the given probability. */
   chance(probability: number): boolean
-  /** A whole number, both ends included. */
+  /** Returns an integer between two bounds, both included. */
   between(from: number, to: number): number
+  /** Returns one of the choices. */
   pick<Choice>(choices: readonly Choice[]): Choice
-  /** One of them, by how much each weighs. */
-  weigh<Choice>(choices: ReadonlyArray<readonly [choice: Choice, weight: number]>): Choice
-  /** Another source, so that what one part draws does not depend on how often the others do. */
+  /**
+   * Returns one of the choices with a probability in proportion to its weight.
+   *
+   * @throws TypeError if there are no choices
+   */
+  pickWeighted<Choice>(choices: ReadonlyArray<readonly [choice: Choice, weight: number]>): Choice
+  /** Creates an independent source, so that its numbers do not depend on draws from this one. */
   fork(): Random
 }
 
-/** By mulberry32. Not for secrets. */
+/**
+ * Creates a source that returns the same numbers for the same seed (mulberry32).
+ *
+ * The numbers are predictable: never use them for secrets.
+ */
 export function createRandom (seed: number): Random {
   let state = seed >>> 0
 
@@ -34,12 +42,14 @@ export function createRandom (seed: number): Random {
     chance: probability => next() < probability,
     between,
     pick: <Choice>(choices: readonly Choice[]) => choices[between(0, choices.length - 1)] as Choice,
-    weigh<Choice> (choices: ReadonlyArray<readonly [choice: Choice, weight: number]>): Choice {
-      let left = next() * choices.reduce((sum, [, weight]) => sum + weight, 0)
-      const found = choices.find(([, weight]) => (left -= weight) < 0) ?? choices.at(-1)
+    pickWeighted<Choice> (
+      choices: ReadonlyArray<readonly [choice: Choice, weight: number]>
+    ): Choice {
+      let remaining = next() * choices.reduce((sum, [, weight]) => sum + weight, 0)
+      const found = choices.find(([, weight]) => (remaining -= weight) < 0) ?? choices.at(-1)
 
       if (found === undefined) {
-        throw new TypeError('there is nothing to choose from')
+        throw new TypeError('"choices" must not be empty')
       }
 
       return found[0]

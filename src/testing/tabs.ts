@@ -1,38 +1,79 @@
-// What the tabs of a device share besides storage: locks, and channels. Each tab gets its own end of them, which goes with it.
+/**
+ * Locks and channels that the tabs of a device share.
+ *
+ * @module
+ */
 
 import type { ChannelLike, LocksLike } from '../client/platform.js'
 import type { Clock } from './clock.js'
 import type { Random } from './random.js'
 
-/** As a tab knows itself. */
+/** Lifetime of a tab, as its locks and channels see it. */
 export interface TabLifetime {
   isAlive(): boolean
-  /** Called when it is killed. */
-  onEnd(end: () => void): void
+  /** Calls the function when the tab is killed. */
+  onKill(release: () => void): void
 }
 
-/** */
-export function rejectBy (signal: AbortSignal, reject: (reason: Error) => void): void {
+/** Web Locks of a device: exclusive, granted in order, and released when their tab is killed. */
+export interface SharedLocks {
+  createFor(lifetime: TabLifetime): LocksLike
+}
+
+/** Channels between the tabs of a device. Messages take 1 to 20 ms and stay in order. */
+export interface SharedChannels {
+  createFor(lifetime: TabLifetime): (name: string) => ChannelLike
+}
+
+interface ChannelEnd {
+  readonly name: string
+  readonly receive: (data: unknown) => void
+  lastDeliveryAt: number
+}
+
+const MIN_DELIVERY = 1
+const MAX_DELIVERY = 20
+
+/** Locks that another tab never releases. A request waits until its signal is aborted. */
+export const stuckLocks: LocksLike = {
+  request: (_name, { signal }) =>
+    new Promise((_resolve, reject) => {
+      signal.addEventListener('abort', () => {
+        rejectWithReason(signal, reject)
+      })
+    })
+}
+
+/** Locks that fail with an exception. */
+export const brokenLocks: LocksLike = { request: failAccess }
+
+/** Fails like a browser that denies a page access to an API. */
+export function failAccess (): never {
+  throw new DOMException('The operation is insecure.', 'SecurityError')
+}
+
+/** Rejects a promise with the reason of an aborted signal. */
+export function rejectWithReason (signal: AbortSignal, reject: (reason: Error) => void): void {
   const reason = signal.reason as Error
   reject(reason)
 }
 
-export interface SharedLocks {
-  of(life: TabLifetime): LocksLike
-}
-
-/** Web Locks: exclusive, in turn, and released when the tab goes that holds one. */
+/** Creates the locks of a device. */
 export function createLocks (): SharedLocks {
   const queues = new Map<string, Array<() => void>>()
 
-  function acquire (name: string, signal: AbortSignal, life: TabLifetime): Promise<() => void> {
+  function acquire (
+    name: string,
+    signal: AbortSignal,
+    lifetime: TabLifetime
+  ): Promise<() => void> {
     return new Promise((resolve, reject) => {
       const queue = queues.get(name) ?? []
       queues.set(name, queue)
 
       const abort = (): void => {
         release()
-        rejectBy(signal, reject)
+        rejectWithReason(signal, reject)
       }
 
       const enter = (): void => {
@@ -41,15 +82,15 @@ export function createLocks (): SharedLocks {
       }
 
       function release (): void {
-        const place = queue.indexOf(enter)
+        const index = queue.indexOf(enter)
 
-        if (place < 0) {
+        if (index < 0) {
           return
         }
 
-        queue.splice(place, 1)
+        queue.splice(index, 1)
 
-        if (place === 0) {
+        if (index === 0) {
           queue[0]?.()
         }
       }
@@ -59,7 +100,7 @@ export function createLocks (): SharedLocks {
       }
 
       signal.addEventListener('abort', abort)
-      life.onEnd(release)
+      lifetime.onKill(release)
       queue.push(enter)
 
       if (queue[0] === enter) {
@@ -69,9 +110,9 @@ export function createLocks (): SharedLocks {
   }
 
   return {
-    of: life => ({
+    createFor: lifetime => ({
       async request (name, { signal }, work) {
-        const release = await acquire(name, signal, life)
+        const release = await acquire(name, signal, lifetime)
 
         try {
           return await work()
@@ -83,35 +124,16 @@ export function createLocks (): SharedLocks {
   }
 }
 
-/** Held for ever by a tab that hangs: whoever asks waits until it gives up. */
-export const stuckLocks: LocksLike = {
-  request: (_name, { signal }) =>
-    new Promise((_resolve, reject) => {
-      signal.addEventListener('abort', () => {
-        rejectBy(signal, reject)
-      })
-    })
-}
-
-export interface SharedChannels {
-  of(life: TabLifetime): (name: string) => ChannelLike
-}
-
-/** Channels between tabs: messages take 1 to 20 ms, and keep their order. */
+/** Creates the channels of a device. */
 export function createChannels (clock: Clock, random: Random): SharedChannels {
-  interface End {
-    readonly name: string
-    readonly hear: (data: unknown) => void
-    lastAt: number
-  }
-  const ends = new Set<End>()
+  const ends = new Set<ChannelEnd>()
 
   return {
-    of: life => name => {
+    createFor: lifetime => name => {
       const channel: ChannelLike = {
         onmessage: null,
         postMessage (message) {
-          if (!life.isAlive() || !ends.has(end)) {
+          if (!lifetime.isAlive() || !ends.has(end)) {
             return
           }
 
@@ -122,10 +144,11 @@ export function createChannels (clock: Clock, random: Random): SharedChannels {
               continue
             }
 
-            other.lastAt = Math.max(other.lastAt, clock.now() + random.between(1, 20))
-            void clock.sleep(other.lastAt - clock.now()).then(() => {
+            const deliveryAt = clock.now() + random.between(MIN_DELIVERY, MAX_DELIVERY)
+            other.lastDeliveryAt = Math.max(other.lastDeliveryAt, deliveryAt)
+            void clock.sleep(other.lastDeliveryAt - clock.now()).then(() => {
               if (ends.has(other)) {
-                other.hear(data)
+                other.receive(data)
               }
             })
           }
@@ -134,9 +157,13 @@ export function createChannels (clock: Clock, random: Random): SharedChannels {
           ends.delete(end)
         }
       }
-      const end: End = { name, hear: data => channel.onmessage?.({ data }), lastAt: 0 }
+      const end: ChannelEnd = {
+        name,
+        receive: data => channel.onmessage?.({ data }),
+        lastDeliveryAt: 0
+      }
       ends.add(end)
-      life.onEnd(() => {
+      lifetime.onKill(() => {
         ends.delete(end)
       })
       return channel

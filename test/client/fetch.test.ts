@@ -1,41 +1,31 @@
 import t from 'tap'
 import type { AuthClient } from '../../src/client/index.js'
+import type { Interceptor } from '../../src/testing/index.js'
 import { MINUTE } from '../helpers/clock.js'
-import { createDevice, createKeychain, ORIGIN, reply } from './world.js'
-import type { Device } from './world.js'
+import { createWorld, ORIGIN, reply } from './world.js'
+import type { World } from './world.js'
 
-async function signedIn (
+async function createSignedInClient (
   t: { teardown(end: () => unknown): unknown },
   given = {}
-): Promise<{ device: Device, client: AuthClient }> {
-  const device = await createDevice(t, {
+): Promise<{ world: World, client: AuthClient }> {
+  const world = await createWorld(t, {
     after: app => app.post('/echo', { onRequest: app.authenticate }, request => request.body),
     ...given
   })
-  const client = device.tab()
-  await device.signIn(client)
-  device.sent.length = 0
-  return { device, client }
+  return { world, client: await world.openSignedIn() }
 }
 
-// The server refuses the token, though this client takes it for a good one.
-function refuseOnce (device: Device, headers = {}): void {
-  let isFirst = true
-  device.faults.push(({ headers: { authorization } }) => {
-    if (!isFirst || authorization === undefined) {
-      return undefined
-    }
-
-    isFirst = false
-    return reply(401, {}, headers)
-  })
+/** Rejects the next token, although it is valid by the clock of the client. */
+function rejectOnce (world: World, path: string, headers = {}): void {
+  world.faults.next(() => reply(401, {}, headers), path)
 }
 
 const bodies: ReadonlyArray<
-  readonly [name: string, make: () => RequestInit['body'], isSentAgain: boolean]
+  readonly [name: string, make: () => RequestInit['body'], isRepeated: boolean]
 > = [
   ['no body', () => null, true],
-  ['a text', () => '{"a":1}', true],
+  ['a string', () => '{"a":1}', true],
   ['a form', () => new URLSearchParams({ a: '1' }), true],
   ['a multipart form', () => {
     const form = new FormData()
@@ -48,10 +38,10 @@ const bodies: ReadonlyArray<
   ['a stream', () => new Blob(['{"a":1}']).stream(), false]
 ]
 
-for (const [name, make, isSentAgain] of bodies) {
-  t.test(`after a 401, a request with ${name} is ${isSentAgain ? '' : 'not '}sent again`, async t => {
-    const { device, client } = await signedIn(t)
-    refuseOnce(device)
+for (const [name, make, isRepeated] of bodies) {
+  t.test(`fetch ${isRepeated ? 'repeats' : 'does not repeat'} a request with ${name}`, async t => {
+    const { world, client } = await createSignedInClient(t)
+    rejectOnce(world, '/echo')
     const body = make()
     const init = {
       method: 'POST',
@@ -59,102 +49,100 @@ for (const [name, make, isSentAgain] of bodies) {
       headers: { 'content-type': 'application/json' },
       duplex: 'half'
     }
-    const { status } = await device.get(client.fetch('/echo', init as RequestInit))
-    t.equal(device.count('/echo'), isSentAgain ? 2 : 1)
-    t.equal(status === 401, !isSentAgain)
+    const { status } = await world.until(client.fetch('/echo', init as RequestInit))
+    t.equal(world.count('/echo'), isRepeated ? 2 : 1)
+    t.equal(status === 401, !isRepeated)
 
     if (name !== 'a multipart form') {
       t.equal(
-        device.sent[0]?.body,
-        device.sent.findLast(({ url }) => url.endsWith('/echo'))?.body ?? null
+        world.sent[0]?.body,
+        world.sent.findLast(({ url }) => url.endsWith('/echo'))?.body ?? null
       )
     }
   })
 }
 
-t.test('a Request with a body is sent once, one without a body twice', async t => {
-  const { device, client } = await signedIn(t)
-  refuseOnce(device)
+t.test('fetch repeats a Request object only if it has no body', async t => {
+  const { world, client } = await createSignedInClient(t)
+  rejectOnce(world, '/echo')
   const withBody = new Request(`${ORIGIN}/echo`, {
     method: 'POST',
     body: '{}',
     headers: { 'content-type': 'application/json' }
   })
-  t.equal((await device.get(client.fetch(withBody))).status, 401)
-  device.faults.length = 0
-  refuseOnce(device)
+  t.equal((await world.until(client.fetch(withBody))).status, 401)
+  rejectOnce(world, '/protected')
   t.equal(
-    (await device.get(
+    (await world.until(
       client.fetch(new Request(`${ORIGIN}/protected`, { headers: { 'x-a': '1' } }))
     )).status,
     200
   )
-  t.equal(device.count('/protected'), 2)
-  t.equal(device.sent.at(-1)?.headers['x-a'], '1')
-  device.faults.length = 0
-  t.equal((await device.get(client.fetch(new URL(`${ORIGIN}/protected`)))).status, 200)
+  t.equal(world.count('/protected'), 2)
+  t.equal(world.sent.at(-1)?.headers['x-a'], '1')
+  t.equal((await world.until(client.fetch(new URL(`${ORIGIN}/protected`)))).status, 200)
 })
 
-t.test('a token that was refused is not used again, also where the request itself could not be sent again', async t => {
-  const { device, client } = await signedIn(t)
-  refuseOnce(device)
+t.test('fetch refreshes a rejected token even if it cannot repeat the request', async t => {
+  const { world, client } = await createSignedInClient(t)
+  rejectOnce(world, '/echo')
   const post = (): Promise<Response> =>
-    device.get(client.fetch(new Request(`${ORIGIN}/echo`, { method: 'POST', body: 'x' })))
+    world.until(client.fetch(new Request(`${ORIGIN}/echo`, { method: 'POST', body: 'x' })))
   t.equal((await post()).status, 401)
-  t.equal(device.count('/echo'), 1)
+  t.equal(world.count('/echo'), 1)
   t.not((await post()).status, 401)
-  t.equal(device.count('/auth/refresh'), 1)
+  t.equal(world.count('/auth/refresh'), 1)
 })
 
-t.test('a request is sent twice at most', async t => {
-  const { device, client } = await signedIn(t)
-  device.faults.push(({ url }) => url.endsWith('/protected') ? reply(401) : undefined)
-  t.equal((await device.get(client.fetch('/protected'))).status, 401)
-  t.equal(device.count('/protected'), 2)
-  t.equal(device.count('/auth/refresh'), 1)
+t.test('fetch sends a request at most twice', async t => {
+  const { world, client } = await createSignedInClient(t)
+  world.faults.next(() => reply(401), '/protected', Infinity)
+  t.equal((await world.until(client.fetch('/protected'))).status, 401)
+  t.equal(world.count('/protected'), 2)
+  t.equal(world.count('/auth/refresh'), 1)
   t.equal(client.state.status, 'signed-in')
 })
 
-t.test('a 401 that is not about the token is left alone', async t => {
+t.test('fetch returns a 401 response that does not concern the token', async t => {
   for (const challenge of ['Basic realm="x"', 'Bearer error="insufficient_user_authentication"']) {
-    const { device, client } = await signedIn(t)
-    refuseOnce(device, { 'www-authenticate': challenge })
-    t.equal((await device.get(client.fetch('/protected'))).status, 401)
-    t.equal(device.count('/protected'), 1)
-    t.equal(device.count('/auth/refresh'), 0)
+    const { world, client } = await createSignedInClient(t)
+    rejectOnce(world, '/protected', { 'www-authenticate': challenge })
+    t.equal((await world.until(client.fetch('/protected'))).status, 401)
+    t.equal(world.count('/protected'), 1)
+    t.equal(world.count('/auth/refresh'), 0)
   }
 
-  const { device, client } = await signedIn(t)
-  refuseOnce(device, { 'www-authenticate': 'Bearer error="invalid_token"' })
-  t.equal((await device.get(client.fetch('/protected'))).status, 200)
+  const { world, client } = await createSignedInClient(t)
+  rejectOnce(world, '/protected', { 'www-authenticate': 'Bearer error="invalid_token"' })
+  t.equal((await world.until(client.fetch('/protected'))).status, 200)
 })
 
-t.test('of many requests that were refused at once, one refreshes', async t => {
-  const { device, client } = await signedIn(t)
+t.test('concurrent rejected requests share one refresh', async t => {
+  const { world, client } = await createSignedInClient(t)
   const token = await client.getAccessToken()
-  device.faults.push(({ headers }) =>
-    headers.authorization === `Bearer ${token}` ? reply(401) : undefined
-  )
-  device.server.clock.advance(1000)
-  const answers = await device.get(
+  const rejectToken: Interceptor = ({ headers }) =>
+    headers.get('authorization') === `Bearer ${token}` ? reply(401) : undefined
+  world.faults.next(rejectToken, '', Infinity)
+  world.skip(1000)
+  const responses = await world.until(
     Promise.all(Array.from({ length: 10 }, () => client.fetch('/protected')))
   )
-  t.strictSame(new Set(answers.map(({ status }) => status)), new Set([200]))
-  t.equal(device.count('/auth/refresh'), 1)
+  t.strictSame(new Set(responses.map(({ status }) => status)), new Set([200]))
+  t.equal(world.count('/auth/refresh'), 1)
 })
 
-t.test('a session that was ended: the 401 is what one gets', async t => {
-  const { device, client } = await signedIn(t)
-  await device.server.app.tokenAuth.revokeUser('u-ann')
-  t.equal((await device.get(client.fetch('/protected'))).status, 401)
+t.test('fetch returns the 401 response if the session was revoked', async t => {
+  const { world, client } = await createSignedInClient(t)
+  await world.server.app.tokenAuth.revokeUser('u-ann')
+  t.equal((await world.until(client.fetch('/protected'))).status, 401)
   t.match(client.state, { status: 'signed-out', reason: 'AUTH_REFRESH_REVOKED' })
-  t.equal(device.count('/protected'), 1)
-  t.equal((await device.get(client.fetch('/protected'))).status, 401, 'sent as it is')
-  t.equal(device.sent.at(-1)?.headers.authorization, undefined)
+  t.equal(world.count('/protected'), 1)
+  t.equal((await world.until(client.fetch('/protected'))).status, 401, 'sent unchanged')
+  t.equal(world.sent.at(-1)?.headers.authorization, undefined)
 })
 
-t.test('another origin gets no token, and gives none', async t => {
-  const { device, client } = await signedIn(t)
+t.test('fetch sends no token to another origin and accepts none from it', async t => {
+  const { world, client } = await createSignedInClient(t)
   const token = await client.getAccessToken()
 
   for (
@@ -166,120 +154,116 @@ t.test('another origin gets no token, and gives none', async t => {
       'https://app.test.evil.test/'
     ]
   ) {
-    await device.get(client.fetch(url))
-    t.equal(device.sent.at(-1)?.headers.authorization, undefined, url)
+    await world.until(client.fetch(url))
+    t.equal(world.sent.at(-1)?.headers.authorization, undefined, url)
   }
 
-  t.notOk(device.sent.some(({ headers }) => headers.authorization !== undefined))
+  t.notOk(world.sent.some(({ headers }) => headers.authorization !== undefined))
   t.equal(await client.getAccessToken(), token)
 })
 
-t.test('an answer that another origin gave after a redirect is taken for nothing', async t => {
-  const { device, client } = await signedIn(t)
+t.test('fetch ignores the token of a response from another origin after a redirect', async t => {
+  const { world, client } = await createSignedInClient(t)
   const token = await client.getAccessToken()
-  device.faults.push(() =>
-    reply(401, '', { 'x-new-token': fakeToken() }).then(answer =>
-      Object.defineProperty(answer, 'url', { value: 'https://evil.test/' })
+  world.faults.next(() =>
+    reply(401, '', { 'x-new-token': createFakeToken() }).then(response =>
+      Object.defineProperty(response, 'url', { value: 'https://evil.test/' })
     )
   )
-  t.equal((await device.get(client.fetch('/protected'))).status, 401)
-  t.equal(device.sent.length, 1)
+  t.equal((await world.until(client.fetch('/protected'))).status, 401)
+  t.equal(world.sent.length, 1)
   t.equal(await client.getAccessToken(), token)
 })
 
-t.test('a caller\'s own Authorization is left alone', async t => {
-  const { device, client } = await signedIn(t)
-  const answer = await device.get(
+t.test('fetch keeps an Authorization header of the caller', async t => {
+  const { world, client } = await createSignedInClient(t)
+  const response = await world.until(
     client.fetch('/protected', { headers: { Authorization: 'Bearer mine' } })
   )
-  t.equal(answer.status, 401)
-  t.equal(device.sent.length, 1)
-  t.equal(device.sent[0]?.headers.authorization, 'Bearer mine')
+  t.equal(response.status, 401)
+  t.equal(world.sent.length, 1)
+  t.equal(world.sent[0]?.headers.authorization, 'Bearer mine')
 })
 
-t.test('a renewed token is adopted, and told to the other tabs', async t => {
-  const { device, client } = await signedIn(t, {
+t.test('fetch shares a renewed token with the other tabs', async t => {
+  const { world, client } = await createSignedInClient(t, {
     options: { accessToken: { lifetime: '15m', renewWithin: '7m' } }
   })
-  const other = device.tab()
-  await device.get(other.ready)
-  await device.run()
+  const other = world.open()
+  await world.until(other.ready)
+  await world.run()
   const token = await client.getAccessToken()
-  device.pass(10 * MINUTE)
-  device.sent.length = 0
-  t.equal((await device.get(client.fetch('/protected'))).status, 200)
+  world.skip(10 * MINUTE)
+  world.sent.length = 0
+  t.equal((await world.until(client.fetch('/protected'))).status, 200)
   const next = await client.getAccessToken()
   t.not(next, token)
-  await device.run()
+  await world.run()
   t.equal(await other.getAccessToken(), next)
-  device.pass(4 * MINUTE)
-  t.equal(await client.getAccessToken(), next, 'the one before has nearly ended')
-  device.pass(2 * MINUTE)
-  t.equal((await device.get(client.fetch('/protected'))).status, 200)
-  t.equal(device.count('/auth/refresh'), 0)
+  world.skip(4 * MINUTE)
+  t.equal(await client.getAccessToken(), next, 'the previous token has nearly expired')
+  world.skip(2 * MINUTE)
+  t.equal((await world.until(client.fetch('/protected'))).status, 200)
+  t.equal(world.count('/auth/refresh'), 0)
 })
 
-t.test('a renewed token that comes after the logout is not adopted', async t => {
-  const { device, client } = await signedIn(t)
-  device.faults.push(({ url }) =>
-    url.endsWith('/protected')
-      ? reply(200, {}, { 'x-new-token': fakeToken() })
-      : undefined
-  )
-  const answer = client.fetch('/protected')
-  await device.run(5)
-  await device.get(client.logout())
-  await device.get(answer)
+t.test('fetch ignores a renewed token that arrives after a logout', async t => {
+  const { world, client } = await createSignedInClient(t)
+  world.faults.next(() => reply(200, {}, { 'x-new-token': createFakeToken() }), '/protected')
+  const response = client.fetch('/protected')
+  await world.run(5)
+  await world.until(client.logout())
+  await world.until(response)
   t.equal(client.state.status, 'signed-out')
   t.equal(await client.getAccessToken(), null)
 })
 
-t.test('a renewed token that says nothing of its life is not adopted', async t => {
-  for (const text of ['', 'a.b.c', 'x', `a.${btoa('null')}.c`]) {
-    const { device, client } = await signedIn(t)
+t.test('fetch ignores a renewed token without an expiry time', async t => {
+  for (const renewed of ['', 'a.b.c', 'x', `a.${btoa('null')}.c`]) {
+    const { world, client } = await createSignedInClient(t)
     const token = await client.getAccessToken()
-    device.faults.push(() => reply(200, {}, { 'x-new-token': text }))
-    await device.get(client.fetch('/protected'))
+    world.faults.next(() => reply(200, {}, { 'x-new-token': renewed }))
+    await world.until(client.fetch('/protected'))
     t.equal(await client.getAccessToken(), token)
   }
 })
 
-t.test('signed out, requests go as they are', async t => {
-  const device = await createDevice(t)
-  const client = device.tab()
-  t.equal((await device.get(client.fetch('/protected'))).status, 401)
-  t.equal((await device.get(client.fetch('https://elsewhere.test/'))).status, 200)
-  t.equal(device.count('/auth/refresh'), 1)
+t.test('fetch sends requests of a signed-out client unchanged', async t => {
+  const world = await createWorld(t)
+  const client = world.open()
+  t.equal((await world.until(client.fetch('/protected'))).status, 401)
+  t.equal((await world.until(client.fetch('https://elsewhere.test/'))).status, 200)
+  t.equal(world.count('/auth/refresh'), 1)
   t.equal(await client.getAccessToken(), null)
 })
 
-t.test('sessions: listed, ended', async t => {
-  const { device, client } = await signedIn(t)
+t.test('sessions, endSession and endOtherSessions list and revoke sessions', async t => {
+  const { world, client } = await createSignedInClient(t)
   const others = [
-    await device.server.login(),
-    await device.server.login(),
-    await device.server.login()
+    await world.server.login(),
+    await world.server.login(),
+    await world.server.login()
   ]
-  const listed = await device.get(client.sessions())
+  const listed = await world.until(client.sessions())
   t.equal(listed.length, 4)
   const one = listed.find(({ current }) => !current)
-  await device.get(client.endSession(one?.id as string))
-  t.equal((await device.get(client.sessions())).length, 3)
-  await device.get(client.endOtherSessions())
-  t.strictSame((await device.get(client.sessions())).map(({ current }) => current), [true])
-  await device.get(client.endSession('../logout'))
-  t.equal(device.sent.at(-1)?.url, `${ORIGIN}/auth/sessions/..%2Flogout`)
+  await world.until(client.endSession(one?.id as string))
+  t.equal((await world.until(client.sessions())).length, 3)
+  await world.until(client.endOtherSessions())
+  t.strictSame((await world.until(client.sessions())).map(({ current }) => current), [true])
+  await world.until(client.endSession('../logout'))
+  t.equal(world.sent.at(-1)?.url, `${ORIGIN}/auth/sessions/..%2Flogout`)
   t.equal(others.length, 3)
-  device.faults.push(() => reply(503, { code: 'AUTH_STORE_UNAVAILABLE' }, { 'retry-after': '1' }))
-  await t.rejects(device.get(client.sessions()), {
+  world.faults.next(() => reply(503, { code: 'AUTH_STORE_UNAVAILABLE' }, { 'retry-after': '1' }))
+  await t.rejects(world.until(client.sessions()), {
     code: 'AUTH_STORE_UNAVAILABLE',
     status: 503,
     retryAfter: 1
   })
 })
 
-t.test('sessions: an answer of somebody else, or none, is an AuthError', async t => {
-  const { device, client } = await signedIn(t)
+t.test('sessions rejects with an AuthError if no valid response arrives', async t => {
+  const { world, client } = await createSignedInClient(t)
 
   for (
     const fault of [
@@ -288,9 +272,8 @@ t.test('sessions: an answer of somebody else, or none, is an AuthError', async t
       () => Promise.reject(new TypeError('Failed to fetch'))
     ]
   ) {
-    device.faults.length = 0
-    device.faults.push(({ url }) => url.endsWith('/sessions') ? fault() : undefined)
-    await t.rejects(device.get(client.sessions()), { name: 'AuthError', code: 'network' })
+    world.faults.next(fault, '/sessions')
+    await t.rejects(world.until(client.sessions()), { name: 'AuthError', code: 'network' })
   }
 
   const abort = new AbortController()
@@ -298,21 +281,19 @@ t.test('sessions: an answer of somebody else, or none, is an AuthError', async t
   await t.rejects(client.sessions({ signal: abort.signal }), { name: 'AbortError' })
 })
 
-t.test('the token is nowhere but in memory', async t => {
-  const { device, client } = await signedIn(t)
+t.test('the access token exists only in memory', async t => {
+  const { world, client } = await createSignedInClient(t)
   const token = await client.getAccessToken() as string
-  t.notOk(device.holds(token))
-  t.strictSame([...device.flags.values()], ['in'])
-  const storage = createKeychain()
-  const phone = device.tab({ storage })
-  await device.signIn(phone)
-  t.not(storage.value, await phone.getAccessToken())
-  t.match(
-    JSON.parse(atob(storage.value?.split('.')[1]?.replace(/-/g, '+').replace(/_/g, '/') as string)),
-    { type: 'refresh' }
-  )
+  t.notOk(world.contains(token))
+  t.strictSame([...world.device.flags.values()], ['in'])
+  const phone = world.open({ storage: 'keychain' })
+  await world.signIn(phone)
+  const { stored } = world.device
+  t.not(stored, await phone.getAccessToken())
+  const claims = stored?.split('.')[1]?.replace(/-/g, '+').replace(/_/g, '/') as string
+  t.match(JSON.parse(atob(claims)), { type: 'refresh' })
 })
 
-function fakeToken (): string {
+function createFakeToken (): string {
   return `a.${btoa(JSON.stringify({ exp: 2000, iat: 1000 }))}.c`
 }

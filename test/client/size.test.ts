@@ -1,15 +1,17 @@
-// What a browser has to load: the client alone, bundled and minified, as it goes over the wire.
-
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 import t from 'tap'
 
-const limits = { index: 4420, dpop: 1300 } as const
+/** Size of each entry point in bytes, minified and gzipped: as measured, and 10 % more. */
+const sizes = {
+  index: { measured: 4109, limit: 4520, name: 'createAuthClient' },
+  dpop: { measured: 1229, limit: 1352, name: 'createDpopFetch' }
+}
 
-async function bundle (name: string): Promise<string> {
+async function bundle (entry: string): Promise<string> {
   const { outputFiles: [file] } = await build({
-    entryPoints: [fileURLToPath(new URL(`../../src/client/${name}.ts`, import.meta.url))],
+    entryPoints: [fileURLToPath(new URL(`../../src/client/${entry}.ts`, import.meta.url))],
     bundle: true,
     minify: true,
     format: 'esm',
@@ -19,14 +21,12 @@ async function bundle (name: string): Promise<string> {
   return file?.text ?? ''
 }
 
-for (const [name, limit] of Object.entries(limits)) {
-  t.test(`${name}: less than ${limit} bytes, gzipped`, async t => {
-    const text = await bundle(name)
-    const { length } = gzipSync(text, { level: 9 })
-    t.ok(
-      text.includes(name === 'index' ? 'createAuthClient' : 'createDpopFetch') && length < limit,
-      `${length} bytes`
-    )
-    t.notMatch(text, /jwks/, 'nothing of the server\'s')
+for (const [entry, { measured, limit, name }] of Object.entries(sizes)) {
+  t.test(`${entry} has at most ${limit} bytes, minified and gzipped`, async t => {
+    const code = await bundle(entry)
+    const { length } = gzipSync(code, { level: 9 })
+    t.ok(code.includes(name))
+    t.ok(length <= limit, `${length} bytes, ${measured} when the limit was set`)
+    t.notMatch(code, /jwks/, 'contains no code of the server')
   })
 }

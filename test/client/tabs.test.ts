@@ -1,231 +1,216 @@
 import t from 'tap'
-import type { AuthClient, ChannelLike, LocksLike } from '../../src/client/index.js'
+import type { AuthClient, ChannelLike } from '../../src/client/index.js'
+import type { TabOptions } from '../../src/testing/index.js'
 import { MINUTE } from '../helpers/clock.js'
-import { createDevice, createKeychain, credentials, reply, stuckLocks } from './world.js'
-import type { Device } from './world.js'
+import { createWorld, reply } from './world.js'
+import type { World } from './world.js'
 
-async function wake (device: Device, tabs: AuthClient[]): Promise<void> {
+/** Signs in with the first tab and lets the access token expire. */
+async function expireTokens (world: World, tabs: AuthClient[]): Promise<void> {
   const [first] = tabs as [AuthClient]
-  await device.get(Promise.all(tabs.map(tab => tab.ready)))
-  await device.signIn(first)
-  await device.run(1000)
-  device.pass(20 * MINUTE)
-  device.sent.length = device.server.events.length = 0
+  await world.until(Promise.all(tabs.map(tab => tab.ready)))
+  await world.signIn(first)
+  await world.run(1000)
+  world.skip(20 * MINUTE)
+  world.sent.length = world.server.events.length = 0
 }
 
-const manners: ReadonlyArray<
-  readonly [name: string, locks: LocksLike | null | undefined, isAlone: boolean]
-> = [
-  ['with locks', undefined, false],
-  ['without locks', null, false],
-  ['without locks and channels', null, true],
-  ['with a lock that is held for ever', stuckLocks, false],
-  ['with locks that throw', {
-    request () {
-      throw new Error('broken')
-    }
-  }, false]
+const browsers: ReadonlyArray<readonly [name: string, tab: TabOptions]> = [
+  ['with locks', {}],
+  ['without locks', { locks: 'none' }],
+  ['without locks and channels', { locks: 'none', channels: 'none' }],
+  ['with a lock that is never released', { locks: 'stuck' }],
+  ['with locks that throw', { locks: 'broken' }]
 ]
 
-for (const [name, locks, isAlone] of manners) {
-  t.test(`five tabs wake at once ${name}`, async t => {
-    const device = await createDevice(t)
-    const tabs = Array.from(
-      { length: 5 },
-      () => device.tab({ ...(locks !== undefined && { locks }), isAlone })
-    )
-    await wake(device, tabs)
+for (const [name, tab] of browsers) {
+  t.test(`five tabs share one rotation ${name}`, async t => {
+    const world = await createWorld(t)
+    const hasChannels = tab.channels !== 'none'
+    const tabs = Array.from({ length: 5 }, () => world.open({ tab }))
+    await expireTokens(world, tabs)
 
-    if (isAlone) {
+    if (!hasChannels) {
       for (const tab of tabs.slice(1)) {
-        t.equal(tab.state.status, 'signed-out', 'it has not heard')
+        t.equal(tab.state.status, 'signed-out', 'it did not receive the login')
       }
     }
 
-    const woken = isAlone
-      ? Array.from({ length: 5 }, () => device.tab({ locks: null, isAlone }))
-      : tabs
-    const answers = await device.get(
+    const woken = hasChannels ? tabs : Array.from({ length: 5 }, () => world.open({ tab }))
+    const responses = await world.until(
       Promise.all(woken.flatMap(tab => Array.from({ length: 10 }, () => tab.fetch('/protected'))))
     )
-    t.strictSame(new Set(answers.map(({ status }) => status)), new Set([200]))
-    t.equal(answers.length, 50)
+    t.strictSame(new Set(responses.map(({ status }) => status)), new Set([200]))
+    t.equal(responses.length, 50)
 
     for (const tab of woken) {
       t.equal(tab.state.status, 'signed-in')
     }
 
-    const rotations = device.server.events.filter(event =>
-      event.name === 'refresh' && event.rotated
-    )
+    const rotations = world.server.events.filter(event => event.name === 'refresh' && event.rotated)
     t.equal(rotations.length, 1)
-    t.ok(device.count('/auth/refresh') <= 5, `${device.count('/auth/refresh')} refreshes`)
+    t.ok(world.count('/auth/refresh') <= 5, `${world.count('/auth/refresh')} refreshes`)
 
     if (name === 'with locks') {
-      t.equal(device.count('/auth/refresh'), 1, 'the others heard')
+      t.equal(world.count('/auth/refresh'), 1, 'the others received the token')
     }
 
-    t.notOk(device.server.events.some(event => event.name === 'reuse'))
+    t.notOk(world.server.events.some(event => event.name === 'reuse'))
   })
 }
 
-t.test('a stuck lock is waited for once, and then for a moment only', async t => {
-  const device = await createDevice(t)
-  const tab = device.tab({ locks: stuckLocks })
-  await device.signIn(tab)
-  const asked = device.now()
-  device.pass(16 * MINUTE)
-  const start = device.now()
-  await device.get(tab.fetch('/protected'))
-  t.ok(device.now() - start <= 5100)
-  device.pass(MINUTE / 2)
-  const again = device.now()
-  await device.get(tab.logout())
-  t.ok(device.now() - again <= 100, `${device.now() - again} ms`)
-  t.ok(asked >= 0)
+t.test('a client waits for a stuck lock only once', async t => {
+  const world = await createWorld(t)
+  const tab = world.open({ tab: { locks: 'stuck' } })
+  await world.signIn(tab)
+  world.skip(16 * MINUTE)
+  const start = world.now()
+  await world.until(tab.fetch('/protected'))
+  t.ok(world.now() - start <= 5100)
+  world.skip(MINUTE / 2)
+  const logoutAt = world.now()
+  await world.until(tab.logout())
+  t.ok(world.now() - logoutAt <= 100, `${world.now() - logoutAt} ms`)
 })
 
-t.test('five tabs on one storage, with a name and without', async t => {
-  for (const name of [undefined, 'shared']) {
-    const device = await createDevice(t)
-    const storage = createKeychain()
-    const options = { storage, ...(name !== undefined && { name }) }
-    const first = device.tab(options)
-    await device.signIn(first)
-    device.pass(20 * MINUTE)
-    const tabs = Array.from({ length: 5 }, () => device.tab(options))
-    const answers = await device.get(
+for (const name of [undefined, 'shared']) {
+  const title = name === undefined ? 'without a name' : 'with a name'
+  t.test(`five tabs with one keychain share one rotation ${title}`, async t => {
+    const world = await createWorld(t)
+    const options = { storage: 'keychain', ...(name !== undefined && { name }) } as const
+    const first = world.open(options)
+    await world.signIn(first)
+    world.skip(20 * MINUTE)
+    const tabs = Array.from({ length: 5 }, () => world.open(options))
+    const responses = await world.until(
       Promise.all(tabs.flatMap(tab => Array.from({ length: 10 }, () => tab.fetch('/protected'))))
     )
-    t.strictSame(new Set(answers.map(({ status }) => status)), new Set([200]))
+    t.strictSame(new Set(responses.map(({ status }) => status)), new Set([200]))
     t.equal(
-      device.server.events.filter(event => event.name === 'refresh' && event.rotated).length,
+      world.server.events.filter(event => event.name === 'refresh' && event.rotated).length,
       1
     )
 
     if (name !== undefined) {
-      t.equal(device.count('/auth/refresh'), 1)
+      t.equal(world.count('/auth/refresh'), 1)
     }
 
     for (const tab of tabs) {
       t.equal(tab.state.status, 'signed-in')
     }
-  }
-})
+  })
+}
 
-t.test('two users in two tabs: both tabs follow who came last', async t => {
-  const device = await createDevice(t)
-  const [one, two] = [device.tab(), device.tab()]
-  await device.signIn(one)
-  await device.run()
+t.test('a login of another user reaches the other tab', async t => {
+  const world = await createWorld(t)
+  const [one, two] = [world.open(), world.open()]
+  await world.signIn(one)
+  await world.run()
   t.match(two.state, { status: 'signed-in', user: { username: 'ann' } })
-  const heard: unknown[] = []
-  two.subscribe(state => heard.push((state.user as { username: string } | null)?.username))
-  await device.signIn(one, 'bob')
-  await device.run()
-  t.strictSame(heard, ['bob'])
-  const answer = await device.get(two.fetch('/protected'))
-  t.match(await answer.json(), { userId: 'u-bob' })
+  const usernames: unknown[] = []
+  two.subscribe(({ user }) => usernames.push((user as { username: string } | null)?.username))
+  await world.signIn(one, 'bob')
+  await world.run()
+  t.strictSame(usernames, ['bob'])
+  const response = await world.until(two.fetch('/protected'))
+  t.match(await response.json(), { userId: 'u-bob' })
   t.equal(
-    device.server.events.filter(event => event.name === 'revoke').length,
+    world.server.events.filter(event => event.name === 'revoke').length,
     1,
-    'the session before was replaced'
+    'the earlier session was replaced'
   )
 })
 
-t.test('what was begun as one user is not repeated as another', async t => {
-  const device = await createDevice(t)
-  const [one, two] = [device.tab(), device.tab()]
-  await device.signIn(one)
-  await device.run()
+t.test('fetch does not repeat a request with the token of another user', async t => {
+  const world = await createWorld(t)
+  const [one, two] = [world.open(), world.open()]
+  await world.signIn(one)
+  await world.run()
 
   let release = (): void => {}
 
-  device.faults.push(({ url }, proceed) =>
-    url.endsWith('/protected')
-      ? new Promise<void>(resolve => {
-        release = resolve
-      }).then(proceed)
-      : undefined
-  )
+  const released = new Promise<void>(resolve => {
+    release = resolve
+  })
+  world.faults.next((_request, proceed) => released.then(proceed), '/protected')
   const pending = two.fetch('/protected', { method: 'GET' })
-  await device.run()
-  device.faults.length = 0
-  await device.signIn(one, 'bob')
-  await device.run()
+  await world.run()
+  await world.signIn(one, 'bob')
+  await world.run()
   release()
-  t.equal((await device.get(pending)).status, 401)
-  t.equal(device.count('/protected'), 1)
+  t.equal((await world.until(pending)).status, 401)
+  t.equal(world.count('/protected'), 1)
 })
 
-t.test('another tab has signed in as another user, and nobody was told', async t => {
-  const device = await createDevice(t)
-  const [one, two] = [device.tab({ isAlone: true }), device.tab({ isAlone: true })]
-  await device.signIn(one)
-  await device.signIn(two, 'bob')
+t.test('a tab without channels notices a login of another user at its next call', async t => {
+  const world = await createWorld(t)
+  const tab: TabOptions = { channels: 'none' }
+  const [one, two] = [world.open({ tab }), world.open({ tab })]
+  await world.signIn(one)
+  await world.signIn(two, 'bob')
   t.match(one.state, { user: { username: 'ann' } })
-  const answer = await device.get(one.fetch('/protected'))
-  t.equal(answer.status, 401, 'it is another session, for which this was not meant')
+  const response = await world.until(one.fetch('/protected'))
+  t.equal(response.status, 401, 'the request was not meant for the session of bob')
   t.match(one.state, { status: 'signed-in', user: { username: 'bob' } })
-  t.match(await (await device.get(one.fetch('/protected'))).json(), { userId: 'u-bob' })
+  t.match(await (await world.until(one.fetch('/protected'))).json(), { userId: 'u-bob' })
 })
 
-t.test('a logout reaches all tabs, and is told once', async t => {
-  const device = await createDevice(t)
-  const tabs = Array.from({ length: 3 }, () => device.tab())
-  await device.signIn(tabs[0] as AuthClient)
-  await device.run()
-  await device.get((tabs[1] as AuthClient).logout())
-  await device.run()
+t.test('a logout reaches all tabs with one request', async t => {
+  const world = await createWorld(t)
+  const tabs = Array.from({ length: 3 }, () => world.open())
+  await world.signIn(tabs[0] as AuthClient)
+  await world.run()
+  await world.until((tabs[1] as AuthClient).logout())
+  await world.run()
 
   for (const tab of tabs) {
     t.strictSame(tab.state, { status: 'signed-out', user: null, reason: 'logout' })
   }
 
-  t.equal(device.jar.size, 0)
-  t.equal(device.flags.size, 0)
-  t.equal(device.count('/auth/logout'), 1)
+  t.equal(world.device.cookies.entries().size, 0)
+  t.equal(world.device.flags.size, 0)
+  t.equal(world.count('/auth/logout'), 1)
 })
 
-t.test('a logout in a tab where nobody is signed in reaches the others', async t => {
-  for (
-    const [status, fault] of [
-      ['starting', () => new Promise<never>(() => {})],
-      ['signed-out', () => reply(401, { code: 'AUTH_REFRESH_MISSING' })]
-    ] as const
-  ) {
-    const device = await createDevice(t)
-    const other = device.tab()
-    await device.signIn(other)
-    device.faults.push(({ url }) => url.endsWith('/refresh') ? fault() : undefined)
-    const client = device.tab()
-    await device.run(100)
+for (
+  const [status, fault] of [
+    ['starting', () => new Promise<never>(() => {})],
+    ['signed-out', () => reply(401, { code: 'AUTH_REFRESH_MISSING' })]
+  ] as const
+) {
+  t.test(`a logout in a ${status} tab reaches the other tabs`, async t => {
+    const world = await createWorld(t)
+    const other = world.open()
+    await world.signIn(other)
+    world.faults.next(fault, '/refresh', Infinity)
+    const client = world.open()
+    await world.run(100)
     t.strictSame([client.state.status, other.state.status], [status, 'signed-in'])
-    await device.get(client.logout())
-    await device.run(100)
-    t.strictSame(other.state, { status: 'signed-out', user: null, reason: 'logout' }, status)
-    t.equal(device.server.events.filter(event => event.name === 'revoke').length, 1, status)
-  }
-})
+    await world.until(client.logout())
+    await world.run(100)
+    t.strictSame(other.state, { status: 'signed-out', user: null, reason: 'logout' })
+    t.equal(world.server.events.filter(event => event.name === 'revoke').length, 1)
+  })
+}
 
-t.test('a session that was revoked signs all tabs out', async t => {
-  const device = await createDevice(t)
-  const [one, two] = [device.tab(), device.tab()]
-  await device.signIn(one)
-  await device.run()
-  await device.server.store.revoke({ userId: 'u-ann' }, {
-    at: device.server.clock(),
+t.test('a revoked session signs out all tabs', async t => {
+  const world = await createWorld(t)
+  const [one, two] = [world.open(), world.open()]
+  await world.signIn(one)
+  await world.run()
+  await world.server.store.revoke({ userId: 'u-ann' }, {
+    at: world.server.clock(),
     reason: 'admin' as 'logout'
   })
-  device.pass(16 * MINUTE)
-  await t.rejects(device.get(one.fetch('/protected')), { code: 'signed-out' })
-  await device.run()
+  world.skip(16 * MINUTE)
+  await t.rejects(world.until(one.fetch('/protected')), { code: 'signed-out' })
+  await world.run()
   t.match(one.state, { status: 'signed-out', reason: 'AUTH_REFRESH_REVOKED' })
   t.match(two.state, { status: 'signed-out', reason: 'AUTH_REFRESH_REVOKED' })
 })
 
-t.test('messages of another version, or of somebody else, harm nothing', async t => {
-  const device = await createDevice(t)
+t.test('a client ignores malformed messages of other scripts', async t => {
+  const world = await createWorld(t)
   const channel: ChannelLike = {
     onmessage: null,
     postMessage () {
@@ -234,12 +219,12 @@ t.test('messages of another version, or of somebody else, harm nothing', async t
     close () {}
   }
 
-  const hear = (data: unknown): void => {
+  const receive = (data: unknown): void => {
     channel.onmessage?.({ data })
   }
 
-  const client = device.tab({ platform: { openChannel: () => channel } })
-  await device.signIn(client)
+  const client = world.open({ platform: { openChannel: () => channel } })
+  await world.signIn(client)
   const token = await client.getAccessToken()
 
   for (
@@ -247,36 +232,35 @@ t.test('messages of another version, or of somebody else, harm nothing', async t
       null,
       undefined,
       1,
-      'text',
+      'string',
       [],
       {},
       { isLogin: true },
       { token, isLogin: true },
-      { token: 1, remainingMs: NaN, life: 1, isLogin: true },
+      { token: 1, remainingMs: NaN, lifetime: 1, isLogin: true },
       { remainingMs: 'x', isLogin: false },
       { kind: 'login', access: token }
     ]
   ) {
     t.doesNotThrow(() => {
-      hear(data)
+      receive(data)
     })
   }
 
   t.equal(await client.getAccessToken(), token)
   t.match(client.state, { status: 'signed-in', user: { username: 'ann' } })
-  // As good as it gets: a token that nobody knows the life of is refreshed before it is used.
-  hear({ token: 'a.b.c', remainingMs: 1, isLogin: true })
-  t.equal((await device.get(client.fetch('/protected'))).status, 200)
+  // The client cannot know when this token expires, so it refreshes before the next call.
+  receive({ token: 'a.b.c', remainingMs: 1, isLogin: true })
+  t.equal((await world.until(client.fetch('/protected'))).status, 200)
 })
 
-t.test('two clients with two prefixes do not disturb each other', async t => {
-  const device = await createDevice(t)
-  const [one, other] = [device.tab(), device.tab({ prefix: '/admin' })]
-  await device.signIn(one)
-  await device.get(other.ready)
-  await device.run()
+t.test('two clients with different prefixes share nothing', async t => {
+  const world = await createWorld(t)
+  const [one, other] = [world.open(), world.open({ prefix: '/admin' })]
+  await world.signIn(one)
+  await world.until(other.ready)
+  await world.run()
   t.equal(one.state.status, 'signed-in')
   t.equal(other.state.status, 'signed-out')
-  t.equal(device.count('/admin/refresh'), 1)
-  t.ok(credentials())
+  t.equal(world.count('/admin/refresh'), 1)
 })

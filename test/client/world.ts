@@ -1,256 +1,75 @@
-// A device with tabs, a server, and a network between them that does what it is told. Time stands still until nothing happens
-// any more, and then goes on to the next timer.
-
-import { setImmediate as turn } from 'node:timers/promises'
 import { createAuthClient } from '../../src/client/index.js'
 import type {
   AuthClient,
   AuthClientOptions,
-  ChannelLike,
-  FlagsLike,
-  LocksLike,
+  Platform,
   TokenStorage
 } from '../../src/client/index.js'
+import { createFaults } from '../../src/testing/index.js'
+import type { Device, Faults, TabOptions } from '../../src/testing/index.js'
 import { createTestApp, PASSWORD } from '../helpers/app.js'
 import type { TestApp, TestAppOptions } from '../helpers/app.js'
+import { createAppFetch, createServerClock, ORIGIN } from '../testing/virtual-server.js'
 
-export const ORIGIN = 'https://app.test'
+export { ORIGIN } from '../testing/virtual-server.js'
 
-/** A request as the network sees it. */
-export interface Sent {
+/** Request as the client sent it, before any fault. */
+export interface SentRequest {
   readonly method: string
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
   readonly body: string | null
-  /** The status; `null` until it is answered. */
-  status: number | null
 }
 
-/** Does something to a request: answers it, or throws as a network does, or leaves it to the others by `undefined`. */
-export type Fault = (sent: Sent, proceed: () => Promise<Response>) => Promise<Response> | undefined
+export interface ClientOptions extends Omit<AuthClientOptions, 'storage'> {
+  /** `keychain` is the token storage of the device. */
+  readonly storage?: AuthClientOptions['storage'] | 'keychain'
+  readonly tab?: TabOptions
+}
 
-export interface Device {
-  readonly sent: Sent[]
-  readonly faults: Fault[]
-  /** Cookies, by name. */
-  readonly jar: Map<string, string>
-  readonly flags: Map<string, string>
+/** One device and its server. Requests meet planned faults only, and take exactly 30 ms. */
+export interface World {
+  readonly faults: Faults
+  readonly device: Device
   readonly server: TestApp
-  readonly fetch: typeof fetch
-  /** Lets everything happen that can, and time go on, for so many milliseconds at most. */
-  run(ms?: number): Promise<void>
-  /** What a promise gives, once everything has happened that must. */
-  get<Result>(promise: Promise<Result>, ms?: number): Promise<Result>
-  now(): number
-  /** Time passes, and nobody notices; the server's clock too. */
-  pass(ms: number): void
-  tab(
-    options?: AuthClientOptions & { readonly locks?: LocksLike | null, readonly isAlone?: boolean }
-  ): AuthClient
+  readonly sent: SentRequest[]
+  /** Opens a client in a tab of its own. */
+  open(options?: ClientOptions): AuthClient
+  /** Opens a client, signs ann in, and forgets the requests so far. */
+  openSignedIn(options?: ClientOptions): Promise<AuthClient>
   signIn(client: AuthClient, username?: string): Promise<void>
-  /** How many requests went to a route. */
+  /** Lets time pass and runs everything that is due. */
+  run(ms?: number): Promise<void>
+  /** Lets time pass until the promise has settled. */
+  until<Result>(promise: Promise<Result>, limit?: number): Promise<Result>
+  now(): number
+  /** Lets time pass at once, as if the device slept. */
+  skip(ms: number): void
+  /** Saves the cookies of a response that a test withholds, as if its headers had arrived. */
+  receiveHeaders(response: Response): void
+  /** Number of requests that were sent to a path. */
   count(path: string): number
-  /** Whether a text is anywhere on the device. */
-  holds(text: string): boolean
+  /** Whether cookies or flags contain a string. */
+  contains(value: string): boolean
 }
 
-const LATENCY = 15
+const LATENCY = 30
 
-interface Timer {
-  readonly at: number
-  readonly end: () => void
-}
-
-export async function createDevice (
+export async function createWorld (
   t: { teardown(end: () => unknown): unknown },
   given: TestAppOptions = {}
-): Promise<Device> {
+): Promise<World> {
+  const faults = createFaults({ rates: {}, latency: [LATENCY, LATENCY] })
+  const { clock } = faults
+  const device = faults.device()
   const server = await createTestApp({
     ...given,
+    clock: createServerClock(clock.time),
     options: { refreshToken: { transport: 'both' }, ...given.options }
   })
   t.teardown(() => server.app.close())
-  const timers = new Set<Timer>()
-  const sent: Sent[] = []
-  const faults: Fault[] = []
-  const jar = new Map<string, string>()
-  const flags = new Map<string, string>()
-  const channels = new Set<FakeChannel>()
-  const locks = createLocks()
-  let now = 1000
-  let busy = 0
-  const start = now
-  const serverStart = server.clock()
-
-  function advance (to: number): void {
-    server.clock.set(serverStart + to - start)
-    now = to
-  }
-
-  async function idle (): Promise<void> {
-    for (let quiet = 0; quiet < 6;) {
-      await turn()
-      quiet = busy > 0 ? 0 : quiet + 1
-    }
-  }
-
-  async function run (ms = 500): Promise<void> {
-    const until = now + ms
-
-    for (;;) {
-      await idle()
-      const next = [...timers].sort((a, b) => a.at - b.at)[0]
-
-      if (next === undefined || next.at > until) {
-        break
-      }
-
-      advance(Math.max(now, next.at))
-      next.end()
-    }
-
-    advance(until)
-  }
-
-  function wait (ms: number): Promise<void> {
-    return new Promise(resolve => {
-      const timer: Timer = {
-        at: now + ms,
-        end () {
-          timers.delete(timer)
-          resolve()
-        }
-      }
-      timers.add(timer)
-    })
-  }
-
-  async function deliver (
-    url: URL,
-    sent: Sent,
-    usesCookies: boolean,
-    signal: AbortSignal | null | undefined
-  ): Promise<Response> {
-    const proceed = async (): Promise<Response> => {
-      busy++
-
-      try {
-        const cookie = [...jar].map(([name, value]) => `${name}=${value}`).join('; ')
-        const response = await server.app.inject({
-          method: sent.method as 'GET',
-          url: url.pathname + url.search,
-          headers: {
-            host: url.host,
-            ...sent.headers,
-            ...(usesCookies && cookie !== '' && { cookie })
-          },
-          ...(sent.body !== null && { payload: sent.body })
-        })
-
-        if (usesCookies) {
-          for (const { name, value, maxAge } of response.cookies) {
-            if (maxAge === 0) {
-              jar.delete(name)
-            } else {
-              jar.set(name, value)
-            }
-          }
-        }
-
-        sent.status = response.statusCode
-        const headers = new Headers()
-
-        for (const [name, value] of Object.entries(response.headers)) {
-          if (name !== 'set-cookie') {
-            headers.set(name, String(value))
-          }
-        }
-
-        return new Response(response.statusCode === 204 ? null : response.body, {
-          status: response.statusCode,
-          headers
-        })
-      } finally {
-        busy--
-      }
-    }
-
-    await wait(LATENCY)
-    const answering =
-      faults.map(fault => fault(sent, proceed)).find(answer => answer !== undefined) ?? proceed()
-
-    return new Promise((resolve, reject) => {
-      const abort = (): void => {
-        const reason = signal?.reason as Error
-        reject(reason)
-      }
-
-      signal?.addEventListener('abort', abort)
-
-      if (signal?.aborted) {
-        abort()
-      }
-
-      answering.then(async response => {
-        await wait(LATENCY)
-        resolve(response)
-      }).catch(reject)
-    })
-  }
-
-  const fakeFetch: typeof fetch = async (input, init = {}) => {
-    const request = new Request(
-      input as Request,
-      { ...init, ...(init.body instanceof ReadableStream && { duplex: 'half' }) } as RequestInit
-    )
-    const body = request.body === null ? null : await request.text()
-    const one: Sent = {
-      method: request.method,
-      url: request.url,
-      headers: Object.fromEntries(request.headers),
-      body,
-      status: null
-    }
-    sent.push(one)
-    const url = new URL(request.url)
-
-    if (url.origin !== ORIGIN) {
-      return new Response('elsewhere', { headers: { 'x-new-token': 'a.b.c' } })
-    }
-
-    return deliver(url, one, request.credentials === 'include', init.signal)
-  }
-
-  class FakeChannel implements ChannelLike {
-    onmessage: ChannelLike['onmessage'] = null
-    readonly #name: string
-
-    constructor (name: string) {
-      this.#name = name
-      channels.add(this)
-    }
-
-    postMessage (message: unknown): void {
-      const copy: unknown = structuredClone(message)
-
-      for (const other of channels) {
-        if (other === this || other.#name !== this.#name) {
-          continue
-        }
-
-        setImmediate(() => {
-          if (channels.has(other)) {
-            other.onmessage?.({ data: copy })
-          }
-        })
-      }
-    }
-
-    close (): void {
-      channels.delete(this)
-    }
-  }
-
+  const appFetch = createAppFetch(server.app)
+  const sent: SentRequest[] = []
   const clients: AuthClient[] = []
   t.teardown(() => {
     for (const client of clients) {
@@ -258,154 +77,96 @@ export async function createDevice (
     }
   })
 
-  const device: Device = {
-    sent,
+  const serverFetch: typeof fetch = async (input, init) =>
+    String(input).startsWith(`${ORIGIN}/`)
+      ? appFetch(input, init)
+      : new Response('elsewhere', { headers: { 'x-new-token': 'a.b.c' } })
+
+  /** Records each request before it meets a fault. */
+  function record (send: typeof fetch): typeof fetch {
+    return async (input, init = {}) => {
+      const request = new Request(
+        input as Request,
+        { ...init, duplex: 'half' } as RequestInit
+      )
+      const { method, url, headers, credentials, redirect, signal } = request
+      const body = request.body === null ? null : await clock.hold(() => request.text())
+      sent.push({ method, url, headers: Object.fromEntries(headers), body })
+      return send(url, { method, headers, body, credentials, redirect, signal })
+    }
+  }
+
+  const world: World = {
     faults,
-    jar,
-    flags,
+    device,
     server,
-    fetch: fakeFetch,
-    run,
-    now: () => now,
-    pass (ms) {
-      advance(now + ms)
-    },
-    async get (promise, ms = 120_000) {
-      let isDone = false
-      const done = promise.finally(() => {
-        isDone = true
-      })
-      done.catch(() => {})
-      const until = now + ms
-
-      for (;;) {
-        await idle()
-
-        if (isDone) {
-          return done
-        }
-
-        const next = [...timers].sort((a, b) => a.at - b.at)[0]
-
-        if (next === undefined || next.at > until) {
-          throw new Error('it takes too long')
-        }
-
-        advance(Math.max(now, next.at))
-        next.end()
-      }
-    },
-    tab ({ locks: ownLocks, isAlone = false, platform, ...options } = {}) {
+    sent,
+    open ({ tab: tabOptions, storage, platform, ...options } = {}) {
+      const tab = device.open(tabOptions)
+      const fixed: Partial<Platform> = { random: () => 0.5 }
       const client = createAuthClient({
         baseUrl: ORIGIN,
-        fetch: fakeFetch,
-        platform: {
-          now: () => now,
-          random: () => 0.5,
-          sleep: (ms, signal) =>
-            new Promise(resolve => {
-              const timer: Timer = { at: now + Math.max(ms, 0), end }
-
-              function end (): void {
-                timers.delete(timer)
-                signal.removeEventListener('abort', end)
-                resolve()
-              }
-
-              if (signal.aborted || ms <= 0) {
-                return resolve()
-              }
-
-              timers.add(timer)
-              signal.addEventListener('abort', end)
-            }),
-          locks: ownLocks === undefined ? locks : ownLocks,
-          openChannel: isAlone ? null : name => new FakeChannel(name),
-          flags: flagsOf(flags),
-          ...platform
-        },
+        fetch: record(tab.wrap(serverFetch)),
+        platform: { ...tab.platform, ...fixed, ...platform },
+        ...(storage !== undefined && { storage: storage === 'keychain' ? tab.storage : storage }),
         ...options
       })
       clients.push(client)
       return client
     },
-    async signIn (client, username = 'ann') {
-      await device.get(client.login({ username, password: PASSWORD }))
+    async openSignedIn (options) {
+      const client = world.open(options)
+      await world.signIn(client)
+      await world.run()
+      sent.length = 0
+      return client
+    },
+    async signIn (client, username) {
+      await clock.until(client.login(credentials(username)))
+    },
+    run: (ms = 500) => clock.run(ms),
+    until: clock.until,
+    now: clock.now,
+    skip: ms => {
+      clock.suspend(ms)
+    },
+    receiveHeaders ({ headers }) {
+      device.cookies.save(ORIGIN, headers.getSetCookie())
+      headers.delete('set-cookie')
     },
     count: path => sent.filter(({ url }) => new URL(url).pathname === path).length,
-    holds: text => [...jar.values(), ...flags.values()].some(value => value.includes(text))
+    contains: value =>
+      [...device.cookies.entries().values(), ...device.flags.values()].some(saved =>
+        saved.includes(value)
+      )
   }
-  return device
+  return world
 }
 
-function flagsOf (map: Map<string, string>): FlagsLike {
-  return {
-    getItem: key => map.get(key) ?? null,
-    setItem: (key, value) => {
-      map.set(key, value)
-    },
-    removeItem: key => {
-      map.delete(key)
-    }
-  }
-}
-
-/** Web Locks of one device. */
-export function createLocks (): LocksLike {
-  const queues = new Map<string, Promise<unknown>>()
-
-  return {
-    request (name, { signal }, work) {
-      const before = queues.get(name) ?? Promise.resolve()
-      const result = before.then(() => {
-        if (signal.aborted) {
-          throw signal.reason
-        }
-
-        return work()
-      })
-      queues.set(name, result.catch(() => {}))
-      return result
-    }
-  }
-}
-
-/** Locks that a tab holds which will never let go. */
-export const stuckLocks: LocksLike = { request: () => new Promise(() => {}) }
-
-/** A keychain, which may be told to fail. */
-export interface Keychain extends TokenStorage {
+/** Storage in memory, for clients that must not share the storage of the device. */
+export function createMemoryStorage (value: string | null = null): TokenStorage & {
   value: string | null
-  /** What every `set` does before it works. */
-  onSet: () => unknown
-}
-
-export function createKeychain (value: string | null = null): Keychain {
-  return {
+} {
+  const storage = {
     value,
-    onSet: () => {},
-    async get () {
-      return this.value
+    get: async () => storage.value,
+    set: async (value: string) => {
+      storage.value = value
     },
-    async set (text) {
-      await this.onSet()
-      this.value = text
-    },
-    async remove () {
-      this.value = null
+    remove: async () => {
+      storage.value = null
     }
   }
+  return storage
 }
 
 export const credentials = (username = 'ann'): object => ({ username, password: PASSWORD })
 
-/** An answer that did not come from the server. */
-export function reply (
+/** Creates a response that does not come from the server. */
+export async function reply (
   status: number,
   body: object | string = '',
   headers: Record<string, string> = {}
 ): Promise<Response> {
-  return Promise.resolve(
-    new Response(typeof body === 'string' ? body : JSON.stringify(body), { status, headers })
-  )
+  return new Response(typeof body === 'string' ? body : JSON.stringify(body), { status, headers })
 }

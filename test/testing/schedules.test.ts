@@ -1,16 +1,14 @@
-// Seeded schedules of trouble, of 100 steps each, against real servers: 200 of them. See schedule-world.ts for what must hold.
-// Another range by FAULT_SEEDS=FROM-TO: 1-1000 for all of them, 77-77 for the one that failed.
-
 import t from 'tap'
 import type { Test } from 'tap'
 import { createServers } from './servers.js'
-import { runSchedule } from './schedule-world.js'
+import { runSchedule } from './schedules/run.js'
 
 const STEPS = 100
-const SHOWN = 3
-const [from = 1, to = from + 199] = (process.env.FAULT_SEEDS ?? '').split('-').filter(text =>
-  text !== ''
-).map(Number)
+/** Number of failures to print. */
+const MAX_REPORTED = 3
+/** Set FAULT_SEEDS=1-1000 for more seeds, or FAULT_SEEDS=77-77 to replay one. */
+const [from = 1, to = from + 199] = (process.env.FAULT_SEEDS ?? '').split('-')
+  .filter(part => part !== '').map(Number)
 
 async function run (
   t: Test,
@@ -20,7 +18,7 @@ async function run (
   const servers = createServers()
   t.teardown(() => servers.close())
   const { stackTraceLimit } = Error
-  // Each abort makes an error, and each error a trace that nobody looks at.
+  // Each abort creates an error. Its stack trace costs time, and no check reads it.
   Error.stackTraceLimit = 0
   t.teardown(() => {
     Error.stackTraceLimit = stackTraceLimit
@@ -36,7 +34,7 @@ async function run (
     }
   }
 
-  for (const failure of failures.slice(0, SHOWN)) {
+  for (const failure of failures.slice(0, MAX_REPORTED)) {
     t.comment(failure)
   }
 
@@ -45,6 +43,7 @@ async function run (
 
 t.setTimeout(900_000)
 
-t.test('schedules, by inject', t => run(t, [from, to], false))
+t.test('clients keep their sessions on an unreliable network', t => run(t, [from, to], false))
 
-t.test('schedules, over a port', t => run(t, [from, Math.min(to, from + 19)], true))
+t.test('clients keep their sessions on an unreliable network over a real port', t =>
+  run(t, [from, Math.min(to, from + 19)], true))

@@ -1,22 +1,18 @@
-// Real servers for schedules. They are shared, since to start one takes longer than most schedules do; each schedule has a store
-// of its own, and a restart is a new server on the same store.
-
-import { createTestApp } from '../helpers/app.js'
-import type { TestApp } from '../helpers/app.js'
-import { createClock } from '../helpers/clock.js'
 import { MemoryStore } from '../../src/stores/memory/index.js'
 import type { TokenStore } from '../../src/stores/token-store.js'
+import { createTestApp } from '../helpers/app.js'
+import type { TestApp } from '../helpers/app.js'
+import { createAppFetch, createServerClock, ORIGIN } from './virtual-server.js'
 
-export const ORIGIN = 'https://app.test'
-/** What a server handed out, for the test alone: no client looks for it. */
-export const GIVEN = 'x-test-given'
+/** Response header with the issued tokens, for the test alone. Clients do not read it. */
+export const ISSUED_HEADER = 'x-test-issued'
 
 export interface ServerKind {
-  /** X-New-Token. */
+  /** Whether the server sends renewed access tokens in `X-New-Token`. */
   readonly renews: boolean
-  /** Whether a cookie holds the access token too. */
+  /** Whether a cookie carries the access token. */
   readonly usesAccessCookie: boolean
-  /** Over a port, or by `inject`. */
+  /** Whether requests go through a port. Otherwise they are injected. */
   readonly isRemote: boolean
 }
 
@@ -24,35 +20,38 @@ export interface Server {
   readonly app: TestApp
   readonly store: TokenStore
   readonly send: typeof fetch
+  /** Replaces the server with a new one on the same store. */
   restart(): Promise<void>
 }
 
-/** What is written after `x-test-given:`, in JSON. */
-export interface Given {
+/** Content of {@link ISSUED_HEADER}. */
+export interface IssuedTokens {
   readonly access?: string
   readonly refresh?: string
 }
 
+/** Servers that schedules share, because a start takes longer than most schedules. */
 export interface Servers {
-  /** @param time What the server takes for the time, in milliseconds since 1970. */
+  /**
+   * Opens a server with an empty store.
+   *
+   * @param time Returns the time of the server in milliseconds since 1970.
+   */
   open(kind: ServerKind, time: () => number): Promise<Server>
   close(): Promise<void>
 }
 
-interface Running {
+interface RunningServer {
   readonly app: TestApp
-  readonly root: string
+  readonly send: typeof fetch
 }
 
 export function createServers (): Servers {
-  const running = new Map<string, Running>()
+  const running = new Map<string, RunningServer>()
   let store: TokenStore = new MemoryStore()
   let time = (): number => 0
-  const clock = Object.assign(() => time(), {
-    advance: createClock().advance,
-    set: createClock().set
-  })
-  const delegate: TokenStore = {
+  const clock = createServerClock(() => time())
+  const currentStore: TokenStore = {
     create: session => store.create(session),
     rotate: attempt => store.rotate(attempt),
     find: id => store.find(id),
@@ -63,9 +62,11 @@ export function createServers (): Servers {
     sweep: batch => store.sweep(batch)
   }
 
-  async function start ({ renews, usesAccessCookie, isRemote }: ServerKind): Promise<Running> {
+  async function start (
+    { renews, usesAccessCookie, isRemote }: ServerKind
+  ): Promise<RunningServer> {
     const app = await createTestApp({
-      store: delegate,
+      store: currentStore,
       clock,
       options: {
         refreshToken: { transport: 'both' },
@@ -74,13 +75,22 @@ export function createServers (): Servers {
         ...(renews && { accessToken: { renewWithin: '2m' } })
       }
     })
-    const root = isRemote ? await app.app.listen({ port: 0, host: '127.0.0.1' }) : ORIGIN
-    return { app, root }
+
+    if (!isRemote) {
+      return { app, send: createAppFetch(app.app) }
+    }
+
+    const root = await app.app.listen({ port: 0, host: '127.0.0.1' })
+
+    return {
+      app,
+      send: (input, init) => fetch(String(input).replace(ORIGIN, root), init)
+    }
   }
 
   return {
     async open (kind, serverTime) {
-      const key = JSON.stringify(kind)
+      const key = JSON.stringify([kind.renews, kind.usesAccessCookie, kind.isRemote])
       store = new MemoryStore()
       time = serverTime
 
@@ -88,43 +98,21 @@ export function createServers (): Servers {
         running.set(key, await start(kind))
       }
 
-      const current = (): Running => running.get(key) as Running
-      current().app.events.length = 0
+      const getCurrent = (): RunningServer => running.get(key) as RunningServer
+      getCurrent().app.events.length = 0
 
       return {
         get app () {
-          return current().app
+          return getCurrent().app
         },
-        store: delegate,
-        async send (input, init = {}) {
-          const { pathname, search } = new URL(String(input))
-          const { root, app } = current()
-
-          if (kind.isRemote) {
-            const answer = await fetch(root + pathname + search, init)
-            return annotate(answer.status, new Headers(answer.headers), await answer.text())
-          }
-
-          const response = await app.app.inject({
-            method: init.method as 'GET',
-            url: pathname + search,
-            headers: { host: new URL(ORIGIN).host, ...Object.fromEntries(init.headers as Headers) },
-            ...(init.body instanceof ArrayBuffer && { payload: Buffer.from(init.body) })
-          })
-          const headers = new Headers()
-
-          for (const [name, value] of Object.entries(response.headers)) {
-            for (const one of [value].flat()) {
-              headers.append(name, String(one))
-            }
-          }
-
-          return annotate(response.statusCode, headers, response.body)
+        store: currentStore,
+        async send (input, init) {
+          return addIssuedTokens(await getCurrent().send(input, init))
         },
         async restart () {
-          const { app } = current()
+          const { app } = getCurrent()
           running.set(key, await start(kind))
-          current().app.events.push(...app.events)
+          getCurrent().app.events.push(...app.events)
           await app.app.close()
         }
       }
@@ -137,29 +125,33 @@ export function createServers (): Servers {
   }
 }
 
-function annotate (status: number, headers: Headers, text: string): Response {
+/** Copies a response and adds the tokens of its body, headers and cookies in one header. */
+async function addIssuedTokens (response: Response): Promise<Response> {
+  const { status } = response
+  const headers = new Headers(response.headers)
+  const content = await response.text()
   const cookies = headers.getSetCookie()
-  const cookie = (name: string): string | undefined =>
+  const readCookie = (name: string): string | undefined =>
     cookies
-      .map(text => new RegExp(`^__Host-auth-${name}=([^;]+)`).exec(text)?.[1]).find(value =>
-        value !== undefined
-      )
-  const body = text.startsWith('{') ? JSON.parse(text) as Record<string, string> : {}
-  const given: Given = {
-    access: body.access_token ?? headers.get('x-new-token') ?? cookie('access'),
-    refresh: body.refresh_token ?? cookie('refresh')
-  } as Given
-  headers.set(GIVEN, JSON.stringify(given))
-  return new Response(status === 204 ? null : text, { status, headers })
+      .map(cookie => new RegExp(`^__Host-auth-${name}=([^;]+)`).exec(cookie)?.[1])
+      .find(value => value !== undefined)
+  const body = content.startsWith('{') ? JSON.parse(content) as Record<string, string> : {}
+  const issued = {
+    access: body.access_token ?? headers.get('x-new-token') ?? readCookie('access'),
+    refresh: body.refresh_token ?? readCookie('refresh')
+  } as IssuedTokens
+  headers.set(ISSUED_HEADER, JSON.stringify(issued))
+  return new Response(status === 204 ? null : content, { status, headers })
 }
 
-export interface Claims {
+export interface TokenClaims {
   readonly sid: string
   readonly exp: number
   readonly iat: number
   readonly sub: string
 }
 
-export function claimsOf (token: string): Claims {
-  return JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as Claims
+/** Decodes the claims of a token without verification. */
+export function decodeClaims (token: string): TokenClaims {
+  return JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as TokenClaims
 }
