@@ -1,28 +1,34 @@
-// What happened, told to the app: ids and facts, never a token. Each event goes to the listener in the options and to
-// the `node:diagnostics_channel` named `fastify-token-auth:<event>`.
-
 import { channel } from 'node:diagnostics_channel'
 import type { Channel } from 'node:diagnostics_channel'
 import type { Caller, RevocationReason } from './domain/session.js'
 import type { Millis } from './lib/time.js'
 
-/** A session, and who was seen with it. Address and user agent are hints, not proofs. */
+/** A session and the sender of the request. Address and user agent are hints and prove nothing. */
 export interface SessionEvent extends Caller {
   readonly at: Millis
   readonly sessionId: string
   readonly userId: string
 }
 
-/** One side of a reuse: who presented which generation, and when. */
+/** One use of a refresh token: its generation, time and sender. */
 export interface TokenUse extends Caller {
   readonly at: Millis
   readonly generation: number
 }
 
+/**
+ * Events by name. They contain ids and facts, but never a token or a password.
+ *
+ * Each event goes to the listener in `on` and to the `node:diagnostics_channel` named
+ * `fastify-token-auth:<event>`.
+ */
 export interface TokenAuthEvents {
-  /** Somebody logged in. */
+  /** A user logged in. */
   login: SessionEvent
-  /** A login failed; `userId` where there is such a user. All reasons look the same from outside. */
+  /**
+   * A login failed. `userId` is `null` if the user does not exist. The response is the same for all
+   * reasons.
+   */
   'login-rejected': Caller & {
     readonly at: Millis
     readonly userId: string | null
@@ -35,8 +41,10 @@ export interface TokenAuthEvents {
       | 'revoked-since'
   }
   /**
-   * A login was refused before its password was looked at: too many were wrong, for the account (also one that is not
-   * there), from the address, or on a device that is known. `until` is when the next may come.
+   * A login was rejected before its password was checked, because too many attempts failed.
+   *
+   * `limit` names the exceeded limit: `account` (also of an unknown user), `address` or `device` (a
+   * known device). The next attempt is accepted from `until`.
    */
   'login-throttled': Caller & {
     readonly at: Millis
@@ -44,28 +52,41 @@ export interface TokenAuthEvents {
     readonly limit: 'account' | 'address' | 'device'
     readonly until: Millis
   }
-  /** A refresh was answered. `rotated` is false where the same token stayed good. */
+  /** A refresh succeeded. `rotated` is `false` if the refresh token stayed the same. */
   refresh: SessionEvent & { readonly generation: number, readonly rotated: boolean }
-  /** A token that had just been rotated came again: two tabs, or a retry. Answered with the same successor. */
+  /**
+   * A client presented the previous refresh token within the grace period, for example from two
+   * tabs or in a retry. The response contained the same successor.
+   */
   replay: SessionEvent & { readonly generation: number }
-  /** A rotated token came again late, and nobody had used its successor: the answer was lost. */
+  /**
+   * A client presented the previous refresh token after the grace period, and nobody had used the
+   * successor. The earlier response was lost. The response contained the same successor.
+   */
   recovery: SessionEvent & { readonly generation: number }
   /**
-   * Two parties hold tokens of one session, so it was ended. `presented` came with the old token, `rotated` is who had
-   * rotated last; which of them is the thief cannot be told. The session's user should hear of it.
+   * Two parties hold refresh tokens of one session, so the session was revoked.
+   *
+   * `presented` is the use of the old token, `rotated` is the last rotation. Either side may be the
+   * attacker. Notify the user.
    */
   reuse: SessionEvent & { readonly presented: TokenUse, readonly rotated: TokenUse }
   /**
-   * Three generations running, or more, a token came again from another context than the one that had rotated it: somebody
-   * follows the session, and is given each successor. Which of the two is its user cannot be told. Only with
-   * `refreshToken.shadows`.
+   * Another client replayed the tokens of three or more generations in a row and got each
+   * successor.
+   *
+   * Either side may be the attacker. `revoked` is `true` if the session was revoked. Emitted unless
+   * `refreshToken.replayDetection` is `false`.
    */
   'suspicious-replay': SessionEvent & {
     readonly presented: TokenUse
     readonly rotated: TokenUse
     readonly revoked: boolean
   }
-  /** Sessions were ended: one by its id, or `count` of a user. */
+  /**
+   * Sessions were revoked: either one session, named by `sessionId`, or `count` sessions of the
+   * user `userId`.
+   */
   revoke: {
     readonly at: Millis
     readonly sessionId: string | null
@@ -73,12 +94,15 @@ export interface TokenAuthEvents {
     readonly count: number
     readonly reason: RevocationReason
   }
-  /** Ended sessions were deleted. */
+  /** Expired records were deleted. */
   sweep: { readonly at: Millis, readonly deleted: number, readonly took: Millis }
   /**
-   * An authentic token was ahead of the store: the store has lost writes (a restored backup, a promoted replica). One
-   * ahead is healed, further ahead is refused. Such a store has lost revocations too: revoke again, by
-   * `app.tokenAuth.revokeUser`, everybody whom you revoked since the moment to which it fell back.
+   * An authentic refresh token was ahead of the store, so the store has lost writes. Typical causes
+   * are a restored backup and a promoted replica.
+   *
+   * `healed` is `true` if the token was one generation ahead and the row was repaired. A token
+   * further ahead is rejected. The store has lost revocations too: call `app.tokenAuth.revokeUser`
+   * again for every revocation since the time of the restored data.
    */
   'store-rolled-back': SessionEvent & {
     readonly presented: number
@@ -86,29 +110,47 @@ export interface TokenAuthEvents {
     readonly healed: boolean
   }
   /**
-   * What other instances revoke cannot be read, since `since`. Until it can, this instance accepts access tokens of sessions that
-   * were ended elsewhere; with `revocations.failAfter` it stops to do so.
+   * Revocations of other instances cannot be read since `since`.
+   *
+   * Until they can, this instance accepts access tokens of sessions that were revoked elsewhere.
+   * Set `revocations.failAfter` to limit that time.
    */
   'revocations-stalled': { readonly at: Millis, readonly since: Millis }
-  /** A row was written by a clock that is ahead of this one's. Instances must agree within half the grace. */
+  /**
+   * A row was written by a clock that is ahead of this instance's clock. The clocks of all
+   * instances must agree within half the grace period.
+   */
   'clock-skew': { readonly at: Millis, readonly sessionId: string, readonly ahead: Millis }
 }
 
+/** Name of an event. */
 export type EventName = keyof TokenAuthEvents
 
-/** A listener that throws, or rejects, is logged and changes nothing. */
+/**
+ * Listeners by event name. The plugin logs the error of a listener that throws or rejects.
+ *
+ * @example
+ * ```ts
+ * await app.register(tokenAuth, {
+ *   secret,
+ *   store,
+ *   users,
+ *   on: { reuse: ({ userId }) => notifyUser(userId) }
+ * })
+ * ```
+ */
 export type TokenAuthListeners = {
   readonly [Name in EventName]?: (event: TokenAuthEvents[Name]) => unknown
 }
 
-/** The part of a logger that is used; Fastify's own fits. */
+/** The methods of a logger that the plugin calls. Fastify's logger is compatible. */
 export interface Logger {
   error(facts: object, message: string): void
   warn(facts: object, message: string): void
   info(facts: object, message: string): void
 }
 
-/** */
+/** Sends events to the app's listeners and to the diagnostics channels. */
 export class Events {
   readonly #listeners: TokenAuthListeners
   readonly #logger: Logger
@@ -119,6 +161,7 @@ export class Events {
     this.#logger = logger
   }
 
+  /** Publishes an event without waiting for a listener. */
   emit<Name extends EventName> (name: Name, event: TokenAuthEvents[Name]): void {
     const diagnostics = this.#channels[name] ??= channel(`fastify-token-auth:${name}`)
 
@@ -127,11 +170,11 @@ export class Events {
     }
 
     if (this.#listeners[name] !== undefined) {
-      void this.#tell(name, event)
+      void this.#notify(name, event)
     }
   }
 
-  async #tell<Name extends EventName> (name: Name, event: TokenAuthEvents[Name]): Promise<void> {
+  async #notify<Name extends EventName> (name: Name, event: TokenAuthEvents[Name]): Promise<void> {
     try {
       await this.#listeners[name]?.(event)
     } catch (error) {

@@ -74,7 +74,7 @@ export class PasswordLogin {
 
     return {
       ...grant,
-      deviceToken: user === null ? null : throttle.deviceTokenFor(user.id, deviceToken)
+      deviceToken: user === null ? null : throttle.issueDeviceToken(user.id, deviceToken)
     }
   }
 

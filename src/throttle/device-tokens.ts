@@ -1,43 +1,46 @@
-// A device that its user has logged in from before proves it by this, so that strangers who guess the user's password do not
-// keep it out (OWASP, device cookies). It signs nobody in, names nobody, and is worth nothing without the password.
-
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { SigningKey } from '../tokens/key-derivation.js'
 
 const ID_BYTES = 16
-const form = /^([\w-]{22})\.([\w-]{43})$/
+const TOKEN_FORMAT = /^([\w-]{22})\.([\w-]{43})$/
 
-/** */
+/**
+ * Issues and reads device tokens (OWASP, device cookies).
+ *
+ * A device token proves that a user has logged in on this device before. Failed logins of other
+ * devices do not lock such a device out. The token contains no user id, and is useless without the
+ * password.
+ */
 export class DeviceTokens {
   readonly #keys: readonly [SigningKey, ...SigningKey[]]
 
-  /** @param keys - The first one signs, all of them verify. */
+  /** @param keys The first key signs, all keys verify. */
   constructor (keys: readonly [SigningKey, ...SigningKey[]]) {
     this.#keys = keys
   }
 
-  /** @param known The id of a device that is known already; `null` for a new one. */
-  issue (userId: string, known: string | null): string {
-    const deviceId = known ?? randomBytes(ID_BYTES).toString('base64url')
-    return `${deviceId}.${createMac(this.#keys[0], userId, deviceId).toString('base64url')}`
+  /** @param knownId Id of a known device; `null` for a new one. */
+  issue (userId: string, knownId: string | null): string {
+    const deviceId = knownId ?? randomBytes(ID_BYTES).toString('base64url')
+    return `${deviceId}.${createMac(this.#keys[0], userId, deviceId)}`
   }
 
-  /** The id of the device that a token was issued to with this user; `null` for everything else. */
+  /** @returns The id of the device; `null` if the token is invalid or belongs to another user. */
   read (token: string, userId: string): string | null {
-    const [, deviceId, signature] = form.exec(token) ?? []
+    const [, deviceId, signature] = TOKEN_FORMAT.exec(token) ?? []
 
     if (deviceId === undefined || signature === undefined) {
       return null
     }
 
-    const mac = Buffer.from(signature, 'base64url')
+    // Compares strings, because several strings decode to the same bytes.
     const isAuthentic = this.#keys.some(key =>
-      timingSafeEqual(mac, createMac(key, userId, deviceId))
+      timingSafeEqual(Buffer.from(signature), Buffer.from(createMac(key, userId, deviceId)))
     )
     return isAuthentic ? deviceId : null
   }
 }
 
-function createMac ({ key }: SigningKey, userId: string, deviceId: string): Buffer {
-  return createHmac('sha256', key).update(`${deviceId}.${userId}`).digest()
+function createMac ({ key }: SigningKey, userId: string, deviceId: string): string {
+  return createHmac('sha256', key).update(`${deviceId}.${userId}`).digest('base64url')
 }

@@ -1,28 +1,26 @@
-// What is under way, by a key: whoever is refused may wait until that is known which was in the way.
-
-/** */
+/** Tracks running attempts by key, so that a blocked caller can wait for their result. */
 export class InFlight {
-  readonly #turns = new Map<string, Promise<unknown>>()
+  readonly #queues = new Map<string, Promise<unknown>>()
   readonly #running = new Map<string, Set<Promise<void>>>()
 
-  /** One after the other for each key, so that `work` knows of all that were let in before it. */
-  async inTurn<T> (key: string, work: () => Promise<T>): Promise<T> {
-    const result = (this.#turns.get(key) ?? Promise.resolve()).then(work)
+  /** Runs `work` after all earlier work of the key, so that it sees every attempt they tracked. */
+  async runInTurn<T> (key: string, work: () => Promise<T>): Promise<T> {
+    const result = (this.#queues.get(key) ?? Promise.resolve()).then(work)
     const turn = result.catch(() => {}).then(() => {
-      if (this.#turns.get(key) === turn) {
-        this.#turns.delete(key)
+      if (this.#queues.get(key) === turn) {
+        this.#queues.delete(key)
       }
     })
-    this.#turns.set(key, turn)
+    this.#queues.set(key, turn)
     return result
   }
 
-  /** Something of this key is under way until `ended` resolves. */
-  add (key: string, ended: Promise<void>): void {
+  /** Tracks an attempt until `finished` resolves. */
+  track (key: string, finished: Promise<void>): void {
     const running = this.#running.get(key) ?? new Set()
-    this.#running.set(key, running.add(ended))
-    void ended.then(() => {
-      running.delete(ended)
+    this.#running.set(key, running.add(finished))
+    void finished.then(() => {
+      running.delete(finished)
 
       if (running.size === 0 && this.#running.get(key) === running) {
         this.#running.delete(key)
@@ -30,8 +28,8 @@ export class InFlight {
     })
   }
 
-  /** The ends of all that is under way now: as they are, since to wait for all of them is dear, and few who ask have to. */
-  underWay (key: string): ReadonlyArray<Promise<void>> {
+  /** Returns one promise per running attempt, because only few callers need to wait for them. */
+  getRunning (key: string): ReadonlyArray<Promise<void>> {
     return Array.from(this.#running.get(key) ?? [])
   }
 }

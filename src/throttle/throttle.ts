@@ -1,50 +1,55 @@
-// Guessing of passwords, kept slow. Attempts count by account and by address before anything is hashed; what turns out to be
-// right, or could not be checked, is taken back. A device that is known counts by itself: no stranger keeps it out.
-
-import type { DeviceTokens } from './device-tokens.js'
 import { createHmac } from 'node:crypto'
 import type { AttemptRule } from '../domain/attempt-rule.js'
-import { getNetwork } from '../lib/ip-network.js'
 import type { Caller } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
-import type { AttemptStore } from '../stores/attempt-store.js'
 import type { Events, Logger, TokenAuthEvents } from '../events.js'
-import { InFlight } from './in-flight.js'
+import { getNetwork } from '../lib/ip-network.js'
+import { SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
+import type { AttemptStore } from '../stores/attempt-store.js'
+import type { DeviceTokens } from './device-tokens.js'
+import { InFlight } from './in-flight.js'
 
 type Limit = TokenAuthEvents['login-throttled']['limit']
 
-/** Who tries to log in. */
+/** Account and device of a login attempt. */
 export interface LoginSubject {
-  /** As it was typed. */
+  /** User name or email as typed. */
   readonly login: string
-  /** `null` where there is no such user. */
+  /** `null` if the user does not exist. */
   readonly userId: string | null
   readonly deviceToken: string | null
 }
 
+/** Dependencies and settings of a {@link Throttle}. */
 export interface ThrottleContext {
   readonly attempts: AttemptStore
-  /** Counts refresh tokens that were never issued: in this process. */
+  /** Counts refresh tokens that were never issued. In memory, so that they cost no database. */
   readonly invalidTokens: AttemptStore
-  /** Makes keys of what must not be kept: names, addresses. */
+  /** Key of the hashes under which names and addresses are counted. */
   readonly key: Buffer
   readonly devices: DeviceTokens
-  /** `null` where there is no such limit. */
+  /** Limit per account and per known device; `null` for none. */
   readonly account: AttemptRule | null
+  /** Limit per network; `null` for none. */
   readonly address: AttemptRule | null
   readonly events: Events
   readonly logger: Logger
   readonly clock: () => Millis
 }
 
-interface Count {
+interface Counter {
   readonly key: string
   readonly rule: AttemptRule
   readonly limit: Limit
 }
 
-/** */
+/**
+ * Decides whether a login may be tried.
+ *
+ * Attempts count by account and by network before a password is hashed. Only wrong passwords stay
+ * counted. A known device has its own counter, so an attacker cannot lock it out.
+ */
 export class Throttle {
   readonly #context: ThrottleContext
   readonly #inFlight = new InFlight()
@@ -54,66 +59,72 @@ export class Throttle {
   }
 
   /**
-   * Checks a password, unless too many were wrong before.
+   * Runs a password check, unless too many attempts failed before.
    *
-   * @param check Rejects with AUTH_CREDENTIALS_REJECTED where it is wrong. Whatever else it rejects with does not count.
-   * @throws TokenAuthError AUTH_TOO_MANY_ATTEMPTS; AUTH_STORE_UNAVAILABLE
+   * @param check Rejects with `AUTH_CREDENTIALS_REJECTED` if the password is wrong. Other errors do
+   * not count as a failed attempt.
+   * @throws TokenAuthError `AUTH_TOO_MANY_ATTEMPTS`, `AUTH_STORE_UNAVAILABLE`
    */
-  async guard<T> (who: LoginSubject, by: Caller, check: () => Promise<T>): Promise<T> {
-    const taken: Count[] = []
+  async guard<T> (subject: LoginSubject, by: Caller, check: () => Promise<T>): Promise<T> {
+    const counted: Counter[] = []
 
-    let end = (): void => {}
+    let finish = (): void => {}
 
-    const ended = new Promise<void>(resolve => {
-      end = resolve
+    const finished = new Promise<void>(resolve => {
+      finish = resolve
     })
 
     try {
-      for (const count of this.#countsOf(who, by)) {
-        await this.#take(count, ended, who, by)
-        taken.push(count)
+      for (const counter of this.#getCounters(subject, by)) {
+        await this.#consume(counter, finished, subject, by)
+        counted.push(counter)
       }
 
       const result = await check()
-      await this.#forgive(taken)
+      await this.#clear(counted)
       return result
     } catch (error) {
       if (!isRejection(error)) {
-        await this.#release(taken)
+        await this.#refund(counted)
       }
 
       throw error
     } finally {
-      end()
+      finish()
     }
   }
 
-  /** What a device is given with a login, to be known by at the next one. */
-  deviceTokenFor (userId: string, presented: string | null): string {
+  /**
+   * Returns the device token of a successful login.
+   *
+   * @param presented Device token of the request. Its device keeps its id if the token is valid.
+   */
+  issueDeviceToken (userId: string, presented: string | null): string {
     const { devices } = this.#context
     return devices.issue(userId, presented === null ? null : devices.read(presented, userId))
   }
 
   /**
-   * Counts a refresh token that was never issued. It costs no hash, and is to cost no database either.
-   * @throws TokenAuthError AUTH_TOO_MANY_ATTEMPTS
+   * Counts a refresh token that was never issued.
+   *
+   * @throws TokenAuthError `AUTH_TOO_MANY_ATTEMPTS`
    */
   async countInvalidToken (by: Caller): Promise<void> {
-    const { invalidTokens: forgeries, address: rule, clock } = this.#context
+    const { invalidTokens, address: rule, clock } = this.#context
 
     if (rule === null || by.address === null) {
       return
     }
 
     const now = clock()
-    const until = await forgeries.consume(getNetwork(by.address), now, rule)
+    const until = await invalidTokens.consume(getNetwork(by.address), now, rule)
 
     if (until !== null) {
-      throw tooMany(until - now)
+      throw tooManyAttempts(until - now)
     }
   }
 
-  /** Forgets what was wrong for a user, by id and by names, whose password is another one now. */
+  /** Resets the failed attempts of a user whose password has changed. */
   async forget (userId: string, names: readonly string[]): Promise<void> {
     const { account: rule } = this.#context
 
@@ -122,55 +133,51 @@ export class Throttle {
     }
 
     const keys = [
-      this.#keyOf('user', userId),
-      ...names.map(name => this.#keyOf('name', fold(name)))
+      this.#hashKey('user', userId),
+      ...names.map(name => this.#hashKey('name', normalizeLogin(name)))
     ]
-    await this.#forgive(keys.map(key => ({ key, rule, limit: 'account' })))
+    await this.#clear(keys.map(key => ({ key, rule, limit: 'account' })))
   }
 
-  // In one order for all: the address first, so that one which is stopped holds up nobody's account.
-  #countsOf ({ login, userId, deviceToken }: LoginSubject, { address }: Caller): Count[] {
-    const { devices, account, address: ofAddress } = this.#context
-    const device = userId === null || deviceToken === null
+  /** The address comes first, so that a blocked address does not count against any account. */
+  #getCounters ({ login, userId, deviceToken }: LoginSubject, by: Caller): Counter[] {
+    const { devices, account, address } = this.#context
+    const deviceId = userId === null || deviceToken === null
       ? null
       : devices.read(deviceToken, userId)
 
-    if (device !== null) {
+    if (deviceId !== null) {
       return account === null
         ? []
-        : [{ key: this.#keyOf('device', device), rule: account, limit: 'device' }]
+        : [{ key: this.#hashKey('device', deviceId), rule: account, limit: 'device' }]
     }
 
-    const counts: Count[] = []
+    const counters: Counter[] = []
 
-    if (ofAddress !== null && address !== null) {
-      counts.push({
-        key: this.#keyOf('address', getNetwork(address)),
-        rule: ofAddress,
-        limit: 'address'
-      })
+    if (address !== null && by.address !== null) {
+      const key = this.#hashKey('address', getNetwork(by.address))
+      counters.push({ key, rule: address, limit: 'address' })
     }
 
     if (account !== null) {
-      // By the name, folded, and by the user's id, whatever names the app finds it by: who is not there is stopped under any
-      // spelling, as who is there would be. Two counts in either case, so that both take as long.
-      const name = fold(login)
-      counts.push(
-        { key: this.#keyOf('name', name), rule: account, limit: 'account' },
-        {
-          key: userId === null ? this.#keyOf('nobody', name) : this.#keyOf('user', userId),
-          rule: account,
-          limit: 'account'
-        }
+      // The app may find a user by several names, so the id counts too. An unknown user also has
+      // two counters. Otherwise the response time would show whether the user exists.
+      const name = normalizeLogin(login)
+      const user = userId === null
+        ? this.#hashKey('nobody', name)
+        : this.#hashKey('user', userId)
+      counters.push(
+        { key: this.#hashKey('name', name), rule: account, limit: 'account' },
+        { key: user, rule: account, limit: 'account' }
       )
     }
 
-    return counts
+    return counters
   }
 
-  async #take (
-    { key, rule, limit }: Count,
-    ended: Promise<void>,
+  async #consume (
+    { key, rule, limit }: Counter,
+    finished: Promise<void>,
     { userId }: LoginSubject,
     by: Caller
   ): Promise<void> {
@@ -178,57 +185,57 @@ export class Throttle {
 
     for (;;) {
       const now = clock()
-      const [until, inTheWay] = await this.#inFlight.inTurn(key, async () => {
-        const inTheWay = this.#inFlight.underWay(key)
+      const [until, running] = await this.#inFlight.runInTurn(key, async () => {
+        const running = this.#inFlight.getRunning(key)
         const until = await attempts.consume(key, now, rule)
 
         if (until === null) {
-          this.#inFlight.add(key, ended)
+          this.#inFlight.track(key, finished)
         }
 
-        return [until, inTheWay] as const
+        return [until, running] as const
       })
 
       if (until === null) {
         return
       }
 
-      // Who is being checked counts as wrong until it is known. Where that may be why, it is waited for.
-      if (inTheWay.length === 0) {
+      if (running.length === 0) {
         events.emit('login-throttled', { at: now, userId, limit, until, ...by })
-        throw tooMany(until - now)
+        throw tooManyAttempts(until - now)
       }
 
-      await Promise.all(inTheWay)
+      // A running attempt counts as failed until its result is known, and may be refunded.
+      await Promise.all(running)
     }
   }
 
-  async #release (counts: readonly Count[]): Promise<void> {
-    await Promise.all(counts.map(({ key }) => this.#context.attempts.refund(key)))
+  async #refund (counters: readonly Counter[]): Promise<void> {
+    await Promise.all(counters.map(({ key }) => this.#context.attempts.refund(key)))
   }
 
-  // Whatever it is for has happened already: a count that stays is for the log, and harms nobody but by a wait.
-  async #forgive (counts: readonly Count[]): Promise<void> {
+  async #clear (counters: readonly Counter[]): Promise<void> {
     const { attempts, logger } = this.#context
 
     try {
       await Promise.all(
-        counts.map(({ key, limit }) =>
+        counters.map(({ key, limit }) =>
           limit === 'address' ? attempts.refund(key) : attempts.reset(key)
         )
       )
     } catch {
+      // The login has already succeeded. A remaining count only delays a later one.
       logger.warn({}, 'failed to reset login attempts')
     }
   }
 
-  #keyOf (kind: string, text: string): string {
-    return createHmac('sha256', this.#context.key).update(`${kind}:${text}`).digest('base64url')
+  #hashKey (kind: string, value: string): string {
+    return createHmac('sha256', this.#context.key).update(`${kind}:${value}`).digest('base64url')
   }
 }
 
-// What databases and people take for the same name: case, accents, width, spaces, and what is not seen.
-function fold (login: string): string {
+/** Removes what databases and people may ignore: case, accents, width, spaces, invisible signs. */
+function normalizeLogin (login: string): string {
   return login.normalize('NFKD').replace(/[\p{M}\p{C}\s]/gu, '').toLowerCase()
 }
 
@@ -236,8 +243,8 @@ function isRejection (error: unknown): boolean {
   return error instanceof TokenAuthError && error.code === 'AUTH_CREDENTIALS_REJECTED'
 }
 
-function tooMany (wait: Millis): TokenAuthError {
+function tooManyAttempts (wait: Millis): TokenAuthError {
   return new TokenAuthError('AUTH_TOO_MANY_ATTEMPTS', {
-    retryAfter: Math.max(1, Math.ceil(wait / 1000))
+    retryAfter: Math.max(1, Math.ceil(wait / SECOND))
   })
 }

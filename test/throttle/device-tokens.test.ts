@@ -1,0 +1,58 @@
+import t from 'tap'
+import { DeviceTokens } from '../../src/throttle/device-tokens.js'
+import type { SigningKey } from '../../src/tokens/key-derivation.js'
+
+const key: SigningKey = { id: 'k1', key: Buffer.alloc(32, 1) }
+const other: SigningKey = { id: 'k2', key: Buffer.alloc(32, 2) }
+
+t.test('a device token is read for its user only', async t => {
+  const devices = new DeviceTokens([key])
+  const token = devices.issue('u-ann', null)
+  t.match(token, /^[\w-]{22}\.[\w-]{43}$/)
+  t.equal(devices.read(token, 'u-ann'), token.split('.')[0])
+  t.equal(devices.read(token, 'u-bob'), null)
+})
+
+t.test('a known device keeps its id and its token', async t => {
+  const devices = new DeviceTokens([key])
+  const token = devices.issue('u-ann', null)
+  t.equal(devices.issue('u-ann', devices.read(token, 'u-ann')), token)
+  t.not(devices.issue('u-ann', null), token)
+})
+
+t.test('a previous key verifies and the current key signs', async t => {
+  const [before, during, after] = [[other], [key, other], [key]].map(keys =>
+    new DeviceTokens(keys as [SigningKey])
+  ) as [DeviceTokens, DeviceTokens, DeviceTokens]
+  const old = before.issue('u-ann', null)
+  const id = during.read(old, 'u-ann')
+  t.equal(id, old.split('.')[0])
+  t.equal(after.read(old, 'u-ann'), null)
+  t.equal(after.read(during.issue('u-ann', id), 'u-ann'), id)
+})
+
+t.test('a malformed or respelled token is rejected', async t => {
+  const devices = new DeviceTokens([key])
+  const token = devices.issue('u-ann', null)
+  const [id = '', signature = ''] = token.split('.')
+  const last = signature.at(-1) as string
+  const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+  // The last character holds two bits that belong to no byte.
+  const respelled = signature.slice(0, -1) + alphabet[alphabet.indexOf(last) ^ 1]
+  t.strictSame(Buffer.from(respelled, 'base64url'), Buffer.from(signature, 'base64url'))
+
+  for (
+    const invalid of [
+      '',
+      id,
+      `${id}.`,
+      `${id}.${respelled}`,
+      `${id}.${signature.slice(1)}`,
+      `${id}.${signature}=`,
+      `${id}.${signature}\n`,
+      `${'A'.repeat(22)}.${signature}`
+    ]
+  ) {
+    t.equal(devices.read(invalid, 'u-ann'), null, invalid)
+  }
+})
