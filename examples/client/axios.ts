@@ -1,35 +1,40 @@
-// Axios with the client's access token, for code that has axios already: a pair of interceptors. Made to be copied.
-
 import { isAxiosError } from 'axios'
 import type { AxiosInstance, InternalAxiosRequestConfig } from 'axios'
 import type { AuthClient } from 'fastify-token-auth/client'
 
 declare module 'axios' {
   interface AxiosRequestConfig {
-    /** The access token that the request was sent with. */
+    /** Access token that the interceptor added to the request. */
     accessToken?: string
-    isSecondTry?: boolean
+    isRetry?: boolean
   }
 }
 
 /**
- * Sends the access token along to the server's origin, and to no other. After a 401 the client refreshes, once for all who
- * wait, and the request is sent once more, unless its body is a stream.
+ * Adds interceptors to axios that send the access token of the client to the origin of the server.
  *
- * @param probe A URL of the server, for GET, that demands a good access token: by it the client finds out that its own is not.
- * @returns What takes the interceptors off again.
+ * After a 401, the client refreshes once for all waiting requests, and each request is sent again,
+ * unless its body is a stream.
+ *
+ * @param probeUrl URL of a GET route of the server that requires an access token. After a 401, the
+ *   client calls it to find out whether its token is still accepted.
+ * @returns A function that removes the interceptors.
  */
-export function authorize (http: AxiosInstance, auth: AuthClient, probe: string): () => void {
-  const { origin } = new URL(probe)
+export function addAuthInterceptors (
+  http: AxiosInstance,
+  auth: AuthClient,
+  probeUrl: string
+): () => void {
+  const { origin } = new URL(probeUrl)
 
   const onRequest = http.interceptors.request.use(async config => {
-    const isOwn = config.headers.has('authorization') && config.accessToken === undefined
+    const hasOwnHeader = config.headers.has('authorization') && config.accessToken === undefined
 
-    if (isOwn || new URL(http.getUri(config), origin).origin !== origin) {
+    if (hasOwnHeader || new URL(http.getUri(config), origin).origin !== origin) {
       return config
     }
 
-    const token = await auth.getAccessToken({ signal: signalOf(config) })
+    const token = await auth.getAccessToken({ signal: getSignal(config) })
     config.headers.delete('authorization')
 
     if (token === null) {
@@ -38,7 +43,7 @@ export function authorize (http: AxiosInstance, auth: AuthClient, probe: string)
 
     config.headers.set('authorization', `Bearer ${token}`)
     config.accessToken = token
-    // In Node it would take the token along to subdomains. Browsers follow redirects, and leave it behind.
+    // In Node.js, a redirect would send the token to subdomains. Browsers drop it by themselves.
     config.maxRedirects = 0
     return config
   })
@@ -49,25 +54,25 @@ export function authorize (http: AxiosInstance, auth: AuthClient, probe: string)
     }
 
     const { config, response } = error
-    const refused = config?.accessToken
+    const rejectedToken = config?.accessToken
 
-    if (response?.status !== 401 || !refused || config.isSecondTry || isStream(config.data)) {
+    if (response?.status !== 401 || !rejectedToken || config.isRetry || isStream(config.data)) {
       throw error
     }
 
-    const signal = signalOf(config)
+    const signal = getSignal(config)
 
-    if (await auth.getAccessToken({ signal }) === refused) {
-      await auth.fetch(probe, { signal: signal ?? null })
+    if (await auth.getAccessToken({ signal }) === rejectedToken) {
+      await auth.fetch(probeUrl, { signal: signal ?? null })
     }
 
     const token = await auth.getAccessToken({ signal })
 
-    if (token === null || token === refused) {
+    if (token === null || token === rejectedToken) {
       throw error
     }
 
-    return http.request({ ...config, isSecondTry: true })
+    return http.request({ ...config, isRetry: true })
   })
 
   return () => {
@@ -76,7 +81,7 @@ export function authorize (http: AxiosInstance, auth: AuthClient, probe: string)
   }
 }
 
-function signalOf ({ signal }: InternalAxiosRequestConfig): AbortSignal | undefined {
+function getSignal ({ signal }: InternalAxiosRequestConfig): AbortSignal | undefined {
   return signal as AbortSignal | undefined
 }
 

@@ -1,46 +1,43 @@
-// React Native: the refresh token in the phone's keychain. Made to be copied. Typed by the part of `react-native-keychain` that
-// is used, so that it is no dependency here:
-//
-//   import * as Keychain from 'react-native-keychain'
-//   export const auth = createTokenService(Keychain, 'https://api.example.org')
-//
-// Which keychain class, and why:
-// - iOS: kSecAttrAccessibleAfterFirstUnlockThisDeviceOnly. Readable while the phone is locked again, for refreshes in the
-//   background; in no backup and on no other device. Not `WhenUnlocked`: reading fails then in the background. Items outlive the
-//   app: a new install finds the session of the old one, unless it calls `logout` at its first start.
-// - Android: a key of the Keystore, without a prompt (AES-GCM; EncryptedSharedPreferences does the same). Keep its file out of
-//   backups (`android:dataExtractionRules`, and `android:fullBackupContent` up to Android 11): the key stays on the phone, so
-//   that what is restored on another one cannot be read.
-// - Not AsyncStorage, MMKV or a file: they are neither encrypted nor kept out of backups.
-//
-// React Native's own URL is incomplete: import 'react-native-url-polyfill/auto' first. Its fetch follows redirects whatever it is
-// told, so that the server must redirect none of the routes below /auth.
-
 import { createAuthClient } from 'fastify-token-auth/client'
 import type { AuthClient, TokenStorage } from 'fastify-token-auth/client'
 
-interface Place {
+interface KeychainItem {
   readonly service: string
 }
 
-export interface KeychainLike<Accessible, Storage> {
+/** The part of `react-native-keychain` that {@link createKeychainStorage} uses. */
+export interface Keychain<Accessible, Storage> {
   readonly ACCESSIBLE: { readonly AFTER_FIRST_UNLOCK_THIS_DEVICE_ONLY: Accessible }
   readonly STORAGE_TYPE: { readonly AES_GCM_NO_AUTH: Storage }
-  getGenericPassword(place: Place): Promise<false | { readonly password: string }>
+  getGenericPassword(item: KeychainItem): Promise<false | { readonly password: string }>
   setGenericPassword(
     username: string,
     password: string,
-    options: Place & {
+    options: KeychainItem & {
       readonly accessible: Accessible
       readonly storage: Storage
     }
   ): Promise<unknown>
-  resetGenericPassword(place: Place): Promise<unknown>
+  resetGenericPassword(item: KeychainItem): Promise<unknown>
 }
 
-/** @param service The name of the item: another one for each server. */
-export function keychainStorage<Accessible, Storage> (
-  keychain: KeychainLike<Accessible, Storage>,
+/**
+ * Stores the refresh token in the keychain of the phone.
+ *
+ * - iOS: the item is readable while the phone is locked again, because refreshes in the background
+ *   need it. It is in no backup and on no other device. `WhenUnlocked` would fail in the
+ *   background. Items remain when the app is deleted: a new installation finds the old session,
+ *   unless it calls `logout` at its first start.
+ * - Android: a key of the Keystore encrypts the item, without a prompt. Exclude its file from
+ *   backups with `android:dataExtractionRules` and, up to Android 11, `android:fullBackupContent`.
+ *   The key stays on the phone, so that another phone cannot read a restored item.
+ *
+ * AsyncStorage, MMKV and files are not safe: they are not encrypted, and backups contain them.
+ *
+ * @param service Name of the item. Use one name per server.
+ */
+export function createKeychainStorage<Accessible, Storage> (
+  keychain: Keychain<Accessible, Storage>,
   service: string
 ): TokenStorage {
   const accessible = keychain.ACCESSIBLE.AFTER_FIRST_UNLOCK_THIS_DEVICE_ONLY
@@ -58,19 +55,31 @@ export function keychainStorage<Accessible, Storage> (
         storage
       })
 
-      // The client uses no token before it is kept, so it must hear where it is not.
+      // The client uses a token only after it was saved, so that a failure must reject.
       if (result === false) {
-        throw new Error('not stored')
+        throw new Error('keychain did not save the refresh token')
       }
     },
     remove: () => keychain.resetGenericPassword({ service })
   }
 }
 
-/** One for the whole app, made where it starts. */
-export function createTokenService<Accessible, Storage> (
-  keychain: KeychainLike<Accessible, Storage>,
+/**
+ * Creates the client of a React Native app. Call it once, when the app starts.
+ *
+ * React Native's own `URL` is incomplete: import `react-native-url-polyfill/auto` first. Its
+ * `fetch` always follows redirects, so the server must not redirect a route below `/auth`.
+ *
+ * @example
+ * ```ts
+ * import * as Keychain from 'react-native-keychain'
+ *
+ * export const auth = createMobileAuthClient(Keychain, 'https://api.example.org')
+ * ```
+ */
+export function createMobileAuthClient<Accessible, Storage> (
+  keychain: Keychain<Accessible, Storage>,
   baseUrl: string
 ): AuthClient {
-  return createAuthClient({ baseUrl, storage: keychainStorage(keychain, baseUrl) })
+  return createAuthClient({ baseUrl, storage: createKeychainStorage(keychain, baseUrl) })
 }

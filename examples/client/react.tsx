@@ -1,48 +1,58 @@
-// React: a provider that owns a client, and `useAuth`. Made to be copied.
-//
-//   const create = () => createAuthClient({ baseUrl: 'https://api.example.org' })
-//   createRoot(element).render(<AuthProvider create={create}><App /></AuthProvider>)
-
 import { createContext, useContext, useEffect, useState, useSyncExternalStore } from 'react'
 import type { ReactNode } from 'react'
 import type { AuthClient, AuthState } from 'fastify-token-auth/client'
 
 const ClientContext = createContext<AuthClient | null>(null)
 
+/** Properties of {@link AuthProvider}. */
 export interface AuthProviderProps {
-  /** Makes the client. Always the same function, so declared outside of components: another one makes another client. */
+  /** Creates the client. Declare it outside of components: a new function creates a new client. */
   readonly create: () => AuthClient
   readonly children: ReactNode
 }
 
 /**
- * The client is made and disposed of by one effect, so that each has its end: with Strict Mode, which runs it twice, with hot
- * reload, which runs it again, and where a server renders, which does not run it. Who is signed in outlives all of them.
+ * Creates a client for the components below it, and disposes of the client when it unmounts.
+ *
+ * One effect does both, so that Strict Mode and hot reload leave no client behind, and a server
+ * that renders creates none. The session outlives all of them.
+ *
+ * @example
+ * ```tsx
+ * const create = () => createAuthClient({ baseUrl: 'https://api.example.org' })
+ *
+ * createRoot(element).render(<AuthProvider create={create}><App /></AuthProvider>)
+ * ```
  */
 export function AuthProvider ({ create, children }: AuthProviderProps): ReactNode {
   const [client, setClient] = useState<AuthClient | null>(null)
   useEffect(() => {
-    const made = create()
-    setClient(made)
+    const newClient = create()
+    setClient(newClient)
 
     return () => {
-      made.dispose()
+      newClient.dispose()
       setClient(null)
     }
   }, [create])
   return client && <ClientContext.Provider value={client}>{children}</ClientContext.Provider>
 }
 
+/** State of the session, and the client. */
 export interface Auth extends AuthState {
   readonly client: AuthClient
 }
 
-/** Who is signed in, and the client. Renders anew when that changes, also in another tab. */
+/**
+ * Returns the state of the session, and renders again when it changes in any tab.
+ *
+ * @throws Error if the component is not inside of `AuthProvider`.
+ */
 export function useAuth (): Auth {
   const client = useContext(ClientContext)
 
   if (client === null) {
-    throw new Error('useAuth is for components inside AuthProvider')
+    throw new Error('useAuth requires an AuthProvider around the component')
   }
 
   const state = useSyncExternalStore(client.subscribe, () => client.state)

@@ -1,4 +1,4 @@
-// Runs the shipped laws on the store next to this file.
+// Runs the conformance suite: npx tsx --test examples/custom-store/conformance.ts
 
 import { test } from 'node:test'
 import { Kysely, SqliteDialect } from 'kysely'

@@ -1,6 +1,3 @@
-// A store of your own, as the pattern to copy: here on Kysely, whose dialects speak to any SQL database. Eight verbs, and the
-// shipped suite says whether they are right: `npx tsx --test examples/custom-store/conformance.ts`.
-
 import { sql } from 'kysely'
 import type { Insertable, Kysely, Selectable } from 'kysely'
 import { SessionRefusedError } from 'fastify-token-auth'
@@ -17,6 +14,7 @@ import type {
   Touch
 } from 'fastify-token-auth'
 
+/** Tables of the store, for the type parameter of `Kysely`. */
 export interface Tables {
   auth_session: SessionTable
   auth_revoked_user: { user_id: string, revoked_at: number }
@@ -35,11 +33,23 @@ interface SessionTable {
   created_at: number
   revoked_at: number | null
   revoked_for: string | null
-  /** What is never asked for, as JSON. */
+  /** Members that no query reads, as JSON. */
   rotated_by: string
   fixed: string
 }
 
+/**
+ * Token store on Kysely, as a template for a store of your own.
+ *
+ * A store implements the eight methods of `TokenStore`. The conformance suite beside this file
+ * tests them. This version uses the dialect of SQLite.
+ *
+ * @example
+ * ```ts
+ * const store = new KyselyStore(new Kysely<Tables>({ dialect }))
+ * await store.migrate()
+ * ```
+ */
 export class KyselyStore implements TokenStore {
   readonly #db: Kysely<Tables>
 
@@ -47,9 +57,10 @@ export class KyselyStore implements TokenStore {
     this.#db = db
   }
 
+  /** Creates the tables and indexes, unless they exist. */
   async migrate (): Promise<void> {
     const { schema } = this.#db
-    const whole = [
+    const numbers = [
       'generation',
       'confirmed_generation',
       'rotated_at',
@@ -58,58 +69,72 @@ export class KyselyStore implements TokenStore {
       'ends_at',
       'created_at'
     ]
-    let table = schema.createTable('auth_session').ifNotExists().addColumn(
-      'id',
-      'text',
-      column => column.primaryKey()
-    )
+    let table = schema
+      .createTable('auth_session')
+      .ifNotExists()
+      .addColumn('id', 'text', column => column.primaryKey())
 
     for (const name of ['user_id', 'secret_hash', 'rotated_by', 'fixed']) {
-      table = table.addColumn(name, 'text', c => c.notNull())
+      table = table.addColumn(name, 'text', column => column.notNull())
     }
 
-    for (const name of whole) {
+    for (const name of numbers) {
       table = table.addColumn(name, 'bigint', column => column.notNull())
     }
 
-    await table.addColumn('revoked_at', 'bigint').addColumn('revoked_for', 'text').execute()
-    await schema.createTable('auth_revoked_user').ifNotExists()
-      .addColumn('user_id', 'text', column => column.primaryKey()).addColumn('revoked_at', 'bigint')
+    await table
+      .addColumn('revoked_at', 'bigint')
+      .addColumn('revoked_for', 'text')
       .execute()
-    await schema.createIndex('auth_session_by_user').ifNotExists().on('auth_session').column(
-      'user_id'
-    ).execute()
-    await schema.createIndex('auth_session_by_end').ifNotExists().on('auth_session').column(
-      'expires_at'
-    ).execute()
+    await schema
+      .createTable('auth_revoked_user')
+      .ifNotExists()
+      .addColumn('user_id', 'text', column => column.primaryKey())
+      .addColumn('revoked_at', 'bigint')
+      .execute()
+    await schema
+      .createIndex('auth_session_by_user')
+      .ifNotExists()
+      .on('auth_session')
+      .column('user_id')
+      .execute()
+    await schema
+      .createIndex('auth_session_by_expiry')
+      .ifNotExists()
+      .on('auth_session')
+      .column('expires_at')
+      .execute()
   }
 
-  // Looks for a not-before after the insert: a revocation that is under way either sees the row or is seen here.
   async create (session: Session): Promise<void> {
-    const { numInsertedOrUpdatedRows: inserted } = await this.#db.insertInto('auth_session').values(
-      toRow(session)
-    )
-      .onConflict(conflict => conflict.column('id').doNothing()).executeTakeFirstOrThrow()
+    const { numInsertedOrUpdatedRows: inserted } = await this.#db
+      .insertInto('auth_session')
+      .values(toRow(session))
+      .onConflict(conflict => conflict.column('id').doNothing())
+      .executeTakeFirstOrThrow()
 
     if (inserted === 0n) {
       throw new SessionRefusedError('id-taken')
     }
 
-    const revoked = await this.#db.selectFrom('auth_revoked_user').selectAll()
-      .where('user_id', '=', session.userId).where('revoked_at', '>=', session.authenticatedAt)
+    // Read after the insert: a concurrent revocation either revokes the row, or is found here.
+    const revokedUser = await this.#db
+      .selectFrom('auth_revoked_user')
+      .selectAll()
+      .where('user_id', '=', session.userId)
+      .where('revoked_at', '>=', session.authenticatedAt)
       .executeTakeFirst()
 
-    if (revoked === undefined) {
-      return
+    if (revokedUser !== undefined) {
+      await this.#db.deleteFrom('auth_session').where('id', '=', session.id).execute()
+      throw new SessionRefusedError('revoked-since')
     }
-
-    await this.#db.deleteFrom('auth_session').where('id', '=', session.id).execute()
-    throw new SessionRefusedError('revoked-since')
   }
 
-  // The whole condition stands in the statement: whoever checks first and writes then lets two win.
   async rotate (attempt: RotationAttempt): Promise<RotationOutcome> {
-    const [row] = await this.#db.updateTable('auth_session')
+    // One statement checks and writes. With a check before it, two attempts could both succeed.
+    const [row] = await this.#db
+      .updateTable('auth_session')
       .set(({ fn, ref, val }) => ({
         generation: sql`generation + 1`,
         rotated_at: attempt.now,
@@ -117,12 +142,11 @@ export class KyselyStore implements TokenStore {
         last_used_at: fn('max', [ref('last_used_at'), val(attempt.now)]),
         expires_at: fn('min', [val(attempt.expiresAt), ref('ends_at')])
       }))
-      .where('id', '=', attempt.sessionId).where('secret_hash', '=', attempt.secretHash)
-      .where('generation', '=', attempt.generation).where('revoked_at', 'is', null).where(
-        'expires_at',
-        '>',
-        attempt.now
-      )
+      .where('id', '=', attempt.sessionId)
+      .where('secret_hash', '=', attempt.secretHash)
+      .where('generation', '=', attempt.generation)
+      .where('revoked_at', 'is', null)
+      .where('expires_at', '>', attempt.now)
       .where(({ or, eb }) =>
         or([
           eb('generation', '=', 0),
@@ -130,25 +154,33 @@ export class KyselyStore implements TokenStore {
           eb('rotated_at', '>', attempt.rotatedAfter)
         ])
       )
-      .returningAll().execute()
+      .returningAll()
+      .execute()
 
-    if (row !== undefined) {
-      return { swapped: true, session: toSession(row) }
-    }
-
-    return { swapped: false, session: await this.find(attempt.sessionId) }
+    return row === undefined
+      ? { swapped: false, session: await this.find(attempt.sessionId) }
+      : { swapped: true, session: toSession(row) }
   }
 
   async find (sessionId: string): Promise<Session | null> {
-    const row = await this.#db.selectFrom('auth_session').selectAll().where('id', '=', sessionId)
+    const row = await this.#db
+      .selectFrom('auth_session')
+      .selectAll()
+      .where('id', '=', sessionId)
       .executeTakeFirst()
     return row === undefined ? null : toSession(row)
   }
 
   async list (userId: string, { now, limit }: { now: Millis, limit: number }): Promise<Session[]> {
-    const rows = await this.#db.selectFrom('auth_session').selectAll()
-      .where('user_id', '=', userId).where('revoked_at', 'is', null).where('expires_at', '>', now)
-      .orderBy('created_at', 'desc').limit(limit).execute()
+    const rows = await this.#db
+      .selectFrom('auth_session')
+      .selectAll()
+      .where('user_id', '=', userId)
+      .where('revoked_at', 'is', null)
+      .where('expires_at', '>', now)
+      .orderBy('created_at', 'desc')
+      .limit(limit)
+      .execute()
     return rows.map(toSession)
   }
 
@@ -156,21 +188,23 @@ export class KyselyStore implements TokenStore {
     target: RevocationTarget,
     { at, reason }: { at: Millis, reason: RevocationReason }
   ): Promise<number> {
-    let update = this.#db.updateTable('auth_session').set({ revoked_at: at, revoked_for: reason })
+    let update = this.#db
+      .updateTable('auth_session')
+      .set({ revoked_at: at, revoked_for: reason })
       .where('revoked_at', 'is', null)
 
     if ('sessionId' in target) {
       update = update.where('id', '=', target.sessionId)
     } else {
-      await this.#db.insertInto('auth_revoked_user').values({
-        user_id: target.userId,
-        revoked_at: at
-      })
+      await this.#db
+        .insertInto('auth_revoked_user')
+        .values({ user_id: target.userId, revoked_at: at })
         .onConflict(conflict =>
           conflict.column('user_id').doUpdateSet({
             revoked_at: sql`max(auth_revoked_user.revoked_at, excluded.revoked_at)`
           })
-        ).execute()
+        )
+        .execute()
       update = update.where('user_id', '=', target.userId)
 
       if (target.keep !== undefined) {
@@ -183,46 +217,61 @@ export class KyselyStore implements TokenStore {
 
   async touch (batch: readonly Touch[]): Promise<void> {
     for (const { sessionId, lastUsedAt, confirmedGeneration } of batch) {
-      await this.#db.updateTable('auth_session').set({
-        last_used_at: sql`max(last_used_at, ${lastUsedAt})`,
-        confirmed_generation:
-          sql`max(confirmed_generation, min(${confirmedGeneration}, generation))`
-      }).where('id', '=', sessionId).execute()
+      await this.#db
+        .updateTable('auth_session')
+        .set({
+          last_used_at: sql`max(last_used_at, ${lastUsedAt})`,
+          confirmed_generation:
+            sql`max(confirmed_generation, min(${confirmedGeneration}, generation))`
+        })
+        .where('id', '=', sessionId)
+        .execute()
     }
   }
 
   async revocations (after: Cursor, limit: number): Promise<Revocation[]> {
-    const rows = await this.#db.selectFrom('auth_session').select(['id', 'revoked_at'])
+    const rows = await this.#db
+      .selectFrom('auth_session')
+      .select(['id', 'revoked_at'])
       .where(({ or, and, eb }) =>
         or([
           eb('revoked_at', '>', after.at),
           and([eb('revoked_at', '=', after.at), eb('id', '>', after.sessionId)])
         ])
       )
-      .orderBy('revoked_at').orderBy('id').limit(limit).execute()
+      .orderBy('revoked_at')
+      .orderBy('id')
+      .limit(limit)
+      .execute()
     return rows.map(row => ({ at: Number(row.revoked_at), sessionId: row.id }))
   }
 
   async sweep ({ endedBefore, limit }: { endedBefore: Millis, limit: number }): Promise<number> {
-    const sessions = await this.#db.deleteFrom('auth_session').where(
-      'id',
-      'in',
-      this.#db.selectFrom('auth_session')
-        .select('id').where('expires_at', '<', endedBefore).limit(limit)
-    ).executeTakeFirstOrThrow()
-    const count = Number(sessions.numDeletedRows)
+    const expiredIds = this.#db
+      .selectFrom('auth_session')
+      .select('id')
+      .where('expires_at', '<', endedBefore)
+      .limit(limit)
+    const { numDeletedRows: sessions } = await this.#db
+      .deleteFrom('auth_session')
+      .where('id', 'in', expiredIds)
+      .executeTakeFirstOrThrow()
+    const remaining = limit - Number(sessions)
 
-    if (count === limit) {
-      return count
+    if (remaining === 0) {
+      return limit
     }
 
-    const users = await this.#db.deleteFrom('auth_revoked_user').where(
-      'user_id',
-      'in',
-      this.#db.selectFrom('auth_revoked_user')
-        .select('user_id').where('revoked_at', '<', endedBefore).limit(limit - count)
-    ).executeTakeFirstOrThrow()
-    return count + Number(users.numDeletedRows)
+    const userIds = this.#db
+      .selectFrom('auth_revoked_user')
+      .select('user_id')
+      .where('revoked_at', '<', endedBefore)
+      .limit(remaining)
+    const { numDeletedRows: users } = await this.#db
+      .deleteFrom('auth_revoked_user')
+      .where('user_id', 'in', userIds)
+      .executeTakeFirstOrThrow()
+    return Number(sessions) + Number(users)
   }
 }
 

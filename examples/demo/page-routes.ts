@@ -1,21 +1,30 @@
-// Serves the page, and the package's client to it as it was built. Nothing is fetched from elsewhere, and no script runs that
-// is not a file here.
-
 import { createHash } from 'node:crypto'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import type { FastifyInstance } from 'fastify'
+import { serveClientModules } from '../shared/client-modules.js'
 
-const types: Record<string, string> = { html: 'text/html', css: 'text/css', js: 'text/javascript' }
-const dist = new URL('../', import.meta.resolve('fastify-token-auth/client'))
+const files = {
+  'page.html': 'text/html',
+  'page.css': 'text/css',
+  'page.js': 'text/javascript',
+  'watched-client.js': 'text/javascript'
+} as const
 
-/** Before the plugin, whose answers the page may ask to lose. */
-export function addPage (app: FastifyInstance): void {
+/**
+ * Serves the page of the demo at `/`, with the client of the package as it was built.
+ *
+ * Call it before the plugin is registered, so that its hook also applies to the routes of the
+ * plugin.
+ */
+export function servePage (app: FastifyInstance): void {
   const html = readFileSync(new URL('page.html', import.meta.url), 'utf8')
   const importMap = /<script type="importmap">(.*?)<\/script>/s.exec(html)?.[1] ?? ''
+  const importMapHash = createHash('sha256').update(importMap).digest('base64')
+  // No script runs except the files below, and the page connects to this server only.
   const headers = {
     'content-security-policy': [
       'default-src \'none\'; connect-src \'self\'; style-src \'self\'; img-src data:',
-      `script-src 'self' 'sha256-${createHash('sha256').update(importMap).digest('base64')}'`,
+      `script-src 'self' 'sha256-${importMapHash}'`,
       'base-uri \'none\'; form-action \'none\'; frame-ancestors \'none\'',
       'require-trusted-types-for \'script\'; trusted-types \'none\''
     ].join('; '),
@@ -24,32 +33,19 @@ export function addPage (app: FastifyInstance): void {
     'x-content-type-options': 'nosniff'
   }
 
-  function serve (url: string, file: URL): void {
-    const text = readFileSync(file, 'utf8')
-    const type = types[file.pathname.split('.').at(-1) ?? '']
+  for (const [name, type] of Object.entries(files)) {
+    const content = readFileSync(new URL(name, import.meta.url), 'utf8')
     app.get(
-      url,
-      (_request, reply) => reply.headers(headers).type(`${type}; charset=utf-8`).send(text)
+      name === 'page.html' ? '/' : `/${name}`,
+      (_request, reply) => reply.headers(headers).type(`${type}; charset=utf-8`).send(content)
     )
   }
 
-  serve('/', new URL('page.html', import.meta.url))
+  serveClientModules(app)
 
-  for (const file of ['page.css', 'page.js', 'watched-client.js']) {
-    serve(`/${file}`, new URL(file, import.meta.url))
-  }
-
-  const modules = readdirSync(new URL('client/', dist)).filter(name => name.endsWith('.js')).map(
-    name => `client/${name}`
-  )
-
-  for (const file of ['protocol.js', ...modules]) {
-    serve(`/fastify-token-auth/${file}`, new URL(file, dist))
-  }
-
-  // The server has acted, and nobody hears of it: what a proxy says that has lost an answer.
+  // Like a proxy that lost the response of the server, after the server did its work.
   app.addHook('onSend', async (request, reply, payload) => {
-    if (request.headers['x-demo-trouble'] === undefined) {
+    if (request.headers['x-demo-fault'] === undefined) {
       return payload
     }
 

@@ -1,31 +1,34 @@
-// The page: what a visitor does, done by the package's client, and what the client does, shown. All that is shown is set as
-// text, so that names which look like markup are only names.
+// Connects the page to the client. All values are set as text, so that markup in a name has no
+// effect.
 
 /* global ResizeObserver */
 
-import { watchClient } from './watched-client.js'
+import { createWatchedClient } from './watched-client.js'
 
-const EVERY = 5000
-const LONGEST_LOG = 300
-/** The client refreshes with a call, once no more than this is left of a token; up to half as much earlier, by chance. */
-const DUE = 1 / 5
+const CALL_INTERVAL = 5000
+const MAX_LOG_ENTRIES = 300
+/** Fraction of its lifetime at which the client refreshes a token. */
+const REFRESH_THRESHOLD = 1 / 5
 
 /**
- * Any element: what it is, is said where it is used.
+ * Returns an element without its type, which the caller declares.
  * @param {string} id
  * @returns {any}
  */
 const byId = id => document.getElementById(id)
 
-/** @type {Record<'signedOut' | 'signedIn' | 'notice' | 'log' | 'entries' | 'devices', HTMLElement>} */
-const { signedOut, signedIn, notice, log, entries, devices } = {
-  signedOut: byId('signed-out'),
-  signedIn: byId('signed-in'),
-  notice: byId('notice'),
-  log: byId('log'),
-  entries: byId('entries'),
-  devices: byId('devices')
-}
+/** @type {HTMLElement} */
+const signedOut = byId('signed-out')
+/** @type {HTMLElement} */
+const signedIn = byId('signed-in')
+/** @type {HTMLElement} */
+const notice = byId('notice')
+/** @type {HTMLElement} */
+const log = byId('log')
+/** @type {HTMLElement} */
+const entries = byId('entries')
+/** @type {HTMLElement} */
+const devices = byId('devices')
 /** @type {HTMLFormElement} */
 const form = byId('credentials')
 /** @type {HTMLInputElement} */
@@ -33,33 +36,39 @@ const repeat = byId('repeat')
 
 /** @type {import('./watched-client.js').TokenFacts | null} */
 let token = null
-/** Whether it is this tab that signs out. */
-let isLeaving = false
+/** Whether this tab is logging out. */
+let isLoggingOut = false
 /** @type {string | undefined} */
 let shownName
 
-const { auth, trouble } = watchClient(tell, facts => {
+const { auth, faults } = createWatchedClient(addLogEntry, facts => {
   token = facts
 })
 
-// --- What happens
+// --- Log and messages
 
 /**
- * @param {import('./watched-client.js').Kind} kind
- * @param {string} text
+ * @param {import('./watched-client.js').LogKind} kind
+ * @param {string} message
  */
-function tell (kind, text, detail = '', isBad = false) {
+function addLogEntry (kind, message, detail = '', isError = false) {
   const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40
-  const [entry, time, label, words, more] = copyOf('entry', 'time', 'b', 'span', 'small')
+  const [entry, time, label, messageElement, detailElement] = cloneTemplate(
+    'entry',
+    'time',
+    'b',
+    'span',
+    'small'
+  )
   entry.classList.add(kind)
-  entry.classList.toggle('bad', isBad)
+  entry.classList.toggle('error', isError)
   time.textContent = new Date().toTimeString().slice(0, 8)
   label.textContent = kind
-  words.textContent = text
-  more.textContent = detail
+  messageElement.textContent = message
+  detailElement.textContent = detail
   entries.append(entry)
 
-  if (entries.childElementCount > LONGEST_LOG) {
+  if (entries.childElementCount > MAX_LOG_ENTRIES) {
     entries.firstElementChild?.remove()
   }
 
@@ -69,116 +78,118 @@ function tell (kind, text, detail = '', isBad = false) {
 }
 
 /**
- * A copy of a template's one element, and parts of it.
+ * Clones the element of a template, and finds elements in the clone.
  * @param {string} id
  * @param {string[]} selectors
  * @returns {any[]}
  */
-function copyOf (id, ...selectors) {
-  const copy = byId(id).content.firstElementChild.cloneNode(true)
-  return [copy, ...selectors.map(selector => copy.querySelector(selector))]
+function cloneTemplate (id, ...selectors) {
+  const clone = byId(id).content.firstElementChild.cloneNode(true)
+  return [clone, ...selectors.map(selector => clone.querySelector(selector))]
 }
 
-/** @param {string} text */
-function say (text, isCalm = false) {
-  notice.textContent = text
-  notice.classList.toggle('calm', isCalm)
+/** @param {string} message */
+function showNotice (message, isInfo = false) {
+  notice.textContent = message
+  notice.classList.toggle('info', isInfo)
 }
 
 /**
  * @param {HTMLOutputElement} output
- * @param {string} text
+ * @param {string} message
  */
-function put (output, text, isGood = true) {
-  output.textContent = text
-  output.classList.toggle('good', isGood)
-  output.classList.toggle('bad', !isGood)
+function showResult (output, message, isSuccess = true) {
+  output.textContent = message
+  output.classList.toggle('success', isSuccess)
+  output.classList.toggle('error', !isSuccess)
 }
 
 /** @type {Partial<Record<string, string>>} */
-const wordsOf = {
-  AUTH_CREDENTIALS_REJECTED: 'That name and password do not belong together.',
+const messagesByCode = {
+  AUTH_CREDENTIALS_REJECTED: 'Name or password is wrong.',
   AUTH_TOO_MANY_ATTEMPTS: 'Too many wrong passwords.',
-  AUTH_REFRESH_REVOKED: 'This session was ended, on another device or by the server.',
-  AUTH_REFRESH_EXPIRED: 'This session has run out. Please sign in again.',
+  AUTH_REFRESH_REVOKED: 'This session was revoked, by another device or by the server.',
+  AUTH_REFRESH_EXPIRED: 'This session has expired. Please sign in again.',
   AUTH_REFRESH_REUSED:
-    'Somebody else holds a copy of this session’s token, so the session was ended.',
+    'This session was revoked, because another client presented an outdated token.',
   AUTH_REFRESH_MISSING:
-    'The browser has not kept the cookie. Safari keeps none over http: start the demo with COOKIE_SECURE=false.',
-  network: 'The server does not answer. Is it still running?',
-  'signed-out': 'You have been signed out meanwhile.'
+    'The browser did not save the cookie. Safari rejects it over http: start the demo with COOKIE_SECURE=false.',
+  network: 'The server does not respond. Is it still running?',
+  'signed-out': 'You were signed out in the meantime.'
 }
 
 /** @param {unknown} error */
-function explain (error) {
+function describeError (error) {
   const { code = '', message, retryAfter } =
     /** @type {Error & { code?: string, retryAfter?: number }} */ (error)
-  const words = wordsOf[code] ?? (error instanceof TypeError ? wordsOf.network : message) ?? ''
-  return retryAfter ? `${words} Try again in ${retryAfter} s.` : words
+  const isNetworkError = error instanceof TypeError
+  const text = messagesByCode[code] ?? (isNetworkError ? messagesByCode.network : message) ?? ''
+  return retryAfter ? `${text} Try again in ${retryAfter} s.` : text
 }
 
 /**
- * Does one thing at a time for a button. It is not disabled meanwhile, since it would lose the focus.
- * @param {HTMLElement} button
- * @param {() => Promise<unknown>} work
+ * Runs a task for an element, unless one is running. A disabled button would lose the focus, so
+ * that `aria-busy` marks it instead.
+ * @param {HTMLElement} element
+ * @param {() => Promise<unknown>} task
  */
-async function during (button, work) {
-  if (button.hasAttribute('aria-busy')) {
+async function runTask (element, task) {
+  if (element.hasAttribute('aria-busy')) {
     return
   }
 
-  button.setAttribute('aria-busy', 'true')
-  say('')
+  element.setAttribute('aria-busy', 'true')
+  showNotice('')
   const { status } = auth.state
 
   try {
-    await work()
+    await task()
   } catch (error) {
-    // Why somebody is no longer signed in has been said.
+    // After a sign-out, showState has shown the reason.
     if (status !== 'signed-in' || auth.state.status !== 'signed-out') {
-      say(explain(error))
+      showNotice(describeError(error))
     }
   } finally {
-    button.removeAttribute('aria-busy')
+    element.removeAttribute('aria-busy')
   }
 }
 
 /**
  * @param {string} id
- * @param {() => Promise<unknown>} work
+ * @param {() => Promise<unknown>} task
  */
-function onClick (id, work) {
+function onClick (id, task) {
   const button = byId(id)
   button.addEventListener('click', () => {
-    void during(button, work)
+    void runTask(button, task)
   })
 }
 
-// --- Who is signed in
+// --- Sign in and out
 
 /** @param {import('fastify-token-auth/client').AuthState} state */
 function showState ({ status, user, reason }) {
-  const isIn = status === 'signed-in'
+  const isSignedIn = status === 'signed-in'
+  const wasSignedIn = !signedIn.hidden
   const name = /** @type {{ username?: string } | null} */ (user)?.username
   const badge = byId('state')
-  badge.textContent = isIn
+  badge.textContent = isSignedIn
     ? `Signed in${name ? ` as ${name}` : ''}`
     : status === 'starting'
-    ? 'One moment…'
+    ? 'Starting…'
     : 'Signed out'
-  badge.classList.toggle('in', isIn)
-  const wasIn = !signedIn.hidden
+  badge.classList.toggle('signed-in', isSignedIn)
   signedOut.hidden = status !== 'signed-out'
-  signedIn.hidden = !isIn
+  signedIn.hidden = !isSignedIn
 
-  if (isIn && !wasIn) {
-    say('')
+  if (isSignedIn && !wasSignedIn) {
+    showNotice('')
     form.reset()
     byId('token-title').focus()
   }
 
-  if (isIn && (!wasIn || name !== shownName)) {
-    void during(devices, listDevices)
+  if (isSignedIn && (!wasSignedIn || name !== shownName)) {
+    void runTask(devices, listDevices)
   }
 
   shownName = name
@@ -188,11 +199,14 @@ function showState ({ status, user, reason }) {
     repeat.checked = false
     devices.replaceChildren()
 
-    if (wasIn) {
+    if (wasSignedIn) {
       if (reason === 'logout') {
-        say(isLeaving ? 'You have signed out.' : 'You have signed out in another tab.', true)
+        showNotice(
+          isLoggingOut ? 'You have signed out.' : 'You have signed out in another tab.',
+          true
+        )
       } else if (reason) {
-        say(explain({ code: reason }))
+        showNotice(describeError({ code: reason }))
       }
 
       byId('username').focus()
@@ -206,7 +220,7 @@ void auth.ready.then(showState)
 form.addEventListener('submit', event => {
   event.preventDefault()
   const button = /** @type {HTMLButtonElement} */ (event.submitter)
-  void during(form, async () => {
+  void runTask(form, async () => {
     const { username, password, device, remember_me: remember } = Object.fromEntries(
       new FormData(form)
     )
@@ -231,156 +245,175 @@ async function signUp (account) {
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(account)
   })
-  tell('request', `PUT /register → ${response.status}`, '', !response.ok)
+  addLogEntry('request', `PUT /register → ${response.status}`, '', !response.ok)
 
   if (response.status === 409) {
-    throw new Error('That name is taken. Is it yours? Then sign in.')
+    throw new Error('This name is taken. If it is yours, sign in.')
   }
 
   if (!response.ok) {
-    throw new Error('The server does not take that name and password.')
+    throw new Error('The server rejected this name or password.')
   }
 }
 
 /** @param {() => Promise<void>} logout */
-async function leave (logout) {
-  isLeaving = true
+async function signOut (logout) {
+  isLoggingOut = true
   await logout().finally(() => {
-    isLeaving = false
+    isLoggingOut = false
   })
 }
 
-onClick('sign-out', () => leave(auth.logout))
-onClick('sign-out-everywhere', () => leave(auth.logoutEverywhere))
+onClick('sign-out', () => signOut(auth.logout))
+onClick('sign-out-everywhere', () => signOut(auth.logoutEverywhere))
 
-// --- The access token, and calls
+// --- Access token and calls
 
-setInterval(() => {
-  const left = token ? Math.max(0, token.endsAt - performance.now()) : 0
-  const life = token?.life ?? 1
-  const isDue = left <= life * DUE
+function showToken () {
+  const remaining = token ? Math.max(0, token.expiresAt - performance.now()) : 0
+  const lifetime = token?.lifetime ?? 1
+  const isDue = remaining <= lifetime * REFRESH_THRESHOLD
   byId('generation').textContent = token ? `generation ${token.generation}` : ''
-  byId('left').textContent = token ? `${Math.ceil(left / 1000)} s` : '–'
-  byId('life').textContent = !token
-    ? 'There is none yet.'
-    : left === 0
-    ? 'It has ended: a call will refresh it first.'
-    : isDue
-    ? `left of ${life / 1000} s: the next call will refresh it too`
-    : `left of ${life / 1000} s`
+  byId('remaining').textContent = token ? `${Math.ceil(remaining / 1000)} s` : '–'
+  byId('lifetime').textContent = describeLifetime(remaining, lifetime, isDue)
   const bar = byId('bar')
-  bar.value = left / life
+  bar.value = remaining / lifetime
   bar.classList.toggle('due', isDue)
-}, 200)
+}
+
+/**
+ * @param {number} remaining
+ * @param {number} lifetime
+ * @param {boolean} isDue
+ */
+function describeLifetime (remaining, lifetime, isDue) {
+  if (!token) {
+    return 'There is no token yet.'
+  }
+
+  if (remaining === 0) {
+    return 'The token has expired. The next call refreshes it first.'
+  }
+
+  const left = `left of ${lifetime / 1000} s`
+  return isDue ? `${left}. The next call also refreshes it.` : left
+}
+
+setInterval(showToken, 200)
 
 /** @param {string} path */
 async function call (path) {
   const response = await auth.fetch(path)
   const body = await response.json()
-  put(
+  showResult(
     byId('call-result'),
     `${response.status}: ${body.message ?? Object.entries(body).flat().join(' ')}`,
     response.ok
   )
 }
 
-onClick('call', () => call('/protected'))
-onClick('call-admin', () => call('/admin'))
-setInterval(() => {
+function callIfRepeating () {
   if (repeat.checked) {
-    void during(repeat, () => call('/protected'))
-  }
-}, EVERY)
-repeat.addEventListener('change', () => {
-  if (repeat.checked) {
-    void during(repeat, () => call('/protected'))
-  }
-})
-
-// --- Trouble
-
-/**
- * Makes calls with a token that the server refuses, and more trouble on top.
- * @param {Partial<typeof trouble>} more
- * @param {string} outcome
- */
-async function makeTrouble (more, outcome, calls = 1) {
-  put(byId('trouble-result'), 'Watch the log…')
-  tell('trouble', 'spoils the token on its way')
-  Object.assign(trouble, { spoilt: true, ...more })
-
-  try {
-    const answers = await Promise.all(Array.from({ length: calls }, () => auth.fetch('/protected')))
-    const isGood = answers.every(({ ok }) => ok)
-    put(byId('trouble-result'), isGood ? outcome : 'This did not go well: see the log.', isGood)
-  } finally {
-    Object.assign(trouble, { spoilt: false, lost: false, busy: 0 })
+    void runTask(repeat, () => call('/protected'))
   }
 }
 
-onClick(
-  'spoil',
-  () =>
-    makeTrouble({}, 'The call was refused, the token refreshed, and the call sent once more: 200.')
-)
-onClick(
-  'lose',
-  () =>
-    makeTrouble(
-      { lost: true },
-      'It asked again, and was given the same successor. The call came through: 200.'
+onClick('call', () => call('/protected'))
+onClick('call-admin', () => call('/admin'))
+setInterval(callIfRepeating, CALL_INTERVAL)
+repeat.addEventListener('change', callIfRepeating)
+
+// --- Faults
+
+/**
+ * Makes calls with an invalid token, while other faults are injected.
+ * @param {Partial<typeof faults>} otherFaults
+ * @param {string} successMessage
+ */
+async function injectFaults (otherFaults, successMessage, calls = 1) {
+  const output = byId('fault-result')
+  showResult(output, 'Watch the log…')
+  addLogEntry('fault', 'replaces the token with an invalid one')
+  Object.assign(faults, { hasInvalidToken: true, ...otherFaults })
+
+  try {
+    const responses = await Promise.all(
+      Array.from({ length: calls }, () => auth.fetch('/protected'))
     )
-)
+    const isSuccess = responses.every(({ ok }) => ok)
+    showResult(output, isSuccess ? successMessage : 'A call failed: see the log.', isSuccess)
+  } finally {
+    Object.assign(faults, { hasInvalidToken: false, losesResponse: false, overloads: 0 })
+  }
+}
+
+onClick('invalid-token', () =>
+  injectFaults(
+    {},
+    'The server rejected the call. The client refreshed the token and repeated the call: 200.'
+  ))
+onClick('lost-response', () =>
+  injectFaults(
+    { losesResponse: true },
+    'The client refreshed again and got the same successor. The call succeeded: 200.'
+  ))
+onClick('overload', () =>
+  injectFaults(
+    { overloads: 2 },
+    'The client waited for Retry-After. The call succeeded: 200.'
+  ))
 onClick(
-  'busy',
-  () => makeTrouble({ busy: 2 }, 'It waited as it was told to, and the call came through: 200.')
+  'concurrent-calls',
+  () => injectFaults({}, 'Five calls, one refresh, five responses with 200.', 5)
 )
-onClick('stampede', () => makeTrouble({}, 'Five calls, one refresh, five times 200.', 5))
 
 // --- Devices
 
 async function listDevices () {
   const sessions = await auth.sessions()
-  devices.replaceChildren(...sessions.map(session => {
-    const { id, current, device, ip, user_agent: agent, last_used_at: used } = session
-    const [row, name, badge, facts] = copyOf('device-row', 'strong', '.badge', 'small')
-    name.textContent = device ?? nameOf(agent)
-    badge.hidden = !current
-    facts.textContent = [
-      device && nameOf(agent),
-      ip,
-      `last seen ${new Date(used).toLocaleTimeString()}`
-    ].filter(Boolean).join(' · ')
-    const button = /** @type {HTMLButtonElement} */ (row.querySelector('button'))
-    button.hidden = current
-    button.setAttribute('aria-label', `Sign out ${name.textContent}`)
-    button.addEventListener('click', () => {
-      void during(button, async () => {
-        await auth.endSession(id)
-        await listDevices()
-        byId('devices-title').focus()
-        say(`${name.textContent} is signed out.`, true)
-      })
-    })
-    return row
-  }))
+  devices.replaceChildren(...sessions.map(createDeviceRow))
 }
 
-/** @param {string | null} agent What a program says of itself. */
-function nameOf (agent) {
+/** @param {Awaited<ReturnType<typeof auth.sessions>>[number]} session */
+function createDeviceRow (session) {
+  const { id, current, device, ip, user_agent: agent, last_used_at: lastUsedAt } = session
+  const [row, name, badge, facts] = cloneTemplate('device-row', 'strong', '.badge', 'small')
+  name.textContent = device ?? describeAgent(agent)
+  badge.hidden = !current
+  facts.textContent = [
+    device && describeAgent(agent),
+    ip,
+    `last used ${new Date(lastUsedAt).toLocaleTimeString()}`
+  ].filter(Boolean).join(' · ')
+  const button = /** @type {HTMLButtonElement} */ (row.querySelector('button'))
+  button.hidden = current
+  button.setAttribute('aria-label', `Sign out ${name.textContent}`)
+  button.addEventListener('click', () => {
+    void runTask(button, async () => {
+      await auth.endSession(id)
+      await listDevices()
+      byId('devices-title').focus()
+      showNotice(`${name.textContent} is signed out.`, true)
+    })
+  })
+  return row
+}
+
+/** @param {string | null} agent User agent of a session. */
+function describeAgent (agent) {
   const browser = /Firefox|Edg|Chrome|Safari|curl|node/.exec(agent ?? '')?.[0].replace(
     'Edg',
     'Edge'
   )
   const system = /Android|iPhone|iPad|Mac|Windows|Linux/.exec(agent ?? '')?.[0]
-  return [browser ?? 'Something', system].filter(Boolean).join(' on ')
+  return [browser ?? 'Unknown program', system].filter(Boolean).join(' on ')
 }
 
 onClick('reload', listDevices)
 onClick('sign-out-others', async () => {
   await auth.endOtherSessions()
   await listDevices()
-  say('All other devices are signed out.', true)
+  showNotice('All other devices are signed out.', true)
 })
 
 new ResizeObserver(() => {

@@ -1,64 +1,134 @@
-// `npm run demo`: starts the demo, and prints the address of its page and what else to try.
+// The demo: npm run demo
+// It prints the URL of its page, and commands for a terminal.
 //
-//   PORT            3000
-//   DEMO_DATABASE   demo.db, a SQLite file
-//   AUTH_SECRET     by default made once and kept beside the file, so that a restart signs nobody out
-//   CLIENT_SECRET   likewise; of the OAuth client "orders"
-//   REFRESH_GRACE   10s
-//   ACCESS_LIFETIME 60s, so that refreshes are seen
-//   COOKIE_SECURE   true; `false` for Safari, which keeps no Secure cookie over http
+//   PORT              3000
+//   DEMO_DATABASE     demo.db, a SQLite file
+//   AUTH_SECRET       saved beside the database by default, so that a restart signs nobody out
+//   CLIENT_SECRET     secret of the OAuth client "orders"; saved beside the database by default
+//   REFRESH_GRACE     10s
+//   ACCESS_LIFETIME   60s, which is short enough to watch refreshes
+//   COOKIE_SECURE     true; set "false" for Safari, which rejects Secure cookies over http
 
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { freePort } from '../shared/free-port.js'
-import { createDemo } from './app.js'
+import Fastify, { LogController } from 'fastify'
+import { tokenAuth } from 'fastify-token-auth'
+import { SqliteStore } from 'fastify-token-auth/sqlite'
+import Database from 'libsql'
+import { findFreePort } from '../shared/free-port.js'
+import { start } from '../shared/start.js'
+import { servePage } from './page-routes.js'
+import { UserTable } from './users.js'
+import type { DemoUser } from './users.js'
+
+declare module 'fastify-token-auth' {
+  interface AuthClaims {
+    role?: DemoUser['role']
+  }
+}
 
 const {
   PORT = '3000',
   DEMO_DATABASE: database = 'demo.db',
-  AUTH_SECRET,
-  CLIENT_SECRET,
+  AUTH_SECRET: secret = readOrCreate(`${database}.secret`, createSecret),
+  CLIENT_SECRET: clientSecret = readOrCreate(`${database}.client`, createSecret),
   REFRESH_GRACE: grace = '10s',
   ACCESS_LIFETIME: lifetime = '60s',
   COOKIE_SECURE
 } = process.env
+const port = Number(PORT) || await findFreePort()
+const url = `http://127.0.0.1:${port}`
 
-function kept (file: string, make: () => string): string {
-  if (!existsSync(file)) {
-    writeFileSync(file, make(), { mode: 0o600 })
+const app = Fastify({
+  logger: {
+    transport: {
+      target: 'pino-pretty',
+      options: { ignore: 'pid,hostname,reqId', translateTime: 'HH:MM:ss' }
+    }
+  },
+  logController: new LogController({ disableRequestLogging: true })
+})
+
+const users = new UserTable(new Database(database))
+const sessions = new Database(database)
+// Fastify runs this hook after those of the plugin, because it was added before them.
+app.addHook('onClose', async () => {
+  sessions.close()
+})
+const store = new SqliteStore(sessions)
+await store.migrate()
+servePage(app)
+
+const logEvent = (message: string) => (event: object): void => {
+  app.log.info(event, message)
+}
+
+await app.register(tokenAuth, {
+  secret,
+  store,
+  users: {
+    findByLogin: login => users.findByLogin(login),
+    findById: id => users.findById(id),
+    claims: user => ({ role: (user as DemoUser).role })
+  },
+  accessToken: { lifetime },
+  // Other services verify access tokens with the public key: see examples/resource-server.
+  keys: [readOrCreate(`${database}.key`, createKey)],
+  issuer: url,
+  audience: 'demo',
+  oauth: { clients: [{ clientId: 'phone' }, { clientId: 'orders', clientSecret }] },
+  dpop: true,
+  publicUrl: url,
+  // The page asks for a cookie. curl and apps get the token in the body.
+  refreshToken: { grace, transport: 'both' },
+  cookie: { secure: COOKIE_SECURE !== 'false' },
+  on: {
+    login: logEvent('login'),
+    'login-rejected': logEvent('login rejected'),
+    refresh: logEvent('refresh'),
+    replay: logEvent('replay: returned the same successor'),
+    recovery: logEvent('recovery: returned the successor again, because its response was lost'),
+    reuse: logEvent('reuse: revoked the session, because an outdated token was presented'),
+    revoke: logEvent('revoke')
+  }
+})
+
+const signUpSchema = {
+  type: 'object',
+  required: ['username', 'password'],
+  properties: {
+    username: { type: 'string', minLength: 1, maxLength: 64 },
+    password: { type: 'string', minLength: 8, maxLength: 1024 }
+  }
+}
+
+app.put<{ Body: { username: string, password: string } }>('/register', {
+  schema: { body: signUpSchema }
+}, async (request, reply) => {
+  const { username, password } = request.body
+  const user = users.add(username, await app.tokenAuth.hashPassword(password))
+
+  if (user === null) {
+    return reply.code(409).send({ message: 'Name is taken' })
   }
 
-  return readFileSync(file, 'utf8')
-}
-
-function makeSecret (): string {
-  return randomBytes(48).toString('base64')
-}
-
-function makeKey (): string {
-  return generateKeyPairSync('ed25519').privateKey.export({
-    type: 'pkcs8',
-    format: 'pem'
-  }) as string
-}
-
-const port = Number(PORT) || await freePort()
-const app = await createDemo({
-  secret: AUTH_SECRET ?? kept(`${database}.secret`, makeSecret),
-  key: kept(`${database}.key`, makeKey),
-  issuer: `http://127.0.0.1:${port}`,
-  clientSecret: CLIENT_SECRET ?? kept(`${database}.client`, makeSecret),
-  database,
-  grace,
-  lifetime,
-  secure: COOKIE_SECURE !== 'false'
+  return reply.code(201).send({ id: user.id, username, role: user.role })
 })
-const url = await app.listen({ host: '127.0.0.1', port })
+
+app.get('/protected', { onRequest: [app.authenticate] }, async request => ({
+  hello: request.auth?.userId
+}))
+
+app.get('/admin', {
+  onRequest: [app.authenticate, app.requireClaims({ role: 'admin' })]
+}, async () => ({ message: 'only for admins' }))
+
+await start(app, port)
 
 console.log(`
   The demo listens on ${url}. Open that in a browser.
 
-  Or try, in another terminal (an access token is good for ${lifetime} here):
+  Or try it in another terminal. Access tokens expire after ${lifetime} here:
 
   curl -X PUT ${url}/register -H 'content-type: application/json' -d '{"username":"ann","password":"correct horse"}'
   curl ${url}/auth/login -d username=ann --data-urlencode 'password=correct horse'
@@ -68,15 +138,26 @@ console.log(`
   curl ${url}/auth/sessions -H "authorization: Bearer $ACCESS_TOKEN"
   curl ${url}/auth/logout -d refresh_token=$REFRESH_TOKEN
 
-  As an OAuth client, such as an app on a phone:
+  As an OAuth client, for example an app on a phone:
 
   curl ${url}/.well-known/oauth-authorization-server
   curl ${url}/auth/login -d username=ann --data-urlencode 'password=correct horse' -d client_id=phone
   curl ${url}/auth/token -d grant_type=refresh_token -d client_id=phone -d refresh_token=$REFRESH_TOKEN
 `)
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => {
-    void app.close()
-  })
+function readOrCreate (file: string, create: () => string): string {
+  if (!existsSync(file)) {
+    writeFileSync(file, create(), { mode: 0o600 })
+  }
+
+  return readFileSync(file, 'utf8')
+}
+
+function createSecret (): string {
+  return randomBytes(48).toString('base64')
+}
+
+function createKey (): string {
+  const { privateKey } = generateKeyPairSync('ed25519')
+  return privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
 }

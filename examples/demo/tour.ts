@@ -1,5 +1,5 @@
-// `npm run demo:tour`: a newcomer's whole story, played over HTTP against a demo server of its own, which is killed in the
-// middle. Prints what it saw, and fails where that is not what was promised.
+// A tour of all features over HTTP: npm run demo:tour It starts a demo server of its own, kills it
+// in the middle, and fails if a response is unexpected.
 
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
@@ -11,20 +11,17 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { SessionListResponse, TokenResponse } from 'fastify-token-auth'
-import { freePort } from '../shared/free-port.js'
+import { findFreePort } from '../shared/free-port.js'
 
 const GRACE = 1000
 const folder = mkdtempSync(join(tmpdir(), 'token-auth-tour-'))
-const port = await freePort()
+const port = await findFreePort()
 const url = `http://127.0.0.1:${port}`
-let server = await start()
+let server = await startServer()
 
-async function start (): Promise<ChildProcess> {
-  const child = spawn(process.execPath, [
-    '--import',
-    'tsx',
-    fileURLToPath(new URL('server.ts', import.meta.url))
-  ], {
+async function startServer (): Promise<ChildProcess> {
+  const script = fileURLToPath(new URL('server.ts', import.meta.url))
+  const child = spawn(process.execPath, ['--import', 'tsx', script], {
     env: {
       ...process.env,
       PORT: String(port),
@@ -33,158 +30,182 @@ async function start (): Promise<ChildProcess> {
     },
     stdio: ['ignore', 'pipe', 'inherit']
   })
-  const began = Date.now()
-  let printed = ''
-  const listens = new Promise<void>(resolve => {
-    child.stdout.on('data', text => {
-      printed += String(text)
+  const startedAt = Date.now()
+  let output = ''
+  const listening = new Promise<void>(resolve => {
+    child.stdout.on('data', chunk => {
+      output += String(chunk)
 
-      if (printed.includes('listens on')) {
+      if (output.includes('listens on')) {
         resolve()
       }
     })
   })
-  await Promise.race([
-    listens,
-    once(child, 'exit').then(() => assert.fail(`the server did not start: ${printed}`))
-  ])
-  console.log(`- the server started in ${Date.now() - began} ms`)
+  const exited = once(child, 'exit').then(() => assert.fail(`server did not start: ${output}`))
+  await Promise.race([listening, exited])
+  console.log(`- server started in ${Date.now() - startedAt} ms`)
   return child
 }
 
-interface Answer<Body> {
+interface Result<Body> {
   readonly status: number
   readonly body: Body & { readonly code?: string }
+}
+
+interface RequestParts {
+  readonly json?: object
+  readonly form?: Record<string, string>
+  readonly accessToken?: string
 }
 
 async function send<Body = object> (
   method: string,
   path: string,
-  given: { json?: object, form?: Record<string, string>, access?: string } = {}
-): Promise<Answer<Body>> {
-  const { json, form, access } = given
+  { json, form, accessToken }: RequestParts = {}
+): Promise<Result<Body>> {
   const response = await fetch(url + path, {
     method,
     headers: {
       ...(json && { 'content-type': 'application/json' }),
-      ...(access !== undefined && { authorization: `Bearer ${access}` })
+      ...(accessToken !== undefined && { authorization: `Bearer ${accessToken}` })
     },
     ...(json && { body: JSON.stringify(json) }),
     ...(form && { body: new URLSearchParams(form) })
   })
-  const text = await response.text()
-  return { status: response.status, body: text === '' ? {} : JSON.parse(text) }
+  const body = await response.text()
+  return { status: response.status, body: body === '' ? {} : JSON.parse(body) }
 }
 
-function saw (
-  what: string,
-  { status, body }: Answer<object>,
-  expected: number,
-  code?: string
+function expectResult (
+  step: string,
+  { status, body }: Result<object>,
+  expectedStatus: number,
+  expectedCode?: string
 ): void {
-  console.log(`- ${what}: ${status}${body.code === undefined ? '' : ` ${body.code}`}`)
-  assert.equal(status, expected, what)
-  assert.equal(body.code, code, what)
+  console.log(`- ${step}: ${status}${body.code === undefined ? '' : ` ${body.code}`}`)
+  assert.equal(status, expectedStatus, step)
+  assert.equal(body.code, expectedCode, step)
 }
 
 const ann = { username: 'ann', password: 'correct horse' }
-const login = (): Promise<Answer<TokenResponse>> => send('POST', '/auth/login', { json: ann })
-const refresh = (token?: string): Promise<Answer<TokenResponse>> =>
+const bob = { username: 'bob', password: 'correct horse' }
+const login = (json: object): Promise<Result<TokenResponse>> =>
+  send('POST', '/auth/login', { json })
+const refresh = (token?: string): Promise<Result<TokenResponse>> =>
   send('POST', '/auth/refresh', { json: { refresh_token: token } })
+const callProtected = (accessToken?: string): Promise<Result<object>> =>
+  send('GET', '/protected', accessToken === undefined ? {} : { accessToken })
 
 try {
-  saw('register', await send('PUT', '/register', { json: ann }), 201)
-  saw('register the same name', await send('PUT', '/register', { json: ann }), 409)
-  saw(
+  expectResult('sign up', await send('PUT', '/register', { json: ann }), 201)
+  expectResult('sign up with a taken name', await send('PUT', '/register', { json: ann }), 409)
+  expectResult(
     'log in with a wrong password',
-    await send('POST', '/auth/login', { json: { ...ann, password: 'wrong' } }),
+    await login({ ...ann, password: 'wrong' }),
     401,
     'AUTH_CREDENTIALS_REJECTED'
   )
-  const byForm = await send<TokenResponse>('POST', '/auth/login', {
+  const formLogin = await send<TokenResponse>('POST', '/auth/login', {
     form: { ...ann, grant_type: 'password' }
   })
-  saw('log in by form', byForm, 200)
-  const byJson = await login()
-  saw('log in by JSON', byJson, 200)
-  const access = byJson.body.access_token
-  saw('a protected route', await send('GET', '/protected', { access }), 200)
-  saw('the same without a token', await send('GET', '/protected'), 401, 'AUTH_ACCESS_MISSING')
-  saw('a route for admins', await send('GET', '/admin', { access }), 200)
-  await send('PUT', '/register', { json: { ...ann, username: 'bob' } })
-  const bob = await send<TokenResponse>('POST', '/auth/login', {
-    json: { ...ann, username: 'bob' }
-  })
-  saw(
-    'the same by somebody else',
-    await send('GET', '/admin', { access: bob.body.access_token }),
-    403
+  expectResult('log in with a form', formLogin, 200)
+  const jsonLogin = await login(ann)
+  expectResult('log in with JSON', jsonLogin, 200)
+  const { access_token: accessToken } = jsonLogin.body
+  expectResult('call a protected route', await callProtected(accessToken), 200)
+  expectResult('call it without a token', await callProtected(), 401, 'AUTH_ACCESS_MISSING')
+  expectResult('call a route for admins', await send('GET', '/admin', { accessToken }), 200)
+  await send('PUT', '/register', { json: bob })
+  const bobLogin = await login(bob)
+  expectResult(
+    'call it as another user',
+    await send('GET', '/admin', { accessToken: bobLogin.body.access_token }),
+    403,
+    'AUTH_CLAIMS_INSUFFICIENT'
   )
 
-  const first = byJson.body.refresh_token
-  const [one, two] = await Promise.all([refresh(first), refresh(first)])
-  saw('refresh', one, 200)
-  saw('refresh by another tab at once', two, 200)
+  const firstToken = jsonLogin.body.refresh_token
+  const [one, two] = await Promise.all([refresh(firstToken), refresh(firstToken)])
+  expectResult('refresh', one, 200)
+  expectResult('refresh concurrently in another tab', two, 200)
   assert.equal(one.body.refresh_token, two.body.refresh_token)
-  console.log('  both got the same refresh token')
-  const second = one.body.refresh_token
+  console.log('  both tabs got the same refresh token')
+  const secondToken = one.body.refresh_token
 
   server.kill('SIGKILL')
   await once(server, 'exit')
-  console.log('- the server was killed')
-  server = await start()
-  saw(
-    'a protected route, after the kill',
-    await send('GET', '/protected', { access: one.body.access_token }),
+  console.log('- server was killed')
+  server = await startServer()
+  expectResult(
+    'call a protected route after the restart',
+    await callProtected(one.body.access_token),
     200
   )
   await sleep(GRACE)
-  const third = await refresh(second)
-  saw('refresh, after the kill', third, 200)
-  assert.notEqual(third.body.refresh_token, second)
+  const third = await refresh(secondToken)
+  expectResult('refresh after the restart', third, 200)
+  assert.notEqual(third.body.refresh_token, secondToken)
 
-  saw(
-    'an old refresh token, as a thief would present it',
-    await refresh(first),
+  expectResult(
+    'present an outdated refresh token, as an attacker would',
+    await refresh(firstToken),
     401,
     'AUTH_REFRESH_REUSED'
   )
-  saw('the newest one, now', await refresh(third.body.refresh_token), 401, 'AUTH_REFRESH_REVOKED')
-  saw('the other login of the same user', await refresh(byForm.body.refresh_token), 200)
+  expectResult(
+    'present the newest refresh token of that session',
+    await refresh(third.body.refresh_token),
+    401,
+    'AUTH_REFRESH_REVOKED'
+  )
+  expectResult(
+    'refresh another session of the same user',
+    await refresh(formLogin.body.refresh_token),
+    200
+  )
 
-  const here = await login()
+  const thisDevice = (await login(ann)).body
   const list = await send<SessionListResponse>('GET', '/auth/sessions', {
-    access: here.body.access_token
+    accessToken: thisDevice.access_token
   })
-  saw('sessions', list, 200)
+  expectResult('list sessions', list, 200)
   assert.equal(list.body.sessions.length, 2)
 
   for (const { ip, user_agent: agent, current } of list.body.sessions) {
-    console.log(`  ${ip} ${agent}${current ? ' (this one)' : ''}`)
+    console.log(`  ${ip} ${agent}${current ? ' (this session)' : ''}`)
   }
 
-  saw('me', await send('GET', '/auth/me', { access: here.body.access_token }), 200)
-  saw(
+  expectResult(
+    'read the current user',
+    await send('GET', '/auth/me', { accessToken: thisDevice.access_token }),
+    200
+  )
+  expectResult(
     'log out',
-    await send('POST', '/auth/logout', { json: { refresh_token: here.body.refresh_token } }),
+    await send('POST', '/auth/logout', { json: { refresh_token: thisDevice.refresh_token } }),
     204
   )
-  saw(
-    'its access token, at once',
-    await send('GET', '/protected', { access: here.body.access_token }),
+  expectResult(
+    'use its access token immediately afterwards',
+    await callProtected(thisDevice.access_token),
     401,
     'AUTH_SESSION_REVOKED'
   )
 
-  const last = await login()
-  saw(
+  const lastLogin = await login(ann)
+  expectResult(
     'log out everywhere',
-    await send('POST', '/auth/logout/all', { access: last.body.access_token }),
+    await send('POST', '/auth/logout/all', { accessToken: lastLogin.body.access_token }),
     204
   )
-  saw('its refresh token', await refresh(last.body.refresh_token), 401, 'AUTH_REFRESH_REVOKED')
-  saw('bob, all the while', await refresh(bob.body.refresh_token), 200)
-  console.log('The tour is over: everything was as promised.')
+  expectResult(
+    'use its refresh token',
+    await refresh(lastLogin.body.refresh_token),
+    401,
+    'AUTH_REFRESH_REVOKED'
+  )
+  expectResult('refresh a session of another user', await refresh(bobLogin.body.refresh_token), 200)
+  console.log('The tour succeeded.')
 } finally {
   server.kill('SIGKILL')
   rmSync(folder, { recursive: true, force: true })

@@ -1,31 +1,31 @@
-// A client with somebody looking over its shoulder: what it sends, what tabs tell each other, and trouble on request. All of
-// it by options that everybody has. Tokens pass by here; what is told of them is their generation and their life.
-
 import { createAuthClient } from 'fastify-token-auth/client'
 
 /** @typedef {import('fastify-token-auth/client').AuthClient} AuthClient */
 
-/** @typedef {'request' | 'state' | 'tabs' | 'trouble'} Kind */
+/** @typedef {'request' | 'state' | 'tabs' | 'fault'} LogKind */
 
 /**
- * What is known of an access token: its generation, how long it is good for all in all, and when it ends by
- * `performance.now()`; all in milliseconds.
- * @typedef {{ generation: number, life: number, endsAt: number }} TokenFacts
+ * Facts of an access token, in milliseconds. `expiresAt` is a time of `performance.now()`.
+ * @typedef {{ generation: number, lifetime: number, expiresAt: number }} TokenFacts
  */
 
 /**
- * What tabs tell each other: that somebody is signed in, with what is left of the token, or signed out.
- * @typedef {{ token: string | null, life: number, left: number, isLogin: boolean, reason?: undefined }} Arrival
- * @typedef {{ reason: string }} Departure
+ * Message of another tab: an access token, or the reason of a logout.
+ * @typedef {{ token: string | null, isLogin?: boolean, reason?: string }} TabMessage
  */
 
 /**
- * @param {(kind: Kind, text: string, detail?: string, isBad?: boolean) => void} tell Hears of all that happens.
- * @param {(facts: TokenFacts) => void} show Hears of each access token that arrives.
+ * Creates a client that logs its requests, its state and the messages between tabs.
+ *
+ * It uses public options only. Tokens pass through this module, but the log contains only their
+ * generation and their lifetime.
+ *
+ * @param {(kind: LogKind, message: string, detail?: string, isError?: boolean) => void} log
+ * @param {(facts: TokenFacts) => void} onToken Called with each new access token.
  */
-export function watchClient (tell, show) {
-  /** What is to go wrong: the token of calls, the answer to the next refresh, and how many refreshes are too many. */
-  const trouble = { spoilt: false, lost: false, busy: 0 }
+export function createWatchedClient (log, onToken) {
+  /** Faults to inject into calls and refreshes. `overloads` counts refreshes that get 503. */
+  const faults = { hasInvalidToken: false, losesResponse: false, overloads: 0 }
 
   /** @type {typeof fetch} */
   async function send (input, init = {}) {
@@ -34,55 +34,55 @@ export function watchClient (tell, show) {
     const isRefresh = pathname === '/auth/refresh'
     const headers = new Headers(init.headers)
 
-    if (isRefresh && trouble.busy > 0) {
-      trouble.busy--
-      tell('trouble', `${method} ${pathname} → 503`, 'made up, with Retry-After: 1')
+    if (isRefresh && faults.overloads > 0) {
+      faults.overloads--
+      log('fault', `${method} ${pathname} → 503`, 'injected, with Retry-After: 1')
       return new Response(null, { status: 503, headers: { 'retry-after': '1' } })
     }
 
-    if (isRefresh && trouble.lost) {
-      headers.set('x-demo-trouble', 'lose the answer')
+    if (isRefresh && faults.losesResponse) {
+      headers.set('x-demo-fault', 'lose the response')
     }
 
-    if (!isRefresh && trouble.spoilt && headers.has('authorization')) {
-      headers.set('authorization', 'Bearer spoilt')
+    if (!isRefresh && faults.hasInvalidToken && headers.has('authorization')) {
+      headers.set('authorization', 'Bearer invalid')
     }
 
-    const since = performance.now()
+    const startedAt = performance.now()
     const response = await fetch(input, { ...init, headers }).catch(error => {
-      tell('request', `${method} ${pathname} → no answer`, '', true)
+      log('request', `${method} ${pathname} → no response`, '', true)
       throw error
     })
-    const took = Math.round(performance.now() - since)
+    const duration = Math.round(performance.now() - startedAt)
     const { access_token: token, expires_in: seconds, code = '' } = await response.clone().json()
       .catch(() => ({}))
     const facts = token
-      ? { generation: generationOf(token), life: seconds * 1000, endsAt: since + seconds * 1000 }
+      ? { ...readFacts(token), expiresAt: startedAt + seconds * 1000 }
       : null
-    const details = [code, facts && describe(facts, since), `${took} ms`]
+    const details = [code, facts && describeToken(facts), `${duration} ms`]
 
-    if (isRefresh && trouble.lost) {
-      trouble.lost = false
-      tell(
-        'trouble',
+    if (isRefresh && faults.losesResponse) {
+      faults.losesResponse = false
+      log(
+        'fault',
         `${method} ${pathname} → ${response.status}`,
-        'refreshed, but the answer is lost'
+        'refreshed, but the response is lost'
       )
       return response
     }
 
-    // A visitor who was not signed in is none of the troubles.
-    const isBad = !response.ok && code !== 'AUTH_REFRESH_MISSING'
-    tell(
+    // A visitor who was not signed in is not an error.
+    const isError = !response.ok && code !== 'AUTH_REFRESH_MISSING'
+    log(
       'request',
       `${method} ${pathname} → ${response.status}`,
       details.filter(Boolean).join(' · '),
-      isBad
+      isError
     )
 
     if (facts) {
-      trouble.spoilt = false
-      show(facts)
+      faults.hasInvalidToken = false
+      onToken(facts)
     }
 
     return response
@@ -93,26 +93,22 @@ export function watchClient (tell, show) {
     constructor (name) {
       super(name)
       this.addEventListener('message', ({ data }) => {
-        hear(data)
+        const { token } = /** @type {TabMessage} */ (data)
+        log('tabs', `message from another tab: ${describeChange(data)}`, describeMessage(data))
+
+        if (token && !data.reason) {
+          onToken(readFacts(token))
+        }
       })
     }
 
     /**
      * @override
-     * @param {Arrival | Departure} message
+     * @param {TabMessage} message
      */
     postMessage (message) {
       super.postMessage(message)
-      tell('tabs', `told other tabs: ${verbOf(message)}`, detailOf(message))
-    }
-  }
-
-  /** @param {Arrival | Departure} message */
-  function hear (message) {
-    tell('tabs', `heard of another tab: ${verbOf(message)}`, detailOf(message))
-
-    if (message.reason === undefined) {
-      show(factsOf(message))
+      log('tabs', `message to other tabs: ${describeChange(message)}`, describeMessage(message))
     }
   }
 
@@ -122,41 +118,41 @@ export function watchClient (tell, show) {
     platform: { openChannel: name => new WatchedChannel(name) }
   })
   auth.subscribe(({ status, reason }) => {
-    tell('state', status, reason && `reason: ${reason}`)
+    log('state', status, reason && `reason: ${reason}`)
   })
-  return { auth, trouble }
+  return { auth, faults }
+}
+
+/** @param {TabMessage} message */
+function describeChange ({ reason, isLogin }) {
+  return reason ? 'signed out' : isLogin ? 'signed in' : 'refreshed'
+}
+
+/** @param {TabMessage} message */
+function describeMessage ({ token, reason }) {
+  return reason ? `reason: ${reason}` : token ? describeToken(readFacts(token)) : ''
+}
+
+/** @param {TokenFacts} facts */
+function describeToken ({ generation, expiresAt }) {
+  return `generation ${generation}, expires in ${
+    Math.round((expiresAt - performance.now()) / 1000)
+  } s`
 }
 
 /**
- * @param {Arrival} message
+ * Reads the claims of an access token. The page and the server have the same clock in this demo.
+ *
+ * @param {string} token
  * @returns {TokenFacts}
  */
-function factsOf ({ token, life, left }) {
-  return { generation: generationOf(token), life, endsAt: performance.now() + left }
-}
+function readFacts (token) {
+  const [, claims = ''] = token.split('.')
+  const { gen, iat, exp } = JSON.parse(atob(claims.replaceAll('-', '+').replaceAll('_', '/')))
 
-/** @param {Arrival | Departure} message */
-function verbOf (message) {
-  return message.reason !== undefined ? 'signed out' : message.isLogin ? 'signed in' : 'refreshed'
-}
-
-/** @param {Arrival | Departure} message */
-function detailOf (message) {
-  return message.reason !== undefined
-    ? `reason: ${message.reason}`
-    : describe(factsOf(message), performance.now())
-}
-
-/**
- * @param {TokenFacts} facts
- * @param {number} now
- */
-function describe ({ generation, endsAt }, now) {
-  return `generation ${generation}, good for ${Math.round((endsAt - now) / 1000)} s`
-}
-
-/** @param {string | null} token */
-function generationOf (token) {
-  const [, claims = ''] = token?.split('.') ?? []
-  return Number(JSON.parse(atob(claims.replaceAll('-', '+').replaceAll('_', '/')) || '{}').gen)
+  return {
+    generation: gen,
+    lifetime: (exp - iat) * 1000,
+    expiresAt: performance.now() + exp * 1000 - Date.now()
+  }
 }

@@ -1,43 +1,45 @@
-// What this package tells through node:diagnostics_channel, as metrics of prom-client, in a registry of its own. Labels are words
-// of short lists, never ids, names or addresses.
-
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import {
-  Age,
-  hear,
-  limits,
+  getReuseKind,
+  onEvent,
   refreshKinds,
-  rejections,
-  reuseKind,
+  rejectionReasons,
   reuseKinds,
   revocationReasons,
-  storeBuckets
+  Stopwatch,
+  storeBuckets,
+  throttleLimits
 } from './sources.js'
-import type { Observe } from './sources.js'
+import type { ObserveStore } from './sources.js'
 
+/** Metrics of the plugin for Prometheus. */
 export interface TokenAuthMetrics {
   readonly registry: Registry
-  /** For `timed` of sources.ts: the store's part. */
-  readonly observe: Observe
-  /** Hears no more. */
+  /** Second argument for `measureStore`. */
+  readonly observeStore: ObserveStore
+  /** Unsubscribes from all events. */
   readonly stop: () => void
 }
 
-/** Call it once a process: it hears all registrations of the plugin, which events do not tell apart. */
+/**
+ * Counts the events of the plugin with prom-client, in a registry of its own.
+ *
+ * Call it once per process: it counts the events of all registrations of the plugin. No label
+ * contains an id, a name or an address.
+ */
 export function collectMetrics (): TokenAuthMetrics {
   const registry = new Registry()
   const registers = [registry]
-  const counter = (name: string, help: string): Counter =>
+  const createCounter = (name: string, help: string): Counter =>
     new Counter({ name: `token_auth_${name}_total`, help, registers })
 
-  // From 0, since `increase()` does not see a series begin at 1.
-  const counterBy = (
+  const createLabeledCounter = (
     label: string,
     values: readonly string[],
     name: string,
     help: string
   ): Counter => {
-    const by = new Counter({
+    const counter = new Counter({
       name: `token_auth_${name}_total`,
       help,
       labelNames: [label],
@@ -45,140 +47,154 @@ export function collectMetrics (): TokenAuthMetrics {
     })
 
     for (const value of values) {
-      by.labels(value).inc(0)
+      // `increase()` ignores the first value of a series, so that a series must start at 0.
+      counter.labels(value).inc(0)
     }
 
-    return by
+    return counter
   }
 
-  const ageGauge = (name: string, help: string): Age => {
-    const age = new Age()
+  const createStopwatch = (name: string, help: string): Stopwatch => {
+    const stopwatch = new Stopwatch()
     const gauge = new Gauge({
       name: `token_auth_${name}`,
       help,
       registers,
       collect: () => {
-        gauge.set(age.seconds)
+        gauge.set(stopwatch.seconds)
       }
     })
-    return age
+    return stopwatch
   }
 
-  const logins = counter('logins', 'Sessions that were opened')
-  const rejected = counterBy('reason', rejections, 'logins_rejected', 'Logins that were refused')
-  const throttled = counterBy(
-    'limit',
-    limits,
-    'logins_throttled',
-    'Logins refused unseen, after too many wrong ones'
+  const logins = createCounter('logins', 'Sessions that were opened')
+  const rejectedLogins = createLabeledCounter(
+    'reason',
+    rejectionReasons,
+    'logins_rejected',
+    'Logins that were rejected'
   )
-  const refreshes = counterBy('kind', refreshKinds, 'refreshes', 'Refreshes that were answered')
-  const reuse = counterBy(
+  const throttledLogins = createLabeledCounter(
+    'limit',
+    throttleLimits,
+    'logins_throttled',
+    'Logins that were rejected before their password was verified'
+  )
+  const refreshes = createLabeledCounter(
+    'kind',
+    refreshKinds,
+    'refreshes',
+    'Refreshes that succeeded'
+  )
+  const reuses = createLabeledCounter(
     'kind',
     reuseKinds,
     'reuse',
-    'Sessions that ended since two parties held tokens of them'
+    'Sessions that were revoked because an outdated refresh token was presented'
   )
-  const shadows = counterBy(
-    'ended',
+  const suspiciousReplays = createLabeledCounter(
+    'revoked',
     ['true', 'false'],
-    'shadows',
-    'Replays by somebody who follows a session'
+    'suspicious_replays',
+    'Sessions whose refresh tokens were repeatedly replayed by another client'
   )
-  const revoked = counterBy(
+  const revokedSessions = createLabeledCounter(
     'reason',
     revocationReasons,
     'revoked',
-    'Sessions that were ended before their time'
+    'Sessions that were revoked'
   )
-  const rolledBack = counterBy(
+  const rollbacks = createLabeledCounter(
     'healed',
     ['true', 'false'],
     'store_rolled_back',
-    'Tokens that were ahead of the store'
+    'Refresh tokens that were newer than their session in the store'
   )
-  const behind = counter(
-    'revocations_behind',
-    'Times that the revocations of other instances came out of reach'
+  const stalledRevocations = createCounter(
+    'revocations_stalled',
+    'Times that revocations of other instances became unavailable'
   )
-  const skew = counter('clock_skew', 'Rows that were written by a clock ahead of this one')
-  const sweeps = counter('sweeps', 'Sweeps that ended well')
-  const deleted = counter('sweep_deleted', 'Records that were swept')
-  const took = new Gauge({
-    name: 'token_auth_sweep_took_seconds',
-    help: 'How long the last sweep took',
+  const clockSkews = createCounter(
+    'clock_skew',
+    'Sessions that were written by a clock ahead of the local one'
+  )
+  const sweeps = createCounter('sweeps', 'Sweeps that succeeded')
+  const sweptRecords = createCounter('sweep_deleted', 'Records that sweeps deleted')
+  const sweepDuration = new Gauge({
+    name: 'token_auth_sweep_duration_seconds',
+    help: 'Duration of the last sweep',
     registers
   })
-  const sinceSweep = ageGauge('sweep_lag_seconds', 'Since the last sweep, or the start')
-  const sinceRevocations = ageGauge(
+  const sweepAge = createStopwatch('sweep_lag_seconds', 'Time since the last sweep')
+  const revocationAge = createStopwatch(
     'revocations_lag_seconds',
-    'Since revocations were read last, or the start'
+    'Time since revocations were read'
   )
-  const latency = new Histogram({
+  const storeDuration = new Histogram({
     name: 'token_auth_store_seconds',
-    help: 'How long the store took to answer',
-    labelNames: ['verb', 'outcome'],
+    help: 'Duration of store calls',
+    labelNames: ['method', 'outcome'],
     buckets: storeBuckets,
     registers
   })
 
-  const subscriptions = [
-    hear('login', () => {
+  const unsubscribers = [
+    onEvent('login', () => {
       logins.inc()
     }),
-    hear('login-rejected', ({ reason }) => {
-      rejected.labels(reason).inc()
+    onEvent('login-rejected', ({ reason }) => {
+      rejectedLogins.labels(reason).inc()
     }),
-    hear('login-throttled', ({ limit }) => {
-      throttled.labels(limit).inc()
+    onEvent('login-throttled', ({ limit }) => {
+      throttledLogins.labels(limit).inc()
     }),
-    hear('refresh', ({ rotated }) => {
+    onEvent('refresh', ({ rotated }) => {
       refreshes.labels(rotated ? 'rotated' : 'kept').inc()
     }),
-    hear('replay', () => {
+    onEvent('replay', () => {
       refreshes.labels('replayed').inc()
     }),
-    hear('recovery', () => {
+    onEvent('recovery', () => {
       refreshes.labels('recovered').inc()
     }),
-    hear('reuse', event => {
-      reuse.labels(reuseKind(event)).inc()
+    onEvent('reuse', event => {
+      reuses.labels(getReuseKind(event)).inc()
     }),
-    hear('suspicious-replay', ({ revoked }) => {
-      shadows.labels(String(revoked)).inc()
+    onEvent('suspicious-replay', ({ revoked }) => {
+      suspiciousReplays.labels(String(revoked)).inc()
     }),
-    hear('revoke', ({ reason, count }) => {
-      revoked.labels(reason).inc(count)
+    onEvent('revoke', ({ reason, count }) => {
+      revokedSessions.labels(reason).inc(count)
     }),
-    hear('sweep', event => {
+    onEvent('sweep', ({ deleted, took }) => {
       sweeps.inc()
-      deleted.inc(event.deleted)
-      took.set(event.took / 1000)
-      sinceSweep.renew()
+      sweptRecords.inc(deleted)
+      sweepDuration.set(took / 1000)
+      sweepAge.restart()
     }),
-    hear('store-rolled-back', ({ healed }) => {
-      rolledBack.labels(String(healed)).inc()
+    onEvent('store-rolled-back', ({ healed }) => {
+      rollbacks.labels(String(healed)).inc()
     }),
-    hear('revocations-stalled', () => {
-      behind.inc()
+    onEvent('revocations-stalled', () => {
+      stalledRevocations.inc()
     }),
-    hear('clock-skew', () => {
-      skew.inc()
+    onEvent('clock-skew', () => {
+      clockSkews.inc()
     })
   ]
 
   return {
     registry,
-    observe (verb, outcome, seconds) {
-      latency.labels(verb, outcome).observe(seconds)
+    observeStore (method, outcome, seconds) {
+      storeDuration.labels(method, outcome).observe(seconds)
 
-      if (verb === 'revocations' && outcome === 'ok') {
-        sinceRevocations.renew()
+      if (method === 'revocations' && outcome === 'ok') {
+        revocationAge.restart()
       }
     },
     stop () {
-      for (const end of subscriptions) {
-        end()
+      for (const unsubscribe of unsubscribers) {
+        unsubscribe()
       }
     }
   }

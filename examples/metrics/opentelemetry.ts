@@ -1,6 +1,3 @@
-// The same as metrics.ts by OpenTelemetry: metrics, and what happened to a session on the span of the request in which it did.
-// By @opentelemetry/api alone: the app brings its SDK. Session ids are on spans only, tokens and addresses nowhere.
-
 import { metrics, SpanStatusCode, trace } from '@opentelemetry/api'
 import type {
   Attributes,
@@ -11,62 +8,75 @@ import type {
 } from '@opentelemetry/api'
 import type { EventName } from 'fastify-token-auth'
 import {
-  Age,
-  hear,
-  limits,
+  getReuseKind,
+  onEvent,
   refreshKinds,
-  rejections,
-  reuseKind,
+  rejectionReasons,
   reuseKinds,
   revocationReasons,
-  storeBuckets
+  Stopwatch,
+  storeBuckets,
+  throttleLimits
 } from './sources.js'
-import type { Observe, Verb } from './sources.js'
+import type { ObserveStore, StoreMethod } from './sources.js'
 
-/** What `app.tokenAuth.hashLoad()` gives. */
+/** Result of `app.tokenAuth.hashLoad()`. */
 type HashLoad = Readonly<Record<'running' | 'waiting', number>>
 
+/** Metrics and spans of the plugin for OpenTelemetry. */
 export interface Telemetry {
-  /** For `timed` of sources.ts: the store's part. */
-  readonly observe: Observe
-  /** For `() => app.tokenAuth.hashLoad()`, once the plugin is there. */
-  readonly watchHashes: (hashLoad: () => HashLoad) => void
-  /** Hears no more. */
+  /** Second argument for `measureStore`. */
+  readonly observeStore: ObserveStore
+  /** Reports the load of password hashing. Call it after the plugin was registered. */
+  readonly observeHashLoad: (readHashLoad: () => HashLoad) => void
+  /** Unsubscribes from all events. */
   readonly stop: () => void
 }
 
-const scope = 'fastify-token-auth'
-// The clock calls for these, not a request: a span for each would be a trace a second.
-const background: ReadonlySet<Verb> = new Set<Verb>(['touch', 'revocations', 'sweep'])
+const SCOPE = 'fastify-token-auth'
 
-/** Call it once a process, when the SDK has started: it hears all registrations of the plugin, which events do not tell apart. */
+// The plugin calls these on a timer. A span for each call would create a trace per second.
+const BACKGROUND_METHODS: ReadonlySet<StoreMethod> = new Set<StoreMethod>([
+  'touch',
+  'revocations',
+  'sweep'
+])
+
+/**
+ * Counts the events of the plugin, and adds them to the span of the request that caused them.
+ *
+ * Uses `@opentelemetry/api` alone; the app starts the SDK before. Call it once per process: it
+ * counts the events of all registrations of the plugin. Spans contain session ids, but no token,
+ * user or address. Metrics contain no ids.
+ */
 export function startTelemetry (): Telemetry {
-  const meter = metrics.getMeter(scope)
-  const tracer = trace.getTracer(scope)
-  const ends: Array<() => void> = []
+  const meter = metrics.getMeter(SCOPE)
+  const tracer = trace.getTracer(SCOPE)
+  const cleanups: Array<() => void> = []
 
-  // From 0, since a rise is not seen in a series that begins at 1.
-  const counter = (
+  const createCounter = (
     name: string,
     description: string,
     series: readonly Attributes[] = [{}]
   ): Counter => {
-    const made = meter.createCounter(`token_auth.${name}`, { description })
+    const counter = meter.createCounter(`token_auth.${name}`, { description })
 
     for (const attributes of series) {
-      made.add(0, attributes)
+      // An alert misses the first increment of a series that does not start at 0.
+      counter.add(0, attributes)
     }
 
-    return made
+    return counter
   }
 
-  const counterBy = (
+  const createLabeledCounter = (
     key: string,
-    words: ReadonlyArray<string | boolean>,
+    values: ReadonlyArray<string | boolean>,
     name: string,
     description: string
-  ): Counter => counter(name, description, words.map(word => ({ [key]: word })))
-  const histogram = (
+  ): Counter => createCounter(name, description, values.map(value => ({ [key]: value })))
+
+  const createHistogram = (
     name: string,
     description: string,
     explicitBucketBoundaries: number[]
@@ -77,193 +87,201 @@ export function startTelemetry (): Telemetry {
       advice: { explicitBucketBoundaries }
     })
 
-  const gauge = (
+  const createGauge = (
     name: string,
     options: MetricOptions,
     read: (result: ObservableResult) => void
   ): void => {
-    const observable = meter.createObservableGauge(`token_auth.${name}`, options)
-    observable.addCallback(read)
-    ends.push(() => {
-      observable.removeCallback(read)
+    const gauge = meter.createObservableGauge(`token_auth.${name}`, options)
+    gauge.addCallback(read)
+    cleanups.push(() => {
+      gauge.removeCallback(read)
     })
   }
 
-  const ageGauge = (name: string, description: string): Age => {
-    const age = new Age()
-    gauge(name, { description, unit: 's' }, result => {
-      result.observe(age.seconds)
+  const createStopwatch = (name: string, description: string): Stopwatch => {
+    const stopwatch = new Stopwatch()
+    createGauge(name, { description, unit: 's' }, result => {
+      result.observe(stopwatch.seconds)
     })
-    return age
+    return stopwatch
   }
 
-  const logins = counter('logins', 'Sessions that were opened')
-  const rejected = counterBy('reason', rejections, 'logins.rejected', 'Logins that were refused')
-  const throttled = counterBy(
-    'limit',
-    limits,
-    'logins.throttled',
-    'Logins refused unseen, after too many wrong ones'
+  const logins = createCounter('logins', 'Sessions that were opened')
+  const rejectedLogins = createLabeledCounter(
+    'reason',
+    rejectionReasons,
+    'logins.rejected',
+    'Logins that were rejected'
   )
-  const refreshes = counterBy('kind', refreshKinds, 'refreshes', 'Refreshes that were answered')
-  const reuse = counterBy(
+  const throttledLogins = createLabeledCounter(
+    'limit',
+    throttleLimits,
+    'logins.throttled',
+    'Logins that were rejected before their password was verified'
+  )
+  const refreshes = createLabeledCounter(
+    'kind',
+    refreshKinds,
+    'refreshes',
+    'Refreshes that succeeded'
+  )
+  const reuses = createLabeledCounter(
     'kind',
     reuseKinds,
     'reuse',
-    'Sessions that ended since two parties held tokens of them'
+    'Sessions that were revoked because an outdated refresh token was presented'
   )
-  const shadows = counterBy(
-    'ended',
+  const suspiciousReplays = createLabeledCounter(
+    'revoked',
     [true, false],
-    'shadows',
-    'Replays by somebody who follows a session'
+    'suspicious_replays',
+    'Sessions whose refresh tokens were repeatedly replayed by another client'
   )
-  const revoked = counterBy(
+  const revokedSessions = createLabeledCounter(
     'reason',
     revocationReasons,
     'revoked',
-    'Sessions that were ended before their time'
+    'Sessions that were revoked'
   )
-  const rolledBack = counterBy(
+  const rollbacks = createLabeledCounter(
     'healed',
     [true, false],
     'store.rolled_back',
-    'Tokens that were ahead of the store'
+    'Refresh tokens that were newer than their session in the store'
   )
-  const behind = counter(
-    'revocations.behind',
-    'Times that the revocations of other instances came out of reach'
+  const stalledRevocations = createCounter(
+    'revocations.stalled',
+    'Times that revocations of other instances became unavailable'
   )
-  const skew = counter('clock_skew', 'Rows that were written by a clock ahead of this one')
-  const deleted = counter('sweep.deleted', 'Records that were swept')
-  const took = histogram('sweep.took', 'How long sweeps took', [
-    0.01,
-    0.05,
-    0.1,
-    0.5,
-    1,
-    5,
-    10,
-    30,
-    60
-  ])
-  const sinceSweep = ageGauge('sweep.lag', 'Since the last sweep, or the start')
-  const sinceRevocations = ageGauge(
-    'revocations.lag',
-    'Since revocations were read last, or the start'
+  const clockSkews = createCounter(
+    'clock_skew',
+    'Sessions that were written by a clock ahead of the local one'
   )
-  const latency = histogram('store', 'How long the store took to answer', storeBuckets)
+  const sweptRecords = createCounter('sweep.deleted', 'Records that sweeps deleted')
+  const sweepDuration = createHistogram(
+    'sweep.duration',
+    'Duration of sweeps',
+    [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60]
+  )
+  const sweepAge = createStopwatch('sweep.lag', 'Time since the last sweep')
+  const revocationAge = createStopwatch('revocations.lag', 'Time since revocations were read')
+  const storeDuration = createHistogram('store', 'Duration of store calls', storeBuckets)
 
-  // An event that no request brought about comes without a span, or with one that is over.
-  const note = (name: EventName, attributes: Attributes): void => {
+  const addSpanEvent = (name: EventName, attributes: Attributes): void => {
     const span = trace.getActiveSpan()
 
+    // An event of a timer has no span, or one that has ended.
     if (span?.isRecording() === true) {
       span.addEvent(`token_auth.${name}`, attributes)
     }
   }
 
-  const ofSession = (id: string, more: Attributes = {}): Attributes => ({
+  const withSessionId = (id: string, attributes: Attributes = {}): Attributes => ({
     'session.id': id,
-    ...more
+    ...attributes
   })
 
-  ends.push(
-    hear('login', ({ sessionId }) => {
+  cleanups.push(
+    onEvent('login', ({ sessionId }) => {
       logins.add(1)
-      note('login', ofSession(sessionId))
+      addSpanEvent('login', withSessionId(sessionId))
     }),
-    hear('login-rejected', ({ reason }) => {
-      rejected.add(1, { reason })
-      note('login-rejected', { reason })
+    onEvent('login-rejected', ({ reason }) => {
+      rejectedLogins.add(1, { reason })
+      addSpanEvent('login-rejected', { reason })
     }),
-    hear('login-throttled', ({ limit }) => {
-      throttled.add(1, { limit })
-      note('login-throttled', { limit })
+    onEvent('login-throttled', ({ limit }) => {
+      throttledLogins.add(1, { limit })
+      addSpanEvent('login-throttled', { limit })
     }),
-    hear('refresh', ({ sessionId, generation, rotated }) => {
+    onEvent('refresh', ({ sessionId, generation, rotated }) => {
       const kind = rotated ? 'rotated' : 'kept'
       refreshes.add(1, { kind })
-      note('refresh', ofSession(sessionId, { generation, kind }))
+      addSpanEvent('refresh', withSessionId(sessionId, { generation, kind }))
     }),
-    hear('replay', ({ sessionId, generation }) => {
+    onEvent('replay', ({ sessionId, generation }) => {
       refreshes.add(1, { kind: 'replayed' })
-      note('replay', ofSession(sessionId, { generation }))
+      addSpanEvent('replay', withSessionId(sessionId, { generation }))
     }),
-    hear('recovery', ({ sessionId, generation }) => {
+    onEvent('recovery', ({ sessionId, generation }) => {
       refreshes.add(1, { kind: 'recovered' })
-      note('recovery', ofSession(sessionId, { generation }))
+      addSpanEvent('recovery', withSessionId(sessionId, { generation }))
     }),
-    hear('reuse', event => {
-      const kind = reuseKind(event)
-      reuse.add(1, { kind })
-      note('reuse', ofSession(event.sessionId, { generation: event.presented.generation, kind }))
+    onEvent('reuse', event => {
+      const kind = getReuseKind(event)
+      const { generation } = event.presented
+      reuses.add(1, { kind })
+      addSpanEvent('reuse', withSessionId(event.sessionId, { generation, kind }))
     }),
-    hear('suspicious-replay', ({ sessionId, presented, revoked }) => {
-      shadows.add(1, { revoked })
-      note('suspicious-replay', ofSession(sessionId, { generation: presented.generation, revoked }))
+    onEvent('suspicious-replay', ({ sessionId, presented, revoked }) => {
+      const { generation } = presented
+      suspiciousReplays.add(1, { revoked })
+      addSpanEvent('suspicious-replay', withSessionId(sessionId, { generation, revoked }))
     }),
-    hear('revoke', ({ sessionId, reason, count }) => {
-      revoked.add(count, { reason })
-      note('revoke', sessionId === null ? { reason, count } : ofSession(sessionId, { reason }))
+    onEvent('revoke', ({ sessionId, reason, count }) => {
+      revokedSessions.add(count, { reason })
+      addSpanEvent(
+        'revoke',
+        sessionId === null ? { reason, count } : withSessionId(sessionId, { reason })
+      )
     }),
-    hear('sweep', event => {
-      deleted.add(event.deleted)
-      took.record(event.took / 1000)
-      sinceSweep.renew()
+    onEvent('sweep', ({ deleted, took }) => {
+      sweptRecords.add(deleted)
+      sweepDuration.record(took / 1000)
+      sweepAge.restart()
     }),
-    hear('store-rolled-back', ({ sessionId, presented, healed }) => {
-      rolledBack.add(1, { healed })
-      note('store-rolled-back', ofSession(sessionId, { generation: presented, healed }))
+    onEvent('store-rolled-back', ({ sessionId, presented, healed }) => {
+      rollbacks.add(1, { healed })
+      addSpanEvent(
+        'store-rolled-back',
+        withSessionId(sessionId, { generation: presented, healed })
+      )
     }),
-    hear('revocations-stalled', () => {
-      behind.add(1)
+    onEvent('revocations-stalled', () => {
+      stalledRevocations.add(1)
     }),
-    hear('clock-skew', ({ sessionId, ahead }) => {
-      skew.add(1)
-      note('clock-skew', ofSession(sessionId, { ahead }))
+    onEvent('clock-skew', ({ sessionId, ahead }) => {
+      clockSkews.add(1)
+      addSpanEvent('clock-skew', withSessionId(sessionId, { ahead }))
     })
   )
 
   return {
-    observe (verb, outcome, seconds) {
-      latency.record(seconds, { verb, outcome })
+    observeStore (method, outcome, seconds) {
+      storeDuration.record(seconds, { method, outcome })
 
-      if (verb === 'revocations' && outcome === 'ok') {
-        sinceRevocations.renew()
+      if (method === 'revocations' && outcome === 'ok') {
+        revocationAge.restart()
       }
 
-      if (background.has(verb) || trace.getActiveSpan() === undefined) {
+      if (BACKGROUND_METHODS.has(method) || trace.getActiveSpan() === undefined) {
         return
       }
 
-      const end = Date.now()
-      const attributes = { 'token_auth.outcome': outcome }
-      const span = tracer.startSpan(`token_auth.store ${verb}`, {
-        startTime: end - seconds * 1000,
-        attributes
+      const endTime = Date.now()
+      const span = tracer.startSpan(`token_auth.store ${method}`, {
+        startTime: endTime - seconds * 1000,
+        attributes: { 'token_auth.outcome': outcome }
       })
 
       if (outcome === 'failed') {
         span.setStatus({ code: SpanStatusCode.ERROR })
       }
 
-      span.end(end)
+      span.end(endTime)
     },
-    watchHashes (hashLoad) {
-      gauge(
-        'hashes',
-        { description: 'Passwords that are being hashed, or wait for it' },
-        result => {
-          for (const [state, count] of Object.entries(hashLoad())) {
-            result.observe(count, { state })
-          }
+    observeHashLoad (readHashLoad) {
+      const description = 'Passwords that are being hashed, or wait for it'
+      createGauge('hashes', { description }, result => {
+        for (const [state, count] of Object.entries(readHashLoad())) {
+          result.observe(count, { state })
         }
-      )
+      })
     },
     stop () {
-      for (const end of ends) {
-        end()
+      for (const cleanup of cleanups) {
+        cleanup()
       }
     }
   }

@@ -1,19 +1,29 @@
-// What all metrics begin with, whichever library keeps them: events as they come through node:diagnostics_channel, the words
-// that tell them apart, and a store that is timed. The words are few: each is a series that is kept, and that others may see.
+/**
+ * Parts that both metrics libraries share: events, label values and a store that measures itself.
+ *
+ * Labels have few values, because each value is a series that the metrics server stores.
+ *
+ * @module
+ */
 
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { EventName, RevocationReason, TokenAuthEvents, TokenStore } from 'fastify-token-auth'
 
-export type Verb = keyof TokenStore
-/** `refused`: the store works, and that session must not be. */
-export type Outcome = 'ok' | 'refused' | 'failed'
-export type Observe = (verb: Verb, outcome: Outcome, seconds: number) => void
+/** Method of a store, a label value. */
+export type StoreMethod = keyof TokenStore
 
-// By a record, since the compiler tells of a word that is missing in one.
-const words = <Word extends string>(all: Record<Word, true>): readonly Word[] =>
-  Object.keys(all) as Word[]
+/** Result of a store call. `rejected` means that the store works, but not for this session. */
+export type Outcome = 'ok' | 'rejected' | 'failed'
 
-export const rejections = words<TokenAuthEvents['login-rejected']['reason']>({
+/** Called after each store call with its duration. */
+export type ObserveStore = (method: StoreMethod, outcome: Outcome, seconds: number) => void
+
+// Record keys make the compiler report a missing value.
+const listKeys = <Key extends string>(record: Record<Key, true>): readonly Key[] =>
+  Object.keys(record) as Key[]
+
+/** Reasons of rejected logins. */
+export const rejectionReasons = listKeys<TokenAuthEvents['login-rejected']['reason']>({
   'unknown-user': true,
   'wrong-password': true,
   disabled: true,
@@ -21,12 +31,16 @@ export const rejections = words<TokenAuthEvents['login-rejected']['reason']>({
   'malformed-hash': true,
   'revoked-since': true
 })
-export const limits = words<TokenAuthEvents['login-throttled']['limit']>({
+
+/** Limits that reject a login before its password is verified. */
+export const throttleLimits = listKeys<TokenAuthEvents['login-throttled']['limit']>({
   account: true,
   address: true,
   device: true
 })
-export const revocationReasons = words<RevocationReason>({
+
+/** Reasons of revoked sessions. */
+export const revocationReasons = listKeys<RevocationReason>({
   logout: true,
   'logout-all': true,
   revoked: true,
@@ -37,16 +51,21 @@ export const revocationReasons = words<RevocationReason>({
   'password-changed': true,
   'suspicious-replay': true
 })
+
+/** Results of successful refreshes. */
 export const refreshKinds = ['rotated', 'kept', 'replayed', 'recovered'] as const
+
+/** Age of a reused token: the generation before the current one, or an older one. */
 export const reuseKinds = ['previous', 'older'] as const
 
-export function reuseKind (
+/** Returns the age of the token that caused a `reuse` event. */
+export function getReuseKind (
   { presented, rotated }: TokenAuthEvents['reuse']
 ): typeof reuseKinds[number] {
   return rotated.generation - presented.generation === 1 ? 'previous' : 'older'
 }
 
-/** In seconds. */
+/** Histogram buckets for store calls, in seconds. */
 export const storeBuckets = [
   0.0005,
   0.001,
@@ -63,8 +82,14 @@ export const storeBuckets = [
   5
 ]
 
-/** A subscriber that throws is an uncaught exception: so do nothing in it but counting. @returns What ends it. */
-export function hear<Name extends EventName> (
+/**
+ * Subscribes to an event of the plugin through `node:diagnostics_channel`.
+ *
+ * A listener must not throw: Node.js would report an uncaught exception.
+ *
+ * @returns A function that unsubscribes.
+ */
+export function onEvent<Name extends EventName> (
   name: Name,
   listener: (event: TokenAuthEvents[Name]) => void
 ): () => void {
@@ -81,46 +106,52 @@ export function hear<Name extends EventName> (
   }
 }
 
-/** Seconds since it was renewed, or made. */
-export class Age {
-  #since = performance.now()
+/** Measures the time since its last restart. */
+export class Stopwatch {
+  #startedAt = performance.now()
 
+  /** Seconds since the last restart, or since it was created. */
   get seconds (): number {
-    return (performance.now() - this.#since) / 1000
+    return (performance.now() - this.#startedAt) / 1000
   }
 
-  renew (): void {
-    this.#since = performance.now()
+  /** Sets the time to 0. */
+  restart (): void {
+    this.#startedAt = performance.now()
   }
 }
 
-/** The same store, and `observe` is told how long it took: also where the plugin's `storeTimeout` has given up before. */
-export function timed (store: TokenStore, observe: Observe): TokenStore {
-  const time = async <Answer>(verb: Verb, answer: () => Promise<Answer>): Promise<Answer> => {
-    const began = performance.now()
-
-    const tell = (outcome: Outcome): void => {
-      observe(verb, outcome, (performance.now() - began) / 1000)
-    }
+/**
+ * Wraps a store so that each call is measured.
+ *
+ * A call that exceeds the plugin's `storeTimeout` is measured until the store responds.
+ */
+export function measureStore (store: TokenStore, observe: ObserveStore): TokenStore {
+  const measure = async <Result>(
+    method: StoreMethod,
+    call: () => Promise<Result>
+  ): Promise<Result> => {
+    const stopwatch = new Stopwatch()
 
     try {
-      const answered = await answer()
-      tell('ok')
-      return answered
+      const result = await call()
+      observe(method, 'ok', stopwatch.seconds)
+      return result
     } catch (error) {
-      tell(error instanceof Error && error.name === 'SessionRefusedError' ? 'refused' : 'failed')
+      const isRejection = error instanceof Error && error.name === 'SessionRefusedError'
+      observe(method, isRejection ? 'rejected' : 'failed', stopwatch.seconds)
       throw error
     }
   }
 
   return {
-    create: session => time('create', () => store.create(session)),
-    rotate: attempt => time('rotate', () => store.rotate(attempt)),
-    find: sessionId => time('find', () => store.find(sessionId)),
-    list: (userId, page) => time('list', () => store.list(userId, page)),
-    revoke: (target, revocation) => time('revoke', () => store.revoke(target, revocation)),
-    touch: batch => time('touch', () => store.touch(batch)),
-    revocations: (after, limit) => time('revocations', () => store.revocations(after, limit)),
-    sweep: batch => time('sweep', () => store.sweep(batch))
+    create: session => measure('create', () => store.create(session)),
+    rotate: attempt => measure('rotate', () => store.rotate(attempt)),
+    find: sessionId => measure('find', () => store.find(sessionId)),
+    list: (userId, page) => measure('list', () => store.list(userId, page)),
+    revoke: (target, revocation) => measure('revoke', () => store.revoke(target, revocation)),
+    touch: batch => measure('touch', () => store.touch(batch)),
+    revocations: (after, limit) => measure('revocations', () => store.revocations(after, limit)),
+    sweep: batch => measure('sweep', () => store.sweep(batch))
   }
 }

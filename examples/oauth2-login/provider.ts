@@ -1,9 +1,9 @@
-// `npx tsx examples/oauth2-login/provider.ts`: stands in for a provider such as Google, so that the example can be tried on one
-// machine. It asks nobody for a password: whoever comes says who they are. In earnest it is somebody else's.
+// A test provider for the app beside this file: npx tsx examples/oauth2-login/provider.ts
+// It asks for no password: you choose a user. In production, use a real provider such as Google.
 //
-//   PORT           4000
-//   CLIENT_SECRET  for-the-trial-alone; of the client "example"
-//   REDIRECT_URI   http://127.0.0.1:3000/login/callback
+//   PORT            4000
+//   CLIENT_SECRET   only-for-local-trials, the secret of the client "example"
+//   REDIRECT_URI    http://127.0.0.1:3000/login/callback
 
 import { createHash, randomBytes } from 'node:crypto'
 import formbody from '@fastify/formbody'
@@ -11,7 +11,7 @@ import Fastify from 'fastify'
 
 const {
   PORT = '4000',
-  CLIENT_SECRET: secret = 'for-the-trial-alone',
+  CLIENT_SECRET: secret = 'only-for-local-trials',
   REDIRECT_URI: redirectUri = 'http://127.0.0.1:3000/login/callback'
 } = process.env
 
@@ -19,15 +19,15 @@ type Parameters = Readonly<Record<string, string | undefined>>
 
 interface Grant {
   readonly sub: string
-  /** The hash of what the client has kept to itself (PKCE, RFC 7636). */
+  /** Hash of the code verifier (RFC 7636, section 4.2). */
   readonly challenge: string
 }
 
 const issuer = `http://127.0.0.1:${PORT}`
-const credentials = `Basic ${Buffer.from(`example:${secret}`).toString('base64')}`
+const authorization = `Basic ${Buffer.from(`example:${secret}`).toString('base64')}`
 const grants = new Map<string, Grant>()
-const tokens = new Map<string, string>()
-const random = (): string => randomBytes(32).toString('base64url')
+const subjects = new Map<string, string>()
+const createCode = (): string => randomBytes(32).toString('base64url')
 
 const app = Fastify()
 await app.register(formbody)
@@ -43,42 +43,43 @@ app.get('/.well-known/openid-configuration', async () => ({
 
 app.get<{ Querystring: Parameters }>('/authorize', async (request, reply) => {
   const {
-    as: sub,
+    user: sub,
     client_id: clientId,
     redirect_uri: uri,
     state = '',
+    response_type: responseType,
     code_challenge: challenge,
-    ...others
+    code_challenge_method: method
   } = request.query
 
   if (clientId !== 'example' || uri !== redirectUri) {
-    return reply.code(400).send('Nobody here knows this client')
+    return reply.code(400).send('Unknown client')
   }
 
-  const back = (answer: Record<string, string>): unknown =>
-    reply.redirect(`${uri}?${new URLSearchParams({ state, ...answer })}`)
-  const isProvable = others.code_challenge_method === 'S256' && challenge !== undefined
+  const redirect = (result: Record<string, string>): unknown =>
+    reply.redirect(`${uri}?${new URLSearchParams({ state, ...result })}`)
 
-  if (!isProvable || others.response_type !== 'code') {
-    return back({ error: 'invalid_request' })
+  if (responseType !== 'code' || method !== 'S256' || challenge === undefined) {
+    return redirect({ error: 'invalid_request' })
   }
 
   if (sub === undefined) {
-    const link = (name: string): string =>
-      `<p><a href="${escape(`${request.url}&as=${name}`)}">Go on as ${name}</a></p>`
+    const links = ['ann', 'bob', 'nobody'].map(name =>
+      `<p><a href="${escapeHtml(`${request.url}&user=${name}`)}">Continue as ${name}</a></p>`
+    )
 
     return reply.type('text/html').send(
-      `<!doctype html><title>The provider</title>${['ann', 'bob', 'nobody'].map(link).join('')}`
+      `<!doctype html><html lang="en"><title>Provider</title>${links.join('')}</html>`
     )
   }
 
   if (sub === 'nobody') {
-    return back({ error: 'access_denied' })
+    return redirect({ error: 'access_denied' })
   }
 
-  const code = random()
+  const code = createCode()
   grants.set(code, { sub, challenge })
-  return back({ code })
+  return redirect({ code })
 })
 
 app.post<{ Body: Parameters }>('/token', async (request, reply) => {
@@ -87,18 +88,18 @@ app.post<{ Body: Parameters }>('/token', async (request, reply) => {
   const grant = grants.get(code)
   grants.delete(code)
 
-  if (request.headers.authorization !== credentials) {
+  if (request.headers.authorization !== authorization) {
     return reply.code(401).send({ error: 'invalid_client' })
   }
 
-  const isProven = createHash('sha256').update(verifier).digest('base64url') === grant?.challenge
+  const challenge = createHash('sha256').update(verifier).digest('base64url')
 
-  if (type !== 'authorization_code' || uri !== redirectUri || !isProven) {
+  if (type !== 'authorization_code' || uri !== redirectUri || challenge !== grant?.challenge) {
     return reply.code(400).send({ error: 'invalid_grant' })
   }
 
-  const token = random()
-  tokens.set(token, grant.sub)
+  const token = createCode()
+  subjects.set(token, grant.sub)
 
   return reply.header('cache-control', 'no-store').send({
     access_token: token,
@@ -108,15 +109,15 @@ app.post<{ Body: Parameters }>('/token', async (request, reply) => {
 })
 
 app.get('/userinfo', async (request, reply) => {
-  const sub = tokens.get(request.headers.authorization?.replace('Bearer ', '') ?? '')
+  const sub = subjects.get(request.headers.authorization?.replace('Bearer ', '') ?? '')
 
   return sub === undefined
     ? reply.code(401).send({ error: 'invalid_token' })
     : { sub, email: `${sub}@provider.example` }
 })
 
-function escape (text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('"', '&quot;').replaceAll('<', '&lt;')
+function escapeHtml (value: string): string {
+  return value.replaceAll('&', '&amp;').replaceAll('"', '&quot;').replaceAll('<', '&lt;')
 }
 
 await app.listen({ host: '127.0.0.1', port: Number(PORT) })

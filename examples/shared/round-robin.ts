@@ -1,49 +1,70 @@
-// Starts an app in several processes, and one address in front of them that asks each in turn.
+// Runs two instances of an example behind one port, and sends each request to the next instance.
+//
+//   npx tsx examples/shared/round-robin.ts examples/postgres/server.ts
+//
+//   PORT   port of the proxy (3000)
+//
+// The instances inherit all other environment variables.
 
 import { fork } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-/** @param instance A module that starts an app and sends its address to the parent. */
-export async function startBehindRoundRobin (instance: URL, count = 2): Promise<void> {
-  const processes = Array.from(
-    { length: count },
-    () => fork(instance, { execArgv: ['--import', 'tsx'] })
-  )
-  const urls = await Promise.all(
-    processes.map(async process => String((await once(process, 'message'))[0]))
-  )
-  let turn = 0
-  const server = createServer((incoming, outgoing) => {
-    const url = new URL(incoming.url ?? '/', urls[turn++ % urls.length])
-    const { method, headers } = incoming
-    const forwarded = request(url, { method: method ?? 'GET', headers }, answer => {
-      outgoing.writeHead(answer.statusCode ?? 502, answer.headers)
-      answer.pipe(outgoing)
-    })
-    forwarded.on('error', () => outgoing.writeHead(502).end())
-    incoming.pipe(forwarded)
-  }).listen(Number(process.env.PORT ?? 3000), '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  console.log(`
-  ${count} instances (${
-    urls.join(', ')
-  }) behind http://127.0.0.1:${port}. Try, and watch who answers:
+const INSTANCES = 2
+const [, , script] = process.argv
+
+if (script === undefined) {
+  throw new Error('usage: npx tsx examples/shared/round-robin.ts <server.ts>')
+}
+
+const instances = Array.from({ length: INSTANCES }, () =>
+  fork(script, {
+    execArgv: ['--import', 'tsx'],
+    env: { ...process.env, PORT: '0' },
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc']
+  }))
+
+async function waitForUrl (instance: ChildProcess): Promise<string> {
+  const failed = once(instance, 'exit').then(([code]) => {
+    throw new Error(`instance exited with code ${String(code)} before it listened`)
+  })
+  const [url] = await Promise.race([once(instance, 'message'), failed])
+  return url as string
+}
+
+const urls = await Promise.all(instances.map(waitForUrl))
+let requests = 0
+
+const proxy = createServer((incoming, outgoing) => {
+  const url = new URL(incoming.url ?? '/', urls[requests++ % urls.length])
+  const { method = 'GET', headers } = incoming
+  const forwarded = request(url, { method, headers }, response => {
+    outgoing.writeHead(response.statusCode ?? 502, response.headers)
+    response.pipe(outgoing)
+  })
+  forwarded.on('error', () => outgoing.writeHead(502).end())
+  incoming.pipe(forwarded)
+}).listen(Number(process.env.PORT ?? 3000), '127.0.0.1')
+await once(proxy, 'listening')
+
+const { port } = proxy.address() as AddressInfo
+console.log(`
+  ${INSTANCES} instances (${urls.join(', ')}) listen behind http://127.0.0.1:${port}.
+  The responses of /protected name the process that served them:
 
   curl http://127.0.0.1:${port}/auth/login -d username=ann --data-urlencode 'password=correct horse'
   curl http://127.0.0.1:${port}/protected -H "authorization: Bearer $ACCESS_TOKEN"
   curl http://127.0.0.1:${port}/auth/logout -H "authorization: Bearer $ACCESS_TOKEN" -X POST
 `)
 
-  const end = (): void => {
-    server.close()
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    proxy.close()
 
-    for (const process of processes) {
-      process.kill()
+    for (const instance of instances) {
+      instance.kill()
     }
-  }
-
-  process.once('SIGINT', end).once('SIGTERM', end)
+  })
 }

@@ -1,115 +1,114 @@
-// The examples: the demo as `npm run demo:tour` plays it (a server process, killed in the middle), two instances on one
-// database, and a store of one's own.
+// Every server of the examples runs in a process of its own, and serves its protected route to a
+// user who has logged in.
 
-import { execFile, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { createInterface } from 'node:readline'
-import { promisify } from 'node:util'
+import { randomBytes } from 'node:crypto'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
-import { childEnv } from '../helpers/child-env.js'
 import { root } from '../helpers/consumer.js'
-import { startPostgres } from '../helpers/databases/postgres.js'
-import { startRedis } from '../helpers/databases/redis.js'
+import { whyNoMysql } from '../helpers/databases/mysql.js'
+import { whyNoRedis } from '../helpers/databases/redis.js'
+import { openMysql, openPostgres, openRedis, openSqlite } from '../helpers/example-databases.js'
+import type { DatabaseEnv } from '../helpers/example-databases.js'
+import { callWithToken, login, startExample } from '../helpers/example-process.js'
 
-const run = promisify(execFile)
-const options = { cwd: root, env: childEnv() }
+interface Server {
+  readonly script: string
+  /** Creates a database of the test's own, and returns the variables that select it. */
+  readonly open?: (t: Test) => Promise<DatabaseEnv>
+  /** Reason why the test cannot run. */
+  readonly skip?: string | false
+  readonly login?: string
+  readonly credentials?: Record<string, string>
+  readonly protectedPath?: string
+}
 
-t.test('the tour sees what was promised', async t => {
-  const { stdout } = await run(
-    process.execPath,
-    ['--import', 'tsx', 'examples/demo/tour.ts'],
-    options
+const SECRET_KEYS = {
+  SECRET_KEY: randomBytes(32).toString('hex'),
+  REFRESH_SECRET_KEY: randomBytes(32).toString('hex')
+}
+
+const servers: readonly Server[] = [
+  { script: 'minimal/server.ts' },
+  { script: 'oauth-clients/server.ts' },
+  { script: 'metrics/server.ts' },
+  { script: 'sqlite/server.ts', open: openSqlite },
+  { script: 'postgres/server.ts', open: openPostgres },
+  { script: 'mysql/server.ts', open: openMysql, skip: await whyNoMysql() },
+  { script: 'redis/server.ts', open: openRedis, skip: await whyNoRedis() },
+  {
+    script: 'migrate-from/form-login/server.ts',
+    open: async () => SECRET_KEYS,
+    login: '/login',
+    credentials: { username: 'cyd', password: 'correct horse' }
+  },
+  {
+    script: 'migrate-from/hybrid-renewal/server.ts',
+    login: '/api/login',
+    credentials: { email: 'ann@example.org', password: 'correct horse' },
+    protectedPath: '/api/notes'
+  },
+  {
+    script: 'migrate-from/rotating-pair/server.ts',
+    login: '/api/v1/auth/login',
+    protectedPath: '/api/v1/orders'
+  },
+  {
+    script: 'migrate-from/token-refresh/server.ts',
+    open: openSqlite,
+    protectedPath: '/reports'
+  }
+]
+
+/** Servers that log in differently. Other files of this folder test them. */
+const otherServers = [
+  'browser-cookies/server.ts',
+  'demo/server.ts',
+  'dpop/server.ts',
+  'oauth2-login/server.ts',
+  'resource-server/server.ts'
+]
+
+t.test('every server of the examples has a test', async t => {
+  const scripts = readdirSync(join(root, 'examples'), { recursive: true, encoding: 'utf8' })
+    .filter(file => file.endsWith('server.ts'))
+  t.strictSame(
+    scripts.sort(),
+    [...servers.map(({ script }) => script), ...otherServers].sort()
   )
-  t.match(stdout, 'The tour is over: everything was as promised.')
-  t.equal(
-    stdout.match(/started in \d+ ms/g)?.length,
-    2,
-    'it was started, killed, and started again'
-  )
 })
 
-t.test('the store of a reader\'s own holds the laws', async t => {
-  const { stdout } = await run(process.execPath, [
-    '--import',
-    'tsx',
-    '--test',
-    'examples/custom-store/conformance.ts'
-  ], options)
-  t.match(stdout, /# pass (3|4)\d\n# fail 0/)
+t.test('the table of the README has a row for every folder', async t => {
+  const readme = readFileSync(join(root, 'examples/README.md'), 'utf8')
+  const rows = [...readme.matchAll(/^\| \[`([\w-]+)\/`\]\(([\w/.-]+)\)/gm)]
+  const folders = readdirSync(join(root, 'examples'), { withFileTypes: true })
+    .filter(entry => entry.isDirectory())
+    .map(({ name }) => name)
+  t.strictSame(rows.map(([, name]) => name).sort(), folders.sort())
+
+  for (const [, , link = ''] of rows) {
+    t.ok(existsSync(join(root, 'examples', link)), `${link} exists`)
+  }
 })
 
-t.test('two instances on one PostgreSQL', async t => {
-  const { url, stop } = await startPostgres()
-  t.teardown(stop)
-  await checkInstances(t, 'postgres', { DATABASE_URL: url })
-})
+for (const { script, open, skip, login: path, credentials, protectedPath } of servers) {
+  t.test(`${script} serves a protected route to a user`, { skip: skip ?? false }, async t => {
+    const { url, stop } = await startExample(t, script, await open?.(t) ?? {})
 
-t.test('two instances on one Redis', async t => {
-  const server = await startRedis()
-
-  if (server === null) {
-    if (process.env.CI !== undefined) {
-      throw new Error('there is no redis-server to start')
+    if (credentials?.username !== undefined) {
+      const response = await fetch(`${url}/register`, {
+        method: 'PUT',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(credentials)
+      })
+      t.equal(response.status, 201)
     }
 
-    t.comment('left out: there is no redis-server to start')
-    return
-  }
-
-  t.teardown(server.stop)
-  await checkInstances(t, 'redis', { REDIS_URL: server.url })
-})
-
-/** Logs in, is served by both, logs out at one, and is refused by both: at once, since the database pushes. */
-async function checkInstances (
-  t: Test,
-  example: string,
-  env: Record<string, string>
-): Promise<void> {
-  const child = spawn(process.execPath, ['--import', 'tsx', `examples/${example}/start.ts`], {
-    cwd: root,
-    env: childEnv({ ...env, PORT: '0' }),
-    stdio: ['ignore', 'pipe', 'inherit']
+    const token = await login(url, path, credentials)
+    const route = url + (protectedPath ?? '/protected')
+    t.equal((await fetch(route)).status, 401)
+    t.equal((await callWithToken(route, token)).status, 200)
+    t.strictSame(await stop(), script === 'minimal/server.ts' ? [null, 'SIGTERM'] : [0, null])
   })
-  const ended = once(child, 'exit')
-  t.teardown(() => {
-    child.kill('SIGKILL')
-  })
-  let url: string | undefined
-
-  for await (const line of createInterface({ input: child.stdout })) {
-    url = /behind (\S+)\. Try/.exec(line)?.[1]
-
-    if (url !== undefined) {
-      break
-    }
-  }
-
-  const login = new URLSearchParams({ username: 'ann', password: 'correct horse' })
-  const { access_token: token } =
-    await (await fetch(`${url}/auth/login`, { method: 'POST', body: login })).json() as {
-      access_token: string
-    }
-  const headers = { authorization: `Bearer ${token}` }
-
-  const ask = async (): Promise<{ status: number, from: string }> => {
-    const response = await fetch(`${url}/protected`, { headers })
-    return { status: response.status, from: (await response.json() as { from: string }).from }
-  }
-
-  const [one, other] = [await ask(), await ask()]
-  t.strictSame([one.status, other.status], [200, 200])
-  t.not(one.from, other.from)
-  t.equal((await fetch(`${url}/auth/logout`, { method: 'POST', headers })).status, 204)
-  const since = performance.now()
-  let refused = 0
-
-  while (refused < 2 && performance.now() - since < 10_000) {
-    refused = (await ask()).status === 401 ? refused + 1 : 0
-  }
-
-  t.equal(refused, 2, 'both refuse the access token')
-  child.kill()
-  t.strictSame(await ended, [0, null], 'it ends when it is told to')
 }

@@ -1,4 +1,4 @@
-// examples/notify-user in a real app: which mails there are, how few, and that they hold neither tokens nor words of strangers.
+// The mails of examples/notify-user in an app: their number, and their text.
 
 import { setImmediate as tick } from 'node:timers/promises'
 import type { LightMyRequestResponse } from 'fastify'
@@ -13,33 +13,33 @@ import type { TestClock } from '../helpers/clock.js'
 interface Options {
   appName: string
   links: { devices: string, password: string }
-  mailAddressOf(userId: string): string | null
-  send(to: string, subject: string, text: string): unknown
+  getMailAddress(userId: string): string | null
+  send(to: string, subject: string, body: string): unknown
   clock: TestClock
 }
 
-// By its address, since its types are those of the package as it was built.
-const { tellTheUser } = await import(
-  new URL('../../examples/notify-user/index.ts', import.meta.url).href
+// Loaded by URL, because the examples have the types of the built package.
+const { notifyUser } = await import(
+  new URL('../../examples/notify-user/notify-user.ts', import.meta.url).href
 ) as {
-  tellTheUser(options: Options): TokenAuthListeners
+  notifyUser(options: Options): TokenAuthListeners
 }
 
-interface Party {
+interface Device {
   readonly address: string
   readonly userAgent: string
 }
 
-const phone: Party = {
+const phone: Device = {
   address: '192.0.2.1',
   userAgent:
     'Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Mobile Safari/537.36'
 }
-const stranger: Party = {
+const attacker: Device = {
   address: '2001:db8::66',
   userAgent: 'Your account ends today! Call +1 555 0100\r\nhttps://evil.example'
 }
-const laptop: Party = {
+const laptop: Device = {
   address: '198.51.100.7',
   userAgent: 'Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:128.0) Gecko/20100101 Firefox/128.0'
 }
@@ -48,33 +48,34 @@ const links = { devices: 'https://app.example/devices', password: 'https://app.e
 interface Mail {
   readonly to: string
   readonly subject: string
-  readonly text: string
+  readonly body: string
 }
 
-interface Stage extends TestApp {
+interface Fixture extends TestApp {
   readonly listeners: TokenAuthListeners
-  /** Those that were sent since it was asked last. */
-  mails(): Promise<Mail[]>
-  signIn(by: Party, username?: string, password?: string): Promise<LightMyRequestResponse>
-  /** @returns The refresh token. */
-  open(by: Party): Promise<string>
-  present(token: string, by: Party): Promise<LightMyRequestResponse>
-  next(token: string, by: Party): Promise<string>
+  /** Returns the mails since the last call. */
+  readMails(): Promise<Mail[]>
+  signIn(device: Device, username?: string, password?: string): Promise<LightMyRequestResponse>
+  /** Signs in. @returns The refresh token. */
+  openSession(device: Device): Promise<string>
+  presentToken(token: string, device: Device): Promise<LightMyRequestResponse>
+  /** Refreshes a minute later. @returns The successor. */
+  rotate(token: string, device: Device): Promise<string>
 }
 
-const everyMail: string[] = []
+const allMails: string[] = []
 const secrets = new Set([PASSWORD])
 
-async function stage (t: Test, options: Partial<TokenAuthOptions> = {}): Promise<Stage> {
+async function createFixture (t: Test, options: Partial<TokenAuthOptions> = {}): Promise<Fixture> {
   const clock = createClock()
   const sent: Mail[] = []
-  const listeners = tellTheUser({
+  const listeners = notifyUser({
     appName: 'Example',
     links,
-    mailAddressOf: id => id === 'u-cyd' ? null : `${id}@mail.example`,
-    send: async (to, subject, text) => {
-      sent.push({ to, subject, text })
-      everyMail.push(`${subject}\n${text}`)
+    getMailAddress: id => id === 'u-cyd' ? null : `${id}@mail.example`,
+    send: async (to, subject, body) => {
+      sent.push({ to, subject, body })
+      allMails.push(`${subject}\n${body}`)
     },
     clock
   })
@@ -85,7 +86,7 @@ async function stage (t: Test, options: Partial<TokenAuthOptions> = {}): Promise
   const send = async (
     url: string,
     payload: object,
-    { address, userAgent }: Party
+    { address, userAgent }: Device
   ): Promise<LightMyRequestResponse> => {
     const headers = { 'user-agent': userAgent.replace('\r\n', ' ') }
     const response = await test.app.inject({
@@ -106,151 +107,156 @@ async function stage (t: Test, options: Partial<TokenAuthOptions> = {}): Promise
     return response
   }
 
-  const signIn: Stage['signIn'] = (by, username = 'ann', password = PASSWORD) =>
-    send('/auth/login', { username, password }, by)
-  const present: Stage['present'] = (token, by) =>
-    send('/auth/refresh', { refresh_token: token }, by)
+  const signIn: Fixture['signIn'] = (device, username = 'ann', password = PASSWORD) =>
+    send('/auth/login', { username, password }, device)
+  const presentToken: Fixture['presentToken'] = (token, device) =>
+    send('/auth/refresh', { refresh_token: token }, device)
 
   return {
     ...test,
     clock,
     listeners,
     signIn,
-    present,
-    async mails () {
+    presentToken,
+    async readMails () {
       await tick()
       const from = read
       read = sent.length
       return sent.slice(from)
     },
-    async open (by) {
-      return (await signIn(by)).json<TokenResponse>().refresh_token ?? ''
+    async openSession (device) {
+      return (await signIn(device)).json<TokenResponse>().refresh_token ?? ''
     },
-    async next (token, by) {
+    async rotate (token, device) {
       clock.advance(MINUTE)
-      return (await present(token, by)).json<TokenResponse>().refresh_token ?? ''
+      return (await presentToken(token, device)).json<TokenResponse>().refresh_token ?? ''
     }
   }
 }
 
-t.test('a theft is one mail, with both sides', async t => {
-  const { mails, open, next, present, clock } = await stage(t)
-  const [copied, alsoCopied] = [await open(phone), await open(phone)]
-  const newest = await next(await next(copied, phone), phone)
-  await next(alsoCopied, phone)
-  t.strictSame(await mails(), [], 'the first login of a user makes none')
+t.test('a reuse causes one mail that describes both sides', async t => {
+  const { readMails, openSession, rotate, presentToken, clock } = await createFixture(t)
+  const [copied, alsoCopied] = [await openSession(phone), await openSession(phone)]
+  const newest = await rotate(await rotate(copied, phone), phone)
+  await rotate(alsoCopied, phone)
+  t.strictSame(await readMails(), [], 'the first login of a user causes no mail')
 
   clock.advance(HOUR)
-  t.equal((await present(copied, stranger)).statusCode, 401)
-  const [mail, ...others] = await mails()
+  t.equal((await presentToken(copied, attacker)).statusCode, 401)
+  const [mail, ...others] = await readMails()
   t.strictSame(others, [])
   t.equal(mail?.to, 'u-ann@mail.example')
   t.equal(mail?.subject, 'One sign-in to Example, used in two places')
   t.match(
-    mail?.text,
+    mail?.body,
     '\n  1 January 2026, 00:02 UTC: Chrome on Android, 192.0.2.1\n' +
       '  1 January 2026, 01:03 UTC: another program, 2001:db8::66\n'
   )
-  t.match(mail?.text, 'So we have ended this sign-in, in both places.')
-  t.match(mail?.text, /For our support: session s[\w-]{22}, 2 and 0\./)
+  t.match(mail?.body, 'We signed out both. Your other devices stay signed in.')
+  t.match(mail?.body, /For our support: session s[\w-]{22}, generations 2 and 0\./)
   t.match(
-    mail?.text,
-    `Change your password: ${links.password}\nLook through your devices: ${links.devices}\n`
+    mail?.body,
+    `Change your password: ${links.password}\nCheck your devices: ${links.devices}\n`
   )
 
-  t.equal((await present(copied, stranger)).statusCode, 401)
-  t.equal((await present(newest, phone)).statusCode, 401)
-  const confirmed = await present(alsoCopied, stranger)
-  t.strictSame([confirmed.statusCode, await mails()], [200, []], 'a recovery is none')
+  t.equal((await presentToken(copied, attacker)).statusCode, 401)
+  t.equal((await presentToken(newest, phone)).statusCode, 401)
+  const confirmed = await presentToken(alsoCopied, attacker)
+  t.strictSame([confirmed.statusCode, await readMails()], [200, []], 'a recovery causes no mail')
 
-  // The same thief, a second session: one incident. A day later it is another one.
-  const third = await open(phone)
-  await next(await next(third, phone), phone)
-  t.equal((await present(third, stranger)).statusCode, 401)
-  t.strictSame(await mails(), [])
+  // A second session within the hour belongs to the same incident. A day later it does not.
+  const third = await openSession(phone)
+  await rotate(await rotate(third, phone), phone)
+  t.equal((await presentToken(third, attacker)).statusCode, 401)
+  t.strictSame(await readMails(), [])
   clock.advance(DAY)
-  const fourth = await open(phone)
-  await next(await next(fourth, phone), phone)
-  t.equal((await present(fourth, stranger)).statusCode, 401)
-  t.equal((await mails()).length, 1)
+  const fourth = await openSession(phone)
+  await rotate(await rotate(fourth, phone), phone)
+  t.equal((await presentToken(fourth, attacker)).statusCode, 401)
+  t.equal((await readMails()).length, 1)
 })
 
-t.test('a session that is followed is one mail a day', async t => {
-  for (const shadows of ['report', 'revoke'] as const) {
-    const { mails, open, next, present, clock } = await stage(t, {
-      refreshToken: { replayDetection: shadows }
+t.test('repeated replays of a session cause one mail per day', async t => {
+  for (const replayDetection of ['report', 'revoke'] as const) {
+    const { readMails, openSession, rotate, presentToken, clock } = await createFixture(t, {
+      refreshToken: { replayDetection }
     })
-    let token = await open(phone)
+    let token = await openSession(phone)
     const statuses: number[] = []
 
-    const follow = async (): Promise<void> => {
+    const replay = async (): Promise<void> => {
       const presented = token
-      token = await next(presented, phone)
+      token = await rotate(presented, phone)
       clock.advance(SECOND)
-      statuses.push((await present(presented, stranger)).statusCode)
+      statuses.push((await presentToken(presented, attacker)).statusCode)
     }
 
     for (let generation = 0; generation < 6; generation++) {
-      await follow()
+      await replay()
     }
 
-    t.equal(statuses.includes(401), shadows === 'revoke')
-    const all = await mails()
+    t.equal(statuses.includes(401), replayDetection === 'revoke')
+    const all = await readMails()
     t.equal(all.length, 1)
     t.match(
-      all[0]?.text,
-      shadows === 'revoke' ? 'we have ended this sign-in' : 'This sign-in is still open.'
+      all[0]?.body,
+      replayDetection === 'revoke' ? 'We signed out both.' : 'This sign-in is still active.'
     )
-    t.match(all[0]?.text, /Chrome on Android, 192\.0\.2\.1\n.*another program, 2001:db8::66\n/)
+    t.match(all[0]?.body, /Chrome on Android, 192\.0\.2\.1\n.*another program, 2001:db8::66\n/)
 
-    if (shadows === 'revoke') {
+    if (replayDetection === 'revoke') {
       continue
     }
 
     clock.advance(2 * HOUR)
-    await follow()
-    t.strictSame(await mails(), [])
+    await replay()
+    t.strictSame(await readMails(), [])
     clock.advance(DAY)
-    await follow()
-    t.equal((await mails()).length, 1)
+    await replay()
+    t.equal((await readMails()).length, 1)
   }
 })
 
-t.test('a login from a new device', async t => {
-  const { mails, signIn } = await stage(t)
+t.test('a login from a new device causes one mail', async t => {
+  const { readMails, signIn } = await createFixture(t)
   await signIn(phone)
   await signIn({ ...phone, userAgent: phone.userAgent.replace('126.0', '127.0') })
   await signIn({ ...phone, address: '192.0.77.12' })
-  t.strictSame(await mails(), [], 'a newer browser and a neighbour\'s address are nothing new')
+  t.strictSame(await readMails(), [], 'a browser update and an address nearby are not new')
   await signIn(laptop)
   await signIn(laptop)
-  const [mail, ...others] = await mails()
+  const [mail, ...others] = await readMails()
   t.strictSame(others, [])
-  t.equal(mail?.subject, 'A new sign-in to Example')
-  t.match(mail?.text, '  1 January 2026, 00:00 UTC: Firefox on Windows, 198.51.100.7\n')
+  t.equal(mail?.subject, 'New sign-in to Example')
+  t.match(mail?.body, '  1 January 2026, 00:00 UTC: Firefox on Windows, 198.51.100.7\n')
   await signIn({ ...phone, address: '203.0.113.4' })
   await signIn({ ...phone, address: '::ffff:203.0.113.4' })
-  t.equal((await mails()).length, 1, 'the same program in another place')
+  t.equal((await readMails()).length, 1, 'the same program in a new place')
   await signIn(laptop, 'bob')
   await signIn(phone, 'cyd')
   await signIn(laptop, 'cyd')
-  t.strictSame(await mails(), [], 'bob begins, and cyd reads no mail')
+  t.strictSame(await readMails(), [], 'it is the first login of bob, and cyd has no address')
 })
 
-t.test('wrong passwords are one mail an hour, however many', async t => {
-  const { mails, signIn, clock, listeners } = await stage(t, { throttle: { address: false } })
+t.test('wrong passwords cause at most one mail per hour', async t => {
+  const { readMails, signIn, clock, listeners } = await createFixture(t, {
+    throttle: { address: false }
+  })
 
   for (let i = 0; i < 180; i++) {
     await signIn({ address: `203.0.113.${i}`, userAgent: 'curl/8' }, 'ann', 'guess')
-    await signIn(stranger, 'mallory', 'guess')
+    await signIn(attacker, 'mallory', 'guess')
     clock.advance(MINUTE)
   }
 
-  const all = await mails()
+  const all = await readMails()
   t.equal(all.length, 3)
-  t.match(all[0]?.text, / {2}1 January 2026, 00:\d\d UTC: another program, 203\.0\.113\.\d+\n/)
-  t.match(all[0]?.text, /We let nobody try before 1 January 2026, 0\d:\d\d UTC, but for devices/)
-  t.ok(all.every(({ to }) => to === 'u-ann@mail.example'), 'none for who is not there')
+  t.match(all[0]?.body, / {2}1 January 2026, 00:\d\d UTC: another program, 203\.0\.113\.\d+\n/)
+  t.match(
+    all[0]?.body,
+    /only devices that you used before\ncan sign in: 1 January 2026, 0\d:\d\d UTC\./
+  )
+  t.ok(all.every(({ to }) => to === 'u-ann@mail.example'), 'an unknown user causes no mail')
 
   clock.advance(DAY)
   const event = {
@@ -265,37 +271,37 @@ t.test('wrong passwords are one mail an hour, however many', async t => {
     await listeners['login-throttled']?.({ ...event, limit })
   }
 
-  t.strictSame(await mails(), [])
+  t.strictSame(await readMails(), [])
   await listeners['login-throttled']?.({ ...event, limit: 'account' })
-  t.match(await mails(), [{ text: 'another program, an address that we did not see' }])
+  t.match(await readMails(), [{ body: 'another program, an unknown address' }])
 })
 
-t.test('a changed password, and nothing else that ends sessions', async t => {
-  const { mails, signIn, app, clock } = await stage(t)
+t.test('a changed password causes a mail, other revocations do not', async t => {
+  const { readMails, signIn, app, clock } = await createFixture(t)
   await signIn(phone)
   await signIn(phone)
   await app.tokenAuth.passwordChanged('u-ann')
   await app.tokenAuth.passwordChanged('u-ann')
-  const [mail, ...others] = await mails()
+  const [mail, ...others] = await readMails()
   t.strictSame(others, [])
-  t.equal(mail?.subject, 'Your password at Example was changed')
-  t.match(mail?.text, 'was changed on 1 January 2026, 00:00 UTC.\n2 sign-ins were ended by that.\n')
+  t.equal(mail?.subject, 'Your password for Example was changed')
+  t.match(mail?.body, 'was changed on 1 January 2026, 00:00 UTC.\nThis signed out 2 sessions.\n')
   clock.advance(HOUR)
   await app.tokenAuth.passwordChanged('u-ann')
-  t.notMatch((await mails())[0]?.text, /ended/)
+  t.notMatch((await readMails())[0]?.body, /signed out/)
   await app.tokenAuth.revokeUser('u-ann')
-  t.strictSame(await mails(), [])
+  t.strictSame(await readMails(), [])
 })
 
-t.test('a mail that cannot be sent harms nobody', async t => {
+t.test('an error of send does not affect the response', async t => {
   const clock = createClock()
-  const on = tellTheUser({
+  const on = notifyUser({
     appName: 'Example',
     links,
     clock,
-    mailAddressOf: id => `${id}@mail.example`,
+    getMailAddress: id => `${id}@mail.example`,
     send: async () => {
-      throw new Error('no mail today')
+      throw new Error('mail server is down')
     }
   })
   const { app, login } = await createTestApp({ clock, options: { on } })
@@ -305,10 +311,10 @@ t.test('a mail that cannot be sent harms nobody', async t => {
   await t.resolves(login())
 })
 
-t.test('a link with a token is refused at start', async t => {
+t.test('a link with a query, fragment or password throws', async t => {
   const options = {
     appName: 'Example',
-    mailAddressOf: () => null,
+    getMailAddress: () => null,
     send () {},
     clock: createClock()
   }
@@ -320,23 +326,23 @@ t.test('a link with a token is refused at start', async t => {
     )
   ) {
     t.throws(
-      () => tellTheUser({ ...options, links: { ...links, devices: link } }),
-      /the same for everybody/
+      () => notifyUser({ ...options, links: { ...links, devices: link } }),
+      /"links" must be https URLs without query/
     )
   }
 })
 
-t.test('no mail of all these holds a token, names a thief, or speaks for a stranger', async t => {
-  t.ok(everyMail.length >= 10)
+t.test('no mail contains a token, an accusation or a user agent', async t => {
+  t.ok(allMails.length >= 10)
   t.ok(secrets.size > 50)
-  const all = everyMail.join('\n')
+  const text = allMails.join('\n')
 
   for (const secret of secrets) {
-    if (all.includes(secret)) {
-      t.fail('a token is in a mail')
+    if (text.includes(secret)) {
+      t.fail('a mail contains a token')
     }
   }
 
-  t.notMatch(all, /eyJ|thief|evil|555/i)
-  t.notMatch(all, /[^\n -~]/, 'plain text')
+  t.notMatch(text, /eyJ|thief|attacker|evil|555/i)
+  t.notMatch(text, /[^\n -~]/, 'plain text')
 })

@@ -131,7 +131,7 @@ t.test('a page that is open for hours: a new pair at each refresh', async t => {
     await server.advance(15 * MINUTE)
     const response = await tab.api('/api/v1/orders')
     t.equal(response.status, 200)
-    t.strictSame(await response.json(), { orders: [], of: '1' })
+    t.strictSame(await response.json(), { userId: '1', orders: [] })
     t.not(tab.localStorage.getItem('access_token'), access)
     t.not(tab.localStorage.getItem('refresh_token'), refresh)
   }

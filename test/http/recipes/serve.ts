@@ -15,7 +15,7 @@ interface Recipe {
 }
 
 const { buildApp } = await import(
-  new URL(`../../../examples/migrate-from/${process.argv[2]}/app.ts`, import.meta.url).href
+  new URL(`../../../examples/migrate-from/${process.argv[2]}/server.ts`, import.meta.url).href
 ) as Recipe
 const clock = createClock(Date.now())
 const users = new Map<string, object>()

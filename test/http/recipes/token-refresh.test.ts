@@ -12,7 +12,7 @@ const folder = mkdtempSync(join(tmpdir(), 'token-auth-recipe-'))
 t.teardown(() => {
   rmSync(folder, { recursive: true })
 })
-const database = { DATABASE: join(folder, 'app.db') }
+const database = { DATABASE_FILE: join(folder, 'app.db') }
 const start = (): Promise<StartedRecipe> => startRecipe(t, 'token-refresh', database)
 let server = await start()
 
@@ -161,7 +161,7 @@ t.test('a hash of bcrypt is good for a login, and replaced by it', async t => {
   })
   t.match((await server.change('ann', {})).hashedPassword, /^\$argon2id\$/)
   const after = await signedIn()
-  t.match(await after.request(reports), { status: 200, data: { of: '1' } })
+  t.match(await after.request(reports), { status: 200, data: { userId: '1' } })
   t.equal(await refusal(new Api().login('ann', 'wrong')), '401 User name or password is incorrect')
 })
 

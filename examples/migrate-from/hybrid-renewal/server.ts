@@ -1,13 +1,14 @@
-// A login by email whose access token is good for a day and renews itself in the last two hours of it, beside a refresh token
-// that stays what it is for a month.
+// Access tokens that the server renews: npx tsx examples/migrate-from/hybrid-renewal/server.ts
+//
+//   PORT          3000
+//   AUTH_SECRET   a public value, for local trials only
 
 import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import { tokenAuth } from 'fastify-token-auth'
 import { MemoryStore } from 'fastify-token-auth/memory'
-import { secret, startIfMain } from '../../shared/trial.js'
-import { findById } from '../recipe.js'
-import type { RecipeOptions } from '../recipe.js'
+import { secret } from '../../shared/secret.js'
+import { startIfMain } from '../../shared/start.js'
 
 interface User {
   readonly id: string
@@ -17,23 +18,26 @@ interface User {
   readonly disabled?: boolean
 }
 
+/** Builds the app. Tests pass their own users and clock. */
 export async function buildApp (
-  { users = new Map(), logger = true, clock = Date.now }: RecipeOptions<User> = {}
+  { users = new Map<string, User>(), logger = true, clock = Date.now } = {}
 ): Promise<FastifyInstance> {
   const app = Fastify({ logger })
 
   await app.register(tokenAuth, {
     secret,
-    prefix: '/api', // login, refresh, logout and me
+    prefix: '/api',
+    // Of the other routes, login, refresh, logout and me stay.
     routes: { logoutAll: false, sessions: false, otherSessions: false, session: false },
-    accessToken: { lifetime: '1d', renewWithin: '2h' }, // X-New-Token
+    accessToken: { lifetime: '1d', renewWithin: '2h' }, // sends X-New-Token
     refreshToken: { lifetime: '30d' },
     rotation: false,
     store: new MemoryStore(),
     users: {
       findByLogin: email => users.get(email.toLowerCase()),
-      findById: id => findById(users, id),
-      present: user => { // `user` in the answer to a login, and all of the answer of me
+      findById: id => [...users.values()].find(user => user.id === id),
+      // The member `user` of login responses, and the response of `/api/me`
+      present: user => {
         const { id, email, name } = user as User
         return { id, email, name }
       }
@@ -43,11 +47,10 @@ export async function buildApp (
   const passwordHash = await app.tokenAuth.hashPassword('correct horse')
   users.set('ann@example.org', { id: '1', email: 'ann@example.org', name: 'Ann', passwordHash })
 
-  app.get(
-    '/api/notes',
-    { onRequest: app.authenticate },
-    async request => ({ notes: [], of: request.auth?.userId })
-  )
+  app.get('/api/notes', { onRequest: [app.authenticate] }, async request => ({
+    userId: request.auth?.userId,
+    notes: []
+  }))
   return app
 }
 

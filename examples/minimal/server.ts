@@ -1,0 +1,24 @@
+// The smallest server: npx tsx examples/minimal/server.ts
+import Fastify from 'fastify'
+import { tokenAuth } from 'fastify-token-auth'
+import { MemoryStore } from 'fastify-token-auth/memory'
+import { secret } from '../shared/secret.js'
+
+const ann = { id: '1', username: 'ann', passwordHash: '' }
+const app = Fastify({ logger: true })
+
+await app.register(tokenAuth, {
+  secret,
+  store: new MemoryStore(),
+  users: {
+    findByLogin: login => login === ann.username ? ann : null,
+    findById: id => id === ann.id ? ann : null
+  }
+})
+ann.passwordHash = await app.tokenAuth.hashPassword('correct horse')
+
+app.get('/protected', { onRequest: [app.authenticate] }, async request => ({
+  userId: request.auth?.userId
+}))
+
+await app.listen({ host: '127.0.0.1', port: Number(process.env.PORT ?? 3000) })

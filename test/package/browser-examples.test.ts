@@ -1,0 +1,231 @@
+// The pages of the examples in Chromium: React, the plain page, cookies and DPoP.
+
+import { readFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { build } from 'esbuild'
+import type { Page } from 'playwright-core'
+import t from 'tap'
+import type { Test } from 'tap'
+import { createTestApp, PASSWORD } from '../helpers/app.js'
+import { jar, startApp, startBrowser, whyNoChromium } from '../helpers/browser/browser.js'
+import { until } from '../helpers/browser/client-page.js'
+import { root } from '../helpers/consumer.js'
+import { ann as exampleUser, startExample } from '../helpers/example-process.js'
+
+const folder = join(root, 'examples/client')
+const ann = { username: 'ann', password: PASSWORD }
+
+t.test('pages of the examples', { skip: whyNoChromium() }, async t => {
+  const browser = await startBrowser(t)
+  t.afterEach(() => browser.clearCookies())
+
+  const open = async (t: Test, url: string): Promise<Page> => {
+    const page = await browser.newPage()
+    t.teardown(() => page.close())
+    page.on('pageerror', error => {
+      t.fail(error.message)
+    })
+    page.on('console', message => {
+      if (message.type() === 'error' && !message.text().includes('401')) {
+        t.fail(message.text())
+      }
+    })
+    await page.goto(url)
+    return page
+  }
+
+  await t.test('react.tsx shares the session of tabs in Strict Mode', async t => {
+    const { outputFiles } = await build({
+      stdin: { contents: reactPage, resolveDir: folder, loader: 'tsx' },
+      alias: { 'fastify-token-auth/client': join(root, 'src/client/index.ts') },
+      bundle: true,
+      format: 'esm',
+      jsx: 'automatic',
+      define: { 'process.env.NODE_ENV': '"development"' },
+      write: false
+    })
+    const app = await startApp(t, {
+      options: { refreshToken: { transport: 'cookie' } },
+      before (app) {
+        app.get(
+          '/page.js',
+          (_request, reply) => reply.type('text/javascript').send(outputFiles[0]?.text)
+        )
+        app.get('/page', (_request, reply) =>
+          reply.type('text/html')
+            .send(
+              '<!doctype html><link rel="icon" href="data:,"><body><div id="root"></div><script type="module" src="/page.js"></script>'
+            ))
+      }
+    })
+    const page = await open(t, `${app.origin}/page`)
+    const other = await open(t, `${app.origin}/page`)
+    const showsState = (page: Page, text: string): Promise<unknown> =>
+      page.waitForFunction(`document.querySelector('p')?.textContent === '${text}'`)
+    const countClients = (): Promise<unknown> =>
+      page.evaluate('[clients.length, clients.filter(({ isDisposed }) => !isDisposed).length]')
+
+    for (const each of [page, other]) {
+      await showsState(each, 'signed-out:')
+    }
+
+    t.strictSame(
+      await countClients(),
+      [2, 1],
+      'Strict Mode creates two clients, and disposes of one'
+    )
+    await page.click('#log-in')
+
+    for (const each of [page, other]) {
+      await showsState(each, 'signed-in:ann')
+    }
+
+    await page.click('#call')
+    await page.waitForFunction('document.querySelector(\'output\').textContent === \'200\'')
+
+    await page.reload()
+    await showsState(page, 'signed-in:ann')
+    await page.evaluate('hotReload()')
+    await page.waitForFunction('clients.length === 3')
+    await showsState(page, 'signed-in:ann')
+    t.strictSame(await countClients(), [3, 1], 'hot reload disposes of the previous client')
+    t.equal((await app.store.list('u-ann', { now: app.clock(), limit: 9 })).length, 1)
+
+    await other.click('#log-out')
+
+    for (const each of [page, other]) {
+      await showsState(each, 'signed-out:')
+    }
+
+    await until(async () => Object.keys(await jar(browser, app)).length === 0)
+    await page.evaluate('unmount()')
+    await page.waitForFunction('clients.every(({ isDisposed }) => isDisposed)')
+    t.notOk(app.events.some(({ name }) => name === 'reuse'))
+  })
+
+  await t.test('plain.html logs in over http on localhost', async t => {
+    const { app, events } = await createTestApp({
+      options: { refreshToken: { transport: 'cookie' } },
+      before (app) {
+        app.get(
+          '/',
+          (_request, reply) =>
+            reply.type('text/html').send(readFileSync(join(folder, 'plain.html'), 'utf8'))
+        )
+        app.get<{ Params: { '*': string } }>(
+          '/fastify-token-auth/*',
+          (request, reply) =>
+            reply.type('text/javascript').send(
+              readFileSync(join(root, 'dist', request.params['*']), 'utf8')
+            )
+        )
+      }
+    })
+    t.teardown(() => app.close())
+    await app.listen({ host: '127.0.0.1', port: 0, listenTextResolver: () => '' })
+    app.server.keepAliveTimeout = 1
+    const page = await open(t, `http://localhost:${(app.server.address() as AddressInfo).port}/`)
+    const showsStatus = (text: string): Promise<unknown> =>
+      page.waitForFunction(`document.querySelector('[role=status]').textContent === '${text}'`)
+    await showsStatus('signed-out')
+    await page.fill('[name=username]', 'ann')
+    await page.fill('[name=password]', 'wrong')
+    await page.click('form button')
+    await showsStatus('AUTH_CREDENTIALS_REJECTED')
+    await page.fill('[name=username]', 'ann')
+    await page.fill('[name=password]', PASSWORD)
+    await page.click('form button')
+    await showsStatus('Signed in as ann')
+    t.equal(await page.isVisible('form'), false)
+    await page.reload()
+    await showsStatus('Signed in as ann')
+    await page.click('#call')
+    await page.waitForFunction('document.querySelector(\'output\').textContent.includes(\'u-ann\')')
+    await page.click('#logout')
+    await showsStatus('signed-out')
+    await until(() => events.length === 4)
+    t.strictSame(events.map(({ name }) => name), ['login-rejected', 'login', 'refresh', 'revoke'])
+  })
+
+  await t.test('browser-cookies refreshes its cookies and shows no token', async t => {
+    const { url } = await startExample(t, 'browser-cookies/server.ts')
+    const page = await open(t, url)
+    const showsStatus = (text: string): Promise<void> =>
+      page.locator('[role=status]').filter({ hasText: text }).waitFor()
+    const showsOutput = (text: string): Promise<void> =>
+      page.locator('output').filter({ hasText: text }).waitFor()
+    await showsStatus('Signed out')
+    await page.fill('[name=username]', exampleUser.username)
+    await page.fill('[name=password]', exampleUser.password)
+    await page.click('form button')
+    await showsStatus('Signed in as ann')
+    t.strictSame(Object.keys(await jar(browser, { origin: url })).sort(), [
+      '__Host-auth-access',
+      '__Host-auth-device',
+      '__Host-auth-refresh'
+    ])
+    t.equal(await page.evaluate('document.cookie'), '', 'no script can read a cookie')
+    await page.click('#load')
+    await showsOutput('{"userId":"1"}')
+
+    await browser.clearCookies({ name: '__Host-auth-access' })
+    await page.reload()
+    await showsStatus('Signed in as ann')
+    t.ok((await jar(browser, { origin: url }))['__Host-auth-access'], 'the page refreshed it')
+    await page.click('#logout')
+    await showsStatus('Signed out')
+    await page.reload()
+    await showsStatus('Signed out')
+  })
+
+  await t.test('dpop rejects a copied token without its key', async t => {
+    const { url } = await startExample(t, 'dpop/server.ts')
+    const page = await open(t, url)
+    const showsStatus = (text: string): Promise<void> =>
+      page.locator('[role=status]').filter({ hasText: text }).waitFor()
+    const showsOutput = (text: string): Promise<void> =>
+      page.locator('output').filter({ hasText: text }).waitFor()
+    await showsStatus('signed-out')
+    await page.fill('[name=username]', exampleUser.username)
+    await page.fill('[name=password]', exampleUser.password)
+    await page.click('form button')
+    await showsStatus('Signed in as ann')
+    await page.click('#with-key')
+    await showsOutput('200: {"userId":"1"}')
+    await page.click('#without-key')
+    await showsOutput('401: ')
+    t.match(await page.textContent('output'), '"code":"AUTH_')
+    await page.click('#logout')
+    await showsStatus('signed-out')
+  })
+})
+
+const reactPage = `
+  import { StrictMode, useState } from 'react'
+  import { createRoot } from 'react-dom/client'
+  import { createAuthClient } from 'fastify-token-auth/client'
+  import { AuthProvider, useAuth } from './react.js'
+
+  const clients = globalThis.clients = []
+  const createFactory = () => () => {
+    const client = createAuthClient()
+    const { dispose } = client
+    clients.push(client)
+    return Object.assign(client, { dispose () { client.isDisposed = true; dispose() } })
+  }
+  function Page () {
+    const { status, user, client } = useAuth()
+    const [result, setResult] = useState('')
+    return <>
+      <p>{status + ':' + (user?.username ?? '')}</p>
+      <button id="log-in" onClick={() => client.login(${JSON.stringify(ann)})} />
+      <button id="log-out" onClick={() => client.logout()} />
+      <button id="call" onClick={async () => setResult((await client.fetch('/protected')).status)} />
+      <output>{result}</output>
+    </>
+  }
+  const root = createRoot(document.querySelector('#root'))
+  const render = create => root.render(<StrictMode><AuthProvider create={create}><Page /></AuthProvider></StrictMode>)
+  Object.assign(globalThis, { hotReload: () => render(createFactory()), unmount: () => root.unmount() })
+  render(createFactory())`
