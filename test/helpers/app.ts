@@ -1,3 +1,5 @@
+// First, because it changes argon2 before anything loads it.
+import './cheap-argon2.js'
 import { hashSync } from '@node-rs/argon2'
 import Fastify from 'fastify'
 import type { FastifyInstance, FastifyServerOptions, LightMyRequestResponse } from 'fastify'
