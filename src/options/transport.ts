@@ -106,8 +106,8 @@ export interface TransportOptions {
    *
    * @default { login: '/login', refresh: '/refresh', logout: '/logout', logoutAll: '/logout/all',
    *   sessions: '/sessions', otherSessions: '/sessions', session: '/sessions/:id', me: '/me',
-   *   token: '/token', revoke: '/revoke', introspect: '/introspect', jwks:
-   *   '/.well-known/jwks.json', metadata: '/.well-known/oauth-authorization-server' }
+   *   token: '/token', revoke: '/revoke', introspect: '/introspect',
+   *   jwks: '/.well-known/jwks.json', metadata: '/.well-known/oauth-authorization-server' }
    * @example
    * ```ts
    * routes: { refresh: '/token/refresh', me: false }
@@ -309,7 +309,7 @@ function isOrigin (value: unknown): boolean {
   return !/^https?:/.test(value) || (URL.canParse(value) && new URL(value).origin === value)
 }
 
-// (RFC 6265, section 5.1.4)
+// Browsers match paths by whole segments (RFC 6265, section 5.1.4).
 function covers (cookiePath: string, path: string): boolean {
   return path === cookiePath ||
     path.startsWith(cookiePath.endsWith('/') ? cookiePath : `${cookiePath}/`)
