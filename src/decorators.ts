@@ -1,126 +1,274 @@
-// What the plugin adds to Fastify: `app.authenticate`, `app.tokenAuth`, `request.auth`, and a mark for public routes.
-
+import type { Session as DomainSession } from './domain/session.js'
 import type { Authenticate as AuthenticateHook } from './http/authenticate.js'
 import type { HttpRequest } from './http/authorization.js'
-import type { DpopRequest } from './http/dpop.js'
 import type { CookieReply } from './http/cookies.js'
-import type { KeyInput } from './tokens/keys.js'
-import type { Session as DomainSession } from './domain/session.js'
-import type { CookieResponse, TokenResponse } from './protocol.js'
+import type { DpopRequest } from './http/dpop.js'
+import type { AuthGuard as Guard, ClaimRequirements as Requirements } from './http/guards.js'
 import type { Duration } from './lib/duration.js'
-import type { AuthGuard as Guard, ClaimRequirements as Demands } from './http/guards.js'
+import type { CookieResponse, TokenResponse } from './protocol.js'
 import type { Auth as RequestAuth } from './tokens/auth.js'
+import type { KeyInput } from './tokens/keys.js'
 
-/** A session as the app may see it: all but what its token is checked by. */
+/** Session without the hash that verifies its refresh token. */
 export type SessionInfo = Omit<DomainSession, 'secretHash'>
 
+/** Options of `app.tokenAuth.openSession`. */
 export interface OpenOptions {
-  /** What the client calls itself. */
+  /** Label of the device, which the list of sessions shows. */
   readonly device?: string
-  /** How the user proved who they are (RFC 8176), such as `['otp']`. */
+  /**
+   * Authentication methods that the user passed (RFC 8176).
+   *
+   * @default []
+   * @example
+   * ```ts
+   * const tokens = await app.tokenAuth.openSession(userId, request, { amr: ['otp'] })
+   * ```
+   */
   readonly amr?: readonly string[]
-  /** The OAuth client that the session is for, one of `oauth.clients`: its tokens are in what is given, and in no cookie. */
+  /**
+   * OAuth client that the session is for, one of `oauth.clients`.
+   *
+   * Its tokens are in the result, never in a cookie.
+   */
   readonly clientId?: string
 }
 
-/** The part of a Fastify request that is read. A proof of possession in a whole one binds the session, where there is `dpop`. */
+/**
+ * Part of a Fastify request that `openSession` reads.
+ *
+ * With the option `dpop`, the DPoP proof of a complete request binds the session to its key.
+ */
 export type SessionRequest = HttpRequest | DpopRequest
 
+/** Options of `app.tokenAuth.openSession` for a session that uses cookies. */
 export interface OpenInCookieOptions extends OpenOptions {
-  /** Gets the cookies. */
+  /** Reply that sets the cookies. */
   readonly reply: CookieReply
-  /** Whether they outlive the browser. @default false */
+  /**
+   * Whether the cookies survive a restart of the browser.
+   *
+   * @default false
+   */
   readonly persistent?: boolean
 }
 
 /**
- * `app.tokenAuth`: what the routes do, for the app's own code. Where the store fails, each rejects with a
- * {@link TokenAuthError} AUTH_STORE_UNAVAILABLE.
+ * Sessions and passwords for the app's own code: `app.tokenAuth`.
+ *
+ * Every method that uses the store rejects with a {@link TokenAuthError} `AUTH_STORE_UNAVAILABLE`
+ * if the store fails.
  */
 export interface TokenAuth {
   /**
-   * Signs a user in who proved their identity elsewhere (a magic link, a passkey, another provider). Send what it gives
-   * with `Cache-Control: no-store`.
-   * @throws TokenAuthError AUTH_CREDENTIALS_REJECTED where the user is unknown or disabled; AUTH_DPOP_INVALID, AUTH_DPOP_NONCE
-   * @throws TypeError where `refreshToken.transport` is `'cookie'` and there is no `options.reply`
+   * Opens a session for a user who logged in by other means: a magic link, a passkey or another
+   * provider.
+   *
+   * Send the result with `Cache-Control: no-store`.
+   *
+   * @throws TokenAuthError `AUTH_CREDENTIALS_REJECTED` if the user is unknown or disabled.
+   * `AUTH_DPOP_INVALID` or `AUTH_DPOP_NONCE` if the request has an invalid DPoP proof.
+   * @throws TypeError if `refreshToken.transport` is `'cookie'` and `options.reply` is missing, or
+   * `options.clientId` is unknown.
+   * @example
+   * ```ts
+   * app.get('/magic-link', async (request, reply) => {
+   *   const userId = await consumeMagicLink(request.query)
+   *   reply.header('cache-control', 'no-store')
+   *   return app.tokenAuth.openSession(userId, request, { reply })
+   * })
+   * ```
    */
   openSession(
     userId: string,
     request: SessionRequest,
     options?: OpenOptions
   ): Promise<TokenResponse>
-  /** The same in cookies, where `refreshToken.transport` is `'cookie'` or `'both'`. */
+  /**
+   * Opens a session that uses cookies if `refreshToken.transport` is `'cookie'` or `'both'`.
+   *
+   * Rejects like the overload without `reply`.
+   */
   openSession(
     userId: string,
     request: SessionRequest,
     options: OpenInCookieOptions
   ): Promise<TokenResponse | CookieResponse>
-  /** The live sessions of a user, newest first, a hundred at most. */
+  /**
+   * Lists the live sessions of a user, newest first, at most 100.
+   *
+   * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE` if the store fails.
+   */
   listSessions(userId: string): Promise<SessionInfo[]>
-  /** Ends a session. Its access tokens are refused at once by this process. @returns Whether it was there and live. */
+  /**
+   * Revokes a session. This process rejects its access tokens immediately.
+   *
+   * @returns Whether the session existed and was live.
+   * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE` if the store fails.
+   */
   revokeSession(sessionId: string): Promise<boolean>
   /**
-   * Ends all sessions of a user, and every login that is under way: for a deleted user, or one who has lost a device.
-   * @param options.keep The id of one session that lives on, such as the one in which the password was changed.
-   * @returns How many sessions were ended.
+   * Revokes all sessions of a user, and rejects logins that have started but not finished.
+   *
+   * Call it after you delete or disable a user, or if a user has lost a device.
+   *
+   * @param options.keep - Id of a session to keep.
+   * @returns The number of sessions that this call revoked.
+   * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE` if the store fails.
+   * @example
+   * ```ts
+   * await db.users.delete(userId)
+   * await app.tokenAuth.revokeUser(userId)
+   * ```
    */
   revokeUser(userId: string, options?: { readonly keep?: string }): Promise<number>
   /**
-   * The same for a changed password, and it says so in the event. Logins that were wrong before are forgotten, so that a user
-   * whose account was stopped by them is let in by the new one.
-   * @param options.keep As above.
+   * Revokes all sessions of a user after a change of the password.
+   *
+   * The event `revoke` has the reason `password-changed`. Resets the failed logins of the user, so
+   * that a throttled account accepts the new password immediately.
+   *
+   * @param options.keep - Id of a session to keep, usually the one that changed the password.
+   * @returns The number of sessions that this call revoked.
+   * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE` if the store fails.
+   * @example
+   * ```ts
+   * await db.users.update(userId, { passwordHash: await app.tokenAuth.hashPassword(password) })
+   * await app.tokenAuth.passwordChanged(userId, { keep: request.auth!.sessionId })
+   * ```
    */
   passwordChanged(userId: string, options?: { readonly keep?: string }): Promise<number>
   /**
-   * @returns A hash to store as `passwordHash`: argon2id, as a PHC string.
-   * @throws TokenAuthError AUTH_PASSWORD_REJECTED where the rules of `passwords` are broken; AUTH_BUSY
+   * Hashes a new password with argon2id.
+   *
+   * @returns A PHC string. Save it as `passwordHash`.
+   * @throws TokenAuthError `AUTH_PASSWORD_REJECTED` if the password breaks the rules of the option
+   * `passwords`. `AUTH_BUSY` if too many hashes are waiting.
+   * @example
+   * ```ts
+   * const passwordHash = await app.tokenAuth.hashPassword(password)
+   * ```
    */
   hashPassword(password: string): Promise<string>
-  /** How many hashes are being computed, and how many wait: for metrics. 256 may wait, then logins are 503. */
+  /**
+   * Returns the number of running and waiting password hashes, for metrics.
+   *
+   * Logins result in 503 if 256 hashes are waiting.
+   */
   hashLoad(): { readonly running: number, readonly waiting: number }
-  /** Checks a password at the same cost whatever the hash is. @throws TokenAuthError AUTH_BUSY */
+  /**
+   * Verifies a password. Takes the same time for every hash, including `null`.
+   *
+   * @throws TokenAuthError `AUTH_BUSY` if too many hashes are waiting.
+   * @throws Error if the hash is a bcrypt hash and `@node-rs/bcrypt` is not installed.
+   * @example
+   * ```ts
+   * if (!await app.tokenAuth.verifyPassword(user?.passwordHash ?? null, password)) {
+   *   throw app.httpErrors.forbidden()
+   * }
+   * ```
+   */
   verifyPassword(hash: string | null, password: string): Promise<boolean>
   /**
-   * Puts other `keys` in the place of those of the options, in this process. In three steps nobody is refused: announce the
-   * new one (`[old, new]`) on every instance, and wait until verifiers have read it (mostly 5 to 10 minutes); let it sign
-   * (`[new, old]`); and when the last access token of the old one has ended, take that away (`[new]`).
-   * @throws TypeError where a key cannot be used, or the app began without `keys`; what was stays then
+   * Replaces the `keys` of the options in this process. Invalid keys change nothing.
+   *
+   * Takes three steps, so that no valid token is rejected:
+   *
+   * 1. Announce the new key on every instance: `[old, new]`. Wait until verifiers have read it,
+   *    usually 5 to 10 minutes.
+   * 2. Sign with it: `[new, old]`. Wait until the last access token of the old key has expired.
+   * 3. Remove the old key: `[new]`.
+   *
+   * @throws TypeError if a key cannot be used, or the app started without `keys`.
+   * @example
+   * ```ts
+   * app.tokenAuth.rotateKeys([{ key: oldKey }, { key: newKey }])
+   * ```
    */
   rotateKeys(keys: readonly KeyInput[]): void
   /**
-   * Deletes ended sessions now, or joins the sweep that is under way. It takes a minute at most; what is left waits for the next.
-   * @returns How many records were deleted.
+   * Deletes expired sessions now, or joins a running sweep.
+   *
+   * Takes at most 1 minute. The next sweep deletes the rest.
+   *
+   * @returns The number of deleted records.
+   * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE` if the store fails.
    */
   sweep(): Promise<number>
 }
 
-// Named, since a type that is imported for an augmentation alone vanishes from the emitted declarations.
+// The aliases below keep the imports in the emitted declarations. TypeScript drops the import of a
+// type that only an augmentation uses.
+
+/** Type of `app.authenticate`. */
 export type Authenticate = AuthenticateHook
+
+/** Type of `request.auth`. */
 export type Auth = RequestAuth
+
+/** Type of the hooks that `app.requireFresh` and `app.requireClaims` create. */
 export type AuthGuard = Guard
-export type ClaimRequirements = Demands
+
+/** Type of the argument of `app.requireClaims`. */
+export type ClaimRequirements = Requirements
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** An `onRequest` hook: demands a valid access token and sets `request.auth`, or answers 401. */
+    /**
+     * `onRequest` hook that requires a valid access token and sets `request.auth`.
+     *
+     * @throws TokenAuthError with status 401 if the token is missing, invalid, expired or revoked.
+     * @example
+     * ```ts
+     * app.get('/orders', { onRequest: [app.authenticate] }, async request => {
+     *   return listOrders(request.auth!.userId)
+     * })
+     * ```
+     */
     authenticate: Authenticate
     /**
-     * Makes an `onRequest` hook for behind `authenticate`: its user logged in at most that long ago, or 403.
-     * For a changed address, a payment, the deletion of an account.
+     * Creates an `onRequest` hook that requires a recent login. Place it after `app.authenticate`.
+     *
+     * Use it for sensitive operations, such as a payment or the deletion of an account. The
+     * hook rejects with a {@link TokenAuthError} `AUTH_REAUTHENTICATION_REQUIRED` (403) if the
+     * login is older.
+     *
+     * @throws TypeError if `maxAge` is not a duration above 0.
+     * @example
+     * ```ts
+     * app.delete('/account', {
+     *   onRequest: [app.authenticate, app.requireFresh('5m')]
+     * }, deleteAccount)
+     * ```
      */
     requireFresh(maxAge: Duration): AuthGuard
-    /** Makes an `onRequest` hook for behind `authenticate`: the access token has these claims, or 403. */
-    requireClaims(demands: ClaimRequirements): AuthGuard
+    /**
+     * Creates an `onRequest` hook that requires claims of the access token. Place it after
+     * `app.authenticate`.
+     *
+     * The hook rejects with a {@link TokenAuthError} `AUTH_CLAIMS_INSUFFICIENT` (403) if a claim
+     * has another value.
+     *
+     * @throws TypeError if no claim is required, or a claim has no accepted value.
+     * @example
+     * ```ts
+     * app.get('/admin', {
+     *   onRequest: [app.authenticate, app.requireClaims({ role: ['admin', 'support'] })]
+     * }, showAdminPage)
+     * ```
+     */
+    requireClaims(requirements: ClaimRequirements): AuthGuard
+    /** Sessions and passwords for the app's own code. */
     tokenAuth: TokenAuth
   }
 
   interface FastifyRequest {
-    /** Who sends this request; `null` where {@link FastifyInstance.authenticate} did not run. */
+    /** User and session of the request. `null` if `app.authenticate` did not run. */
     auth: Auth | null
   }
 
   interface FastifyContextConfig {
-    /** `'public'`: `app.authenticate` lets every request to this route pass, as is. */
+    /** `'public'` makes `app.authenticate` accept every request to this route unchanged. */
     tokenAuth?: 'public'
   }
 }

@@ -1,5 +1,3 @@
-// The package's face.
-
 export { tokenAuth, tokenAuth as default } from './plugin.js'
 export { TokenAuthError } from './errors.js'
 export { optionsFromEnv } from './options/from-env.js'

@@ -1,11 +1,9 @@
-// A token in the Authorization header (RFC 6750 section 2.1), and who sent it.
-
 import type { Caller } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 
-/** The part of a Fastify request that is read, so that requests over HTTP/1 and HTTP/2 both fit. */
+/** Part of a Fastify request that is read. Fits requests over HTTP/1 and HTTP/2. */
 export interface HttpRequest {
-  /** Not there over a Unix socket, or when the client has gone. */
+  /** `undefined` over a Unix socket, or if the client has disconnected. */
   readonly ip?: string | undefined
   readonly headers: {
     readonly authorization?: string | undefined
@@ -15,14 +13,16 @@ export interface HttpRequest {
   readonly raw: { readonly rawHeaders: readonly string[] }
 }
 
-const HEADER = 'authorization'
-const LONGEST_USER_AGENT = 256
-const bearerForm = /^bearer(?: +(.*))?$/i
-const dpopForm = /^dpop +(.*)$/i
+const HEADER_NAME = 'authorization'
+const MAX_USER_AGENT_LENGTH = 256
+const BEARER_PATTERN = /^bearer(?: +(.*))?$/i
+const DPOP_PATTERN = /^dpop +(.*)$/i
 
 /**
- * The text behind `Bearer`, whatever it is; `null` where there is none, or another scheme.
- * @throws TokenAuthError AUTH_REQUEST_INVALID as {@link assertSingleAuthorization}
+ * Reads a bearer token from the `Authorization` header (RFC 6750, section 2.1).
+ *
+ * @returns The string after the scheme, or `null` if the header is missing or uses another scheme.
+ * @throws TokenAuthError `AUTH_REQUEST_INVALID` if the request has two `Authorization` headers.
  */
 export function readBearerToken (request: HttpRequest): string | null {
   const value = request.headers.authorization
@@ -33,14 +33,20 @@ export function readBearerToken (request: HttpRequest): string | null {
 
   assertSingleAuthorization(request)
 
+  // Most requests use this spelling, and `slice` is faster than the pattern.
   if (value.startsWith('Bearer ') && value[7] !== ' ') {
     return value.slice(7)
   }
 
-  return bearerForm.exec(value)?.[1] ?? null
+  return BEARER_PATTERN.exec(value)?.[1] ?? null
 }
 
-/** The same behind `DPoP` (RFC 9449 section 7.1). */
+/**
+ * Reads a DPoP-bound token from the `Authorization` header (RFC 9449, section 7.1).
+ *
+ * @returns The string after the scheme, or `null` if the header is missing or uses another scheme.
+ * @throws TokenAuthError `AUTH_REQUEST_INVALID` if the request has two `Authorization` headers.
+ */
 export function readDpopToken (request: HttpRequest): string | null {
   const value = request.headers.authorization
 
@@ -49,13 +55,19 @@ export function readDpopToken (request: HttpRequest): string | null {
   }
 
   assertSingleAuthorization(request)
-  return dpopForm.exec(value)?.[1] ?? null
+  return DPOP_PATTERN.exec(value)?.[1] ?? null
 }
 
-/** @throws TokenAuthError AUTH_REQUEST_INVALID where there are two Authorization headers: Node would silently keep the first. */
+/**
+ * Rejects requests with more than one `Authorization` header. Node keeps only the first one.
+ *
+ * @throws TokenAuthError `AUTH_REQUEST_INVALID` if there are two.
+ */
 export function assertSingleAuthorization ({ raw }: HttpRequest): void {
   if (isRepeated(raw.rawHeaders)) {
-    throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'two Authorization headers' })
+    throw new TokenAuthError('AUTH_REQUEST_INVALID', {
+      hint: 'two Authorization headers were sent'
+    })
   }
 }
 
@@ -65,7 +77,7 @@ function isRepeated (rawHeaders: readonly string[]): boolean {
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] as string
 
-    if (name.length === HEADER.length && name.toLowerCase() === HEADER) {
+    if (name.length === HEADER_NAME.length && name.toLowerCase() === HEADER_NAME) {
       count++
     }
   }
@@ -73,10 +85,15 @@ function isRepeated (rawHeaders: readonly string[]): boolean {
   return count > 1
 }
 
-/** The address is Fastify's `request.ip`: behind a proxy it is the client's only with `trustProxy`. */
+/**
+ * Returns the address and user agent of the client.
+ *
+ * Behind a proxy, the address is the client's only with Fastify's `trustProxy`. The user agent is
+ * cut to 256 characters.
+ */
 export function getCaller (request: HttpRequest): Caller {
   return {
     address: request.ip ?? null,
-    userAgent: request.headers['user-agent']?.slice(0, LONGEST_USER_AGENT) ?? null
+    userAgent: request.headers['user-agent']?.slice(0, MAX_USER_AGENT_LENGTH) ?? null
   }
 }

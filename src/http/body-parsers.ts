@@ -1,27 +1,30 @@
-// What requests bring: JSON and forms, each member once, in texts that can be kept.
-
 import type { FastifyInstance } from 'fastify'
 import { TokenAuthError } from '../errors.js'
 
-const LIMIT = 16_384
+const MAX_BODY_LENGTH = 16_384
 
 const [QUOTE, COLON, BACKSLASH] = [0x22, 0x3a, 0x5c]
 const [OPEN_OBJECT, OPEN_ARRAY, CLOSE_OBJECT, CLOSE_ARRAY] = [0x7b, 0x5b, 0x7d, 0x5d]
 
-/** In place of the parsers that a scope inherits. Bodies that are no good are AUTH_REQUEST_INVALID, and are quoted nowhere. */
+/**
+ * Replaces the body parsers that a scope inherits by strict parsers for JSON and forms.
+ *
+ * Malformed bodies, repeated members and lone surrogates result in `AUTH_REQUEST_INVALID`. The
+ * error never quotes the body, because it may contain a password.
+ */
 export function addBodyParsers (scope: FastifyInstance): void {
   scope.removeAllContentTypeParsers()
-  const options = { parseAs: 'string', bodyLimit: LIMIT } as const
+  const options = { parseAs: 'string', bodyLimit: MAX_BODY_LENGTH } as const
   const parseJson = scope.getDefaultJsonParser('error', 'error')
-  scope.addContentTypeParser<string>('application/json', options, (request, text, done) => {
-    if (text === '') {
+  scope.addContentTypeParser<string>('application/json', options, (request, json, done) => {
+    if (json === '') {
       return done(null)
     }
 
-    // The parser's own message quotes the text.
-    return parseJson(request, text, (error, body: unknown) => {
-      if (error !== null || !isUnicode(body) || hasRepeatedMember(text, body)) {
-        done(badRequest('the body is not sound JSON'))
+    return parseJson(request, json, (error, body: unknown) => {
+      // The message of the parser's own error quotes the body.
+      if (error !== null || !isUnicode(body) || hasRepeatedMember(json, body)) {
+        done(badRequest('body must be valid JSON without repeated members'))
       } else {
         done(null, body)
       }
@@ -30,11 +33,11 @@ export function addBodyParsers (scope: FastifyInstance): void {
   scope.addContentTypeParser<string>(
     'application/x-www-form-urlencoded',
     options,
-    (_request, text, done) => {
-      const body = parseForm(text)
+    (_request, form, done) => {
+      const body = parseForm(form)
 
       if (body === null) {
-        done(badRequest('the body is not a sound form'))
+        done(badRequest('body must be a valid form without repeated fields'))
       } else {
         done(null, body)
       }
@@ -42,23 +45,24 @@ export function addBodyParsers (scope: FastifyInstance): void {
   )
 }
 
-/** */
+/** Creates the error `AUTH_REQUEST_INVALID` with a hint for the developer of the client. */
 export function badRequest (hint: string): TokenAuthError {
   return new TokenAuthError('AUTH_REQUEST_INVALID', { hint })
 }
 
-// A lone surrogate cannot be stored or hashed: it would come back as another text.
+// A lone surrogate cannot be saved or hashed: UTF-8 would turn it into another character.
 function isUnicode (body: unknown): boolean {
   return Object.values(body ?? {}).every(value => typeof value !== 'string' || value.isWellFormed())
 }
 
-// RFC 6749 section 3.2: a parameter must not be given twice. JSON.parse keeps the last one silently.
+// `JSON.parse` keeps the last of two members, but a parameter must not repeat
+// (RFC 6749, section 3.2).
 function hasRepeatedMember (json: string, body: unknown): boolean {
   return typeof body === 'object' && body !== null && !Array.isArray(body) &&
     countMembers(json) > Object.keys(body).length
 }
 
-// Of the outermost object of sound JSON: a colon for each that is in no text and in nothing else.
+// Counts the members of the outermost object of valid JSON. Each has one colon outside of strings.
 function countMembers (json: string): number {
   let count = 0
   let depth = 0
@@ -90,20 +94,20 @@ function countMembers (json: string): number {
   return count
 }
 
-function isEscaped (json: string, at: number): boolean {
+function isEscaped (json: string, index: number): boolean {
   let backslashes = 0
 
-  while (json.charCodeAt(at - 1 - backslashes) === BACKSLASH) {
+  while (json.charCodeAt(index - 1 - backslashes) === BACKSLASH) {
     backslashes++
   }
 
   return backslashes % 2 === 1
 }
 
-function parseForm (text: string): Record<string, string> | null {
+function parseForm (form: string): Record<string, string> | null {
   const body: Record<string, string> = Object.create(null)
 
-  for (const [name, value] of new URLSearchParams(text)) {
+  for (const [name, value] of new URLSearchParams(form)) {
     if (name === '__proto__' || name in body) {
       return null
     }

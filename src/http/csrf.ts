@@ -1,10 +1,11 @@
-// Whose page sends a request that a browser signs by itself, with a cookie (OWASP CSRF, Fetch Metadata). SameSite alone does not
-// tell: another host of the same site gets its requests signed, too.
-
 import { TokenAuthError } from '../errors.js'
 import { transportHeader } from '../protocol.js'
 
-/** The part of a Fastify request that is read. `protocol` and `host` are the client's behind a proxy only with `trustProxy`. */
+/**
+ * Part of a Fastify request that is read.
+ *
+ * Behind a proxy, `protocol` and `host` are the client's only with `trustProxy`.
+ */
 export interface OriginRequest {
   readonly method: string
   readonly protocol: string
@@ -12,46 +13,60 @@ export interface OriginRequest {
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
 }
 
-const sites: ReadonlySet<unknown> = new Set(['same-origin', 'same-site', 'cross-site', 'none'])
-const safeMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
+const FETCH_SITES: ReadonlySet<unknown> = new Set([
+  'same-origin',
+  'same-site',
+  'cross-site',
+  'none'
+])
+const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
 
 /**
- * Lets a request pass that was sent by a page of this origin or of an allowed one, or by no page at all.
+ * Accepts requests from pages of this origin or of an allowed one, and from clients that are no
+ * browser (Fetch Metadata, OWASP CSRF).
  *
- * @param allowed Other origins, as browsers write them.
- * @throws TokenAuthError AUTH_ORIGIN_REJECTED
+ * Required for requests that browsers authenticate with a cookie. `SameSite` alone does not
+ * suffice, because another host of the same site can send the cookie too.
+ *
+ * @param allowed - Other origins, as browsers send them.
+ * @throws TokenAuthError `AUTH_ORIGIN_REJECTED` for pages of other origins.
  */
 export function assertTrustedOrigin (
   { protocol, host, headers }: OriginRequest,
   allowed: ReadonlySet<string>
 ): void {
-  const { origin, 'sec-fetch-site': given } = headers
-  const site = sites.has(given) ? given : undefined
+  const { origin, 'sec-fetch-site': fetchSite } = headers
+  const site = FETCH_SITES.has(fetchSite) ? fetchSite : undefined
 
   if (site === 'same-origin') {
     return
   }
 
   if (typeof origin === 'string') {
-    if (
-      allowed.has(origin) || (site === undefined && origin === originOf(`${protocol}://${host}`))
-    ) {
+    const isSameOrigin = site === undefined && origin === normalizeOrigin(`${protocol}://${host}`)
+
+    if (allowed.has(origin) || isSameOrigin) {
       return
     }
   } else if (site === undefined && headers[transportHeader] !== undefined) {
-    // No browser: those of today send one or the other, and no page of another origin may add a header unasked.
+    // The client is no browser. Browsers send `Origin` or `Sec-Fetch-Site`, and a page of another
+    // origin cannot add this header without a preflight.
     return
   }
 
   throw new TokenAuthError('AUTH_ORIGIN_REJECTED')
 }
 
-// As a browser writes it, whatever a proxy has made of the host: in lower case, and without a default port.
-function originOf (url: string): string | null {
+// Browsers send origins in lower case and without a default port. A proxy may change the host.
+function normalizeOrigin (url: string): string | null {
   return URL.canParse(url) ? new URL(url).origin : null
 }
 
-/** Whether a request may change something, or opens a WebSocket, whose GET carries cookies from any page. */
+/**
+ * Whether a request can change state or opens a WebSocket.
+ *
+ * Any page can open a WebSocket, and its GET request carries cookies.
+ */
 export function isUnsafe ({ method, headers }: Pick<OriginRequest, 'method' | 'headers'>): boolean {
-  return !safeMethods.has(method) || headers.upgrade !== undefined
+  return !SAFE_METHODS.has(method) || headers.upgrade !== undefined
 }

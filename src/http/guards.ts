@@ -1,14 +1,16 @@
-// onRequest hooks that come after `authenticate`: how long ago its user has logged in, and what its claims must be.
-
-import type { Authenticate, AuthenticatedRequest } from './authenticate.js'
 import { CLOCK_TOLERANCE } from '../domain/rotation.js'
+import { TokenAuthError } from '../errors.js'
 import { parseDuration } from '../lib/duration.js'
 import type { Duration } from '../lib/duration.js'
-import { TokenAuthError } from '../errors.js'
-import type { Auth, AuthClaims } from '../tokens/auth.js'
 import type { Millis } from '../lib/time.js'
+import type { Auth, AuthClaims } from '../tokens/auth.js'
+import type { Authenticate, AuthenticatedRequest } from './authenticate.js'
 
-/** A Fastify `onRequest` hook, also good as a function of `@fastify/auth`, in a list behind `app.authenticate`. */
+/**
+ * Fastify `onRequest` hook that runs after `app.authenticate`.
+ *
+ * Also works as a function of @fastify/auth, in a list after `app.authenticate`.
+ */
 export type AuthGuard = (
   request: AuthenticatedRequest,
   reply: unknown,
@@ -18,68 +20,82 @@ export type AuthGuard = (
 type Accepted<Claim> = Claim extends ReadonlyArray<infer Member> ? Member | readonly Member[] :
   Claim | readonly Claim[]
 
-/** For each claim the value that it must have, or several of which one will do. A claim that is a list must hold it. */
+/**
+ * Accepted values of access token claims: one value, or a list of alternatives.
+ *
+ * A claim that is a list must contain an accepted value.
+ *
+ * @example
+ * ```ts
+ * const requirements: ClaimRequirements = { role: ['admin', 'support'] }
+ * ```
+ */
 export type ClaimRequirements = {
   readonly [Name in keyof AuthClaims]?: Accepted<NonNullable<AuthClaims[Name]>>
 }
 
-/** @throws TypeError where it is no duration */
+/** Creates `app.requireFresh`. */
 export function createRequireFresh (clock: () => Millis): (maxAge: Duration) => AuthGuard {
   return maxAge => {
     const limit = parseDuration(maxAge)
 
     if (limit === null || limit <= 0) {
-      throw new TypeError('requireFresh takes a duration such as "5m"')
+      throw new TypeError('"maxAge" of requireFresh must be a duration above 0, such as "5m"')
     }
 
     return createGuard(({ authenticatedAt }) => {
       const age = clock() - authenticatedAt
 
-      // A login of the future was timed by a clock that was wrong.
+      // A login in the future was timed by a wrong clock.
       if (age <= limit && age >= -CLOCK_TOLERANCE) {
         return
       }
 
       throw new TokenAuthError('AUTH_REAUTHENTICATION_REQUIRED', {
-        hint: `log in again, at most ${Math.floor(limit / 1000)} s ago`
+        hint: `login must be at most ${Math.floor(limit / 1000)} s old`
       })
     })
   }
 }
 
-/** @throws TypeError where nothing is demanded, or `undefined` */
-export function requireClaims (demands: ClaimRequirements): AuthGuard {
-  const list = Object.entries(demands as Record<string, unknown>).map(([name, value]) =>
+/**
+ * Creates a hook that requires claims of the access token. It is `app.requireClaims`.
+ *
+ * @throws TypeError if no claim is required, or a claim has no accepted value.
+ */
+export function requireClaims (requirements: ClaimRequirements): AuthGuard {
+  const required = Object.entries(requirements as Record<string, unknown>).map(([name, value]) =>
     [name, [value].flat()] as const
   )
 
   if (
-    list.length === 0 ||
-    list.some(([, values]) => values.length === 0 || values.includes(undefined))
+    required.length === 0 ||
+    required.some(([, accepted]) => accepted.length === 0 || accepted.includes(undefined))
   ) {
     throw new TypeError(
-      'requireClaims takes claims and the values that they must have, such as { role: "admin" }'
+      '"requirements" of requireClaims must be claims with values, such as { role: "admin" }'
     )
   }
 
   return createGuard(({ claims }) => {
-    const held = claims as Record<string, unknown>
-    const isHeld = ([name, values]: typeof list[number]): boolean =>
-      Object.hasOwn(held, name) && [held[name]].flat()
-        .some(value => values.includes(value))
+    const actual = claims as Record<string, unknown>
+    const isAccepted = ([name, accepted]: typeof required[number]): boolean =>
+      Object.hasOwn(actual, name) && [actual[name]].flat()
+        .some(value => accepted.includes(value))
 
-    if (!list.every(isHeld)) {
+    if (!required.every(isAccepted)) {
       throw new TokenAuthError('AUTH_CLAIMS_INSUFFICIENT')
     }
   })
 }
 
 /**
- * The same hook for the app's own sessions alone: what an OAuth client was given is not good for ending other sessions, say.
- * @param authenticate The hook that comes first.
+ * Extends `authenticate` to reject tokens that were issued to OAuth clients.
+ *
+ * An OAuth client must not read or revoke the other sessions of its user.
  */
 export function requireFirstParty (authenticate: Authenticate): Authenticate {
-  const assertOwn = createGuard(({ clientId }) => {
+  const assertFirstParty = createGuard(({ clientId }) => {
     if (clientId !== null) {
       throw new TokenAuthError('AUTH_CLAIMS_INSUFFICIENT')
     }
@@ -89,19 +105,19 @@ export function requireFirstParty (authenticate: Authenticate): Authenticate {
     authenticate(
       request,
       reply,
-      error => error === undefined ? assertOwn(request, reply, done) : done(error)
+      error => error === undefined ? assertFirstParty(request, reply, done) : done(error)
     )
   }
 }
 
-function createGuard (demands: (auth: Auth) => void): AuthGuard {
+function createGuard (assertAllowed: (auth: Auth) => void): AuthGuard {
   return function guard ({ auth }, _reply, done) {
     try {
       if (auth === null) {
         throw new TokenAuthError('AUTH_ACCESS_MISSING')
       }
 
-      demands(auth)
+      assertAllowed(auth)
     } catch (error) {
       return done(error as Error)
     }

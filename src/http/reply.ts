@@ -1,9 +1,7 @@
-// Answers become text here, which no reply serializer and no `preSerialization` hook of the app rewrites.
-
 import type { FastifyReply } from 'fastify'
 
-/** An answer with tokens (RFC 6749 section 5.1), but for those that cookies hold. */
-interface Tokens {
+/** Response with tokens (RFC 6749, section 5.1). Tokens that travel in cookies are missing. */
+interface TokenBody {
   readonly access_token?: string
   readonly refresh_token?: string | undefined
   readonly token_type: string
@@ -11,24 +9,30 @@ interface Tokens {
   readonly scope?: string | undefined
 }
 
-/** */
-export function sendJson (reply: FastifyReply, answer: object): FastifyReply {
-  return sendText(reply, JSON.stringify(answer))
+/**
+ * Sends an object as JSON.
+ *
+ * Sends a string, so that no reply serializer or `preSerialization` hook of the app changes it.
+ */
+export function sendJson (reply: FastifyReply, response: object): FastifyReply {
+  return sendBody(reply, JSON.stringify(response))
 }
 
 /**
- * The same, for what holds tokens of ours. They are most of the text and need no escaping, being base64url and dots; V8 would
- * look at each of their characters, which takes longer than to sign them.
+ * Sends a token response as JSON.
+ *
+ * Tokens are base64url and dots, so they need no escaping. Writing them by hand takes less time
+ * than `JSON.stringify`, which checks each of their characters.
  */
 export function sendTokens (
   reply: FastifyReply,
-  { access_token: access, refresh_token: refresh, ...rest }: Tokens
+  { access_token: access, refresh_token: refresh, ...rest }: TokenBody
 ): FastifyReply {
   const first = access === undefined ? '' : `"access_token":"${access}",`
   const second = refresh === undefined ? '' : `"refresh_token":"${refresh}",`
-  return sendText(reply, `{${first}${second}${JSON.stringify(rest).slice(1)}`)
+  return sendBody(reply, `{${first}${second}${JSON.stringify(rest).slice(1)}`)
 }
 
-function sendText (reply: FastifyReply, json: string): FastifyReply {
+function sendBody (reply: FastifyReply, json: string): FastifyReply {
   return reply.type('application/json; charset=utf-8').send(json)
 }

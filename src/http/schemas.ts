@@ -1,40 +1,45 @@
-// What the routes take and give, as JSON Schema.
-
 import { MAX_PASSWORD_LENGTH } from '../login/passwords.js'
 
-const text = (maxLength: number): object => ({
+// PostgreSQL rejects strings that contain NUL.
+const createStringSchema = (maxLength: number): object => ({
   type: 'string',
   maxLength,
   pattern: '^[^\\u0000]*$'
 })
-const nullableText = { type: ['string', 'null'] }
+const nullableString = { type: ['string', 'null'] }
 const time = { type: 'string' }
 const user = { type: 'object', additionalProperties: true }
 
+/** JSON Schema of a login request. */
 export const loginBody = {
   type: 'object',
   required: ['password'],
   properties: {
-    username: text(320),
-    email: text(320),
+    username: createStringSchema(320),
+    email: createStringSchema(320),
     password: { type: 'string', minLength: 1, maxLength: MAX_PASSWORD_LENGTH },
-    device: text(128),
+    device: createStringSchema(128),
     device_token: { type: ['string', 'null'], maxLength: 128 },
     remember_me: { type: ['boolean', 'string', 'number', 'null'], maxLength: 16 }
   }
 }
 
-/** For @fastify/swagger: what the parsers of the scope take. */
+/** Content types that the parsers of the scope accept, for @fastify/swagger. */
 export const acceptedContent = {
   consumes: ['application/json', 'application/x-www-form-urlencoded']
 }
 
-/** `null` is what an absent body is validated as, and what clients send that have no token. */
+/**
+ * JSON Schema of a request with an optional refresh token.
+ *
+ * Fastify validates a missing body as `null`. Some clients send `null` if they have no token.
+ */
 export const refreshTokenBody = {
   type: ['object', 'null'],
   properties: { refresh_token: { type: ['string', 'null'] } }
 }
 
+/** JSON Schema of the response to a login or refresh. */
 export const tokenResponse = {
   type: 'object',
   required: ['token_type', 'expires_in', 'user'],
@@ -48,6 +53,7 @@ export const tokenResponse = {
   }
 }
 
+/** JSON Schema of the list of sessions. */
 export const sessionListResponse = {
   type: 'object',
   required: ['sessions'],
@@ -60,9 +66,9 @@ export const sessionListResponse = {
         properties: {
           id: { type: 'string' },
           current: { type: 'boolean' },
-          device: nullableText,
-          ip: nullableText,
-          user_agent: nullableText,
+          device: nullableString,
+          ip: nullableString,
+          user_agent: nullableString,
           created_at: time,
           last_used_at: time,
           expires_at: time
@@ -72,6 +78,8 @@ export const sessionListResponse = {
   }
 }
 
+/** JSON Schema of a user, as `users.present` returns it. */
 export const userResponse = user
 
+/** JSON Schema of a response without a body. */
 export const emptyResponse = { type: 'null' }

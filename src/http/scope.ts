@@ -1,17 +1,14 @@
-// The child scope that the routes live in. It inherits whatever the app has set (parsers, compilers, formatters), so it sets
-// its own; and it keeps every answer out of caches and frames, errors included.
-
 import { createRequire } from 'node:module'
 import type { ErrorObject, ValidateFunction } from 'ajv'
 import type { FastifyInstance } from 'fastify'
-import { addToHeader } from './headers.js'
 import { addBodyParsers, badRequest } from './body-parsers.js'
+import { addToHeader } from './headers.js'
 
-// In place of `import`, for what is CommonJS and loaded where the first request needs it. Fastify has most of its files already.
+// Ajv is CommonJS, and Fastify has loaded most of it already. `import()` would be asynchronous.
 const require = createRequire(import.meta.url)
 
-// Of an answer that is data, for one client, and no page (OWASP ASVS 3.4, REST security).
-const headers = {
+// Headers of a response that is data for one client (OWASP ASVS 3.4, OWASP REST security).
+const RESPONSE_HEADERS = {
   'cache-control': 'no-store',
   pragma: 'no-cache',
   'x-content-type-options': 'nosniff',
@@ -20,28 +17,35 @@ const headers = {
   'content-security-policy': 'default-src \'none\'; frame-ancestors \'none\''
 } as const
 
-/** @param usesCookies Whether an answer may depend on which page asks. */
+/**
+ * Prepares the child scope of the routes.
+ *
+ * Replaces the parsers, compilers and formatters that the scope inherits from the app. Keeps all
+ * responses of the scope, errors included, out of caches and frames.
+ *
+ * @param usesCookies - Whether a response can depend on the page that sends the request.
+ */
 export function prepareScope (scope: FastifyInstance, usesCookies: boolean): void {
-  scope.setValidatorCompiler(({ schema }) => validateBy(schema as object))
-  // For what a hook of the app answers in our place: as it is. The schemas of answers are for documents, and cut nothing.
+  scope.setValidatorCompiler(({ schema }) => createValidator(schema as object))
+  // A hook of the app may respond instead of the route. Response schemas are documentation only.
   scope.setSerializerCompiler(() => JSON.stringify)
-  scope.setSchemaErrorFormatter(([error]) =>
-    // A pattern is no word for people, and holds what must not stand in a header.
-    badRequest(
-      `${error?.instancePath.slice(1) || 'body'} ${
-        error?.keyword === 'pattern' ? 'must not hold NUL' : error?.message ?? ''
-      }`
-    )
-  )
+  scope.setSchemaErrorFormatter(([error]) => {
+    const path = error?.instancePath.slice(1) || 'body'
+
+    // Ajv quotes the pattern, which contains characters that a header must not contain.
+    return error?.keyword === 'pattern'
+      ? badRequest(`${path} must not contain NUL`)
+      : badRequest(`${path} ${error?.message ?? ''}`)
+  })
 
   addBodyParsers(scope)
-  // As the last of all, whatever a hook of the app has said of caches, or has answered before.
+  // Runs after the hooks of the app, so that these headers win.
   scope.addHook('onSend', (_request, reply, payload, done) => {
-    reply.headers(headers)
+    reply.headers(RESPONSE_HEADERS)
 
     if (usesCookies) {
-      for (const member of ['Origin', 'Sec-Fetch-Site']) {
-        addToHeader(reply, 'vary', member)
+      for (const header of ['Origin', 'Sec-Fetch-Site']) {
+        addToHeader(reply, 'vary', header)
       }
     }
 
@@ -49,20 +53,21 @@ export function prepareScope (scope: FastifyInstance, usesCookies: boolean): voi
   })
 }
 
-// Compiled by the first request that needs it: an app starts without. That the schemas are sound is for the tests to say, since
-// they are constants; the schema of schemas alone would take most of the time that the plugin needs to start.
-function validateBy (schema: object): (body: unknown) => true | { error: ErrorObject[] } {
+// Compiles a schema at the first request that needs it, so that the app starts faster.
+function createValidator (schema: object): (body: unknown) => true | { error: ErrorObject[] } {
   let validate: ValidateFunction | undefined
 
   return body => {
-    validate ??= compile(schema)
+    validate ??= compileSchema(schema)
     return validate(body) || { error: validate.errors ?? [] }
   }
 }
 
-function compile (schema: object): ValidateFunction {
+function compileSchema (schema: object): ValidateFunction {
   const { Ajv } = require('ajv') as typeof import('ajv')
 
+  // The schemas are constants, and tests validate them. Compiling the meta schema would take most
+  // of the time that the plugin needs to start.
   return new Ajv({ coerceTypes: false, allowUnionTypes: true, meta: false, validateSchema: false })
     .compile(schema)
 }

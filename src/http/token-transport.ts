@@ -107,8 +107,8 @@ export class TokenTransport {
   /**
    * Reads the tokens of a refresh request.
    *
-   * HTTP interceptors send their access token, or `null`, as bearer token with every request. It may
-   * stand beside a refresh token. Two refresh tokens are an error.
+   * HTTP interceptors send their access token, or `null`, as bearer token with every request. It
+   * may stand beside a refresh token. Two refresh tokens are an error.
    *
    * @throws TokenAuthError `AUTH_REQUEST_INVALID` or `AUTH_ORIGIN_REJECTED`
    */

@@ -1,105 +1,119 @@
-// How OAuth clients say who they are (RFC 6749 section 2.3.1): by HTTP Basic, in the form, or by their name alone.
-
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { TokenAuthError } from '../errors.js'
 import { assertSingleAuthorization } from '../http/authorization.js'
 import type { HttpRequest } from '../http/authorization.js'
 import { badRequest } from '../http/body-parsers.js'
 import type { ClientMembers, GetClientId } from '../http/routes/login.js'
 import type { Client, ClientCredentials, Clients } from './clients.js'
-import { answerOAuthErrors } from './errors.js'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { setOAuthErrorHandler } from './errors.js'
 
-const isBasic = /^basic(?: |$)/i
-const basicForm = /^basic +([a-z\d+/]+=*)$/i
+/** Parameters of a request to an OAuth endpoint, without empty ones. */
+export type Form = Readonly<Record<string, string | undefined>>
+
+const BASIC_SCHEME_PATTERN = /^basic(?: |$)/i
+const BASIC_PATTERN = /^basic +([a-z\d+/]+=*)$/i
 
 /**
- * What a client says of itself; `null` where it says nothing. An empty parameter is as good as absent (RFC 6749 section 3.2).
- * @throws TokenAuthError AUTH_REQUEST_INVALID where it says so in two ways; AUTH_CLIENT_REJECTED where nobody can read it
+ * Reads the credentials of a client from HTTP Basic or the body (RFC 6749, section 2.3.1).
+ *
+ * An empty parameter counts as missing (RFC 6749, section 3.2).
+ *
+ * @returns `null` if the request names no client.
+ * @throws TokenAuthError `AUTH_REQUEST_INVALID` if the request uses both methods.
+ * `AUTH_CLIENT_REJECTED` if the header is malformed.
  */
-export function readClient (request: HttpRequest, body: ClientMembers): ClientCredentials | null {
+export function readClientCredentials (
+  request: HttpRequest,
+  body: ClientMembers
+): ClientCredentials | null {
   const [clientId, clientSecret] = [body.client_id || null, body.client_secret || null]
-  const basic = readBasic(request)
+  const basic = readBasicCredentials(request)
 
   if (basic === null) {
     return clientId === null ? null : { clientId, clientSecret }
   }
 
   if (clientSecret !== null || (clientId !== null && clientId !== basic.clientId)) {
-    throw badRequest('the client is named in two ways')
+    throw badRequest('more than one client authentication method was used')
   }
 
   return basic
 }
 
-/** Of the body alone: what stands in front of a whole app may have asked for HTTP Basic too. */
+/**
+ * Creates the function that authenticates the OAuth client of a login.
+ *
+ * Ignores HTTP Basic unless the body has a `client_id`, because a proxy in front of the app may
+ * require HTTP Basic for itself.
+ */
 export function createClientIdReader (clients: Clients): GetClientId {
   return (request, body) => {
-    if (
-      ![body.client_id, body.client_secret].every(value =>
-        value == null || typeof value === 'string'
-      )
-    ) {
-      throw badRequest('client_id and client_secret must be texts')
+    const members = [body.client_id, body.client_secret]
+
+    if (!members.every(value => value == null || typeof value === 'string')) {
+      throw badRequest('client_id and client_secret must be strings')
     }
 
-    const credentials = body.client_id ? readClient(request, body) : null
+    const credentials = body.client_id ? readClientCredentials(request, body) : null
     return credentials === null ? null : clients.authenticate(credentials).id
   }
 }
 
-function readBasic (request: HttpRequest): ClientCredentials | null {
-  // Refuses two headers, of which Node silently keeps the first.
+function readBasicCredentials (request: HttpRequest): ClientCredentials | null {
   assertSingleAuthorization(request)
   const { authorization = '' } = request.headers
 
-  if (!isBasic.test(authorization)) {
+  if (!BASIC_SCHEME_PATTERN.test(authorization)) {
     return null
   }
 
-  const [, encoded = ''] = basicForm.exec(authorization) ?? []
-  const text = Buffer.from(encoded, 'base64').toString()
-  const colon = text.indexOf(':')
+  const [, encoded = ''] = BASIC_PATTERN.exec(authorization) ?? []
+  const credentials = Buffer.from(encoded, 'base64').toString()
+  const colon = credentials.indexOf(':')
 
-  // Whoever has tried that way is not believed another one.
+  // Credentials in the body must not replace a failed attempt by HTTP Basic.
   if (colon < 1) {
     throw new TokenAuthError('AUTH_CLIENT_REJECTED')
   }
 
   return {
-    clientId: decodeForm(text.slice(0, colon)),
-    clientSecret: decodeForm(text.slice(colon + 1)) || null
+    clientId: decodeFormValue(credentials.slice(0, colon)),
+    clientSecret: decodeFormValue(credentials.slice(colon + 1)) || null
   }
 }
 
-// Both are encoded as in a form, before they are joined. Clients that forget it are understood all the same: a `+` is one, since
-// there is no space in either.
-function decodeForm (text: string): string {
+// Clients encode both parts as in a form. Some omit that, so a value that cannot be decoded is used
+// unchanged. `+` stays `+`, because neither part contains a space.
+function decodeFormValue (value: string): string {
   try {
-    return decodeURIComponent(text)
+    return decodeURIComponent(value)
   } catch {
-    return text
+    return value
   }
 }
 
-// The routes for stock OAuth clients live in a scope of their own: forms alone, errors in the shape of RFC 6749, and a client
-// that is known before anything else happens.
-
-export type Form = Readonly<Record<string, string | undefined>>
-
-/** */
+/**
+ * Prepares the scope of the OAuth endpoints: accepts forms only, and sends errors in the format of
+ * OAuth (RFC 6749, section 5.2).
+ */
 export function prepareOAuthScope (scope: FastifyInstance, realm: string): void {
   scope.removeContentTypeParser('application/json')
-  answerOAuthErrors(scope, realm)
+  setOAuthErrorHandler(scope, realm)
 }
 
-/** The parameters of a request. An empty one is as good as absent (RFC 6749 section 3.2). */
-export function formOf ({ body }: FastifyRequest): Form {
+/** Reads the parameters of a request. Drops empty ones (RFC 6749, section 3.2). */
+export function readForm ({ body }: FastifyRequest): Form {
   return Object.fromEntries(Object.entries(body ?? {}).filter(([, value]) => value !== ''))
 }
 
-/** @throws TokenAuthError AUTH_CLIENT_REJECTED */
-export function clientOf (request: FastifyRequest, form: Form, clients: Clients): Client {
-  const credentials = readClient(request, form)
+/**
+ * Authenticates the client of a request to an OAuth endpoint.
+ *
+ * @throws TokenAuthError `AUTH_CLIENT_REJECTED` if the client is missing, unknown or has not proved
+ * its identity.
+ */
+export function authenticateClient (request: FastifyRequest, form: Form, clients: Clients): Client {
+  const credentials = readClientCredentials(request, form)
 
   if (credentials === null) {
     throw new TokenAuthError('AUTH_CLIENT_REJECTED')

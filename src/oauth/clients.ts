@@ -1,59 +1,67 @@
-// The OAuth clients that the app knows, and how they prove who they are (RFC 6749 section 2.3).
-
 import { hash, timingSafeEqual } from 'node:crypto'
 import { TokenAuthError } from '../errors.js'
 import type { OAuthClient } from '../options/oauth.js'
 
-/** What a client says of itself. */
+/** Credentials that a client sends. */
 export interface ClientCredentials {
   readonly clientId: string
-  /** `null` where it sends none. */
+  /** `null` if the client sends no secret. */
   readonly clientSecret: string | null
 }
 
-/** A client that is known. */
+/** Authenticated client. */
 export interface Client {
   readonly id: string
-  /** `null` where it has none. */
+  /** SHA-256 of the secret. `null` for a public client. */
   readonly secretHash: Buffer | null
 }
 
-/** */
+/** Looks up and authenticates the configured OAuth clients (RFC 6749, section 2.3). */
 export class Clients {
   readonly #clients: ReadonlyMap<string, Client>
 
   constructor (clients: readonly OAuthClient[]) {
-    this.#clients = new Map(
-      clients.map((
-        { clientId: id, clientSecret }
-      ) => [id, { id, secretHash: clientSecret === undefined ? null : hashOf(clientSecret) }])
-    )
+    const entries = clients.map(({ clientId: id, clientSecret }) => {
+      const secretHash = clientSecret === undefined ? null : hashSecret(clientSecret)
+      return [id, { id, secretHash }] as const
+    })
+    this.#clients = new Map(entries)
   }
 
-  /** Whether there is one without a secret. */
+  /** Whether a client without a secret is configured. */
   get hasPublic (): boolean {
     return [...this.#clients.values()].some(({ secretHash }) => secretHash === null)
   }
 
-  /** Whether there is one with a secret. */
+  /** Whether a client with a secret is configured. */
   get hasConfidential (): boolean {
     return [...this.#clients.values()].some(({ secretHash }) => secretHash !== null)
   }
 
-  /** Whether it proves itself by a secret, so that its refresh tokens need no key (RFC 9449 section 5). */
+  /**
+   * Whether a client has a secret.
+   *
+   * The refresh tokens of such a client need not be bound to a key (RFC 9449, section 5).
+   */
   isConfidential (clientId: string): boolean {
     return (this.#clients.get(clientId)?.secretHash ?? null) !== null
   }
 
+  /** Whether a client is configured. */
   has (clientId: string): boolean {
     return this.#clients.has(clientId)
   }
 
-  /** @throws TokenAuthError AUTH_CLIENT_REJECTED, also where a client sends a secret that has none */
+  /**
+   * Authenticates a client by its secret, or a public client by its id.
+   *
+   * @throws TokenAuthError `AUTH_CLIENT_REJECTED` if the client is unknown, its secret is missing
+   * or invalid, or a public client sends a secret.
+   */
   authenticate ({ clientId, clientSecret }: ClientCredentials): Client {
     const client = this.#clients.get(clientId)
 
-    if (client === undefined || !isRight(client, clientSecret)) {
+    if (client === undefined || !isSecretValid(client, clientSecret)) {
       throw new TokenAuthError('AUTH_CLIENT_REJECTED')
     }
 
@@ -61,15 +69,16 @@ export class Clients {
   }
 }
 
-function isRight ({ secretHash }: Client, given: string | null): boolean {
-  if (secretHash === null || given === null) {
-    return secretHash === null && given === null
+function isSecretValid ({ secretHash }: Client, secret: string | null): boolean {
+  if (secretHash === null || secret === null) {
+    return secretHash === null && secret === null
   }
 
-  return timingSafeEqual(secretHash, hashOf(given))
+  return timingSafeEqual(secretHash, hashSecret(secret))
 }
 
-// Of random bytes, so that a plain hash does; and of one length, so that a comparison tells nothing.
-function hashOf (secret: string): Buffer {
+// Secrets are random bytes, so a fast hash suffices. All hashes have one length, so the comparison
+// takes the same time for every secret.
+function hashSecret (secret: string): Buffer {
   return hash('sha256', secret, 'buffer')
 }

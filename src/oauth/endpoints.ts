@@ -1,3 +1,4 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { TokenAuthError } from '../errors.js'
 import { getCaller } from '../http/authorization.js'
 import { badRequest } from '../http/body-parsers.js'
@@ -5,13 +6,13 @@ import type { GetProof } from '../http/dpop.js'
 import { sendJson, sendTokens } from '../http/reply.js'
 import type { Refresh } from '../sessions/refresh.js'
 import type { Sessions } from '../sessions/sessions.js'
-import { clientOf, formOf } from './client-authentication.js'
+import { authenticateClient, readForm } from './client-authentication.js'
 import type { Form } from './client-authentication.js'
 import type { Client, Clients } from './clients.js'
 import { OAuthError } from './errors.js'
 import type { Introspection } from './introspection.js'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
 
+/** Collaborators of the token endpoint. */
 export interface TokenRoute {
   readonly clients: Clients
   readonly refresh: Refresh
@@ -20,8 +21,11 @@ export interface TokenRoute {
 }
 
 /**
- * POST token (RFC 6749 section 6): `grant_type=refresh_token`, and no other: a login is for the app's own pages alone (RFC 9700
- * section 2.4). `scope` must not ask for more than there is, and does not narrow: the answer says what the token is good for.
+ * Adds `POST token`: exchanges a refresh token for new tokens (RFC 6749, section 6).
+ *
+ * Supports `grant_type=refresh_token` only, because users log in on the app's own pages
+ * (RFC 9700, section 2.4). `scope` must not exceed the granted scope, and does not reduce it. The
+ * response contains the granted scope.
  */
 export function addTokenRoute (
   scope: FastifyInstance,
@@ -29,27 +33,27 @@ export function addTokenRoute (
   { clients, refresh, getProof, audience }: TokenRoute
 ): void {
   scope.post(url, { config: { tokenAuth: 'public' } }, async (request, reply) => {
-    const form = formOf(request)
+    const form = readForm(request)
 
     if (form.grant_type === undefined) {
       throw badRequest('grant_type is missing')
     }
 
     if (form.grant_type !== 'refresh_token') {
-      throw new OAuthError('unsupported_grant_type', 'There is refresh_token alone')
+      throw new OAuthError('unsupported_grant_type', 'Grant type must be refresh_token')
     }
 
-    const { id: clientId } = tryClient(request, form, clients)
+    const { id: clientId } = authenticateTokenClient(request, form, clients)
 
     if (form.refresh_token === undefined) {
       throw badRequest('refresh_token is missing')
     }
 
     if (form.resource !== undefined && form.resource !== audience) {
-      throw new OAuthError('invalid_target', 'There is one audience alone')
+      throw new OAuthError('invalid_target', 'Resource must be the audience of the access tokens')
     }
 
-    const grant = await refresh.refresh(form.refresh_token, {
+    const issued = await refresh.refresh(form.refresh_token, {
       by: getCaller(request),
       clientId,
       proof: getProof(request),
@@ -57,27 +61,30 @@ export function addTokenRoute (
     })
 
     return sendTokens(reply, {
-      access_token: grant.accessToken,
-      token_type: grant.isDpopBound ? 'DPoP' : 'Bearer',
-      expires_in: grant.expiresIn,
-      refresh_token: grant.refreshToken ?? undefined,
-      scope: grant.scope ?? undefined
+      access_token: issued.accessToken,
+      token_type: issued.isDpopBound ? 'DPoP' : 'Bearer',
+      expires_in: issued.expiresIn,
+      refresh_token: issued.refreshToken ?? undefined,
+      scope: issued.scope ?? undefined
     })
   })
 }
 
-// RFC 6749 section 5.2: 401 is for who has tried by the header.
-function tryClient (request: FastifyRequest, form: Form, clients: Clients): Client {
+// The status is 401 only if the client used the `Authorization` header (RFC 6749, section 5.2).
+function authenticateTokenClient (request: FastifyRequest, form: Form, clients: Clients): Client {
   try {
-    return clientOf(request, form, clients)
+    return authenticateClient(request, form, clients)
   } catch (error) {
-    throw request.headers.authorization === undefined ? OAuthError.unknownClient() : error
+    throw request.headers.authorization === undefined ? OAuthError.invalidClient() : error
   }
 }
 
 /**
- * POST revoke (RFC 7009): a refresh token of any age, or an access token; either ends its session, whatever the hint says. A
- * token that is none of ours, or was revoked already, is 200 all the same; one of another client is refused, and stays.
+ * Adds `POST revoke`: revokes the session of a refresh token of any age, or of an access token
+ * (RFC 7009).
+ *
+ * Ignores the hint about the token type. Unknown tokens and revoked sessions result in 200. A token
+ * of another client results in an error, and its session stays.
  */
 export function addRevokeRoute (
   scope: FastifyInstance,
@@ -86,8 +93,8 @@ export function addRevokeRoute (
   sessions: Sessions
 ): void {
   scope.post(url, { config: { tokenAuth: 'public' } }, async (request, reply) => {
-    const form = formOf(request)
-    const client = clientOf(request, form, clients)
+    const form = readForm(request)
+    const client = authenticateClient(request, form, clients)
     const { token } = form
 
     if (token === undefined) {
@@ -98,7 +105,7 @@ export function addRevokeRoute (
 
     if (owner !== null) {
       if (owner.clientId !== client.id) {
-        throw new OAuthError('invalid_grant', 'The token is of another client')
+        throw new OAuthError('invalid_grant', 'Token was not issued to this client')
       }
 
       await sessions.revoke(owner.sessionId, 'revoked')
@@ -109,8 +116,10 @@ export function addRevokeRoute (
 }
 
 /**
- * POST introspect (RFC 7662): for clients with a secret, such as services to which access tokens are sent. A token that is not
- * good, for whatever reason, is `{ "active": false }`.
+ * Adds `POST introspect`: returns the claims of a valid token (RFC 7662).
+ *
+ * Only clients with a secret may use it, such as services that receive access tokens. The response
+ * for any other token is `{ "active": false }`.
  */
 export function addIntrospectRoute (
   scope: FastifyInstance,
@@ -119,8 +128,8 @@ export function addIntrospectRoute (
   introspection: Introspection
 ): void {
   scope.post(url, { config: { tokenAuth: 'public' } }, async (request, reply) => {
-    const form = formOf(request)
-    const client = clientOf(request, form, clients)
+    const form = readForm(request)
+    const client = authenticateClient(request, form, clients)
 
     if (client.secretHash === null) {
       throw new TokenAuthError('AUTH_CLIENT_REJECTED')
@@ -130,7 +139,6 @@ export function addIntrospectRoute (
       throw badRequest('token is missing')
     }
 
-    const answer = await introspection.inspect(form.token, client)
-    return sendJson(reply, answer)
+    return sendJson(reply, await introspection.inspect(form.token, client))
   })
 }

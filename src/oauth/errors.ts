@@ -1,12 +1,12 @@
-// Errors as OAuth clients know them (RFC 6749 section 5.2): one table, from our codes to theirs. What was wrong with a refresh
-// token is not told: one body for all causes.
-
 import type { FastifyError, FastifyInstance } from 'fastify'
 import { TokenAuthError } from '../errors.js'
-import type { ErrorCode } from '../protocol.js'
 import { sendJson } from '../http/reply.js'
+import type { ErrorCode } from '../protocol.js'
 
-/** RFC 6749 section 5.2, RFC 8707 section 2, RFC 9449 sections 5 and 8. */
+/**
+ * Value of `error` in an error response (RFC 6749, section 5.2; RFC 8707, section 2; RFC 9449,
+ * sections 5 and 8).
+ */
 export type OAuthErrorCode =
   | 'invalid_request'
   | 'invalid_client'
@@ -19,83 +19,96 @@ export type OAuthErrorCode =
   | 'temporarily_unavailable'
   | 'server_error'
 
-type Description = readonly [error: OAuthErrorCode, description: string, statusCode?: number]
+type ErrorResponse = readonly [code: OAuthErrorCode, description: string, statusCode?: number]
 
-const unknownClient = [
-  'invalid_client',
-  'The client is unknown, or has not proved that it is this one'
-] as const
+const INVALID_CLIENT = ['invalid_client', 'Client authentication failed'] as const
 
-const table: { readonly [Code in ErrorCode]?: Description } = {
-  AUTH_REQUEST_INVALID: ['invalid_request', 'The request is malformed'],
-  AUTH_CLIENT_REJECTED: [...unknownClient, 401],
-  AUTH_DPOP_INVALID: ['invalid_dpop_proof', 'The proof of possession is missing or invalid'],
-  AUTH_DPOP_NONCE: ['use_dpop_nonce', 'The proof of possession needs the nonce of DPoP-Nonce'],
-  AUTH_CLAIMS_INSUFFICIENT: ['invalid_scope', 'More is asked for than there is'],
-  AUTH_TOO_MANY_ATTEMPTS: ['temporarily_unavailable', 'Too many attempts', 429],
-  AUTH_STORE_UNAVAILABLE: ['temporarily_unavailable', 'Try again', 503]
-}
-const refused: Description = [
+// One description for all causes, because details about a token would help an attacker.
+const INVALID_GRANT: ErrorResponse = [
   'invalid_grant',
-  'The token is not good for this client, or not any more'
+  'Token is invalid, expired, revoked or issued to another client'
 ]
-const malformed: Description = ['invalid_request', 'The request is malformed']
-const failed: Description = ['server_error', 'Something went wrong', 500]
+const INVALID_REQUEST: ErrorResponse = ['invalid_request', 'Request is malformed']
+const SERVER_ERROR: ErrorResponse = ['server_error', 'Internal server error', 500]
 
-/** An error that our own routes have no code for. */
+const RESPONSES: { readonly [Code in ErrorCode]?: ErrorResponse } = {
+  AUTH_REQUEST_INVALID: INVALID_REQUEST,
+  AUTH_CLIENT_REJECTED: [...INVALID_CLIENT, 401],
+  AUTH_DPOP_INVALID: ['invalid_dpop_proof', 'DPoP proof is missing or invalid'],
+  AUTH_DPOP_NONCE: ['use_dpop_nonce', 'DPoP proof requires the nonce of the DPoP-Nonce header'],
+  AUTH_CLAIMS_INSUFFICIENT: ['invalid_scope', 'Requested scope exceeds the granted scope'],
+  AUTH_TOO_MANY_ATTEMPTS: [
+    'temporarily_unavailable',
+    'Too many attempts, try again later',
+    429
+  ],
+  AUTH_STORE_UNAVAILABLE: [
+    'temporarily_unavailable',
+    'Session store is unavailable, try again later',
+    503
+  ]
+}
+
+/** Error of an OAuth endpoint that has no `TokenAuthError` code. */
 export class OAuthError extends Error {
-  readonly description: Description
+  readonly response: ErrorResponse
 
-  /** @param text Printable ASCII without `"` and `\`. */
-  constructor (code: OAuthErrorCode, text: string) {
-    super(text)
-    this.description = [code, text]
+  /** @param description - Printable ASCII without `"` and `\`. */
+  constructor (code: OAuthErrorCode, description: string) {
+    super(description)
+    this.response = [code, description]
   }
 
-  /** For a client that has not tried to authenticate by the header (RFC 6749 section 5.2). */
-  static unknownClient (): OAuthError {
-    return new OAuthError(...unknownClient)
+  /**
+   * Creates the error for a client that failed to authenticate without the `Authorization` header
+   * (RFC 6749, section 5.2).
+   */
+  static invalidClient (): OAuthError {
+    return new OAuthError(...INVALID_CLIENT)
   }
 }
 
 /**
- * Lets every error of the scope, Fastify's own too, go out in the shape of RFC 6749.
- * @param realm Of the challenge to a client that has not authenticated.
+ * Sends all errors of a scope, including Fastify's own, in the format of OAuth
+ * (RFC 6749, section 5.2).
+ *
+ * @param realm - Realm of the challenge to a client that failed to authenticate.
  */
-export function answerOAuthErrors (scope: FastifyInstance, realm: string): void {
+export function setOAuthErrorHandler (scope: FastifyInstance, realm: string): void {
   scope.setErrorHandler<FastifyError | TokenAuthError | OAuthError>((error, request, reply) => {
-    const [code, text, statusCode = 400] = describe(error)
+    const [code, description, statusCode = 400] = getErrorResponse(error)
 
     if (code === 'server_error') {
-      request.log.error({ err: error }, 'a route for OAuth clients failed')
+      request.log.error({ err: error }, 'OAuth endpoint failed')
     }
 
-    // Of the scope around it, for errors of its own. When to try again, it has said as well.
+    // An `onError` hook of the outer scope has added a Bearer challenge. Its `Retry-After` stays.
     reply.removeHeader('www-authenticate')
 
     if (statusCode === 401) {
       void reply.header('www-authenticate', `Basic realm="${realm}"`)
     }
 
-    return sendJson(reply.code(statusCode), { error: code, error_description: text })
+    return sendJson(reply.code(statusCode), { error: code, error_description: description })
   })
 }
 
-function describe (error: FastifyError | TokenAuthError | OAuthError): Description {
+function getErrorResponse (error: FastifyError | TokenAuthError | OAuthError): ErrorResponse {
   if (error instanceof OAuthError) {
-    return error.description
+    return error.response
   }
 
   if (error instanceof TokenAuthError) {
-    return table[error.code] ?? (error.code.startsWith('AUTH_REFRESH_') ? refused : failed)
+    return RESPONSES[error.code] ??
+      (error.code.startsWith('AUTH_REFRESH_') ? INVALID_GRANT : SERVER_ERROR)
   }
 
   const { statusCode = 500 } = error
 
-  // Of a limiter of the app's own: a client that comes back later is right.
+  // A rate limiter of the app rejected the request. The client can retry it.
   if (statusCode === 429 || statusCode === 503) {
     return ['temporarily_unavailable', 'Try again later', statusCode]
   }
 
-  return statusCode < 500 ? malformed : failed
+  return statusCode < 500 ? INVALID_REQUEST : SERVER_ERROR
 }

@@ -1,21 +1,19 @@
-// Whether a token is good at this moment, for other servers that ask (RFC 7662): all that a refresh would look at, and nothing is
-// moved by it.
-
-import { readRefreshToken } from '../tokens/refresh-token.js'
-import type { RefreshToken } from '../tokens/refresh-token.js'
-import type { JwtCodec } from '../tokens/jwt-codec.js'
-import type { Claims } from '../tokens/claims.js'
 import { isLive } from '../domain/session.js'
-import type { TokenStore } from '../stores/token-store.js'
+import type { Millis } from '../lib/time.js'
 import type { AccessVerifier } from '../sessions/access-verifier.js'
-import type { Client } from './clients.js'
 import type { Refresh } from '../sessions/refresh.js'
 import type { UserDirectory } from '../sessions/users.js'
-import type { Millis } from '../lib/time.js'
+import type { TokenStore } from '../stores/token-store.js'
+import type { Claims } from '../tokens/claims.js'
+import type { JwtCodec } from '../tokens/jwt-codec.js'
+import { readRefreshToken } from '../tokens/refresh-token.js'
+import type { RefreshToken } from '../tokens/refresh-token.js'
+import type { Client } from './clients.js'
 
-/** Of whatever is not good, there is no more to say (RFC 7662 section 2.2). */
-export type IntrospectionAnswer = Claims & { readonly active: boolean }
+/** Response to an introspection request. Only `active` if it is `false` (RFC 7662, section 2.2). */
+export type IntrospectionResponse = Claims & { readonly active: boolean }
 
+/** Collaborators of {@link Introspection}. */
 export interface IntrospectionContext {
   readonly store: TokenStore
   readonly users: UserDirectory
@@ -25,9 +23,13 @@ export interface IntrospectionContext {
   readonly clock: () => Millis
 }
 
-const inactive: IntrospectionAnswer = { active: false }
+const INACTIVE: IntrospectionResponse = { active: false }
 
-/** */
+/**
+ * Checks whether a token is valid now, for other servers (RFC 7662).
+ *
+ * Applies the rules of a refresh, but neither rotates nor renews a token.
+ */
 export class Introspection {
   readonly #context: IntrospectionContext
 
@@ -36,43 +38,44 @@ export class Introspection {
   }
 
   /**
-   * Any access token, and the refresh tokens of the client that asks.
-   * @throws TokenAuthError AUTH_STORE_UNAVAILABLE
+   * Returns the claims of any valid access token, or of a valid refresh token of the client.
+   *
+   * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE` if the store fails.
    */
-  async inspect (token: string, { id }: Client): Promise<IntrospectionAnswer> {
+  async inspect (token: string, { id }: Client): Promise<IntrospectionResponse> {
     const refreshToken = readRefreshToken(this.#context.refreshTokens, token)
 
     if (refreshToken !== null) {
-      return refreshToken.clientId === id ? this.#inspectRefreshToken(refreshToken) : inactive
+      return refreshToken.clientId === id ? this.#inspectRefreshToken(refreshToken) : INACTIVE
     }
 
     return this.#inspectAccessToken(token)
   }
 
-  async #inspectAccessToken (token: string): Promise<IntrospectionAnswer> {
+  async #inspectAccessToken (token: string): Promise<IntrospectionResponse> {
     const { store, access, clock } = this.#context
     const now = clock()
     const { read, claims } = access.inspect(token, now) ?? {}
 
     if (read === undefined || now >= read.expiresAt) {
-      return inactive
+      return INACTIVE
     }
 
     const session = await store.find(read.sessionId)
 
     if (session === null || !isLive(session, now) || !await this.#isActive(read.userId)) {
-      return inactive
+      return INACTIVE
     }
 
     return { ...claims, active: true, token_type: read.thumbprint === null ? 'Bearer' : 'DPoP' }
   }
 
-  async #inspectRefreshToken (presented: RefreshToken): Promise<IntrospectionAnswer> {
+  async #inspectRefreshToken (presented: RefreshToken): Promise<IntrospectionResponse> {
     const { store, refresh, clock } = this.#context
     const verdict = refresh.preview(presented, await store.find(presented.sessionId), clock())
 
     if (!('expiresAt' in verdict) || !await this.#isActive(presented.userId)) {
-      return inactive
+      return INACTIVE
     }
 
     const { sub, sid, client_id: clientId, cnf, iat } = presented.claims

@@ -1,54 +1,49 @@
-// GET metadata: what there is, for clients that find out by themselves (RFC 8414).
-
 import type { FastifyInstance } from 'fastify'
 import type { RouteName } from '../protocol.js'
 
-export interface MetadataSubject {
+/** Facts about the server that its metadata describes. */
+export interface ServerFacts {
   readonly issuer: string
-  /** Addresses of the routes that there are. */
+  /** URLs of the enabled routes. */
   readonly urls: { readonly [Name in RouteName]?: string | undefined }
-  /** Which kinds of clients there are. */
   readonly hasPublicClients: boolean
   readonly hasConfidentialClients: boolean
-  /** `null` where there are no proofs of possession. */
+  /** `null` if DPoP is disabled. */
   readonly dpopAlgorithms: readonly string[] | null
 }
 
-/** */
+/** Adds `GET metadata`: describes the server to OAuth clients (RFC 8414). */
 export function addMetadataRoute (
   app: FastifyInstance,
   url: string,
-  subject: MetadataSubject
+  facts: ServerFacts
 ): void {
-  const text = JSON.stringify(metadataOf(subject))
-  app.get(
-    url,
-    { config: { tokenAuth: 'public' } },
-    async (_request, reply) =>
-      reply.type('application/json; charset=utf-8').header('cache-control', 'public, max-age=300')
-        .send(text)
-  )
+  const body = JSON.stringify(createMetadata(facts))
+  app.get(url, { config: { tokenAuth: 'public' } }, async (_request, reply) =>
+    reply
+      .type('application/json; charset=utf-8')
+      .header('cache-control', 'public, max-age=300')
+      .send(body))
 }
 
-// What is undefined is not there; nor is a list without members (RFC 8414 section 3.2).
-function metadataOf (
-  { issuer, urls, hasPublicClients, hasConfidentialClients, dpopAlgorithms }: MetadataSubject
-): object {
-  const bySecret = hasConfidentialClients ? ['client_secret_basic', 'client_secret_post'] : []
-  const methods = [...(hasPublicClients ? ['none'] : []), ...bySecret]
+// JSON omits members that are undefined. A list must not be empty (RFC 8414, section 3.2).
+function createMetadata (facts: ServerFacts): object {
+  const { issuer, urls, hasPublicClients, hasConfidentialClients, dpopAlgorithms } = facts
+  const secretMethods = hasConfidentialClients ? ['client_secret_basic', 'client_secret_post'] : []
+  const methods = [...(hasPublicClients ? ['none'] : []), ...secretMethods]
 
   return {
     issuer,
     token_endpoint: urls.token,
     token_endpoint_auth_methods_supported: urls.token && methods,
     grant_types_supported: ['refresh_token'],
-    // Required, though nothing here authorizes: the login is the app's own page.
+    // The member is required, but there is no authorization endpoint.
     response_types_supported: ['none'],
     revocation_endpoint: urls.revoke,
     revocation_endpoint_auth_methods_supported: urls.revoke && methods,
     ...(hasConfidentialClients && {
       introspection_endpoint: urls.introspect,
-      introspection_endpoint_auth_methods_supported: urls.introspect && bySecret
+      introspection_endpoint_auth_methods_supported: urls.introspect && secretMethods
     }),
     jwks_uri: urls.jwks,
     dpop_signing_alg_values_supported: dpopAlgorithms ?? undefined

@@ -1,93 +1,27 @@
-// What stock OAuth clients find beside the app's own routes, where `oauth` is set.
-
+import type { FastifyInstance } from 'fastify'
+import type { GetClientId } from '../http/routes/login.js'
 import type { ResolvedOAuth } from '../options/oauth.js'
 import type { ResolvedOptions } from '../options/resolve.js'
 import type { RouteName } from '../protocol.js'
 import type { Sessions } from '../sessions/sessions.js'
 import { createClientIdReader, prepareOAuthScope } from './client-authentication.js'
-import type { GetClientId } from '../http/routes/login.js'
 import { Clients } from './clients.js'
 import { addIntrospectRoute, addRevokeRoute, addTokenRoute } from './endpoints.js'
 import type { TokenRoute } from './endpoints.js'
-import type { IntrospectionContext } from './introspection.js'
 import { Introspection } from './introspection.js'
+import type { IntrospectionContext } from './introspection.js'
 import { addMetadataRoute } from './metadata.js'
-import type { FastifyInstance } from 'fastify'
 
-export type OAuthRouteName = 'token' | 'revoke' | 'introspect' | 'metadata'
-
-export interface OAuthRoutes extends TokenRoute {
-  readonly options: Pick<ResolvedOptions, 'name' | 'paths' | 'keys'>
-  readonly oauth: ResolvedOAuth
-  readonly sessions: Sessions
-  readonly introspection: Introspection
-  /** `null` where there are no proofs of possession. */
-  readonly dpopAlgorithms: readonly string[] | null
-}
-
-/**
- * @param app Where the well-known paths are.
- * @param scope Where the other routes are.
- */
-export async function addOAuthRoutes (
-  app: FastifyInstance,
-  scope: FastifyInstance,
-  parts: OAuthRoutes
-): Promise<void> {
-  const {
-    options: { name, paths, keys },
-    oauth,
-    clients,
-    sessions,
-    introspection,
-    dpopAlgorithms
-  } = parts
-  const { token, revoke, introspect, metadata } = paths
-  const { hasPublic: hasPublicClients, hasConfidential: hasConfidentialClients } = clients
-  await scope.register(async child => {
-    prepareOAuthScope(child, name)
-
-    if (token !== false) {
-      addTokenRoute(child, token, parts)
-    }
-
-    if (revoke !== false) {
-      addRevokeRoute(child, revoke, clients, sessions)
-    }
-
-    if (introspect !== false && hasConfidentialClients) {
-      addIntrospectRoute(child, introspect, clients, introspection)
-    }
-  })
-
-  const urlOf = (route: RouteName, { prefix }: FastifyInstance): string | undefined =>
-    paths[route] === false ? undefined : oauth.baseUrl + prefix + paths[route]
-  const urls = {
-    token: urlOf('token', scope),
-    revoke: urlOf('revoke', scope),
-    introspect: urlOf('introspect', scope),
-    jwks: keys?.some(({ publicJwk }) => publicJwk !== null) === true
-      ? urlOf('jwks', app)
-      : undefined
-  }
-  const { issuer } = oauth
-
-  if (metadata !== false) {
-    addMetadataRoute(app, metadata, {
-      issuer,
-      urls,
-      hasPublicClients,
-      hasConfidentialClients,
-      dpopAlgorithms
-    })
-  }
-}
-
-// What `oauth` adds to the plugin. It is loaded where that is set: the start of an app without it reads none of it.
-
+/** OAuth clients and endpoints of a registration. Loaded only if `oauth` is set. */
 export interface OAuth {
   readonly clients: Clients
   readonly getClientId: GetClientId
+  /**
+   * Adds the OAuth endpoints.
+   *
+   * @param app - Scope of the metadata route, outside of the prefix.
+   * @param scope - Scope of the other routes.
+   */
   readonly addRoutes: (
     app: FastifyInstance,
     scope: FastifyInstance,
@@ -95,25 +29,79 @@ export interface OAuth {
   ) => Promise<void>
 }
 
+/** Collaborators of the OAuth endpoints that the registration provides. */
 export type OAuthContext =
   & IntrospectionContext
-  & Omit<OAuthRoutes, 'oauth' | 'clients' | 'introspection'>
+  & Omit<EndpointContext, 'oauth' | 'clients' | 'introspection'>
 
-/** */
+interface EndpointContext extends TokenRoute {
+  readonly options: Pick<ResolvedOptions, 'name' | 'paths' | 'keys'>
+  readonly oauth: ResolvedOAuth
+  readonly sessions: Sessions
+  readonly introspection: Introspection
+  /** `null` if DPoP is disabled. */
+  readonly dpopAlgorithms: readonly string[] | null
+}
+
+/** Creates the OAuth clients and endpoints of a registration. */
 export function createOAuth (oauth: ResolvedOAuth): OAuth {
   const clients = new Clients(oauth.clients)
 
   return {
     clients,
     getClientId: createClientIdReader(clients),
-    addRoutes (app, scope, { options, ...parts }) {
-      return addOAuthRoutes(app, scope, {
-        ...parts,
-        options,
-        oauth,
-        clients,
-        introspection: new Introspection(parts)
-      })
+    async addRoutes (app, scope, context) {
+      const introspection = new Introspection(context)
+      const endpointContext = { ...context, oauth, clients, introspection }
+      await addEndpoints(scope, endpointContext)
+      addMetadata(app, scope, endpointContext)
     }
   }
+}
+
+async function addEndpoints (scope: FastifyInstance, context: EndpointContext): Promise<void> {
+  const { options: { name, paths }, clients, sessions, introspection } = context
+
+  await scope.register(async child => {
+    prepareOAuthScope(child, name)
+
+    if (paths.token !== false) {
+      addTokenRoute(child, paths.token, context)
+    }
+
+    if (paths.revoke !== false) {
+      addRevokeRoute(child, paths.revoke, clients, sessions)
+    }
+
+    if (paths.introspect !== false && clients.hasConfidential) {
+      addIntrospectRoute(child, paths.introspect, clients, introspection)
+    }
+  })
+}
+
+function addMetadata (
+  app: FastifyInstance,
+  scope: FastifyInstance,
+  { options: { paths, keys }, oauth, clients, dpopAlgorithms }: EndpointContext
+): void {
+  if (paths.metadata === false) {
+    return
+  }
+
+  const getUrl = (route: RouteName, { prefix }: FastifyInstance): string | undefined =>
+    paths[route] === false ? undefined : oauth.baseUrl + prefix + paths[route]
+  const hasPublicKeys = keys?.some(({ publicJwk }) => publicJwk !== null) === true
+
+  addMetadataRoute(app, paths.metadata, {
+    issuer: oauth.issuer,
+    urls: {
+      token: getUrl('token', scope),
+      revoke: getUrl('revoke', scope),
+      introspect: getUrl('introspect', scope),
+      jwks: hasPublicKeys ? getUrl('jwks', app) : undefined
+    },
+    hasPublicClients: clients.hasPublic,
+    hasConfidentialClients: clients.hasConfidential,
+    dpopAlgorithms
+  })
 }
