@@ -1,5 +1,4 @@
-// Proofs of possession at several instances of an app: nonces that all of them know, and a proof that is good once at all of them
-// together. With `serve <file>` this file is such an instance itself, in a process of its own, on a SQLite file.
+// With `serve <file>`, this file runs as an instance of its own on a SQLite file.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -70,7 +69,7 @@ async function startInstance (t: Test, file: string): Promise<string> {
 }
 
 async function test (): Promise<void> {
-  /** Instances on one store, which differ in their options. */
+  /** Instances with one store and different options. */
   async function start (t: Test, ...options: Array<Partial<TokenAuthOptions>>): Promise<TestApp[]> {
     const shared: TestAppOptions = { store: new MemoryStore(), clock: createClock() }
     const instances = await Promise.all(
@@ -80,7 +79,7 @@ async function test (): Promise<void> {
     return instances
   }
 
-  /** A client that goes on elsewhere with what it was told. */
+  /** Client that continues on another instance with its nonce. */
   function move ({ nonce }: Holder, { app }: TestApp, key = createProofKey()): Holder {
     return Object.assign(new Holder(app, key), { nonce })
   }
@@ -88,7 +87,7 @@ async function test (): Promise<void> {
   const login = async (holder: Holder): Promise<LightMyRequestResponse> =>
     holder.once('POST', '/auth/login', { body: credentials })
 
-  t.test('a nonce of another instance with the same secret is good; of another secret, or another name, it is not', async t => {
+  t.test('a nonce is valid on all instances with the same secret and name', async t => {
     const [one, same, other, named] = await start(t, {}, {}, { secret: OTHER_SECRET }, {
       name: 'admin'
     }) as [TestApp, TestApp, TestApp, TestApp]
@@ -108,7 +107,7 @@ async function test (): Promise<void> {
     }
   })
 
-  t.test('the secret changes: nonces of both are good while both are known', async t => {
+  t.test('nonces of both secrets are valid while both are configured', async t => {
     const [before, during, after] = await start(t, { secret: OTHER_SECRET }, {
       secret: [SECRET, OTHER_SECRET]
     }, { secret: SECRET }) as [TestApp, TestApp, TestApp]
@@ -122,7 +121,7 @@ async function test (): Promise<void> {
     t.equal((await login(move(moved, after))).statusCode, 200)
   })
 
-  t.test('an instance whose clock is half a minute ahead, or behind, takes the nonces of the others', async t => {
+  t.test('an instance accepts nonces of instances whose clocks differ by 30 s', async t => {
     const store = new MemoryStore()
     const clocks = [0, 30 * SECOND, -30 * SECOND].map(skew =>
       createClock(Date.UTC(2026, 0, 1) + skew)
@@ -142,7 +141,7 @@ async function test (): Promise<void> {
     }
   })
 
-  t.test('a proof is good once at all instances that share what they remember, and once at each that does not', async t => {
+  t.test('a proof is valid once per shared replay store', async t => {
     const file = createSqliteFile()
     t.teardown(() => {
       file.remove()
@@ -176,7 +175,7 @@ async function test (): Promise<void> {
     t.strictSame(rows, [], 'and is')
   })
 
-  t.test('two processes on one SQLite file: of twenty at once one passes, in each of twenty rounds', async t => {
+  t.test('two processes on one SQLite file accept one of 20 concurrent copies of a proof', async t => {
     const file = createSqliteFile()
     await new SqliteStore(file.connect()).migrate()
     const urls = await Promise.all([startInstance(t, file.path), startInstance(t, file.path)])

@@ -1,6 +1,5 @@
-// What @fastify/swagger shows of the plugin in an app's OpenAPI document: every route, what it takes and what it answers. Which
-// need an access token is said by `config.tokenAuth` alone. An app makes its `security` from that: the scheme is the app's to
-// define, and one in our schemas that an app does not define would fail its whole document.
+// `config.tokenAuth` marks routes that need no access token. The app defines `security` itself,
+// because a scheme in our schemas that the app does not define would invalidate its document.
 
 import { generateKeyPairSync } from 'node:crypto'
 import swagger from '@fastify/swagger'
@@ -31,7 +30,7 @@ const signed: Partial<TokenAuthOptions> = {
 }
 const bearer = { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } as const
 
-/** The operations by `method path`. */
+/** Operations by `method path`. */
 async function documentOf (
   options: Partial<TokenAuthOptions> = {},
   transform?: Transform
@@ -107,7 +106,7 @@ const open = [
   'get /.well-known/jwks.json'
 ]
 
-t.test('every route, with what it takes and what it answers', async t => {
+t.test('the document has every route with its request and responses', async t => {
   const document = await documentOf()
   t.strictSame(
     Object.keys(document).sort(),
@@ -138,7 +137,7 @@ t.test('every route, with what it takes and what it answers', async t => {
   }])
 })
 
-t.test('what is moved, switched off or added by options', async t => {
+t.test('the document follows renamed, disabled and added routes', async t => {
   const document = await documentOf({
     prefix: '/api/v1',
     routes: { login: '/token', me: false, otherSessions: false },
@@ -156,7 +155,7 @@ t.test('what is moved, switched off or added by options', async t => {
   ])
 })
 
-t.test('which need an access token', async t => {
+t.test('the document marks routes that require an access token', async t => {
   const document = await documentOf(signed, ({ schema, url, route }) => ({
     url,
     schema: route.config?.tokenAuth === 'public'
@@ -169,7 +168,7 @@ t.test('which need an access token', async t => {
   }
 })
 
-t.test('the document is of no consequence to the routes', async t => {
+t.test('response schemas do not change responses', async t => {
   const { app, login, refresh } = await createTestApp({
     before: async app => {
       await app.register(swagger)

@@ -1,5 +1,3 @@
-// What the tests of OAuth ask: an app in this process, whose clock stands still, or the demo as a user starts it.
-
 import type { LightMyRequestResponse } from 'fastify'
 import type { Test } from 'tap'
 import type { TokenResponse } from '../../../src/index.js'
@@ -9,7 +7,7 @@ import { startDemoProcess } from '../../helpers/demo-process.js'
 
 export const ISSUER = 'https://auth.example.org'
 export const CLIENT_SECRET = 'Zt5vRk2mQx8Lw4Yn7Bc1Jd6Hf9Gs3Pa0'
-/** Public and confidential ones: `phone` and `pad`, `orders` and `stock`. */
+/** Clients: `phone` and `pad` are public, `orders` and `stock` are confidential. */
 export const clients = [
   { clientId: 'phone' },
   { clientId: 'pad' },
@@ -23,12 +21,12 @@ export type Headers = Readonly<Record<string, string>>
 export interface OAuthApp extends TestApp {
   /** Posts a form. */
   send(path: string, form: Form | string, headers?: Headers): Promise<LightMyRequestResponse>
-  /** A session of a client, or of the app's own. */
+  /** Opens a session of a client or of the app itself. */
   signIn(
     clientId?: string | null,
     username?: string
   ): Promise<{ readonly access: string, readonly refresh: string }>
-  /** The token route, for the client `phone` unless the form names another. */
+  /** Calls the token endpoint as the client `phone`, unless the form names another one. */
   refreshAs(refreshToken: string, form?: Form): Promise<LightMyRequestResponse>
 }
 
@@ -51,7 +49,7 @@ export async function createOAuthApp (t: Test, given: TestAppOptions = {}): Prom
     send,
     async signIn (clientId = 'phone', username = 'ann') {
       const { clientSecret = '' } = clients.find(client => client.clientId === clientId) ?? {}
-      // What is empty is absent.
+      // Drops empty parameters.
       const form = {
         username,
         password: PASSWORD,
@@ -72,7 +70,7 @@ export async function createOAuthApp (t: Test, given: TestAppOptions = {}): Prom
   }
 }
 
-/** The header of HTTP Basic as RFC 6749 section 2.3.1 has it: both are encoded as in a form. */
+/** Creates the header of HTTP Basic. Both parts are form-encoded (RFC 6749, section 2.3.1). */
 export function basic (id: string, secret: string): Headers {
   const [encodedId, encodedSecret] = [id, secret].map(text =>
     new URLSearchParams({ '': text }).toString().slice(1)
@@ -92,7 +90,7 @@ export function claimsOf (token: string): Record<string, unknown> {
 
 export interface Demo {
   readonly url: string
-  /** Makes a user, and gives its name. */
+  /** Creates a user and returns the name. */
   register(): Promise<string>
   login(username: string, members?: object, headers?: Headers): Promise<TokenResponse>
   protected(headers: Headers): Promise<Response>
@@ -140,7 +138,7 @@ export async function startDemo (t: Test): Promise<Demo> {
   }
 }
 
-/** Looks at all that every error has in common (RFC 6749 section 5.2). */
+/** Checks what all errors have in common (RFC 6749, section 5.2). */
 export function refused (
   t: Test,
   response: LightMyRequestResponse,

@@ -126,7 +126,7 @@ const issuers: ReadonlyArray<readonly [issuer: string, path: string]> = [
 ]
 
 for (const [issuer, path] of issuers) {
-  t.test(`the issuer ${issuer}`, async t => {
+  t.test(`metadata of the issuer ${issuer}`, async t => {
     const { app, get, signIn } = await createOAuthApp(t, { options: { issuer, keys: [pair] } })
     const url = new URL(issuer)
     const as = await oauth.processDiscoveryResponse(
@@ -160,7 +160,7 @@ for (const [issuer, path] of issuers) {
   })
 }
 
-t.test('it can be elsewhere, or nowhere', async t => {
+t.test('the metadata route can be moved or disabled', async t => {
   const elsewhere = await createOAuthApp(t, { options: { routes: { metadata: '/metadata' } } })
   t.equal((await elsewhere.get('/metadata')).json().issuer, ISSUER)
   t.equal((await elsewhere.get(PATH)).statusCode, 404)
@@ -168,7 +168,7 @@ t.test('it can be elsewhere, or nowhere', async t => {
   t.equal((await nowhere.get(PATH)).statusCode, 404)
 })
 
-t.test('it is for everyone, in an app that demands a token everywhere', async t => {
+t.test('metadata is public in an app that requires a token everywhere', async t => {
   const { get } = await createOAuthApp(t, {
     after: app => {
       app.addHook('onRequest', app.authenticate)

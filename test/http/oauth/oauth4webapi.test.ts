@@ -1,5 +1,3 @@
-// oauth4webapi against the demo as a user starts it: what a client library of others demands, which is the RFCs' text.
-
 import * as oauth from 'oauth4webapi'
 import t from 'tap'
 import type { Test } from 'tap'
@@ -61,7 +59,7 @@ async function revoke (token: string): Promise<undefined> {
   )
 }
 
-/** A request with the access token, as it would reach a resource server. */
+/** Sends a request with the access token, as to a resource server. */
 function withToken (
   token: string,
   scheme = 'Bearer',
@@ -72,7 +70,7 @@ function withToken (
   })
 }
 
-/** A login that proves to hold the keys: a token request of a grant of its own carries the proof. */
+/** Logs in with a DPoP proof. A token request with a custom grant carries the proof. */
 async function loginWith (
   username: string,
   handle: oauth.DPoPHandle
@@ -93,12 +91,12 @@ async function loginWith (
     throw new Error('a proof without a nonce was accepted')
   }
 
-  // Remembers the nonce.
+  // Saves the nonce.
   await oauth.processGenericTokenEndpointResponse(as, phone, first).catch(() => {})
   return await (await ask()).json() as { refresh_token: string, token_type: string }
 }
 
-t.test('discovery', async t => {
+t.test('oauth4webapi discovers the server', async t => {
   t.strictSame(as, {
     issuer: demo.url,
     token_endpoint: `${demo.url}/auth/token`,
@@ -118,7 +116,7 @@ t.test('discovery', async t => {
   })
 })
 
-t.test('refresh; an old token is refused, and ends the session', async t => {
+t.test('oauth4webapi refreshes, and an old token revokes the session', async t => {
   const { refresh_token: first = '' } = await demo.login(await demo.register(), {
     client_id: 'phone'
   })
@@ -145,7 +143,7 @@ t.test('refresh; an old token is refused, and ends the session', async t => {
   t.equal((await demo.protected({ authorization: `Bearer ${second.access_token}` })).status, 401)
 })
 
-t.test('clients that are none, or cannot prove it', async t => {
+t.test('oauth4webapi reports unknown and unauthenticated clients', async t => {
   const { refresh_token: token = '' } = await demo.login(await demo.register(), {
     client_id: 'phone'
   })
@@ -182,7 +180,7 @@ t.test('clients that are none, or cannot prove it', async t => {
   t.ok((await refresh(token)).access_token, 'the right client goes on')
 })
 
-t.test('the client orders, by Basic and by the form', async t => {
+t.test('oauth4webapi authenticates by client_secret_basic and client_secret_post', async t => {
   for (
     const auth of [oauth.ClientSecretBasic(CLIENT_SECRET), oauth.ClientSecretPost(CLIENT_SECRET)]
   ) {
@@ -206,7 +204,7 @@ t.test('the client orders, by Basic and by the form', async t => {
   }
 })
 
-t.test('introspection and revocation', async t => {
+t.test('oauth4webapi introspects and revokes tokens', async t => {
   const { refresh_token: first = '' } = await demo.login(await demo.register(), {
     client_id: 'phone'
   })
@@ -241,7 +239,7 @@ t.test('introspection and revocation', async t => {
   )
 })
 
-t.test('DPoP, with a nonce that is asked for, at the token route and at a resource', async t => {
+t.test('oauth4webapi sends DPoP proofs with a nonce to token endpoint and resource', async t => {
   const keys = await oauth.generateKeyPair('ES256')
   const { refresh_token: token, token_type: type } = await loginWith(
     await demo.register(),
@@ -281,7 +279,7 @@ t.test('DPoP, with a nonce that is asked for, at the token route and at a resour
     /^Bearer realm="auth", error="invalid_token".*, DPoP realm="auth", algs="ES256 /
   )
 
-  // Whoever has copied the token has no such key, and does no harm with another one, or with none.
+  // An attacker with a copied token has another key or none, and cannot use it.
   t.match(await refresh(answer.refresh_token as string).catch((error: unknown) => error), {
     error: 'invalid_dpop_proof',
     status: 400
@@ -292,7 +290,7 @@ t.test('DPoP, with a nonce that is asked for, at the token route and at a resour
   t.equal((await refresh(answer.refresh_token as string, { DPoP: atToken })).token_type, 'dpop')
 })
 
-t.test('others verify access tokens by the key set', async t => {
+t.test('oauth4webapi verifies access tokens with the key set', async t => {
   const username = await demo.register()
   const { access_token: plain } = await refresh(
     (await demo.login(username, { client_id: 'phone' })).refresh_token as string

@@ -1,5 +1,3 @@
-// Other stock clients against the demo as a user starts it: openid-client, @badgateway/oauth2-client and simple-oauth2.
-
 import { createRequire } from 'node:module'
 import { OAuth2Client } from '@badgateway/oauth2-client'
 import * as openid from 'openid-client'
@@ -13,7 +11,7 @@ interface SimpleToken {
   revokeAll(): Promise<void>
 }
 
-/** The part of simple-oauth2 that is used: it comes without types. */
+/** Used part of simple-oauth2, which has no types. */
 interface SimpleOAuth2 {
   readonly ResourceOwnerPassword: new(config: object) => {
     createToken(token: object): SimpleToken
@@ -35,12 +33,12 @@ async function status (accessToken: string): Promise<number> {
   return (await demo.protected({ authorization: `Bearer ${accessToken}` })).status
 }
 
-/** What a promise is refused with. */
+/** Returns the reason of a rejected promise. */
 async function errorOf (promise: Promise<unknown>): Promise<unknown> {
   return promise.then(() => null, (error: unknown) => error)
 }
 
-t.test('openid-client, an app on a phone', async t => {
+t.test('openid-client works as a public client', async t => {
   const config = await discover('phone', openid.None())
   t.match(config.serverMetadata(), { issuer: demo.url, token_endpoint: `${demo.url}/auth/token` })
   const { refresh_token: first = '' } = await demo.login(await demo.register(), {
@@ -72,7 +70,7 @@ t.test('openid-client, an app on a phone', async t => {
   t.match(error, { error: 'invalid_grant', status: 400 })
 })
 
-t.test('openid-client, a service with a secret', async t => {
+t.test('openid-client works as a confidential client', async t => {
   for (
     const auth of [openid.ClientSecretBasic(CLIENT_SECRET), openid.ClientSecretPost(CLIENT_SECRET)]
   ) {
@@ -100,13 +98,13 @@ t.test('openid-client, a service with a secret', async t => {
   t.match(await errorOf(openid.tokenIntrospection(wrong, 'x')), { status: 401 })
 })
 
-t.test('openid-client, with DPoP', async t => {
+t.test('openid-client works with DPoP', async t => {
   const config = await discover('phone', openid.None())
   const DPoP = openid.getDPoPHandle(config, await openid.randomDPoPKeyPair())
   const { refresh_token: first = '' } = await demo.login(await demo.register(), {
     client_id: 'phone'
   })
-  // It asks once more by itself where it is told a nonce.
+  // The library repeats the request if the response has a nonce.
   const answer = await openid.refreshTokenGrant(config, first, undefined, { DPoP })
   t.equal(answer.token_type, 'dpop')
   const url = new URL(`${demo.url}/protected`)
@@ -132,7 +130,7 @@ t.test('openid-client, with DPoP', async t => {
   )
 })
 
-t.test('@badgateway/oauth2-client, an app on a phone', async t => {
+t.test('@badgateway/oauth2-client works as a public client', async t => {
   const client = new OAuth2Client({ server: demo.url, clientId: 'phone' })
   const { refresh_token: first = '' } = await demo.login(await demo.register(), {
     client_id: 'phone'
@@ -160,7 +158,7 @@ t.test('@badgateway/oauth2-client, an app on a phone', async t => {
   })
 })
 
-t.test('@badgateway/oauth2-client, a service with a secret', async t => {
+t.test('@badgateway/oauth2-client works as a confidential client', async t => {
   const methods = [
     undefined,
     'client_secret_basic',
@@ -191,13 +189,13 @@ t.test('@badgateway/oauth2-client, a service with a secret', async t => {
   }
 })
 
-t.test('simple-oauth2', async t => {
+t.test('simple-oauth2 refreshes and revokes tokens', async t => {
   for (const authorizationMethod of ['header', 'body'] as const) {
     const client = new ResourceOwnerPassword({
       client: { id: 'orders', secret: CLIENT_SECRET },
       auth: { tokenHost: demo.url, tokenPath: '/auth/token', revokePath: '/auth/revoke' },
       options: { authorizationMethod },
-      // By default it wants JSON of every answer, also of those that are empty (RFC 7009 section 2.2).
+      // By default it parses every response as JSON, even an empty one (RFC 7009, section 2.2).
       http: { json: true }
     })
     const answer = await demo.login(await demo.register(), {

@@ -17,7 +17,7 @@ function done (t: Test, response: LightMyRequestResponse, what: string): void {
   t.match(response.headers, { 'cache-control': 'no-store', pragma: 'no-cache' }, what)
 }
 
-t.test('a token of either kind, whatever the hint, ends its session at once, and its access token', async t => {
+t.test('revoke revokes the session of either kind of token, whatever the hint', async t => {
   const app = await createOAuthApp(t)
 
   for (const kind of ['refresh', 'access'] as const) {
@@ -55,7 +55,7 @@ t.test('a token of either kind, whatever the hint, ends its session at once, and
   }
 })
 
-t.test('a token of any generation, and an expired one, ends its session', async t => {
+t.test('revoke accepts tokens of any generation and expired tokens', async t => {
   const app = await createOAuthApp(t)
   const { refresh, access } = await app.signIn()
   const { refresh_token: second } = (await app.refreshAs(refresh)).json()
@@ -90,7 +90,7 @@ t.test('a token of any generation, and an expired one, ends its session', async 
   }
 })
 
-t.test('what is none of ours is revoked already', async t => {
+t.test('revoke of an unknown token results in 200', async t => {
   const app = await createOAuthApp(t)
   const other = await createOAuthApp(t, {
     clock: app.clock,
@@ -123,7 +123,7 @@ t.test('what is none of ours is revoked already', async t => {
   t.notOk(app.events.some(({ name }) => name === 'revoke'))
 })
 
-t.test('a token of another client, or of the app itself, is refused, and stays', async t => {
+t.test('revoke rejects a token of another client', async t => {
   const app = await createOAuthApp(t)
   const tokens = {
     phone: await app.signIn(),
@@ -174,7 +174,7 @@ t.test('a token of another client, or of the app itself, is refused, and stays',
   t.equal((await app.get('/protected', tokens.orders.access)).statusCode, 401)
 })
 
-t.test('who is no client is always challenged, and what is malformed refused', async t => {
+t.test('revoke challenges unknown clients and rejects malformed requests', async t => {
   const app = await createOAuthApp(t)
   const { refresh: token } = await app.signIn()
   const table: ReadonlyArray<
@@ -253,7 +253,7 @@ t.test('who is no client is always challenged, and what is malformed refused', a
   t.equal((await app.refreshAs(token)).statusCode, 200, 'nothing was revoked')
 })
 
-t.test('while the store is down nothing is said to be revoked, nor is it', async t => {
+t.test('revoke results in 503 while the store is unavailable', async t => {
   const breakable = createBreakableStore(new MemoryStore())
   const app = await createOAuthApp(t, { store: breakable.store, options: { storeTimeout: '40ms' } })
   const { refresh, access } = await app.signIn()
@@ -281,7 +281,7 @@ t.test('while the store is down nothing is said to be revoked, nor is it', async
   t.equal((await app.get('/protected', access)).statusCode, 401)
 })
 
-t.test('at every instance', async t => {
+t.test('a revoked token is rejected on every instance', async t => {
   const store = new MemoryStore()
 
   let poll = (): void => {}

@@ -8,7 +8,7 @@ import { createTestApp } from '../../helpers/app.js'
 import type { TestApp, TestAppOptions } from '../../helpers/app.js'
 import { HOUR, MINUTE, SECOND } from '../../helpers/clock.js'
 
-// Here the app has not said which claims it has; test/package/augment.test.ts has an app that has.
+// This app does not augment `AuthClaims`. The one in test/package/augment.test.ts does.
 const demanding = (claims: object): ClaimRequirements => claims
 
 async function open (
@@ -32,7 +32,7 @@ async function open (
   return test
 }
 
-t.test('requireFresh: by the login, however often was refreshed since', async t => {
+t.test('requireFresh counts from the login, not from the last refresh', async t => {
   const { clock, login, get, refresh } = await open(app => {
     app.get('/pay', { onRequest: [app.authenticate, app.requireFresh('5m')] }, () => 'paid')
   })
@@ -52,7 +52,7 @@ t.test('requireFresh: by the login, however often was refreshed since', async t 
   t.equal((await get('/pay', (await login()).access_token)).statusCode, 200)
 })
 
-t.test('requireFresh: a login that a clock an hour ahead has timed is not fresh for an hour', async t => {
+t.test('requireFresh rejects a login in the future', async t => {
   const { clock, login, get } = await open(app => {
     app.get('/pay', { onRequest: [app.authenticate, app.requireFresh('5m')] }, () => 'paid')
   }, { options: { accessToken: { lifetime: '3h' } } })
@@ -64,7 +64,7 @@ t.test('requireFresh: a login that a clock an hour ahead has timed is not fresh 
   t.equal((await get('/pay', token)).json().code, 'AUTH_ACCESS_INVALID')
 })
 
-t.test('requireClaims: a value, one of several, and a member of a list', async t => {
+t.test('requireClaims accepts a value, an alternative or a member of a list', async t => {
   const { login, get } = await open(app => {
     const demands = {
       admin: { role: 'admin' },
@@ -103,7 +103,7 @@ t.test('requireClaims: a value, one of several, and a member of a list', async t
   t.strictSame(await outcomes(bob), ['either'])
 })
 
-t.test('a guard without authenticate before it lets nobody pass, and one that demands nothing is refused', async t => {
+t.test('a guard without authenticate rejects every request', async t => {
   const { app, login, get } = await open(app => {
     app.get('/pay', { onRequest: app.requireFresh('5m') }, () => 'paid')
     app.get('/admin', { onRequest: app.requireClaims(demanding({ role: 'admin' })) }, () => 'admin')
@@ -123,7 +123,7 @@ t.test('a guard without authenticate before it lets nobody pass, and one that de
   }
 })
 
-t.test('a claim that objects are born with is not held by every token', async t => {
+t.test('requireClaims ignores inherited properties of the claims', async t => {
   const { login, get } = await open(app => {
     const demands = JSON.parse('{"constructor":"x","toString":"y"}')
     app.get('/odd', { onRequest: [app.authenticate, app.requireClaims(demands)] }, () => 'odd')
@@ -131,7 +131,7 @@ t.test('a claim that objects are born with is not held by every token', async t 
   t.equal((await get('/odd', (await login()).access_token)).json().code, 'AUTH_CLAIMS_INSUFFICIENT')
 })
 
-t.test('in @fastify/auth', async t => {
+t.test('guards work as functions of @fastify/auth', async t => {
   const { login, get } = await open(app => {
     const guard = app.auth([[
       app.authenticate,
@@ -144,7 +144,7 @@ t.test('in @fastify/auth', async t => {
   t.equal((await get('/admin', (await login('bob')).access_token)).statusCode, 403)
 })
 
-t.test('auth_time and amr: of a login by password, and of one that was proved elsewhere; kept by refreshes', async t => {
+t.test('refreshes keep auth_time and amr of the login', async t => {
   const { app, clock, login, get, post } = await open(app => {
     app.post(
       '/magic',

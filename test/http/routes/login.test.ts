@@ -3,7 +3,7 @@ import { parseOptions } from '@node-rs/argon2'
 import { createTestApp, PASSWORD, PASSWORD_HASH } from '../../helpers/app.js'
 import { SECOND } from '../../helpers/clock.js'
 
-t.test('a login by JSON gives a pair of tokens that work', async t => {
+t.test('login by JSON returns tokens that work', async t => {
   const { app, login, get, refresh, events, clock } = await createTestApp()
   t.teardown(() => app.close())
   const answer = await login()
@@ -21,7 +21,7 @@ t.test('a login by JSON gives a pair of tokens that work', async t => {
   t.equal((await refresh(answer.refresh_token)).statusCode, 200)
 })
 
-t.test('a login by form, as OAuth2 password forms send it, is the same', async t => {
+t.test('login by form returns the same response', async t => {
   const { app } = await createTestApp()
   t.teardown(() => app.close())
   const response = await app.inject({
@@ -39,7 +39,7 @@ t.test('a login by form, as OAuth2 password forms send it, is the same', async t
   t.equal(response.headers['cache-control'], 'no-store')
 })
 
-t.test('a login by email, with the name of the device', async t => {
+t.test('login accepts an email and the name of the device', async t => {
   const { app, post } = await createTestApp({
     users: [{ id: '7', email: 'dee@example.org', passwordHash: PASSWORD_HASH }]
   })
@@ -59,14 +59,14 @@ t.test('a login by email, with the name of the device', async t => {
   })
 })
 
-t.test('a login without a name is malformed', async t => {
+t.test('login without a user name is rejected', async t => {
   const { app, post } = await createTestApp()
   t.teardown(() => app.close())
   const response = await post('/auth/login', { username: '', password: PASSWORD })
   t.match(response.json(), { statusCode: 400, code: 'AUTH_REQUEST_INVALID' })
 })
 
-t.test('users.present decides what is told of a user, users.claims what the access token says', async t => {
+t.test('users.present shapes the user, users.claims the access token', async t => {
   const ann = {
     id: 'u-ann',
     username: 'ann',
@@ -108,7 +108,7 @@ t.test('users.present decides what is told of a user, users.claims what the acce
   t.equal((await app.tokenAuth.listSessions('u-ann'))[0]?.generation, 1, 'and nothing was moved')
 })
 
-t.test('all sessions of the user are revoked while a login is under way: it is proved once more', async t => {
+t.test('a login is verified again if all sessions are revoked meanwhile', async t => {
   const ann = { id: 'u-ann', username: 'ann', passwordHash: PASSWORD_HASH }
   const { app, clock, login, post, events } = await createTestApp({
     options: {
@@ -149,7 +149,7 @@ t.test('all sessions of the user are revoked while a login is under way: it is p
   t.ok((await login()).access_token, 'the password is still right')
 })
 
-t.test('a user who is signed out everywhere by an instance whose clock is ahead can log in at once', async t => {
+t.test('a login succeeds after a revocation by an instance with a fast clock', async t => {
   const { app, store, login, refresh } = await createTestApp()
   t.teardown(() => app.close())
   const ahead = await createTestApp({ store })
@@ -159,7 +159,7 @@ t.test('a user who is signed out everywhere by an instance whose clock is ahead 
   t.equal((await refresh((await login()).refresh_token)).statusCode, 200)
 })
 
-t.test('a session can be opened in the very millisecond in which all others were revoked', async t => {
+t.test('openSession works in the millisecond of a revocation of all sessions', async t => {
   const { app, get } = await createTestApp({
     after (app) {
       app.post('/reset', async request => {
@@ -173,7 +173,7 @@ t.test('a session can be opened in the very millisecond in which all others were
   t.equal((await get('/protected', answer.access_token)).statusCode, 200)
 })
 
-t.test('a weak hash is replaced at login, and a failure of that hinders nobody', async t => {
+t.test('login replaces a weak hash, and ignores a failure to save it', async t => {
   const ann = { id: 'u-ann', username: 'ann', passwordHash: PASSWORD_HASH }
   let fails = true
   const { app, login } = await createTestApp({
@@ -203,7 +203,7 @@ t.test('a weak hash is replaced at login, and a failure of that hinders nobody',
   t.equal(ann.passwordHash, replaced)
 })
 
-t.test('a login by other means opens the same kind of session', async t => {
+t.test('openSession opens the same kind of session as a login', async t => {
   const { app, get, refresh, users } = await createTestApp({
     after (app) {
       app.post(
@@ -234,7 +234,7 @@ t.test('a login by other means opens the same kind of session', async t => {
   })
 })
 
-t.test('app.tokenAuth hashes and checks passwords', async t => {
+t.test('app.tokenAuth hashes and verifies passwords', async t => {
   const { app } = await createTestApp()
   t.teardown(() => app.close())
   const hash = await app.tokenAuth.hashPassword('a password')
@@ -245,7 +245,7 @@ t.test('app.tokenAuth hashes and checks passwords', async t => {
   t.equal(await app.tokenAuth.verifyPassword(PASSWORD_HASH, PASSWORD), true)
 })
 
-t.test('claims that are too long for a token are an error of the app, before anything is opened', async t => {
+t.test('too long claims fail before a session is opened', async t => {
   const ann = { id: 'u-ann', username: 'ann', passwordHash: PASSWORD_HASH }
   const { app, post } = await createTestApp({
     options: {

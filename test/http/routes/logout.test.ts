@@ -7,7 +7,7 @@ async function codeOf (test: TestApp, token: string | undefined): Promise<string
   return (await test.refresh(token)).json().code
 }
 
-t.test('logout by the refresh token ends its session: its refresh token and its access token are refused at once', async t => {
+t.test('logout by refresh token revokes both tokens of its session immediately', async t => {
   const test = await createTestApp()
   t.teardown(() => test.app.close())
   const [one, other] = [await test.login(), await test.login()]
@@ -22,7 +22,7 @@ t.test('logout by the refresh token ends its session: its refresh token and its 
   t.match(test.events.find(event => event.name === 'revoke'), { reason: 'logout', count: 1 })
 })
 
-t.test('logout works by bearer, by form, by an old generation, and by tokens that have expired', async t => {
+t.test('logout accepts bearer tokens, forms, old generations and expired tokens', async t => {
   const test = await createTestApp()
   t.teardown(() => test.app.close())
   const url = '/auth/logout'
@@ -65,7 +65,7 @@ t.test('logout works by bearer, by form, by an old generation, and by tokens tha
   }
 })
 
-t.test('logout that has nothing to end is no error, and ends nothing', async t => {
+t.test('logout of an unknown session is no error', async t => {
   const test = await createTestApp()
   t.teardown(() => test.app.close())
   const foreign = await createTestApp({
@@ -101,7 +101,7 @@ t.test('logout that has nothing to end is no error, and ends nothing', async t =
   t.equal(test.events.filter(event => event.name === 'revoke').length, 1)
 })
 
-t.test('logout without any token is 401', async t => {
+t.test('logout without a token results in 401', async t => {
   const test = await createTestApp()
   t.teardown(() => test.app.close())
   const response = await test.post('/auth/logout')
@@ -110,7 +110,7 @@ t.test('logout without any token is 401', async t => {
   t.ok(response.headers['www-authenticate'])
 })
 
-t.test('logout/all ends every session of the user, this one too, and no other user\'s', async t => {
+t.test('logout/all revokes every session of the user only', async t => {
   const test = await createTestApp()
   t.teardown(() => test.app.close())
   const [one, two, bob] = [await test.login(), await test.login(), await test.login('bob')]
@@ -136,7 +136,7 @@ t.test('logout/all ends every session of the user, this one too, and no other us
   )
 })
 
-t.test('logout/all needs an access token', async t => {
+t.test('logout/all requires an access token', async t => {
   const test = await createTestApp()
   t.teardown(() => test.app.close())
   const { refresh_token: token = '' } = await test.login()
@@ -147,7 +147,7 @@ t.test('logout/all needs an access token', async t => {
   t.equal(response.json().code, 'AUTH_ACCESS_INVALID')
 })
 
-t.test('revokeUser with `keep` leaves one session, and ends logins of before', async t => {
+t.test('revokeUser with `keep` keeps one session and rejects logins that started before', async t => {
   const test = await createTestApp()
   t.teardown(() => test.app.close())
   const [one, two] = [await test.login(), await test.login()]

@@ -1,5 +1,5 @@
-// From which pages requests with cookies are taken: every Sec-Fetch-Site with every Origin, with and without a header that no
-// foreign page can add, over each route that a cookie opens. What is refused has changed nothing.
+// Every Sec-Fetch-Site with every Origin, with and without the custom header, on each route that
+// accepts cookies. A rejected request must change nothing.
 
 import type { FastifyServerOptions } from 'fastify'
 import t from 'tap'
@@ -58,7 +58,7 @@ const origins = [
 ]
 const customs = [undefined, 'cookie', 'body', '']
 
-/** The rule of design 6, in words of its own; a word that no browser sends says nothing (CSRF cheat sheet). */
+/** Independent implementation of the rule. Ignores values that browsers do not send. */
 function isTaken (
   site: string | undefined,
   origin: string | undefined,
@@ -77,7 +77,7 @@ function isTaken (
 
 interface Subject extends TestApp {
   readonly cookie: string
-  /** Every verb of the store that was asked for something. */
+  /** Names of the store methods that were called. */
   readonly asked: string[]
   row(): Promise<SessionInfo | undefined>
 }
@@ -191,14 +191,14 @@ const safe: readonly Target[] = [
 ]
 
 for (const { method, url, payload, headers: more, status } of unsafe) {
-  t.test(`${method} ${url}${more ? ' to upgrade' : ''}`, async t => {
+  t.test(`${method} ${url}${more ? ' with upgrade' : ''} accepts cookies from trusted pages only`, async t => {
     const subject = await open(t)
     const before = await subject.row()
     const { asked, cookie } = subject
     const wrong: string[] = []
     const requests = everyRequest()
 
-    // What is taken comes last: a logout leaves nothing to look at.
+    // Accepted requests come last, because a logout revokes the session.
     for (
       const { headers, taken, about } of requests.sort((a, b) => Number(a.taken) - Number(b.taken))
     ) {
@@ -226,7 +226,7 @@ for (const { method, url, payload, headers: more, status } of unsafe) {
   })
 }
 
-t.test('login: with "cookie" always, with "both" where the client asks for cookies', async t => {
+t.test('login checks the origin if it sets cookies', async t => {
   for (const transport of ['cookie', 'both'] as const) {
     const { app, asked, cookie } = await open(t, { refreshToken: { transport } })
     const wrong: string[] = []
@@ -234,7 +234,7 @@ t.test('login: with "cookie" always, with "both" where the client asks for cooki
     for (const { headers, taken, about } of everyRequest()) {
       asked.length = 0
       const inBody = transport === 'both' && headers['x-token-transport'] !== 'cookie'
-      // A name is missing, which is not looked at before the origin is, and takes no hashing.
+      // The name is missing, so that an accepted request hashes nothing. The origin is checked first.
       const payload = { password: PASSWORD }
       const response = await app.inject({
         method: 'POST',
@@ -253,7 +253,7 @@ t.test('login: with "cookie" always, with "both" where the client asks for cooki
   }
 })
 
-t.test('a login from a foreign page signs nobody in, and ends nobody\'s session', async t => {
+t.test('a login from another origin neither opens nor revokes a session', async t => {
   const { app, cookie, row, events } = await open(t)
   const { length } = events
   const form = {
@@ -273,7 +273,7 @@ t.test('a login from a foreign page signs nobody in, and ends nobody\'s session'
 })
 
 for (const { method, url, status } of safe) {
-  t.test(`${method} ${url} changes nothing, and is taken from anywhere`, async t => {
+  t.test(`${method} ${url} is accepted from every page`, async t => {
     const { app, cookie } = await open(t)
 
     for (const { headers, about } of everyRequest()) {
@@ -288,7 +288,7 @@ for (const { method, url, status } of safe) {
   })
 }
 
-t.test('what a page cannot send unasked is taken from anywhere: a bearer, a token in a body', async t => {
+t.test('bearer tokens and tokens in bodies are accepted from every page', async t => {
   const test = await open(t, { refreshToken: { transport: 'both' } })
   const foreign = { 'sec-fetch-site': 'cross-site', origin: 'https://evil.com' }
   const pair = await test.login()
@@ -310,7 +310,7 @@ t.test('what a page cannot send unasked is taken from anywhere: a bearer, a toke
   t.equal((await test.post('/auth/logout', undefined, foreign)).json().code, 'AUTH_REFRESH_MISSING')
 })
 
-t.test('a bearer beside a cookie does not excuse a foreign page from the rule: it is the cookie that refreshes', async t => {
+t.test('a bearer token does not bypass the origin check of the refresh cookie', async t => {
   const { app, cookie, row, login } = await open(t, { refreshToken: { transport: 'both' } })
   const { access_token: access } = await login()
   const test = await app.inject({
@@ -338,7 +338,7 @@ t.test('a bearer beside a cookie does not excuse a foreign page from the rule: i
   t.match(await row(), { generation: 0 })
 })
 
-t.test('the own origin is the one that the client sees: behind a proxy, with trustProxy alone', async t => {
+t.test('behind a proxy the own origin requires trustProxy', async t => {
   const proxied = {
     host: '10.0.0.7:3000',
     'x-forwarded-proto': 'https',
@@ -375,7 +375,7 @@ t.test('the own origin is the one that the client sees: behind a proxy, with tru
   }
 })
 
-t.test('the own origin is known also where a proxy writes the default port into the host', async t => {
+t.test('the own origin matches a host with the default port', async t => {
   const { app, cookie } = await open(t, {}, { trustProxy: true })
   const headers = {
     'x-forwarded-proto': 'https',
@@ -386,7 +386,7 @@ t.test('the own origin is known also where a proxy writes the default port into 
   t.equal((await app.inject({ method: 'POST', url: '/auth/refresh', headers })).statusCode, 200)
 })
 
-t.test('answers of our routes vary by what the rule looks at, beside what the app said', async t => {
+t.test('responses of the routes vary by Origin and Sec-Fetch-Site', async t => {
   const { app, cookie } = await open(t)
 
   for (const site of ['same-origin', 'cross-site']) {

@@ -1,5 +1,3 @@
-// A thief who follows the client inside the grace, rotation by rotation; and those who only look like one.
-
 import t from 'tap'
 import type { Test } from 'tap'
 import type { LightMyRequestResponse } from 'fastify'
@@ -19,7 +17,7 @@ const thief: Party = { address: '198.51.100.66', userAgent: 'curl/8' }
 
 interface Chase extends TestApp {
   present(token: string, by: Party): Promise<LightMyRequestResponse>
-  /** Each presents the token of this generation in turn; gives what the last one got. */
+  /** Each client sends the token in turn. Returns the token that the last one received. */
   generation(token: string, ...parties: Party[]): Promise<string>
 }
 
@@ -68,7 +66,7 @@ async function aChase (
 const shadowsIn = ({ events }: TestApp): unknown[] =>
   events.filter(({ name }) => name === 'suspicious-replay')
 
-t.test('who follows for three generations is told of, whoever of the two comes first', async t => {
+t.test('three replays by another client emit suspicious-replay', async t => {
   const chase = await aChase(t, { replayDetection: 'report' })
   let { token } = chase
   token = await chase.generation(token, client, thief)
@@ -86,7 +84,7 @@ t.test('who follows for three generations is told of, whoever of the two comes f
   t.equal((await chase.app.tokenAuth.listSessions('u-ann')).length, 1, 'it is only told')
 })
 
-t.test('with "end" the session ends, for both, at once', async t => {
+t.test('replayDetection "revoke" revokes the session immediately', async t => {
   const chase = await aChase(t, { replayDetection: 'revoke' })
   let { token } = chase
 
@@ -109,7 +107,7 @@ t.test('with "end" the session ends, for both, at once', async t => {
   t.equal((await chase.get('/protected', rotated.access_token)).json().code, 'AUTH_SESSION_REVOKED')
 })
 
-t.test('a revocation that fails is 503, and is tried again by the next one', async t => {
+t.test('a failed revocation results in 503 and is repeated by the next replay', async t => {
   const chase = await aChase(t, { replayDetection: 'revoke' })
   let { token } = chase
 
@@ -128,7 +126,7 @@ t.test('a revocation that fails is 503, and is tried again by the next one', asy
   t.equal((await chase.present(next, thief)).statusCode, 401, 'in the next generation')
 })
 
-t.test('a lost answer that comes again from elsewhere counts as well', async t => {
+t.test('a recovery by another client counts as a replay', async t => {
   const chase = await aChase(t, { replayDetection: 'report' })
   let { token } = chase
 
@@ -156,7 +154,7 @@ for (
     'another address of the same IPv6 network': []
   })
 ) {
-  t.test(`${who}: nobody follows`, async t => {
+  t.test(`${who} emit no suspicious-replay`, async t => {
     const chase = await aChase(t, { replayDetection: 'revoke' })
     let { token } = chase
     const parties = others.length > 0
@@ -177,7 +175,7 @@ for (
   })
 }
 
-t.test('a generation without a replay from elsewhere begins the count anew', async t => {
+t.test('a generation without a replay resets the count', async t => {
   const chase = await aChase(t, { replayDetection: 'revoke' })
   let { token } = chase
 
@@ -190,7 +188,7 @@ t.test('a generation without a replay from elsewhere begins the count anew', asy
   t.strictSame(shadowsIn(chase), [])
 })
 
-t.test('what is the same context can be said by the app', async t => {
+t.test('isSameClient replaces the comparison of clients', async t => {
   const asked: unknown[] = []
   const chase = await aChase(t, {
     replayDetection: 'report',
@@ -210,7 +208,7 @@ t.test('what is the same context can be said by the app', async t => {
   t.strictSame(asked[0], [client, elsewhere])
 })
 
-t.test('by default nobody looks', async t => {
+t.test('without replayDetection no client is compared', async t => {
   const chase = await aChase(t, {})
   let { token } = chase
 

@@ -1,5 +1,3 @@
-// Who has an account, and in what state it is, must not show: not in the answer, and not in the time that it takes.
-
 import bcrypt from '@node-rs/bcrypt'
 import t from 'tap'
 import { createTestApp, PASSWORD } from '../../helpers/app.js'
@@ -34,7 +32,7 @@ const { app, users, events, post } = await createTestApp({
 })
 t.teardown(() => app.close())
 
-// Of the default cost, unlike the one of the helpers: the work is what is compared here.
+// A hash with the default cost, because this file compares the work.
 const HASH = await app.tokenAuth.hashPassword(PASSWORD)
 
 const malformed: Record<string, string> = {
@@ -105,11 +103,11 @@ function errorsLogged (): Array<Record<string, unknown>> {
   )
 }
 
-t.test('the right password of a user in good standing logs in', async t => {
+t.test('the correct password of an enabled user logs in', async t => {
   t.equal((await post('/auth/login', { username: 'ann', password: PASSWORD })).statusCode, 200)
 })
 
-t.test('every rejection is the same answer: status, headers and body', async t => {
+t.test('every rejected login has the same status, headers and body', async t => {
   const expected = await attempt(attempts['a wrong password'] as Attempt)
   t.equal(expected.status, 401)
   t.strictSame(JSON.parse(expected.body), {
@@ -129,8 +127,8 @@ t.test('every rejection is the same answer: status, headers and body', async t =
   }
 })
 
-// SQLite and MySQL have no booleans: a record that is handed on as it was read says 1.
-t.test('a user whom a driver calls disabled by 1 is disabled', async t => {
+// SQLite and MySQL have no booleans, so an unconverted record contains 1.
+t.test('a user with disabled: 1 is disabled', async t => {
   const user = users.get('u-disabled') as { disabled: unknown }
   t.teardown(() => {
     user.disabled = true
@@ -139,7 +137,7 @@ t.test('a user whom a driver calls disabled by 1 is disabled', async t => {
   t.equal((await post('/auth/login', { username: 'disabled', password: PASSWORD })).statusCode, 401)
 })
 
-t.test('the app is told the reason, which nobody else is', async t => {
+t.test('the event login-rejected has the reason', async t => {
   for (const [name, one] of Object.entries(attempts)) {
     events.length = 0
     await attempt(one)
@@ -149,7 +147,7 @@ t.test('the app is told the reason, which nobody else is', async t => {
   }
 })
 
-t.test('a hash that is none of argon2id is an error in the log, with the user\'s id and without the hash', async t => {
+t.test('a malformed hash is logged with the user id and without the hash', async t => {
   for (const [name, one] of Object.entries(attempts)) {
     log.length = 0
     await attempt(one)
@@ -169,9 +167,9 @@ t.test('a hash that is none of argon2id is an error in the log, with the user\'s
   }
 })
 
-// A check of a real hash is about 14 ms of one core, a skipped one 0.3 ms. The rounds go through all of them in turn, so that
-// what else the machine does falls on all alike.
-t.test('every rejection takes as long as one after a real check', async t => {
+// Verifying a hash takes about 14 ms of one core, skipping it 0.3 ms. Each round measures every
+// kind, so that other load affects all alike.
+t.test('every rejected login takes as long as one with an incorrect password', async t => {
   const times = new Map(Object.keys(attempts).map(name => [name, [] as number[]]))
 
   for (let round = 0; round < 21; round++) {

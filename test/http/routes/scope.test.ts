@@ -1,12 +1,9 @@
-// The schemas are constants: they are held against the schema of schemas here, so that no app has to when it starts; and they are
-// compiled by the first request that needs it, once.
-
 import { Ajv } from 'ajv'
 import t from 'tap'
 import * as schemas from '../../../src/http/schemas.js'
 import { createTestApp, PASSWORD } from '../../helpers/app.js'
 
-t.test('each schema is sound, and says nothing that would be passed over', async t => {
+t.test('every schema is valid in strict mode', async t => {
   const { acceptedContent: taken, ...others } = schemas
 
   for (const [name, schema] of Object.entries(others)) {
@@ -21,7 +18,7 @@ t.test('each schema is sound, and says nothing that would be passed over', async
   )
 })
 
-t.test('answers hold what their schemas say, and nothing else', async t => {
+t.test('responses match their schemas exactly', async t => {
   const { app, post, login, get } = await createTestApp()
   t.teardown(() => app.close())
   const strict = (schema: { readonly properties: object }): object => ({
@@ -52,7 +49,7 @@ t.test('answers hold what their schemas say, and nothing else', async t => {
   }
 })
 
-t.test('a start compiles nothing; a route what it needs, when it does, once', async t => {
+t.test('each route compiles its schema once, at its first request', async t => {
   let validators = 0
   const { compile } = Ajv.prototype
   Ajv.prototype.compile = function (this: Ajv, ...args: Parameters<typeof compile>) {
@@ -81,7 +78,7 @@ t.test('a start compiles nothing; a route what it needs, when it does, once', as
   t.equal(validators, 3, 'another app has its own')
 })
 
-t.test('an answer that a hook of the app gives in place of a route is sent as it is', async t => {
+t.test('a response of a hook of the app is sent unchanged', async t => {
   const answer = { token_type: 'Bearer', expires_in: 1, user: { id: 'u' }, more: 'than that' }
   const { app, post } = await createTestApp({
     before: app => {

@@ -5,7 +5,7 @@ import t from 'tap'
 import { sendTokens } from '../../../src/http/reply.js'
 import { createTestApp } from '../../helpers/app.js'
 
-t.test('an answer with tokens is the JSON of its members, whichever it has', t => {
+t.test('a token response is the JSON of its members', t => {
   const sent: string[] = []
   const reply = {
     type: () => reply,
@@ -38,7 +38,7 @@ t.test('an answer with tokens is the JSON of its members, whichever it has', t =
   t.end()
 })
 
-t.test('tokens hold nothing that JSON escapes, whatever their user is called', async t => {
+t.test('tokens contain no character that JSON escapes', async t => {
   const id = 'u"1\\\n\u00e9'
   const { app } = await createTestApp({ users: [{ id, username: 'zoe', passwordHash: null }] })
   t.teardown(() => app.close())

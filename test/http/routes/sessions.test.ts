@@ -2,7 +2,7 @@ import t from 'tap'
 import { createTestApp } from '../../helpers/app.js'
 import { MINUTE } from '../../helpers/clock.js'
 
-t.test('the list shows the live sessions of the user, newest first', async t => {
+t.test('the list contains the live sessions of the user, newest first', async t => {
   const { app, clock, login, get, post, refresh } = await createTestApp()
   t.teardown(() => app.close())
   const old = await login()
@@ -33,7 +33,7 @@ t.test('the list shows the live sessions of the user, newest first', async t => 
   t.equal((await get('/auth/sessions', old.access_token)).json().sessions[1].current, true)
 })
 
-t.test('one of the sessions can be ended', async t => {
+t.test('one session can be revoked', async t => {
   const { app, login, get, refresh } = await createTestApp()
   t.teardown(() => app.close())
   const [here, there] = [await login(), await login()]
@@ -49,7 +49,7 @@ t.test('one of the sessions can be ended', async t => {
   t.equal((await get('/protected', here.access_token)).statusCode, 200)
 })
 
-t.test('another user\'s session, and one that is unknown, are 204, and nothing happens', async t => {
+t.test('the session of another user is not revoked', async t => {
   const { app, login, get, refresh } = await createTestApp()
   t.teardown(() => app.close())
   const [ann, bob] = [await login(), await login('bob')]
@@ -73,7 +73,7 @@ t.test('another user\'s session, and one that is unknown, are 204, and nothing h
   t.equal((await get('/protected', bob.access_token)).statusCode, 200)
 })
 
-t.test('me is the user as it stands now', async t => {
+t.test('me returns the current user', async t => {
   const { app, login, get, users, refresh } = await createTestApp()
   t.teardown(() => app.close())
   const { access_token: access, refresh_token: token } = await login()
@@ -95,7 +95,7 @@ t.test('me is the user as it stands now', async t => {
   t.equal((await get('/protected', access)).json().code, 'AUTH_SESSION_REVOKED')
 })
 
-t.test('all others end, and this one goes on', async t => {
+t.test('DELETE sessions revokes all sessions except the current one', async t => {
   const { app, login, get, refresh } = await createTestApp()
   t.teardown(() => app.close())
   const [one, two, here] = [await login(), await login(), await login()]
@@ -116,7 +116,7 @@ t.test('all others end, and this one goes on', async t => {
   }
 })
 
-t.test('maxSessions: one login more ends the oldest, however long it was used', async t => {
+t.test('maxSessions revokes the oldest session', async t => {
   const { app, clock, login, get, refresh, events } = await createTestApp({
     options: { maxSessions: 2 }
   })
@@ -137,7 +137,7 @@ t.test('maxSessions: one login more ends the oldest, however long it was used', 
   }
 })
 
-t.test('maxSessions: logins within a millisecond do not end each other, and the next one ends them', async t => {
+t.test('maxSessions keeps logins of the same millisecond until the next login', async t => {
   const { app, clock, login, get } = await createTestApp({ options: { maxSessions: 1 } })
   t.teardown(() => app.close())
 
@@ -160,7 +160,7 @@ t.test('maxSessions: logins within a millisecond do not end each other, and the 
   }
 })
 
-t.test('passwordChanged ends all but one, and says why', async t => {
+t.test('passwordChanged revokes all sessions except one', async t => {
   const { app, login, get, events } = await createTestApp()
   t.teardown(() => app.close())
   const [elsewhere, here] = [await login(), await login()]

@@ -1,5 +1,4 @@
-// What must not become slow unnoticed. Two things side by side, in turns, as medians of ratios: machines are shared and noisy.
-// Beside the peers it is measured in test/benchmark.
+// Compares two operations in alternation, as medians of ratios, because CI machines are noisy.
 
 import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
@@ -8,7 +7,7 @@ import { createTestApp } from '../../helpers/app.js'
 
 const ROUNDS = 15
 
-/** The median of how many times as long as the second the first takes. */
+/** Returns the median ratio of the durations of the first and the second operation. */
 async function ratio (first: () => unknown, second: () => unknown): Promise<number> {
   const ratios: number[] = []
 
@@ -36,7 +35,7 @@ async function times (count: number, work: (i: number) => Promise<unknown>): Pro
   }
 }
 
-t.test('a token that was verified before costs a look-up, and no verification', async t => {
+t.test('a cached token is looked up without a verification', async t => {
   const { app, login } = await createTestApp()
   t.teardown(() => app.close())
   const { access_token: token } = await login()
@@ -68,7 +67,7 @@ t.test('a token that was verified before costs a look-up, and no verification', 
   )
 })
 
-t.test('a refresh costs a few times as much as a route that only answers', async t => {
+t.test('a refresh takes a small multiple of the time of an empty route', async t => {
   const { app, login, refresh } = await createTestApp({ options: { refreshToken: { grace: 0 } } })
   const bare: FastifyInstance = Fastify()
   t.teardown(() => Promise.all([app.close(), bare.close()]))

@@ -1,5 +1,3 @@
-// A store, or a user lookup, that fails or hangs: 503, never signed in by it, never signed out, and nothing is lost.
-
 import { Writable } from 'node:stream'
 import t from 'tap'
 import type { LightMyRequestResponse } from 'fastify'
@@ -12,7 +10,7 @@ import { MINUTE } from '../../helpers/clock.js'
 const STORE_TIMEOUT = '40ms'
 
 for (const fault of ['throws', 'hangs'] satisfies Fault[]) {
-  t.test(`a store that ${fault}`, async t => {
+  t.test(`a store that ${fault} results in 503`, async t => {
     const log: string[] = []
     const breakable = createBreakableStore(new MemoryStore())
     const { app, login, post, get, refresh, clock } = await createTestApp({
@@ -86,7 +84,7 @@ for (const fault of ['throws', 'hangs'] satisfies Fault[]) {
     )
   })
 
-  t.test(`users that ${fault === 'throws' ? 'throw' : 'hang'}`, async t => {
+  t.test(`user callbacks that ${fault === 'throws' ? 'throw' : 'hang'} result in 503`, async t => {
     const ann = { id: 'u-ann', username: 'ann', passwordHash: PASSWORD_HASH }
     let broken = false
 
@@ -126,7 +124,7 @@ for (const fault of ['throws', 'hangs'] satisfies Fault[]) {
   })
 }
 
-t.test('an answer of the store that comes too late is nobody\'s loss', async t => {
+t.test('a late result of the store is ignored', async t => {
   const store = new MemoryStore()
   const late: Array<() => void> = []
   const slow = new Proxy(store, {
@@ -166,7 +164,7 @@ t.test('an answer of the store that comes too late is nobody\'s loss', async t =
   t.equal((await app.tokenAuth.listSessions('u-ann'))[0]?.generation, 1)
 })
 
-t.test('an error of the app\'s own making is not taken for the store\'s', async t => {
+t.test('an HTTP error of a user callback keeps its status', async t => {
   const { app, post } = await createTestApp({
     options: {
       users: {

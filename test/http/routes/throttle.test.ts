@@ -1,70 +1,25 @@
-// Guessing of passwords: how often, from where, under which names; and that it keeps nobody out who is known.
-
 import t from 'tap'
-import type { Test } from 'tap'
 import type { LightMyRequestResponse } from 'fastify'
-import type { AttemptStore, TokenAuthOptions, TokenResponse } from '../../../src/index.js'
+import type { AttemptStore, TokenResponse } from '../../../src/index.js'
 import { MemoryAttempts } from '../../../src/stores/memory/index.js'
-import { createTestApp, PASSWORD, PASSWORD_HASH } from '../../helpers/app.js'
-import type { TestApp, TestAppOptions } from '../../helpers/app.js'
+import { PASSWORD, PASSWORD_HASH } from '../../helpers/app.js'
 import { databases } from '../../helpers/databases/index.js'
 import { startServer } from '../../helpers/server-process.js'
 import { createSqliteFile } from '../../helpers/databases/sqlite.js'
+import { anApp } from './guessing.js'
+import type { Guessing } from './guessing.js'
 
 const MINUTE = 60_000
+
 const HOUR = 60 * MINUTE
+
 const DAY = 24 * HOUR
-
-type Throttle = TokenAuthOptions['throttle']
-interface Attempt {
-  readonly username?: string
-  readonly password?: string
-  readonly from?: string
-  readonly token?: string | undefined
-}
-
-interface Guessing extends TestApp {
-  guess(attempt?: Attempt): Promise<LightMyRequestResponse>
-  /** So many wrong passwords at once, and the statuses of the answers, counted. */
-  storm(count: number, attempt?: (i: number) => Attempt): Promise<Record<number, number>>
-}
-
-async function anApp (
-  t: Test,
-  throttle: Throttle = {},
-  given: TestAppOptions = {}
-): Promise<Guessing> {
-  const test = await createTestApp({ ...given, options: { throttle, ...given.options } })
-  t.teardown(() => test.app.close())
-  const guess: Guessing['guess'] = async (
-    { username = 'ann', password = 'wrong', from = '192.0.2.1', token } = {}
-  ) =>
-    test.app.inject({
-      method: 'POST',
-      url: '/auth/login',
-      remoteAddress: from,
-      payload: { username, password, device_token: token }
-    })
-
-  const storm: Guessing['storm'] = async (count, attempt = () => ({})) => {
-    const answers = await Promise.all(Array.from({ length: count }, (_, i) => guess(attempt(i))))
-    const counts: Record<number, number> = {}
-
-    for (const { statusCode } of answers) {
-      counts[statusCode] = (counts[statusCode] ?? 0) + 1
-    }
-
-    return counts
-  }
-
-  return { ...test, guess, storm }
-}
 
 function retryAfter (answer: LightMyRequestResponse): number {
   return Number(answer.headers['retry-after'])
 }
 
-t.test('101 wrong passwords at once, then the right one: ten are looked at, and who was known is let in', async t => {
+t.test('10 of 101 concurrent attempts are verified, and a known device can log in', async t => {
   const { guess, storm, clock, events } = await anApp(t)
   const { device_token: token } = (await guess({ password: PASSWORD })).json<TokenResponse>()
   t.strictSame(await storm(101), { 401: 10, 429: 91 })
@@ -83,7 +38,7 @@ t.test('101 wrong passwords at once, then the right one: ten are looked at, and 
   })
 })
 
-t.test('waits grow to an hour, and after a hundred failures there is a stop', async t => {
+t.test('the delay grows to 1 hour, and 100 failures block the account', async t => {
   const { guess, clock, app } = await anApp(t)
   const waits: number[] = []
 
@@ -117,7 +72,7 @@ t.test('waits grow to an hour, and after a hundred failures there is a stop', as
   )
 })
 
-t.test('a stop is over when nobody has tried for a day', async t => {
+t.test('a blocked account is unblocked after a day without attempts', async t => {
   const { guess, storm, clock } = await anApp(t, { account: { freeAttempts: 3, maxAttempts: 3 } })
   t.strictSame(await storm(20), { 401: 3, 429: 17 })
   clock.advance(DAY - 1)
@@ -126,7 +81,7 @@ t.test('a stop is over when nobody has tried for a day', async t => {
   t.equal((await guess({ password: PASSWORD })).statusCode, 200)
 })
 
-t.test('from one address a hundred failures in a quarter of an hour, whatever the accounts', async t => {
+t.test('an address is limited to 100 failures in 15 minutes', async t => {
   const { guess, storm, clock } = await anApp(t)
   t.strictSame(await storm(150, i => ({ username: `nobody-${i}` })), { 401: 100, 429: 50 })
   const right = await guess({ password: PASSWORD })
@@ -147,7 +102,7 @@ t.test('from one address a hundred failures in a quarter of an hour, whatever th
   t.equal((await guess({ password: PASSWORD })).statusCode, 200)
 })
 
-t.test('successes never count: not of one after the other, and not of many at once', async t => {
+t.test('successful logins are not counted', async t => {
   const { guess, storm } = await anApp(t)
 
   for (let i = 0; i < 150; i++) {
@@ -158,252 +113,7 @@ t.test('successes never count: not of one after the other, and not of many at on
   t.strictSame(await storm(10), { 401: 10 }, 'and all failures are left')
 })
 
-t.test('a known device counts by itself: strangers do not keep it out, nor does its address', async t => {
-  const { guess, storm, events } = await anApp(t)
-  const known = (await guess({ password: PASSWORD })).json<TokenResponse>().device_token ?? ''
-
-  for (let round = 0; round < 3; round++) {
-    await storm(150, i => ({ username: `nobody-${round}-${i}` }))
-  }
-
-  await storm(50, i => ({ from: `198.51.100.${i}` }))
-  t.equal(
-    (await guess({ password: PASSWORD })).statusCode,
-    429,
-    'the address, and the account, are stopped'
-  )
-  const again = await guess({ password: PASSWORD, token: known })
-  t.equal(again.statusCode, 200)
-  t.equal(again.json<TokenResponse>().device_token, known, 'it stays the same device')
-  t.strictSame(
-    await storm(40, () => ({ token: known })),
-    { 401: 10, 429: 30 },
-    'its own failures count'
-  )
-  t.match(events.at(-1), { name: 'login-throttled', limit: 'device', userId: 'u-ann' })
-})
-
-t.test('a device is known to the user alone who logged in on it, by a token that is ours', async t => {
-  const { guess, storm } = await anApp(t)
-  const ofBob =
-    (await guess({ username: 'bob', password: PASSWORD })).json<TokenResponse>().device_token ?? ''
-  const other = await anApp(t, {}, { options: { name: 'other' } })
-  const ofOther = (await other.guess({ password: PASSWORD })).json<TokenResponse>().device_token ??
-    ''
-  await storm(20)
-  const [id = '', mac = ''] = ofBob.split('.')
-
-  for (
-    const token of [
-      ofBob,
-      ofOther,
-      '',
-      '.',
-      id,
-      `${id}.`,
-      `.${mac}`,
-      `${id}.${'A'.repeat(43)}`,
-      `${id}.${mac}.`,
-      `${ofBob} `
-    ]
-  ) {
-    t.equal(
-      (await guess({ password: PASSWORD, token })).statusCode,
-      429,
-      `${token.length} characters`
-    )
-  }
-})
-
-t.test('a device stays known while the secret changes', async t => {
-  const [older, newer] = [
-    'q7Yk2mVx0TzRb5Wn8Ls3Jd6Hf9Gc1Pa4',
-    'Zt4Kw9Xe2Bq7Nf5Rm8Ys3Vd6Hc1Jg0Ua'
-  ] as const
-  const before = await anApp(t, {}, { options: { secret: older } })
-  const { device_token: token = '' } = (await before.guess({ password: PASSWORD })).json<
-    TokenResponse
-  >()
-  const { guess, storm } = await anApp(t, {}, { options: { secret: [newer, older] } })
-  await storm(20)
-  const answer = await guess({ password: PASSWORD, token })
-  t.equal(answer.statusCode, 200)
-  t.not(answer.json<TokenResponse>().device_token, token, 'and gets one by the new secret')
-})
-
-t.test('in a cookie: set with the login, kept over the logout, and in no JSON', async t => {
-  const { app, storm } = await anApp(t, {}, { options: { refreshToken: { transport: 'both' } } })
-  const headers = { 'x-token-transport': 'cookie' }
-  const login = async (cookie?: string): Promise<LightMyRequestResponse> =>
-    app.inject({
-      method: 'POST',
-      url: '/auth/login',
-      headers: { ...headers, ...(cookie && { cookie }) },
-      payload: { username: 'ann', password: PASSWORD }
-    })
-  const first = await login()
-  t.notOk('device_token' in first.json())
-  const cookie = first.cookies.find(({ name }) => name === '__Host-auth-device')
-  t.match(cookie, {
-    path: '/',
-    httpOnly: true,
-    secure: true,
-    sameSite: 'Strict',
-    maxAge: 15_552_000
-  })
-  const cookies = first.cookies.map(({ name, value }) => `${name}=${value}`).join('; ')
-  const logout = await app.inject({
-    method: 'POST',
-    url: '/auth/logout',
-    headers: { ...headers, cookie: cookies }
-  })
-  t.equal(logout.statusCode, 204)
-  t.notOk(logout.cookies.some(({ name }) => name === '__Host-auth-device'))
-  await storm(20, () => ({ from: '127.0.0.1' }))
-  t.equal((await login()).statusCode, 429)
-  t.equal((await login(`__Host-auth-device=${cookie?.value}`)).statusCode, 200)
-})
-
-t.test('an address is what Fastify says, IPv6 by its network; a header that anybody writes changes nothing', async t => {
-  const { app, storm } = await anApp(t, { account: false, address: { maxAttempts: 5 } })
-  const forwarded = async (i: number): Promise<number> =>
-    (await app.inject({
-      method: 'POST',
-      url: '/auth/login',
-      remoteAddress: '192.0.2.9',
-      headers: {
-        'x-forwarded-for': `203.0.113.${i}`,
-        forwarded: `for=203.0.113.${i}`,
-        'x-real-ip': `203.0.113.${i}`
-      },
-      payload: { username: 'ann', password: 'wrong' }
-    })).statusCode
-  const statuses = await Promise.all(Array.from({ length: 20 }, (_, i) => forwarded(i)))
-  t.equal(statuses.filter(status => status === 401).length, 5)
-  t.strictSame(await storm(20, i => ({ from: `2001:db8:0:7::${i.toString(16)}` })), {
-    401: 5,
-    429: 15
-  })
-  t.strictSame(
-    await storm(20, i => ({ from: `2001:db8:0:${i + 100}::1` })),
-    { 401: 20 },
-    'twenty networks'
-  )
-  t.strictSame(
-    await storm(10, i => ({ from: i % 2 === 0 ? '198.51.100.7' : '::ffff:198.51.100.7' })),
-    { 401: 5, 429: 5 }
-  )
-})
-
-t.test('behind a proxy that is trusted, the address is the client\'s', async t => {
-  const { app } = await anApp(t, { account: false, address: { maxAttempts: 2 } }, {
-    fastify: { trustProxy: '127.0.0.1' }
-  })
-  const guess = async (client: string): Promise<number> =>
-    (await app.inject({
-      method: 'POST',
-      url: '/auth/login',
-      headers: { 'x-forwarded-for': client },
-      payload: { username: 'ann', password: 'wrong' }
-    })).statusCode
-  t.strictSame(
-    [await guess('203.0.113.1'), await guess('203.0.113.1'), await guess('203.0.113.1')],
-    [401, 401, 429]
-  )
-  t.equal(await guess('203.0.113.2'), 401)
-})
-
-t.test('names in other cases and forms of Unicode are the account that the app finds', async t => {
-  const forms = [
-    'josé',
-    'jose\u0301',
-    'JOSÉ',
-    'José',
-    ' josé',
-    'josé ',
-    'ｊｏｓé',
-    'jo\u200bsé',
-    'jose',
-    'jos\u00e9\u0007',
-    'JOSE\u0301'
-  ]
-  const key = (login: string): string =>
-    login.normalize('NFKD').replace(/[\p{M}\p{C}\s]/gu, '').toLowerCase()
-
-  // As a database with a collation that takes all of them for one; and as one that compares bytes.
-  for (
-    const find of [(login: string) => key(login) === 'jose', (login: string) => login === 'josé']
-  ) {
-    for (const isThere of [true, false]) {
-      const jose = { id: 'u-jose', username: 'josé', passwordHash: PASSWORD_HASH }
-      const { storm } = await anApp(t, {}, {
-        options: {
-          users: {
-            findByLogin: login => isThere && find(login) ? jose : null,
-            findById: () => jose
-          }
-        }
-      })
-      const answers = await storm(
-        110,
-        i => ({ username: forms[i % forms.length] as string, from: `198.51.100.${i}` })
-      )
-      t.strictSame(
-        answers,
-        { 401: 10, 429: 100 },
-        'whether it is there or not, and whatever the app takes for the same'
-      )
-    }
-  }
-})
-
-t.test('an account that finds itself by two names has one count; other accounts have others', async t => {
-  const ann = {
-    id: 'u-ann',
-    username: 'ann',
-    email: 'ann@example.org',
-    passwordHash: PASSWORD_HASH
-  }
-  const bob = { id: 'u-bob', username: 'bob', passwordHash: PASSWORD_HASH }
-  const { storm, guess } = await anApp(t, {}, { users: [ann, bob] })
-  const answers = await storm(
-    40,
-    i => ({ username: i % 2 === 0 ? 'ann' : 'ann@example.org', from: `198.51.100.${i}` })
-  )
-  t.strictSame(answers, { 401: 10, 429: 30 })
-  t.equal((await guess({ username: 'bob', password: PASSWORD })).statusCode, 200)
-  // An id that looks like a name, and a name that looks like an id, are two things.
-  t.strictSame(await storm(20, i => ({ username: 'u-bob', from: `198.51.100.${i}` })), {
-    401: 10,
-    429: 10
-  })
-  t.equal((await guess({ username: 'bob', password: PASSWORD })).statusCode, 200)
-})
-
-t.test('known, unknown and disabled accounts are refused alike, and nothing is hashed then', async t => {
-  const { storm, guess, users, app } = await anApp(t)
-  users.set('u-dis', { id: 'u-dis', username: 'dis', disabled: true, passwordHash: PASSWORD_HASH })
-  users.set('u-non', { id: 'u-non', username: 'non' })
-  const answers: LightMyRequestResponse[] = []
-
-  for (const username of ['ann', 'nobody', 'dis', 'non']) {
-    t.strictSame(await storm(30, i => ({ username, from: `198.51.100.${i}` })), {
-      401: 10,
-      429: 20
-    }, username)
-    const answer = guess({ username })
-    t.equal(app.tokenAuth.hashLoad().running, 0)
-    answers.push(await answer)
-  }
-
-  const shown = answers.map(({ body, headers: { date, ...headers } }) => ({ body, headers }))
-
-  for (const answer of shown) {
-    t.strictSame(answer, shown[0])
-  }
-})
-
-t.test('what could not be checked does not count', async t => {
+t.test('an attempt that could not be verified is not counted', async t => {
   let failing = true
   const { guess, storm } = await anApp(t, {}, {
     options: {
@@ -429,7 +139,7 @@ t.test('what could not be checked does not count', async t => {
   t.strictSame(await storm(20), { 401: 10, 429: 10 })
 })
 
-t.test('a store of attempts that fails is 503: neither signed in, nor told that it was wrong', async t => {
+t.test('a failed attempt store results in 503', async t => {
   const memory = new MemoryAttempts()
   let broken: keyof AttemptStore | null = 'consume'
   const attempts = new Proxy(memory, {
@@ -460,7 +170,7 @@ t.test('a store of attempts that fails is 503: neither signed in, nor told that 
   )
 })
 
-t.test('refresh tokens that were never issued count by address; authentic ones, of any age, never do', async t => {
+t.test('forged refresh tokens count by address, authentic ones never do', async t => {
   const { app, refresh, guess, clock } = await anApp(t)
   const { refresh_token: first } = (await guess({ password: PASSWORD, from: '127.0.0.1' })).json<
     TokenResponse
@@ -498,13 +208,13 @@ t.test('refresh tokens that were never issued count by address; authentic ones, 
   t.equal((await refresh('forged')).statusCode, 401)
 })
 
-t.test('with `throttle: false` nothing is counted, and no device is known', async t => {
+t.test('throttle: false counts nothing and issues no device token', async t => {
   const { guess, storm } = await anApp(t, false)
   t.strictSame(await storm(150), { 401: 150 })
   t.notOk('device_token' in (await guess({ password: PASSWORD })).json())
 })
 
-t.test('each limit can be switched off', async t => {
+t.test('each limit can be disabled', async t => {
   const byAddress = await anApp(t, { account: false })
   t.strictSame(await byAddress.storm(150), { 401: 100, 429: 50 })
   const byAccount = await anApp(t, { address: false })
@@ -512,7 +222,7 @@ t.test('each limit can be switched off', async t => {
   t.strictSame(await byAccount.storm(15), { 401: 10, 429: 5 })
 })
 
-t.test('the sweep forgets what is to be forgotten', async t => {
+t.test('the sweep deletes expired counts', async t => {
   const attempts = new MemoryAttempts()
   const { app, guess, clock } = await anApp(t, { attempts })
   await guess()
@@ -523,7 +233,7 @@ t.test('the sweep forgets what is to be forgotten', async t => {
 })
 
 for (const [name, { open, skip = false }] of Object.entries(databases)) {
-  t.test(`two instances on ${name} count together`, { skip }, async t => {
+  t.test(`two instances on ${name} share their counts`, { skip }, async t => {
     const { attempts } = await open(t)
     const apps = [
       await anApp(t, { attempts: attempts() }),
@@ -546,7 +256,7 @@ for (const [name, { open, skip = false }] of Object.entries(databases)) {
   })
 }
 
-t.test('two server processes count together', async t => {
+t.test('two server processes share their counts', async t => {
   const file = createSqliteFile()
   const servers = await Promise.all([startServer(file.path, true), startServer(file.path, true)])
   t.teardown(async () => {

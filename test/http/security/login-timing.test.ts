@@ -1,10 +1,8 @@
-// Who has an account, and in what state it is, must not show in the time that a refusal takes: 200 logins of each sort, medians
-// within 5 %, and rank tests that do not tell them apart. The number is that of the security requirement.
+// 200 logins of each kind. Medians must agree within 5 %, and rank tests must not separate them.
 //
-// The sorts take turns in an order that is shuffled each round, so that what else the machine does falls on all alike. By chance
-// it does not: once in a hundred for each rank test. A sort that was told apart is therefore measured anew beside the known user,
-// twice at most. Chance tells one apart three times running in one run of 20,000; what really takes longer, or less long, is told
-// apart each time.
+// The kinds alternate in an order that each round shuffles, so that other load affects all alike.
+// A rank test still separates equal kinds once in 100 runs by chance. A kind that is separated is
+// measured again beside the known user, at most twice. Chance alone fails one run in 20,000.
 
 import { randomInt } from 'node:crypto'
 import { hash } from '@node-rs/argon2'
@@ -16,13 +14,13 @@ const SAMPLES = 200
 const WARM_UP = 20
 const ATTEMPTS = 3
 const MOST_APART = 0.05
-// Of a normal distribution: p is 0.01 there, both tails counted.
+// Two-tailed p = 0.01 of a normal distribution.
 const MOST_DEVIATION = 2.576
 
-// What is hashed in production, unlike the weak hash of the helpers: the work is what is compared here.
+// A hash with the default cost, because this file compares the work.
 const HASH = await hash(PASSWORD, { memoryCost: 19456, timeCost: 2, parallelism: 1 })
 
-// Names of one length, and one password, so that requests differ in what the user is alone.
+// Names have one length and users one password, so that requests differ only in the user.
 const KNOWN = 'known-user'
 const people: TestUser[] = [
   { id: 'u-1', username: KNOWN, passwordHash: HASH },
@@ -56,7 +54,7 @@ async function timeOf (username: string): Promise<number> {
   return time
 }
 
-/** One request at a time; in each round all of the names, in an order of its own. */
+/** Sends one request at a time. Each round has all names in another order. */
 async function measure (
   usernames: readonly string[],
   rounds: number
@@ -83,7 +81,7 @@ function medianOf (values: readonly number[]): number {
   return ((sorted[upper] as number) + (sorted[sorted.length - 1 - upper] as number)) / 2
 }
 
-/** Ranks from 1 on; equal values share theirs. */
+/** Returns ranks from 1. Equal values share a rank. */
 function ranksOf (values: readonly number[]): number[] {
   const sorted = values.toSorted((a, b) => a - b)
   return values.map(value => (sorted.indexOf(value) + sorted.lastIndexOf(value)) / 2 + 1)
@@ -93,7 +91,7 @@ function sumOf (values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0)
 }
 
-/** Mann-Whitney's U of two samples, as standard deviations from what chance would make it. */
+/** Returns the Mann-Whitney U of two samples, in standard deviations from its expectation. */
 function mannWhitney (a: readonly number[], b: readonly number[]): number {
   const ranks = ranksOf([...a, ...b])
   const u = sumOf(ranks.slice(0, a.length)) - a.length * (a.length + 1) / 2
@@ -101,7 +99,7 @@ function mannWhitney (a: readonly number[], b: readonly number[]): number {
   return (u - product / 2) / Math.sqrt(product * (ranks.length + 1) / 12)
 }
 
-/** Wilcoxon's signed ranks, likewise: of pairs from one round each, so that a machine that is slow for a while hides nothing. */
+/** Returns the Wilcoxon signed ranks in standard deviations. Pairs come from the same round. */
 function wilcoxon (a: readonly number[], b: readonly number[]): number {
   const differences = a.map((value, i) => value - (b[i] as number)).filter(difference =>
     difference !== 0
@@ -125,7 +123,7 @@ interface Comparison {
 
 function compare (times: readonly number[], known: readonly number[]): Comparison {
   const median = medianOf(known)
-  // Two estimates of one thing. The second is the surer one by far while the machine is busy with other things as well.
+  // Two estimates of the same value. The second one is more reliable on a busy machine.
   const ratios = [
     medianOf(times) / median,
     1 + medianOf(times.map((time, i) => time - (known[i] as number))) / median
@@ -136,7 +134,7 @@ function compare (times: readonly number[], known: readonly number[]): Compariso
   return { ratios, deviations, isAlike }
 }
 
-t.test('75: the yardstick tells apart what is, and nothing else', async t => {
+t.test('the statistic detects a real difference and no other [75]', async t => {
   t.equal(medianOf([3, 1, 2]), 2)
   t.equal(medianOf([4, 1, 2, 3]), 2.5)
   t.equal(mannWhitney([1, 2, 3], [1, 2, 3]), 0)
@@ -160,7 +158,7 @@ t.test('75: the yardstick tells apart what is, and nothing else', async t => {
   t.notOk(compare(slower, slow).isAlike, 'by the pairs, where the machine is slow at times')
 })
 
-t.test('75: a login that is refused takes as long whoever it is about', async t => {
+t.test('a rejected login takes the same time for every account [75]', async t => {
   await measure([KNOWN, ...Object.values(others)], WARM_UP)
   let open = Object.keys(others)
 

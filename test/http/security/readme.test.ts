@@ -1,5 +1,3 @@
-// The table in README.md, which would be believed long after it has ceased to be true.
-
 import { existsSync, readFileSync } from 'node:fs'
 import t from 'tap'
 
@@ -13,14 +11,14 @@ function sourceOf (file: string): string {
   return existsSync(path) ? readFileSync(path, 'utf8').replaceAll('\\', '') : ''
 }
 
-t.test('each number from 1 to 87 is there once, and in order', async t => {
+t.test('the table has each requirement from 1 to 87 once and in order', async t => {
   t.strictSame(
     rows.map(([, number]) => Number(number)),
     Array.from({ length: 87 }, (_, i) => i + 1)
   )
 })
 
-t.test('each test that is named exists, and each test here is named', async t => {
+t.test('every test in the table exists, and every test here is in the table', async t => {
   const named = new Set<string>()
 
   for (const [, number, text = ''] of rows) {

@@ -1,5 +1,5 @@
-// That the watch over all tests (helpers/trace-watch.ts) is on in CI, and finds what it should: this file is run again under it.
-// There it leaks, by tests that pass, and has to fail all the same.
+// Runs itself again under helpers/ci/trace-watch.ts. That run leaks secrets in passing tests, and
+// must fail nevertheless.
 
 import { spawn } from 'node:child_process'
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
@@ -19,7 +19,7 @@ const PEPPER = 'Zr4kW9tBq2LmX7vNc5Hj8Dg3Ys6Fp1Ea'
 const WRONG = 'no horse was ever so wrong'
 const LOUD = 'this stream is told of warnings'
 
-/** What is leaked, and how that secret came to be known. */
+/** Kinds of leaks, by the origin of the secret. */
 const leaks: Record<string, string> = {
   'an access token': 'access_token in an answer',
   'a piece of one': 'access_token in an answer',
@@ -49,7 +49,7 @@ const isWatched = process.execArgv.some(arg => arg.includes('trace-watch'))
 
 if (process.env.TRACE_LEAKS === undefined) {
   const [leaking, clean] = [runAgain('all'), runAgain('none')]
-  t.test('it is on, finds each leak of files that pass, and tells none', async t => {
+  t.test('the trace watch finds every leak without printing it', async t => {
     t.ok(isWatched || !process.env.CI, 'CI watches all tests')
     const { code, told } = await leaking
     t.equal(code, 1)
@@ -79,11 +79,11 @@ if (process.env.TRACE_LEAKS === undefined) {
     }
   })
 
-  t.test('where nothing leaks, nothing is found, though a client may put a token into a URL', async t => {
+  t.test('the trace watch finds nothing in a run without leaks', async t => {
     t.strictSame(await clean, { code: 0, told: '' })
   })
 } else {
-  t.test('leaks, and passes', t => leak(t, process.env.TRACE_LEAKS === 'all'))
+  t.test('leaks and passes', t => leak(t, process.env.TRACE_LEAKS === 'all'))
 }
 
 async function runAgain (TRACE_LEAKS: string): Promise<{ code: number, told: string }> {
