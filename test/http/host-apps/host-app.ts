@@ -24,7 +24,7 @@ export function startEmpty (t: Test): FastifyInstance {
   return app
 }
 
-export function optionsFor (given: Partial<TokenAuthOptions> = {}): TokenAuthOptions {
+export function getOptions (given: Partial<TokenAuthOptions> = {}): TokenAuthOptions {
   return {
     secret: SECRET,
     store: new MemoryStore(),
@@ -41,7 +41,10 @@ export function bearer (token: string): { authorization: string } {
   return { authorization: `Bearer ${token}` }
 }
 
-export async function livesAsEver (t: Test, { login, get, refresh, post }: TestApp): Promise<void> {
+export async function expectWorkingRoutes (
+  t: Test,
+  { login, get, refresh, post }: TestApp
+): Promise<void> {
   const first = await login()
   t.equal((await get('/protected', first.access_token)).json().userId, 'u-ann')
   t.equal((await get('/protected')).json().code, 'AUTH_ACCESS_MISSING')
@@ -57,4 +60,30 @@ export async function livesAsEver (t: Test, { login, get, refresh, post }: TestA
   const logout = await post('/auth/logout', { refresh_token: second.refresh_token })
   t.equal(logout.statusCode, 204)
   t.equal((await get('/protected', second.access_token)).json().code, 'AUTH_SESSION_REVOKED')
+}
+
+export async function loginAt (
+  app: FastifyInstance,
+  prefix: string
+): Promise<Required<TokenResponse>> {
+  const response = await app.inject({
+    method: 'POST',
+    url: `${prefix}/login`,
+    payload: { username: 'ann', password: PASSWORD }
+  })
+
+  if (response.statusCode !== 200) {
+    throw new Error(`login at ${prefix} failed: ${response.body}`)
+  }
+
+  return response.json()
+}
+
+export async function getStatus (
+  app: FastifyInstance,
+  url: string,
+  token?: string
+): Promise<number> {
+  const response = await app.inject({ url, headers: token === undefined ? {} : bearer(token) })
+  return response.statusCode
 }

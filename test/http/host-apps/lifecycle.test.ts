@@ -6,7 +6,7 @@ import { tokenAuth } from '../../../src/index.js'
 import type { Auth, TokenResponse } from '../../../src/index.js'
 import { createTestApp } from '../../helpers/app.js'
 import { HOUR } from '../../helpers/clock.js'
-import { form, optionsFor, start, startEmpty } from './host-app.js'
+import { form, getOptions, start, startEmpty } from './host-app.js'
 
 t.test('app.close() saves pending confirmations and last uses', async t => {
   const { app, store, clock, login, refresh, get } = await createTestApp()
@@ -65,15 +65,15 @@ t.test('the plugin adds only its documented decorators to the app', async t => {
     await register(app)
     let traces = {}
     app.get('/', (request, reply) => {
-      traces = { request: membersOf(request), reply: membersOf(reply) }
+      traces = { request: getMembers(request), reply: getMembers(reply) }
       return ''
     })
     await app.inject({ url: '/' })
-    return { ...traces, app: membersOf(app), schemas: Object.keys(app.getSchemas()) }
+    return { ...traces, app: getMembers(app), schemas: Object.keys(app.getSchemas()) }
   }
 
   const without = await traces(() => {})
-  const beside = await traces(app => app.register(tokenAuth, optionsFor()))
+  const beside = await traces(app => app.register(tokenAuth, getOptions()))
   const added = Object.fromEntries(
     Object.entries(beside).map(
       ([where, members]) => [where, members.filter(member => !without[where]?.includes(member))]
@@ -101,7 +101,7 @@ t.test('parsers and plugins of the child scope stay out of the app', async t => 
 })
 
 /** Returns the names of own and inherited properties. */
-function membersOf (object: object): string[] {
+function getMembers (object: object): string[] {
   const members = new Set<string>()
 
   for (

@@ -6,7 +6,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, LightMyRequestRespo
 import t from 'tap'
 import type { TokenResponse } from '../../../src/index.js'
 import { PASSWORD, SECRET } from '../../helpers/app.js'
-import { bearer, form, livesAsEver, orders, start, startEmpty } from './host-app.js'
+import { bearer, expectWorkingRoutes, form, orders, start, startEmpty } from './host-app.js'
 
 t.test('an app with @fastify/jwt accepts its old tokens and ours during a migration', async t => {
   const { app, login, get, post } = await start(t, {
@@ -65,7 +65,7 @@ for (const order of orders) {
       }
     })
     const { app, login, get } = test
-    await livesAsEver(t, test)
+    await expectWorkingRoutes(t, test)
 
     const own = app.jwt.sign({ name: 'own' })
     t.match(app.jwt.verify(own), { name: 'own' })
@@ -96,7 +96,7 @@ for (const order of orders) {
       }
     })
     const { app, login, get } = test
-    await livesAsEver(t, test)
+    await expectWorkingRoutes(t, test)
 
     const { mine } = app.jwt as unknown as { mine: typeof app.jwt }
     const own = mine.sign({ name: 'own' })
@@ -114,7 +114,7 @@ for (const order of orders) {
         app.get('/own', (request, reply) => reply.setCookie('seen', 'yes').send(request.cookies))
       }
     })
-    await livesAsEver(t, test)
+    await expectWorkingRoutes(t, test)
     const response = await test.app.inject({ url: '/own', headers: { cookie: 'theme=dark' } })
     t.strictSame(response.json(), { theme: 'dark' })
     t.match(response.headers['set-cookie'], /^seen=yes/)
@@ -131,7 +131,7 @@ for (const order of orders) {
         app.post('/own', request => request.body)
       }
     })
-    await livesAsEver(t, test)
+    await expectWorkingRoutes(t, test)
     t.strictSame((await test.post('/own', Buffer.from('a=1&a=2&b=3'), form)).json(), {
       a: ['1', '2'],
       b: '3'
@@ -158,16 +158,18 @@ for (const order of orders) {
         const answer = (request: FastifyRequest): object => ({
           userId: request.auth?.userId ?? null
         })
-        app.get('/either', { preHandler: app.auth([app.authenticate, byKey]) }, answer)
-        app.get('/either-key-first', { preHandler: app.auth([byKey, app.authenticate]) }, answer)
+        app.get('/either', { preHandler: app.auth([app.authenticate, authenticateByKey]) }, answer)
+        app.get('/either-key-first', {
+          preHandler: app.auth([authenticateByKey, app.authenticate])
+        }, answer)
         app.get(
           '/both',
-          { preHandler: app.auth([app.authenticate, byKey], { relation: 'and' }) },
+          { preHandler: app.auth([app.authenticate, authenticateByKey], { relation: 'and' }) },
           answer
         )
       }
     })
-    await livesAsEver(t, test)
+    await expectWorkingRoutes(t, test)
     const { access_token: token } = await test.login()
     const send = (url: string, headers: Record<string, string>): Promise<LightMyRequestResponse> =>
       test.app.inject({ url, headers })
@@ -187,7 +189,7 @@ for (const order of orders) {
   })
 }
 
-function byKey (
+function authenticateByKey (
   request: FastifyRequest,
   _reply: FastifyReply,
   done: (error?: Error) => void

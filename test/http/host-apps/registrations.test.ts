@@ -1,30 +1,18 @@
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { tokenAuth } from '../../../src/index.js'
-import type { TokenResponse } from '../../../src/index.js'
 import { PASSWORD } from '../../helpers/app.js'
 import type { TestAppOptions } from '../../helpers/app.js'
 import { HOUR } from '../../helpers/clock.js'
-import { bearer, livesAsEver, optionsFor, start, startEmpty } from './host-app.js'
-
-async function loginAt (app: FastifyInstance, prefix: string): Promise<Required<TokenResponse>> {
-  const response = await app.inject({
-    method: 'POST',
-    url: `${prefix}/login`,
-    payload: { username: 'ann', password: PASSWORD }
-  })
-
-  if (response.statusCode !== 200) {
-    throw new Error(`login at ${prefix} failed: ${response.body}`)
-  }
-
-  return response.json()
-}
-
-async function statusOf (app: FastifyInstance, url: string, token?: string): Promise<number> {
-  const response = await app.inject({ url, headers: token === undefined ? {} : bearer(token) })
-  return response.statusCode
-}
+import {
+  bearer,
+  expectWorkingRoutes,
+  getOptions,
+  getStatus,
+  loginAt,
+  start,
+  startEmpty
+} from './host-app.js'
 
 async function refreshAt (app: FastifyInstance, prefix: string, token: string): Promise<number> {
   const response = await app.inject({
@@ -63,7 +51,7 @@ for (const [how, guard] of Object.entries(guards)) {
         })
       }
     })
-    await livesAsEver(t, test)
+    await expectWorkingRoutes(t, test)
     const { app, login, get } = test
     t.equal((await get('/open')).body, 'open')
     t.equal((await get('/open', 'no token')).body, 'open')
@@ -77,10 +65,10 @@ for (const [how, guard] of Object.entries(guards)) {
       t.equal((await get(url, token)).json().userId, 'u-ann')
     }
 
-    t.equal(await statusOf(app, '/auth/me'), 401)
-    t.equal(await statusOf(app, '/auth/me', token), 200)
-    t.equal(await statusOf(app, '/nowhere'), 401)
-    t.equal(await statusOf(app, '/nowhere', token), 404)
+    t.equal(await getStatus(app, '/auth/me'), 401)
+    t.equal(await getStatus(app, '/auth/me', token), 200)
+    t.equal(await getStatus(app, '/nowhere'), 401)
+    t.equal(await getStatus(app, '/nowhere', token), 404)
   })
 }
 
@@ -89,17 +77,17 @@ t.test('two registrations in sibling scopes reject the tokens of each other', as
 
   for (const name of ['staff', 'guests']) {
     await app.register(async scope => {
-      await scope.register(tokenAuth, optionsFor({ name, prefix: `/${name}/auth` }))
+      await scope.register(tokenAuth, getOptions({ name, prefix: `/${name}/auth` }))
       scope.get(`/${name}`, { onRequest: scope.authenticate }, request => request.auth)
     })
   }
 
   const staff = await loginAt(app, '/staff/auth')
   const guest = await loginAt(app, '/guests/auth')
-  t.equal(await statusOf(app, '/staff', staff.access_token), 200)
-  t.equal(await statusOf(app, '/guests', guest.access_token), 200)
-  t.equal(await statusOf(app, '/staff', guest.access_token), 401)
-  t.equal(await statusOf(app, '/guests', staff.access_token), 401)
+  t.equal(await getStatus(app, '/staff', staff.access_token), 200)
+  t.equal(await getStatus(app, '/guests', guest.access_token), 200)
+  t.equal(await getStatus(app, '/staff', guest.access_token), 401)
+  t.equal(await getStatus(app, '/guests', staff.access_token), 401)
   t.equal(await refreshAt(app, '/staff/auth', guest.refresh_token), 401)
   t.equal(await refreshAt(app, '/guests/auth', staff.refresh_token), 401)
   t.equal(await refreshAt(app, '/staff/auth', staff.refresh_token), 200)
@@ -112,10 +100,10 @@ t.test('two registrations in sibling scopes reject the tokens of each other', as
 
 t.test('a second registration on one instance fails with a fix', async t => {
   const app = startEmpty(t)
-  await app.register(tokenAuth, optionsFor())
+  await app.register(tokenAuth, getOptions())
   await t.rejects(
     async () => {
-      await app.register(tokenAuth, optionsFor({ name: 'other', prefix: '/other' }))
+      await app.register(tokenAuth, getOptions({ name: 'other', prefix: '/other' }))
     },
     { message: /already has the decorator "authenticate".*scope of its own/ }
   )
@@ -123,10 +111,10 @@ t.test('a second registration on one instance fails with a fix', async t => {
 
 t.test('a registration inside the scope of another fails with a fix', async t => {
   const app = startEmpty(t)
-  await app.register(tokenAuth, optionsFor())
+  await app.register(tokenAuth, getOptions())
   await t.rejects(async () => {
     await app.register(async scope => {
-      await scope.register(tokenAuth, optionsFor({ name: 'other', prefix: '/other' }))
+      await scope.register(tokenAuth, getOptions({ name: 'other', prefix: '/other' }))
     })
   }, { message: /already has the decorator "authenticate".*scope of its own/ })
 })
@@ -134,11 +122,11 @@ t.test('a registration inside the scope of another fails with a fix', async t =>
 t.test('the same name in two sibling scopes fails', async t => {
   const app = startEmpty(t)
   await app.register(async scope => {
-    await scope.register(tokenAuth, optionsFor({ name: 'staff' }))
+    await scope.register(tokenAuth, getOptions({ name: 'staff' }))
   })
   await t.rejects(async () => {
     await app.register(async scope => {
-      await scope.register(tokenAuth, optionsFor({ name: 'staff', prefix: '/other' }))
+      await scope.register(tokenAuth, getOptions({ name: 'staff', prefix: '/other' }))
     })
   }, { message: /"name" must be unique in an app; "staff" is registered already/ })
 })
@@ -146,14 +134,14 @@ t.test('the same name in two sibling scopes fails', async t => {
 t.test('a registration in a child scope stays below the prefix of the child', async t => {
   const app = startEmpty(t)
   await app.register(async child => {
-    await child.register(tokenAuth, optionsFor())
+    await child.register(tokenAuth, getOptions())
     child.get('/protected', { onRequest: child.authenticate }, request => request.auth)
   }, { prefix: '/api' })
   const { access_token: token, refresh_token: refreshToken } = await loginAt(app, '/api/auth')
-  t.equal(await statusOf(app, '/api/protected', token), 200)
-  t.equal(await statusOf(app, '/api/protected'), 401)
+  t.equal(await getStatus(app, '/api/protected', token), 200)
+  t.equal(await getStatus(app, '/api/protected'), 401)
   t.equal(await refreshAt(app, '/api/auth', refreshToken), 200)
-  t.equal(await statusOf(app, '/auth/me', token), 404)
+  t.equal(await getStatus(app, '/auth/me', token), 404)
   t.notOk(app.hasDecorator('authenticate'))
   t.notOk(app.hasRequestDecorator('auth'))
 })
@@ -193,7 +181,7 @@ t.test('each route can be renamed or disabled', async t => {
   const app = startEmpty(t)
   await app.register(
     tokenAuth,
-    optionsFor({
+    getOptions({
       routes: {
         login: '/token',
         refresh: '/token/refresh',
@@ -218,7 +206,7 @@ t.test('each route can be renamed or disabled', async t => {
     })).statusCode,
     200
   )
-  t.equal(await statusOf(app, '/auth/devices', token), 200)
+  t.equal(await getStatus(app, '/auth/devices', token), 200)
 
   for (
     const gone of [
@@ -249,8 +237,8 @@ t.test('each route can be renamed or disabled', async t => {
 
 t.test('an empty prefix puts the routes at the root', async t => {
   const app = startEmpty(t)
-  await app.register(tokenAuth, optionsFor({ prefix: '' }))
+  await app.register(tokenAuth, getOptions({ prefix: '' }))
   const { access_token: token } = await loginAt(app, '')
-  t.equal(await statusOf(app, '/me', token), 200)
-  t.equal(await statusOf(app, '/auth/me', token), 404)
+  t.equal(await getStatus(app, '/me', token), 200)
+  t.equal(await getStatus(app, '/auth/me', token), 404)
 })

@@ -234,7 +234,7 @@ t.test('login checks the origin if it sets cookies', async t => {
     for (const { headers, taken, about } of everyRequest()) {
       asked.length = 0
       const inBody = transport === 'both' && headers['x-token-transport'] !== 'cookie'
-      // The name is missing, so that an accepted request hashes nothing. The origin is checked first.
+      // The name is missing, so that an accepted request hashes nothing.
       const payload = { password: PASSWORD }
       const response = await app.inject({
         method: 'POST',

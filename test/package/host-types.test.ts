@@ -1,0 +1,45 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { createConsumer, root } from '../helpers/consumer.js'
+
+t.before(() => {
+  if (!existsSync(join(root, 'dist/index.d.ts'))) {
+    throw new Error('dist is missing; run "npm run build"')
+  }
+})
+
+t.test('the types add nothing of @fastify/jwt and @fastify/cookie to an app', async t => {
+  const consumer = createConsumer()
+  t.teardown(() => {
+    consumer.remove()
+  })
+  consumer.write(
+    'app.ts',
+    `
+    import Fastify from 'fastify'
+    import { tokenAuth } from 'fastify-token-auth'
+    import { tokenVerifier } from 'fastify-token-auth/verifier'
+
+    const app = Fastify()
+    export const plugins = [tokenAuth, tokenVerifier]
+    // @ts-expect-error
+    app.jwt
+    // @ts-expect-error
+    app.serializeCookie
+    app.get('/', { onRequest: [app.authenticate] }, (request, reply) => {
+      // @ts-expect-error
+      request.user
+      // @ts-expect-error
+      request.jwtVerify
+      // @ts-expect-error
+      request.cookies
+      // @ts-expect-error
+      reply.setCookie
+      return request.auth
+    })
+  `
+  )
+  // The configuration of a consumer has skipLibCheck: false.
+  t.equal(await consumer.compile(), '')
+})
