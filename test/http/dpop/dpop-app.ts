@@ -63,10 +63,10 @@ export async function signIn (
 export const refresh = async (holder: Holder, token: string): Promise<LightMyRequestResponse> =>
   holder.send('POST', '/auth/refresh', { body: { refresh_token: token } })
 
-export const claimsOf = (token: string): jose.JWTPayload & { cnf?: { jkt: string } } =>
+export const decodeClaims = (token: string): jose.JWTPayload & { cnf?: { jkt: string } } =>
   jose.decodeJwt(token)
 
-export function refused (
+export function assertRejected (
   t: Test,
   response: LightMyRequestResponse,
   code: string,

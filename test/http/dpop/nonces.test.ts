@@ -2,7 +2,7 @@ import t from 'tap'
 import type { LightMyRequestResponse } from 'fastify'
 import { MINUTE } from '../../helpers/clock.js'
 import type { Sent } from '../../helpers/dpop.js'
-import { claimsOf, credentials, oauth, refused, signIn, start } from './dpop-app.js'
+import { assertRejected, credentials, decodeClaims, oauth, signIn, start } from './dpop-app.js'
 
 const NONCE = /^[\w-]{43}$/
 
@@ -17,7 +17,7 @@ t.test('the first response has the nonce and exposes it to other origins', async
     }
   })
   const response = await holder.once('POST', '/auth/login', { body: credentials })
-  refused(t, response, 'AUTH_DPOP_NONCE', 'the first')
+  assertRejected(t, response, 'AUTH_DPOP_NONCE', 'the first')
   t.match(response.headers['dpop-nonce'], NONCE)
   t.match(
     response.headers['www-authenticate'],
@@ -43,7 +43,7 @@ t.test('a nonce of the previous minute is valid, an older one is not', async t =
   t.not(response.headers['dpop-nonce'], nonce)
   t.equal(response.headers['cache-control'], 'no-store', 'which no cache may give to others')
   clock.advance(MINUTE)
-  refused(
+  assertRejected(
     t,
     await holder.once('GET', '/protected', { token, claims: { nonce } }),
     'AUTH_DPOP_NONCE',
@@ -73,7 +73,7 @@ t.test('OAuth endpoints require the nonce with 400 use_dpop_nonce', async t => {
   const answer = await ask({})
   t.match(answer.json(), { token_type: 'DPoP' })
   const next = answer.json().refresh_token
-  t.strictSame(claimsOf(next).cnf, claimsOf(token).cnf)
+  t.strictSame(decodeClaims(next).cnf, decodeClaims(token).cnf)
   const bare = await ask({ body: body(next), headers: { ...form, dpop: 'x' } })
   t.strictSame([bare.statusCode, bare.json().error], [400, 'invalid_dpop_proof'])
   t.equal((await ask({ body: body(next) })).statusCode, 200)
@@ -90,7 +90,7 @@ t.test('a client with a wrong clock can log in only if nonces are enabled', asyn
     body: credentials,
     claims: clock
   })
-  refused(t, response, 'AUTH_DPOP_INVALID', 'without')
+  assertRejected(t, response, 'AUTH_DPOP_INVALID', 'without')
   t.match(response.json().message, 'iat is too far from the server time')
   t.notOk(response.headers['dpop-nonce'])
   const now = { iat: other.clock() / 1000 }

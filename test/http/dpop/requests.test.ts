@@ -9,7 +9,7 @@ import t from 'tap'
 import type { LightMyRequestResponse } from 'fastify'
 import { SECOND } from '../../helpers/clock.js'
 import { athOf, createProofKey, writeProof } from '../../helpers/dpop.js'
-import { credentials, refused, signIn, start } from './dpop-app.js'
+import { assertRejected, credentials, signIn, start } from './dpop-app.js'
 import type { World } from './dpop-app.js'
 
 t.test('two DPoP headers, and two proofs in one header, are rejected', async t => {
@@ -85,7 +85,7 @@ t.test('proofs work over HTTP/2', async t => {
 
 t.test('htu is compared with the URL of the client behind a trusted proxy or publicUrl', async t => {
   const forwarded = { 'x-forwarded-proto': 'https', 'x-forwarded-host': 'api.test' }
-  const statusOf = async (
+  const getStatus = async (
     { holder }: World,
     htu: string,
     headers: Record<string, string> = {}
@@ -93,23 +93,23 @@ t.test('htu is compared with the URL of the client behind a trusted proxy or pub
     (await holder.send('POST', '/auth/login', { body: credentials, headers, claims: { htu } }))
       .statusCode
   const plain = await start(t)
-  t.equal(await statusOf(plain, 'http://localhost/auth/login', forwarded), 200)
+  t.equal(await getStatus(plain, 'http://localhost/auth/login', forwarded), 200)
   t.equal(
-    await statusOf(plain, 'https://api.test/auth/login', forwarded),
+    await getStatus(plain, 'https://api.test/auth/login', forwarded),
     401,
     'a proxy that is not trusted says nothing'
   )
-  t.equal(await statusOf(plain, 'http://api.test:8080/auth/login', { host: 'API.test:8080' }), 200)
-  t.equal(await statusOf(plain, 'http://api.test/auth/login', { host: 'api.test:8080' }), 401)
+  t.equal(await getStatus(plain, 'http://api.test:8080/auth/login', { host: 'API.test:8080' }), 200)
+  t.equal(await getStatus(plain, 'http://api.test/auth/login', { host: 'api.test:8080' }), 401)
 
   const proxied = await start(t, {}, { fastify: { trustProxy: true } })
-  t.equal(await statusOf(proxied, 'https://api.test/auth/login', forwarded), 200)
-  t.equal(await statusOf(proxied, 'http://localhost/auth/login', forwarded), 401)
+  t.equal(await getStatus(proxied, 'https://api.test/auth/login', forwarded), 200)
+  t.equal(await getStatus(proxied, 'http://localhost/auth/login', forwarded), 401)
 
   const named = await start(t, { publicUrl: 'https://api.test/v1' })
-  t.equal(await statusOf(named, 'https://api.test/v1/auth/login'), 200)
+  t.equal(await getStatus(named, 'https://api.test/v1/auth/login'), 200)
   t.equal(
-    await statusOf(named, 'https://api.test/v1/auth/login', { host: 'evil.test', ...forwarded }),
+    await getStatus(named, 'https://api.test/v1/auth/login', { host: 'evil.test', ...forwarded }),
     200
   )
 
@@ -121,7 +121,7 @@ t.test('htu is compared with the URL of the client behind a trusted proxy or pub
       'https://evil.test/auth/login'
     ]
   ) {
-    t.equal(await statusOf(named, htu, { host: 'evil.test' }), 401, htu)
+    t.equal(await getStatus(named, htu, { host: 'evil.test' }), 401, htu)
   }
 })
 
@@ -143,7 +143,7 @@ t.test('htu is compared with the original URL without its query', async t => {
     token,
     claims: { htu: 'http://localhost/protected' }
   })
-  refused(t, inner, 'AUTH_DPOP_INVALID', 'not the one it was made into')
+  assertRejected(t, inner, 'AUTH_DPOP_INVALID', 'not the one it was made into')
 })
 
 t.test('no response and no log at level trace contains a proof or a nonce', async t => {

@@ -7,7 +7,7 @@ import { MemoryStore } from '../../../src/stores/memory/index.js'
 import { createTestApp } from '../../helpers/app.js'
 import { DAY, MINUTE } from '../../helpers/clock.js'
 import { athOf, createProofKey, Holder } from '../../helpers/dpop.js'
-import { claimsOf, credentials, refresh, refused, signIn, start } from './dpop-app.js'
+import { assertRejected, credentials, decodeClaims, refresh, signIn, start } from './dpop-app.js'
 
 t.test('a login with a proof binds its tokens to the key', async t => {
   const { app, holder, get } = await start(t)
@@ -17,14 +17,14 @@ t.test('a login with a proof binds its tokens to the key', async t => {
     new Holder(app, key)
   )
   t.equal(type, 'DPoP')
-  t.strictSame(claimsOf(access).cnf, { jkt })
-  t.strictSame(claimsOf(token).cnf, { jkt })
+  t.strictSame(decodeClaims(access).cnf, { jkt })
+  t.strictSame(decodeClaims(token).cnf, { jkt })
   const plain = (await app.inject({ method: 'POST', url: '/auth/login', payload: credentials }))
     .json()
   t.equal(plain.token_type, 'bearer', 'without a proof it is an ordinary one')
-  t.notOk(claimsOf(plain.access_token).cnf)
+  t.notOk(decodeClaims(plain.access_token).cnf)
   t.equal((await get('/protected', plain.access_token)).statusCode, 200)
-  refused(
+  assertRejected(
     t,
     await holder.send('GET', '/protected', { token: plain.access_token }),
     'AUTH_ACCESS_INVALID',
@@ -40,16 +40,21 @@ t.test('a copied refresh token without the key neither rotates nor revokes the s
   const steal = async (token: string, name: string): Promise<void> => {
     const before = [await row(), names()]
     breakable.break('throws')
-    refused(
+    assertRejected(
       t,
       await post('/auth/refresh', { refresh_token: token }),
       'AUTH_DPOP_INVALID',
       `${name}, without a proof`
     )
-    refused(t, await refresh(thief, token), 'AUTH_REFRESH_INVALID', `${name}, with another key`)
+    assertRejected(
+      t,
+      await refresh(thief, token),
+      'AUTH_REFRESH_INVALID',
+      `${name}, with another key`
+    )
 
     for (const dpop of ['', 'x', 'x, y']) {
-      refused(
+      assertRejected(
         t,
         await post('/auth/refresh', { refresh_token: token }, { dpop }),
         'AUTH_DPOP_INVALID',
@@ -58,7 +63,7 @@ t.test('a copied refresh token without the key neither rotates nor revokes the s
     }
 
     const dpop = holder.prove('POST', '/auth/login')
-    refused(
+    assertRejected(
       t,
       await post('/auth/refresh', { refresh_token: token }, { dpop }),
       'AUTH_DPOP_INVALID',
@@ -87,7 +92,7 @@ t.test('a copied refresh token without the key neither rotates nor revokes the s
   clock.advance(MINUTE)
   t.ok(await next(fourth), 'after all of that the session goes on')
   t.notMatch(names(), /reuse|revoke/)
-  refused(
+  assertRejected(
     t,
     await refresh(holder, first),
     'AUTH_REFRESH_REUSED',
@@ -97,7 +102,12 @@ t.test('a copied refresh token without the key neither rotates nor revokes the s
     'reuse',
     'revoke'
   ])
-  refused(t, await refresh(holder, fourth), 'AUTH_REFRESH_REVOKED', 'and the session is over')
+  assertRejected(
+    t,
+    await refresh(holder, fourth),
+    'AUTH_REFRESH_REVOKED',
+    'and the session is over'
+  )
 })
 
 t.test('a bound access token confirms its generation only with its proof', async t => {
@@ -140,10 +150,10 @@ t.test('a refresh with a proof binds the access token of an unbound session', as
   const response = await refresh(holder, first)
   t.equal(response.json().token_type, 'DPoP')
   const { access_token: token, refresh_token: second } = response.json()
-  t.ok(claimsOf(token).cnf)
-  t.notOk(claimsOf(second).cnf)
+  t.ok(decodeClaims(token).cnf)
+  t.notOk(decodeClaims(second).cnf)
   t.equal((await holder.once('GET', '/protected', { token })).statusCode, 200)
-  refused(
+  assertRejected(
     t,
     await app.inject({ url: '/protected', headers: { authorization: `Bearer ${token}` } }),
     'AUTH_ACCESS_INVALID',
@@ -152,7 +162,7 @@ t.test('a refresh with a proof binds the access token of an unbound session', as
   clock.advance(MINUTE)
   const bare = (await refreshBare(second)).json()
   t.equal(bare.token_type, 'bearer', 'and without one as ever')
-  t.notOk(claimsOf(bare.access_token).cnf)
+  t.notOk(decodeClaims(bare.access_token).cnf)
 })
 
 t.test('a silently renewed access token stays bound to its key', async t => {
@@ -169,9 +179,9 @@ t.test('a silently renewed access token stays bound to its key', async t => {
   t.notOk(bare.headers['x-new-token'], 'who has no key is given none')
   const { headers } = await holder.send('GET', '/protected', { token })
   const renewed = String(headers['x-new-token'])
-  t.strictSame(claimsOf(renewed).cnf, claimsOf(token).cnf)
+  t.strictSame(decodeClaims(renewed).cnf, decodeClaims(token).cnf)
   t.equal((await holder.once('GET', '/protected', { token: renewed })).statusCode, 200)
-  refused(
+  assertRejected(
     t,
     await app.inject({ url: '/protected', headers: { authorization: `Bearer ${renewed}` } }),
     'AUTH_ACCESS_INVALID',
@@ -190,10 +200,10 @@ t.test('bound tokens in cookies require a proof', async t => {
     cookie: response.cookies.map(({ name, value }) => `${name}=${value}`).join('; ')
   }
   const access = response.cookies.find(({ name }) => name.endsWith('access'))?.value ?? ''
-  t.ok(claimsOf(access).cnf)
+  t.ok(decodeClaims(access).cnf)
   const ath = athOf(access)
   t.equal((await holder.once('GET', '/protected', { headers, claims: { ath } })).statusCode, 200)
-  refused(t, await app.inject({ url: '/protected', headers }), 'AUTH_DPOP_INVALID', 'none')
+  assertRejected(t, await app.inject({ url: '/protected', headers }), 'AUTH_DPOP_INVALID', 'none')
   t.equal(
     (await holder.once('GET', '/protected', { headers })).statusCode,
     200,
@@ -201,13 +211,13 @@ t.test('bound tokens in cookies require a proof', async t => {
   )
   const thief = new Holder(app)
   thief.nonce = holder.nonce
-  refused(
+  assertRejected(
     t,
     await thief.once('GET', '/protected', { headers, claims: { ath } }),
     'AUTH_ACCESS_INVALID',
     'of another key'
   )
-  refused(
+  assertRejected(
     t,
     await app.inject({ method: 'POST', url: '/auth/refresh', headers }),
     'AUTH_DPOP_INVALID',
@@ -228,8 +238,13 @@ t.test('logout requires no proof', async t => {
   for (const way of ways) {
     const answer = await signIn(holder)
     t.equal((await way(answer)).statusCode, 204)
-    refused(t, await refresh(holder, answer.refresh_token), 'AUTH_REFRESH_REVOKED', 'it is over')
-    refused(
+    assertRejected(
+      t,
+      await refresh(holder, answer.refresh_token),
+      'AUTH_REFRESH_REVOKED',
+      'it is over'
+    )
+    assertRejected(
       t,
       await holder.once('GET', '/protected', { token: answer.access_token }),
       'AUTH_SESSION_REVOKED',
@@ -246,11 +261,16 @@ t.test('openSession binds the session to the key of the proof in the request', a
       app.post('/passkey', async request => app.tokenAuth.openSession('u-ann', request))
     }
   })
-  refused(t, await holder.once('POST', '/passkey'), 'AUTH_DPOP_NONCE', 'the nonce comes first')
+  assertRejected(
+    t,
+    await holder.once('POST', '/passkey'),
+    'AUTH_DPOP_NONCE',
+    'the nonce comes first'
+  )
   const answer = (await holder.once('POST', '/passkey')).json()
   t.equal(answer.token_type, 'DPoP')
   t.equal((await holder.once('GET', '/protected', { token: answer.access_token })).statusCode, 200)
-  refused(
+  assertRejected(
     t,
     await app.inject({ method: 'POST', url: '/passkey', headers: { dpop: 'x' } }),
     'AUTH_DPOP_INVALID',
@@ -268,9 +288,9 @@ t.test('with dpop.required, a login without a proof opens no session', async t =
   const world = await start(t, { dpop: { required: true } }, { store, clock: before.clock })
   const { app, holder, get, post, refresh: refreshBare, names } = world
   const response = await post('/auth/login', credentials)
-  refused(t, response, 'AUTH_DPOP_INVALID', 'none')
+  assertRejected(t, response, 'AUTH_DPOP_INVALID', 'none')
   t.match(response.headers['www-authenticate'], /DPoP realm="auth", algs="/)
-  refused(
+  assertRejected(
     t,
     await post('/auth/login', credentials, { dpop: 'x' }),
     'AUTH_DPOP_INVALID',
@@ -292,7 +312,7 @@ t.test('a confidential client can change its key during a session', async t => {
   const client = { client_id: 'gateway', client_secret: clientSecret }
   const first = (await holder.send('POST', '/auth/login', { body: { ...credentials, ...client } }))
     .json<TokenResponse>()
-  t.ok(claimsOf(first.access_token).cnf)
+  t.ok(decodeClaims(first.access_token).cnf)
   const other = new Holder(app)
   other.nonce = holder.nonce
   const dpop = other.prove('POST', '/auth/token')
@@ -307,6 +327,6 @@ t.test('a confidential client can change its key during a session', async t => {
     }).toString()
   })
   t.match([answer.statusCode, answer.json().token_type], [200, 'DPoP'])
-  t.not(claimsOf(answer.json().access_token).jti, claimsOf(first.access_token).jti)
-  t.notSame(claimsOf(answer.json().access_token).cnf, claimsOf(first.access_token).cnf)
+  t.not(decodeClaims(answer.json().access_token).jti, decodeClaims(first.access_token).jti)
+  t.notSame(decodeClaims(answer.json().access_token).cnf, decodeClaims(first.access_token).cnf)
 })

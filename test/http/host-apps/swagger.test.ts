@@ -31,7 +31,7 @@ const signed: Partial<TokenAuthOptions> = {
 const bearer = { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } as const
 
 /** Operations by `method path`. */
-async function documentOf (
+async function getDocument (
   options: Partial<TokenAuthOptions> = {},
   transform?: Transform
 ): Promise<Operations> {
@@ -53,9 +53,9 @@ async function documentOf (
   )
 }
 
-const bodyOf = ({ requestBody }: Operation): object | undefined =>
+const getBody = ({ requestBody }: Operation): object | undefined =>
   requestBody?.content['application/json']?.schema
-const answersOf = ({ responses }: Operation): object =>
+const getResponses = ({ responses }: Operation): object =>
   Object.fromEntries(
     Object.entries(responses)
       .filter(([status]) => status.startsWith('2'))
@@ -107,7 +107,7 @@ const open = [
 ]
 
 t.test('the document has every route with its request and responses', async t => {
-  const document = await documentOf()
+  const document = await getDocument()
   t.strictSame(
     Object.keys(document).sort(),
     [...Object.keys(routes), 'get /protected'].sort(),
@@ -120,12 +120,12 @@ t.test('the document has every route with its request and responses', async t =>
     if (takes === undefined) {
       t.equal(operation.requestBody, undefined, `${name} takes no body`)
     } else {
-      t.match(bodyOf(operation), takes, `${name}: its body`)
+      t.match(getBody(operation), takes, `${name}: its body`)
     }
 
     const form = operation.requestBody?.content['application/x-www-form-urlencoded']?.schema
-    t.strictSame(form, bodyOf(operation), `${name}: as a form, too`)
-    const answers = answersOf(operation)
+    t.strictSame(form, getBody(operation), `${name}: as a form, too`)
+    const answers = getResponses(operation)
     t.strictSame(Object.keys(answers), Object.keys(gives), `${name}: its statuses, refusals aside`)
     t.match(answers, gives, `${name}: its answer`)
   }
@@ -138,7 +138,7 @@ t.test('the document has every route with its request and responses', async t =>
 })
 
 t.test('the document follows renamed, disabled and added routes', async t => {
-  const document = await documentOf({
+  const document = await getDocument({
     prefix: '/api/v1',
     routes: { login: '/token', me: false, otherSessions: false },
     ...signed
@@ -156,7 +156,7 @@ t.test('the document follows renamed, disabled and added routes', async t => {
 })
 
 t.test('the document marks routes that require an access token', async t => {
-  const document = await documentOf(signed, ({ schema, url, route }) => ({
+  const document = await getDocument(signed, ({ schema, url, route }) => ({
     url,
     schema: route.config?.tokenAuth === 'public'
       ? schema

@@ -81,7 +81,7 @@ export function basic (id: string, secret: string): Headers {
   }
 }
 
-export function claimsOf (token: string): Record<string, unknown> {
+export function decodeClaims (token: string): Record<string, unknown> {
   return JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as Record<
     string,
     unknown
@@ -139,7 +139,7 @@ export async function startDemo (t: Test): Promise<Demo> {
 }
 
 /** Checks what all errors have in common (RFC 6749, section 5.2). */
-export function refused (
+export function assertRejected (
   t: Test,
   response: LightMyRequestResponse,
   status: number,

@@ -1,12 +1,12 @@
-import { claimsOf } from './demo.js'
+import { decodeClaims } from './demo.js'
 import type { OAuthApp } from './demo.js'
 
 export const GRANT = { grant_type: 'refresh_token' }
 
-export async function generationOf (
+export async function getGeneration (
   app: OAuthApp,
   refreshToken: string
 ): Promise<number | undefined> {
-  const session = await app.store.find(claimsOf(refreshToken).sid as string)
+  const session = await app.store.find(decodeClaims(refreshToken).sid as string)
   return session?.revokedAt === null ? session.generation : undefined
 }

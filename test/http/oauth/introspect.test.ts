@@ -3,7 +3,7 @@ import t from 'tap'
 import { MemoryStore } from '../../../src/stores/memory/index.js'
 import { createBreakableStore } from '../../helpers/broken-store.js'
 import { createClock, DAY, MINUTE } from '../../helpers/clock.js'
-import { basic, claimsOf, createOAuthApp, ISSUER, refused } from './demo.js'
+import { assertRejected, basic, createOAuthApp, decodeClaims, ISSUER } from './demo.js'
 import type { Form, Headers } from './demo.js'
 import { asOrders, inspect, ORDERS, OTHER_SECRET } from './introspection.js'
 
@@ -46,10 +46,10 @@ t.test('only clients with a secret can introspect tokens', async t => {
   ]
 
   for (const [what, form, status, error, headers] of table) {
-    refused(t, await app.send('/auth/introspect', form, headers), status, error, what)
+    assertRejected(t, await app.send('/auth/introspect', form, headers), status, error, what)
   }
 
-  refused(
+  assertRejected(
     t,
     await app.send(`/auth/introspect?token=${token}`, {}, ORDERS),
     400,
@@ -86,7 +86,7 @@ t.test('introspection returns the claims of a valid token', async t => {
     const { answer } = await inspect(t, app, access)
     t.strictSame(
       answer,
-      { ...claimsOf(access), active: true, token_type: 'Bearer' },
+      { ...decodeClaims(access), active: true, token_type: 'Bearer' },
       'its own claims, and no other'
     )
     t.match(answer, {
@@ -110,13 +110,13 @@ t.test('introspection returns the claims of a valid token', async t => {
     exp: iat + 7 * 24 * 3600
   })
   t.notHas(answer, 'secret')
-  t.notMatch(body, claimsOf(refresh).secret as string)
+  t.notMatch(body, decodeClaims(refresh).secret as string)
   t.strictSame(
     [...new Set(app.events.map(({ name }) => name))],
     ['login'],
     'nothing is moved by it'
   )
-  t.match(await app.store.find(claimsOf(refresh).sid as string), {
+  t.match(await app.store.find(decodeClaims(refresh).sid as string), {
     generation: 0,
     confirmedGeneration: 0,
     revokedAt: null
@@ -242,7 +242,7 @@ t.test('introspection results in 503 while the store is unavailable', async t =>
 
     for (const token of [access, refresh]) {
       const response = await app.send('/auth/introspect', { token }, ORDERS)
-      refused(t, response, 503, 'temporarily_unavailable', fault)
+      assertRejected(t, response, 503, 'temporarily_unavailable', fault)
       t.equal(response.headers['retry-after'], '1')
     }
 

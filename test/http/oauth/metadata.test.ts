@@ -4,7 +4,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import * as oauth from 'oauth4webapi'
 import t from 'tap'
 import type { TokenAuthOptions } from '../../../src/index.js'
-import { claimsOf, clients, createOAuthApp, ISSUER } from './demo.js'
+import { clients, createOAuthApp, decodeClaims, ISSUER } from './demo.js'
 
 const PATH = '/.well-known/oauth-authorization-server'
 const pair = generateKeyPairSync('ed25519').privateKey
@@ -150,7 +150,7 @@ for (const [issuer, path] of issuers) {
       })
     )
     t.equal(as.issuer, issuer)
-    t.equal(claimsOf((await signIn()).access).iss, issuer)
+    t.equal(decodeClaims((await signIn()).access).iss, issuer)
     t.equal(as.token_endpoint, `${url.origin}/auth/token`)
 
     if (path !== '') {

@@ -29,7 +29,7 @@ async function refresh (
   )
 }
 
-async function isRefused (
+async function assertRejected (
   t: Test,
   token: string,
   options?: oauth.TokenEndpointRequestOptions
@@ -137,8 +137,8 @@ t.test('oauth4webapi refreshes, and an old token revokes the session', async t =
   })
   t.equal((await demo.protected({ authorization: `Bearer ${second.access_token}` })).status, 200)
 
-  await isRefused(t, first)
-  await isRefused(t, second.refresh_token as string)
+  await assertRejected(t, first)
+  await assertRejected(t, second.refresh_token as string)
   t.strictSame(await introspect(second.access_token), { active: false })
   t.equal((await demo.protected({ authorization: `Bearer ${second.access_token}` })).status, 401)
 })
@@ -225,7 +225,7 @@ t.test('oauth4webapi introspects and revokes tokens', async t => {
   t.equal(await revoke(token), undefined, 'once more')
   t.strictSame(await introspect(access), { active: false })
   t.equal((await demo.protected({ authorization: `Bearer ${access}` })).status, 401)
-  await isRefused(t, token)
+  await assertRejected(t, token)
 
   const own = await demo.login(await demo.register())
   t.match(await revoke(own.refresh_token as string).catch((error: unknown) => error), {
@@ -286,7 +286,7 @@ t.test('oauth4webapi sends DPoP proofs with a nonce to token endpoint and resour
   })
   const thief = oauth.DPoP(phone, await oauth.generateKeyPair('ES256'))
   await refresh(answer.refresh_token as string, { DPoP: thief }).catch(() => {})
-  await isRefused(t, answer.refresh_token as string, { DPoP: thief })
+  await assertRejected(t, answer.refresh_token as string, { DPoP: thief })
   t.equal((await refresh(answer.refresh_token as string, { DPoP: atToken })).token_type, 'dpop')
 })
 

@@ -34,7 +34,7 @@ async function status (accessToken: string): Promise<number> {
 }
 
 /** Returns the reason of a rejected promise. */
-async function errorOf (promise: Promise<unknown>): Promise<unknown> {
+async function getError (promise: Promise<unknown>): Promise<unknown> {
   return promise.then(() => null, (error: unknown) => error)
 }
 
@@ -48,14 +48,14 @@ t.test('openid-client works as a public client', async t => {
   t.ok((second.expiresIn() ?? 0) > 50)
   t.equal(await status(second.access_token), 200)
   t.match(
-    await errorOf(
+    await getError(
       openid.refreshTokenGrant(config, second.refresh_token as string, { scope: 'admin' })
     ),
     { error: 'invalid_scope' }
   )
-  t.match(await errorOf(openid.tokenIntrospection(config, second.access_token)), { status: 401 })
+  t.match(await getError(openid.tokenIntrospection(config, second.access_token)), { status: 401 })
   t.match(
-    await errorOf(
+    await getError(
       openid.genericGrantRequest(config, 'password', { username: 'ann', password: PASSWORD })
     ),
     { error: 'unsupported_grant_type' }
@@ -65,7 +65,7 @@ t.test('openid-client works as a public client', async t => {
     token_type_hint: 'refresh_token'
   })
   t.equal(await status(second.access_token), 401)
-  const error = await errorOf(openid.refreshTokenGrant(config, second.refresh_token as string))
+  const error = await getError(openid.refreshTokenGrant(config, second.refresh_token as string))
   t.ok(error instanceof openid.ResponseBodyError)
   t.match(error, { error: 'invalid_grant', status: 400 })
 })
@@ -95,7 +95,7 @@ t.test('openid-client works as a confidential client', async t => {
   }
 
   const wrong = await discover('orders', openid.ClientSecretBasic('wrong'))
-  t.match(await errorOf(openid.tokenIntrospection(wrong, 'x')), { status: 401 })
+  t.match(await getError(openid.tokenIntrospection(wrong, 'x')), { status: 401 })
 })
 
 t.test('openid-client works with DPoP', async t => {
@@ -121,7 +121,7 @@ t.test('openid-client works with DPoP', async t => {
   t.equal(await status(answer.access_token), 401, 'without a proof')
   await openid.tokenRevocation(config, answer.refresh_token as string)
   t.match(
-    await errorOf(
+    await getError(
       openid.fetchProtectedResource(config, answer.access_token, url, 'GET', undefined, undefined, {
         DPoP
       })
@@ -143,16 +143,19 @@ t.test('@badgateway/oauth2-client works as a public client', async t => {
   t.equal(await status(second.accessToken), 200)
   t.ok((second.expiresAt ?? 0) > Date.now())
   t.not(second.refreshToken, first)
-  t.match(await errorOf(client.refreshToken(second, { scope: ['admin'] })), {
+  t.match(await getError(client.refreshToken(second, { scope: ['admin'] })), {
     oauth2Code: 'invalid_scope'
   })
-  t.match(await errorOf(client.introspect(second)), { httpCode: 401, oauth2Code: 'invalid_client' })
-  t.match(await errorOf(client.password({ username: 'ann', password: PASSWORD })), {
+  t.match(await getError(client.introspect(second)), {
+    httpCode: 401,
+    oauth2Code: 'invalid_client'
+  })
+  t.match(await getError(client.password({ username: 'ann', password: PASSWORD })), {
     oauth2Code: 'unsupported_grant_type'
   })
   await client.revoke(second, 'refresh_token')
   t.equal(await status(second.accessToken), 401)
-  t.match(await errorOf(client.refreshToken(second)), {
+  t.match(await getError(client.refreshToken(second)), {
     httpCode: 400,
     oauth2Code: 'invalid_grant'
   })
@@ -185,7 +188,7 @@ t.test('@badgateway/oauth2-client works as a confidential client', async t => {
     t.match(await client.introspect(second), { active: true, client_id: 'orders' })
     await client.revoke(second)
     t.strictSame(await client.introspect(second), { active: false })
-    t.match(await errorOf(client.clientCredentials()), { oauth2Code: 'unsupported_grant_type' })
+    t.match(await getError(client.clientCredentials()), { oauth2Code: 'unsupported_grant_type' })
   }
 })
 
@@ -207,11 +210,11 @@ t.test('simple-oauth2 refreshes and revokes tokens', async t => {
     t.not(second.token.refresh_token, answer.refresh_token)
     await second.revokeAll()
     t.equal(await status(second.token.access_token), 401)
-    t.match(await errorOf(second.refresh()), {
+    t.match(await getError(second.refresh()), {
       output: { statusCode: 400 },
       data: { payload: { error: 'invalid_grant' } }
     })
-    t.match(await errorOf(client.getToken({ username: 'ann', password: PASSWORD })), {
+    t.match(await getError(client.getToken({ username: 'ann', password: PASSWORD })), {
       data: { payload: { error: 'unsupported_grant_type' } }
     })
   }

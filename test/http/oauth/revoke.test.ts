@@ -6,7 +6,7 @@ import type { Test } from 'tap'
 import { MemoryStore } from '../../../src/stores/memory/index.js'
 import { createBreakableStore } from '../../helpers/broken-store.js'
 import { DAY, HOUR, MINUTE } from '../../helpers/clock.js'
-import { basic, claimsOf, CLIENT_SECRET, createOAuthApp, refused } from './demo.js'
+import { assertRejected, basic, CLIENT_SECRET, createOAuthApp, decodeClaims } from './demo.js'
 import type { Form, Headers } from './demo.js'
 
 const PHONE = { client_id: 'phone' }
@@ -41,7 +41,7 @@ t.test('revoke revokes the session of either kind of token, whatever the hint', 
       t.equal(response.json().code, 'AUTH_SESSION_REVOKED', what)
       t.match(app.events.at(-1), {
         name: 'revoke',
-        sessionId: claimsOf(tokens.refresh).sid,
+        sessionId: decodeClaims(tokens.refresh).sid,
         reason: 'revoked',
         count: 1
       }, what)
@@ -112,8 +112,8 @@ t.test('revoke of an unknown token results in 200', async t => {
       (await elsewhere.signIn()).refresh,
       `${refresh.slice(0, -5)}AAAAA`,
       `${access.slice(0, -5)}AAAAA`,
-      claimsOf(refresh).sid as string,
-      claimsOf(refresh).secret as string
+      decodeClaims(refresh).sid as string,
+      decodeClaims(refresh).secret as string
     ]
   ) {
     done(t, await app.send('/auth/revoke', { ...PHONE, token }), token.slice(0, 40))
@@ -143,7 +143,7 @@ t.test('revoke rejects a token of another client', async t => {
       }
 
       for (const token of [refresh, access]) {
-        refused(
+        assertRejected(
           t,
           await app.send('/auth/revoke', { ...form, token }, headers),
           400,
@@ -223,17 +223,17 @@ t.test('revoke challenges unknown clients and rejects malformed requests', async
   ]
 
   for (const [what, form, status, error, headers] of table) {
-    refused(t, await app.send('/auth/revoke', form, headers), status, error, what)
+    assertRejected(t, await app.send('/auth/revoke', form, headers), status, error, what)
   }
 
-  refused(
+  assertRejected(
     t,
     await app.send(`/auth/revoke?client_id=phone&token=${token}`, ''),
     401,
     'invalid_client',
     'all of it in the URL'
   )
-  refused(
+  assertRejected(
     t,
     await app.send(`/auth/revoke?token=${token}`, PHONE),
     400,
@@ -263,7 +263,7 @@ t.test('revoke results in 503 while the store is unavailable', async t => {
 
     for (const token of [refresh, access]) {
       const response = await app.send('/auth/revoke', { ...PHONE, token })
-      refused(t, response, 503, 'temporarily_unavailable', fault)
+      assertRejected(t, response, 503, 'temporarily_unavailable', fault)
       t.equal(response.headers['retry-after'], '1')
     }
 

@@ -3,9 +3,16 @@ import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { PASSWORD } from '../../helpers/app.js'
 import { MINUTE } from '../../helpers/clock.js'
-import { basic, claimsOf, CLIENT_SECRET, clients, createOAuthApp, refused } from './demo.js'
+import {
+  assertRejected,
+  basic,
+  CLIENT_SECRET,
+  clients,
+  createOAuthApp,
+  decodeClaims
+} from './demo.js'
 import type { Form, Headers } from './demo.js'
-import { generationOf, GRANT } from './grant.js'
+import { getGeneration, GRANT } from './grant.js'
 
 t.test('a client must authenticate with exactly one method', async t => {
   const odd = { clientId: 'a:b+c%/~', clientSecret: 'p:%+&=~!"\'()*-_.<>Zt5vRk2mQx8Lw4Yn' }
@@ -89,7 +96,7 @@ t.test('a client must authenticate with exactly one method', async t => {
   const { refresh } = await app.signIn('orders')
 
   for (const [what, form, headers, status, error] of table) {
-    refused(
+    assertRejected(
       t,
       await app.send('/auth/token', { ...GRANT, refresh_token: refresh, ...form }, headers),
       status,
@@ -98,7 +105,7 @@ t.test('a client must authenticate with exactly one method', async t => {
     )
   }
 
-  t.equal(await generationOf(app, refresh), 0)
+  t.equal(await getGeneration(app, refresh), 0)
 
   const right: ReadonlyArray<
     readonly [what: string, clientId: string, form: Form, headers: Headers]
@@ -157,7 +164,7 @@ t.test('token rejects two Authorization headers', async t => {
     }).end(`grant_type=refresh_token&refresh_token=${refresh}`)
   })
   t.equal(status, 400)
-  t.equal(await generationOf(app, refresh), 0)
+  t.equal(await getGeneration(app, refresh), 0)
 })
 
 t.test('a refresh token of another client is rejected and stays valid for its owner', async t => {
@@ -165,11 +172,11 @@ t.test('a refresh token of another client is rejected and stays valid for its ow
   const { refresh } = await app.signIn()
   const { refresh_token: second } = (await app.refreshAs(refresh)).json()
   app.clock.advance(MINUTE)
-  const before = await app.store.find(claimsOf(refresh).sid as string)
+  const before = await app.store.find(decodeClaims(refresh).sid as string)
 
   for (const token of [refresh, second]) {
-    refused(t, await app.refreshAs(token, { client_id: 'pad' }), 400, 'invalid_grant')
-    refused(
+    assertRejected(t, await app.refreshAs(token, { client_id: 'pad' }), 400, 'invalid_grant')
+    assertRejected(
       t,
       await app.send(
         '/auth/token',
@@ -185,7 +192,7 @@ t.test('a refresh token of another client is rejected and stays valid for its ow
   }
 
   t.strictSame(
-    await app.store.find(claimsOf(refresh).sid as string),
+    await app.store.find(decodeClaims(refresh).sid as string),
     before,
     'the row is as it was'
   )
@@ -193,7 +200,7 @@ t.test('a refresh token of another client is rejected and stays valid for its ow
   t.notOk(app.events.some(({ name }) => name === 'revoke' || name === 'reuse'))
 
   const own = await app.signIn(null)
-  refused(t, await app.refreshAs(own.refresh), 400, 'invalid_grant')
+  assertRejected(t, await app.refreshAs(own.refresh), 400, 'invalid_grant')
   t.equal((await app.refresh(own.refresh)).statusCode, 200)
 })
 
@@ -204,14 +211,14 @@ t.test('the tokens of a client cannot use the app\'s session routes except logou
   const { access, refresh } = await app.signIn()
   const own = await app.signIn(null)
   t.equal(
-    claimsOf(own.access).client_id,
+    decodeClaims(own.access).client_id,
     'auth',
     'the registration is the client of the app\'s own'
   )
   t.equal((await app.get('/protected', own.access)).json().clientId, null)
-  t.equal('client_id' in claimsOf(own.refresh), false)
+  t.equal('client_id' in decodeClaims(own.refresh), false)
 
-  const sid = claimsOf(access).sid as string
+  const sid = decodeClaims(access).sid as string
   const routes = [
     ['GET', '/auth/sessions'],
     ['DELETE', `/auth/sessions/${sid}`],
@@ -230,8 +237,8 @@ t.test('the tokens of a client cannot use the app\'s session routes except logou
     t.equal(response.json().code, 'AUTH_CLAIMS_INSUFFICIENT')
   }
 
-  t.equal(await generationOf(app, refresh), 0, 'its session lives')
-  t.equal(await generationOf(app, own.refresh), 0)
+  t.equal(await getGeneration(app, refresh), 0, 'its session lives')
+  t.equal(await getGeneration(app, own.refresh), 0)
 
   app.clock.advance(14 * MINUTE)
   t.equal(
@@ -242,14 +249,14 @@ t.test('the tokens of a client cannot use the app\'s session routes except logou
   t.match((await app.get('/protected', own.access)).headers['x-new-token'], /^ey/)
 
   t.equal((await app.post('/auth/logout', { refresh_token: refresh })).statusCode, 204)
-  refused(t, await app.refreshAs(refresh), 400, 'invalid_grant')
+  assertRejected(t, await app.refreshAs(refresh), 400, 'invalid_grant')
   const byAccess = await app.signIn()
   t.equal(
     (await app.post('/auth/logout', undefined, { authorization: `Bearer ${byAccess.access}` }))
       .statusCode,
     204
   )
-  refused(t, await app.refreshAs(byAccess.refresh), 400, 'invalid_grant')
+  assertRejected(t, await app.refreshAs(byAccess.refresh), 400, 'invalid_grant')
 })
 
 t.test('a login with client_id opens a session of that client', async t => {
@@ -268,8 +275,8 @@ t.test('a login with client_id opens a session of that client', async t => {
     t.equal(response.statusCode, 200, JSON.stringify(form))
     t.strictSame(response.cookies, [], 'its tokens are in no cookie')
     const { access_token: access, refresh_token: refresh } = response.json()
-    t.equal(claimsOf(access).client_id, clientId)
-    t.equal(claimsOf(refresh).client_id, clientId)
+    t.equal(decodeClaims(access).client_id, clientId)
+    t.equal(decodeClaims(refresh).client_id, clientId)
   }
 
   const wrong: ReadonlyArray<
@@ -309,7 +316,7 @@ t.test('openSession with clientId opens a session of that client', async t => {
     { clientId: 'pad' }
   )
   t.equal((await app.get('/protected', access)).json().clientId, 'pad')
-  refused(t, await app.refreshAs(refresh), 400, 'invalid_grant')
+  assertRejected(t, await app.refreshAs(refresh), 400, 'invalid_grant')
   t.equal((await app.refreshAs(refresh, { client_id: 'pad' })).statusCode, 200)
 
   for (const clientId of ['nobody', 'auth', '']) {

@@ -4,9 +4,9 @@ import { MemoryStore } from '../../../src/stores/memory/index.js'
 import { PASSWORD, PASSWORD_HASH } from '../../helpers/app.js'
 import { createBreakableStore } from '../../helpers/broken-store.js'
 import { DAY, MINUTE } from '../../helpers/clock.js'
-import { createOAuthApp, refused } from './demo.js'
+import { assertRejected, createOAuthApp } from './demo.js'
 import type { Form, Headers } from './demo.js'
-import { generationOf, GRANT } from './grant.js'
+import { getGeneration, GRANT } from './grant.js'
 
 const JSON_TYPE = { 'content-type': 'application/json' }
 
@@ -57,17 +57,17 @@ t.test('token rejects malformed requests in one format without a rotation', asyn
   ]
 
   for (const [what, form, status, error, headers] of table) {
-    refused(t, await app.send('/auth/token', form, headers), status, error, what)
+    assertRejected(t, await app.send('/auth/token', form, headers), status, error, what)
   }
 
-  refused(
+  assertRejected(
     t,
     await app.send(`/auth/token?${text}`, ''),
     400,
     'invalid_request',
     'all of it in the URL'
   )
-  refused(
+  assertRejected(
     t,
     await app.send(`/auth/token?refresh_token=${refresh}`, { ...GRANT, client_id: 'phone' }),
     400,
@@ -83,7 +83,7 @@ t.test('token rejects malformed requests in one format without a rotation', asyn
     (await app.send('/auth/token', { ...GRANT, client_id: 'phone' })).body,
     'what is empty is absent'
   )
-  t.equal(await generationOf(app, refresh), 0, 'nothing was moved')
+  t.equal(await getGeneration(app, refresh), 0, 'nothing was moved')
   t.equal(
     (await app.send(`/auth/token?${text}&client_id=pad`, `${text}&foo=bar&username=ann&state=`))
       .statusCode,
@@ -187,7 +187,7 @@ t.test('token never returns strings of the request', async t => {
         `Basic ${Buffer.from(`${text}:${text}`).toString('base64')}`
       ]
     ) {
-      refused(
+      assertRejected(
         t,
         await app.send('/auth/token', { ...GRANT, refresh_token: refresh }, { authorization }),
         401,
@@ -197,7 +197,7 @@ t.test('token never returns strings of the request', async t => {
     }
   }
 
-  t.equal(await generationOf(app, refresh), 0)
+  t.equal(await getGeneration(app, refresh), 0)
 })
 
 t.test('token sends the same response for every invalid refresh token', async t => {
@@ -243,7 +243,7 @@ t.test('token sends the same response for every invalid refresh token', async t 
 
   for (const [what, token] of Object.entries(cases)) {
     const response = await app.refreshAs(token)
-    refused(t, response, 400, 'invalid_grant', what)
+    assertRejected(t, response, 400, 'invalid_grant', what)
     const { date, ...headers } = response.headers
     answers.add(JSON.stringify([response.body, headers]))
   }
@@ -280,13 +280,13 @@ t.test('errors of Fastify and of hooks have the format of OAuth', async t => {
   for (const fault of ['throws', 'hangs'] as const) {
     breakable.break(fault)
     const response = await app.refreshAs(refresh)
-    refused(t, response, 503, 'temporarily_unavailable')
+    assertRejected(t, response, 503, 'temporarily_unavailable')
     t.equal(response.headers['retry-after'], '1')
   }
 
   breakable.break(null)
   claims = () => ({ sub: 'root' })
-  refused(t, await app.refreshAs(refresh), 500, 'server_error')
+  assertRejected(t, await app.refreshAs(refresh), 500, 'server_error')
   claims = () => ({})
   const elsewhere = [
     [400, 400, 'invalid_request'],
@@ -299,7 +299,7 @@ t.test('errors of Fastify and of hooks have the format of OAuth', async t => {
 
   for (const [thrown, status, error] of elsewhere) {
     const response = await app.send('/auth/token', form, { 'x-fail-with': String(thrown) })
-    refused(t, response, status, error, `a hook of the app that throws ${thrown}`)
+    assertRejected(t, response, status, error, `a hook of the app that throws ${thrown}`)
   }
 
   t.equal((await app.refreshAs(refresh)).statusCode, 200, 'nothing is lost')
@@ -316,7 +316,7 @@ t.test('errors of Fastify and of hooks have the format of OAuth', async t => {
 
   t.equal(statuses[0], 400)
   const last = await throttled.refreshAs('garbage')
-  refused(t, last, 429, 'temporarily_unavailable')
+  assertRejected(t, last, 429, 'temporarily_unavailable')
   t.match(last.headers['retry-after'], /^\d+$/)
   t.equal((await throttled.refreshAs(token)).statusCode, 200, 'who has a token is not kept out')
 })

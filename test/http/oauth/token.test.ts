@@ -1,9 +1,9 @@
 import t from 'tap'
 import { PASSWORD_HASH } from '../../helpers/app.js'
 import { DAY, MINUTE } from '../../helpers/clock.js'
-import { claimsOf, createOAuthApp, refused } from './demo.js'
+import { assertRejected, createOAuthApp, decodeClaims } from './demo.js'
 import type { Form } from './demo.js'
-import { generationOf, GRANT } from './grant.js'
+import { getGeneration, GRANT } from './grant.js'
 
 t.test('token returns the members of RFC 6749', async t => {
   const app = await createOAuthApp(t)
@@ -14,14 +14,14 @@ t.test('token returns the members of RFC 6749', async t => {
   t.match(response.headers, { 'cache-control': 'no-store', pragma: 'no-cache' })
   const { access_token: access, refresh_token: next, ...rest } = response.json()
   t.strictSame(rest, { token_type: 'Bearer', expires_in: 900 })
-  t.match(claimsOf(access), {
+  t.match(decodeClaims(access), {
     client_id: 'phone',
     sub: 'u-ann',
     iss: 'https://auth.example.org',
     aud: 'api',
     gen: 1
   })
-  t.match(claimsOf(next), { client_id: 'phone', gen: 1 })
+  t.match(decodeClaims(next), { client_id: 'phone', gen: 1 })
   t.match(next, /^[\x20-\x7e]{128,}$/)
   t.match((await app.get('/protected', access)).json(), { userId: 'u-ann', clientId: 'phone' })
 })
@@ -50,14 +50,14 @@ t.test('scope must not exceed the granted scope, and resource must be the audien
       'rea'
     ]
   ) {
-    refused(t, await app.refreshAs(refresh, { scope }), 400, 'invalid_scope', scope)
+    assertRejected(t, await app.refreshAs(refresh, { scope }), 400, 'invalid_scope', scope)
   }
 
   for (const resource of ['other', 'https://api.example.org']) {
-    refused(t, await app.refreshAs(refresh, { resource }), 400, 'invalid_target', resource)
+    assertRejected(t, await app.refreshAs(refresh, { resource }), 400, 'invalid_target', resource)
   }
 
-  t.equal(await generationOf(app, refresh), 0, 'nothing was moved')
+  t.equal(await getGeneration(app, refresh), 0, 'nothing was moved')
 
   for (
     const form of [{}, { scope: 'read' }, { scope: 'write read' }, { scope: '' }, {
@@ -68,12 +68,12 @@ t.test('scope must not exceed the granted scope, and resource must be the audien
     const response = await app.refreshAs(token, form)
     t.equal(response.statusCode, 200, JSON.stringify(form))
     t.equal(response.json().scope, 'read write', 'the answer says what the token is good for')
-    t.equal(claimsOf(response.json().access_token).scope, 'read write')
+    t.equal(decodeClaims(response.json().access_token).scope, 'read write')
   }
 
   const bare = await createOAuthApp(t)
   const { refresh: token } = await bare.signIn()
-  refused(t, await bare.refreshAs(token, { scope: 'read' }), 400, 'invalid_scope')
+  assertRejected(t, await bare.refreshAs(token, { scope: 'read' }), 400, 'invalid_scope')
   t.notHas((await bare.refreshAs(token)).json(), 'scope')
 })
 
@@ -86,9 +86,9 @@ t.test('a replay gets the same successor, a reuse revokes the session', async t 
   const [second = ''] = successors
   app.clock.advance(MINUTE)
   const { access_token: access, refresh_token: third } = (await app.refreshAs(second)).json()
-  refused(t, await app.refreshAs(refresh), 400, 'invalid_grant')
+  assertRejected(t, await app.refreshAs(refresh), 400, 'invalid_grant')
   t.match(app.events.filter(({ name }) => name === 'reuse'), [{ userId: 'u-ann' }])
-  refused(t, await app.refreshAs(third), 400, 'invalid_grant')
+  assertRejected(t, await app.refreshAs(third), 400, 'invalid_grant')
   t.equal((await app.get('/protected', access)).statusCode, 401)
 })
 
@@ -104,7 +104,7 @@ t.test('without rotation the response has no new refresh token', async t => {
   }
 
   app.clock.advance(5 * DAY)
-  refused(t, await app.refreshAs(refresh), 400, 'invalid_grant')
+  assertRejected(t, await app.refreshAs(refresh), 400, 'invalid_grant')
 })
 
 t.test('without the option oauth, its routes do not exist', async t => {
@@ -121,8 +121,8 @@ t.test('without the option oauth, its routes do not exist', async t => {
 
   t.equal((await off.get('/.well-known/oauth-authorization-server')).statusCode, 404)
   const own = await off.signIn(null)
-  t.notHas(claimsOf(own.access), 'client_id')
-  t.notHas(claimsOf((await off.signIn('phone')).access), 'client_id', 'a login names nobody')
+  t.notHas(decodeClaims(own.access), 'client_id')
+  t.notHas(decodeClaims((await off.signIn('phone')).access), 'client_id', 'a login names nobody')
   t.equal((await off.get('/protected', own.access)).json().clientId, null)
 
   for (const clientId of ['phone', null]) {

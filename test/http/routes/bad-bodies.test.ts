@@ -2,9 +2,9 @@ import t from 'tap'
 import { PASSWORD } from '../../helpers/app.js'
 import {
   assertLogHasNoSecret,
+  assertRejected,
   form,
   FORM_TYPE,
-  isRefused,
   json,
   JSON_TYPE,
   login,
@@ -50,7 +50,7 @@ t.test('malformed JSON is rejected', async t => {
     ]
 
     for (const text of texts) {
-      await isRefused(
+      await assertRejected(
         t,
         JSON.stringify(text.slice(0, 30)),
         json(path, text),
@@ -59,14 +59,14 @@ t.test('malformed JSON is rejected', async t => {
       )
     }
 
-    await isRefused(
+    await assertRejected(
       t,
       'UTF-16',
       { path, type: JSON_TYPE, body: Buffer.from(sound, 'utf16le') },
       400,
       'AUTH_REQUEST_INVALID'
     )
-    await isRefused(
+    await assertRejected(
       t,
       'bytes',
       { path, type: JSON_TYPE, body: Buffer.from([0xff, 0xfe, 0x00, 0x80]) },
@@ -92,13 +92,13 @@ t.test('JSON that is not an object is rejected', async t => {
     ]
 
     for (const body of bodies) {
-      await isRefused(t, JSON.stringify(body), json(path, body), 400, 'AUTH_REQUEST_INVALID')
+      await assertRejected(t, JSON.stringify(body), json(path, body), 400, 'AUTH_REQUEST_INVALID')
     }
   }
 
-  await isRefused(t, 'null', json('/auth/login', 'null'), 400, 'AUTH_REQUEST_INVALID')
-  await isRefused(t, 'null', json('/auth/refresh', 'null'), 401, 'AUTH_REFRESH_MISSING')
-  await isRefused(t, 'null', json('/auth/logout', 'null'), 401, 'AUTH_REFRESH_MISSING')
+  await assertRejected(t, 'null', json('/auth/login', 'null'), 400, 'AUTH_REQUEST_INVALID')
+  await assertRejected(t, 'null', json('/auth/refresh', 'null'), 401, 'AUTH_REFRESH_MISSING')
+  await assertRejected(t, 'null', json('/auth/logout', 'null'), 401, 'AUTH_REFRESH_MISSING')
 })
 
 t.test('a body with a prototype member is rejected', async t => {
@@ -113,11 +113,11 @@ t.test('a body with a prototype member is rejected', async t => {
     ]
 
     for (const text of texts) {
-      await isRefused(t, text, json(path, text), 400, 'AUTH_REQUEST_INVALID')
+      await assertRejected(t, text, json(path, text), 400, 'AUTH_REQUEST_INVALID')
     }
 
     for (const name of ['__proto__', '%5F_proto__', '__proto__&x']) {
-      await isRefused(
+      await assertRejected(
         t,
         `form with ${name}`,
         form(path, `username=ann&${field}=${MARK}&${name}=${MARK}`),
@@ -129,7 +129,7 @@ t.test('a body with a prototype member is rejected', async t => {
 
   const inherited =
     'constructor=1&hasOwnProperty=1&__proto__%5Bpolluted%5D=1&constructor.prototype.polluted=1'
-  await isRefused(
+  await assertRejected(
     t,
     'other names are mere names',
     form('/auth/login', `username=ann&password=${MARK}&${inherited}`),
@@ -157,7 +157,7 @@ t.test('a form with a repeated field is rejected', async t => {
 
   for (const [path, bodies] of Object.entries(forms)) {
     for (const body of bodies) {
-      await isRefused(t, body, form(path, body), 400, 'AUTH_REQUEST_INVALID')
+      await assertRejected(t, body, form(path, body), 400, 'AUTH_REQUEST_INVALID')
     }
   }
 })
@@ -182,7 +182,7 @@ t.test('a body of another content type is rejected', async t => {
   for (const [path, field] of Object.entries(takers)) {
     for (const type of types) {
       const body = `{"username":"ann","${field}":"${MARK}"}`
-      await isRefused(
+      await assertRejected(
         t,
         type ?? 'absent',
         { path, type, body },
@@ -193,7 +193,7 @@ t.test('a body of another content type is rejected', async t => {
 
     const part =
       `--x\r\nContent-Disposition: form-data; name="${field}"\r\n\r\n${MARK}\r\n--x--\r\n`
-    await isRefused(
+    await assertRejected(
       t,
       'multipart',
       { path, type: 'multipart/form-data; boundary=x', body: part },
@@ -215,20 +215,20 @@ t.test('a missing or empty body is rejected', async t => {
   ]
 
   for (const [name, sent] of empty) {
-    await isRefused(t, name, { path: '/auth/login', ...sent }, 400, 'AUTH_REQUEST_INVALID')
-    await isRefused(t, name, { path: '/auth/refresh', ...sent }, 401, 'AUTH_REFRESH_MISSING')
-    await isRefused(t, name, { path: '/auth/logout', ...sent }, 401, 'AUTH_REFRESH_MISSING')
+    await assertRejected(t, name, { path: '/auth/login', ...sent }, 400, 'AUTH_REQUEST_INVALID')
+    await assertRejected(t, name, { path: '/auth/refresh', ...sent }, 401, 'AUTH_REFRESH_MISSING')
+    await assertRejected(t, name, { path: '/auth/logout', ...sent }, 401, 'AUTH_REFRESH_MISSING')
   }
 
   for (const path of ['/auth/refresh', '/auth/logout']) {
-    await isRefused(
+    await assertRejected(
       t,
       'an empty token',
       json(path, { refresh_token: '' }),
       401,
       'AUTH_REFRESH_MISSING'
     )
-    await isRefused(
+    await assertRejected(
       t,
       'an empty token in a form',
       form(path, 'refresh_token='),
@@ -250,8 +250,8 @@ t.test('a body of one megabyte is rejected', async t => {
     ]
 
     for (const [name, sent] of bodies) {
-      await isRefused(t, name, sent, 413, 'FST_ERR_CTP_BODY_TOO_LARGE')
-      await isRefused(
+      await assertRejected(t, name, sent, 413, 'FST_ERR_CTP_BODY_TOO_LARGE')
+      await assertRejected(
         t,
         `${name}, as a stream`,
         { ...sent, chunked: true },
@@ -265,14 +265,14 @@ t.test('a body of one megabyte is rejected', async t => {
 t.test('a repeated member is rejected at the top level only', async t => {
   const { refresh } = await login()
   const raw = (body: string): Sent => ({ ...json('/auth/refresh', {}), body })
-  await isRefused(
+  await assertRejected(
     t,
     'twice',
     raw(`{"refresh_token":"${MARK}","refresh_token":"${refresh}"}`),
     400,
     'AUTH_REQUEST_INVALID'
   )
-  await isRefused(
+  await assertRejected(
     t,
     'escaped',
     raw(`{"refresh\\u005ftoken":"${MARK}","refresh_token":"${refresh}"}`),

@@ -1,6 +1,13 @@
 import t from 'tap'
 import { PASSWORD, PASSWORD_HASH } from '../../helpers/app.js'
-import { assertLogHasNoSecret, form, isRefused, json, MARK, MARKED_NUMBER } from './raw-client.js'
+import {
+  assertLogHasNoSecret,
+  assertRejected,
+  form,
+  json,
+  MARK,
+  MARKED_NUMBER
+} from './raw-client.js'
 
 t.test('a field that is not a string is rejected', async t => {
   const fields = [
@@ -25,7 +32,7 @@ t.test('a field that is not a string is rejected', async t => {
       const [status, code] = isAbsent(value)
         ? [401, 'AUTH_REFRESH_MISSING'] as const
         : [400, 'AUTH_REQUEST_INVALID'] as const
-      await isRefused(t, `${field} ${JSON.stringify(value)}`, json(path, body), status, code)
+      await assertRejected(t, `${field} ${JSON.stringify(value)}`, json(path, body), status, code)
     }
   }
 })
@@ -38,7 +45,7 @@ t.test('lone surrogates and NUL are rejected', async t => {
       )
         .map(([name, value]) => `"${name}":"${value}",`).join('')
       const text = `{${rest}"${field}":"${MARK}${surrogate}"}`
-      await isRefused(
+      await assertRejected(
         t,
         `${surrogate} in ${field}`,
         json('/auth/login', text),
@@ -48,7 +55,7 @@ t.test('lone surrogates and NUL are rejected', async t => {
     }
 
     for (const path of ['/auth/refresh', '/auth/logout']) {
-      await isRefused(
+      await assertRejected(
         t,
         surrogate,
         json(path, `{"refresh_token":"${MARK}${surrogate}"}`),
@@ -60,10 +67,16 @@ t.test('lone surrogates and NUL are rejected', async t => {
 
   for (const field of ['username', 'email', 'device']) {
     const body = { username: 'ann', password: MARK, [field]: `ann\0${MARK}` }
-    await isRefused(t, `NUL in ${field}`, json('/auth/login', body), 400, 'AUTH_REQUEST_INVALID')
+    await assertRejected(
+      t,
+      `NUL in ${field}`,
+      json('/auth/login', body),
+      400,
+      'AUTH_REQUEST_INVALID'
+    )
   }
 
-  await isRefused(
+  await assertRejected(
     t,
     'NUL in a form',
     form('/auth/login', `username=ann%00&password=${MARK}`),
@@ -87,14 +100,14 @@ t.test('missing, empty and too long fields are rejected', async t => {
   ]
 
   for (const body of bodies) {
-    await isRefused(
+    await assertRejected(
       t,
       JSON.stringify(body).slice(0, 60),
       json('/auth/login', body),
       400,
       'AUTH_REQUEST_INVALID'
     )
-    await isRefused(
+    await assertRejected(
       t,
       'the same as a form',
       form('/auth/login', new URLSearchParams(Object.entries(body)).toString()),
@@ -104,7 +117,7 @@ t.test('missing, empty and too long fields are rejected', async t => {
   }
 
   for (const path of ['/auth/refresh', '/auth/logout']) {
-    await isRefused(
+    await assertRejected(
       t,
       'a token of 8193',
       json(path, { refresh_token: MARK.padEnd(8193, 'x') }),
@@ -135,7 +148,7 @@ t.test('unusual user names and passwords are treated as incorrect ones', async t
   ]
 
   for (const username of odd) {
-    await isRefused(
+    await assertRejected(
       t,
       JSON.stringify(username).slice(0, 40),
       json('/auth/login', { username, password: MARK }),
@@ -153,7 +166,7 @@ t.test('unusual user names and passwords are treated as incorrect ones', async t
       `${PASSWORD}\0${MARK}`
     ]
   ) {
-    await isRefused(
+    await assertRejected(
       t,
       JSON.stringify(password).slice(0, 40),
       json('/auth/login', { username: 'ann', password }),
@@ -163,7 +176,7 @@ t.test('unusual user names and passwords are treated as incorrect ones', async t
   }
 
   for (const text of ['%ff', '%', '%ED%A0%80', '+', '%00']) {
-    await isRefused(
+    await assertRejected(
       t,
       `${text} in a form`,
       form('/auth/login', `username=ann&password=${MARK}${text}`),
@@ -175,7 +188,7 @@ t.test('unusual user names and passwords are treated as incorrect ones', async t
 
 t.test('a username and a different email are rejected', async t => {
   const body = { username: 'ann', email: 'bob', password: MARK }
-  await isRefused(t, 'both', json('/auth/login', body), 400, 'AUTH_REQUEST_INVALID')
+  await assertRejected(t, 'both', json('/auth/login', body), 400, 'AUTH_REQUEST_INVALID')
 })
 
 // Last, because it checks the log of all tests above.

@@ -2,15 +2,15 @@ import t from 'tap'
 import type { TokenResponse } from '../../../src/index.js'
 import { PASSWORD } from '../../helpers/app.js'
 import {
+  addSecret,
   assertLogHasNoSecret,
+  assertRejected,
   bearer,
   guarded,
-  isRefused,
   json,
   listen,
   login,
   MARK,
-  remember,
   send
 } from './raw-client.js'
 
@@ -40,7 +40,7 @@ t.test('an Authorization header without a bearer token is rejected', async t => 
 
   for (const [method, path] of guarded) {
     for (const authorization of headers) {
-      await isRefused(
+      await assertRejected(
         t,
         JSON.stringify(authorization).slice(0, 20),
         { method, path, authorization },
@@ -52,7 +52,7 @@ t.test('an Authorization header without a bearer token is rejected', async t => 
 
   for (const path of ['/auth/refresh', '/auth/logout']) {
     for (const authorization of headers) {
-      await isRefused(
+      await assertRejected(
         t,
         JSON.stringify(authorization).slice(0, 20),
         { path, authorization },
@@ -82,7 +82,7 @@ t.test('a bearer token with extra characters is rejected', async t => {
     ) {
       for (const [method, path] of guarded) {
         const authorization = [`${scheme} ${access}${rest}`]
-        await isRefused(
+        await assertRejected(
           t,
           JSON.stringify(rest.slice(0, 12)),
           { method, path, authorization },
@@ -113,7 +113,7 @@ t.test('two Authorization headers are rejected', async t => {
     ]] as typeof guarded
   ) {
     for (const authorization of pairs) {
-      await isRefused(
+      await assertRejected(
         t,
         JSON.stringify(authorization.map(value => value.slice(0, 12))),
         { method, path, authorization },
@@ -151,12 +151,12 @@ t.test('the scheme is case-insensitive and may be followed by several spaces', a
 
     const answer = await send({ path: '/auth/refresh', authorization: [`${scheme} ${refresh}`] })
     t.equal(answer.status, 200, `${scheme} on refresh`)
-    remember((JSON.parse(answer.body) as TokenResponse).access_token)
-    remember((JSON.parse(answer.body) as TokenResponse).refresh_token as string)
+    addSecret((JSON.parse(answer.body) as TokenResponse).access_token)
+    addSecret((JSON.parse(answer.body) as TokenResponse).refresh_token as string)
   }
 
   t.equal((await send({ path: '/auth/logout', authorization: [`BEARER  ${refresh}`] })).status, 204)
-  await isRefused(
+  await assertRejected(
     t,
     'after the logout',
     json('/auth/refresh', { refresh_token: refresh }),

@@ -3,24 +3,24 @@ import t from 'tap'
 import type { TokenResponse } from '../../../src/index.js'
 import { SECRET } from '../../helpers/app.js'
 import {
+  addSecret,
   assertLogHasNoSecret,
+  assertRejected,
   bearer,
   form,
   getLeaks,
   guarded,
-  isRefused,
   json,
   login,
   MARK,
   MEGABYTE,
-  remember,
   requests,
   secrets,
   send
 } from './raw-client.js'
 
 /** Malformed variants of a token, and other strings. All of them fit in a header. */
-function spoiltTokens (token: string): Array<readonly [name: string, token: string]> {
+function malformToken (token: string): Array<readonly [name: string, token: string]> {
   const [head, payload, signature] = token.split('.') as [string, string, string]
   const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
   const claims = JSON.parse(Buffer.from(payload, 'base64url').toString()) as object
@@ -77,11 +77,11 @@ function spoiltTokens (token: string): Array<readonly [name: string, token: stri
 
 t.test('no malformed or swapped token is accepted as access token', async t => {
   const { access, refresh } = await login()
-  const tokens = [...spoiltTokens(access), ['the refresh token', refresh] as const]
+  const tokens = [...malformToken(access), ['the refresh token', refresh] as const]
 
   for (const [method, path] of guarded) {
     for (const [name, token] of tokens) {
-      await isRefused(
+      await assertRejected(
         t,
         name,
         { method, path, authorization: bearer(token) },
@@ -100,10 +100,10 @@ t.test('no malformed or swapped token is accepted as access token', async t => {
 
 t.test('no malformed or swapped token is accepted as refresh token', async t => {
   const { access, refresh } = await login()
-  const tokens = [...spoiltTokens(refresh), ['the access token', access] as const]
+  const tokens = [...malformToken(refresh), ['the access token', access] as const]
 
   for (const [name, token] of tokens) {
-    await isRefused(
+    await assertRejected(
       t,
       `${name}, as JSON`,
       json('/auth/refresh', { refresh_token: token }),
@@ -113,7 +113,7 @@ t.test('no malformed or swapped token is accepted as refresh token', async t => 
     const body = new URLSearchParams({ refresh_token: token }).toString()
 
     if (body.length < 16_384) {
-      await isRefused(
+      await assertRejected(
         t,
         `${name}, as a form`,
         form('/auth/refresh', body),
@@ -122,7 +122,7 @@ t.test('no malformed or swapped token is accepted as refresh token', async t => 
       )
     }
 
-    await isRefused(
+    await assertRejected(
       t,
       `${name}, as bearer`,
       { path: '/auth/refresh', authorization: bearer(token) },
@@ -133,14 +133,14 @@ t.test('no malformed or swapped token is accepted as refresh token', async t => 
 
   const answer = await send(json('/auth/refresh', { refresh_token: refresh }))
   t.equal(answer.status, 200, 'nothing of this has ended the session')
-  remember((JSON.parse(answer.body) as TokenResponse).access_token)
-  remember((JSON.parse(answer.body) as TokenResponse).refresh_token as string)
+  addSecret((JSON.parse(answer.body) as TokenResponse).access_token)
+  addSecret((JSON.parse(answer.body) as TokenResponse).refresh_token as string)
 })
 
 t.test('no malformed token revokes a session by logout', async t => {
   const { refresh, access } = await login()
 
-  for (const [name, token] of [...spoiltTokens(refresh), ...spoiltTokens(access)]) {
+  for (const [name, token] of [...malformToken(refresh), ...malformToken(access)]) {
     for (
       const sent of [json('/auth/logout', { refresh_token: token }), {
         path: '/auth/logout',
@@ -172,7 +172,7 @@ t.test('two refresh tokens in one request are rejected', async t => {
       const sent = [json(path, { refresh_token: inBody }), form(path, `refresh_token=${inBody}`)]
 
       for (const one of sent) {
-        await isRefused(
+        await assertRejected(
           t,
           `${one.type ?? ''} and bearer`,
           { ...one, authorization: bearer(inHeader) },
@@ -186,15 +186,15 @@ t.test('two refresh tokens in one request are rejected', async t => {
   for (const token of [refresh, other]) {
     const answer = await send(json('/auth/refresh', { refresh_token: token }))
     t.equal(answer.status, 200, 'both are as good as before')
-    remember((JSON.parse(answer.body) as TokenResponse).access_token)
-    remember((JSON.parse(answer.body) as TokenResponse).refresh_token as string)
+    addSecret((JSON.parse(answer.body) as TokenResponse).access_token)
+    addSecret((JSON.parse(answer.body) as TokenResponse).refresh_token as string)
   }
 })
 
 t.test('an access token as bearer is ignored if a refresh token is sent', async t => {
   const ann = await login()
   const bob = await login('bob')
-  const [forged] = spoiltTokens(bob.access).filter(([name]) => name === 'another user').map((
+  const [forged] = malformToken(bob.access).filter(([name]) => name === 'another user').map((
     [, token]
   ) => token)
 
@@ -208,8 +208,8 @@ t.test('an access token as bearer is ignored if a refresh token is sent', async 
       answer.body
     ) as TokenResponse
     t.match(user, { id: 'u-ann' })
-    remember(access)
-    remember(refresh as string)
+    addSecret(access)
+    addSecret(refresh as string)
   }
 
   t.equal(
@@ -219,14 +219,14 @@ t.test('an access token as bearer is ignored if a refresh token is sent', async 
     })).status,
     204
   )
-  await isRefused(
+  await assertRejected(
     t,
     'whose refresh token it was',
     json('/auth/refresh', { refresh_token: ann.refresh }),
     401,
     'AUTH_REFRESH_REVOKED'
   )
-  await isRefused(
+  await assertRejected(
     t,
     'and at once',
     { method: 'GET', path: '/auth/me', authorization: bearer(ann.access) },
@@ -246,28 +246,28 @@ t.test('a malformed body on a protected route is ignored', async t => {
 
   for (const path of ['/auth/logout/all', '/auth/sessions/s1']) {
     const method = path === '/auth/logout/all' ? 'POST' : 'DELETE'
-    await isRefused(
+    await assertRejected(
       t,
       'broken JSON',
       { ...json(path, `{"x":"${MARK}`), method, authorization },
       400,
       'AUTH_REQUEST_INVALID'
     )
-    await isRefused(
+    await assertRejected(
       t,
       'a prototype',
       { ...json(path, '{"__proto__":{}}'), method, authorization },
       400,
       'AUTH_REQUEST_INVALID'
     )
-    await isRefused(
+    await assertRejected(
       t,
       'a text',
       { path, method, type: 'text/plain', body: MARK, authorization },
       415,
       'FST_ERR_CTP_INVALID_MEDIA_TYPE'
     )
-    await isRefused(
+    await assertRejected(
       t,
       'a megabyte',
       { ...json(path, ' '.repeat(MEGABYTE)), method, authorization },
@@ -291,7 +291,7 @@ t.test('an invalid bearer token is ignored if a refresh token is in the body', a
       (await send({ ...json('/auth/logout', { refresh_token: refresh }), ...headers })).status,
       204
     )
-    await isRefused(
+    await assertRejected(
       t,
       'after the logout',
       json('/auth/refresh', { refresh_token: refresh }),

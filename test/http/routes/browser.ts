@@ -99,7 +99,7 @@ export function setCookies ({ headers }: LightMyRequestResponse): string[] {
   return [headers['set-cookie'] ?? []].flat()
 }
 
-export function refused (
+export function assertRejected (
   t: Test,
   response: LightMyRequestResponse,
   statusCode: number,
@@ -113,7 +113,7 @@ export function refused (
   )
 }
 
-export async function sessionsOf (browser: Browser, userId = 'u-ann'): Promise<number> {
+export async function countSessions (browser: Browser, userId = 'u-ann'): Promise<number> {
   return (await browser.test.app.tokenAuth.listSessions(userId)).length
 }
 

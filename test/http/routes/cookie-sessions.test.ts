@@ -7,14 +7,14 @@ import { DAY, MINUTE, SECOND } from '../../helpers/clock.js'
 import {
   ACCESS,
   asCookie,
+  assertRejected,
   Browser,
+  countSessions,
   credentials,
   magic,
   open,
   REFRESH,
-  refused,
   sameOrigin,
-  sessionsOf,
   setCookies,
   withAccess
 } from './browser.js'
@@ -35,7 +35,7 @@ t.test('a cookie is rejected after the logout', async t => {
     '',
     'no-store'
   ])
-  refused(
+  assertRejected(
     t,
     await browser.test.post('/auth/refresh', undefined, { ...sameOrigin, cookie: stolen }),
     401,
@@ -43,8 +43,8 @@ t.test('a cookie is rejected after the logout', async t => {
   )
   const reply = await browser.test.app.inject({ url: '/protected', headers: { cookie: stolen } })
   t.equal(reply.json().code, 'AUTH_SESSION_REVOKED')
-  refused(t, await browser.refresh(), 401, 'AUTH_REFRESH_MISSING')
-  refused(t, await browser.send('POST', '/auth/logout'), 401, 'AUTH_REFRESH_MISSING')
+  assertRejected(t, await browser.refresh(), 401, 'AUTH_REFRESH_MISSING')
+  assertRejected(t, await browser.send('POST', '/auth/logout'), 401, 'AUTH_REFRESH_MISSING')
   t.match(browser.test.events.at(-1), { name: 'revoke', reason: 'logout', count: 1 })
 })
 
@@ -79,7 +79,7 @@ t.test('without cookie.accessToken the access cookie is ignored', async t => {
   const browser = await open(t)
   const { access_token: token } = (await browser.logIn()).json()
   const cookie = `${ACCESS}=${token}; auth-access=${token}; ${browser.cookie}`
-  refused(
+  assertRejected(
     t,
     await browser.send('GET', '/protected', undefined, { cookie }),
     401,
@@ -90,23 +90,23 @@ t.test('without cookie.accessToken the access cookie is ignored', async t => {
 t.test('rotation rules are the same for cookies and bodies', async t => {
   const browser = await open(t)
   const { clock, events } = browser.test
-  const tokenOf = (response: LightMyRequestResponse): unknown => response.cookies[0]?.value
+  const getToken = (response: LightMyRequestResponse): unknown => response.cookies[0]?.value
   await browser.logIn()
   const first = browser.jar.get(REFRESH)
   const tabs = await Promise.all(Array.from({ length: 10 }, () => browser.present(first)))
-  t.equal(new Set(tabs.map(tokenOf)).size, 1, 'tabs at once converge')
-  const second = tokenOf(tabs[0] as LightMyRequestResponse) as string
+  t.equal(new Set(tabs.map(getToken)).size, 1, 'tabs at once converge')
+  const second = getToken(tabs[0] as LightMyRequestResponse) as string
   t.not(second, first)
   clock.advance(10 * SECOND)
-  t.equal(tokenOf(await browser.present(first)), second, 'recovered: the answer was lost')
+  t.equal(getToken(await browser.present(first)), second, 'recovered: the answer was lost')
   t.match(events.at(-1), { name: 'recovery' })
-  t.equal(tokenOf(await browser.present(second)), second, 'kept')
+  t.equal(getToken(await browser.present(second)), second, 'kept')
   clock.advance(10 * SECOND)
-  const third = tokenOf(await browser.present(second)) as string
+  const third = getToken(await browser.present(second)) as string
   t.not(third, second)
-  t.equal(tokenOf(await browser.present(second)), third, 'replayed')
-  refused(t, await browser.present(first), 401, 'AUTH_REFRESH_REUSED')
-  refused(t, await browser.present(third), 401, 'AUTH_REFRESH_REVOKED')
+  t.equal(getToken(await browser.present(second)), third, 'replayed')
+  assertRejected(t, await browser.present(first), 401, 'AUTH_REFRESH_REUSED')
+  assertRejected(t, await browser.present(third), 401, 'AUTH_REFRESH_REVOKED')
 })
 
 t.test('a login revokes the session of the existing cookie', async t => {
@@ -115,8 +115,8 @@ t.test('a login revokes the session of the existing cookie', async t => {
   const before = browser.cookie
   await browser.logIn({ username: 'bob' })
   t.match(browser.test.events.at(-1), { name: 'revoke', reason: 'replaced', count: 1 })
-  t.strictSame([await sessionsOf(browser), await sessionsOf(browser, 'u-bob')], [0, 1])
-  refused(
+  t.strictSame([await countSessions(browser), await countSessions(browser, 'u-bob')], [0, 1])
+  assertRejected(
     t,
     await browser.test.post('/auth/refresh', undefined, { ...sameOrigin, cookie: before }),
     401,
@@ -145,7 +145,7 @@ t.test('a failed login keeps the session of the existing cookie', async t => {
 
   for (const verb of ['create', 'revoke'] as const) {
     breakStore('throws', [verb])
-    refused(
+    assertRejected(
       t,
       await browser.send('POST', '/auth/login', credentials),
       503,
@@ -183,16 +183,16 @@ t.test('a login succeeds with any existing cookie', async t => {
     cookie: `${REFRESH}=${bystander}`
   })
   t.equal(late.statusCode, 200, 'ended long ago')
-  t.equal(await sessionsOf(browser), 1)
+  t.equal(await countSessions(browser), 1)
 })
 
 t.test('a login without cookies keeps the session of the existing cookie', async t => {
   const browser = await open(t, { refreshToken: { transport: 'both' } })
   await browser.send('POST', '/auth/login', credentials, asCookie)
   await browser.logIn()
-  t.equal(await sessionsOf(browser), 2)
+  t.equal(await countSessions(browser), 2)
   await browser.send('POST', '/auth/login', credentials, asCookie)
-  t.equal(await sessionsOf(browser), 2, 'and one into cookies replaces it')
+  t.equal(await countSessions(browser), 2, 'and one into cookies replaces it')
 })
 
 t.test('logout sets no cookie while the store is unavailable', async t => {
@@ -205,7 +205,7 @@ t.test('logout sets no cookie while the store is unavailable', async t => {
   for (const url of ['/auth/logout', '/auth/logout/all']) {
     breakStore('throws')
     const response = await browser.send('POST', url)
-    refused(t, response, 503, 'AUTH_STORE_UNAVAILABLE')
+    assertRejected(t, response, 503, 'AUTH_STORE_UNAVAILABLE')
     t.equal(response.headers['clear-site-data'], undefined)
     breakStore(null)
   }
@@ -229,7 +229,7 @@ t.test('logout with an access token revokes its session and clears the cookies',
   const { access_token: access } = (await browser.logIn()).json()
   const authorization = `Bearer ${access}`
   const response = await browser.test.post('/auth/logout', undefined, { authorization })
-  t.strictSame([response.statusCode, setCookies(response).length, await sessionsOf(browser)], [
+  t.strictSame([response.statusCode, setCookies(response).length, await countSessions(browser)], [
     204,
     1,
     0
@@ -243,15 +243,15 @@ t.test('logout with an access token revokes its session and clears the cookies',
   }
 
   const all = await wide.send('POST', '/auth/logout/all')
-  t.strictSame([all.statusCode, setCookies(all).length, wide.jar.size, await sessionsOf(wide)], [
+  t.strictSame([all.statusCode, setCookies(all).length, wide.jar.size, await countSessions(wide)], [
     204,
     2,
     0,
     0
   ])
   t.ok(all.headers['clear-site-data'])
-  refused(t, await elsewhere.refresh(), 401, 'AUTH_REFRESH_REVOKED')
-  refused(t, await elsewhere.send('POST', '/auth/logout/all'), 401, 'AUTH_SESSION_REVOKED')
+  assertRejected(t, await elsewhere.refresh(), 401, 'AUTH_REFRESH_REVOKED')
+  assertRejected(t, await elsewhere.send('POST', '/auth/logout/all'), 401, 'AUTH_SESSION_REVOKED')
 })
 
 t.test('logout works with the access cookie alone', async t => {
@@ -261,10 +261,10 @@ t.test('logout works with the access cookie alone', async t => {
   const foreign = await browser.send('POST', '/auth/logout', undefined, {
     'sec-fetch-site': 'same-site'
   })
-  refused(t, foreign, 403, 'AUTH_ORIGIN_REJECTED')
+  assertRejected(t, foreign, 403, 'AUTH_ORIGIN_REJECTED')
   const response = await browser.send('POST', '/auth/logout')
   t.equal(response.statusCode, 204)
-  t.equal(await sessionsOf(browser), 0)
+  t.equal(await countSessions(browser), 0)
   t.equal(browser.jar.size, 0)
 })
 
@@ -273,6 +273,6 @@ t.test('openSession revokes the session of the existing cookie', async t => {
   await browser.logIn()
   const before = browser.jar.get(REFRESH)
   await browser.send('POST', '/magic', {})
-  refused(t, await browser.present(before), 401, 'AUTH_REFRESH_REVOKED')
-  t.equal(await sessionsOf(browser), 1)
+  assertRejected(t, await browser.present(before), 401, 'AUTH_REFRESH_REVOKED')
+  t.equal(await countSessions(browser), 1)
 })

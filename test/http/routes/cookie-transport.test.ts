@@ -8,11 +8,11 @@ import { DAY, MINUTE } from '../../helpers/clock.js'
 import {
   ACCESS,
   asCookie,
+  assertRejected,
   Browser,
   credentials,
   open,
   REFRESH,
-  refused,
   sameOrigin,
   setCookies,
   withAccess
@@ -26,25 +26,25 @@ t.test('transport "cookie" ignores tokens in the body or header', async t => {
   const authorization = `Bearer ${token}`
 
   for (const url of ['/auth/refresh', '/auth/logout']) {
-    refused(
+    assertRejected(
       t,
       await test.post(url, { refresh_token: token }, sameOrigin),
       401,
       'AUTH_REFRESH_MISSING'
     )
-    refused(
+    assertRejected(
       t,
       await test.post(url, undefined, { ...sameOrigin, authorization }),
       401,
       'AUTH_REFRESH_MISSING'
     )
-    refused(
+    assertRejected(
       t,
       await browser.send('POST', url, { refresh_token: token }),
       400,
       'AUTH_REQUEST_INVALID'
     )
-    refused(
+    assertRejected(
       t,
       await browser.send('POST', url, undefined, { authorization }),
       400,
@@ -61,7 +61,7 @@ t.test('transport "body" ignores cookies', async t => {
   t.strictSame(setCookies(response), [])
   const cookie =
     `${REFRESH}=${response.json().refresh_token}; auth-refresh=${response.json().refresh_token}`
-  refused(
+  assertRejected(
     t,
     await browser.send('POST', '/auth/refresh', undefined, { cookie }),
     401,
@@ -97,7 +97,7 @@ t.test('transport "both" responds the way the token was sent', async t => {
   t.strictSame(Object.keys(inCookie.json()).sort(), ['expires_in', 'token_type', 'user'])
   t.equal(setCookies(inCookie).length, 2)
 
-  refused(
+  assertRejected(
     t,
     await browser.send('POST', '/auth/refresh', { refresh_token: pair.refresh_token }),
     400,
@@ -142,7 +142,7 @@ t.test('without rotation the cookie is unchanged', async t => {
 
     t.equal(browser.jar.get(REFRESH), token)
     browser.test.clock.advance(DAY)
-    refused(t, await browser.refresh(), 401, 'AUTH_REFRESH_EXPIRED')
+    assertRejected(t, await browser.refresh(), 401, 'AUTH_REFRESH_EXPIRED')
   }
 })
 

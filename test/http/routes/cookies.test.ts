@@ -6,25 +6,25 @@ import { DAY, MINUTE, SECOND } from '../../helpers/clock.js'
 import { sortCookieAttributes } from '../../helpers/set-cookie.js'
 import {
   ACCESS,
+  assertRejected,
+  countSessions,
   credentials,
   magic,
   open,
   REFRESH,
-  refused,
   sameOrigin,
-  sessionsOf,
   setCookies,
   withAccess
 } from './browser.js'
 
 /** Returns the cookies of a response, with `~` instead of tokens and sorted attributes. */
-function shapesOf (response: LightMyRequestResponse): string[] {
+function getCookieShapes (response: LightMyRequestResponse): string[] {
   return setCookies(response).map(header =>
     sortCookieAttributes(header.replace(/=[\w-]+\.[\w-]+\.[\w-]+;/, '=~;'))
   )
 }
 
-function maxAgeOf (response: LightMyRequestResponse, name = REFRESH): number | undefined {
+function getMaxAge (response: LightMyRequestResponse, name = REFRESH): number | undefined {
   return (response.cookies as Array<{ name: string, maxAge?: number }>).find(cookie =>
     cookie.name === name
   )?.maxAge
@@ -68,13 +68,13 @@ t.test('login, refresh and logout set exactly the documented cookie attributes',
     const browser = await open(t, given)
     const about = JSON.stringify(given)
     const expected = cookies.map(sortCookieAttributes)
-    t.strictSame(shapesOf(await browser.logIn()), expected, about)
+    t.strictSame(getCookieShapes(await browser.logIn()), expected, about)
     t.equal(browser.jar.size, cookies.length)
-    t.strictSame(shapesOf(await browser.refresh()), expected, about)
+    t.strictSame(getCookieShapes(await browser.refresh()), expected, about)
     const logout = await browser.send('POST', '/auth/logout')
     t.strictSame([logout.statusCode, logout.headers['clear-site-data']], [204, undefined])
     t.strictSame(
-      shapesOf(logout),
+      getCookieShapes(logout),
       cookies.map(cookie => sortCookieAttributes(`${cookie.replace('~', '')}; Max-Age=0`)),
       about
     )
@@ -91,7 +91,7 @@ t.test('cookies survive a restart of the browser only with remember_me', async t
   for (const yes of [true, 1, 'true', 'on', 'yes', '1']) {
     const response = await browser.logIn({ remember_me: yes })
     t.strictSame(
-      [maxAgeOf(response), maxAgeOf(response, ACCESS)],
+      [getMaxAge(response), getMaxAge(response, ACCESS)],
       [7 * DAY / SECOND, 900],
       `JSON ${yes}`
     )
@@ -107,15 +107,15 @@ t.test('cookies survive a restart of the browser only with remember_me', async t
     )
   }
 
-  t.equal(maxAgeOf(await asForm('&remember_me=on')), 7 * DAY / SECOND)
-  t.equal(maxAgeOf(await asForm('')), undefined)
+  t.equal(getMaxAge(await asForm('&remember_me=on')), 7 * DAY / SECOND)
+  t.equal(getMaxAge(await asForm('')), undefined)
 
   for (const neither of [['on'], {}, 'x'.repeat(17)]) {
     const response = await browser.send('POST', '/auth/login', {
       ...credentials,
       remember_me: neither
     })
-    refused(t, response, 400, 'AUTH_REQUEST_INVALID')
+    assertRejected(t, response, 400, 'AUTH_REQUEST_INVALID')
   }
 })
 
@@ -128,17 +128,17 @@ t.test('every refresh updates Max-Age up to the end of the session', async t => 
   for (const [day, left] of [[6, 7], [12, 7], [18, 7], [24, 6], [29, 1]] as const) {
     clock.set(Date.UTC(2026, 0, 1) + day * DAY)
     const response = await browser.refresh()
-    t.equal(maxAgeOf(response), left * DAY / SECOND, `day ${day}`)
-    t.equal(maxAgeOf(response, ACCESS), 900)
+    t.equal(getMaxAge(response), left * DAY / SECOND, `day ${day}`)
+    t.equal(getMaxAge(response, ACCESS), 900)
   }
 
   clock.advance(5 * SECOND)
-  t.equal(maxAgeOf(await browser.refresh()), DAY / SECOND - 5, 'kept within the grace')
+  t.equal(getMaxAge(await browser.refresh()), DAY / SECOND - 5, 'kept within the grace')
   clock.advance(DAY - 10 * SECOND)
   const last = await browser.refresh()
-  t.strictSame([maxAgeOf(last), maxAgeOf(last, ACCESS), last.json().expires_in], [5, 5, 5])
+  t.strictSame([getMaxAge(last), getMaxAge(last, ACCESS), last.json().expires_in], [5, 5, 5])
   clock.advance(5 * SECOND)
-  refused(t, await browser.refresh(), 401, 'AUTH_REFRESH_EXPIRED')
+  assertRejected(t, await browser.refresh(), 401, 'AUTH_REFRESH_EXPIRED')
   t.equal(first.size, 2)
 })
 
@@ -194,7 +194,7 @@ t.test('a cookie that is sent twice is rejected', async t => {
     ) {
       for (const url of ['/auth/login', '/auth/refresh', '/auth/logout']) {
         const body = url === '/auth/login' ? credentials : undefined
-        refused(
+        assertRejected(
           t,
           await browser.test.post(url, body, { ...sameOrigin, cookie }),
           400,
@@ -208,8 +208,8 @@ t.test('a cookie that is sent twice is rejected', async t => {
     url: '/protected',
     headers: { cookie: `${access}; ${ACCESS}=x` }
   })
-  refused(t, twice, 400, 'AUTH_REQUEST_INVALID')
-  t.equal(await sessionsOf(browser), 1)
+  assertRejected(t, twice, 400, 'AUTH_REQUEST_INVALID')
+  t.equal(await countSessions(browser), 1)
   t.match(await browser.test.app.tokenAuth.listSessions('u-ann'), [{ generation: 0 }])
 })
 
@@ -237,7 +237,7 @@ t.test('a cookie with a similar name is ignored', async t => {
       ...sameOrigin,
       cookie: `${name}=${refresh}`
     })
-    refused(t, response, 401, 'AUTH_REFRESH_MISSING')
+    assertRejected(t, response, 401, 'AUTH_REFRESH_MISSING')
     const beside = {
       ...sameOrigin,
       cookie: `${name}=tossed; ${REFRESH}=${refresh}; ${name}=tossed`
@@ -254,12 +254,12 @@ t.test('a cookie with a similar name is ignored', async t => {
       url: '/protected',
       headers: { cookie: `${name}=${access}` }
     })
-    refused(t, response, 401, 'AUTH_ACCESS_MISSING')
+    assertRejected(t, response, 401, 'AUTH_ACCESS_MISSING')
   }
 
   for (const value of ['', 'x', `"${refresh}"`, `${refresh}.`, access]) {
     const code = value === '' ? 'AUTH_REFRESH_MISSING' : 'AUTH_REFRESH_INVALID'
-    refused(t, await browser.present(value), 401, code)
+    assertRejected(t, await browser.present(value), 401, code)
   }
 })
 
@@ -267,13 +267,13 @@ t.test('openSession sets cookies on its reply', async t => {
   const browser = await open(t, withAccess, magic)
   const response = await browser.send('POST', '/magic', {})
   t.strictSame(
-    shapesOf(response),
+    getCookieShapes(response),
     attributes[5]?.slice(1).map(cookie => sortCookieAttributes(String(cookie)))
   )
   t.strictSame(Object.keys(response.json()).sort(), ['expires_in', 'token_type', 'user'])
   t.equal((await browser.send('GET', '/protected')).json().userId, 'u-ann')
-  t.equal(maxAgeOf(await browser.send('POST', '/magic', { persistent: true })), 7 * DAY / SECOND)
-  t.equal(maxAgeOf(await browser.refresh()), 7 * DAY / SECOND)
+  t.equal(getMaxAge(await browser.send('POST', '/magic', { persistent: true })), 7 * DAY / SECOND)
+  t.equal(getMaxAge(await browser.refresh()), 7 * DAY / SECOND)
   const without = await browser.send('POST', '/magic', { reply: false })
   t.match([without.statusCode, without.json().message, setCookies(without)], [
     500,

@@ -19,7 +19,7 @@ export interface Guessing extends TestApp {
   storm(count: number, attempt?: (i: number) => Attempt): Promise<Record<number, number>>
 }
 
-export async function anApp (
+export async function createThrottledApp (
   t: Test,
   throttle: Throttle = {},
   given: TestAppOptions = {}

@@ -34,9 +34,9 @@ export async function open (
   return test
 }
 
-export function partOf (token: string, part: 0 | 1): Record<string, unknown> {
+export function decodePart (token: string, part: 0 | 1): Record<string, unknown> {
   return JSON.parse(Buffer.from(token.split('.')[part] ?? '', 'base64url').toString())
 }
 
-export const statusOf = async (test: TestApp, token: string): Promise<number> =>
+export const getStatus = async (test: TestApp, token: string): Promise<number> =>
   (await test.get('/protected', token)).statusCode

@@ -5,7 +5,7 @@ import { inspect } from 'node:util'
 import * as jose from 'jose'
 import t from 'tap'
 import type { TestApp } from '../../helpers/app.js'
-import { ed, JWKS, open, own, partOf, scope, secret, statusOf } from './key-app.js'
+import { decodePart, ed, getStatus, JWKS, open, own, scope, secret } from './key-app.js'
 import type { Keys } from './key-app.js'
 
 t.test('64 clients keep working during a key rotation, and a retired key is rejected', async t => {
@@ -53,7 +53,7 @@ t.test('64 clients keep working during a key rotation, and a retired key is reje
     }
   })
   const isSignedBy = (alg: string): boolean =>
-    clients.every(({ access_token: token }) => partOf(token, 0).alg === alg)
+    clients.every(({ access_token: token }) => decodePart(token, 0).alg === alg)
 
   const goOn = async (is: () => boolean): Promise<void> => {
     while (!is() && refused.length === 0) {
@@ -76,12 +76,12 @@ t.test('64 clients keep working during a key rotation, and a retired key is reje
   )
   await goOn(() => isSignedBy('ES256'))
   t.strictSame(
-    await Promise.all(clients.map(({ first }) => statusOf(test, first))),
+    await Promise.all(clients.map(({ first }) => getStatus(test, first))),
     clients.map(() => 200),
     'all of them are, and remembered'
   )
   test.app.tokenAuth.rotateKeys([next])
-  const afterwards = clients.map(({ first }) => statusOf(test, first))
+  const afterwards = clients.map(({ first }) => getStatus(test, first))
   t.strictSame(await Promise.all(afterwards), clients.map(() => 401), 'at once none of them is')
   await goOn(another())
   load.abort()
@@ -101,28 +101,28 @@ t.test('a key with a changed kid retires its cached tokens', async t => {
   for (const [name, [before, after]] of Object.entries(replacements)) {
     const test = await open(t, before, { accessToken: { cacheSize: 2 } })
     const { access_token: token, refresh_token: refresh } = await test.login()
-    t.equal(await statusOf(test, token), 200)
+    t.equal(await getStatus(test, token), 200)
     t.equal(
-      await statusOf(test, (await test.login()).access_token),
+      await getStatus(test, (await test.login()).access_token),
       200,
       'so that the first is in the older half of what is remembered'
     )
     test.app.tokenAuth.rotateKeys(after)
-    t.equal(await statusOf(test, token), 401, name)
+    t.equal(await getStatus(test, token), 401, name)
     const response = await test.refresh(refresh)
     t.equal(response.statusCode, 200, 'its refresh token is good all the same')
-    t.equal(await statusOf(test, response.json().access_token), 200)
+    t.equal(await getStatus(test, response.json().access_token), 200)
     test.app.tokenAuth.rotateKeys(before)
-    t.equal(await statusOf(test, token), 200, 'taken back')
+    t.equal(await getStatus(test, token), 200, 'taken back')
   }
 })
 
 t.test('the same key with another alg retires its tokens', async t => {
   const test = await open(t, [{ key: own.RS256, alg: 'RS256' }])
   const { access_token: token } = await test.login()
-  t.equal(await statusOf(test, token), 200)
+  t.equal(await getStatus(test, token), 200)
   test.app.tokenAuth.rotateKeys([{ key: own.RS256, alg: 'PS256' }])
-  t.equal(await statusOf(test, token), 401)
+  t.equal(await getStatus(test, token), 401)
 })
 
 t.test('invalid keys change nothing', async t => {
@@ -154,14 +154,14 @@ t.test('invalid keys change nothing', async t => {
       inspect(keys).slice(0, 40)
     )
     t.equal((await test.get(JWKS)).body, before)
-    t.equal(await statusOf(test, token), 200)
-    t.equal(partOf((await test.login()).access_token, 0).alg, 'EdDSA', 'the same one signs')
+    t.equal(await getStatus(test, token), 200)
+    t.equal(decodePart((await test.login()).access_token, 0).alg, 'EdDSA', 'the same one signs')
   }
 
   const without = await open(t, undefined)
   t.throws(() => {
     without.app.tokenAuth.rotateKeys([other])
-  }, { name: 'TypeError', message: /needs an app that began with the option keys/ })
+  }, { name: 'TypeError', message: 'rotateKeys requires the option "keys" at startup' })
 })
 
 t.test('invalid keys fail at startup without a trace of key material', async t => {
@@ -179,31 +179,34 @@ t.test('invalid keys fail at startup without a trace of key material', async t =
   const key = ed()
   const pem = key.export({ format: 'pem', type: 'pkcs8' })
   const jwk = key.export({ format: 'jwk' })
-  const prefix = 'fastify-token-auth: keys'
+  const unreadable = 'fastify-token-auth: "keys[0]" must be PEM (SPKI or PKCS #8, not encrypted)'
   t.equal(
     await start([{ key: pem, alg: 'ES256' }]),
-    `${prefix}[0] cannot be used with that alg: there is EdDSA`
+    'fastify-token-auth: "keys[0]" cannot be used with this alg; valid: EdDSA'
   )
   t.match(
     await start([`${String(pem).slice(0, -40)}\n-----END PRIVATE KEY-----`]),
-    `${prefix}[0] cannot be read`
+    unreadable
   )
-  t.match(await start([{ ...jwk, crv: 'P-256' }]), `${prefix}[0] cannot be read`)
-  t.equal(await start([]), `${prefix}[0] must be a private key, or a secret: it signs`)
-  t.match(await start([pem, jwk]), `${prefix} holds a kid twice`)
-  t.match(await start(null), `${prefix} must be an array`)
+  t.match(await start([{ ...jwk, crv: 'P-256' }]), unreadable)
+  t.equal(
+    await start([]),
+    'fastify-token-auth: "keys[0]" must be a private key or a secret, because it signs'
+  )
+  t.match(await start([pem, jwk]), 'fastify-token-auth: "keys" must not contain a kid twice')
+  t.match(await start(null), 'fastify-token-auth: "keys" must be an array')
   t.match(
     await start([pem], { accessToken: { secret: randomBytes(32) } }),
-    /accessToken\.secret signs nothing where there are keys/
+    /"accessToken\.secret" cannot be combined with "keys"; remove one of them$/
   )
 
   for (const less of [{ issuer: undefined }, { audience: undefined }]) {
-    t.match(await start([pem], less), `${prefix} needs issuer and audience`)
+    t.match(await start([pem], less), '"keys" requires "issuer" and "audience"; set both')
   }
 
   t.match(
     await start([pem], { secret: undefined }),
-    /secret is missing/,
+    /"secret" must be at least 32 random bytes, but is missing/,
     'refresh tokens are still signed by the secret'
   )
   const test = await start([pem]) as TestApp

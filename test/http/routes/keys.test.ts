@@ -12,7 +12,7 @@ import { PASSWORD, SECRET } from '../../helpers/app.js'
 import type { TestApp } from '../../helpers/app.js'
 import { createClock, MINUTE } from '../../helpers/clock.js'
 import type { TestClock } from '../../helpers/clock.js'
-import { ed, JWKS, open, own, partOf, scope, secret, statusOf } from './key-app.js'
+import { decodePart, ed, getStatus, JWKS, open, own, scope, secret } from './key-app.js'
 import type { Keys } from './key-app.js'
 
 const pairs = [own.EdDSA, own.ES256, own.RS256, {
@@ -130,13 +130,13 @@ t.test('tokens signed by a key pair have a unique jti', async t => {
   const next = (await test.refresh(first.refresh_token)).json<TokenResponse>()
   const again = (await test.refresh(first.refresh_token)).json<TokenResponse>()
   const jtis = [first, next, again, await test.login()].map(({ access_token: token }) =>
-    partOf(token, 1).jti
+    decodePart(token, 1).jti
   )
   t.equal(jtis[1], jtis[2], 'a replay within grace is given the same one')
   t.equal(again.access_token, next.access_token, 'as the same text')
   t.equal(new Set(jtis).size, 3, 'another generation and another session have another')
   t.equal(
-    partOf((await (await open(t, undefined)).login()).access_token, 1).jti,
+    decodePart((await (await open(t, undefined)).login()).access_token, 1).jti,
     undefined,
     'none without keys'
   )
@@ -165,7 +165,7 @@ t.test('no header member makes the server load another key', async t => {
   for (const key of [...pairs, secret()]) {
     const test = await open(t, [key])
     const { access_token: token } = await test.login()
-    const head = partOf(token, 0)
+    const head = decodePart(token, 0)
     const heads = [
       { jku: `${at}/jku` },
       { x5u: `${at}/x5u` },
@@ -195,14 +195,14 @@ t.test('no header member makes the server load another key', async t => {
         ]
       ) {
         t.equal(
-          await statusOf(test, `${input}.${last}`),
+          await getStatus(test, `${input}.${last}`),
           401,
           `${String(head.alg)} ${JSON.stringify(members).slice(0, 60)}`
         )
       }
     }
 
-    t.equal(await statusOf(test, token), 200)
+    t.equal(await getStatus(test, token), 200)
   }
 
   t.strictSame(seen, [])
@@ -252,7 +252,7 @@ t.test('cookies carry tokens that are signed by a key pair', async t => {
     return response.statusCode
   }
 
-  const algorithm = (): unknown => partOf(jar.get('__Host-auth-access') ?? '', 0).alg
+  const algorithm = (): unknown => decodePart(jar.get('__Host-auth-access') ?? '', 0).alg
   t.equal(await send('/auth/login', { username: 'ann', password: PASSWORD }), 200)
   t.equal(algorithm(), 'ES256')
   t.equal(await send('/protected'), 200)
@@ -290,12 +290,12 @@ t.test('a renewed token is derived from its predecessor', async t => {
     const [later, elsewhere] = [await renew(here), await renew(there)]
     t.equal(one, same, `${alg}: at once`)
     t.strictSame(
-      [later, elsewhere].map(text => partOf(text, 1)),
-      [partOf(one, 1), partOf(one, 1)],
+      [later, elsewhere].map(text => decodePart(text, 1)),
+      [decodePart(one, 1), decodePart(one, 1)],
       `${alg}: the claims`
     )
-    t.not(partOf(one, 1).jti, partOf(token, 1).jti, `${alg}: another jti than before`)
+    t.not(decodePart(one, 1).jti, decodePart(token, 1).jti, `${alg}: another jti than before`)
     t.equal(later === one && elsewhere === one, deterministic[alg], `${alg}: the text`)
-    t.equal(await statusOf(there, elsewhere), 200)
+    t.equal(await getStatus(there, elsewhere), 200)
   }
 })

@@ -3,7 +3,7 @@ import { createTestApp } from '../../helpers/app.js'
 import type { TestApp } from '../../helpers/app.js'
 import { DAY, HOUR, MINUTE } from '../../helpers/clock.js'
 
-async function codeOf (test: TestApp, token: string | undefined): Promise<string | undefined> {
+async function getCode (test: TestApp, token: string | undefined): Promise<string | undefined> {
   return (await test.refresh(token)).json().code
 }
 
@@ -15,7 +15,7 @@ t.test('logout by refresh token revokes both tokens of its session immediately',
   t.equal(response.statusCode, 204)
   t.equal(response.headers['cache-control'], 'no-store')
   t.equal(response.body, '')
-  t.equal(await codeOf(test, one.refresh_token), 'AUTH_REFRESH_REVOKED')
+  t.equal(await getCode(test, one.refresh_token), 'AUTH_REFRESH_REVOKED')
   t.equal((await test.get('/protected', one.access_token)).json().code, 'AUTH_SESSION_REVOKED')
   t.equal((await test.get('/protected', other.access_token)).statusCode, 200)
   t.equal((await test.refresh(other.refresh_token)).statusCode, 200)
@@ -61,7 +61,7 @@ t.test('logout accepts bearer tokens, forms, old generations and expired tokens'
       next: second.refresh_token
     }
     t.equal((await logOut(pair)).statusCode, 204, way)
-    t.equal(await codeOf(test, pair.next), 'AUTH_REFRESH_REVOKED', way)
+    t.equal(await getCode(test, pair.next), 'AUTH_REFRESH_REVOKED', way)
   }
 })
 
@@ -121,7 +121,7 @@ t.test('logout/all revokes every session of the user only', async t => {
   t.equal(response.statusCode, 204)
 
   for (const { refresh_token: token, access_token: access } of [one, two]) {
-    t.equal(await codeOf(test, token), 'AUTH_REFRESH_REVOKED')
+    t.equal(await getCode(test, token), 'AUTH_REFRESH_REVOKED')
     t.equal((await test.get('/protected', access)).json().code, 'AUTH_SESSION_REVOKED')
   }
 

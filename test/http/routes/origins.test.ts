@@ -144,7 +144,7 @@ function headersFor (
   }
 }
 
-function everyRequest (): Array<{ headers: Headers, taken: boolean, about: string }> {
+function listRequests (): Array<{ headers: Headers, taken: boolean, about: string }> {
   return sites.flatMap(site =>
     origins.flatMap(origin =>
       customs.map(custom => ({
@@ -196,7 +196,7 @@ for (const { method, url, payload, headers: more, status } of unsafe) {
     const before = await subject.row()
     const { asked, cookie } = subject
     const wrong: string[] = []
-    const requests = everyRequest()
+    const requests = listRequests()
 
     // Accepted requests come last, because a logout revokes the session.
     for (
@@ -231,7 +231,7 @@ t.test('login checks the origin if it sets cookies', async t => {
     const { app, asked, cookie } = await open(t, { refreshToken: { transport } })
     const wrong: string[] = []
 
-    for (const { headers, taken, about } of everyRequest()) {
+    for (const { headers, taken, about } of listRequests()) {
       asked.length = 0
       const inBody = transport === 'both' && headers['x-token-transport'] !== 'cookie'
       // The name is missing, so that an accepted request hashes nothing.
@@ -276,7 +276,7 @@ for (const { method, url, status } of safe) {
   t.test(`${method} ${url} is accepted from every page`, async t => {
     const { app, cookie } = await open(t)
 
-    for (const { headers, about } of everyRequest()) {
+    for (const { headers, about } of listRequests()) {
       const response = await app.inject({ method, url, headers: { ...headers, cookie } })
 
       if (response.statusCode !== status) {

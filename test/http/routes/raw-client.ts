@@ -80,7 +80,7 @@ function createSend (app: TestApp['app']): Send {
 export const secrets = new Set([MARK, `${MARKED_NUMBER}`, PASSWORD, PASSWORD_HASH, SECRET])
 
 /** Adds a token, its payload, signature and inner secret to the strings that must not leak. */
-export function remember (token: string): string {
+export function addSecret (token: string): string {
   const [, payload = '', signature = ''] = token.split('.')
   const { secret = token } = JSON.parse(Buffer.from(payload, 'base64url').toString()) as {
     secret?: string
@@ -97,7 +97,7 @@ export function getLeaks (text: string): string[] {
   return [...secrets].filter(secret => text.includes(secret))
 }
 
-function watch (store: TokenStore, calls: string[]): TokenStore {
+function recordCalls (store: TokenStore, calls: string[]): TokenStore {
   return new Proxy(store, {
     get (target, verb: keyof TokenStore) {
       const call = target[verb] as (...args: unknown[]) => unknown
@@ -117,7 +117,7 @@ export async function listen (
   const storeCalls: string[] = []
   const auth = await createTestApp({
     fastify,
-    store: watch(new MemoryStore(), storeCalls),
+    store: recordCalls(new MemoryStore(), storeCalls),
     // The feed would call the store at any time. Tests look for calls of requests only.
     options: { revocations: false }
   })
@@ -146,13 +146,13 @@ export async function login (username = 'ann'): Promise<{ access: string, refres
   const answer = await auth.login(username)
 
   return {
-    access: remember(answer.access_token),
-    refresh: remember(answer.refresh_token as string)
+    access: addSecret(answer.access_token),
+    refresh: addSecret(answer.refresh_token as string)
   }
 }
 
 /** Sends a request that must be rejected, and checks what all rejections have in common. */
-export async function isRefused (
+export async function assertRejected (
   t: Test,
   name: string,
   sent: Sent,

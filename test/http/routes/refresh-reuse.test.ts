@@ -2,7 +2,7 @@ import t from 'tap'
 import { createTestApp } from '../../helpers/app.js'
 import { DAY, MINUTE, SECOND } from '../../helpers/clock.js'
 import { localStores } from '../../helpers/stores.js'
-import { createSignIn, GRACE, refused } from './signed-in.js'
+import { assertRejected, createSignIn, GRACE } from './signed-in.js'
 
 for (const [name, open] of Object.entries(localStores)) {
   t.test(name, async t => {
@@ -13,9 +13,9 @@ for (const [name, open] of Object.entries(localStores)) {
       const { access_token: access, refresh_token: second } = (await refresh(first)).json()
       t.equal((await get('/protected', access)).statusCode, 200)
       clock.advance(GRACE)
-      refused(t, await refresh(first), 'AUTH_REFRESH_REUSED')
+      assertRejected(t, await refresh(first), 'AUTH_REFRESH_REUSED')
       t.equal((await row()).revokedFor, 'reuse')
-      refused(t, await refresh(second), 'AUTH_REFRESH_REVOKED')
+      assertRejected(t, await refresh(second), 'AUTH_REFRESH_REVOKED')
       t.equal((await get('/protected', access)).statusCode, 401, 'its access tokens end at once')
       t.match(events.at(-1), { name: 'reuse', sessionId })
     })
@@ -25,7 +25,7 @@ for (const [name, open] of Object.entries(localStores)) {
       const second = await next(first)
       await next(second)
       clock.advance(GRACE)
-      refused(t, await refresh(first), 'AUTH_REFRESH_REUSED')
+      assertRejected(t, await refresh(first), 'AUTH_REFRESH_REUSED')
     })
 
     t.test('confirmBy "refresh" ignores access tokens as confirmation', async t => {
@@ -55,7 +55,7 @@ for (const [name, open] of Object.entries(localStores)) {
         headers: { 'user-agent': 'thief/1.0' },
         remoteAddress: '203.0.113.9'
       })
-      refused(t, response, 'AUTH_REFRESH_REUSED')
+      assertRejected(t, response, 'AUTH_REFRESH_REUSED')
       t.match(events.at(-1), {
         name: 'reuse',
         at: clock(),
@@ -65,8 +65,8 @@ for (const [name, open] of Object.entries(localStores)) {
         rotated: { at: rotatedAt, generation: 2, address: '127.0.0.1', userAgent: 'lightMyRequest' }
       })
       t.match(await row(), { revokedAt: clock(), revokedFor: 'reuse' })
-      refused(t, await refresh(third), 'AUTH_REFRESH_REVOKED')
-      refused(t, await refresh(first), 'AUTH_REFRESH_REVOKED')
+      assertRejected(t, await refresh(third), 'AUTH_REFRESH_REVOKED')
+      assertRejected(t, await refresh(first), 'AUTH_REFRESH_REVOKED')
       t.equal(events.filter(event => event.name === 'reuse').length, 1)
       t.equal((await refresh(elsewhere)).statusCode, 200)
     })
@@ -75,7 +75,7 @@ for (const [name, open] of Object.entries(localStores)) {
       const { refresh, next, first } = await signIn(t, { options: { refreshToken: { grace: 0 } } })
       const second = await next(first)
       await next(second)
-      refused(t, await refresh(first), 'AUTH_REFRESH_REUSED')
+      assertRejected(t, await refresh(first), 'AUTH_REFRESH_REUSED')
     })
 
     t.test('concurrent reuses emit one event', async t => {
@@ -143,7 +143,7 @@ for (const [name, open] of Object.entries(localStores)) {
       const restored = await createTestApp({ clock })
       t.teardown(() => restored.app.close())
       await restored.store.create(backup)
-      refused(t, await restored.refresh(third), 'AUTH_REFRESH_INVALID')
+      assertRejected(t, await restored.refresh(third), 'AUTH_REFRESH_INVALID')
       t.strictSame(await restored.store.find(backup.id), backup)
       t.match(restored.events, [{
         name: 'store-rolled-back',
@@ -162,7 +162,7 @@ for (const [name, open] of Object.entries(localStores)) {
       const { access_token: access, refresh_token: third } = (await refresh(second)).json()
       t.not(third, second)
       t.equal((await get('/protected', access)).statusCode, 200)
-      refused(t, await refresh(second), 'AUTH_REFRESH_REUSED')
+      assertRejected(t, await refresh(second), 'AUTH_REFRESH_REUSED')
     })
 
     t.test('a rotation up to 60 s in the future counts as within the grace period', async t => {
@@ -185,7 +185,7 @@ for (const [name, open] of Object.entries(localStores)) {
       clock.advance(-2 * DAY)
       t.not((await refresh(second)).json().refresh_token, second)
       t.equal((await row()).rotatedAt, clock())
-      refused(t, await refresh(first), 'AUTH_REFRESH_REUSED')
+      assertRejected(t, await refresh(first), 'AUTH_REFRESH_REUSED')
     })
 
     t.test('every instance signs the successor with the same key', async t => {
@@ -208,7 +208,7 @@ for (const [name, open] of Object.entries(localStores)) {
       clock.advance(GRACE)
       const third = await createTestApp({ store, clock })
       t.teardown(() => third.app.close())
-      refused(t, await third.refresh(first), 'AUTH_REFRESH_REUSED')
+      assertRejected(t, await third.refresh(first), 'AUTH_REFRESH_REUSED')
     })
 
     t.test('an access token expires with its session', async t => {
@@ -238,7 +238,7 @@ for (const [name, open] of Object.entries(localStores)) {
 
       t.equal((await row()).generation, 0)
       clock.advance(DAY)
-      refused(t, await refresh(first), 'AUTH_REFRESH_EXPIRED')
+      assertRejected(t, await refresh(first), 'AUTH_REFRESH_EXPIRED')
     })
   })
 }

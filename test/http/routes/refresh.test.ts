@@ -2,7 +2,7 @@ import t from 'tap'
 import { createTestApp } from '../../helpers/app.js'
 import { DAY, MINUTE, SECOND } from '../../helpers/clock.js'
 import { localStores } from '../../helpers/stores.js'
-import { createSignIn, GRACE, refused } from './signed-in.js'
+import { assertRejected, createSignIn, GRACE } from './signed-in.js'
 
 for (const [name, open] of Object.entries(localStores)) {
   t.test(name, async t => {
@@ -12,7 +12,7 @@ for (const [name, open] of Object.entries(localStores)) {
       const one = await signIn(t)
       const other = await createTestApp({ clock: one.clock })
       t.teardown(() => other.app.close())
-      refused(t, await other.refresh(one.first), 'AUTH_REFRESH_INVALID')
+      assertRejected(t, await other.refresh(one.first), 'AUTH_REFRESH_INVALID')
       t.equal((await one.refresh(one.first)).statusCode, 200)
     })
 
@@ -22,10 +22,10 @@ for (const [name, open] of Object.entries(localStores)) {
       const others = await createTestApp({ clock })
       t.teardown(() => others.app.close())
       await others.store.create({ ...session, secretHash: 'of another secret' })
-      refused(t, await others.refresh(first), 'AUTH_REFRESH_INVALID')
+      assertRejected(t, await others.refresh(first), 'AUTH_REFRESH_INVALID')
       t.equal((await others.store.find(sessionId))?.revokedAt, null)
       others.users.delete('u-ann')
-      refused(t, await others.refresh(first), 'AUTH_REFRESH_INVALID')
+      assertRejected(t, await others.refresh(first), 'AUTH_REFRESH_INVALID')
       t.equal((await others.store.find(sessionId))?.revokedAt, null)
       t.equal((await store.find(sessionId))?.revokedAt, null)
       t.equal((await refresh(first)).statusCode, 200)
@@ -39,7 +39,7 @@ for (const [name, open] of Object.entries(localStores)) {
       t.equal((await post('/auth/logout', { refresh_token: third })).statusCode, 204)
 
       for (const token of [first, second, third]) {
-        refused(t, await refresh(token), 'AUTH_REFRESH_REVOKED')
+        assertRejected(t, await refresh(token), 'AUTH_REFRESH_REVOKED')
       }
 
       t.notOk(names().includes('reuse'))
@@ -54,7 +54,7 @@ for (const [name, open] of Object.entries(localStores)) {
         ann.disabled = true
       }
 
-      refused(t, await refresh(first), 'AUTH_REFRESH_REVOKED')
+      assertRejected(t, await refresh(first), 'AUTH_REFRESH_REVOKED')
       t.equal((await row()).revokedFor, 'user-gone')
       t.match(events.at(-1), { name: 'revoke', reason: 'user-gone', count: 1 })
 
@@ -62,9 +62,9 @@ for (const [name, open] of Object.entries(localStores)) {
         ann.disabled = false
       }
 
-      refused(t, await refresh(first), 'AUTH_REFRESH_REVOKED')
+      assertRejected(t, await refresh(first), 'AUTH_REFRESH_REVOKED')
       users.delete('u-ann')
-      refused(t, await refresh(first), 'AUTH_REFRESH_REVOKED')
+      assertRejected(t, await refresh(first), 'AUTH_REFRESH_REVOKED')
     })
 
     t.test('refresh is rejected after the idle lifetime', async t => {
@@ -75,7 +75,7 @@ for (const [name, open] of Object.entries(localStores)) {
       clock.advance(7 * DAY)
 
       for (const token of [first, second, third]) {
-        refused(t, await refresh(token), 'AUTH_REFRESH_EXPIRED')
+        assertRejected(t, await refresh(token), 'AUTH_REFRESH_EXPIRED')
       }
     })
 
@@ -93,7 +93,7 @@ for (const [name, open] of Object.entries(localStores)) {
       clock.advance(6 * DAY - 1)
       token = await next(token)
       clock.advance(1)
-      refused(t, await refresh(token), 'AUTH_REFRESH_EXPIRED')
+      assertRejected(t, await refresh(token), 'AUTH_REFRESH_EXPIRED')
     })
 
     t.test('refresh rotates the current token by one generation', async t => {
@@ -196,7 +196,7 @@ for (const [name, open] of Object.entries(localStores)) {
       t.equal((await row()).generation, 1)
       clock.advance(1)
       t.not(await next(second), second)
-      refused(t, await refresh(first), 'AUTH_REFRESH_REUSED')
+      assertRejected(t, await refresh(first), 'AUTH_REFRESH_REUSED')
     })
   })
 }
@@ -231,7 +231,7 @@ t.test('refresh without a token is rejected as missing', async t => {
       await refresh('')
     ]
   ) {
-    refused(t, response, 'AUTH_REFRESH_MISSING')
+    assertRejected(t, response, 'AUTH_REFRESH_MISSING')
     t.equal(response.headers['www-authenticate'], 'Bearer realm="auth"')
   }
 })

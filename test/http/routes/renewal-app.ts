@@ -53,16 +53,16 @@ export async function open (
   return { ...test, asked }
 }
 
-export function newTokenOf ({ headers }: LightMyRequestResponse): string | undefined {
+export function getNewToken ({ headers }: LightMyRequestResponse): string | undefined {
   return headers['x-new-token'] as string | undefined
 }
 
-export function claimsOf (token: string | undefined): Record<string, unknown> {
+export function decodeClaims (token: string | undefined): Record<string, unknown> {
   return JSON.parse(Buffer.from(token?.split('.')[1] ?? '', 'base64url').toString() || '{}')
 }
 
 /** Asserts that a response has no trace of a renewal. */
-export function untouched (
+export function assertNotRenewed (
   t: Test,
   response: LightMyRequestResponse,
   statusCode = 200,

@@ -6,7 +6,7 @@ import { PASSWORD } from '../../helpers/app.js'
 import type { TestApp } from '../../helpers/app.js'
 import { MINUTE } from '../../helpers/clock.js'
 import { sortCookieAttributes } from '../../helpers/set-cookie.js'
-import { claimsOf, endings, newTokenOf, open, untouched } from './renewal-app.js'
+import { assertNotRenewed, decodeClaims, endings, getNewToken, open } from './renewal-app.js'
 
 const ACCESS = '__Host-auth-access'
 
@@ -33,7 +33,7 @@ t.test('every response has the renewed token and is not cached', async t => {
   for (const [url, status] of Object.entries(statuses)) {
     const response = await get(url, token)
     t.equal(response.statusCode, status, url)
-    t.type(newTokenOf(response), 'string', url)
+    t.type(getNewToken(response), 'string', url)
     t.equal(response.headers['cache-control'], 'no-store', url)
     t.match(response.headers['access-control-expose-headers'], /(^|, )x-new-token$/i, url)
   }
@@ -46,8 +46,8 @@ t.test('every response has the renewed token and is not cached', async t => {
     url: '/auth/sessions/none',
     headers: { authorization: `Bearer ${token}` }
   })
-  t.type(newTokenOf(removed), 'string')
-  untouched(t, await app.inject({ url: '/nowhere' }), 404)
+  t.type(getNewToken(removed), 'string')
+  assertNotRenewed(t, await app.inject({ url: '/nowhere' }), 404)
   t.equal(
     (await post('/auth/refresh', undefined, { authorization: `Bearer ${token}` }))
       .headers['x-new-token'],
@@ -66,9 +66,9 @@ t.test('renewal works for 404 and skips public routes', async t => {
   clock.advance(11 * MINUTE)
   const unmatched = await get('/nowhere', token)
   t.equal(unmatched.statusCode, 404)
-  t.type(newTokenOf(unmatched), 'string')
+  t.type(getNewToken(unmatched), 'string')
   t.equal(unmatched.headers['cache-control'], 'no-store')
-  untouched(t, await get('/open', token))
+  assertNotRenewed(t, await get('/open', token))
 })
 
 t.test('renewal works as a function of @fastify/auth', async t => {
@@ -99,8 +99,11 @@ t.test('renewal works as a function of @fastify/auth', async t => {
   clock.advance(11 * MINUTE)
   const response = await get('/either', token)
   t.strictSame([response.statusCode, response.json().userId], [200, 'u-ann'])
-  t.type(newTokenOf(response), 'string')
-  await store.revoke({ sessionId: String(claimsOf(token).sid) }, { at: clock(), reason: 'revoked' })
+  t.type(getNewToken(response), 'string')
+  await store.revoke({ sessionId: String(decodeClaims(token).sid) }, {
+    at: clock(),
+    reason: 'revoked'
+  })
   t.strictSame(
     (await get('/anyway', token)).json(),
     { auth: null },
@@ -172,7 +175,7 @@ t.test('a token is renewed the way it was sent', async t => {
 
   for (const url of ['/protected', '/own', '/auth/me']) {
     const response = await app.inject({ url, headers: { cookie: `${ACCESS}=${token}` } })
-    t.equal(newTokenOf(response), undefined)
+    t.equal(getNewToken(response), undefined)
     t.equal(response.headers['cache-control'], 'no-store')
     t.equal(response.headers['access-control-expose-headers'], undefined)
     const set = [response.headers['set-cookie']].flat().map(String)
@@ -197,7 +200,10 @@ t.test('a token is renewed the way it was sent', async t => {
 
   const both = { authorization: `Bearer ${token}`, cookie: `${ACCESS}=${token}` }
   const asBearer = await app.inject({ url: '/protected', headers: both })
-  t.strictSame([typeof newTokenOf(asBearer), asBearer.headers['set-cookie']], ['string', undefined])
+  t.strictSame([typeof getNewToken(asBearer), asBearer.headers['set-cookie']], [
+    'string',
+    undefined
+  ])
   const foreign = await app.inject({
     method: 'POST',
     url: '/auth/logout/all',
@@ -253,7 +259,7 @@ t.test('a request that revokes its own session gets no renewed token', async t =
     const headers = { authorization: `Bearer ${token}` }
     const response = await app.inject({ method, url: url.replace('own', sessionId), headers })
     t.ok(response.statusCode < 300)
-    t.equal(newTokenOf(response), undefined, url)
+    t.equal(getNewToken(response), undefined, url)
   }
 })
 
@@ -278,7 +284,7 @@ t.test('a session that a handler opens wins over a renewed token', async t => {
   const held = login.cookies.find(({ name }) => name === ACCESS)?.value ?? ''
   const response = await app.inject({ url: '/switch', headers: { cookie: `${ACCESS}=${held}` } })
   const last = response.cookies.filter(({ name }) => name === ACCESS).at(-1)
-  t.equal(claimsOf(last?.value).sub, 'u-bob')
+  t.equal(decodeClaims(last?.value).sub, 'u-bob')
 })
 
 t.test('a renewed cookie stays persistent', async t => {

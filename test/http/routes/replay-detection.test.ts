@@ -21,7 +21,7 @@ interface Chase extends TestApp {
   generation(token: string, ...parties: Party[]): Promise<string>
 }
 
-async function aChase (
+async function startChase (
   t: Test,
   refreshToken: NonNullable<TokenAuthOptions['refreshToken']>
 ): Promise<Chase & { readonly token: string }> {
@@ -67,7 +67,7 @@ const shadowsIn = ({ events }: TestApp): unknown[] =>
   events.filter(({ name }) => name === 'suspicious-replay')
 
 t.test('three replays by another client emit suspicious-replay', async t => {
-  const chase = await aChase(t, { replayDetection: 'report' })
+  const chase = await startChase(t, { replayDetection: 'report' })
   let { token } = chase
   token = await chase.generation(token, client, thief)
   token = await chase.generation(token, thief, client)
@@ -85,7 +85,7 @@ t.test('three replays by another client emit suspicious-replay', async t => {
 })
 
 t.test('replayDetection "revoke" revokes the session immediately', async t => {
-  const chase = await aChase(t, { replayDetection: 'revoke' })
+  const chase = await startChase(t, { replayDetection: 'revoke' })
   let { token } = chase
 
   for (let i = 0; i < 2; i++) {
@@ -108,7 +108,7 @@ t.test('replayDetection "revoke" revokes the session immediately', async t => {
 })
 
 t.test('a failed revocation results in 503 and is repeated by the next replay', async t => {
-  const chase = await aChase(t, { replayDetection: 'revoke' })
+  const chase = await startChase(t, { replayDetection: 'revoke' })
   let { token } = chase
 
   for (let i = 0; i < 2; i++) {
@@ -127,7 +127,7 @@ t.test('a failed revocation results in 503 and is repeated by the next replay', 
 })
 
 t.test('a recovery by another client counts as a replay', async t => {
-  const chase = await aChase(t, { replayDetection: 'report' })
+  const chase = await startChase(t, { replayDetection: 'report' })
   let { token } = chase
 
   for (let i = 0; i < 3; i++) {
@@ -155,7 +155,7 @@ for (
   })
 ) {
   t.test(`${who} emit no suspicious-replay`, async t => {
-    const chase = await aChase(t, { replayDetection: 'revoke' })
+    const chase = await startChase(t, { replayDetection: 'revoke' })
     let { token } = chase
     const parties = others.length > 0
       ? others
@@ -176,7 +176,7 @@ for (
 }
 
 t.test('a generation without a replay resets the count', async t => {
-  const chase = await aChase(t, { replayDetection: 'revoke' })
+  const chase = await startChase(t, { replayDetection: 'revoke' })
   let { token } = chase
 
   for (let round = 0; round < 4; round++) {
@@ -190,7 +190,7 @@ t.test('a generation without a replay resets the count', async t => {
 
 t.test('isSameClient replaces the comparison of clients', async t => {
   const asked: unknown[] = []
-  const chase = await aChase(t, {
+  const chase = await startChase(t, {
     replayDetection: 'report',
     isSameClient (one, other) {
       asked.push([one, other])
@@ -209,7 +209,7 @@ t.test('isSameClient replaces the comparison of clients', async t => {
 })
 
 t.test('without replayDetection no client is compared', async t => {
-  const chase = await aChase(t, {})
+  const chase = await startChase(t, {})
   let { token } = chase
 
   for (let i = 0; i < 5; i++) {

@@ -49,7 +49,7 @@ export function createSignIn (open: OpenStore): SignIn {
   }
 }
 
-export function refused (t: Test, response: LightMyRequestResponse, code: string): void {
+export function assertRejected (t: Test, response: LightMyRequestResponse, code: string): void {
   t.equal(response.statusCode, 401)
   t.equal(response.json().code, code)
   t.equal(response.headers['cache-control'], 'no-store')

@@ -2,10 +2,10 @@ import t from 'tap'
 import type { LightMyRequestResponse } from 'fastify'
 import type { TokenResponse } from '../../../src/index.js'
 import { PASSWORD, PASSWORD_HASH } from '../../helpers/app.js'
-import { anApp } from './guessing.js'
+import { createThrottledApp } from './guessing.js'
 
 t.test('a known device has its own limit', async t => {
-  const { guess, storm, events } = await anApp(t)
+  const { guess, storm, events } = await createThrottledApp(t)
   const known = (await guess({ password: PASSWORD })).json<TokenResponse>().device_token ?? ''
 
   for (let round = 0; round < 3; round++) {
@@ -30,10 +30,10 @@ t.test('a known device has its own limit', async t => {
 })
 
 t.test('a device token is valid for its user only', async t => {
-  const { guess, storm } = await anApp(t)
+  const { guess, storm } = await createThrottledApp(t)
   const ofBob =
     (await guess({ username: 'bob', password: PASSWORD })).json<TokenResponse>().device_token ?? ''
-  const other = await anApp(t, {}, { options: { name: 'other' } })
+  const other = await createThrottledApp(t, {}, { options: { name: 'other' } })
   const ofOther = (await other.guess({ password: PASSWORD })).json<TokenResponse>().device_token ??
     ''
   await storm(20)
@@ -66,11 +66,11 @@ t.test('a device token stays valid while the secret rotates', async t => {
     'q7Yk2mVx0TzRb5Wn8Ls3Jd6Hf9Gc1Pa4',
     'Zt4Kw9Xe2Bq7Nf5Rm8Ys3Vd6Hc1Jg0Ua'
   ] as const
-  const before = await anApp(t, {}, { options: { secret: older } })
+  const before = await createThrottledApp(t, {}, { options: { secret: older } })
   const { device_token: token = '' } = (await before.guess({ password: PASSWORD })).json<
     TokenResponse
   >()
-  const { guess, storm } = await anApp(t, {}, { options: { secret: [newer, older] } })
+  const { guess, storm } = await createThrottledApp(t, {}, { options: { secret: [newer, older] } })
   await storm(20)
   const answer = await guess({ password: PASSWORD, token })
   t.equal(answer.statusCode, 200)
@@ -78,7 +78,9 @@ t.test('a device token stays valid while the secret rotates', async t => {
 })
 
 t.test('the device cookie survives a logout', async t => {
-  const { app, storm } = await anApp(t, {}, { options: { refreshToken: { transport: 'both' } } })
+  const { app, storm } = await createThrottledApp(t, {}, {
+    options: { refreshToken: { transport: 'both' } }
+  })
   const headers = { 'x-token-transport': 'cookie' }
   const login = async (cookie?: string): Promise<LightMyRequestResponse> =>
     app.inject({
@@ -111,7 +113,10 @@ t.test('the device cookie survives a logout', async t => {
 })
 
 t.test('the address is request.ip, and IPv6 counts by its network', async t => {
-  const { app, storm } = await anApp(t, { account: false, address: { maxAttempts: 5 } })
+  const { app, storm } = await createThrottledApp(t, {
+    account: false,
+    address: { maxAttempts: 5 }
+  })
   const forwarded = async (i: number): Promise<number> =>
     (await app.inject({
       method: 'POST',
@@ -142,7 +147,7 @@ t.test('the address is request.ip, and IPv6 counts by its network', async t => {
 })
 
 t.test('behind a trusted proxy the address is that of the client', async t => {
-  const { app } = await anApp(t, { account: false, address: { maxAttempts: 2 } }, {
+  const { app } = await createThrottledApp(t, { account: false, address: { maxAttempts: 2 } }, {
     fastify: { trustProxy: '127.0.0.1' }
   })
   const guess = async (client: string): Promise<number> =>
@@ -182,7 +187,7 @@ t.test('spellings of a name count for the account that the app finds', async t =
   ) {
     for (const isThere of [true, false]) {
       const jose = { id: 'u-jose', username: 'josé', passwordHash: PASSWORD_HASH }
-      const { storm } = await anApp(t, {}, {
+      const { storm } = await createThrottledApp(t, {}, {
         options: {
           users: {
             findByLogin: login => isThere && find(login) ? jose : null,
@@ -211,7 +216,7 @@ t.test('an account with two names has one limit', async t => {
     passwordHash: PASSWORD_HASH
   }
   const bob = { id: 'u-bob', username: 'bob', passwordHash: PASSWORD_HASH }
-  const { storm, guess } = await anApp(t, {}, { users: [ann, bob] })
+  const { storm, guess } = await createThrottledApp(t, {}, { users: [ann, bob] })
   const answers = await storm(
     40,
     i => ({ username: i % 2 === 0 ? 'ann' : 'ann@example.org', from: `198.51.100.${i}` })
@@ -227,7 +232,7 @@ t.test('an account with two names has one limit', async t => {
 })
 
 t.test('blocked accounts get the same response without a hash', async t => {
-  const { storm, guess, users, app } = await anApp(t)
+  const { storm, guess, users, app } = await createThrottledApp(t)
   users.set('u-dis', { id: 'u-dis', username: 'dis', disabled: true, passwordHash: PASSWORD_HASH })
   users.set('u-non', { id: 'u-non', username: 'non' })
   const answers: LightMyRequestResponse[] = []

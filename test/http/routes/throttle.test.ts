@@ -6,7 +6,7 @@ import { PASSWORD, PASSWORD_HASH } from '../../helpers/app.js'
 import { databases } from '../../helpers/databases/index.js'
 import { startServer } from '../../helpers/server-process.js'
 import { createSqliteFile } from '../../helpers/databases/sqlite.js'
-import { anApp } from './guessing.js'
+import { createThrottledApp } from './guessing.js'
 import type { Guessing } from './guessing.js'
 
 const MINUTE = 60_000
@@ -20,7 +20,7 @@ function retryAfter (answer: LightMyRequestResponse): number {
 }
 
 t.test('10 of 101 concurrent attempts are verified, and a known device can log in', async t => {
-  const { guess, storm, clock, events } = await anApp(t)
+  const { guess, storm, clock, events } = await createThrottledApp(t)
   const { device_token: token } = (await guess({ password: PASSWORD })).json<TokenResponse>()
   t.strictSame(await storm(101), { 401: 10, 429: 91 })
   const right = await guess({ password: PASSWORD })
@@ -39,7 +39,7 @@ t.test('10 of 101 concurrent attempts are verified, and a known device can log i
 })
 
 t.test('the delay grows to 1 hour, and 100 failures block the account', async t => {
-  const { guess, clock, app } = await anApp(t)
+  const { guess, clock, app } = await createThrottledApp(t)
   const waits: number[] = []
 
   for (let i = 0; i < 100; i++) {
@@ -73,7 +73,9 @@ t.test('the delay grows to 1 hour, and 100 failures block the account', async t 
 })
 
 t.test('a blocked account is unblocked after a day without attempts', async t => {
-  const { guess, storm, clock } = await anApp(t, { account: { freeAttempts: 3, maxAttempts: 3 } })
+  const { guess, storm, clock } = await createThrottledApp(t, {
+    account: { freeAttempts: 3, maxAttempts: 3 }
+  })
   t.strictSame(await storm(20), { 401: 3, 429: 17 })
   clock.advance(DAY - 1)
   t.equal((await guess({ password: PASSWORD })).statusCode, 429)
@@ -82,7 +84,7 @@ t.test('a blocked account is unblocked after a day without attempts', async t =>
 })
 
 t.test('an address is limited to 100 failures in 15 minutes', async t => {
-  const { guess, storm, clock } = await anApp(t)
+  const { guess, storm, clock } = await createThrottledApp(t)
   t.strictSame(await storm(150, i => ({ username: `nobody-${i}` })), { 401: 100, 429: 50 })
   const right = await guess({ password: PASSWORD })
   t.equal(right.statusCode, 429)
@@ -103,7 +105,7 @@ t.test('an address is limited to 100 failures in 15 minutes', async t => {
 })
 
 t.test('successful logins are not counted', async t => {
-  const { guess, storm } = await anApp(t)
+  const { guess, storm } = await createThrottledApp(t)
 
   for (let i = 0; i < 150; i++) {
     t.equal((await guess({ password: PASSWORD })).statusCode, 200)
@@ -115,7 +117,7 @@ t.test('successful logins are not counted', async t => {
 
 t.test('an attempt that could not be verified is not counted', async t => {
   let failing = true
-  const { guess, storm } = await anApp(t, {}, {
+  const { guess, storm } = await createThrottledApp(t, {}, {
     options: {
       users: {
         findByLogin: () => ({ id: 'u-ann', username: 'ann', passwordHash: PASSWORD_HASH }),
@@ -151,7 +153,7 @@ t.test('a failed attempt store results in 503', async t => {
       return (memory[verb] as (...values: unknown[]) => unknown).apply(memory, values)
     }
   })
-  const { guess, refresh } = await anApp(t, { attempts })
+  const { guess, refresh } = await createThrottledApp(t, { attempts })
 
   for (const password of [PASSWORD, 'wrong']) {
     const answer = await guess({ password })
@@ -171,7 +173,7 @@ t.test('a failed attempt store results in 503', async t => {
 })
 
 t.test('forged refresh tokens count by address, authentic ones never do', async t => {
-  const { app, refresh, guess, clock } = await anApp(t)
+  const { app, refresh, guess, clock } = await createThrottledApp(t)
   const { refresh_token: first } = (await guess({ password: PASSWORD, from: '127.0.0.1' })).json<
     TokenResponse
   >()
@@ -209,22 +211,22 @@ t.test('forged refresh tokens count by address, authentic ones never do', async 
 })
 
 t.test('throttle: false counts nothing and issues no device token', async t => {
-  const { guess, storm } = await anApp(t, false)
+  const { guess, storm } = await createThrottledApp(t, false)
   t.strictSame(await storm(150), { 401: 150 })
   t.notOk('device_token' in (await guess({ password: PASSWORD })).json())
 })
 
 t.test('each limit can be disabled', async t => {
-  const byAddress = await anApp(t, { account: false })
+  const byAddress = await createThrottledApp(t, { account: false })
   t.strictSame(await byAddress.storm(150), { 401: 100, 429: 50 })
-  const byAccount = await anApp(t, { address: false })
+  const byAccount = await createThrottledApp(t, { address: false })
   t.strictSame(await byAccount.storm(150, i => ({ username: `nobody-${i}` })), { 401: 150 })
   t.strictSame(await byAccount.storm(15), { 401: 10, 429: 5 })
 })
 
 t.test('the sweep deletes expired counts', async t => {
   const attempts = new MemoryAttempts()
-  const { app, guess, clock } = await anApp(t, { attempts })
+  const { app, guess, clock } = await createThrottledApp(t, { attempts })
   await guess()
   clock.advance(16 * MINUTE)
   t.equal(await app.tokenAuth.sweep(), 1, 'the address')
@@ -236,8 +238,8 @@ for (const [name, { open, skip = false }] of Object.entries(databases)) {
   t.test(`two instances on ${name} share their counts`, { skip }, async t => {
     const { attempts } = await open(t)
     const apps = [
-      await anApp(t, { attempts: attempts() }),
-      await anApp(t, { attempts: attempts() })
+      await createThrottledApp(t, { attempts: attempts() }),
+      await createThrottledApp(t, { attempts: attempts() })
     ] as const
 
     const guess = async (i: number, username: string): Promise<number> => {

@@ -33,7 +33,7 @@ export async function open (t: Test, given: TestAppOptions = {}): Promise<TestAp
 }
 
 /** Logs in with cookies and returns the tokens by kind. */
-export async function cookiesOf (
+export async function logInWithCookies (
   test: TestApp,
   headers: Headers = asCookie
 ): Promise<Record<'refresh' | 'access' | 'cookie', string>> {
@@ -42,14 +42,14 @@ export async function cookiesOf (
   return { refresh, access, cookie: `${REFRESH}=${refresh}; ${ACCESS}=${access}` }
 }
 
-export function claimsOf (token: string): Record<string, unknown> {
+export function decodeClaims (token: string): Record<string, unknown> {
   return JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
 }
 
 type Answers = Array<readonly [about: string, LightMyRequestResponse]>
 
 /** Collects responses of every status and route. */
-export async function everyAnswer (t: Test, given: TestAppOptions = {}): Promise<Answers> {
+export async function collectResponses (t: Test, given: TestAppOptions = {}): Promise<Answers> {
   const breakable = createBreakableStore(new MemoryStore())
   const test = await open(t, {
     ...given,
@@ -70,7 +70,7 @@ export async function everyAnswer (t: Test, given: TestAppOptions = {}): Promise
     }
   })
   const answers: Answers = []
-  const { cookie } = await cookiesOf(test)
+  const { cookie } = await logInWithCookies(test)
   const { access_token: access, refresh_token: token } = await test.login('bob')
   const authorization = `Bearer ${access}`
 

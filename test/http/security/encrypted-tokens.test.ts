@@ -2,7 +2,7 @@ import { createCipheriv, createHmac, randomBytes } from 'node:crypto'
 import t from 'tap'
 import { deriveKey } from '../../../src/tokens/key-derivation.js'
 import { SECRET } from '../../helpers/app.js'
-import { listen, refused } from './raw-server.js'
+import { assertRejected, listen } from './raw-server.js'
 
 t.test('encrypted, nested and JSON-serialized tokens are rejected [19]', async t => {
   const server = await listen(t)
@@ -54,21 +54,21 @@ t.test('encrypted, nested and JSON-serialized tokens are rejected [19]', async t
   )
 
   for (const [name, other] of Object.entries(others)) {
-    refused(
+    assertRejected(
       t,
       await server.raw('GET /protected', `Authorization: Bearer ${other}`),
       401,
       'AUTH_ACCESS_INVALID',
       name
     )
-    refused(
+    assertRejected(
       t,
       await server.raw('GET /auth/me', `Authorization: Bearer ${other}`),
       401,
       'AUTH_ACCESS_INVALID',
       name
     )
-    refused(
+    assertRejected(
       t,
       await server.raw('POST /auth/refresh', `Authorization: Bearer ${other}`),
       401,

@@ -7,14 +7,16 @@ import { createBreakableStore } from '../../helpers/broken-store.js'
 import { DAY, HOUR, MINUTE } from '../../helpers/clock.js'
 import { ACCESS, asCookie, credentials, open, own, REFRESH, withCookies } from './cookie-app.js'
 import type { Headers } from './cookie-app.js'
-import { codeOf, FORM_TYPE, guarded, JSON_TYPE, routes, takers } from './routes.js'
+import { FORM_TYPE, getCode, guarded, JSON_TYPE, routes, takers } from './routes.js'
 import type { Route } from './routes.js'
 
-async function cookiesOf (test: TestApp): Promise<Record<'refresh' | 'access' | 'cookie', string>> {
+async function logInWithCookies (
+  test: TestApp
+): Promise<Record<'refresh' | 'access' | 'cookie', string>> {
   const { cookies } = await test.post('/auth/login', credentials, asCookie)
-  const valueOf = (wanted: string): string =>
+  const getValue = (wanted: string): string =>
     cookies.find(({ name }) => name === wanted)?.value ?? ''
-  const [refresh, access] = [valueOf(REFRESH), valueOf(ACCESS)]
+  const [refresh, access] = [getValue(REFRESH), getValue(ACCESS)]
   return { refresh, access, cookie: `${REFRESH}=${refresh}; ${ACCESS}=${access}` }
 }
 
@@ -26,7 +28,7 @@ const challenges =
   /^Bearer realm="[\w-]+"(?:, error="[a-z_]+", error_description="[\x20\x21\x23-\x5b\x5d-\x7e]+")?$/
 
 /** Checks that an error has the common format and only allowed characters. */
-function looksRight (t: Test, response: LightMyRequestResponse, about: string): void {
+function assertErrorFormat (t: Test, response: LightMyRequestResponse, about: string): void {
   const { statusCode, headers } = response
   t.equal(headers['content-type'], 'application/json; charset=utf-8', about)
   const body = response.json()
@@ -74,11 +76,11 @@ t.test('every error has four members with characters allowed in a header [5]', a
       ...(payload !== undefined && { payload })
     })
     t.ok(response.statusCode >= 400, `${about} ${url}`)
-    looksRight(t, response, `${about} ${method} ${url}`)
-    codes.add(codeOf(response) as string)
+    assertErrorFormat(t, response, `${about} ${method} ${url}`)
+    codes.add(getCode(response) as string)
   }
 
-  const { cookie } = await cookiesOf(test)
+  const { cookie } = await logInWithCookies(test)
   const { access_token: access, refresh_token: first = '' } = await test.login()
   const authorization = `Bearer ${access}`
 
@@ -105,7 +107,7 @@ t.test('every error has four members with characters allowed in a header [5]', a
         const response = await test.post(url, body)
 
         if (response.statusCode >= 400) {
-          looksRight(t, response, `${field} ${JSON.stringify(value).slice(0, 20)} ${url}`)
+          assertErrorFormat(t, response, `${field} ${JSON.stringify(value).slice(0, 20)} ${url}`)
         }
       }
     }

@@ -6,7 +6,7 @@ import { PASSWORD } from '../../helpers/app.js'
 import { HOUR, MINUTE } from '../../helpers/clock.js'
 import { ACCESS, asCookie, credentials, open, own, REFRESH, withCookies } from './cookie-app.js'
 import type { Headers } from './cookie-app.js'
-import { codeOf, FORM_TYPE, guarded, JSON_TYPE, routes } from './routes.js'
+import { FORM_TYPE, getCode, guarded, JSON_TYPE, routes } from './routes.js'
 import type { Method } from './routes.js'
 
 t.test('a 401 challenges for Bearer only, and HTTP Basic is rejected [7]', async t => {
@@ -34,7 +34,7 @@ t.test('a 401 challenges for Bearer only, and HTTP Basic is rejected [7]', async
             : 'AUTH_REFRESH_MISSING'
         ]
       t.strictSame(
-        [response.statusCode, codeOf(response)],
+        [response.statusCode, getCode(response)],
         expected,
         `${method} ${url} ${authorization.slice(0, 8)}`
       )
@@ -60,7 +60,7 @@ t.test('a 401 challenges for Bearer only, and HTTP Basic is rejected [7]', async
 t.test('no route accepts the password grant [7]', async t => {
   const test = await open(t)
   const client = { client_id: 'ann', client_secret: PASSWORD }
-  const membersOf = (response: LightMyRequestResponse): string[] =>
+  const getMembers = (response: LightMyRequestResponse): string[] =>
     Object.keys(response.json()).sort()
   const plain = await test.post('/auth/login', credentials)
 
@@ -79,19 +79,19 @@ t.test('no route accepts the password grant [7]', async t => {
       for (const url of ['/auth/refresh', '/auth/logout']) {
         const response = await send(url, credentials)
         t.strictSame(
-          [response.statusCode, codeOf(response)],
+          [response.statusCode, getCode(response)],
           [401, 'AUTH_REFRESH_MISSING'],
           `${grant} ${url}`
         )
       }
 
-      t.equal(codeOf(await send('/auth/login', {})), 'AUTH_REQUEST_INVALID')
+      t.equal(getCode(await send('/auth/login', {})), 'AUTH_REQUEST_INVALID')
       t.equal(
-        codeOf(await send('/auth/login', { ...credentials, password: 'x' })),
+        getCode(await send('/auth/login', { ...credentials, password: 'x' })),
         'AUTH_CREDENTIALS_REJECTED'
       )
       const login = await send('/auth/login', credentials)
-      t.strictSame(membersOf(login), membersOf(plain), `a login as any: ${grant}`)
+      t.strictSame(getMembers(login), getMembers(plain), `a login as any: ${grant}`)
       t.strictSame(Object.keys(login.headers), Object.keys(plain.headers))
       const { refresh_token: token } = login.json<TokenResponse>()
       t.equal(
@@ -121,7 +121,7 @@ t.test('a bearer token is rejected under the scheme DPoP [53]', async t => {
           headers: { ...proof, authorization: `${scheme} ${access}` }
         })
         t.strictSame(
-          [response.statusCode, codeOf(response)],
+          [response.statusCode, getCode(response)],
           [401, 'AUTH_ACCESS_MISSING'],
           `${scheme} ${method} ${url}`
         )
@@ -134,7 +134,7 @@ t.test('a bearer token is rejected under the scheme DPoP [53]', async t => {
           authorization: `${scheme} ${token}`
         })
         t.strictSame(
-          [response.statusCode, codeOf(response)],
+          [response.statusCode, getCode(response)],
           [401, 'AUTH_REFRESH_MISSING'],
           `${scheme} ${url}`
         )
@@ -155,7 +155,7 @@ async function life (t: Test, along: Headers): Promise<unknown[]> {
     const members = response.body === '' ? [] : Object.keys(response.json()).sort()
     const { date, 'content-length': length, 'set-cookie': cookies, ...headers } = response.headers
     const attributes = [cookies ?? []].flat().map(cookie => cookie.replace(/=[^;]*/, '='))
-    steps.push([response.statusCode, codeOf(response), members, headers, attributes])
+    steps.push([response.statusCode, getCode(response), members, headers, attributes])
     return response
   }
 

@@ -2,13 +2,20 @@ import { connect as connect2 } from 'node:http2'
 import type { OutgoingHttpHeaders } from 'node:http2'
 import t from 'tap'
 import type { TestAppOptions } from '../../helpers/app.js'
-import { ACCESS, cookiesOf, listen, refused, SAME, withCookies } from './raw-server.js'
+import {
+  ACCESS,
+  assertRejected,
+  listen,
+  logInWithCookies,
+  SAME,
+  withCookies
+} from './raw-server.js'
 
 const REFRESH = '__Host-auth-refresh'
 
 t.test('a cookie that is sent twice is rejected, even in two headers [65]', async t => {
   const server = await listen(t, { options: withCookies })
-  const { refresh, access } = await cookiesOf(server)
+  const { refresh, access } = await logInWithCookies(server)
   server.writes.length = 0
 
   for (const tossed of [`${REFRESH}=x`, refresh, `${REFRESH}=`]) {
@@ -21,13 +28,13 @@ t.test('a cookie that is sent twice is rejected, even in two headers [65]', asyn
           'X-Between: 1',
           `cookie: ${second}; c=d`
         )
-        refused(t, answer, 400, 'AUTH_REQUEST_INVALID', `${path} ${tossed.slice(0, 24)}`)
+        assertRejected(t, answer, 400, 'AUTH_REQUEST_INVALID', `${path} ${tossed.slice(0, 24)}`)
       }
     }
   }
 
   const twice = await server.raw('GET /protected', `Cookie: ${access}`, `COOKIE: ${ACCESS}=x`)
-  refused(t, twice, 400, 'AUTH_REQUEST_INVALID', 'access')
+  assertRejected(t, twice, 400, 'AUTH_REQUEST_INVALID', 'access')
   t.equal(
     (await server.raw('GET /protected', 'Cookie: a=b', `Cookie: ${access}`)).status,
     200,
@@ -40,7 +47,7 @@ t.test('repeated Origin or Sec-Fetch-Site headers are rejected [66]', async t =>
   const server = await listen(t, {
     options: { ...withCookies, cookie: { accessToken: true, origins: ['https://app.example.org'] } }
   })
-  const { refresh, access } = await cookiesOf(server)
+  const { refresh, access } = await logInWithCookies(server)
   const foreign = [
     [SAME, 'Sec-Fetch-Site: cross-site'],
     ['Sec-Fetch-Site: cross-site', SAME],
@@ -64,7 +71,7 @@ t.test('repeated Origin or Sec-Fetch-Site headers are rejected [66]', async t =>
       ]
     ) {
       const answer = await server.raw(line, `Cookie: ${refresh}; ${access}`, ...headers)
-      refused(t, answer, 403, 'AUTH_ORIGIN_REJECTED', `${line} ${headers.join()}`)
+      assertRejected(t, answer, 403, 'AUTH_ORIGIN_REJECTED', `${line} ${headers.join()}`)
     }
   }
 
@@ -75,7 +82,7 @@ t.test('repeated Origin or Sec-Fetch-Site headers are rejected [66]', async t =>
 t.test('repeated headers and cookies are rejected over HTTP/2 [14, 65, 66]', async t => {
   const fastify = { http2: true } as TestAppOptions['fastify']
   const server = await listen(t, { ...(fastify && { fastify }), options: withCookies })
-  const { refresh, access } = await cookiesOf(server)
+  const { refresh, access } = await logInWithCookies(server)
   const session = connect2(`http://127.0.0.1:${server.port}`)
   t.teardown(() => {
     session.close()
@@ -125,7 +132,7 @@ t.test('GET and HEAD requests write nothing to the store [67]', async t => {
     'HEAD /auth/me',
     'HEAD /auth/sessions'
   ])
-  const { refresh, access } = await cookiesOf(server)
+  const { refresh, access } = await logInWithCookies(server)
   const { access_token: token } = await server.login()
   server.writes.length = 0
 

@@ -105,7 +105,7 @@ function exchange (port: number, text: string): Promise<Answer> {
   })
 }
 
-export function refused (
+export function assertRejected (
   t: Test,
   { status, code, body, head }: Answer,
   ...[wanted, wantedCode, about]: [number, string, string]
@@ -115,7 +115,7 @@ export function refused (
 }
 
 /** Logs in with cookies. Returns them as `<name>=<token>`. */
-export async function cookiesOf (
+export async function logInWithCookies (
   server: Server,
   username = 'ann'
 ): Promise<{ refresh: string, access: string }> {

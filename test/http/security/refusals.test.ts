@@ -3,9 +3,9 @@ import t from 'tap'
 import { deriveKey } from '../../../src/tokens/key-derivation.js'
 import { SECRET } from '../../helpers/app.js'
 import { DAY, MINUTE } from '../../helpers/clock.js'
-import { claimsOf, open, own, REFRESH, withCookies } from './cookie-app.js'
+import { decodeClaims, open, own, REFRESH, withCookies } from './cookie-app.js'
 import type { Headers } from './cookie-app.js'
-import { codeOf, seen } from './routes.js'
+import { getCode, getComparable } from './routes.js'
 
 interface Forged {
   readonly secret?: string
@@ -22,7 +22,7 @@ function forge (
   const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
   const { id, key } = deriveKey(secret, name, 'refresh')
   const input = `${encode({ alg: 'HS256', typ: 'rt+jwt', kid: id, ...header })}.${
-    encode({ ...claimsOf(token), ...claims })
+    encode({ ...decodeClaims(token), ...claims })
   }`
   return `${input}.${createHmac('sha256', key).update(input).digest('base64url')}`
 }
@@ -45,7 +45,7 @@ t.test('a forged token reveals nothing about the session [6]', async t => {
   const rotated = (await test.refresh(used)).json().refresh_token
   test.clock.advance(MINUTE)
   await test.refresh(rotated)
-  t.equal(codeOf(await test.refresh(used)), 'AUTH_REFRESH_REUSED')
+  t.equal(getCode(await test.refresh(used)), 'AUTH_REFRESH_REUSED')
 
   const otherSecret = { secret: 'Z'.repeat(7) + 'another, as long as it has to be' }
   const guess = Buffer.alloc(32, 1).toString('base64url')
@@ -79,7 +79,7 @@ t.test('a forged token reveals nothing about the session [6]', async t => {
   }
 
   t.equal(
-    codeOf(await test.refresh(forge(ofDisabled, {}))),
+    getCode(await test.refresh(forge(ofDisabled, {}))),
     'AUTH_REFRESH_REVOKED',
     'what is forged is right but for what is wrong'
   )
@@ -99,7 +99,7 @@ t.test('a forged token reveals nothing about the session [6]', async t => {
       ]
 
       for (const [body, headers] of ways) {
-        answers.add(JSON.stringify(seen(await test.post('/auth/refresh', body, headers))))
+        answers.add(JSON.stringify(getComparable(await test.post('/auth/refresh', body, headers))))
       }
     }
 
@@ -122,33 +122,33 @@ t.test('a forged token reveals nothing about the session [6]', async t => {
 
 t.test('each cause of a rejection has exactly one response [6]', async t => {
   const test = await open(t)
-  const loginOf = async (username: string): Promise<string> =>
+  const getLogin = async (username: string): Promise<string> =>
     (await test.login(username)).refresh_token ?? ''
   const causes: Record<string, Array<() => Promise<string>>> = {
     AUTH_REFRESH_REVOKED: [
       async () => {
-        const token = await loginOf('ann')
+        const token = await getLogin('ann')
         await test.post('/auth/logout', { refresh_token: token })
         return token
       },
       async () => {
-        const token = await loginOf('bob')
+        const token = await getLogin('bob')
         await test.refresh(token)
         await test.app.tokenAuth.revokeUser('u-bob')
         return token
       },
       async () => {
-        const token = await loginOf('ann')
+        const token = await getLogin('ann')
         await test.app.tokenAuth.passwordChanged('u-ann')
         return token
       },
       async () => {
-        const token = await loginOf('bob')
+        const token = await getLogin('bob')
         test.users.delete('u-bob')
         return token
       },
       async () => {
-        const token = await loginOf('cyd')
+        const token = await getLogin('cyd')
         const cyd = test.users.get('u-cyd')
 
         if (cyd) {
@@ -159,7 +159,7 @@ t.test('each cause of a rejection has exactly one response [6]', async t => {
       }
     ],
     AUTH_REFRESH_REUSED: [1, 2, 5].map(turns => async () => {
-      const first = await loginOf('ann')
+      const first = await getLogin('ann')
       let token = first
 
       for (let turn = 0; turn <= turns; turn++) {
@@ -170,7 +170,7 @@ t.test('each cause of a rejection has exactly one response [6]', async t => {
       return first
     }),
     AUTH_REFRESH_EXPIRED: [8, 100].map(days => async () => {
-      const token = await loginOf('ann')
+      const token = await getLogin('ann')
       test.clock.advance(days * DAY)
       return token
     })
@@ -181,8 +181,8 @@ t.test('each cause of a rejection has exactly one response [6]', async t => {
 
     for (const make of makers) {
       const response = await test.refresh(await make())
-      t.equal(codeOf(response), code)
-      answers.add(JSON.stringify(seen(response)))
+      t.equal(getCode(response), code)
+      answers.add(JSON.stringify(getComparable(response)))
     }
 
     t.equal(answers.size, 1, code)

@@ -7,9 +7,9 @@ import type { TokenResponse } from '../../../src/index.js'
 import { MemoryStore } from '../../../src/stores/memory/index.js'
 import { PASSWORD_HASH, SECRET } from '../../helpers/app.js'
 import type { TestApp } from '../../helpers/app.js'
-import { claimsOf, credentials, open, own, withCookies } from './cookie-app.js'
+import { credentials, decodeClaims, open, own, withCookies } from './cookie-app.js'
 import type { Headers } from './cookie-app.js'
-import { codeOf, FORM_TYPE, JSON_TYPE, seen } from './routes.js'
+import { FORM_TYPE, getCode, getComparable, JSON_TYPE } from './routes.js'
 
 /** Creates an app with two registrations that differ only in their names. */
 async function openTwo (
@@ -40,7 +40,7 @@ async function openTwo (
   return { app, post, login: async name => (await post(`/${name}/login`, credentials)).json() }
 }
 
-function waysOf (token: string, name: string): Array<readonly [object | undefined, Headers]> {
+function getWays (token: string, name: string): Array<readonly [object | undefined, Headers]> {
   return [
     [{ refresh_token: token }, {}],
     [undefined, { authorization: `Bearer ${token}` }],
@@ -54,13 +54,13 @@ t.test('a refresh token is valid only for the registration that issued it [8]', 
   for (const [home, other] of [['staff', 'shop'], ['shop', 'staff']] as const) {
     const { refresh_token: token = '', access_token: access } = await login(home)
 
-    for (const [body, headers] of waysOf(token, other)) {
+    for (const [body, headers] of getWays(token, other)) {
       const response = await post(`/${other}/refresh`, body, headers)
-      t.strictSame([response.statusCode, codeOf(response)], [401, 'AUTH_REFRESH_INVALID'])
+      t.strictSame([response.statusCode, getCode(response)], [401, 'AUTH_REFRESH_INVALID'])
     }
 
     t.equal(
-      codeOf(
+      getCode(
         await app.inject({ url: `/${other}/me`, headers: { authorization: `Bearer ${access}` } })
       ),
       'AUTH_ACCESS_INVALID'
@@ -70,7 +70,7 @@ t.test('a refresh token is valid only for the registration that issued it [8]', 
         .statusCode,
       200
     )
-    const [body, headers] = waysOf(token, home)[2] ?? []
+    const [body, headers] = getWays(token, home)[2] ?? []
     t.equal(
       (await post(`/${home}/refresh`, body, headers)).statusCode,
       200,
@@ -122,11 +122,11 @@ t.test('extra parameters do not extend the rights of a token [8]', async t => {
 
     const wished = await ask('/auth/login', { ...wishes, ...credentials })
     const plain = await ask('/auth/login', credentials)
-    const { sid: wishedSid, ...wishedClaims } = rest(claimsOf(wished.access_token)) as Record<
+    const { sid: wishedSid, ...wishedClaims } = rest(decodeClaims(wished.access_token)) as Record<
       string,
       unknown
     >
-    const { sid: plainSid, ...plainClaims } = rest(claimsOf(plain.access_token)) as Record<
+    const { sid: plainSid, ...plainClaims } = rest(decodeClaims(plain.access_token)) as Record<
       string,
       unknown
     >
@@ -134,9 +134,9 @@ t.test('extra parameters do not extend the rights of a token [8]', async t => {
     t.not(wishedSid, plainSid)
     const { refresh_token: token = '' } = plain
     const next = await ask('/auth/refresh', { ...wishes, refresh_token: token })
-    t.match(claimsOf(next.access_token), { role: 'reader', sub: 'u-ann', aud: 'api', gen: 1 })
-    t.strictSame(rest(claimsOf(next.access_token)), rest(claimsOf(plain.access_token)))
-    t.strictSame(rest(claimsOf(next.refresh_token ?? '')), rest(claimsOf(token)))
+    t.match(decodeClaims(next.access_token), { role: 'reader', sub: 'u-ann', aud: 'api', gen: 1 })
+    t.strictSame(rest(decodeClaims(next.access_token)), rest(decodeClaims(plain.access_token)))
+    t.strictSame(rest(decodeClaims(next.refresh_token ?? '')), rest(decodeClaims(token)))
     t.strictSame(Object.keys(next).sort(), [
       'access_token',
       'expires_in',
@@ -156,7 +156,7 @@ t.test('a logout with a token of another registration revokes nothing [22]', asy
 
   for (
     const [body, headers] of [
-      ...waysOf(token, 'shop'),
+      ...getWays(token, 'shop'),
       [undefined, { authorization: `Bearer ${access}` }] as const
     ]
   ) {
@@ -164,7 +164,7 @@ t.test('a logout with a token of another registration revokes nothing [22]', asy
     t.strictSame([response.statusCode, response.body], [204, ''])
 
     if (headers.cookie === undefined) {
-      t.strictSame(seen(response), seen(unknown), 'as after garbage')
+      t.strictSame(getComparable(response), getComparable(unknown), 'as after garbage')
     }
   }
 
@@ -179,7 +179,7 @@ t.test('a logout with a token of another registration revokes nothing [22]', asy
       url,
       headers: { authorization: `Bearer ${access}` }
     })
-    t.equal(codeOf(response), 'AUTH_ACCESS_INVALID', url)
+    t.equal(getCode(response), 'AUTH_ACCESS_INVALID', url)
   }
 
   t.equal(

@@ -1,17 +1,24 @@
 import t from 'tap'
 import { PASSWORD } from '../../helpers/app.js'
-import { ACCESS, cookiesOf, listen, refused, SAME, withCookies } from './raw-server.js'
+import {
+  ACCESS,
+  assertRejected,
+  listen,
+  logInWithCookies,
+  SAME,
+  withCookies
+} from './raw-server.js'
 import type { Answer } from './raw-server.js'
 
 const JSON_TYPE = 'Content-Type: application/json'
 
 const FORM_TYPE = 'Content-Type: application/x-www-form-urlencoded'
 
-const lengthOf = (body: string): string => `Content-Length: ${Buffer.byteLength(body)}`
+const getLengthHeader = (body: string): string => `Content-Length: ${Buffer.byteLength(body)}`
 
 t.test('no header or parameter overrides the method [1]', async t => {
   const server = await listen(t, { options: withCookies })
-  const { refresh } = await cookiesOf(server)
+  const { refresh } = await logInWithCookies(server)
   const [, token = ''] = refresh.split('=')
   server.writes.length = 0
   const body = `_method=POST&refresh_token=${token}`
@@ -32,7 +39,7 @@ t.test('no header or parameter overrides the method [1]', async t => {
         SAME,
         `Cookie: ${refresh}`,
         FORM_TYPE,
-        lengthOf(body)
+        getLengthHeader(body)
       )
       t.notMatch([200, 201, 204], [answer.status], `${method} ${path}`)
       t.notMatch(answer.head, /set-cookie/i, method)
@@ -44,14 +51,14 @@ t.test('no header or parameter overrides the method [1]', async t => {
 
 t.test('empty tokens count as missing, and repeated parameters are rejected [2]', async t => {
   const server = await listen(t, { options: withCookies })
-  const { refresh: cookie } = await cookiesOf(server)
+  const { refresh: cookie } = await logInWithCookies(server)
   const { refresh_token: token = '' } = await server.login('bob')
   const post = (body: string, ...headers: string[]): Promise<Answer> =>
     server.rawWith(
       body,
       'POST /auth/refresh',
       body.startsWith('{') ? JSON_TYPE : FORM_TYPE,
-      lengthOf(body),
+      getLengthHeader(body),
       ...headers
     )
 
@@ -82,7 +89,13 @@ t.test('empty tokens count as missing, and repeated parameters are rejected [2]'
   )
 
   for (const twice of ['grant_type=refresh_token&grant_type=x', 'scope=&scope=', 'a&a']) {
-    refused(t, await post(`${twice}&refresh_token=${token}`), 400, 'AUTH_REQUEST_INVALID', twice)
+    assertRejected(
+      t,
+      await post(`${twice}&refresh_token=${token}`),
+      400,
+      'AUTH_REQUEST_INVALID',
+      twice
+    )
   }
 
   for (
@@ -93,7 +106,7 @@ t.test('empty tokens count as missing, and repeated parameters are rejected [2]'
       `refresh_token;=${token}`
     ]
   ) {
-    refused(t, await post(other), 401, 'AUTH_REFRESH_MISSING', other)
+    assertRejected(t, await post(other), 401, 'AUTH_REFRESH_MISSING', other)
   }
 })
 
@@ -122,7 +135,7 @@ t.test('only the Authorization header is read, without outer whitespace [12]', a
   ]
 
   for (const name of others) {
-    refused(
+    assertRejected(
       t,
       await server.raw('GET /protected', `${name}: Bearer ${token}`),
       401,
@@ -154,7 +167,7 @@ t.test('only the Authorization header is read, without outer whitespace [12]', a
     'Transfer-Encoding: chunked',
     'Trailer: Authorization'
   )
-  refused(t, late, 401, 'AUTH_ACCESS_MISSING', 'a trailer comes too late')
+  assertRejected(t, late, 401, 'AUTH_ACCESS_MISSING', 'a trailer comes too late')
 })
 
 t.test('an access token is accepted only as bearer token [13]', async t => {
@@ -164,8 +177,8 @@ t.test('an access token is accepted only as bearer token [13]', async t => {
   const form = `access_token=${token}`
   const json = JSON.stringify({ access_token: token, authorization: `Bearer ${token}` })
   const requests: Array<Promise<Answer>> = [
-    server.rawWith(form, 'POST /auth/logout/all', FORM_TYPE, lengthOf(form)),
-    server.rawWith(json, 'POST /auth/logout/all', JSON_TYPE, lengthOf(json)),
+    server.rawWith(form, 'POST /auth/logout/all', FORM_TYPE, getLengthHeader(form)),
+    server.rawWith(json, 'POST /auth/logout/all', JSON_TYPE, getLengthHeader(json)),
     server.raw(`GET http://${token}@localhost/protected`),
     server.raw(`GET http://x:${token}@localhost/protected`),
     server.raw(`GET /protected?access_token=${token}&bearer_token=${token}#access_token=${token}`),
@@ -182,7 +195,7 @@ t.test('an access token is accepted only as bearer token [13]', async t => {
   ]
 
   for (const [i, request] of requests.entries()) {
-    refused(t, await request, 401, 'AUTH_ACCESS_MISSING', `way ${i}`)
+    assertRejected(t, await request, 401, 'AUTH_ACCESS_MISSING', `way ${i}`)
   }
 
   t.strictSame(server.entered, [])
@@ -221,13 +234,13 @@ t.test('two Authorization headers are rejected in any spelling and order [14]', 
   }
 
   const joined = await server.raw('GET /protected', `Authorization: ${good}, ${good}`)
-  refused(t, joined, 401, 'AUTH_ACCESS_INVALID', 'as a proxy may join them')
+  assertRejected(t, joined, 401, 'AUTH_ACCESS_INVALID', 'as a proxy may join them')
   t.equal((await server.refresh(refresh)).statusCode, 200, 'nothing of this has ended the session')
 })
 
 t.test('two refresh tokens are rejected, and both stay valid [14]', async t => {
   const server = await listen(t, { options: withCookies })
-  const { refresh: cookie } = await cookiesOf(server)
+  const { refresh: cookie } = await logInWithCookies(server)
   const { refresh_token: token = '' } = await server.login('bob')
   const inBody = JSON.stringify({ refresh_token: token })
   const places = [`Cookie: ${cookie}`, `Authorization: Bearer ${token}`]
@@ -240,8 +253,8 @@ t.test('two refresh tokens are rejected, and both stay valid [14]', async t => {
         ...places
       ]] as string[][]
     ) {
-      const type = body === '' ? [] : [JSON_TYPE, lengthOf(body as string)]
-      refused(
+      const type = body === '' ? [] : [JSON_TYPE, getLengthHeader(body as string)]
+      assertRejected(
         t,
         await server.rawWith(body as string, `POST ${path}`, SAME, ...type, ...headers),
         400,
@@ -278,7 +291,7 @@ t.test('the address of a client comes from the socket or a trusted proxy [70]', 
       login,
       'POST /auth/login',
       JSON_TYPE,
-      lengthOf(login),
+      getLengthHeader(login),
       ...headers
     )
     const { access_token: access, refresh_token: token } = JSON.parse(body) as Record<

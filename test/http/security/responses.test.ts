@@ -8,10 +8,10 @@ import { DAY, HOUR, MINUTE } from '../../helpers/clock.js'
 import {
   ACCESS,
   asCookie,
-  claimsOf,
-  cookiesOf,
+  collectResponses,
   credentials,
-  everyAnswer,
+  decodeClaims,
+  logInWithCookies,
   open,
   own,
   withCookies
@@ -50,7 +50,7 @@ t.test('token responses are UTF-8 JSON with the lifetime of the token [3]', asyn
       t.equal(answer.token_type, 'bearer')
       const access = answer.access_token ??
         response.cookies.find(({ name }) => name === ACCESS)?.value
-      const { iat, exp } = claimsOf(access) as { iat: number, exp: number }
+      const { iat, exp } = decodeClaims(access) as { iat: number, exp: number }
       t.strictSame(answer.expires_in, exp - iat)
       t.ok(answer.expires_in > 0)
     }
@@ -82,14 +82,14 @@ t.test('no response may be cached, whatever headers the app sets [4]', async t =
   ]
 
   for (const given of apps) {
-    for (const [about, { headers }] of await everyAnswer(t, given)) {
+    for (const [about, { headers }] of await collectResponses(t, given)) {
       t.strictSame([headers['cache-control'], headers.pragma], ['no-store', 'no-cache'], about)
     }
   }
 })
 
 t.test('every response has security headers and no CORS header [68, 69]', async t => {
-  for (const [about, { headers, body }] of await everyAnswer(t)) {
+  for (const [about, { headers, body }] of await collectResponses(t)) {
     t.match(headers, {
       'x-content-type-options': 'nosniff',
       'referrer-policy': 'no-referrer',
@@ -117,7 +117,7 @@ t.test('@fastify/cors returns an allowed origin exactly, with one Vary [68]', as
       app.register(cors, { origin: [ALLOWED], credentials: true })
     }
   })
-  const { cookie } = await cookiesOf(test)
+  const { cookie } = await logInWithCookies(test)
   const others = [
     'null',
     'https://app.example.org.evil.com',
@@ -144,7 +144,7 @@ t.test('@fastify/cors returns an allowed origin exactly, with one Vary [68]', as
 })
 
 /** Parses `Bearer a="b", c="d"` (RFC 9110, section 11.6.1; RFC 6750, section 3). */
-function parametersOf (challenge: string): Map<string, string> {
+function parseParameters (challenge: string): Map<string, string> {
   const match = /^Bearer ((?:[a-z_]+="[\x20\x21\x23-\x5b\x5d-\x7e]*"(?:, |$))+)$/.exec(challenge)
   const pairs = [...(match?.[1] ?? '').matchAll(/([a-z_]+)="([^"]*)"/g)].map((
     [, name = '', value = '']
@@ -166,7 +166,7 @@ t.test('every 401 has one challenge with each parameter once [15]', async t => {
     const { statusCode, headers } = response
     const { code, message } = response.json()
     t.strictSame([statusCode, typeof headers['www-authenticate']], [401, 'string'], code)
-    const parameters = parametersOf(headers['www-authenticate'] as string)
+    const parameters = parseParameters(headers['www-authenticate'] as string)
     t.equal(parameters.get('realm'), 'staff', code)
     t.equal(parameters.get('error'), presented ? 'invalid_token' : undefined, code)
     t.equal(parameters.get('error_description'), presented ? message : undefined, code)

@@ -22,10 +22,10 @@ export const takers = ['/auth/login', '/auth/refresh', '/auth/logout'] as const
 export const routes: readonly Route[] = [...guarded, ...takers.map((url): Route => ['POST', url])]
 
 /** Returns everything that a client can compare. */
-export function seen ({ statusCode, headers, body }: LightMyRequestResponse): object {
+export function getComparable ({ statusCode, headers, body }: LightMyRequestResponse): object {
   const { date, ...rest } = headers
   return { statusCode, headers: rest, body }
 }
 
-export const codeOf = (response: LightMyRequestResponse): unknown =>
+export const getCode = (response: LightMyRequestResponse): unknown =>
   response.body === '' ? undefined : response.json().code

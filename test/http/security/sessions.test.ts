@@ -4,10 +4,10 @@ import { createBreakableStore } from '../../helpers/broken-store.js'
 import { MINUTE } from '../../helpers/clock.js'
 import {
   asCookie,
-  cookiesOf,
+  collectResponses,
   credentials,
-  everyAnswer,
   foreign,
+  logInWithCookies,
   open,
   own,
   REFRESH,
@@ -21,7 +21,7 @@ for (const fault of ['throws', 'hangs'] as const) {
       store: breakable.store,
       options: { ...withCookies, storeTimeout: '30ms' }
     })
-    const { cookie } = await cookiesOf(test)
+    const { cookie } = await logInWithCookies(test)
     breakable.break(fault)
     const requests = [
       ['POST', '/auth/login'],
@@ -87,7 +87,7 @@ t.test('a logout from another site without its cookie revokes nothing [25]', asy
     const test = await open(t, {
       options: { refreshToken: { transport }, cookie: { accessToken: true, clearSiteData: true } }
     })
-    const { cookie } = await cookiesOf(test)
+    const { cookie } = await logInWithCookies(test)
     const [session] = await test.app.tokenAuth.listSessions('u-ann')
     const form = 'application/x-www-form-urlencoded'
 
@@ -130,7 +130,7 @@ t.test('a logout from another site without its cookie revokes nothing [25]', asy
 t.test('only logout sends Clear-Site-Data, if the option is set [26]', async t => {
   for (const clearSiteData of [false, true]) {
     const cleared =
-      (await everyAnswer(t, { options: { cookie: { accessToken: true, clearSiteData } } }))
+      (await collectResponses(t, { options: { cookie: { accessToken: true, clearSiteData } } }))
         .filter(([, { headers }]) => headers['clear-site-data'] !== undefined)
     t.strictSame(
       cleared.map(([about]) => about),
@@ -149,7 +149,7 @@ t.test('a revocation by the app is effective immediately for every transport [27
   })
   const { tokenAuth } = test.app
   const one = await test.login()
-  const { cookie } = await cookiesOf(test)
+  const { cookie } = await logInWithCookies(test)
   const bob = await test.login('bob')
   const { sessionId } = (await test.get('/protected', one.access_token)).json()
   t.equal(await tokenAuth.revokeSession(sessionId), true)

@@ -7,8 +7,8 @@ import { openSqliteStore } from '../../helpers/databases/sqlite.js'
 import {
   ACCESS,
   asCookie,
-  claimsOf,
-  cookiesOf,
+  decodeClaims,
+  logInWithCookies,
   open,
   own,
   REFRESH,
@@ -17,7 +17,7 @@ import {
 
 t.test('a token of one kind is rejected in the cookie of the other [10]', async t => {
   const test = await open(t, { options: withCookies })
-  const { refresh, access } = await cookiesOf(test)
+  const { refresh, access } = await logInWithCookies(test)
   const swapped = { ...own, cookie: `${REFRESH}=${access}; ${ACCESS}=${refresh}` }
   t.equal(
     (await test.post('/auth/refresh', undefined, swapped)).json().code,
@@ -52,7 +52,7 @@ t.test('the database contains no token, part of a token or secret [11]', async t
       issued.add(token)
     }
 
-    secrets.add(claimsOf(refresh).secret as string)
+    secrets.add(decodeClaims(refresh).secret as string)
     return refresh
   }
 
@@ -69,7 +69,7 @@ t.test('the database contains no token, part of a token or secret [11]', async t
     }
   }
 
-  const { access, refresh } = await cookiesOf(test)
+  const { access, refresh } = await logInWithCookies(test)
   collect({ access_token: access, refresh_token: refresh })
   await test.app.close()
   const folder = dirname(file.path)
@@ -112,11 +112,11 @@ t.test('a token contains only the user id, and its expiry is enforced [64]', asy
     ann.email = email
   }
 
-  const { refresh, access, cookie } = await cookiesOf(test, {
+  const { refresh, access, cookie } = await logInWithCookies(test, {
     ...asCookie,
     'user-agent': 'a browser of mine'
   })
-  t.strictSame(Object.keys(claimsOf(refresh)).sort(), [
+  t.strictSame(Object.keys(decodeClaims(refresh)).sort(), [
     'amr',
     'exp',
     'gen',
@@ -126,7 +126,7 @@ t.test('a token contains only the user id, and its expiry is enforced [64]', asy
     'sub',
     'type'
   ])
-  t.strictSame(Object.keys(claimsOf(access)).sort(), [
+  t.strictSame(Object.keys(decodeClaims(access)).sort(), [
     'amr',
     'auth_time',
     'exp',
