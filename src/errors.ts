@@ -52,9 +52,9 @@ export class TokenAuthError extends Error {
   readonly retryAfter: number | null
 
   /**
-   * @param options.hint Detail that is appended to the message. Must not contain `"` or `\`,
+   * @param options.hint - Detail that is appended to the message. Must not contain `"` or `\`,
    * because the message is also the `error_description` of a challenge.
-   * @param options.retryAfter Seconds until a retry makes sense. Defaults to 1 for status 503.
+   * @param options.retryAfter - Seconds until a retry makes sense. Defaults to 1 for status 503.
    */
   constructor (
     code: ErrorCode,

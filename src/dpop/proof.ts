@@ -1,35 +1,33 @@
-// A proof of possession (DPoP, RFC 9449): a JWT that a client signs for one request, with a key that never leaves it. Here is
-// what the proof says, once it is sure that the key in it has signed it; whether it is for this request is the caller's to ask.
-
 import type { JsonWebKey } from 'node:crypto'
-import { decodeParts, isSameType, parseRecord } from '../tokens/jwt-codec.js'
 import { isNonEmptyString, isRecord } from '../tokens/claims.js'
 import type { Claims } from '../tokens/claims.js'
-import { isSignature } from '../tokens/signatures.js'
-import type { KeyAlgorithm } from '../tokens/signatures.js'
+import { decodeParts, isSameType, parseRecord } from '../tokens/jwt-codec.js'
 import { readKey } from '../tokens/keys.js'
 import type { AppKey } from '../tokens/keys.js'
+import { isSignature } from '../tokens/signatures.js'
+import type { KeyAlgorithm } from '../tokens/signatures.js'
 
+/** `typ` of a DPoP proof (RFC 9449, section 4.2). */
 export const PROOF_TYP = 'dpop+jwt'
 
-/** What an authentic proof says (RFC 9449 section 4.2). */
+/** Claims of an authentic proof (RFC 9449, section 4.2). Proves nothing about the request. */
 export interface DpopProofClaims {
-  /** RFC 7638, SHA-256: what tokens name the key by, as `cnf.jkt`. */
+  /** JWK thumbprint, SHA-256 (RFC 7638). Tokens name the key by it, as `cnf.jkt`. */
   readonly thumbprint: string
   readonly jti: string
-  /** The method of the request. */
+  /** HTTP method. */
   readonly htm: string
-  /** The address of the request. */
+  /** URL of the request. */
   readonly htu: string
-  /** In seconds, by the client's clock. */
+  /** Creation time in seconds, by the client's clock. */
   readonly iat: number
   readonly nonce: string | null
-  /** The hash of the access token that comes with it. */
+  /** Hash of the access token in the request. */
   readonly ath: string | null
 }
 
-// By the names that are in use: RFC 9864 has one of its own for Ed25519.
-const algorithms: Readonly<Record<string, KeyAlgorithm>> = {
+// Includes both names of Ed25519: `EdDSA` and the newer one of RFC 9864.
+const ALGORITHMS: Readonly<Record<string, KeyAlgorithm>> = {
   ES256: 'ES256',
   Ed25519: 'EdDSA',
   EdDSA: 'EdDSA',
@@ -37,108 +35,119 @@ const algorithms: Readonly<Record<string, KeyAlgorithm>> = {
   RS256: 'RS256'
 }
 
-/** The `alg` of proofs that are accepted: for metadata and challenges. */
-export const proofAlgorithms: readonly string[] = Object.keys(algorithms)
+/** Accepted `alg` values, for metadata and challenges. */
+export const proofAlgorithms: readonly string[] = Object.keys(ALGORITHMS)
 
-const publicMembers = ['kty', 'crv', 'x', 'y', 'n', 'e']
-const privateMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k']
-// A modulus of 4096 bits; and a header of such a key.
-const LONGEST = { proof: 8192, jti: 256, modulus: 683, knownHeader: 1200 }
+const PUBLIC_MEMBERS = ['kty', 'crv', 'x', 'y', 'n', 'e']
+const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k']
 
-/** Keys by the header that shows them, as it is spelled: who proves once mostly does so again. */
-export interface KnownKeys {
+const MAX_PROOF_LENGTH = 8192
+const MAX_JTI_LENGTH = 256
+// 4096 bits in base64url. A longer RSA key or exponent takes up to 50 times as long to verify.
+const MAX_MODULUS_LENGTH = 683
+// The header of a proof with such a key.
+const MAX_CACHED_HEADER_LENGTH = 1200
+
+/** Cache of public keys by the encoded header that contains them. */
+export interface KeyCache {
   get(header: string): AppKey | undefined
   set(header: string, key: AppKey): void
 }
 
 /**
- * Steps 2 to 7 of RFC 9449 section 4.3: one JWT in its one spelling, of this type, signed by the asymmetric key that it shows,
- * which holds nothing private. `null` for everything else, also for two proofs in one header, which Node joins by a comma.
+ * Reads a DPoP proof and verifies its signature (RFC 9449, section 4.3, checks 2 to 7).
+ *
+ * A proof is one JWT in one spelling. It is signed with the asymmetric public key in its header.
+ *
+ * @param cache - Saves parsing the key of a client that sends several proofs.
+ * @returns `null` if the proof is invalid, or if the request has two `DPoP` headers, which Node
+ * joins with a comma.
  */
-export function readDpopProof (text: string, known?: KnownKeys): DpopProofClaims | null {
-  const parts = text.length > LONGEST.proof ? null : decodeParts(text)
+export function readDpopProof (proof: string, cache?: KeyCache): DpopProofClaims | null {
+  const parts = proof.length > MAX_PROOF_LENGTH ? null : decodeParts(proof)
   const claims = parseRecord(parts?.payload)
 
   if (parts === null || claims === null) {
     return null
   }
 
-  const header = text.slice(0, text.indexOf('.'))
-  const remembered = known?.get(header)
-  const key = remembered ?? keyOf(parseRecord(parts.header))
+  const header = proof.slice(0, proof.indexOf('.'))
+  const cached = cache?.get(header)
+  const key = cached ?? readHeaderKey(parseRecord(parts.header))
 
-  if (key === null || !isSigned(text, key, parts.signature)) {
+  if (key === null || !isSigned(proof, key, parts.signature)) {
     return null
   }
 
-  if (remembered === undefined && header.length <= LONGEST.knownHeader) {
-    known?.set(header, key)
+  if (cached === undefined && header.length <= MAX_CACHED_HEADER_LENGTH) {
+    cache?.set(header, key)
   }
 
   const { jti, htm, htu, iat, nonce = null, ath = null } = claims
 
   if (
-    !isNonEmptyString(jti) || jti.length > LONGEST.jti || !isNonEmptyString(htm) ||
+    !isNonEmptyString(jti) || jti.length > MAX_JTI_LENGTH || !isNonEmptyString(htm) ||
     !isNonEmptyString(htu) || !isNumericDate(iat)
   ) {
     return null
   }
 
-  if (!isTextOrNull(nonce) || !isTextOrNull(ath)) {
+  if (!isStringOrNull(nonce) || !isStringOrNull(ath)) {
     return null
   }
 
   return { thumbprint: key.kid, jti, htm, htu, iat, nonce, ath }
 }
 
-function keyOf (header: Claims | null): AppKey | null {
+/** Returns the public key in a header; `null` if the header or the key is not acceptable. */
+function readHeaderKey (header: Claims | null): AppKey | null {
   if (header === null || !isSameType(header.typ, PROOF_TYP) || 'crit' in header) {
     return null
   }
 
   const { alg, jwk } = header
-  const known = typeof alg === 'string' && Object.hasOwn(algorithms, alg)
-    ? algorithms[alg]
+  const algorithm = typeof alg === 'string' && Object.hasOwn(ALGORITHMS, alg)
+    ? ALGORITHMS[alg]
     : undefined
 
   if (
-    known === undefined || !isRecord(jwk) || privateMembers.some(member => member in jwk) ||
-    isLaborious(jwk)
+    algorithm === undefined || !isRecord(jwk) || PRIVATE_MEMBERS.some(member => member in jwk) ||
+    isExpensive(jwk)
   ) {
     return null
   }
 
-  // What else it says of itself, such as the alg by another of its names, is of no matter.
+  // Ignores other members, such as an `alg` that uses another name of the same algorithm.
   const key = Object.fromEntries(
-    publicMembers.filter(member => member in jwk).map(member => [member, jwk[member]])
+    PUBLIC_MEMBERS.filter(member => member in jwk).map(member => [member, jwk[member]])
   )
 
   try {
-    const read = readKey({ key: key as JsonWebKey, alg: known })
+    const read = readKey({ key: key as JsonWebKey, alg: algorithm })
     return read.publicJwk === null ? null : read
   } catch {
     return null
   }
 }
 
-// Whoever sends a proof has us verify it, also a stranger: with a longer key or exponent that takes up to fifty times as long.
-function isLaborious ({ kty, n, e }: Claims): boolean {
-  return kty === 'RSA' && (e !== 'AQAB' || String(n).length > LONGEST.modulus)
+/** Whether verifying a signature would take long. Anybody can send a proof, even an attacker. */
+function isExpensive ({ kty, n, e }: Claims): boolean {
+  return kty === 'RSA' && (e !== 'AQAB' || String(n).length > MAX_MODULUS_LENGTH)
 }
 
-function isSigned (text: string, key: AppKey, signature: Buffer): boolean {
+function isSigned (proof: string, key: AppKey, signature: Buffer): boolean {
   try {
-    return isSignature(text.slice(0, text.lastIndexOf('.')), signature, key.alg, key.verifying)
+    return isSignature(proof.slice(0, proof.lastIndexOf('.')), signature, key.alg, key.verifying)
   } catch {
     return false
   }
 }
 
-/** RFC 7519 section 2: others write fractions. */
+/** Whether a value is a NumericDate, which may have decimals (RFC 7519, section 2). */
 function isNumericDate (value: unknown): value is number {
   return Number.isFinite(value) && (value as number) >= 0
 }
 
-function isTextOrNull (value: unknown): value is string | null {
+function isStringOrNull (value: unknown): value is string | null {
   return value === null || isNonEmptyString(value)
 }

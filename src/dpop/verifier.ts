@@ -1,93 +1,98 @@
-// Proofs of possession in use: each is for one request, now, and once (RFC 9449 section 4.3). Nothing here asks the store of
-// sessions, so that whoever has no key refreshes nothing there, and makes no reuse of it.
-
 import { hash } from 'node:crypto'
-import { LONGEST_NONCE } from './nonces.js'
+import { CLOCK_TOLERANCE } from '../domain/rotation.js'
+import { TokenAuthError } from '../errors.js'
+import { BoundedMap } from '../lib/bounded-map.js'
+import { SECOND } from '../lib/time.js'
+import type { Millis } from '../lib/time.js'
+import type { AttemptStore } from '../stores/attempt-store.js'
+import type { AppKey } from '../tokens/keys.js'
+import { MAX_NONCE_LIFETIME } from './nonces.js'
 import type { DpopNonces } from './nonces.js'
 import { readDpopProof } from './proof.js'
 import type { DpopProofClaims } from './proof.js'
-import type { AppKey } from '../tokens/keys.js'
-import { CLOCK_TOLERANCE } from '../domain/rotation.js'
-import { TokenAuthError } from '../errors.js'
-import type { AttemptStore } from '../stores/attempt-store.js'
-import { BoundedMap } from '../lib/bounded-map.js'
-import type { Millis } from '../lib/time.js'
 
-// Of a public key and the header that shows it there is a kB.
-const KEYS = 10_000
+// A cached key with its header takes about 1 kB.
+const MAX_CACHED_KEYS = 10_000
 
-/** A request as its client sees it. */
+/** Request that a proof must match, as the client sees it. */
 export interface ProvenRequest {
   readonly method: string
   readonly url: string
-  /** The access token in it, which the proof must name; `null` where it brings none. */
+  /** Access token in the request, which `ath` must match; `null` if there is none. */
   readonly accessToken: string | null
 }
 
-/** Somebody holds a key. */
+/** Verified proof that a client holds a private key. */
 export interface DpopProof {
-  /** Of the key (RFC 7638, SHA-256). */
+  /** JWK thumbprint of the key, SHA-256 (RFC 7638). */
   readonly thumbprint: string
-  /** Under which it is remembered. */
+  /** Hash of the thumbprint and `jti`, under which the proof is consumed. */
   readonly id: string
-  /** From when on it would be refused in any case. */
+  /** Moment when the proof expires. */
   readonly until: Millis
   readonly nonce: string | null
 }
 
+/** Dependencies of a {@link DpopVerifier}. */
 export interface DpopVerifierContext {
-  /** `null` where proofs need none, and the clocks of clients are believed. */
+  /** `null` if proofs need no nonce. Their time is then the clock of the client. */
   readonly nonces: DpopNonces | null
-  /** Where the proofs that were seen are remembered. */
+  /** Saves consumed proofs. Share it between instances. */
   readonly replays: AttemptStore
   readonly clock: () => Millis
 }
 
-/** */
+/**
+ * Verifies DPoP proofs and consumes each one once (RFC 9449, section 4.3).
+ *
+ * A request without a valid proof never reaches the token store, so it cannot cause a rotation or a
+ * reuse.
+ */
 export class DpopVerifier {
   readonly replays: AttemptStore
   readonly #context: DpopVerifierContext
-  // A request that is tried again here, or looked at by two hooks, has not sent its proof again.
-  readonly #spent = new WeakMap<DpopProof, Promise<void>>()
-  readonly #keys = new BoundedMap<string, AppKey>(KEYS)
+  // Two hooks or a retry may consume the same object, although the client sent its proof once.
+  readonly #consumed = new WeakMap<DpopProof, Promise<void>>()
+  readonly #keys = new BoundedMap<string, AppKey>(MAX_CACHED_KEYS)
 
   constructor (context: DpopVerifierContext) {
     this.replays = context.replays
     this.#context = context
   }
 
-  /** What the next proof is to hold; `null` where it need not. */
+  /** Returns the nonce for the next proof; `null` if proofs need none. */
   nonce (): string | null {
     const { nonces, clock } = this.#context
     return nonces?.current(clock()) ?? null
   }
 
   /**
-   * Who proves to hold a key. It is for the caller to {@link consume} it, once whatever comes with it is authentic: what strangers
-   * sign with keys of their own is not remembered.
-   * @throws TokenAuthError AUTH_DPOP_INVALID, AUTH_DPOP_NONCE
+   * Verifies that a proof is authentic and belongs to a request.
+   *
+   * The caller must {@link consume} the proof as soon as the tokens of the request are verified. An
+   * attacker can sign any number of proofs, so a proof alone is not saved.
+   *
+   * @throws TokenAuthError `AUTH_DPOP_INVALID`, `AUTH_DPOP_NONCE`
    */
-  verify (text: string, { method, url, accessToken }: ProvenRequest): DpopProof {
-    const proof = readDpopProof(text, this.#keys)
+  verify (header: string, { method, url, accessToken }: ProvenRequest): DpopProof {
+    const proof = readDpopProof(header, this.#keys)
 
     if (proof === null) {
       throw new TokenAuthError('AUTH_DPOP_INVALID')
     }
 
     if (proof.htm !== method) {
-      throw invalid('htm does not match the request method')
+      throw invalidProof('htm does not match the request method')
     }
 
-    const address = normalized(url)
+    const normalizedUrl = normalizeUrl(url)
 
-    if (address === null || normalized(proof.htu) !== address) {
-      throw invalid('htu does not match the request URL')
+    if (normalizedUrl === null || normalizeUrl(proof.htu) !== normalizedUrl) {
+      throw invalidProof('htu does not match the request URL')
     }
 
-    const expected = accessToken === null ? null : hash('sha256', accessToken, 'base64url')
-
-    if (expected !== null && proof.ath !== expected) {
-      throw invalid('ath does not match the access token')
+    if (accessToken !== null && proof.ath !== hash('sha256', accessToken, 'base64url')) {
+      throw invalidProof('ath does not match the access token')
     }
 
     const { thumbprint, jti, nonce } = proof
@@ -95,32 +100,37 @@ export class DpopVerifier {
     return {
       thumbprint,
       id: hash('sha256', `${thumbprint} ${jti}`, 'base64url'),
-      until: this.#endOf(proof),
+      until: this.#getExpiry(proof),
       nonce
     }
   }
 
   /**
-   * Accepts a proof that was checked, once: of any number at once, also at several instances that share `replays`, exactly one.
-   * @throws TokenAuthError AUTH_DPOP_INVALID; AUTH_STORE_UNAVAILABLE
+   * Consumes a verified proof.
+   *
+   * Of several requests with the same proof, only one succeeds, even at different instances that
+   * share `replays`.
+   *
+   * @throws TokenAuthError `AUTH_DPOP_INVALID` if the proof was used before
+   * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE`
    */
   consume (proof: DpopProof): Promise<void> {
-    let spending = this.#spent.get(proof)
+    let consumed = this.#consumed.get(proof)
 
-    if (spending === undefined) {
-      spending = this.#remember(proof).catch((error: unknown) => {
-        this.#spent.delete(proof)
+    if (consumed === undefined) {
+      consumed = this.#save(proof).catch((error: unknown) => {
+        this.#consumed.delete(proof)
         throw error
       })
-      this.#spent.set(proof, spending)
+      this.#consumed.set(proof, consumed)
     }
 
-    return spending
+    return consumed
   }
 
-  async #remember ({ id, until }: DpopProof): Promise<void> {
+  async #save ({ id, until }: DpopProof): Promise<void> {
     const now = this.#context.clock()
-    // As long as it is good by any clock that may be asked next.
+    // Saved until the proof has expired by the clock of every instance.
     const retention = Math.max(1, until - now + CLOCK_TOLERANCE)
     const once = {
       freeAttempts: 1,
@@ -132,12 +142,12 @@ export class DpopVerifier {
     }
 
     if (await this.replays.consume(id, now, once) !== null) {
-      throw invalid('it was used before')
+      throw invalidProof('it was used before')
     }
   }
 
-  // By the server's clock where there is a nonce: it says when it was given, and a client's clock may be wrong.
-  #endOf ({ nonce, iat }: DpopProofClaims): Millis {
+  /** A nonce dates the proof by the server's clock. Without one, the client's `iat` counts. */
+  #getExpiry ({ nonce, iat }: DpopProofClaims): Millis {
     const { nonces, clock } = this.#context
     const now = clock()
 
@@ -146,41 +156,45 @@ export class DpopVerifier {
         throw new TokenAuthError('AUTH_DPOP_NONCE')
       }
 
-      return now + LONGEST_NONCE
+      return now + MAX_NONCE_LIFETIME
     }
 
-    // Stores hold whole milliseconds.
-    const madeAt = Math.floor(iat * 1000)
+    // Stores save whole milliseconds.
+    const createdAt = Math.floor(iat * SECOND)
 
-    if (Math.abs(now - madeAt) > CLOCK_TOLERANCE) {
-      throw invalid('iat is too far from the server time')
+    if (Math.abs(now - createdAt) > CLOCK_TOLERANCE) {
+      throw invalidProof('iat is too far from the server time')
     }
 
-    return madeAt + CLOCK_TOLERANCE + 1
+    return createdAt + CLOCK_TOLERANCE + 1
   }
 }
 
-function invalid (hint: string): TokenAuthError {
+function invalidProof (hint: string): TokenAuthError {
   return new TokenAuthError('AUTH_DPOP_INVALID', { hint })
 }
 
-/** An address without query and fragment, as RFC 3986 section 6.2 compares them; `null` for what is none. */
-function normalized (text: string): string | null {
-  if (!URL.canParse(text)) {
+/**
+ * Normalizes a URL for comparison and removes query and fragment (RFC 3986, section 6.2).
+ *
+ * @returns `null` if the URL is malformed or contains credentials.
+ */
+function normalizeUrl (input: string): string | null {
+  if (!URL.canParse(input)) {
     return null
   }
 
-  const { protocol, host, pathname, username, password } = new URL(text)
+  const { protocol, host, pathname, username, password } = new URL(input)
 
   if (username !== '' || password !== '') {
     return null
   }
 
-  return `${protocol}//${host}${pathname.replace(/%[\da-f]{2}/gi, unescaped)}`
+  return `${protocol}//${host}${pathname.replace(/%[\da-f]{2}/gi, normalizeEscape)}`
 }
 
-// What need not be escaped is not; what must be is in upper case.
-function unescaped (escape: string): string {
+/** Decodes an escape of an unreserved character and writes all other escapes in upper case. */
+function normalizeEscape (escape: string): string {
   const character = String.fromCharCode(parseInt(escape.slice(1), 16))
   return /[\w.~-]/.test(character) ? character : escape.toUpperCase()
 }

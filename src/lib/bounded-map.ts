@@ -17,8 +17,8 @@ export class BoundedMap<Key, Value> {
   #old = new Map<Key, Value>()
 
   /**
-   * @param maxSize Maximum number of entries, at least 2. The `maxSize / 2` entries that were used
-   * last are never dropped.
+   * @param maxSize - Maximum number of entries, at least 2. The `maxSize / 2` entries that were
+   * used last are never dropped.
    */
   constructor (maxSize: number) {
     this.#maxYoung = Math.max(1, Math.floor(maxSize / 2))

@@ -1,56 +1,63 @@
-// Login by password. Whatever is wrong, the answer, its status and the work behind it are the same.
-
-import type { PasswordResult, Passwords } from './passwords.js'
 import { CLOCK_TOLERANCE } from '../domain/rotation.js'
 import type { Caller } from '../domain/session.js'
+import type { DpopProof } from '../dpop/verifier.js'
 import { TokenAuthError } from '../errors.js'
 import type { Events, Logger, TokenAuthEvents } from '../events.js'
-import type { DpopProof } from '../dpop/verifier.js'
+import type { Millis } from '../lib/time.js'
 import { isRevokedSinceError } from '../sessions/sessions.js'
 import type { Sessions } from '../sessions/sessions.js'
 import type { IssuedTokens } from '../sessions/token-issuer.js'
-import type { Throttle } from '../throttle/throttle.js'
 import { isDisabled } from '../sessions/users.js'
 import type { AuthUser, UserDirectory } from '../sessions/users.js'
-import type { Millis } from '../lib/time.js'
+import type { Throttle } from '../throttle/throttle.js'
+import type { PasswordResult, Passwords } from './passwords.js'
 
-type Rejection = TokenAuthEvents['login-rejected']['reason']
+type RejectionReason = TokenAuthEvents['login-rejected']['reason']
 
-/** RFC 8176 section 2. */
-const PASSWORD = ['pwd']
+/** Authentication method reference of a password (RFC 8176, section 2). */
+const PASSWORD_AMR = ['pwd']
 
+/** One login request. */
 export interface LoginAttempt {
+  /** User name or email as typed. */
   readonly login: string
   readonly password: string
-  /** What the client calls itself. */
+  /** Name that the client gave the device. */
   readonly device: string | null
-  /** What a login before has given to this device. */
+  /** Device token of an earlier login on this device. */
   readonly deviceToken: string | null
-  /** Whether a cookie with the refresh token outlives the browser. */
+  /** Whether the cookie of the refresh token survives a restart of the browser. */
   readonly persistent: boolean
-  /** The OAuth client that the session is for; `null` for the app's own. */
+  /** OAuth client of the session; `null` for the app's own client. */
   readonly clientId: string | null
-  /** The key that the session is bound to; `null` where it is to none. */
+  /** DPoP proof of the key that the session is bound to; `null` for no binding. */
   readonly proof: DpopProof | null
 }
 
+/** Tokens of a successful login. */
 export interface IssuedLogin extends IssuedTokens {
-  /** For the next login on this device; `null` where logins are not throttled. */
+  /** Device token for the next login on this device; `null` if logins are not throttled. */
   readonly deviceToken: string | null
 }
 
+/** Dependencies of a {@link PasswordLogin}. */
 export interface PasswordLoginContext {
   readonly users: UserDirectory
   readonly passwords: Passwords
   readonly sessions: Sessions
-  /** `null` where logins are not throttled. */
+  /** `null` if logins are not throttled. */
   readonly throttle: Throttle | null
   readonly events: Events
   readonly logger: Logger
   readonly clock: () => Millis
 }
 
-/** */
+/**
+ * Logs a user in by password.
+ *
+ * All failures have the same response and do the same work, so an attacker cannot learn which
+ * accounts exist.
+ */
 export class PasswordLogin {
   readonly #context: PasswordLoginContext
 
@@ -58,22 +65,28 @@ export class PasswordLogin {
     this.#context = context
   }
 
-  /** @throws TokenAuthError AUTH_CREDENTIALS_REJECTED; AUTH_TOO_MANY_ATTEMPTS; AUTH_BUSY; AUTH_STORE_UNAVAILABLE */
+  /**
+   * Verifies the password and opens a session.
+   *
+   * @throws TokenAuthError `AUTH_CREDENTIALS_REJECTED`, `AUTH_TOO_MANY_ATTEMPTS`, `AUTH_BUSY`,
+   * `AUTH_DPOP_INVALID`, `AUTH_STORE_UNAVAILABLE`
+   */
   async login (attempt: LoginAttempt, by: Caller): Promise<IssuedLogin> {
     const { users, sessions, throttle } = this.#context
     const { login, deviceToken } = attempt
-    const begun = sessions.loginStartedAt()
+    const startedAt = sessions.loginStartedAt()
     const user = await users.findByLogin(login)
-    const check = (): Promise<IssuedTokens> => this.#attemptWithRetry(attempt, by, user, begun)
+    const check = (): Promise<IssuedTokens> => this.#attemptWithRetry(attempt, by, user, startedAt)
 
     if (throttle === null) {
       return { ...await check(), deviceToken: null }
     }
 
-    const grant = await throttle.guard({ login, userId: user?.id ?? null, deviceToken }, by, check)
+    const subject = { login, userId: user?.id ?? null, deviceToken }
+    const issued = await throttle.guard(subject, by, check)
 
     return {
-      ...grant,
+      ...issued,
       deviceToken: user === null ? null : throttle.issueDeviceToken(user.id, deviceToken)
     }
   }
@@ -82,20 +95,20 @@ export class PasswordLogin {
     attempt: LoginAttempt,
     by: Caller,
     user: AuthUser | null,
-    begun: Millis
+    startedAt: Millis
   ): Promise<IssuedTokens> {
     const { users, sessions } = this.#context
 
     try {
-      return await this.#verifyAndOpen(attempt, by, user, begun)
+      return await this.#verifyAndOpen(attempt, by, user, startedAt)
     } catch (error) {
       if (!isRevokedSinceError(error)) {
         throw error
       }
     }
 
-    // All sessions of the user were revoked after this login began, or by an instance whose clock is ahead. What is proved once
-    // more now, by the user and the hash as they stand after that revocation, is proved after it.
+    // All sessions of the user were revoked after this login started, or by a clock that is ahead.
+    // The second attempt uses the user and the hash from after that revocation.
     const authenticatedAt = sessions.loginStartedAt() + CLOCK_TOLERANCE
 
     try {
@@ -133,15 +146,15 @@ export class PasswordLogin {
     }
 
     if (user === null || result === 'wrong' || result === 'malformed') {
-      return this.#reject(reasonOf(user, result), user, by)
+      return this.#reject(getRejectionReason(user, result), user, by)
     }
 
-    const grant = await sessions.open(await users.createProfile(user), {
+    const issued = await sessions.open(await users.createProfile(user), {
       by,
       device,
       persistent,
       authenticatedAt,
-      amr: PASSWORD,
+      amr: PASSWORD_AMR,
       clientId,
       proof
     })
@@ -150,10 +163,10 @@ export class PasswordLogin {
       await this.#upgradeHash(user.id, stored, password)
     }
 
-    return grant
+    return issued
   }
 
-  #reject (reason: Rejection, user: AuthUser | null, by: Caller): never {
+  #reject (reason: RejectionReason, user: AuthUser | null, by: Caller): never {
     const { events, logger, clock } = this.#context
     const userId = user?.id ?? null
 
@@ -165,7 +178,7 @@ export class PasswordLogin {
     throw new TokenAuthError('AUTH_CREDENTIALS_REJECTED')
   }
 
-  // The login has succeeded: a failure here is for the log, and the next login tries again.
+  /** The login has succeeded already, so a failure is only logged. The next login tries again. */
   async #upgradeHash (userId: string, stored: string, password: string): Promise<void> {
     const { users, passwords, logger } = this.#context
 
@@ -181,7 +194,7 @@ export class PasswordLogin {
   }
 }
 
-function reasonOf (user: AuthUser | null, result: PasswordResult): Rejection {
+function getRejectionReason (user: AuthUser | null, result: PasswordResult): RejectionReason {
   if (user === null) {
     return 'unknown-user'
   }

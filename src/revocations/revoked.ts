@@ -10,7 +10,7 @@ export class RevokedSessions {
   readonly #retention: Millis
   readonly #revokedAt = new Map<string, Millis>()
 
-  /** @param retention Time until all access tokens from before a revocation have expired. */
+  /** @param retention - Time until all access tokens from before a revocation have expired. */
   constructor (retention: Millis) {
     this.#retention = retention
   }

@@ -24,7 +24,7 @@ export class UsageTracker {
   #timer: NodeJS.Timeout | undefined
 
   /**
-   * @param grace Grace period of rotations. Batches are at most half of it apart, so that a
+   * @param grace - Grace period of rotations. Batches are at most half of it apart, so that a
    * recovery is judged by recent data.
    */
   constructor (store: TokenStore, grace: Millis) {

@@ -14,12 +14,12 @@ const TOKEN_FORMAT = /^([\w-]{22})\.([\w-]{43})$/
 export class DeviceTokens {
   readonly #keys: readonly [SigningKey, ...SigningKey[]]
 
-  /** @param keys The first key signs, all keys verify. */
+  /** @param keys - The first key signs, all keys verify. */
   constructor (keys: readonly [SigningKey, ...SigningKey[]]) {
     this.#keys = keys
   }
 
-  /** @param knownId Id of a known device; `null` for a new one. */
+  /** @param knownId - Id of a known device; `null` for a new one. */
   issue (userId: string, knownId: string | null): string {
     const deviceId = knownId ?? randomBytes(ID_BYTES).toString('base64url')
     return `${deviceId}.${createMac(this.#keys[0], userId, deviceId)}`

@@ -61,8 +61,8 @@ export class Throttle {
   /**
    * Runs a password check, unless too many attempts failed before.
    *
-   * @param check Rejects with `AUTH_CREDENTIALS_REJECTED` if the password is wrong. Other errors do
-   * not count as a failed attempt.
+   * @param check - Rejects with `AUTH_CREDENTIALS_REJECTED` if the password is wrong. Other errors
+   * do not count as a failed attempt.
    * @throws TokenAuthError `AUTH_TOO_MANY_ATTEMPTS`, `AUTH_STORE_UNAVAILABLE`
    */
   async guard<T> (subject: LoginSubject, by: Caller, check: () => Promise<T>): Promise<T> {
@@ -97,7 +97,7 @@ export class Throttle {
   /**
    * Returns the device token of a successful login.
    *
-   * @param presented Device token of the request. Its device keeps its id if the token is valid.
+   * @param presented - Device token of the request. Its device keeps its id if the token is valid.
    */
   issueDeviceToken (userId: string, presented: string | null): string {
     const { devices } = this.#context

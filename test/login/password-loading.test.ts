@@ -17,10 +17,10 @@ const firsts: Readonly<Record<string, string>> = {
 }
 
 const scriptOf = (first: string): string => `
-  import { HashQueue } from './src/credentials/hash-queue.ts'
-  import { Passwords } from './src/credentials/password.ts'
+  import { HashQueue } from './src/login/hash-queue.ts'
+  import { Passwords } from './src/login/passwords.ts'
   const isLoaded = () => process.report.getReport().sharedObjects.some(file => file.includes('argon2'))
-  const passwords = new Passwords(new HashQueue(1), { peppers: [], normalize: null, minLength: 1, accept: () => true })
+  const passwords = new Passwords(new HashQueue(1), { peppers: [], normalize: null, minLength: 1, validate: () => true })
   const before = isLoaded()
   const result = await ${first}
   console.log(JSON.stringify({ before, after: isLoaded(), result }))

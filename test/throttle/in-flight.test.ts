@@ -25,12 +25,14 @@ function createAttempt (): Attempt {
 t.test('work of one key runs in order and never concurrently', async t => {
   const inFlight = new InFlight()
   const order: string[] = []
+
   const work = (name: string) => async (): Promise<string> => {
     order.push(`${name} starts`)
     await nextTurn()
     order.push(`${name} ends`)
     return name
   }
+
   const results = await Promise.all([
     inFlight.runInTurn('key', work('first')),
     inFlight.runInTurn('key', work('second'))
