@@ -1,30 +1,33 @@
-// A process of its own for the server and one for the load, each on a core of its own where there are enough: what one uses up
-// must not be taken from the other. They are called like functions, over Node's own channel between processes.
-
 import { execFileSync, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 
 interface Call {
-  readonly call: number
-  readonly name: string
+  readonly id: number
+  readonly functionName: string
   readonly input: unknown
 }
-interface Answer {
-  readonly answerTo: number
+
+interface CallResult {
+  readonly id: number
   readonly output?: unknown
   readonly error?: string
 }
 
-export interface Process {
-  /** Calls a function of that process by its name. */
-  call<Output>(name: string, input?: unknown): Promise<Output>
+interface PendingCall {
+  resolve(output: unknown): void
+  reject(error: Error): void
+}
+
+/** A process whose functions can be called. */
+export interface CallableProcess {
+  call<Output>(functionName: string, input?: unknown): Promise<Output>
   stop(): Promise<void>
 }
 
 /** Whether processes can be bound to a core. */
-export const canPin = availableParallelism() >= 2 && (() => {
+export const canPinProcesses = availableParallelism() >= 2 && (() => {
   try {
     execFileSync('taskset', ['--version'], { stdio: 'ignore' })
     return true
@@ -33,93 +36,94 @@ export const canPin = availableParallelism() >= 2 && (() => {
   }
 })()
 
-/** @param file A module of this folder. */
-export function startProcess (file: string, core: number): Process {
-  const command = [
-    process.execPath,
-    '--import',
-    'tsx',
-    fileURLToPath(new URL(file, import.meta.url))
-  ]
-  const [executable, ...args] = canPin ? ['taskset', '-c', String(core), ...command] : command
-  const child = spawn(executable as string, args, {
+/**
+ * Starts a module in a process of its own, bound to a core if possible.
+ *
+ * Server and load have a core each, so that one does not take CPU time from the other.
+ */
+export function startProcess (
+  moduleUrl: URL,
+  core: 0 | 1,
+  args: readonly string[] = []
+): CallableProcess {
+  const script = fileURLToPath(moduleUrl)
+  const command = [process.execPath, '--import', 'tsx', script, ...args]
+  const [executable, ...rest] = canPinProcesses
+    ? ['taskset', '-c', String(core), ...command]
+    : command
+  const child = spawn(executable as string, rest, {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    // Express and better-auth behave otherwise elsewhere.
+    // Express and better-auth are slower in other environments.
     env: { ...process.env, NODE_ENV: 'production' }
   })
-  return callable(child, file)
+  return createCallableProcess(child, script)
 }
 
-function callable (child: ChildProcess, file: string): Process {
-  const waiting = new Map<number, { resolve(output: unknown): void, reject(error: Error): void }>()
-  let calls = 0
-  const gone = new Promise<void>(resolve => {
+function createCallableProcess (child: ChildProcess, script: string): CallableProcess {
+  const pendingCalls = new Map<number, PendingCall>()
+  let callCount = 0
+  const exited = new Promise<void>(resolve => {
     child.once('exit', () => {
       resolve()
     })
   })
-  child.on('message', (message: Answer) => {
-    const { answerTo, output, error } = message
-    const caller = waiting.get(answerTo)
-    waiting.delete(answerTo)
+
+  const rejectAll = (error: Error): void => {
+    for (const { reject } of pendingCalls.values()) {
+      reject(error)
+    }
+  }
+
+  child.on('message', ({ id, output, error }: CallResult) => {
+    const pendingCall = pendingCalls.get(id)
+    pendingCalls.delete(id)
 
     if (error === undefined) {
-      caller?.resolve(output)
+      pendingCall?.resolve(output)
     } else {
-      caller?.reject(new Error(`${file}: ${error}`))
+      pendingCall?.reject(new Error(`${script}: ${error}`))
     }
   })
   child.once('exit', (code, signal) => {
-    for (const { reject } of waiting.values()) {
-      reject(new Error(`${file} ended with ${code ?? signal}`))
-    }
+    rejectAll(new Error(`${script} exited with ${code ?? signal}`))
   })
-  child.once('error', error => {
-    for (const { reject } of waiting.values()) {
-      reject(error)
-    }
-  })
+  child.once('error', rejectAll)
 
   return {
-    call: <Output>(name: string, input?: unknown) =>
+    call: <Output>(functionName: string, input?: unknown) =>
       new Promise<Output>((resolve, reject) => {
-        const call = calls++
-        waiting.set(call, {
+        const id = callCount++
+        pendingCalls.set(id, {
           resolve: output => {
             resolve(output as Output)
           },
           reject
         })
-        child.send({ call, name, input } satisfies Call)
+        child.send({ id, functionName, input } satisfies Call)
       }),
     async stop () {
-      // It ends by itself when its parent goes, and at once here: its connections need no farewell.
       if (child.exitCode === null && child.signalCode === null) {
         child.kill('SIGKILL')
       }
 
-      await gone
+      await exited
     }
   }
 }
 
-/** The other side: these functions can be called by the parent. Ends with its parent. */
-export function answerCalls (
+/** Lets the parent process call the functions. Exits with the parent process. */
+export function handleCalls (
   functions: Readonly<Record<string, (input: never) => Promise<unknown>>>
 ): void {
-  process.on('message', ({ call, name, input }: Call) => {
-    const answer = async (): Promise<unknown> => await functions[name]?.(input as never)
-    answer().then(
+  process.on('message', ({ id, functionName, input }: Call) => {
+    const call = async (): Promise<unknown> => await functions[functionName]?.(input as never)
+    call().then(
       output => {
-        process.send?.({ answerTo: call, output } satisfies Answer)
+        process.send?.({ id, output } satisfies CallResult)
       },
       (error: unknown) => {
-        process.send?.(
-          {
-            answerTo: call,
-            error: error instanceof Error ? String(error.stack) : String(error)
-          } satisfies Answer
-        )
+        const message = error instanceof Error ? String(error.stack) : String(error)
+        process.send?.({ id, error: message } satisfies CallResult)
       }
     )
   })

@@ -1,59 +1,96 @@
-// `npx tsx test/benchmark/run.ts [GROUP ..]`: this package and its peers side by side, as a table with the limits that must
-// be kept. All groups, where none is named. It ends with 1 where a limit is missed.
-//
-//   --rounds N    rounds that are counted (5)
-//   --ms N        milliseconds that each is measured for in a round (2000)
-//   --json FILE   writes the lines, the machine and the effort to that file
-//   --smoke       one very short round, to see that all of it works; limits are shown and not judged
-//
-// Peers of the HTTP groups: npm ci --prefix test/benchmark/peers
-
 import { writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
-import type { Benchmark, Effort, Row } from './rounds.js'
-import { canPin } from './processes.js'
-import { hasPeers } from './race.js'
+import type { BenchmarkGroup, ResultRow, RunSettings } from './comparison.js'
+import { hasPeers } from './http/compare-servers.js'
+import { canPinProcesses } from './processes.js'
 
-interface Group {
-  readonly load: () => Promise<Benchmark>
-  /** Databases that it cannot do without, by their port on 127.0.0.1. */
-  readonly needs?: Readonly<Record<string, number>>
+interface GroupDefinition {
+  /** Loads the group when it runs, so that modules of other groups do not affect its results. */
+  readonly load: () => Promise<BenchmarkGroup>
+  /** Database servers that the group requires, with their ports on 127.0.0.1. */
+  readonly requires?: Readonly<Record<string, number>>
 }
 
-const databases = { PostgreSQL: 5432, Redis: 6379 }
+const databasePorts = { PostgreSQL: 5432, Redis: 6379 }
 
-// Loaded when they are run: one group's modules must not weigh on another's figures.
-const groups: Readonly<Record<string, Group>> = {
-  protected: { load: async () => (await import('./http.js')).protectedRoute },
-  'protected-key-pairs': { load: async () => (await import('./http.js')).protectedRouteByKeyPairs },
-  'protected-many': { load: async () => (await import('./http.js')).protectedRouteManyTokens },
-  refresh: { load: async () => (await import('./http.js')).refreshRoute },
-  rotations: { load: async () => (await import('./stores.js')).rotations, needs: databases },
-  memory: { load: async () => (await import('./memory.js')).memory },
-  sweeps: { load: async () => (await import('./sweep.js')).sweeps, needs: databases },
-  logins: { load: async () => (await import('./logins.js')).logins },
-  start: { load: async () => (await import('./start.js')).start }
+const groups: Readonly<Record<string, GroupDefinition>> = {
+  protected: {
+    load: async () => (await import('./http/routes.js')).measureProtectedRoute
+  },
+  'protected-key-pairs': {
+    load: async () => (await import('./http/routes.js')).measureProtectedRouteWithKeyPairs
+  },
+  'protected-many': {
+    load: async () => (await import('./http/routes.js')).measureProtectedRouteWithManyTokens
+  },
+  refresh: {
+    load: async () => (await import('./http/routes.js')).measureRefreshRoute
+  },
+  rotations: {
+    load: async () => (await import('./stores/rotations.js')).measureRotations,
+    requires: databasePorts
+  },
+  memory: {
+    load: async () => (await import('./stores/memory.js')).measureMemory
+  },
+  sweeps: {
+    load: async () => (await import('./stores/sweeps.js')).measureSweeps,
+    requires: databasePorts
+  },
+  logins: {
+    load: async () => (await import('./logins/logins.js')).measureLogins
+  },
+  start: {
+    load: async () => (await import('./startup/startup.js')).measureStartup
+  }
 }
 
-const { values: { rounds, ms, json, smoke }, positionals } = parseArgs({
+const usage = `
+Compares this package with other packages, and prints a table with limits.
+
+  npx tsx test/benchmark/run.ts [group ...] [options]
+
+Groups: ${Object.keys(groups).join(', ')}. Without a group, all of them run.
+
+  --rounds N    number of counted rounds (5)
+  --ms N        milliseconds of each measurement (2000)
+  --json FILE   writes the results to a file
+  --smoke       runs one very short round, and ignores the limits
+  --help        prints this text
+
+The exit code is 1 if a limit is missed. The other packages are installed separately:
+
+  npm ci --prefix test/benchmark/peers
+`
+
+const { values: { rounds, ms, json, smoke, help }, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     rounds: { type: 'string', default: '5' },
     ms: { type: 'string', default: '2000' },
     json: { type: 'string' },
-    smoke: { type: 'boolean', default: false }
+    smoke: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false }
   }
 })
-const effort: Effort = smoke
-  ? { rounds: 1, ms: 50 }
-  : { rounds: count(rounds, 'rounds'), ms: count(ms, 'ms') }
-const names = positionals.length === 0 ? Object.keys(groups) : positionals
-const stray = names.find(name => !(name in groups))
 
-if (stray !== undefined) {
-  throw new Error(`There is no group ${stray}: there are ${Object.keys(groups).join(', ')}`)
+if (help) {
+  console.log(usage)
+  process.exit()
+}
+
+const settings: RunSettings = smoke
+  ? { rounds: 1, ms: 50 }
+  : { rounds: parseCount(rounds, 'rounds'), ms: parseCount(ms, 'ms') }
+const names = positionals.length === 0 ? Object.keys(groups) : positionals
+const unknownName = names.find(name => !(name in groups))
+
+if (unknownName !== undefined) {
+  throw new Error(
+    `unknown group "${unknownName}"; valid groups: ${Object.keys(groups).join(', ')}`
+  )
 }
 
 const [{ model = 'unknown' } = {}] = cpus()
@@ -63,87 +100,82 @@ const machine = {
   node: process.version,
   date: new Date().toISOString().slice(0, 10)
 }
-say(
-  `${machine.cpu}, ${machine.cores} cores, Node ${machine.node}, ${machine.date}; ` +
-    `${effort.rounds} rounds of ${effort.ms} ms${smoke ? ', too short to be judged' : ''}`
+console.log(
+  `${machine.cpu}, ${machine.cores} cores, Node.js ${machine.node}, ${machine.date}; ` +
+    `${settings.rounds} rounds of ${settings.ms} ms${smoke ? ', limits are ignored' : ''}`
 )
 
-if (!canPin) {
-  say(
-    'Processes are not bound to cores (there is no taskset, or one core alone): figures are less steady.'
-  )
+if (!canPinProcesses) {
+  console.log('Processes are not bound to cores, so that results vary more.')
 }
 
 if (!hasPeers) {
-  say('Peers are not installed, their lines are left out: npm ci --prefix test/benchmark/peers')
+  console.log('Peers are not installed. Run: npm ci --prefix test/benchmark/peers')
 }
 
-const rows: Row[] = []
-const broken: string[] = []
-const skipped: string[] = []
+const rows: ResultRow[] = []
+const failedGroups: string[] = []
+const skippedGroups: string[] = []
 
 for (const name of names) {
-  const { load, needs = {} } = groups[name] as Group
-  const missing = await missingOf(needs)
+  const { load, requires = {} } = groups[name] as GroupDefinition
+  const missing = await findMissingServers(requires)
 
   if (missing.length > 0) {
-    say(`${name} is left out: there is no ${missing.join(' and no ')} on 127.0.0.1`)
-    skipped.push(name)
+    console.log(`Skipped ${name}: no ${missing.join(' and no ')} on 127.0.0.1`)
+    skippedGroups.push(name)
     continue
   }
 
   process.stderr.write(`${name}\n`)
 
   try {
-    const benchmark = await load()
-    rows.push(...await benchmark(effort))
+    const measureGroup = await load()
+    rows.push(...await measureGroup(settings))
   } catch (error) {
-    say(`${name} has failed: ${error instanceof Error ? error.stack : String(error)}`)
-    broken.push(name)
+    console.log(`${name} failed: ${error instanceof Error ? error.stack : String(error)}`)
+    failedGroups.push(name)
   }
 }
 
-say(`\n${table(rows)}\n`)
+console.log(`\n${formatTable(rows)}\n`)
 
 if (json !== undefined) {
-  await writeFile(json, `${JSON.stringify({ machine, effort, rows, broken, skipped }, null, 2)}\n`)
+  const results = { machine, settings, rows, failedGroups, skippedGroups }
+  await writeFile(json, `${JSON.stringify(results, null, 2)}\n`)
 }
 
-const missed = smoke ? [] : rows.filter(({ isReached }) => !isReached)
-const failed = missed.length + broken.length
-say(
-  `${rows.length - missed.length} passed, ${failed} failed${
-    skipped.length > 0 ? `, ${skipped.length} skipped` : ''
-  }`
-)
-// What a group leaves open must not keep this from ending.
-process.exit(failed > 0 ? 1 : 0)
+const missedRows = smoke ? [] : rows.filter(({ isReached }) => !isReached)
+const failures = missedRows.length + failedGroups.length
+const skips = skippedGroups.length > 0 ? `, ${skippedGroups.length} skipped` : ''
+console.log(`${rows.length - missedRows.length} passed, ${failures} failed${skips}`)
+// Open handles of a group must not keep this process alive.
+process.exit(failures > 0 ? 1 : 0)
 
-function table (lines: readonly Row[]): string {
-  const cells = lines.map((
-    { work, against, ours, theirs, ratio, limit, isReached }
-  ) => [
-    work,
-    against,
-    ours,
-    theirs,
-    ratio === null ? '' : `${ratio.toFixed(2)} x`,
-    limit,
-    smoke ? 'not judged' : isReached ? 'yes' : '**no**'
-  ])
-  const all = [
+function formatTable (rows: readonly ResultRow[]): string {
+  const lines = [
     ['work', 'against', 'ours', 'theirs', 'ratio', 'limit', 'reached'],
     Array.from({ length: 7 }, () => '---'),
-    ...cells
+    ...rows.map(({ work, against, ours, theirs, ratio, limit, isReached }) => [
+      work,
+      against,
+      ours,
+      theirs,
+      ratio === null ? '' : `${ratio.toFixed(2)} x`,
+      limit,
+      smoke ? 'ignored' : isReached ? 'yes' : '**no**'
+    ])
   ]
-  return all.map(line => `| ${line.join(' | ')} |`).join('\n')
+  return lines.map(cells => `| ${cells.join(' | ')} |`).join('\n')
 }
 
-async function missingOf (needs: Readonly<Record<string, number>>): Promise<string[]> {
+async function findMissingServers (
+  requires: Readonly<Record<string, number>>
+): Promise<string[]> {
   const missing: string[] = []
 
-  for (const [name, port] of Object.entries(needs)) {
-    if (!await listens(port)) {
+  for (const [name, port] of Object.entries(requires)) {
+    if (!await isListening(port)) {
       missing.push(name)
     }
   }
@@ -151,30 +183,25 @@ async function missingOf (needs: Readonly<Record<string, number>>): Promise<stri
   return missing
 }
 
-async function listens (port: number): Promise<boolean> {
+async function isListening (port: number): Promise<boolean> {
   return await new Promise(resolve => {
     const socket = connect({ host: '127.0.0.1', port })
     socket.once('connect', () => {
       resolve(true)
-    }).once('error', () => {
-      resolve(false)
-    })
-    socket.once('connect', () => {
       socket.destroy()
+    })
+    socket.once('error', () => {
+      resolve(false)
     })
   })
 }
 
-function count (text: string, name: string): number {
-  const number = Number(text)
+function parseCount (value: string, name: string): number {
+  const count = Number(value)
 
-  if (!Number.isSafeInteger(number) || number < 1) {
-    throw new Error(`--${name} must be a whole number from 1 on`)
+  if (!Number.isSafeInteger(count) || count < 1) {
+    throw new Error(`"--${name}" must be a positive integer`)
   }
 
-  return number
-}
-
-function say (line: string): void {
-  process.stdout.write(`${line}\n`)
+  return count
 }

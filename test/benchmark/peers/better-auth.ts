@@ -1,15 +1,20 @@
-// better-auth in Fastify, as its guide for Fastify mounts it, on its memory adapter.
-
 import { betterAuth } from 'better-auth'
 import { memoryAdapter } from 'better-auth/adapters/memory'
 import { fromNodeHeaders } from 'better-auth/node'
-import { createApp, listen, protectedWork, SECRET, userId } from '../contestants/contestant.js'
-import type { Setup, Started } from '../contestants/contestant.js'
+import {
+  createApp,
+  createProtectedWorkload,
+  createUserId,
+  listen,
+  SECRET
+} from '../http/servers/shared.js'
+import type { ServerSettings, StartedServer } from '../http/servers/shared.js'
 
-type Auth = ReturnType<typeof create>
+type Auth = ReturnType<typeof createAuth>
 
-// Passwords are not what is measured: they cost nothing here, so that thousands can log in. Nor is its limit of requests.
-function create (session: {
+// Neither password hashing nor rate limits are measured. Without them, thousands of users log in
+// fast.
+function createAuth (session: {
   readonly updateAge?: number
   readonly cookieCache: { readonly enabled: true, readonly maxAge: number }
 }) {
@@ -31,12 +36,16 @@ function create (session: {
   })
 }
 
-async function logIn (auth: Auth, count: number): Promise<string[]> {
+async function signUpUsers (auth: Auth, count: number): Promise<string[]> {
   const cookies: string[] = []
 
   for (let n = 0; n < count; n++) {
     const { headers } = await auth.api.signUpEmail({
-      body: { email: `${userId(n)}@benchmark.test`, password: 'correct horse', name: userId(n) },
+      body: {
+        email: `${createUserId(n)}@benchmark.test`,
+        password: 'correct horse',
+        name: createUserId(n)
+      },
       returnHeaders: true
     })
     cookies.push(headers.getSetCookie().map(cookie => cookie.split(';')[0]).join('; '))
@@ -45,10 +54,14 @@ async function logIn (auth: Auth, count: number): Promise<string[]> {
   return cookies
 }
 
-/** `getSession` in a hook, with its cookie cache: the store is not asked. */
-export async function start ({ tokens }: Setup): Promise<Started> {
+/**
+ * Starts better-auth in Fastify, as its guide shows it, with its memory adapter.
+ *
+ * `getSession` runs in a hook, and its cookie cache avoids reading the store.
+ */
+export async function startProtectedServer ({ tokens }: ServerSettings): Promise<StartedServer> {
   const app = createApp()
-  const auth = create({ cookieCache: { enabled: true, maxAge: 24 * 3600 } })
+  const auth = createAuth({ cookieCache: { enabled: true, maxAge: 24 * 3600 } })
   app.decorateRequest('member', '')
   app.get('/protected', {
     async onRequest (request, reply) {
@@ -65,7 +78,10 @@ export async function start ({ tokens }: Setup): Promise<Started> {
 
   return {
     port,
-    work: { ...protectedWork(await logIn(auth, tokens)), headers: { cookie: '$token' } }
+    workload: {
+      ...createProtectedWorkload(await signUpUsers(auth, tokens)),
+      headers: { cookie: '$token' }
+    }
   }
 }
 
@@ -75,10 +91,14 @@ declare module 'fastify' {
   }
 }
 
-/** What comes closest to a refresh: its session is prolonged, and its cookies are written anew. Its token stays the same. */
-export async function startRefresh ({ tokens }: Setup): Promise<Started> {
+/**
+ * Starts the route that is most similar to a refresh.
+ *
+ * It extends the session and renews the cookies, but does not rotate the token.
+ */
+export async function startRefreshServer ({ tokens }: ServerSettings): Promise<StartedServer> {
   const app = createApp()
-  const auth = create({ updateAge: 0, cookieCache: { enabled: true, maxAge: 300 } })
+  const auth = createAuth({ updateAge: 0, cookieCache: { enabled: true, maxAge: 300 } })
   app.route({
     method: ['GET', 'POST'],
     url: '/api/auth/*',
@@ -102,13 +122,13 @@ export async function startRefresh ({ tokens }: Setup): Promise<Started> {
 
   return {
     port,
-    work: {
+    workload: {
       method: 'GET',
       path: '/api/auth/get-session?disableCookieCache=true',
       headers: { cookie: '$token' },
-      tokens: await logIn(auth, tokens),
-      proof: '"expiresAt":"',
-      refusal: null
+      tokens: await signUpUsers(auth, tokens),
+      expected: '"expiresAt":"',
+      rejectionStatus: null
     }
   }
 }

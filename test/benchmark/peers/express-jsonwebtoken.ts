@@ -1,14 +1,21 @@
-// Express with jsonwebtoken in a middleware, as the tutorials have it.
-
 import type { AddressInfo } from 'node:net'
 import express from 'express'
 import type { NextFunction, Request, Response } from 'express'
 import jwt from 'jsonwebtoken'
 import type { JwtPayload } from 'jsonwebtoken'
-import { LIFETIME, protectedWork, SECRET, sessionId, userId } from '../contestants/contestant.js'
-import type { Setup, Started } from '../contestants/contestant.js'
+import {
+  createProtectedWorkload,
+  createSessionId,
+  createUserId,
+  LIFETIME,
+  SECRET
+} from '../http/servers/shared.js'
+import type { ServerSettings, StartedServer } from '../http/servers/shared.js'
 
-export async function start ({ tokens: count }: Setup): Promise<Started> {
+/** Starts Express with jsonwebtoken in a middleware, as tutorials show it. */
+export async function startProtectedServer (
+  { tokens: count }: ServerSettings
+): Promise<StartedServer> {
   const app = express()
   app.disable('x-powered-by')
 
@@ -35,10 +42,11 @@ export async function start ({ tokens: count }: Setup): Promise<Started> {
   const tokens = Array.from(
     { length: count },
     (_, n) =>
-      jwt.sign({ sub: userId(n), sid: sessionId(n), type: 'access' }, SECRET, {
+      jwt.sign({ sub: createUserId(n), sid: createSessionId(n), type: 'access' }, SECRET, {
         algorithm: 'HS256',
         expiresIn: LIFETIME
       })
   )
-  return { port: (server.address() as AddressInfo).port, work: protectedWork(tokens) }
+  const { port } = server.address() as AddressInfo
+  return { port, workload: createProtectedWorkload(tokens) }
 }

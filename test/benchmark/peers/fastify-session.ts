@@ -1,10 +1,13 @@
-// @fastify/session with its own memory store. It writes no session that is unchanged and sends no cookie for it, which is less
-// work than its defaults.
-
 import fastifyCookie from '@fastify/cookie'
 import fastifySession from '@fastify/session'
-import { createApp, listen, protectedWork, SECRET, userId } from '../contestants/contestant.js'
-import type { Setup, Started } from '../contestants/contestant.js'
+import {
+  createApp,
+  createProtectedWorkload,
+  createUserId,
+  listen,
+  SECRET
+} from '../http/servers/shared.js'
+import type { ServerSettings, StartedServer } from '../http/servers/shared.js'
 
 declare module 'fastify' {
   interface Session {
@@ -12,7 +15,15 @@ declare module 'fastify' {
   }
 }
 
-export async function start ({ tokens: count }: Setup): Promise<Started> {
+/**
+ * Starts @fastify/session with its memory store.
+ *
+ * It neither saves unchanged sessions nor sends a cookie for them, which is faster than its
+ * defaults.
+ */
+export async function startProtectedServer (
+  { tokens: count }: ServerSettings
+): Promise<StartedServer> {
   const app = createApp()
   await app.register(fastifyCookie)
   await app.register(fastifySession, {
@@ -41,10 +52,11 @@ export async function start ({ tokens: count }: Setup): Promise<Started> {
     const { headers } = await app.inject({
       method: 'POST',
       url: '/login',
-      payload: { user: userId(n) }
+      payload: { user: createUserId(n) }
     })
     cookies.push(String(headers['set-cookie']).split(';')[0] as string)
   }
 
-  return { port, work: { ...protectedWork(cookies), headers: { cookie: '$token' } } }
+  const workload = { ...createProtectedWorkload(cookies), headers: { cookie: '$token' } }
+  return { port, workload }
 }

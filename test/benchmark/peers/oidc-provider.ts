@@ -1,14 +1,16 @@
-// node-oidc-provider: the grant of a refresh token, rotated each time, with opaque access tokens, which are the cheaper ones.
-
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import Provider from 'oidc-provider'
 import type { Adapter, AdapterPayload } from 'oidc-provider'
-import { refreshWork, SECRET, userId } from '../contestants/contestant.js'
-import type { Setup, Started } from '../contestants/contestant.js'
+import { createRefreshWorkload, createUserId, SECRET } from '../http/servers/shared.js'
+import type { ServerSettings, StartedServer } from '../http/servers/shared.js'
 
-// The built-in one goes through all tokens of a grant at each write: thousands of rotations of one grant would become slower
-// and slower.
+/**
+ * Adapter that saves tokens in a Map.
+ *
+ * The built-in adapter reads all tokens of a grant with each write, so that each rotation would be
+ * slower than the one before.
+ */
 class MapAdapter implements Adapter {
   readonly #rows = new Map<string, AdapterPayload>()
 
@@ -44,7 +46,10 @@ class MapAdapter implements Adapter {
 const CLIENT = 'benchmark'
 const SCOPE = 'offline_access'
 
-export async function startRefresh ({ tokens: count }: Setup): Promise<Started> {
+/** Starts oidc-provider with rotation, and with opaque access tokens, which are the faster ones. */
+export async function startRefreshServer (
+  { tokens: count }: ServerSettings
+): Promise<StartedServer> {
   const provider = new Provider('http://127.0.0.1', {
     adapter: MapAdapter,
     clients: [{
@@ -66,13 +71,13 @@ export async function startRefresh ({ tokens: count }: Setup): Promise<Started> 
   const client = await provider.Client.find(CLIENT)
 
   if (client === undefined) {
-    throw new Error('oidc-provider does not know its client')
+    throw new Error('oidc-provider did not find its client')
   }
 
   const tokens: string[] = []
 
   for (let n = 0; n < count; n++) {
-    const accountId = userId(n)
+    const accountId = createUserId(n)
     const grant = new provider.Grant({ clientId: CLIENT, accountId })
     grant.addOIDCScope(`openid ${SCOPE}`)
     const grantId = await grant.save()
@@ -85,8 +90,8 @@ export async function startRefresh ({ tokens: count }: Setup): Promise<Started> 
 
   return {
     port: (server.address() as AddressInfo).port,
-    work: {
-      ...refreshWork('/token', tokens, 400),
+    workload: {
+      ...createRefreshWorkload('/token', tokens, 400),
       headers: { 'content-type': 'application/x-www-form-urlencoded' },
       body: `grant_type=refresh_token&client_id=${CLIENT}&refresh_token=$token`
     }

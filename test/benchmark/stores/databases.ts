@@ -1,5 +1,3 @@
-// A database, schema or prefix of its own for each measurement, filled in seconds, and dropped at the end whatever has happened.
-
 import { randomBytes } from 'node:crypto'
 import { closeSync, fsyncSync, mkdtempSync, openSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -14,8 +12,16 @@ import { Redis } from 'ioredis'
 import Libsql from 'libsql'
 import mysql from 'mysql2/promise'
 import pg from 'pg'
-import { caller, DAY, idOf, insertInto, redisFill, secretHashOf, STEP } from './fill.js'
-import type { Fill } from './fill.js'
+import {
+  caller,
+  createInsert,
+  createSecretHash,
+  createSessionId,
+  DAY,
+  EXPIRY_STEP,
+  redisInsert
+} from './seed.js'
+import type { Seed } from './seed.js'
 
 const {
   POSTGRES_URL = 'postgres://postgres@127.0.0.1:5432/test',
@@ -23,59 +29,66 @@ const {
   REDIS_URL = 'redis://127.0.0.1:6379'
 } = process.env
 const CONNECTIONS = 10
-const AT_ONCE = 10_000
+const BATCH_SIZE = 10_000
 const TABLE = 'token_auth_sessions'
 
+/** A database, schema or key prefix of a measurement. */
 export interface Database {
   readonly store: TokenStore
-  fill(sessions: Fill): Promise<void>
+  /** Inserts sessions. */
+  seed(sessions: Seed): Promise<void>
+  /** Drops all data, and closes the connections. */
   remove(): Promise<void>
 }
 
-const opened = new Set<() => Promise<void>>()
+const removals = new Set<() => Promise<void>>()
 
-// Ctrl-C, or the end of the process that waits for this one.
+// After Ctrl-C, or the exit of the parent process, no data must remain.
 for (const event of ['SIGINT', 'SIGTERM', 'disconnect'] as const) {
   process.once(event, () => {
-    if (opened.size > 0) {
-      void Promise.allSettled([...opened].map(remove => remove())).then(() => process.exit(1))
+    if (removals.size > 0) {
+      void Promise.allSettled([...removals].map(remove => remove())).then(() => process.exit(1))
     }
   })
 }
 
-function removable (remove: () => Promise<unknown>): () => Promise<void> {
-  const once = async (): Promise<void> => {
-    if (opened.delete(once)) {
+function registerRemoval (remove: () => Promise<unknown>): () => Promise<void> {
+  const removeOnce = async (): Promise<void> => {
+    if (removals.delete(removeOnce)) {
       await remove()
     }
   }
 
-  opened.add(once)
-  return once
+  removals.add(removeOnce)
+  return removeOnce
 }
 
-// As texts come from requests. One that was joined stays in pieces until it is looked at: for many sessions that would be while
-// they are measured, for few before.
-function inOnePiece (text: string): string {
-  return Buffer.from(text).toString()
+/**
+ * Returns a flat copy of a string, as requests contain it.
+ *
+ * V8 keeps a concatenated string in parts until it is read, which would be during the measurement.
+ */
+function flatten (value: string): string {
+  return Buffer.from(value).toString()
 }
 
+/** Opens a memory store. */
 export async function openMemory (): Promise<Database> {
   const store = new MemoryStore()
 
   return {
     store,
-    async fill ({ count, endsFrom }) {
-      const at = endsFrom - 7 * DAY
+    async seed ({ count, firstExpiry }) {
+      const at = firstExpiry - 7 * DAY
       const times = { createdAt: at, authenticatedAt: at, rotatedAt: at, lastUsedAt: at }
 
       for (let n = 0; n < count; n++) {
-        const expiresAt = endsFrom + n * STEP
+        const expiresAt = firstExpiry + n * EXPIRY_STEP
         await store.create({
           ...times,
-          id: inOnePiece(idOf(n)),
+          id: flatten(createSessionId(n)),
           userId: `u${n}`,
-          secretHash: inOnePiece(secretHashOf(n)),
+          secretHash: flatten(createSecretHash(n)),
           generation: 0,
           confirmedGeneration: 0,
           rotatedBy: caller,
@@ -91,11 +104,12 @@ export async function openMemory (): Promise<Database> {
   }
 }
 
+/** Opens a SQLite file in a temporary folder. */
 export async function openSqlite (): Promise<Database & { readonly db: Libsql.Database }> {
   const folder = mkdtempSync(join(tmpdir(), 'token-auth-benchmark-'))
   const file = join(folder, 'sessions.db')
   const db = new Libsql(file)
-  const remove = removable(async () => {
+  const remove = registerRemoval(async () => {
     db.close()
     rmSync(folder, { recursive: true })
   })
@@ -105,28 +119,28 @@ export async function openSqlite (): Promise<Database & { readonly db: Libsql.Da
   return {
     db,
     store,
-    async fill (sessions) {
-      // All of it in memory until it is there, and the usual 2 MB afterwards.
+    async seed (sessions) {
+      // A large cache for the insert, and the default of 2 MB afterwards.
       db.exec('PRAGMA synchronous = OFF; PRAGMA cache_size = -2000000')
-      db.exec(insertInto(TABLE, sessions, {
+      db.exec(createInsert(TABLE, sessions, {
         numbers: count =>
           `WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < ${count})`,
         concat: (...parts) => parts.join(' || '),
-        padded: (number, digits) => `printf('%0${digits || ''}d', ${number})`
+        pad: (number, digits) => `printf('%0${digits || ''}d', ${number})`
       }))
       db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
       db.exec('ANALYZE')
       db.exec('PRAGMA synchronous = FULL; PRAGMA cache_size = -2000')
-      // All of it to the disk now: otherwise the first one to be measured who waits for the disk would wait for that too.
-      const written = openSync(file, 'r+')
-      fsyncSync(written)
-      closeSync(written)
+      // Otherwise, the first measured commit would also write these pages to the disk.
+      const descriptor = openSync(file, 'r+')
+      fsyncSync(descriptor)
+      closeSync(descriptor)
     },
     remove
   }
 }
 
-/** Prepared by name, as the bare UPDATE is that it is compared with. */
+/** Opens a schema on PostgreSQL. Statements are prepared by name, as in the baseline. */
 export async function openPostgres (): Promise<Database & { readonly pool: pg.Pool }> {
   const schema = `token_auth_benchmark_${randomBytes(6).toString('hex')}`
   const pool = new pg.Pool({
@@ -136,7 +150,7 @@ export async function openPostgres (): Promise<Database & { readonly pool: pg.Po
   })
   pool.on('error', () => {})
   await pool.query(`CREATE SCHEMA ${schema}`)
-  const remove = removable(() =>
+  const remove = registerRemoval(() =>
     pool.query(`DROP SCHEMA ${schema} CASCADE`).finally(() => pool.end())
   )
   const store = new PostgresStore(withPreparedStatements(pool))
@@ -145,11 +159,11 @@ export async function openPostgres (): Promise<Database & { readonly pool: pg.Po
   return {
     pool,
     store,
-    async fill (sessions) {
-      await pool.query(insertInto(TABLE, sessions, {
+    async seed (sessions) {
+      await pool.query(createInsert(TABLE, sessions, {
         numbers: count => `WITH numbers AS (SELECT generate_series(0, ${count - 1}::bigint) AS n)`,
         concat: (...parts) => parts.join(' || '),
-        padded: (number, digits) =>
+        pad: (number, digits) =>
           digits === 0 ? `(${number})::text` : `lpad((${number})::text, ${digits}, '0')`
       }))
       await pool.query(`VACUUM ANALYZE ${TABLE}`)
@@ -158,6 +172,7 @@ export async function openPostgres (): Promise<Database & { readonly pool: pg.Po
   }
 }
 
+/** Opens a database on MariaDB or MySQL. */
 export async function openMysql (): Promise<Database> {
   const name = `token_auth_benchmark_${randomBytes(6).toString('hex')}`
   const admin = await mysql.createConnection(MYSQL_URL)
@@ -165,7 +180,7 @@ export async function openMysql (): Promise<Database> {
   const url = new URL(MYSQL_URL)
   url.pathname = `/${name}`
   const pool = mysql.createPool({ uri: url.href, connectionLimit: CONNECTIONS })
-  const remove = removable(async () => {
+  const remove = registerRemoval(async () => {
     await admin.query(`DROP DATABASE ${name}`)
     await Promise.all([admin.end(), pool.end()])
   })
@@ -177,15 +192,15 @@ export async function openMysql (): Promise<Database> {
 
   return {
     store,
-    async fill (sessions) {
-      await pool.query(insertInto(TABLE, sessions, {
+    async seed (sessions) {
+      await pool.query(createInsert(TABLE, sessions, {
         numbers: () => `
           WITH digits AS (${digits}), numbers AS (
             SELECT a.d + 10 * b.d + 100 * c.d + 1000 * e.d + 10000 * f.d + 100000 * g.d AS n
             FROM digits a, digits b, digits c, digits e, digits f, digits g
           )`,
         concat: (...parts) => `CONCAT(${parts.join(', ')})`,
-        padded: (number, digits) => digits === 0 ? number : `LPAD(${number}, ${digits}, '0')`
+        pad: (number, digits) => digits === 0 ? number : `LPAD(${number}, ${digits}, '0')`
       }))
       await pool.query(`ANALYZE TABLE ${TABLE}`)
     },
@@ -193,6 +208,7 @@ export async function openMysql (): Promise<Database> {
   }
 }
 
+/** Opens a key prefix on Redis. */
 export async function openRedis (): Promise<
   Database & { readonly redis: Redis, readonly prefix: string }
 > {
@@ -200,8 +216,8 @@ export async function openRedis (): Promise<
   const redis = new Redis(REDIS_URL, { lazyConnect: true, retryStrategy: () => null })
   redis.on('error', () => {})
   await redis.connect()
-  const remove = removable(async () => {
-    for await (const keys of redis.scanStream({ match: `${prefix}*`, count: AT_ONCE })) {
+  const remove = registerRemoval(async () => {
+    for await (const keys of redis.scanStream({ match: `${prefix}*`, count: BATCH_SIZE })) {
       if ((keys as string[]).length > 0) {
         await redis.unlink(...keys as string[])
       }
@@ -214,15 +230,15 @@ export async function openRedis (): Promise<
     redis,
     prefix,
     store: new RedisStore(redis, { prefix }),
-    async fill ({ count, endsFrom }) {
-      for (let from = 0; from < count; from += AT_ONCE) {
+    async seed ({ count, firstExpiry }) {
+      for (let from = 0; from < count; from += BATCH_SIZE) {
         await redis.eval(
-          redisFill,
+          redisInsert,
           0,
           prefix,
           from,
-          Math.min(from + AT_ONCE, count),
-          endsFrom,
+          Math.min(from + BATCH_SIZE, count),
+          firstExpiry,
           Date.now()
         )
       }
@@ -231,6 +247,7 @@ export async function openRedis (): Promise<
   }
 }
 
+/** Functions that open a database, by the name in the table. */
 export const databases = {
   memory: openMemory,
   SQLite: openSqlite,
@@ -241,11 +258,11 @@ export const databases = {
 
 export type DatabaseName = keyof typeof databases
 
-/** Does the work on a database, which is gone afterwards. */
-export async function on<D extends Database, T> (
-  open: () => Promise<D>,
-  work: (database: D) => Promise<T>
-): Promise<T> {
+/** Opens a database for a function, and removes it afterwards. */
+export async function withDatabase<OpenDatabase extends Database, Result> (
+  open: () => Promise<OpenDatabase>,
+  work: (database: OpenDatabase) => Promise<Result>
+): Promise<Result> {
   const database = await open()
 
   try {
@@ -255,8 +272,8 @@ export async function on<D extends Database, T> (
   }
 }
 
-/** Whether an error says that no server is there. */
-export function isUnreachable (error: unknown): boolean {
+/** Whether an error means that the database server is not reachable. */
+export function isConnectionError (error: unknown): boolean {
   return /ECONNREFUSED|ENOTFOUND|ETIMEDOUT/.test(
     String((error as { stack?: unknown } | null)?.stack ?? error)
   )

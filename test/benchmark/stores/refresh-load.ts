@@ -1,41 +1,45 @@
-// An app with clients that refresh, each its own session, and with a sweep that can be held: so that one fill of ended
-// sessions serves several rounds, in turns with rounds without a sweep.
-
 import assert from 'node:assert/strict'
-import { setImmediate as turn } from 'node:timers/promises'
+import { setImmediate as waitForEventLoop } from 'node:timers/promises'
 import Fastify from 'fastify'
 import { tokenAuth } from 'fastify-token-auth'
 import type { TokenResponse, TokenStore } from 'fastify-token-auth'
-import { secret } from '../../examples/shared/trial.js'
-import { caller } from './fill.js'
+import { secret } from '../../../examples/shared/secret.js'
+import { caller } from './seed.js'
 
 const CLIENTS = 64
 
+/** Result of a run. */
 export interface RefreshRun {
   readonly perSecond: number
-  /** Milliseconds that it lasted. */
-  readonly took: number
+  /** Length of the run, in milliseconds. */
+  readonly elapsed: number
 }
 
-export interface Refreshing {
-  /** Refreshes by all clients at once, for that long, or until it need not go on. */
-  refreshFor(ms: number, goesOn: () => boolean): Promise<RefreshRun>
-  /** @returns How many were deleted. */
+/** An app with clients that refresh, each with a session of its own. */
+export interface RefreshLoad {
+  /** Refreshes with all clients, until the time is over or `shouldContinue` returns false. */
+  refreshFor(ms: number, shouldContinue: () => boolean): Promise<RefreshRun>
+  /** Sweeps until no expired session is left. @returns The number of deleted sessions. */
   sweepAll(): Promise<number>
-  /** Begins a sweep that stands still; what it does while the work goes on is counted. */
-  heldSweep(): HeldSweep
+  /** Starts a sweep that is paused. */
+  startPausedSweep(): PausableSweep
   close(): Promise<unknown>
 }
 
-export interface HeldSweep {
-  during<T>(work: () => Promise<T>): Promise<{ readonly swept: number, readonly result: T }>
-  isDone(): boolean
+/** A sweep that works only during some rounds, so that one seed serves several rounds. */
+export interface PausableSweep {
+  /** Lets the sweep continue while `work` runs. */
+  runDuring<Result>(
+    work: () => Promise<Result>
+  ): Promise<{ readonly swept: number, readonly result: Result }>
+  isFinished(): boolean
 }
 
-export async function refreshing (store: TokenStore): Promise<Refreshing> {
+/** Starts an app on a store, and logs its clients in. */
+export async function startRefreshLoad (store: TokenStore): Promise<RefreshLoad> {
   const gate = new Gate()
-  let swept = 0
-  const gated: TokenStore = {
+  let sweptTotal = 0
+  const gatedStore: TokenStore = {
     create: session => store.create(session),
     rotate: attempt => store.rotate(attempt),
     find: id => store.find(id),
@@ -46,7 +50,7 @@ export async function refreshing (store: TokenStore): Promise<Refreshing> {
     async sweep (batch) {
       await gate.opened
       const count = await store.sweep(batch)
-      swept += count
+      sweptTotal += count
       return count
     }
   }
@@ -54,9 +58,9 @@ export async function refreshing (store: TokenStore): Promise<Refreshing> {
   const app = Fastify()
   await app.register(tokenAuth, {
     secret,
-    store: gated,
+    store: gatedStore,
     users: { findByLogin: () => null, findById: id => ({ id }) },
-    // So that each refresh rotates, also the next one of a client that does not wait.
+    // Each refresh rotates, because the grace period does not keep the token.
     refreshToken: { grace: 0 },
     sweep: false
   })
@@ -80,13 +84,13 @@ export async function refreshing (store: TokenStore): Promise<Refreshing> {
   }
 
   let isClosed = false
-  let held: Promise<void> | undefined
+  let pausedSweep: Promise<void> | undefined
 
   const sweepAll = async (): Promise<number> => {
     for (let total = 0;;) {
       const count = await app.tokenAuth.sweep()
 
-      // One that has used up its time leaves the rest to the next, if there is to be one.
+      // A sweep has a time limit, and leaves the rest to the next one.
       if (count === 0 || isClosed) {
         return total
       }
@@ -97,37 +101,37 @@ export async function refreshing (store: TokenStore): Promise<Refreshing> {
 
   return {
     sweepAll,
-    async refreshFor (ms, goesOn) {
-      const start = performance.now()
+    async refreshFor (ms, shouldContinue) {
+      const startTime = performance.now()
       let count = 0
       await Promise.all(tokens.map(async (_, client) => {
-        while (performance.now() < start + ms && goesOn()) {
+        while (performance.now() < startTime + ms && shouldContinue()) {
           const token = await post('/auth/refresh', { refresh_token: tokens[client] })
           assert.notEqual(token, tokens[client])
           tokens[client] = token
           count++
-          // As a request that comes over the network: it cannot come before the event loop has had its turn.
-          await turn()
+          // A request from the network also waits for the event loop.
+          await waitForEventLoop()
         }
       }))
-      const took = performance.now() - start
-      return { perSecond: count / took * 1000, took }
+      const elapsed = performance.now() - startTime
+      return { perSecond: count / elapsed * 1000, elapsed }
     },
-    heldSweep () {
+    startPausedSweep () {
       gate.close()
-      let isDone = false
-      held = sweepAll().then(() => {
-        isDone = true
+      let isFinished = false
+      pausedSweep = sweepAll().then(() => {
+        isFinished = true
       })
 
       return {
-        isDone: () => isDone,
-        async during (work) {
-          const before = swept
+        isFinished: () => isFinished,
+        async runDuring (work) {
+          const sweptBefore = sweptTotal
           gate.open()
           const result = await work()
           gate.close()
-          return { swept: swept - before, result }
+          return { swept: sweptTotal - sweptBefore, result }
         }
       }
     },
@@ -135,8 +139,8 @@ export async function refreshing (store: TokenStore): Promise<Refreshing> {
       isClosed = true
       gate.open()
       await app.close()
-      // The sweep that was held has its last batch under way.
-      await held
+      // The paused sweep may still have a batch in flight.
+      await pausedSweep
     }
   }
 }

@@ -1,18 +1,16 @@
-// jose in a hook of one's own. Keys are imported once, which is the fast way; its examples do so too.
-
 import { webcrypto } from 'node:crypto'
 import { importPKCS8, importSPKI, jwtVerify, SignJWT } from 'jose'
 import {
   createApp,
-  keyPair,
+  createKeyPair,
+  createProtectedWorkload,
+  createSessionId,
+  createUserId,
   LIFETIME,
   listen,
-  protectedWork,
-  SECRET,
-  sessionId,
-  userId
-} from './contestant.js'
-import type { Algorithm, Setup, Started } from './contestant.js'
+  SECRET
+} from './shared.js'
+import type { Algorithm, ServerSettings, StartedServer } from './shared.js'
 
 interface Keys {
   readonly signing: webcrypto.CryptoKey
@@ -29,7 +27,7 @@ async function importKeys (alg: Algorithm): Promise<Keys> {
     return { signing: key, verifying: key }
   }
 
-  const { privateKey, publicKey } = keyPair(alg)
+  const { privateKey, publicKey } = createKeyPair(alg)
 
   return {
     signing: await importPKCS8(privateKey, alg),
@@ -43,7 +41,10 @@ declare module 'fastify' {
   }
 }
 
-export async function start ({ alg, tokens: count }: Setup): Promise<Started> {
+/** Starts a route with `jwtVerify` in a hook. The keys are imported once, which is the fast way. */
+export async function startProtectedServer (
+  { alg, tokens: count }: ServerSettings
+): Promise<StartedServer> {
   const app = createApp()
   const { signing, verifying } = await importKeys(alg)
   app.decorateRequest('subject', undefined)
@@ -66,7 +67,7 @@ export async function start ({ alg, tokens: count }: Setup): Promise<Started> {
 
   for (let n = 0; n < count; n++) {
     tokens.push(
-      await new SignJWT({ sub: userId(n), sid: sessionId(n), type: 'access' })
+      await new SignJWT({ sub: createUserId(n), sid: createSessionId(n), type: 'access' })
         .setProtectedHeader({ alg })
         .setIssuedAt()
         .setExpirationTime(Math.floor(Date.now() / 1000) + LIFETIME)
@@ -74,5 +75,5 @@ export async function start ({ alg, tokens: count }: Setup): Promise<Started> {
     )
   }
 
-  return { port, work: protectedWork(tokens) }
+  return { port, workload: createProtectedWorkload(tokens) }
 }
