@@ -1,31 +1,47 @@
-// THE interface between the throttle of logins and whatever counts: a store of its own, since what it holds may be lost
-// without harm. Each sentence below is a law, and each law is a test in attempt-conformance.ts.
-//
-// Keys are texts of at most 64 letters, digits, `-` and `_`: hashes, so that no name and no address is kept.
-
 import type { AttemptRule } from '../domain/attempt-rule.js'
 import type { Millis } from '../lib/time.js'
 
 export type { AttemptCount, AttemptRule } from '../domain/attempt-rule.js'
 
+/**
+ * Counts login attempts and used DPoP proofs. Losing its data is harmless.
+ *
+ * Keys are strings of at most 64 letters, digits, `-` and `_`. They are hashes, so that no name and
+ * no address is stored. The conformance suite tests every sentence below.
+ *
+ * @example
+ * ```ts
+ * import { testAttemptStore } from 'fastify-token-auth/conformance'
+ *
+ * testAttemptStore({ test, open: () => ({ store: new MyAttempts() }) })
+ * ```
+ */
 export interface AttemptStore {
   /**
-   * Counts an attempt, as `countAttempt` (in domain/attempts.ts) does, unless `blockedUntil` says that it may not be made now.
-   * Both in one atomic step: of any number at once, also from several processes, no more are counted than the rule lets.
+   * Counts an attempt as `countAttempt` does, unless `blockedUntil` forbids it now.
    *
-   * @returns `null` where it was counted; otherwise the moment from which it may be made, and nothing has changed.
+   * Decides and counts in one atomic step. Concurrent calls, also from several processes, count no
+   * more attempts than the rule allows.
+   *
+   * @returns `null` if the attempt was counted, or else the time from which it is allowed. In that
+   * case nothing has changed.
    */
   consume(key: string, now: Millis, rule: AttemptRule): Promise<Millis | null>
 
-  /** Takes one attempt back, and the wait that it caused. Never below none; an unknown key is no error. */
+  /**
+   * Takes one attempt back, and the wait that it caused.
+   *
+   * The count never falls below 0. Ignores an unknown key.
+   */
   refund(key: string): Promise<void>
 
-  /** Forgets all attempts of a key. An unknown one is no error. */
+  /** Removes all attempts of a key. Ignores an unknown key. */
   reset(key: string): Promise<void>
 
   /**
-   * Deletes what was to be forgotten at `now` or sooner, at most `limit` keys, and says how many. A store whose keys go by
-   * themselves says 0.
+   * Deletes at most `limit` keys whose retention has ended at `now`.
+   *
+   * @returns The number of deleted keys. 0 if the store expires keys by itself.
    */
   sweep(batch: { readonly now: Millis, readonly limit: number }): Promise<number>
 }

@@ -1,6 +1,3 @@
-// What the app brings (its store, its users) may fail or hang. Either way the answer is 503: never signed in by it, never
-// signed out.
-
 import type { Session } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import type { Logger } from '../events.js'
@@ -10,10 +7,19 @@ import { SessionRefusedError } from './token-store.js'
 import type { TokenStore } from './token-store.js'
 import type { Millis } from '../lib/time.js'
 
-/** Runs `work`, and turns its failure or its silence into AUTH_STORE_UNAVAILABLE. */
+/**
+ * Calls the store or a user callback of the app with a timeout.
+ *
+ * A failure or a timeout rejects with `AUTH_STORE_UNAVAILABLE`, so an outage never signs a user in
+ * or out.
+ */
 export type Guard = <T>(operation: string, work: () => T | Promise<T>) => Promise<T>
 
-/** @param now Milliseconds that only ever grow. */
+/**
+ * Creates a {@link Guard} that logs the name and code of each failure.
+ *
+ * @param now - Monotonic clock in milliseconds.
+ */
 export function createGuard (
   timeout: Millis,
   logger: Logger,
@@ -21,12 +27,15 @@ export function createGuard (
 ): Guard {
   const deadlines = new Deadlines(timeout, { now, holds: true })
 
-  function failure (operation: string, error: unknown): Error {
+  function toError (operation: string, error: unknown): Error {
     if (error instanceof SessionRefusedError) {
       return error
     }
 
-    logger.error({ operation, cause: nameOf(error) }, 'the token store or the user lookup failed')
+    logger.error(
+      { operation, cause: describeError(error) },
+      'the token store or a user callback failed'
+    )
     return new TokenAuthError('AUTH_STORE_UNAVAILABLE')
   }
 
@@ -35,13 +44,13 @@ export function createGuard (
       try {
         const result = work()
 
-        // What is known at once needs nobody to watch the clock.
+        // A result that is there already needs no timeout.
         if (!isThenable(result)) {
           return resolve(result)
         }
 
         const deadline = deadlines.add(() => {
-          reject(failure(operation, new TimeoutError(timeout)))
+          reject(toError(operation, new TimeoutError(timeout)))
         })
         result.then(value => {
           if (deadlines.end(deadline)) {
@@ -49,21 +58,21 @@ export function createGuard (
           }
         }, (error: unknown) => {
           if (deadlines.end(deadline)) {
-            reject(failure(operation, error))
+            reject(toError(operation, error))
           }
         })
       } catch (error) {
-        reject(failure(operation, error))
+        reject(toError(operation, error))
       }
     })
 }
 
-// Query builders are no promises, and are awaited all the same.
+// Query builders are not promises, but they can be awaited.
 function isThenable<T> (result: T | PromiseLike<T>): result is PromiseLike<T> {
   return typeof (result as Partial<PromiseLike<T>> | null | undefined)?.then === 'function'
 }
 
-/** The same store, each of whose verbs is guarded. */
+/** Wraps every method of a token store with a guard. */
 export function guardStore (store: TokenStore, guard: Guard): TokenStore {
   return {
     create: session => guard('create', () => store.create(session)),
@@ -77,12 +86,12 @@ export function guardStore (store: TokenStore, guard: Guard): TokenStore {
   }
 }
 
-/** */
+/** Wraps every method of an attempt store with a guard. */
 export function guardAttemptStore (attempts: AttemptStore, guard: Guard): AttemptStore {
   return {
-    consume: (key, now, rule) => guard('attempts.take', () => attempts.consume(key, now, rule)),
-    refund: key => guard('attempts.release', () => attempts.refund(key)),
-    reset: key => guard('attempts.clear', () => attempts.reset(key)),
+    consume: (key, now, rule) => guard('attempts.consume', () => attempts.consume(key, now, rule)),
+    refund: key => guard('attempts.refund', () => attempts.refund(key)),
+    reset: key => guard('attempts.reset', () => attempts.reset(key)),
     sweep: batch => guard('attempts.sweep', () => attempts.sweep(batch))
   }
 }
@@ -91,35 +100,35 @@ class TimeoutError extends Error {
   readonly code: string
   constructor (timeout: Millis) {
     super()
-    this.code = `no answer within ${timeout} ms`
+    this.code = `no response within ${timeout} ms`
   }
 }
 
-// A driver's message may hold the values of a statement; its name and code do not.
-function nameOf (error: unknown): string {
+// The message of a driver may contain the values of a statement. Its name and code do not.
+function describeError (error: unknown): string {
   const { name, code } = (error ?? {}) as { name?: unknown, code?: unknown }
   return [name, code].filter(part => typeof part === 'string').join(' ')
 }
 
-// Texts that not every database can hold, kept from all of them. UTF-8 has no lone surrogates, PostgreSQL takes no NUL, and
-// drivers of SQLite read no further than one: such a text would come back as another, and two users would become one.
-
 /**
- * The same store, which is told of sound texts alone: what would write another rejects with a RangeError, and what has such an
- * id is not there.
+ * Wraps a store so that it gets no string that a database would change.
+ *
+ * UTF-8 has no lone surrogates, PostgreSQL rejects NUL, and SQLite drivers stop reading at it. A
+ * changed user ID could become that of another user. Writes with such a string reject with a
+ * `RangeError`. Reads find nothing.
  */
 export function rejectUnstorableStrings (store: TokenStore): TokenStore {
   return {
     async create (session) {
-      assertSound(...textsOf(session))
+      assertStorable(...getStrings(session))
       return store.create(session)
     },
-    // No async function, which would make one promise more for each refresh.
+    // Not async, because that would cost every refresh one more promise.
     rotate (attempt) {
       const { sessionId, by: { address, userAgent } } = attempt
 
-      if (!isAbsentOrSound(address) || !isAbsentOrSound(userAgent)) {
-        return Promise.reject(unsound())
+      if (!isAbsentOrStorable(address) || !isAbsentOrStorable(userAgent)) {
+        return Promise.reject(createStringError())
       }
 
       return isStorable(sessionId)
@@ -133,7 +142,7 @@ export function rejectUnstorableStrings (store: TokenStore): TokenStore {
         return isStorable(target.sessionId) ? store.revoke(target, revocation) : 0
       }
 
-      assertSound(target.userId, target.keep)
+      assertStorable(target.userId, target.keep)
       return store.revoke(target, revocation)
     },
     touch: batch => store.touch(batch.filter(({ sessionId }) => isStorable(sessionId))),
@@ -142,7 +151,7 @@ export function rejectUnstorableStrings (store: TokenStore): TokenStore {
   }
 }
 
-function textsOf ({ id, userId, secretHash, rotatedBy, device }: Session): Array<string | null> {
+function getStrings ({ id, userId, secretHash, rotatedBy, device }: Session): Array<string | null> {
   return [
     id,
     userId,
@@ -155,20 +164,20 @@ function textsOf ({ id, userId, secretHash, rotatedBy, device }: Session): Array
   ]
 }
 
-function assertSound (...texts: ReadonlyArray<string | null | undefined>): void {
-  if (!texts.every(isAbsentOrSound)) {
-    throw unsound()
+function assertStorable (...values: ReadonlyArray<string | null | undefined>): void {
+  if (!values.every(isAbsentOrStorable)) {
+    throw createStringError()
   }
 }
 
-function unsound (): RangeError {
-  return new RangeError('A text with a NUL character or a lone surrogate cannot be kept.')
+function createStringError (): RangeError {
+  return new RangeError('strings with NUL or a lone surrogate cannot be stored')
 }
 
-function isAbsentOrSound (text: string | null | undefined): boolean {
-  return text == null || isStorable(text)
+function isAbsentOrStorable (value: string | null | undefined): boolean {
+  return value == null || isStorable(value)
 }
 
-function isStorable (text: string): boolean {
-  return text.isWellFormed() && !text.includes('\0')
+function isStorable (value: string): boolean {
+  return value.isWellFormed() && !value.includes('\0')
 }

@@ -1,79 +1,61 @@
-// Deletes what has ended, in bounded batches, so that no table grows for ever and no request waits for it.
-
-import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Events, Logger } from '../events.js'
+import { MAX_TIMER, MINUTE, SECOND } from '../lib/time.js'
+import type { Millis } from '../lib/time.js'
 import type { AttemptStore } from './attempt-store.js'
 import type { TokenStore } from './token-store.js'
-import type { Events, Logger } from '../events.js'
-import { MAX_TIMER } from '../lib/time.js'
-import type { Millis } from '../lib/time.js'
 
-const [FIRST_BATCH, LARGEST_BATCH] = [20, 200]
-/** What a batch is to take, and how many it has at least: where the store keeps the event loop to itself meanwhile, */
-const HERE = { aim: 1, smallest: 10 } as const
-/** and where a server does the work. */
-const ELSEWHERE = { aim: 20, smallest: 50 } as const
-/** By so much a quick batch counts for less with each that follows. */
-const FORGETS = 1.1
-/** After a batch, others have so many times as long as it took. */
-const ROOM = 3
-const LONGEST_PAUSE: Millis = 1000
-/** A sweep ends after that long, and after as long again comes one for what is left: the database has other work. */
-const BUDGET: Millis = 60_000
+const BATCH_SIZE = 100
+/** Length of the pause after a batch, as a multiple of the time that the batch took. */
+const PAUSE_FACTOR = 3
+const MAX_PAUSE: Millis = SECOND
+/** Time after which a sweep stops. The next one follows after the same time. */
+const MAX_SWEEP_TIME: Millis = MINUTE
+/** Part of the interval by which sweeps vary, so that instances do not sweep at the same moment. */
 const JITTER = 0.1
 
 export interface SweeperContext {
-  /** `null` where there are no sessions. */
+  /** Store of sessions. `null` if there is none. */
   readonly store: TokenStore | null
-  /** What is to be forgotten: of logins that were wrong, and of proofs that were seen. */
+  /** Stores of login attempts and used DPoP proofs. */
   readonly attempts: readonly AttemptStore[]
   readonly events: Events
   readonly logger: Logger
   readonly clock: () => Millis
-  /** Between two sweeps, give or take a tenth, so that instances do not sweep in step; `null` for never. */
+  /** Time between two sweeps, give or take a tenth. `null` disables scheduled sweeps. */
   readonly interval: Millis | null
-  /** How long something stays after its end. */
+  /** Time for which the store keeps a session after its end. */
   readonly keep: Millis
 }
 
-/** */
+/**
+ * Deletes expired records in batches.
+ *
+ * Pauses after each batch for three times as long as the batch took, so that a sweep uses at most a
+ * quarter of the event loop and of one database connection.
+ */
 export class Sweeper {
   readonly #context: SweeperContext
+  readonly #stopping = new AbortController()
   #timer: NodeJS.Timeout | undefined
   #running: Promise<number> | undefined
-  #stopped = false
-  /** Whether something was left to the next sweep. */
-  #isBehind = false
-  readonly #stopping = new AbortController()
+  #hasTimedOut = false
 
   constructor (context: SweeperContext) {
     this.#context = context
   }
 
-  /** The first sweep comes at any moment of the first interval, so that instances which live shortly sweep too. */
+  /** Schedules sweeps. The first one follows at a random moment within the interval. */
   start (): void {
+    // Instances that live for less than an interval sweep too.
     this.#schedule(Math.random())
   }
 
-  #schedule (intervals: number): void {
-    const { interval, logger } = this.#context
-
-    if (interval === null || this.#stopped) {
-      return
-    }
-
-    this.#timer = setTimeout(() => {
-      this.sweep()
-        .catch(() => {
-          logger.warn({}, 'the sweep failed and is tried again at its next time')
-        })
-        .finally(() => {
-          const whole = this.#isBehind ? Math.min(1, BUDGET / interval) : 1
-          this.#schedule(whole * (1 - JITTER + Math.random() * 2 * JITTER))
-        })
-    }, Math.min(interval * intervals, MAX_TIMER)).unref()
-  }
-
-  /** Sweeps now, or joins the sweep that is under way. @returns How many records were deleted. */
+  /**
+   * Deletes expired records, or joins the sweep that is running.
+   *
+   * @returns The number of deleted records.
+   */
   sweep (): Promise<number> {
     this.#running ??= this.#sweepAll().finally(() => {
       this.#running = undefined
@@ -81,86 +63,78 @@ export class Sweeper {
     return this.#running
   }
 
-  /** Ends the batch that is under way and begins no other. */
+  /** Cancels scheduled sweeps and waits for the batch that is running. */
   async stop (): Promise<void> {
-    this.#stopped = true
     this.#stopping.abort()
     clearTimeout(this.#timer)
     await this.#running?.catch(() => {})
   }
 
+  #schedule (intervals: number): void {
+    const { interval, logger } = this.#context
+
+    if (interval === null || this.#stopping.signal.aborted) {
+      return
+    }
+
+    this.#timer = setTimeout(() => {
+      this.sweep()
+        .catch(() => {
+          logger.warn({}, 'failed to delete expired sessions')
+        })
+        .finally(() => {
+          const next = this.#hasTimedOut ? Math.min(1, MAX_SWEEP_TIME / interval) : 1
+          this.#schedule(next * (1 - JITTER + Math.random() * 2 * JITTER))
+        })
+    }, Math.min(interval * intervals, MAX_TIMER)).unref()
+  }
+
   async #sweepAll (): Promise<number> {
     const { store, attempts, events, logger, clock, keep } = this.#context
     const at = clock()
-    this.#isBehind = false
+    const endedBefore = at - keep
+    this.#hasTimedOut = false
     let deleted = store === null
       ? 0
-      : await this.#inBatches(at, limit => store.sweep({ endedBefore: at - keep, limit }))
+      : await this.#sweepInBatches(at, limit => store.sweep({ endedBefore, limit }))
 
-    for (const each of attempts) {
-      deleted += await this.#inBatches(at, limit => each.sweep({ now: at, limit }))
+    for (const attemptStore of attempts) {
+      deleted += await this.#sweepInBatches(at, limit => attemptStore.sweep({ now: at, limit }))
     }
 
     const event = { at, deleted, took: clock() - at }
     events.emit('sweep', event)
-    logger.info(event, 'what has ended was swept')
+    logger.info(event, 'deleted expired sessions')
     return deleted
   }
 
-  // Batches are as large as they can be without being felt. What one took may be what others did meanwhile: the quickest of the
-  // last ones is what tells.
-  async #inBatches (at: Millis, sweep: (limit: number) => Promise<number>): Promise<number> {
-    let deleted = 0
-    let each = Infinity
-
-    for (let limit = FIRST_BATCH;;) {
-      const { count, took, place: { aim, smallest } } = await measured(() => sweep(limit))
+  async #sweepInBatches (
+    startedAt: Millis,
+    sweepBatch: (limit: number) => Promise<number>
+  ): Promise<number> {
+    for (let deleted = 0;;) {
+      const batchStartedAt = performance.now()
+      const count = await sweepBatch(BATCH_SIZE)
       deleted += count
 
-      if (count < limit || this.#stopped) {
+      if (count < BATCH_SIZE) {
         return deleted
       }
 
-      this.#isBehind = this.#context.clock() - at >= BUDGET
+      this.#hasTimedOut = this.#context.clock() - startedAt >= MAX_SWEEP_TIME
 
-      if (this.#isBehind) {
-        return deleted
+      if (!this.#hasTimedOut) {
+        await this.#pause((performance.now() - batchStartedAt) * PAUSE_FACTOR)
       }
 
-      each = Math.min(each * FORGETS, took / limit)
-      // Stores that answer at once would otherwise keep the event loop to themselves.
-      await this.#pause(each * limit * ROOM)
-
-      if (this.#stopped) {
+      if (this.#hasTimedOut || this.#stopping.signal.aborted) {
         return deleted
       }
-
-      limit = Math.max(smallest, Math.min(Math.floor(aim / each), 2 * limit, LARGEST_BATCH))
     }
   }
 
-  async #pause (ms: Millis): Promise<void> {
-    if (ms < 1) {
-      await turn()
-    } else {
-      await sleep(Math.min(ms, LONGEST_PAUSE), undefined, { signal: this.#stopping.signal }).catch(
-        () => {}
-      )
-    }
+  async #pause (duration: Millis): Promise<void> {
+    const { signal } = this.#stopping
+    await sleep(Math.min(duration, MAX_PAUSE), undefined, { signal }).catch(() => {})
   }
-}
-
-type Place = typeof HERE | typeof ELSEWHERE
-
-async function measured (
-  work: () => Promise<number>
-): Promise<{ count: number, took: Millis, place: Place }> {
-  let hasTurned = false
-  const onTurn = setImmediate(() => {
-    hasTurned = true
-  })
-  const start = performance.now()
-  const count = await work()
-  clearImmediate(onTurn)
-  return { count, took: performance.now() - start, place: hasTurned ? ELSEWHERE : HERE }
 }

@@ -1,49 +1,67 @@
-// THE interface between this package and a database. Each sentence below is a law, and each law is a test in
-// conformance.ts: a store that passes them is a store.
-//
-// Texts come back as they were. What no database can be trusted with (NUL, lone surrogates) is kept from all of them.
-//
-// A store has no clock, no policy and no cryptography: times and ids are arguments, verdicts are the domain's. It has
-// no `close`, because whoever made the connection owns it. State moves only forward: generations grow,
-// a revocation stays. A store that cannot answer rejects, and the caller fails closed.
-
 import type { RotationAttempt, RotationOutcome } from '../domain/rotation.js'
 import type { RevocationReason, Session } from '../domain/session.js'
 import type { Millis } from '../lib/time.js'
 
-export type { Caller, Device, RevocationReason, Session } from '../domain/session.js'
 export type { RotationAttempt, RotationOutcome } from '../domain/rotation.js'
+export type { Caller, Device, RevocationReason, Session } from '../domain/session.js'
 
+/**
+ * Interface between the plugin and a database.
+ *
+ * The conformance suite tests every sentence of the methods. An adapter that passes it is
+ * compatible. A store has no clock, no policy and no cryptography: times and IDs are arguments. It
+ * has no `close`, because the app owns the connection. State moves forward only: generations grow,
+ * and a revocation stays. A store that cannot answer rejects, and the caller fails closed.
+ *
+ * The plugin passes no string that a database may change, such as one with NUL or a lone surrogate.
+ *
+ * @example
+ * ```ts
+ * import { testTokenStore } from 'fastify-token-auth/conformance'
+ *
+ * testTokenStore({ test, open: () => ({ store: new MyStore() }) })
+ * ```
+ */
 export interface TokenStore {
   /**
-   * Keeps a new session; what went in comes back from `find` as it was.
+   * Saves a new session. `find` returns it unchanged.
    *
-   * Refuses, with {@link SessionRefusedError}, an id that is taken; and a session whose `authenticatedAt` is not later than
-   * the last `revoke` of all sessions of its user, so that a login which began with the old password does not
-   * outlive its change.
+   * Rejects with {@link SessionRefusedError} if the ID exists, or if `authenticatedAt` is not later
+   * than the last `revoke` of all sessions of the user. So a login that began with the old password
+   * does not outlive its change.
    */
   create(session: Session): Promise<void>
 
   /**
-   * Compares and swaps, in one atomic step.
+   * Rotates a session by compare-and-swap, in one atomic step.
    *
-   * Swaps iff `fits(session, attempt)`, and then writes `swap(session, attempt)` (both in domain/rotation.ts); a session that
-   * does not fit is left as it is. Of any number of equal attempts at once exactly one swaps, and every one is
-   * shown the row as it stands afterwards, never one from before.
+   * Writes `applyRotation(session, attempt)` if and only if `canRotate(session, attempt)`.
+   * Otherwise leaves the session unchanged. Exactly one of several concurrent equal attempts
+   * rotates. Each of them returns the row as it is afterwards, never an earlier one.
    */
   rotate(attempt: RotationAttempt): Promise<RotationOutcome>
 
-  /** The session of that id, in whatever state, or `null`. */
+  /** Returns the session with an ID, in any state, or `null`. */
   find(sessionId: string): Promise<Session | null>
 
-  /** The live sessions of a user (neither revoked nor ended at `page.now`), newest login first, at most `page.limit`. */
-  list(userId: string, page: { readonly now: Millis, readonly limit: number }): Promise<Session[]>
+  /**
+   * Returns the live sessions of a user, newest first, at most `page.limit`.
+   *
+   * A session is live if it is not revoked and has not expired at `page.now`.
+   */
+  list(
+    userId: string,
+    page: { readonly now: Millis, readonly limit: number }
+  ): Promise<Session[]>
 
   /**
-   * Ends one session, or all of a user but `keep`, and says how many it ended. A revocation is sticky: the first moment
-   * and reason stay, and a session that was revoked already is not counted again. Unknown ids are no error.
+   * Revokes one session, or all sessions of a user except `keep`.
    *
-   * By `userId` it also records a not-before for the user, which `create` obeys.
+   * Keeps the time and reason of an earlier revocation, and does not count it again. Ignores
+   * unknown IDs. With `userId`, also records the time, so that `create` rejects sessions that were
+   * authenticated before it.
+   *
+   * @returns The number of sessions that this call revoked.
    */
   revoke(
     target: RevocationTarget,
@@ -51,21 +69,29 @@ export interface TokenStore {
   ): Promise<number>
 
   /**
-   * Writes what was seen in use. Both values move only forward: `lastUsedAt` to the later one, `confirmedGeneration` to
-   * the greater one but never past `generation`. Unknown ids are skipped; nothing else changes.
+   * Saves when sessions were used, and which generation was seen.
+   *
+   * Both values move forward only: `lastUsedAt` to the later time, `confirmedGeneration` to the
+   * greater one but never past `generation`. Ignores unknown IDs. Changes nothing else.
    */
   touch(batch: readonly Touch[]): Promise<void>
 
   /**
-   * The sessions that were revoked, in the order of (`at`, `sessionId`), beginning after the cursor, at most `limit`.
-   * One entry a session, however it was revoked; it stays readable until the session is swept.
+   * Returns revoked sessions after a cursor in the order of `at` and `sessionId`, at most `limit`.
+   *
+   * Each revoked session has one entry, however it was revoked. An entry stays readable until the
+   * session is deleted.
    */
   revocations(after: Cursor, limit: number): Promise<Revocation[]>
 
   /**
-   * Deletes what has ended before `endedBefore`: sessions by their `expiresAt`, revoked or not, and the not-befores of users.
-   * Deletes at most `limit` records and says how many; fewer than `limit` means that nothing is left
-   * to delete but what another sweep, or another writer, holds at this moment.
+   * Deletes sessions whose `expiresAt` is before `endedBefore`, revoked or not, and the revocation
+   * times of users that are before it.
+   *
+   * Deletes at most `limit` records.
+   *
+   * @returns The number of deleted records. Less than `limit` means that nothing is left, except
+   * what another sweep or another writer holds at the moment.
    */
   sweep(batch: { readonly endedBefore: Millis, readonly limit: number }): Promise<number>
 }
@@ -75,24 +101,26 @@ export type RevocationTarget =
   | { readonly sessionId: string }
   | { readonly userId: string, readonly keep?: string }
 
+/** Use of a session, for {@link TokenStore.touch}. */
 export interface Touch {
   readonly sessionId: string
   readonly lastUsedAt: Millis
   readonly confirmedGeneration: number
 }
 
-/** A place in the feed of revocations: after the entry of this moment and session. Ids compare byte by byte. */
+/** Position in the list of revocations: after this time and session. IDs compare byte by byte. */
 export interface Cursor {
   readonly at: Millis
   readonly sessionId: string
 }
 
+/** Revoked session and the time of its revocation. */
 export interface Revocation {
   readonly at: Millis
   readonly sessionId: string
 }
 
-/** Thrown by {@link TokenStore.create}: the store works, and this session must not be. */
+/** Thrown by {@link TokenStore.create} if the store works but must not save the session. */
 export class SessionRefusedError extends Error {
   override readonly name = 'SessionRefusedError'
   readonly reason: 'id-taken' | 'revoked-since'
@@ -100,8 +128,8 @@ export class SessionRefusedError extends Error {
   constructor (reason: 'id-taken' | 'revoked-since') {
     super(
       reason === 'id-taken'
-        ? 'A session of this id exists.'
-        : 'All sessions of this user were revoked after this one was authenticated.'
+        ? 'A session with this ID exists'
+        : 'All sessions of the user were revoked after this one was authenticated'
     )
     this.reason = reason
   }

@@ -1,14 +1,15 @@
-// The laws of attempt-store.ts as tests, for every one in this package and for people who write their own. See conformance.ts.
-
 import assert from 'node:assert/strict'
 import { blockedUntil, countAttempt } from '../../domain/attempt-rule.js'
 import type { AttemptCount, AttemptRule } from '../../domain/attempt-rule.js'
 import type { AttemptStore } from '../attempt-store.js'
-import { defineTest, HOUR, NOW, SECOND } from './harness.js'
+import { HOUR, SECOND } from '../../lib/time.js'
+import { defineTest, NOW } from './harness.js'
 import type { HarnessOptions, Opened } from './harness.js'
 import type { Millis } from '../../lib/time.js'
 
+/** Options of {@link testAttemptStore}. */
 export type AttemptConformanceOptions = HarnessOptions<AttemptStore>
+/** Attempt store that a test uses. */
 export type OpenAttemptStore = Opened<AttemptStore>
 
 const AT_ONCE = 40
@@ -40,11 +41,21 @@ const longest: AttemptRule = {
   sliding: true
 }
 
-/** */
+/**
+ * Registers the conformance tests of an attempt store.
+ *
+ * @example
+ * ```ts
+ * import { test } from 'node:test'
+ * import { testAttemptStore } from 'fastify-token-auth/conformance'
+ *
+ * testAttemptStore({ test, open: async () => ({ store: new MyAttempts() }) })
+ * ```
+ */
 export function testAttemptStore (options: AttemptConformanceOptions): void {
-  const law = defineTest(options)
+  const test = defineTest(options)
 
-  law('take: counts an attempt, and says when the next one may be made', async store => {
+  test('consume: counts an attempt, and says when the next one may be made', async store => {
     const shown: Array<Millis | null> = []
 
     for (let i = 0; i < 6; i++) {
@@ -59,7 +70,7 @@ export function testAttemptStore (options: AttemptConformanceOptions): void {
   })
 
   for (const [name, rule] of Object.entries({ sliding, fixed, longest })) {
-    law(
+    test(
       `take, release, clear: are those of domain/attempts.ts at every step (${name})`,
       async store => {
         const random = createRandom(7)
@@ -92,8 +103,8 @@ export function testAttemptStore (options: AttemptConformanceOptions): void {
     )
   }
 
-  law(
-    'take: of any number at once, also by two connections, no more are counted than may be',
+  test(
+    'consume: of any number at once, also by two connections, no more are counted than may be',
     async (store, other) => {
       for (const rule of [sliding, fixed]) {
         for (let round = 0; round < ROUNDS; round++) {
@@ -119,7 +130,7 @@ export function testAttemptStore (options: AttemptConformanceOptions): void {
     }
   )
 
-  law('take: the last attempt of a rule is the last one until it is forgotten', async store => {
+  test('consume: the last attempt of a rule is the last one until it is forgotten', async store => {
     let now = NOW
 
     for (let i = 0; i < sliding.maxAttempts; i++) {
@@ -133,7 +144,7 @@ export function testAttemptStore (options: AttemptConformanceOptions): void {
     assert.equal(await store.consume('k', end, sliding), null)
   })
 
-  law('take: keys are apart, to the letter', async store => {
+  test('consume: keys are apart, to the letter', async store => {
     for (let i = 0; i < fixed.maxAttempts; i++) {
       await store.consume('Key', NOW, fixed)
     }
@@ -145,8 +156,8 @@ export function testAttemptStore (options: AttemptConformanceOptions): void {
     }
   })
 
-  law(
-    'release: takes one attempt back and no more than there were; clear takes all; unknown keys are no error',
+  test(
+    'refund: takes one attempt back and no more than there were; clear takes all; unknown keys are no error',
     async (store, other) => {
       await store.refund('k')
       await store.reset('k')
@@ -173,7 +184,7 @@ export function testAttemptStore (options: AttemptConformanceOptions): void {
     }
   )
 
-  law('sweep: deletes what is forgotten, in batches, and nothing else', async store => {
+  test('sweep: deletes what is forgotten, in batches, and nothing else', async store => {
     for (let i = 0; i < 7; i++) {
       await store.consume(`old-${i}`, NOW - HOUR, fixed)
     }
@@ -195,7 +206,7 @@ export function testAttemptStore (options: AttemptConformanceOptions): void {
   })
 }
 
-// Numerical Recipes' generator: the same numbers at every run.
+// A linear congruential generator: the same numbers in every run.
 function createRandom (seed: number): () => number {
   let state = seed
 

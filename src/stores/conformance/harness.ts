@@ -1,38 +1,36 @@
-// What the laws of a store begin with, in both suites: any test runner, one or two ways to the same data, a moment, a session.
-
 import type { Session } from '../../domain/session.js'
+import { DAY } from '../../lib/time.js'
 import type { Millis } from '../../lib/time.js'
 
-export const SECOND: Millis = 1000
-export const HOUR: Millis = 3_600_000
-export const DAY: Millis = 24 * HOUR
-/** Past 2 ** 31 seconds, where 32 bits do not reach. */
+/** Time of the tests. After 2 ** 31 seconds, so that 32 bits do not suffice. */
 export const NOW: Millis = Date.UTC(2040, 1, 29, 12, 34, 56, 789)
 
+/** Test runner and stores of a conformance suite. */
 export interface HarnessOptions<Store> {
-  /** Takes a test: `test` of node:test, vitest or jest, `t.test` of tap. */
+  /** Registers a test: `test` of node:test, vitest or jest, or `t.test` of tap. */
   readonly test: (name: string, run: () => Promise<void>) => unknown
-  /** Gives a store that holds nothing. Called once a test. */
+  /** Returns an empty store. Called once for each test. */
   readonly open: () => Promise<Opened<Store>> | Opened<Store>
 }
 
+/** Store that a test uses. */
 export interface Opened<Store> {
   readonly store: Store
   /**
-   * A second way to the same data, such as another connection: races are run over both. Without it nothing races in a store that
-   * gathers calls.
+   * Second store on the same data, for example over another connection. Race tests use both. Without
+   * it, calls do not race in a store that gathers them.
    */
   readonly other?: Store
   readonly close?: () => Promise<void> | void
 }
 
-/** Registers a law as a test, with a store of its own. */
+/** Registers a test that gets a store of its own. */
 export type ConformanceTest<Store> = (
   name: string,
   run: (store: Store, other: Store) => Promise<void>
 ) => void
 
-/** */
+/** Returns a function that registers conformance tests. */
 export function defineTest<Store> ({ test, open }: HarnessOptions<Store>): ConformanceTest<Store> {
   return (name, run) => {
     test(name, async () => {
@@ -47,7 +45,7 @@ export function defineTest<Store> ({ test, open }: HarnessOptions<Store>): Confo
   }
 }
 
-/** A session as a login opens it. */
+/** Creates a session as a login does. */
 export function makeSession (id: string, given: Partial<Session> = {}): Session {
   const by = { address: '192.0.2.1', userAgent: 'tests' }
   const createdAt = given.createdAt ?? NOW

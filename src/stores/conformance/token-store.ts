@@ -1,22 +1,17 @@
-// The laws of token-store.ts as tests, for every store in this package and for people who write their own.
-//
-//   import { test } from 'node:test'
-//   import { testTokenStore } from 'fastify-token-auth/conformance'
-//   testTokenStore({ test, open: async () => ({ store: new MyStore(..) }) })
-//
-// Nothing here waits for a clock. Races are run with as many calls at once as the store takes.
-
 import assert from 'node:assert/strict'
 import { applyRotation, planRotation } from '../../domain/rotation.js'
 import type { RotationAttempt } from '../../domain/rotation.js'
 import type { Session } from '../../domain/session.js'
-import { DAY, defineTest, makeSession as makeSessionOf, NOW, SECOND } from './harness.js'
+import { DAY, SECOND } from '../../lib/time.js'
+import { defineTest, makeSession as createSession, NOW } from './harness.js'
 import type { HarnessOptions, Opened } from './harness.js'
 import { SessionRefusedError } from '../token-store.js'
 import type { Revocation, TokenStore } from '../token-store.js'
 import type { Millis } from '../../lib/time.js'
 
+/** Options of {@link testTokenStore}. */
 export type ConformanceOptions = HarnessOptions<TokenStore>
+/** Token store that a test uses. */
 export type OpenStore = Opened<TokenStore>
 
 const GRACE = 10 * SECOND
@@ -43,15 +38,27 @@ function attemptAt (
   }
 }
 
-/** Registers the tests with the runner that was given. */
+/**
+ * Registers the conformance tests of a token store.
+ *
+ * Tests every sentence of {@link TokenStore}, with concurrent calls. Never sleeps.
+ *
+ * @example
+ * ```ts
+ * import { test } from 'node:test'
+ * import { testTokenStore } from 'fastify-token-auth/conformance'
+ *
+ * testTokenStore({ test, open: async () => ({ store: new MyStore() }) })
+ * ```
+ */
 export function testTokenStore (options: ConformanceOptions): void {
   let made = 0
-  // Ids in ascending order.
+  // IDs in ascending order.
   const makeSession = (given: Partial<Session> = {}): Session =>
-    makeSessionOf(given.id ?? `s${String(++made).padStart(8, '0')}`, given)
-  const law = defineTest(options)
+    createSession(given.id ?? `s${String(++made).padStart(8, '0')}`, given)
+  const test = defineTest(options)
 
-  law('create: what went in comes back as it was', async store => {
+  test('create: what went in comes back as it was', async store => {
     const plain = makeSession()
     const odd = makeSession({
       userId: 'o\'brien "x" \\ % _ ; -- 🦊 naïve 漢字 ',
@@ -72,7 +79,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     }
   })
 
-  law('create: an id that is taken is refused, and what is there stays', async store => {
+  test('create: an id that is taken is refused, and what is there stays', async store => {
     const first = makeSession()
     await store.create(first)
     await refused(
@@ -83,7 +90,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     assert.deepEqual(await store.list('bob', { now: NOW, limit: 10 }), [])
   })
 
-  law('create: of the same id at once, one gets in', async (store, other) => {
+  test('create: of the same id at once, one gets in', async (store, other) => {
     const sessions = Array.from(
       { length: AT_ONCE },
       (_, i) => makeSession({ id: 'same', secretHash: `hash ${i}` })
@@ -96,7 +103,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     assert.deepEqual(await store.find('same'), kept)
   })
 
-  law(
+  test(
     'create: a session that was authenticated before all of its user were revoked is refused',
     async store => {
       await store.revoke({ userId: 'ann' }, { at: NOW, reason: 'logout-all' })
@@ -110,7 +117,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     }
   )
 
-  law(
+  test(
     'create: the moment before which sessions are refused only moves forward, and counts with `keep` too',
     async store => {
       await store.revoke({ userId: 'ann', keep: 'any' }, { at: NOW, reason: 'revoked' })
@@ -119,7 +126,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     }
   )
 
-  law(
+  test(
     'create and revoke at once: no session of before outlives the revocation',
     async (store, other) => {
       for (let round = 0; round < ROUNDS; round++) {
@@ -141,7 +148,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     }
   )
 
-  law(
+  test(
     'rotate: a fitting attempt writes exactly the swap, and shows the row after it',
     async store => {
       const session = makeSession()
@@ -157,7 +164,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     }
   )
 
-  law(
+  test(
     'rotate: the idle end never passes the absolute one, and the last use never goes back',
     async store => {
       const session = makeSession({ endsAt: NOW + 8 * DAY, lastUsedAt: NOW + 5 * DAY })
@@ -169,7 +176,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     }
   )
 
-  law('rotate: what does not fit is left as it is, and shown', async store => {
+  test('rotate: what does not fit is left as it is, and shown', async store => {
     const once = (): Session => makeSession({ generation: 1, rotatedAt: NOW })
     const cases: Array<
       [why: string, session: Session, attempt: (session: Session) => RotationAttempt]
@@ -198,7 +205,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     }
   })
 
-  law('rotate: fits to the millisecond', async store => {
+  test('rotate: fits to the millisecond', async store => {
     const cases: Array<[why: string, session: Session, now: Millis]> = [
       ['a moment before the end', makeSession(), NOW + 7 * DAY - 1],
       ['the grace is just over', makeSession({ generation: 1 }), NOW + GRACE],
@@ -216,7 +223,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     }
   })
 
-  law(
+  test(
     'rotate: takes an attempt that heals, whose limit is the greatest whole number',
     async store => {
       const session = makeSession({ generation: 3 })
@@ -229,14 +236,14 @@ export function testTokenStore (options: ConformanceOptions): void {
     }
   )
 
-  law('rotate: an unknown id shows nothing', async store => {
+  test('rotate: an unknown id shows nothing', async store => {
     assert.deepEqual(await store.rotate(attemptAt(makeSession(), NOW)), {
       swapped: false,
       session: null
     })
   })
 
-  law(
+  test(
     'rotate: of equal attempts at once exactly one swaps, and all are shown the row after it',
     async (store, other) => {
       let session = makeSession()
@@ -261,7 +268,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     }
   )
 
-  law(
+  test(
     'rotate: of different attempts at one generation at once exactly one swaps',
     async (store, other) => {
       const session = makeSession()
@@ -281,7 +288,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     }
   )
 
-  law(
+  test(
     'rotate: many sessions at once, by two ways each: each swaps once, and none hinders another',
     async (store, other) => {
       let sessions = Array.from({ length: 3 * AT_ONCE }, () => makeSession())
@@ -314,7 +321,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     }
   )
 
-  law(
+  test(
     'rotate and revoke at once: the revocation stays, and nothing is rotated after it',
     async (store, other) => {
       for (let round = 0; round < ROUNDS; round++) {
@@ -333,7 +340,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     }
   )
 
-  law('find: an unknown id, and one that differs in case or by a space, is null', async store => {
+  test('find: an unknown id, and one that differs in case or by a space, is null', async store => {
     await store.create(makeSession({ id: 'sAbc' }))
 
     for (const id of ['unknown', 'sabc', 'SABC', 'sAbc ', ' sAbc', '']) {
@@ -341,7 +348,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     }
   })
 
-  law(
+  test(
     'list: the live sessions of the user, newest login first, no more than the limit',
     async store => {
       const sessions = [3, 1, 2].map(days => makeSession({ createdAt: NOW - days * DAY }))
@@ -362,7 +369,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     }
   )
 
-  law('list: user ids compare byte by byte', async store => {
+  test('list: user ids compare byte by byte', async store => {
     const twins = ['ann', 'Ann', 'ANN', 'ann ', ' ann', 'änn', 'a\u0308nn', 'ann%', 'an_']
 
     for (const userId of twins) {
@@ -378,7 +385,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     assert.equal((await store.list('Ann', { now: NOW, limit: 10 })).length, 1)
   })
 
-  law('revoke: is sticky; the first moment and reason stay, and it counts once', async store => {
+  test('revoke: is sticky; the first moment and reason stay, and it counts once', async store => {
     const session = makeSession()
     await store.create(session)
     assert.equal(await store.revoke({ sessionId: session.id }, { at: NOW + 1, reason: 'reuse' }), 1)
@@ -396,7 +403,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     assert.equal(await store.revoke({ userId: 'unknown' }, { at: NOW, reason: 'logout' }), 0)
   })
 
-  law(
+  test(
     'revoke: one session leaves the others, all of a user leaves `keep` and other users',
     async store => {
       const [a, b, c, d] = [
@@ -422,7 +429,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     }
   )
 
-  law('revoke: of many at once, one counts', async (store, other) => {
+  test('revoke: of many at once, one counts', async (store, other) => {
     const session = makeSession()
     await store.create(session)
     const counts = await Promise.all(
@@ -438,7 +445,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     assert.equal(counts.reduce((sum, count) => sum + count, 0), 1)
   })
 
-  law('touch: both values move only forward, and nothing else changes', async store => {
+  test('touch: both values move only forward, and nothing else changes', async store => {
     const session = makeSession({ generation: 5, confirmedGeneration: 2 })
     await store.create(session)
 
@@ -472,7 +479,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     })
   })
 
-  law('touch: takes a batch, an empty one, an id twice and unknown ids', async store => {
+  test('touch: takes a batch, an empty one, an id twice and unknown ids', async store => {
     const [a, b] = [makeSession({ generation: 3 }), makeSession({ generation: 3 })] as const
     await store.create(a)
     await store.create(b)
@@ -488,7 +495,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     assert.equal(await store.find('unknown'), null)
   })
 
-  law('touch and rotate at once: neither is lost', async (store, other) => {
+  test('touch and rotate at once: neither is lost', async (store, other) => {
     for (let round = 0; round < ROUNDS; round++) {
       const session = makeSession({ generation: 4, rotatedAt: NOW - DAY })
       await store.create(session)
@@ -505,7 +512,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     }
   })
 
-  law('revocations: in the order of moment and id, after the cursor, page by page', async store => {
+  test('revocations: in the order of moment and id, after the cursor, page by page', async store => {
     const sessions = Array.from({ length: 9 }, () => makeSession())
 
     for (const session of sessions) {
@@ -543,7 +550,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     assert.deepEqual(await store.revocations({ at: NOW + 3, sessionId: '' }, 100), [])
   })
 
-  law(
+  test(
     'revocations: an entry for each session that was revoked with all of its user, none for those that were not',
     async store => {
       const [a, b, c] = [makeSession(), makeSession(), makeSession()] as const
@@ -561,7 +568,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     }
   )
 
-  law(
+  test(
     'sweep: deletes what has ended before the moment, revoked or not, and nothing else',
     async store => {
       const ended = [
@@ -597,7 +604,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     }
   )
 
-  law('sweep: a session that was rotated lives to its new end', async store => {
+  test('sweep: a session that was rotated lives to its new end', async store => {
     const session = makeSession()
     await store.create(session)
     const { session: rotated } = await store.rotate(attemptAt(session, NOW + 6 * DAY))
@@ -608,7 +615,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     assert.equal(await store.find(session.id), null)
   })
 
-  law('sweep: no more than the limit, and less only when nothing is left', async store => {
+  test('sweep: no more than the limit, and less only when nothing is left', async store => {
     // Half of them live on beyond the end that they were created with, and stand in the way.
     const sessions = Array.from({ length: 24 }, () => makeSession({ expiresAt: NOW + DAY }))
 
@@ -630,7 +637,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     assert.equal((await store.list('ann', { now: NOW, limit: 100 })).length, 12)
   })
 
-  law('sweep: by two at once, everything is deleted and counted once', async (store, other) => {
+  test('sweep: by two at once, everything is deleted and counted once', async (store, other) => {
     for (let i = 0; i < 60; i++) {
       await store.create(makeSession({ expiresAt: NOW - 1 }))
     }
@@ -650,7 +657,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     assert.deepEqual(await store.list('ann', { now: 0, limit: 100 }), [])
   })
 
-  law('sweep: forgets not-befores of users too, within the limit', async store => {
+  test('sweep: forgets not-befores of users too, within the limit', async store => {
     for (const userId of ['ann', 'bob', 'cyd']) {
       await store.revoke({ userId }, { at: NOW - 1, reason: 'logout-all' })
     }

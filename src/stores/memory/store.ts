@@ -1,293 +1,207 @@
-// Sessions in Maps: for tests, for trials, and for apps of one process whose users may be signed out by a restart.
-
-import { setImmediate as turn } from 'node:timers/promises'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { applyRotation, canRotate } from '../../domain/rotation.js'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
 import { isLive } from '../../domain/session.js'
 import type { RevocationReason, Session } from '../../domain/session.js'
-import { Ends } from './ends.js'
-import { ShardedMap } from './shards.js'
+import type { Millis } from '../../lib/time.js'
 import { SessionRefusedError } from '../token-store.js'
 import type { Cursor, Revocation, RevocationTarget, TokenStore, Touch } from '../token-store.js'
-import type { Millis } from '../../lib/time.js'
 
-/** So many are looked at before others have their turn. */
-const AT_ONCE = 100
-
-// Changed in place: a new object for each rotation lives as long as the session, and is moved by the garbage collector twice.
-type Row = { -readonly [Field in keyof Session]: Session[Field] }
-
-// Member by member: in what a spread has made, V8 puts a new object for each time that is changed.
-function copyOf (row: Session): Row {
-  const {
-    id,
-    userId,
-    secretHash,
-    generation,
-    confirmedGeneration,
-    createdAt,
-    authenticatedAt,
-    rotatedAt,
-    rotatedBy
-  } = row
-  const { lastUsedAt, expiresAt, endsAt, revokedAt, revokedFor, device } = row
-
-  return {
-    id,
-    userId,
-    secretHash,
-    generation,
-    confirmedGeneration,
-    createdAt,
-    authenticatedAt,
-    rotatedAt,
-    rotatedBy,
-    lastUsedAt,
-    expiresAt,
-    endsAt,
-    revokedAt,
-    revokedFor,
-    device
-  }
-}
+/** Number of records that a sweep examines before other work gets a turn. About 0.1 ms. */
+const MAX_SWEEP_STEP = 100
 
 /**
- * Keeps sessions in this process's memory: a restart signs everybody out, and two processes know nothing of each other.
+ * Token store in the memory of one process, for tests, trials and small apps.
  *
- * Each verb does its work in one synchronous step, so that nothing can come in between; the sweep in many short ones.
+ * A restart signs every user out, and two processes do not share sessions. A session takes about
+ * 1 kB.
+ *
+ * @example
+ * ```ts
+ * import { MemoryStore } from 'fastify-token-auth/memory'
+ *
+ * await app.register(tokenAuth, { store: new MemoryStore(), ...options })
+ * ```
  */
 export class MemoryStore implements TokenStore {
-  readonly #rows = new ShardedMap<Row>()
-  // Most users have one session, and a Set of one weighs as much as half a session.
-  readonly #idsByUser = new ShardedMap<string | Set<string>>()
-  readonly #notBefore = new ShardedMap<Millis>()
-  readonly #revoked = new Set<string>()
-  readonly #sessionEnds = new Ends()
-  readonly #notBeforeEnds = new Ends()
+  // A change replaces the whole object, so that callers can keep what they were given.
+  readonly #sessions = new Map<string, Session>()
+  // Arrays, because a Set takes 200 bytes and most users have one session.
+  readonly #idsByUser = new Map<string, string[]>()
+  readonly #revokedIds = new Set<string>()
+  readonly #notBefore = new Map<string, Millis>()
+  #unfinishedSweep: { readonly endedBefore: Millis, readonly steps: Iterator<boolean> } | null =
+    null
 
   async create (session: Session): Promise<void> {
-    const { id, userId } = session
+    const { id, userId, authenticatedAt } = session
 
-    if (this.#rows.has(id)) {
+    if (this.#sessions.has(id)) {
       throw new SessionRefusedError('id-taken')
     }
 
-    const notBefore = this.#notBefore.get(userId)
-
-    if (notBefore !== undefined && session.authenticatedAt <= notBefore) {
+    if (authenticatedAt <= (this.#notBefore.get(userId) ?? -Infinity)) {
       throw new SessionRefusedError('revoked-since')
     }
 
-    this.#rows.set(id, copyOf(session))
+    this.#write({ ...session })
     const ids = this.#idsByUser.get(userId)
 
     if (ids === undefined) {
-      this.#idsByUser.set(userId, id)
-    } else if (typeof ids === 'string') {
-      this.#idsByUser.set(userId, new Set([ids, id]))
+      this.#idsByUser.set(userId, [id])
     } else {
-      ids.add(id)
-    }
-
-    this.#sessionEnds.put(id, session.expiresAt)
-
-    if (session.revokedAt !== null) {
-      this.#revoked.add(id)
+      ids.push(id)
     }
   }
 
   async rotate (attempt: RotationAttempt): Promise<RotationOutcome> {
-    const row = this.#rows.get(attempt.sessionId)
+    const session = this.#sessions.get(attempt.sessionId) ?? null
 
-    if (row === undefined) {
-      return { swapped: false, session: null }
+    if (session === null || !canRotate(session, attempt)) {
+      return { swapped: false, session }
     }
 
-    if (!canRotate(row, attempt)) {
-      return { swapped: false, session: copyOf(row) }
-    }
-
-    const session = applyRotation(row, attempt)
-    // What a swap changes, and no more: to copy all of it costs as much again.
-    row.generation = session.generation
-    row.rotatedAt = session.rotatedAt
-    row.rotatedBy = session.rotatedBy
-    row.lastUsedAt = session.lastUsedAt
-    row.expiresAt = session.expiresAt
-    return { swapped: true, session }
+    const rotated = applyRotation(session, attempt)
+    this.#write(rotated)
+    return { swapped: true, session: rotated }
   }
 
   async find (sessionId: string): Promise<Session | null> {
-    const row = this.#rows.get(sessionId)
-    return row === undefined ? null : copyOf(row)
+    return this.#sessions.get(sessionId) ?? null
   }
 
   async list (
     userId: string,
     { now, limit }: { readonly now: Millis, readonly limit: number }
   ): Promise<Session[]> {
-    return this.#ofUser(userId)
-      .filter(row => isLive(row, now))
+    return this.#findByUser(userId)
+      .filter(session => isLive(session, now))
       .sort((a, b) => b.createdAt - a.createdAt || compareBytes(a.id, b.id))
       .slice(0, limit)
-      .map(copyOf)
   }
 
   async revoke (
     target: RevocationTarget,
     { at, reason }: { readonly at: Millis, readonly reason: RevocationReason }
   ): Promise<number> {
+    let targets: Session[]
+
     if ('userId' in target) {
-      this.#setNotBefore(target.userId, at)
+      this.#notBefore.set(target.userId, Math.max(at, this.#notBefore.get(target.userId) ?? at))
+      targets = this.#findByUser(target.userId).filter(({ id }) => id !== target.keep)
+    } else {
+      const session = this.#sessions.get(target.sessionId)
+      targets = session === undefined ? [] : [session]
     }
 
-    const found = 'userId' in target
-      ? this.#ofUser(target.userId).filter(({ id }) => id !== target.keep)
-      : [this.#rows.get(target.sessionId)]
-    let count = 0
+    const unrevoked = targets.filter(({ revokedAt }) => revokedAt === null)
 
-    for (const row of found) {
-      if (row === undefined || row.revokedAt !== null) {
-        continue
-      }
-
-      row.revokedAt = at
-      row.revokedFor = reason
-      this.#revoked.add(row.id)
-      count++
+    for (const session of unrevoked) {
+      this.#write({ ...session, revokedAt: at, revokedFor: reason })
     }
 
-    return count
+    return unrevoked.length
   }
 
   async touch (batch: readonly Touch[]): Promise<void> {
     for (const { sessionId, lastUsedAt, confirmedGeneration } of batch) {
-      const row = this.#rows.get(sessionId)
+      const session = this.#sessions.get(sessionId)
 
-      if (row === undefined) {
-        continue
+      if (session !== undefined) {
+        const confirmed = Math.min(confirmedGeneration, session.generation)
+        this.#write({
+          ...session,
+          lastUsedAt: Math.max(session.lastUsedAt, lastUsedAt),
+          confirmedGeneration: Math.max(session.confirmedGeneration, confirmed)
+        })
       }
-
-      row.lastUsedAt = Math.max(row.lastUsedAt, lastUsedAt)
-      row.confirmedGeneration = Math.max(
-        row.confirmedGeneration,
-        Math.min(confirmedGeneration, row.generation)
-      )
     }
   }
 
   async revocations (after: Cursor, limit: number): Promise<Revocation[]> {
-    const entries: Revocation[] = []
-
-    for (const sessionId of this.#revoked) {
-      const at = this.#rows.get(sessionId)?.revokedAt
-
-      if (at != null && compareEntries({ at, sessionId }, after) > 0) {
-        entries.push({ at, sessionId })
-      }
-    }
-
-    return entries.sort(compareEntries).slice(0, limit)
+    return Array.from(this.#revokedIds, sessionId => {
+      const at = this.#sessions.get(sessionId)?.revokedAt as Millis
+      return { at, sessionId }
+    })
+      .filter(entry => compareEntries(entry, after) > 0)
+      .sort(compareEntries)
+      .slice(0, limit)
   }
 
   async sweep (
     { endedBefore, limit }: { readonly endedBefore: Millis, readonly limit: number }
   ): Promise<number> {
-    const count = await sweepEnds(this.#sessionEnds, endedBefore, limit, {
-      endOf: id => this.#rows.get(id)?.expiresAt,
-      forget: id => {
-        this.#forget(id)
-      }
-    })
+    // Continues where the last batch stopped, or every batch would examine all live sessions again.
+    // Takes the unfinished sweep away, so that a concurrent call starts one of its own.
+    const steps = this.#unfinishedSweep?.endedBefore === endedBefore
+      ? this.#unfinishedSweep.steps
+      : this.#deleteEnded(endedBefore)
+    this.#unfinishedSweep = null
+    let deleted = 0
 
-    return count + await sweepEnds(this.#notBeforeEnds, endedBefore, limit - count, {
-      endOf: userId => this.#notBefore.get(userId),
-      forget: userId => {
-        this.#notBefore.delete(userId)
-      }
-    })
-  }
+    for (let examined = 1; deleted < limit; examined++) {
+      const { done, value } = steps.next()
 
-  #ofUser (userId: string): Row[] {
-    const ids = this.#idsByUser.get(userId) ?? []
-
-    return Array.from(typeof ids === 'string' ? [ids] : ids, id => this.#rows.get(id)).filter(row =>
-      row !== undefined
-    )
-  }
-
-  #setNotBefore (userId: string, at: Millis): void {
-    const before = this.#notBefore.get(userId)
-
-    if (before === undefined) {
-      this.#notBeforeEnds.put(userId, at)
-    }
-
-    this.#notBefore.set(userId, Math.max(at, before ?? at))
-  }
-
-  #forget (id: string): void {
-    const userId = this.#rows.get(id)?.userId as string
-    this.#rows.delete(id)
-    this.#revoked.delete(id)
-    const ids = this.#idsByUser.get(userId)
-
-    if (typeof ids === 'object') {
-      ids.delete(id)
-    }
-
-    if (typeof ids === 'string' || ids?.size === 0) {
-      this.#idsByUser.delete(userId)
-    }
-  }
-}
-
-interface Endings {
-  endOf(key: string): Millis | undefined
-  forget(key: string): void
-}
-
-async function sweepEnds (
-  ends: Ends,
-  endedBefore: Millis,
-  limit: number,
-  { endOf, forget }: Endings
-): Promise<number> {
-  let count = 0
-  const waiting: Array<readonly [key: string, end: Millis]> = []
-
-  while (count < limit) {
-    const keys = ends.take(endedBefore, Math.min(AT_ONCE, limit - count))
-
-    if (keys.length === 0) {
-      break
-    }
-
-    for (const key of keys) {
-      const end = endOf(key)
-
-      if (end === undefined) {
-        continue
+      if (done === true) {
+        return deleted
       }
 
-      if (end < endedBefore) {
-        forget(key)
-        count++
-      } else if (!ends.putBack(key, end, endedBefore)) {
-        waiting.push([key, end])
+      deleted += value ? 1 : 0
+
+      if (examined % MAX_SWEEP_STEP === 0) {
+        await nextTurn()
       }
     }
 
-    if (count < limit) {
-      await turn()
+    this.#unfinishedSweep = { endedBefore, steps }
+    return deleted
+  }
+
+  /** Examines one record a step, and yields whether this deleted a session or a not-before. */
+  *#deleteEnded (endedBefore: Millis): Generator<boolean, void> {
+    for (const session of this.#sessions.values()) {
+      const hasEnded = session.expiresAt < endedBefore
+
+      if (hasEnded) {
+        this.#delete(session)
+      }
+
+      yield hasEnded
+    }
+
+    // Not together with the sessions: when a Map shrinks, it copies what is left, and two Maps of
+    // 100,000 entries would do so in the same step.
+    for (const [userId, ids] of this.#idsByUser) {
+      if (ids.length === 0) {
+        this.#idsByUser.delete(userId)
+      }
+
+      yield false
+    }
+
+    for (const [userId, at] of this.#notBefore) {
+      yield at < endedBefore && this.#notBefore.delete(userId)
     }
   }
 
-  for (const [key, end] of waiting) {
-    ends.put(key, end)
+  #findByUser (userId: string): Session[] {
+    return (this.#idsByUser.get(userId) ?? []).map(id => this.#sessions.get(id) as Session)
   }
 
-  return count
+  #write (session: Session): void {
+    this.#sessions.set(session.id, session)
+
+    if (session.revokedAt !== null) {
+      this.#revokedIds.add(session.id)
+    }
+  }
+
+  #delete ({ id, userId }: Session): void {
+    this.#sessions.delete(id)
+    this.#revokedIds.delete(id)
+    const ids = this.#idsByUser.get(userId) as string[]
+    ids.splice(ids.indexOf(id), 1)
+  }
 }
 
 function compareEntries (a: Revocation, b: Cursor): number {

@@ -1,29 +1,36 @@
-// Attempts in MariaDB or MySQL: counted in a transaction that holds the key's row from its first statement on.
-
 import { blockedUntil, countAttempt } from '../../domain/attempt-rule.js'
 import type { AttemptRule } from '../../domain/attempt-rule.js'
 import type { AttemptStore } from '../attempt-store.js'
-import { affectedBy, inTransaction, retryOnDeadlock } from './connection.js'
+import { getAffectedRows, inTransaction, retryOnDeadlock } from './connection.js'
 import type { MysqlPool, MysqlValue } from './connection.js'
 import { toAttempts } from '../sql/rows.js'
 import type { Row } from '../sql/rows.js'
 import type { Millis } from '../../lib/time.js'
 
 const statements = {
-  // Locks the row that is there, or the new one, which is forgotten already.
-  hold: `
+  // Locks the row of the key, or creates an expired one.
+  lock: `
     INSERT INTO token_auth_attempts (subject, attempts, next_at, forget_at) VALUES (?, 0, 0, 0)
     ON DUPLICATE KEY UPDATE attempts = attempts`,
   find: 'SELECT attempts, next_at, forget_at FROM token_auth_attempts WHERE subject = ? FOR UPDATE',
   write:
     'UPDATE token_auth_attempts SET attempts = ?, next_at = ?, forget_at = ? WHERE subject = ?',
-  release:
+  refund:
     'UPDATE token_auth_attempts SET attempts = GREATEST(attempts - 1, 0), next_at = 0 WHERE subject = ?',
-  clear: 'DELETE FROM token_auth_attempts WHERE subject = ?',
+  reset: 'DELETE FROM token_auth_attempts WHERE subject = ?',
   sweep: 'DELETE FROM token_auth_attempts WHERE forget_at <= ? ORDER BY forget_at LIMIT ?'
 } as const
 
-/** Counts attempts in MariaDB or MySQL, over a pool like that of `MysqlStore`, whose `migrate()` makes the table. */
+/**
+ * Attempt store for MariaDB and MySQL. `migrate()` of `MysqlStore` creates its table.
+ *
+ * @example
+ * ```ts
+ * import { MysqlAttempts } from 'fastify-token-auth/mysql'
+ *
+ * throttle: { attempts: new MysqlAttempts(pool) }
+ * ```
+ */
 export class MysqlAttempts implements AttemptStore {
   readonly #pool: MysqlPool
 
@@ -33,7 +40,7 @@ export class MysqlAttempts implements AttemptStore {
 
   consume (key: string, now: Millis, rule: AttemptRule): Promise<Millis | null> {
     return inTransaction(this.#pool, async connection => {
-      await connection.execute(statements.hold, [key])
+      await connection.execute(statements.lock, [key])
       const [rows] = await connection.execute(statements.find, [key])
       const attempts = toAttempts((rows as Row[])[0] as Row)
       const until = blockedUntil(attempts, now)
@@ -48,20 +55,20 @@ export class MysqlAttempts implements AttemptStore {
   }
 
   async refund (key: string): Promise<void> {
-    await this.#write('release', [key])
+    await this.#write('refund', [key])
   }
 
   async reset (key: string): Promise<void> {
-    await this.#write('clear', [key])
+    await this.#write('reset', [key])
   }
 
-  // LIMIT takes its number as text: see mysql-statements.ts.
+  // LIMIT gets its number as a string (statements.ts).
   sweep ({ now, limit }: { readonly now: Millis, readonly limit: number }): Promise<number> {
     return this.#write('sweep', [now, String(limit)])
   }
 
   async #write (name: keyof typeof statements, values: MysqlValue[]): Promise<number> {
     const [result] = await retryOnDeadlock(() => this.#pool.execute(statements[name], values))
-    return affectedBy(result)
+    return getAffectedRows(result)
   }
 }

@@ -1,15 +1,14 @@
-// What MysqlStore needs of a driver, and how it asks: in transactions, and once more where two of them stood in each other's way.
-
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { SqlValue } from '../sql/rows.js'
 import type { Millis } from '../../lib/time.js'
 
-/** The part of a promise pool of mysql2 (`mysql2/promise`, `createPool`) that is used. */
+/** Part of a pool of `mysql2/promise` that `MysqlStore` uses. */
 export interface MysqlPool {
   execute(sql: string, values: MysqlValue[]): Promise<[unknown, unknown]>
   getConnection(): Promise<MysqlConnection>
 }
 
+/** Part of a connection of `mysql2/promise` that `MysqlStore` uses. */
 export interface MysqlConnection {
   execute(sql: string, values: MysqlValue[]): Promise<[unknown, unknown]>
   query(sql: string): Promise<[unknown, unknown]>
@@ -20,6 +19,7 @@ export interface MysqlConnection {
   destroy(): void
 }
 
+/** Value of a parameter. */
 export type MysqlValue = SqlValue | Buffer
 
 const ER_CHECKREAD = 1020
@@ -28,18 +28,18 @@ const ER_LOCK_WAIT_TIMEOUT = 1205
 const ER_LOCK_DEADLOCK = 1213
 const ER_TRUNCATED_WRONG_VALUE_FOR_FIELD = 1366
 
-// A deadlock is found at once, and so is a row that changed while it was waited for (MariaDB's `innodb_snapshot_isolation`). A
-// lock that did not come has been waited for by then: 50 s, unless the server says otherwise.
-const retriesByErrno: ReadonlyMap<number, number> = new Map([[ER_LOCK_DEADLOCK, 5], [
+// The server reports deadlocks immediately, and so it does with rows that changed during a wait
+// (`innodb_snapshot_isolation` of MariaDB). A lock wait timeout takes 50 s by default.
+const RETRIES_BY_ERRNO: ReadonlyMap<number, number> = new Map([[ER_LOCK_DEADLOCK, 5], [
   ER_CHECKREAD,
   5
 ], [ER_LOCK_WAIT_TIMEOUT, 1]])
-const LONGEST_PAUSE: Millis = 50
+const MAX_PAUSE: Millis = 50
 
 /**
- * Does the work in one transaction, and all of it again after a deadlock.
+ * Runs work in a transaction, and repeats the whole transaction after a deadlock.
  *
- * @param isolation The level; without it, the one that the connection has.
+ * @param isolation - Isolation level. By default that of the connection.
  */
 export function inTransaction<T> (
   pool: MysqlPool,
@@ -70,27 +70,27 @@ export function inTransaction<T> (
   })
 }
 
-/** Does the work again after a deadlock and the like: the server has undone it, and nothing has happened. */
+/** Repeats work after a deadlock or a similar error, which the server has rolled back. */
 export async function retryOnDeadlock<T> (work: () => Promise<T>): Promise<T> {
   for (let retries = 0;; retries++) {
     try {
       return await work()
     } catch (error) {
-      if (retries >= (retriesByErrno.get(errnoOf(error)) ?? 0)) {
+      if (retries >= (RETRIES_BY_ERRNO.get(errnoOf(error)) ?? 0)) {
         throw error
       }
 
-      await sleep(Math.random() * LONGEST_PAUSE)
+      await sleep(Math.random() * MAX_PAUSE)
     }
   }
 }
 
-/** */
+/** Whether an error means that a key exists already. */
 export function isDuplicate (error: unknown): boolean {
   return errnoOf(error) === ER_DUP_ENTRY
 }
 
-/** Whether the values of a statement were refused, by SQLSTATE class 22 or as MySQL words it (1366). */
+/** Whether the server rejected the values of a statement (SQLSTATE class 22, or MySQL error 1366). */
 export function isDataError (error: unknown): boolean {
   const { sqlState } = (error ?? {}) as { sqlState?: unknown }
 
@@ -98,8 +98,8 @@ export function isDataError (error: unknown): boolean {
     (typeof sqlState === 'string' && sqlState.startsWith('22'))
 }
 
-/** The rows that a statement wrote, out of what a driver answers. */
-export function affectedBy (result: unknown): number {
+/** Returns the number of rows that a statement wrote. */
+export function getAffectedRows (result: unknown): number {
   return (result as { affectedRows: number }).affectedRows
 }
 

@@ -1,11 +1,12 @@
-// The tables of MysqlStore, as text. See schema.ts.
-//
-// DDL commits by itself here, and a version that died half-way is run again from its beginning: each statement must be
-// repeatable. Statements end with a semicolon, and hold none.
-//
-// Ids are bytes: every collation of text that both engines know takes case, accents or trailing spaces for equal.
-// `token_auth_sessions_by_user` goes on by id, so that who locks all sessions of a user locks them in the order of their ids.
-
+/**
+ * Migrations of `MysqlStore`. Item n takes the schema from version n to n + 1.
+ *
+ * DDL commits implicitly, and a version that failed halfway runs again from its start. So each
+ * statement must be repeatable. Statements end with a semicolon and contain no other one.
+ *
+ * IDs are bytes, because every collation of both engines ignores case, accents or trailing spaces.
+ * The index `by_user` continues with the ID, so that all sessions of a user are locked in that order.
+ */
 export const mysqlMigrations: readonly string[] = [
   `
   CREATE TABLE IF NOT EXISTS token_auth_sessions (

@@ -1,16 +1,18 @@
-// What MysqlStore says to the database, in words that MariaDB 10.6 and MySQL 8 both know.
-//
-// LIMIT takes its number as text: most versions of the driver send numbers as DOUBLE, which MySQL refuses there.
-
 import { columns } from '../sql/rows.js'
 import type { SqlValue } from '../sql/rows.js'
 
-// A batch of any size is one parameter: JSON, with ids and texts in hex, so that no character set or escaping touches them.
-function batchOf (...fields: string[]): string {
+// A batch is one parameter: JSON with IDs and strings in hex, so that no character set changes them.
+function batchTable (...fields: string[]): string {
   const paths = ['id VARCHAR(510)', ...fields].map((field, i) => `${field} PATH '$[${i}]'`)
   return `JSON_TABLE(?, '$[*]' COLUMNS (${paths.join(', ')})) AS batch STRAIGHT_JOIN`
 }
 
+/**
+ * Statements of `MysqlStore`, for MariaDB 10.6 and MySQL 8.
+ *
+ * LIMIT gets its number as a string: most driver versions send numbers as DOUBLE, which MySQL
+ * rejects there.
+ */
 export const statements = {
   create: `INSERT INTO token_auth_sessions (${columns.join(', ')}) VALUES (${
     columns.map(() => '?').join(', ')
@@ -24,10 +26,10 @@ export const statements = {
       AND (generation = 0 OR rotated_at <= ? OR rotated_at > ?)`,
   takeForRotation: `
     SELECT ${columns.map(column => `kept.${column}`).join(', ')}
-    FROM ${batchOf()} token_auth_sessions AS kept ON kept.id = UNHEX(batch.id) FOR UPDATE`,
+    FROM ${batchTable()} token_auth_sessions AS kept ON kept.id = UNHEX(batch.id) FOR UPDATE`,
   rotateTaken: `
     UPDATE ${
-    batchOf(
+    batchTable(
       'gen BIGINT',
       'at BIGINT',
       'address LONGTEXT',
@@ -49,23 +51,23 @@ export const statements = {
     ORDER BY created_at DESC, id LIMIT ?`,
   revokeOne:
     'UPDATE token_auth_sessions SET revoked_at = ?, revoked_for = ? WHERE id = ? AND revoked_at IS NULL',
-  // By this index, whatever the optimizer prefers: at READ COMMITTED a scan of the primary key passes over rows that are not yet
-  // committed instead of waiting for them, and a login would outlive the revocation. The index is to see `user_id` alone: as a
-  // range of ids, MySQL locks the first session of the next user too.
+  // Forces this index: at READ COMMITTED, a scan of the primary key skips uncommitted rows instead
+  // of waiting for them, and a login would outlive the revocation. The index must see `user_id`
+  // alone: for a range of IDs, MySQL also locks the first session of the next user.
   revokeUser: `
     UPDATE token_auth_sessions FORCE INDEX (token_auth_sessions_by_user) SET revoked_at = ?, revoked_for = ?
     WHERE user_id = ? AND NOT (id <=> ?) AND revoked_at IS NULL`,
-  // The moment is given twice: how to name the new row is what the engines disagree on.
+  // The time is given twice, because the engines disagree on how to name the new row.
   setNotBefore: `
     INSERT INTO token_auth_revoked_users (user_id, revoked_at) VALUES (?, ?)
     ON DUPLICATE KEY UPDATE revoked_at = GREATEST(revoked_at, ?)`,
   touch: `
     UPDATE ${
-    batchOf('used_at BIGINT', 'confirmed BIGINT')
+    batchTable('used_at BIGINT', 'confirmed BIGINT')
   } token_auth_sessions AS kept ON kept.id = UNHEX(batch.id)
     SET kept.last_used_at = GREATEST(kept.last_used_at, batch.used_at),
       kept.confirmed_generation = GREATEST(kept.confirmed_generation, LEAST(batch.confirmed, kept.generation))`,
-  // Two ranges of the index; engines read `(revoked_at, id) > (?, ?)` from its beginning.
+  // Two index ranges: the engines read `(revoked_at, id) > (?, ?)` from the start of the index.
   revocations: `
     SELECT revoked_at, id FROM token_auth_sessions WHERE (revoked_at = ? AND id > ?) OR revoked_at > ?
     ORDER BY revoked_at, id LIMIT ?`,
@@ -73,16 +75,16 @@ export const statements = {
     SELECT id, expires_at FROM token_auth_sessions WHERE sweep_after < ?
     ORDER BY sweep_after LIMIT ? FOR UPDATE SKIP LOCKED`,
   deleteSessions:
-    `DELETE kept FROM ${batchOf()} token_auth_sessions AS kept ON kept.id = UNHEX(batch.id)`,
+    `DELETE kept FROM ${batchTable()} token_auth_sessions AS kept ON kept.id = UNHEX(batch.id)`,
   postponeSweep: `
-    UPDATE ${batchOf()} token_auth_sessions AS kept ON kept.id = UNHEX(batch.id) SET kept.sweep_after = kept.expires_at`,
+    UPDATE ${batchTable()} token_auth_sessions AS kept ON kept.id = UNHEX(batch.id) SET kept.sweep_after = kept.expires_at`,
   takeUsers:
     'SELECT user_id FROM token_auth_revoked_users WHERE revoked_at < ? LIMIT ? FOR UPDATE SKIP LOCKED',
   deleteUsers:
-    `DELETE kept FROM ${batchOf()} token_auth_revoked_users AS kept ON kept.user_id = UNHEX(batch.id)`
+    `DELETE kept FROM ${batchTable()} token_auth_revoked_users AS kept ON kept.user_id = UNHEX(batch.id)`
 } as const
 
-/** Rows as `batchOf` takes them, sorted: transactions that lock the same rows in the same order never lock each other out. */
+/** Encodes rows for a batch. Sorts them, so that transactions lock rows in the same order. */
 export function toBatch (
   rows: ReadonlyArray<readonly [id: unknown, ...values: SqlValue[]]>
 ): string {
@@ -90,7 +92,7 @@ export function toBatch (
   return JSON.stringify(encoded.sort(([a], [b]) => a < b ? -1 : 1))
 }
 
-/** */
+/** Encodes a string in hex. */
 export function toHex (text: string | Buffer): string {
   return Buffer.from(text as string).toString('hex')
 }

@@ -1,13 +1,10 @@
-// Sessions in MariaDB or MySQL, by a pool of mysql2. What one statement can do is one statement in autocommit, so that each
-// read sees what was committed before it.
-
 import { applyRotation, canRotate } from '../../domain/rotation.js'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
 import type { RevocationReason, Session } from '../../domain/session.js'
 import { SessionRefusedError } from '../token-store.js'
 import type { Cursor, Revocation, RevocationTarget, TokenStore, Touch } from '../token-store.js'
 import {
-  affectedBy,
+  getAffectedRows,
   inTransaction,
   isDataError,
   isDuplicate,
@@ -21,28 +18,38 @@ import { toSession, toValues } from '../sql/rows.js'
 import type { Row } from '../sql/rows.js'
 import type { Millis } from '../../lib/time.js'
 
-const LONGEST_ID = 255
-const LONGEST_BATCH = 500
-// Together they take five round trips and one flush to disk, each on its own two and one, side by side on the pool's
-// connections: as many a second at about 12, and three to six times as many at 64.
-const WORTH_A_TRANSACTION = 12
-// Locks are the server's, not the database's, and their names have at most 64 characters.
+const MAX_ID_LENGTH = 255
+const MAX_BATCH_SIZE = 500
+// A transaction takes five round trips and one flush to disk. Separate rotations take two and one
+// each, in parallel. Both are equally fast at about 12, and a transaction is 3 to 6 times as fast at 64.
+const MIN_TRANSACTION_SIZE = 12
+// Locks belong to the server, not to a database. Their names have at most 64 characters.
 const MIGRATION_LOCK = 'CONCAT(\'token_auth:\', LEFT(SHA2(DATABASE(), 256), 40))'
 const MIGRATION_WAIT_SECONDS = 60
 
 /**
- * Keeps sessions in MariaDB 10.6, MySQL 8 or later, at any isolation level. Any number of instances may share one database.
+ * Token store for MariaDB 10.6, MySQL 8 or later, at any isolation level.
  *
- * Give it a pool with a default database, `autocommit` on, and utf8mb4 as the character set (both are defaults). All
- * connections must reach the one server that is written to: behind a proxy that reads from replicas, or on a cluster with
- * several writers, a login may outlive a revocation of its user, and `rotate` may show a row from before. The sweep needs a
- * binary log in the format ROW or MIXED, where there is one.
+ * Requires a pool of `mysql2/promise` with a default database, `autocommit` and utf8mb4 (the last two
+ * are defaults). Any number of instances may share a database. A binary log needs the format ROW or
+ * MIXED.
  *
- * Sessions have no foreign key to your table of users: their ids are bytes here. Ids of more than 255 bytes, or with a lone
- * surrogate, are rejected with a RangeError. Delete a user by `revokeUser`, and the sweep does the rest.
+ * All connections must reach the one server that accepts writes. Behind a proxy that reads from
+ * replicas, or on a cluster with several writers, a login may outlive the revocation of its user.
+ *
+ * IDs of more than 255 bytes are rejected with a `RangeError`. Sessions have no foreign key to your
+ * table of users. If you delete a user, call `revokeUser`.
+ *
+ * @example
+ * ```ts
+ * import { MysqlStore } from 'fastify-token-auth/mysql'
+ *
+ * const store = new MysqlStore(createPool(process.env.DATABASE_URL))
+ * await store.migrate()
+ * ```
  */
 export class MysqlStore implements TokenStore {
-  /** The schema, for people with their own migrations: the n-th text takes version n to n + 1. */
+  /** Schema for other migration tools. Item n takes the schema from version n to n + 1. */
   static readonly migrations: readonly string[] = mysqlMigrations
 
   readonly #pool: MysqlPool
@@ -56,13 +63,16 @@ export class MysqlStore implements TokenStore {
           ? Promise.all(attempts.map(attempt => this.#rotateOne(attempt)))
           : this.#rotateTogether(attempts),
       isDataError,
-      worthwhile: WORTH_A_TRANSACTION
+      minBatchSize: MIN_TRANSACTION_SIZE
     })
   }
 
   /**
-   * Creates or updates the tables in the pool's database. Harmless to repeat, also by several instances at once; rejects when
-   * another one has not finished within a minute. Call it once before the app listens.
+   * Creates or updates the tables in the database of the pool.
+   *
+   * Call it before the app listens. Repeated and concurrent calls are safe.
+   *
+   * @throws Error if another instance has not finished its migration after a minute.
    */
   async migrate (): Promise<void> {
     const connection = await this.#pool.getConnection()
@@ -71,7 +81,7 @@ export class MysqlStore implements TokenStore {
       await migrateOn(connection)
       connection.release()
     } catch (error) {
-      // Closing it gives the lock back, whatever has happened.
+      // Closing the connection releases the lock.
       connection.destroy()
       throw error
     }
@@ -81,9 +91,9 @@ export class MysqlStore implements TokenStore {
     const [, , , ...rest] = toValues(session)
     const userId = toStoredBytes(session.userId)
     const values = [toStoredBytes(session.id), userId, toStoredBytes(session.secretHash), ...rest]
-    // A revocation of all of a user commits its not-before, and only then goes through the sessions. This inserts, and only
-    // then looks for a not-before. So either this sees the not-before, or the revocation comes upon the row that is not yet
-    // committed, waits for it, and ends it. Neither holds a lock that the other needs while it waits.
+    // `revoke` of a user commits its not-before, and then revokes the sessions. This transaction
+    // inserts, and then looks for a not-before. So either it sees the not-before, or `revoke` waits
+    // for the uncommitted row and revokes it. Neither holds a lock that the other one waits for.
     await inTransaction(this.#pool, async connection => {
       await connection.execute(statements.create, values).catch((error: unknown) => {
         throw isDuplicate(error) ? new SessionRefusedError('id-taken') : error
@@ -138,8 +148,8 @@ export class MysqlStore implements TokenStore {
   async touch (batch: readonly Touch[]): Promise<void> {
     const rows = merge(batch)
 
-    for (let start = 0; start < rows.length; start += LONGEST_BATCH) {
-      await this.#write('touch', [toBatch(rows.slice(start, start + LONGEST_BATCH))])
+    for (let start = 0; start < rows.length; start += MAX_BATCH_SIZE) {
+      await this.#write('touch', [toBatch(rows.slice(start, start + MAX_BATCH_SIZE))])
     }
   }
 
@@ -165,8 +175,8 @@ export class MysqlStore implements TokenStore {
     return count === limit ? count : count + await this.#sweepUsers(endedBefore, limit - count)
   }
 
-  // The winner needs no count of changed rows, which drivers give or not (the flag FOUND_ROWS): a row that matched held the
-  // old generation, and holds the new one.
+  // Does not rely on the number of changed rows, which depends on the driver flag FOUND_ROWS: a row
+  // that matched had the old generation, and has the new one.
   async #rotateOne ({
     sessionId,
     secretHash,
@@ -193,8 +203,8 @@ export class MysqlStore implements TokenStore {
     return { swapped: matched > 0, session: await this.find(sessionId) }
   }
 
-  // An UPDATE of several rows does not say which it was that it changed. So the rows are locked, in the order of their ids, and
-  // compared here. At READ COMMITTED no gap is locked in which a login might insert.
+  // An UPDATE of several rows does not tell which ones it changed. So the rows are locked in the order
+  // of their IDs and compared here. READ COMMITTED locks no gaps that would block logins.
   #rotateTogether (attempts: readonly RotationAttempt[]): Promise<RotationOutcome[]> {
     return inTransaction(this.#pool, async connection => {
       const [rows] = await connection.execute(statements.takeForRotation, [
@@ -235,7 +245,7 @@ export class MysqlStore implements TokenStore {
     limit: number,
     room: number
   ): Promise<{ taken: number, deleted: number }> {
-    return this.#sweeping(async connection => {
+    return this.#sweepInTransaction(async connection => {
       const [rows] = await connection.execute(statements.takeSessions, [
         endedBefore,
         String(limit)
@@ -246,12 +256,12 @@ export class MysqlStore implements TokenStore {
       const [result] = await connection.execute(statements.deleteSessions, [
         toBatch(ended.map(row => [row.id]))
       ])
-      return { taken: rows.length, deleted: affectedBy(result) }
+      return { taken: rows.length, deleted: getAffectedRows(result) }
     })
   }
 
   async #sweepUsers (endedBefore: Millis, limit: number): Promise<number> {
-    return this.#sweeping(async connection => {
+    return this.#sweepInTransaction(async connection => {
       const [rows] = await connection.execute(statements.takeUsers, [
         endedBefore,
         String(limit)
@@ -259,12 +269,12 @@ export class MysqlStore implements TokenStore {
       const [result] = await connection.execute(statements.deleteUsers, [
         toBatch(rows.map(row => [row.user_id]))
       ])
-      return affectedBy(result)
+      return getAffectedRows(result)
     })
   }
 
-  // What others hold is skipped, and at READ COMMITTED no gap is locked in which a login might insert.
-  #sweeping<T> (work: (connection: MysqlConnection) => Promise<T>): Promise<T> {
+  // Skips locked rows. READ COMMITTED locks no gaps that would block logins.
+  #sweepInTransaction<T> (work: (connection: MysqlConnection) => Promise<T>): Promise<T> {
     return inTransaction(this.#pool, work, 'READ COMMITTED')
   }
 
@@ -275,7 +285,7 @@ export class MysqlStore implements TokenStore {
 
   async #write (name: keyof typeof statements, values: MysqlValue[]): Promise<number> {
     const [result] = await retryOnDeadlock(() => this.#pool.execute(statements[name], values))
-    return affectedBy(result)
+    return getAffectedRows(result)
   }
 }
 
@@ -285,7 +295,7 @@ async function migrateOn (connection: MysqlConnection): Promise<void> {
   ) as [Row[], unknown]
 
   if (Number(lock?.held) !== 1) {
-    throw new Error('Another instance has been migrating the tables of MysqlStore for too long.')
+    throw new Error('another instance has not finished its migration after 60 s')
   }
 
   await connection.query(
@@ -308,15 +318,15 @@ async function migrateOn (connection: MysqlConnection): Promise<void> {
   await connection.query(`SELECT RELEASE_LOCK(${MIGRATION_LOCK})`)
 }
 
-// A server that is not strict cuts off what is too long, and UTF-8 has no lone surrogates: different ids would become the same.
+// Without strict mode, a server truncates long values, and different IDs would become the same.
 function toStoredBytes (id: string): Buffer {
   const bytes = Buffer.from(id)
 
-  if (bytes.length <= LONGEST_ID && id.isWellFormed()) {
+  if (bytes.length <= MAX_ID_LENGTH && id.isWellFormed()) {
     return bytes
   }
 
-  throw new RangeError(`MysqlStore takes well-formed ids of at most ${LONGEST_ID} bytes.`)
+  throw new RangeError(`IDs must be well-formed strings of at most ${MAX_ID_LENGTH} bytes`)
 }
 
 function decode (row: Row): Session {
@@ -332,7 +342,7 @@ function toText (bytes: unknown): string {
   return (bytes as Buffer).toString()
 }
 
-// An id may come twice; rows of a statement cannot.
+// A batch may contain an ID twice. The rows of a statement must not.
 function merge (
   batch: readonly Touch[]
 ): Array<readonly [id: string, lastUsedAt: Millis, confirmedGeneration: number]> {

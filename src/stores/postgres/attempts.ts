@@ -1,5 +1,3 @@
-// Attempts in PostgreSQL: one statement counts, and waits for whoever counts the same key.
-
 import { countAttempt, MAX_DOUBLINGS } from '../../domain/attempt-rule.js'
 import type { AttemptRule } from '../../domain/attempt-rule.js'
 import type { AttemptStore } from '../attempt-store.js'
@@ -7,14 +5,15 @@ import type { PostgresDatabase } from './store.js'
 import type { Row, SqlValue } from '../sql/rows.js'
 import type { Millis } from '../../lib/time.js'
 
-// One more than there are, or the first one after the others were forgotten; and until when that is known.
+// The next count, and the end of its retention. An expired count starts again at 1.
 const count = '(CASE WHEN kept.forget_at <= $2::bigint THEN 1 ELSE kept.attempts + 1 END)'
 const forgetAt =
   '(CASE WHEN kept.forget_at <= $2::bigint OR $9::bigint = 1 THEN $4::bigint ELSE kept.forget_at END)'
 
 const statements = {
-  // $1 subject, $2 now, $3 and $4 of a first attempt, $5 free, $6 most, $7 wait, $8 longest wait, $9 1 where memory slides
-  take: `
+  // $1 key, $2 now, $3 next_at and $4 forget_at of a first attempt, $5 freeAttempts,
+  // $6 maxAttempts, $7 wait, $8 longestWait, $9 1 if sliding
+  consume: `
     INSERT INTO token_auth_attempts AS kept (subject, attempts, next_at, forget_at) VALUES ($1, 1, $3::bigint, $4::bigint)
     ON CONFLICT (subject) DO UPDATE SET
       attempts = ${count},
@@ -24,16 +23,25 @@ const statements = {
     WHERE kept.forget_at <= $2::bigint OR kept.next_at <= $2::bigint
     RETURNING attempts`,
   nextAt: 'SELECT next_at FROM token_auth_attempts WHERE subject = $1',
-  release:
+  refund:
     'UPDATE token_auth_attempts SET attempts = GREATEST(attempts - 1, 0), next_at = 0 WHERE subject = $1',
-  clear: 'DELETE FROM token_auth_attempts WHERE subject = $1',
+  reset: 'DELETE FROM token_auth_attempts WHERE subject = $1',
   sweep: `
     DELETE FROM token_auth_attempts WHERE subject IN (
       SELECT subject FROM token_auth_attempts WHERE forget_at <= $1::bigint LIMIT $2::bigint FOR UPDATE SKIP LOCKED)
     RETURNING 1`
 } as const
 
-/** Counts attempts in PostgreSQL. The table is made by `migrate()` of `PostgresStore`. */
+/**
+ * Attempt store for PostgreSQL. `migrate()` of `PostgresStore` creates its table.
+ *
+ * @example
+ * ```ts
+ * import { PostgresAttempts } from 'fastify-token-auth/postgres'
+ *
+ * throttle: { attempts: new PostgresAttempts(pool) }
+ * ```
+ */
 export class PostgresAttempts implements AttemptStore {
   readonly #db: PostgresDatabase
 
@@ -44,7 +52,7 @@ export class PostgresAttempts implements AttemptStore {
   async consume (key: string, now: Millis, rule: AttemptRule): Promise<Millis | null> {
     const first = countAttempt(null, now, rule)
     const { freeAttempts, maxAttempts, wait, longestWait, sliding } = rule
-    const counted = await this.#query('take', [
+    const counted = await this.#query('consume', [
       key,
       now,
       first.nextAt,
@@ -60,17 +68,17 @@ export class PostgresAttempts implements AttemptStore {
       return null
     }
 
-    // Whoever is blocked is told when to come again; where the count was cleared this moment, at once.
+    // The key was reset in the meantime if there is no row.
     const [row] = await this.#query('nextAt', [key])
     return Math.max(now, Number(row?.next_at ?? 0))
   }
 
   async refund (key: string): Promise<void> {
-    await this.#query('release', [key])
+    await this.#query('refund', [key])
   }
 
   async reset (key: string): Promise<void> {
-    await this.#query('clear', [key])
+    await this.#query('reset', [key])
   }
 
   async sweep ({ now, limit }: { readonly now: Millis, readonly limit: number }): Promise<number> {

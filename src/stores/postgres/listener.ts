@@ -1,6 +1,6 @@
 import { CHANNEL } from './statements.js'
 
-/** The part of a connected `pg.Client` that listening needs. */
+/** Part of a connected `pg.Client` that {@link listenForRevocations} uses. */
 export interface PostgresListener {
   query(text: string): Promise<unknown>
   on(event: 'notification', listener: (notification: { readonly channel: string }) => void): unknown
@@ -11,8 +11,17 @@ export interface PostgresListener {
 }
 
 /**
- * For `revocations.wake`: other instances hear of a logout at once, by LISTEN. Takes a connected client of its own, which the app
- * opens, watches and ends: a pool, or a pooler in transaction mode, will not do.
+ * Notifies other instances of a logout immediately, with LISTEN. For `revocations.subscribe`.
+ *
+ * Requires a connected client of its own, which the app opens, watches and closes. A pool or a
+ * pooler in transaction mode does not work.
+ *
+ * @example
+ * ```ts
+ * const client = new pg.Client()
+ * await client.connect()
+ * revocations: { subscribe: listenForRevocations(client) }
+ * ```
  */
 export function listenForRevocations (
   client: PostgresListener

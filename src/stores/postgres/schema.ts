@@ -1,8 +1,9 @@
-// The tables of PostgresStore, as text. See schema.ts.
-//
-// Texts compare byte by byte (collation "C"). A rotation changes no column of an index and finds room in its page, so that
-// PostgreSQL updates it in place (HOT).
-
+/**
+ * Migrations of `PostgresStore`. Item n takes the schema from version n to n + 1.
+ *
+ * Strings compare byte by byte (collation "C"). A rotation changes no indexed column and finds free
+ * space in its page, so that PostgreSQL makes a heap-only (HOT) update.
+ */
 export const postgresMigrations: readonly string[] = [
   `
   CREATE TABLE token_auth_sessions (
@@ -44,11 +45,12 @@ export const postgresMigrations: readonly string[] = [
   );
   CREATE INDEX token_auth_attempts_by_end ON token_auth_attempts (forget_at);
   `,
-  // One rotation on its own. PostgreSQL plans what a function says once a connection, also behind a pooler, where statements
-  // that are prepared by name get lost. It must stay VOLATILE: then each statement in it sees all that is committed before that
-  // statement. The UPDATE waits for a winner and fits its row no more; the SELECT shows that row, or one that is newer still.
-  // The answer is the row as JSON, after a sign of whether it was swapped: one text, since columns take long to plan.
-  // A plan that is made while the table is small and kept while it grows would read all of it: 4 ms at 20,000 rows.
+  // Rotates one session. PostgreSQL plans the statements of a function once per connection, also
+  // behind a pooler, which loses prepared statements. The function must stay VOLATILE, so that each
+  // statement in it sees everything that is committed before it: the UPDATE waits for a concurrent
+  // rotation and then matches no row, and the SELECT returns the new row.
+  // The result is "+" or "-" for rotated or not, and the row as JSON. One string is faster to plan
+  // than columns. A plan from a small table would scan a large one: 4 ms at 20,000 rows.
   `
   CREATE OR REPLACE FUNCTION token_auth_rotate (
     of_id text, secret text, at_generation bigint, at_time bigint, until bigint, rotated_before bigint, rotated_after bigint,

@@ -1,58 +1,57 @@
-// What PostgresStore says to the database.
-
 import { columns } from '../sql/rows.js'
 
-// A note on it says that something was revoked, and not what.
+/** Channel of NOTIFY. A notification says that something was revoked, but not what. */
 export const CHANNEL = 'token_auth_revoked'
 
-const columnsOf = (table: string): string => columns.map(column => `${table}.${column}`).join(', ')
+const qualify = (table: string): string => columns.map(column => `${table}.${column}`).join(', ')
 
 const attempts = `
   unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[], $9::text[])
   AS a (id, secret, at_generation, now, until, rotated_before, rotated_after, by_address, by_user_agent)`
 
-const fits = `
+const canRotate = `
   s.secret_hash = a.secret COLLATE "C" AND s.generation = a.at_generation AND s.revoked_at IS NULL AND s.expires_at > a.now
   AND (s.generation = 0 OR s.rotated_at <= a.rotated_before OR s.rotated_at > a.rotated_after)`
 
-const swapBy = (attempt: string): string => `
+const assignments = (attempt: string): string => `
   generation = s.generation + 1, rotated_at = ${attempt}.now, rotated_by_address = ${attempt}.by_address,
   rotated_by_user_agent = ${attempt}.by_user_agent, last_used_at = greatest(s.last_used_at, ${attempt}.now),
   expires_at = least(${attempt}.until, s.ends_at)`
 
+/** Statements of `PostgresStore`. */
 export const statements = {
   create: `
     INSERT INTO token_auth_sessions (${columns.join(', ')})
     SELECT ${columns.map((_, i) => `$${i + 1}`).join(', ')}
     WHERE NOT EXISTS (SELECT 1 FROM token_auth_revoked_users WHERE user_id = $2 AND revoked_at >= $7)
     ON CONFLICT (id) DO NOTHING RETURNING id`,
-  uncreate: `
+  deleteIfRevoked: `
     DELETE FROM token_auth_sessions s USING token_auth_revoked_users u
     WHERE s.id = $1 AND u.user_id = s.user_id AND u.revoked_at >= s.authenticated_at RETURNING s.id`,
-  // One column, and parameters whose types are given: to parse and plan the call takes longer than the rotation.
+  // One column and typed parameters, because parsing and planning take longer than the rotation.
   rotateOne: `
     SELECT token_auth_rotate(
       $1::text, $2::text, $3::bigint, $4::bigint, $5::bigint, $6::bigint, $7::bigint, $8::text, $9::text
     ) AS outcome`,
-  // Those that fit, of several: most do, and so none of them has to be locked, judged and found again.
+  // The sessions that can rotate. Most can, and these need no lock before the update.
   rotateFitting: `
-    UPDATE token_auth_sessions s SET ${swapBy('a')}
-    FROM ${attempts} WHERE s.id = a.id COLLATE "C" AND ${fits} RETURNING true AS swapped, ${
-    columnsOf('s')
+    UPDATE token_auth_sessions s SET ${assignments('a')}
+    FROM ${attempts} WHERE s.id = a.id COLLATE "C" AND ${canRotate} RETURNING true AS swapped, ${
+    qualify('s')
   }`,
-  // The others. The rows are locked in the order of their ids and judged as they stand then, so that a loser is shown the row
-  // after the winner's swap and writes nothing.
+  // The other sessions. Locks rows in the order of their IDs and evaluates them after the lock, so
+  // that the loser of a race returns the row of the winner and writes nothing.
   rotate: `
     WITH shown AS (
-      SELECT s.*, a.now, a.until, a.by_address, a.by_user_agent, ${fits} AS fits
+      SELECT s.*, a.now, a.until, a.by_address, a.by_user_agent, ${canRotate} AS fits
       FROM ${attempts} JOIN token_auth_sessions s ON s.id = a.id COLLATE "C" ORDER BY s.id FOR UPDATE OF s
     ), swapped AS (
-      UPDATE token_auth_sessions s SET ${swapBy('shown')}
-      FROM shown WHERE s.id = shown.id AND shown.fits RETURNING ${columnsOf('s')}
+      UPDATE token_auth_sessions s SET ${assignments('shown')}
+      FROM shown WHERE s.id = shown.id AND shown.fits RETURNING ${qualify('s')}
     )
-    SELECT true AS swapped, ${columnsOf('swapped')} FROM swapped
-    UNION ALL SELECT false, ${columnsOf('shown')} FROM shown WHERE NOT shown.fits`,
-  // Every column by its name: a prepared statement must not change its result when the table does.
+    SELECT true AS swapped, ${qualify('swapped')} FROM swapped
+    UNION ALL SELECT false, ${qualify('shown')} FROM shown WHERE NOT shown.fits`,
+  // Names every column: the result of a prepared statement must not change with the table.
   find: `SELECT ${columns.join(', ')} FROM token_auth_sessions WHERE id = $1`,
   list: `
     SELECT ${

@@ -1,6 +1,3 @@
-// Sessions in PostgreSQL, or in what speaks its protocol. Each verb is a statement or two, never a transaction over several
-// round trips, so that any pool, client or HTTP driver with `query(text, values)` will do.
-
 import { createHash } from 'node:crypto'
 import { canRotate } from '../../domain/rotation.js'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
@@ -15,28 +12,40 @@ import type { Row, SqlValue } from '../sql/rows.js'
 import type { Millis } from '../../lib/time.js'
 
 /**
- * The part of a driver that is used. `pg.Pool`, `pg.Client`, PGlite and Neon have it. Nothing is prepared by name, and nothing
- * else outlives a statement on its connection, so that a pooler in transaction mode may stand between; where there is none, see
- * {@link withPreparedStatements}.
+ * Part of a driver that {@link PostgresStore} uses. `pg.Pool`, `pg.Client`, PGlite and Neon have it.
+ *
+ * No state outlives a statement on its connection, so a pooler in transaction mode works. Without a
+ * pooler, see {@link withPreparedStatements}.
  */
 export interface PostgresDatabase {
   query(text: string, values?: unknown[]): Promise<{ readonly rows: unknown[] }>
 }
 
-// Any number that other software is unlikely to lock.
+// Key of an advisory lock that other software is unlikely to use.
 const MIGRATION_LOCK = 7_265_348_101
 
 /**
- * Keeps sessions in PostgreSQL 12 or later. Any number of instances may share one database; concurrent rotations of one instance
- * are gathered into one statement.
+ * Token store for PostgreSQL 12 or later.
  *
- * Sessions have no foreign key to your table of users: their ids are text here. Delete a user by `revokeUser`, and the
- * sweep does the rest.
+ * Accepts a `pg.Pool`, a `pg.Client` or any object with `query(text, values)`. Any number of
+ * instances may share a database. Concurrent rotations of an instance share one statement.
+ *
+ * Sessions have no foreign key to your table of users. If you delete a user, call `revokeUser`.
+ *
+ * @example
+ * ```ts
+ * import { PostgresStore } from 'fastify-token-auth/postgres'
+ *
+ * const store = new PostgresStore(new pg.Pool())
+ * await store.migrate()
+ * ```
  */
 export class PostgresStore implements TokenStore {
   /**
-   * The schema, for people with their own migrations: the n-th text takes version n to n + 1. Each goes to the server as one: a
-   * function has semicolons of its own. Who signs in as another role needs EXECUTE on it where PUBLIC has lost that.
+   * Schema for other migration tools. Item n takes the schema from version n to n + 1.
+   *
+   * Send each item as one query, because functions contain semicolons. If PUBLIC has lost EXECUTE,
+   * grant it on `token_auth_rotate` to the role of the app.
    */
   static readonly migrations: readonly string[] = postgresMigrations
 
@@ -52,8 +61,9 @@ export class PostgresStore implements TokenStore {
   }
 
   /**
-   * Creates or updates the tables, in the schema that is first on the search path. Harmless to repeat, also by several
-   * instances at once. Call it once before the app listens.
+   * Creates or updates the tables in the first schema of the search path.
+   *
+   * Call it before the app listens. Repeated and concurrent calls are safe.
    */
   async migrate (): Promise<void> {
     const steps = postgresMigrations.map((text, version) => `
@@ -69,8 +79,8 @@ export class PostgresStore implements TokenStore {
       END $migrate$`)
   }
 
-  // A revocation of all sessions first sets the not-before, then revokes what it sees. Whoever inserts looks for a not-before
-  // afterwards once more: either the revocation saw the session, or this sees the not-before. No token is out by then.
+  // `revoke` of a user sets the not-before first, and then revokes the sessions that it sees. So
+  // either `revoke` sees this session, or `deleteIfRevoked` sees the not-before.
   async create (session: Session): Promise<void> {
     const created = await this.#query('create', toValues(session))
 
@@ -80,7 +90,7 @@ export class PostgresStore implements TokenStore {
       )
     }
 
-    if ((await this.#query('uncreate', [session.id])).length > 0) {
+    if ((await this.#query('deleteIfRevoked', [session.id])).length > 0) {
       throw new SessionRefusedError('revoked-since')
     }
   }
@@ -162,8 +172,8 @@ export class PostgresStore implements TokenStore {
       : this.#rotateOne(attempts[0] as RotationAttempt)
   }
 
-  // What did not fit is read a moment later, and may fit by then: an attempt that was ahead of the row. Who fits is swapped, so
-  // that one is made again under a lock.
+  // The row is read after the update. If it can rotate by then, the attempt was ahead of the row,
+  // and is repeated under a lock.
   async #rotateOne (attempt: RotationAttempt): Promise<RotationOutcome[]> {
     const { sessionId, secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, by } =
       attempt
@@ -192,8 +202,8 @@ export class PostgresStore implements TokenStore {
     ]
   }
 
-  // In the order of their ids, in which they are found by the index: two instances that rotate the same sessions wait for each
-  // other in turn, and not in a circle. (Where the plan is another one, PostgreSQL breaks the circle after a second.)
+  // Sorted by ID, so that two instances that rotate the same sessions do not deadlock. With another
+  // plan, PostgreSQL detects the deadlock after 1 s.
   async #rotateTogether (attempts: readonly RotationAttempt[]): Promise<RotationOutcome[]> {
     const ordered = attempts.toSorted((a, b) => a.sessionId < b.sessionId ? -1 : 1)
     const fitting = await this.#rotateBy('rotateFitting', ordered)
@@ -228,7 +238,7 @@ export class PostgresStore implements TokenStore {
     )
   }
 
-  // A deadlock, a serialization failure: PostgreSQL has undone the statement, and asks to be asked again.
+  // After a deadlock or serialization failure, PostgreSQL has undone the statement.
   async #query (name: keyof typeof statements, values: unknown[]): Promise<Row[]> {
     try {
       return (await this.#db.query(statements[name], values)).rows as Row[]
@@ -242,7 +252,7 @@ export class PostgresStore implements TokenStore {
   }
 }
 
-/** The part of a driver that {@link withPreparedStatements} needs. `pg.Pool` and `pg.Client` have it. */
+/** Part of a `pg.Pool` or `pg.Client` that {@link withPreparedStatements} uses. */
 export interface PreparingDatabase {
   query(
     statement: { name?: string, text: string, values?: unknown[] }
@@ -250,16 +260,22 @@ export interface PreparingDatabase {
 }
 
 /**
- * For `new PostgresStore(withPreparedStatements(pool))`: the statements of a rotation are prepared by name, once a connection.
- * One on its own takes a tenth less time, and many at once go a tenth faster. Only where every connection is the server's own: a
- * pooler in transaction mode that does not know of prepared statements (PgBouncer before 1.24, unless `max_prepared_statements`
- * is set) hands them to others, and refreshes are answered with 503.
+ * Prepares the statements of a rotation once per connection, which makes rotations 10 % faster.
+ *
+ * Use it only without a pooler in transaction mode, or with one that supports prepared statements
+ * (PgBouncer 1.24, or `max_prepared_statements`). Otherwise refreshes fail with 503.
+ *
+ * @example
+ * ```ts
+ * const store = new PostgresStore(withPreparedStatements(pool))
+ * ```
  */
 export function withPreparedStatements (db: PreparingDatabase): PostgresDatabase {
-  // No others: how many rows a sweep may take is known by its values alone, and a plan without them reads the whole table.
+  // Not the statements of a sweep: a plan without their values scans the whole table.
   const names = new Map<string, string>(
-    [statements.rotateOne, statements.rotateFitting].map(text => // Of the text: on a connection, another version of this package may have prepared its own.
-    [text, `token_auth_${createHash('sha256').update(text).digest('base64url')}`])
+    [statements.rotateOne, statements.rotateFitting].map(
+      text => [text, `token_auth_${createHash('sha256').update(text).digest('base64url')}`]
+    )
   )
 
   return {
@@ -270,8 +286,8 @@ export function withPreparedStatements (db: PreparingDatabase): PostgresDatabase
   }
 }
 
-// An array as PostgreSQL writes it. What drivers make of an array differs, and some join its values by commas (postgres.js with
-// `fetch_types: false`, which poolers ask for); a text they all pass on as it is.
+// An array literal of PostgreSQL. Drivers convert arrays differently, and some only join the values
+// with commas (postgres.js with `fetch_types: false`). All drivers pass strings on unchanged.
 function toArray (values: readonly SqlValue[]): string {
   return `{${
     values.map(value => value === null ? 'NULL' : `"${String(value).replace(/["\\]/g, '\\$&')}"`)
@@ -279,7 +295,7 @@ function toArray (values: readonly SqlValue[]): string {
   }}`
 }
 
-// Class 22 of SQLSTATE: a value that the database cannot take.
+// Class 22 of SQLSTATE: invalid data.
 function isDataError (error: unknown): boolean {
   return stateOf(error).startsWith('22')
 }

@@ -1,5 +1,3 @@
-// Attempts in Redis: one script counts, on one key. What is to be forgotten goes by itself.
-
 import type { AttemptRule } from '../../domain/attempt-rule.js'
 import { MAX_DOUBLINGS } from '../../domain/attempt-rule.js'
 import type { AttemptStore } from '../attempt-store.js'
@@ -9,8 +7,9 @@ import type { RedisClient } from './scripts.js'
 import type { Millis } from '../../lib/time.js'
 
 const scripts = {
-  /** ARGV: now, free, most, wait, longest wait, memory, whether it slides. Shows the moment to wait for, or nothing. */
-  take: script(`
+  // ARGV: now, freeAttempts, maxAttempts, wait, longestWait, retention, sliding. Returns the time
+  // from which the next attempt is allowed, or nothing.
+  consume: script(`
     local now, freeAttempts, maxAttempts, wait, longest, retention, sliding = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]),
       tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == 'true'
     local row = redis.call('HMGET', KEYS[1], 'count', 'nextAt', 'forgetAt')
@@ -28,20 +27,29 @@ const scripts = {
     redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.max(forgetAt - now, 1)))
     return false`),
 
-  release: script(`
+  refund: script(`
     local count = redis.call('HGET', KEYS[1], 'count')
     if count then redis.call('HSET', KEYS[1], 'count', math.max(tonumber(count) - 1, 0), 'nextAt', 0) end`),
 
-  clear: script(`
+  reset: script(`
     redis.call('DEL', KEYS[1])`)
 } as const
 
-/** Counts attempts in Redis, over the connection of `RedisStore`, or another one. */
+/**
+ * Attempt store for Redis. Keys expire by themselves.
+ *
+ * @example
+ * ```ts
+ * import { RedisAttempts } from 'fastify-token-auth/redis'
+ *
+ * throttle: { attempts: new RedisAttempts(redis) }
+ * ```
+ */
 export class RedisAttempts implements AttemptStore {
   readonly #client: RedisClient
   readonly #prefix: string
 
-  /** @param options Those of the store. */
+  /** @param options - The same ones as those of the store. */
   constructor (client: RedisClient, { prefix = DEFAULT_PREFIX }: RedisStoreOptions = {}) {
     this.#client = client
     this.#prefix = prefix
@@ -52,7 +60,7 @@ export class RedisAttempts implements AttemptStore {
     now: Millis,
     { freeAttempts, maxAttempts, wait, longestWait, retention, sliding }: AttemptRule
   ): Promise<Millis | null> {
-    const until = await this.#run('take', key, [
+    const until = await this.#run('consume', key, [
       now,
       freeAttempts,
       maxAttempts,
@@ -65,11 +73,11 @@ export class RedisAttempts implements AttemptStore {
   }
 
   async refund (key: string): Promise<void> {
-    await this.#run('release', key)
+    await this.#run('refund', key)
   }
 
   async reset (key: string): Promise<void> {
-    await this.#run('clear', key)
+    await this.#run('reset', key)
   }
 
   async sweep (): Promise<number> {

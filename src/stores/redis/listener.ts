@@ -1,7 +1,7 @@
-import { channelOf, DEFAULT_PREFIX } from './scripts.js'
+import { DEFAULT_PREFIX, getChannel } from './scripts.js'
 import type { RedisStoreOptions } from './store.js'
 
-/** The part of an ioredis connection that listening needs. */
+/** Part of an ioredis connection that {@link listenForRevocations} uses. */
 export interface IoredisSubscriber {
   subscribe(channel: string): Promise<unknown>
   unsubscribe(channel: string): Promise<unknown>
@@ -9,7 +9,7 @@ export interface IoredisSubscriber {
   off(event: 'message', listener: (channel: string) => void): unknown
 }
 
-/** The part of a connected node-redis client that listening needs. */
+/** Part of a connected node-redis client that {@link listenForRevocations} uses. */
 export interface NodeRedisSubscriber {
   readonly evalSha: unknown
   subscribe(channel: string, listener: () => void): Promise<unknown>
@@ -17,16 +17,23 @@ export interface NodeRedisSubscriber {
 }
 
 /**
- * For `revocations.wake`: other instances hear of a logout at once, by SUBSCRIBE. Takes a connection of its own
- * (`client.duplicate()`), which the app opens and ends: Redis refuses most commands on one that has subscribed.
+ * Notifies other instances of a logout immediately, with SUBSCRIBE. For `revocations.subscribe`.
  *
- * @param options - those of the store.
+ * Requires a connection of its own, which the app opens and closes: Redis rejects most commands on a
+ * connection that has subscribed.
+ *
+ * @param options - The same ones as those of the store.
+ *
+ * @example
+ * ```ts
+ * revocations: { subscribe: listenForRevocations(redis.duplicate()) }
+ * ```
  */
 export function listenForRevocations (
   subscriber: IoredisSubscriber | NodeRedisSubscriber,
   { prefix = DEFAULT_PREFIX }: RedisStoreOptions = {}
 ): (poll: () => void) => Promise<() => Promise<unknown>> {
-  const channel = channelOf(prefix)
+  const channel = getChannel(prefix)
 
   return async poll => {
     if ('evalSha' in subscriber) {

@@ -1,26 +1,29 @@
-// The feed of revocations in Redis: one sorted set whose members, moment and id as one text, all have score 0 and so lie in
-// the order of their bytes. An entry is written before its session is revoked, and believed only where the session
-// confirms it: a crash between the two leaves an entry that nobody is shown, never a revocation that nobody hears of.
-
-import { AT_ONCE } from './scripts.js'
+import { MAX_PIPELINE } from './scripts.js'
 import type { RedisKeys } from './scripts.js'
 import { toEntry, toRevocation } from './rows.js'
 import type { Cursor, Revocation } from '../token-store.js'
 import type { Millis } from '../../lib/time.js'
 
-const CHECKED_BY_SWEEP = 100
-const REMEMBERED = 10_000
+const MAX_SWEPT_ENTRIES = 100
+const MAX_CONFIRMED = 10_000
 
-/** */
+/**
+ * List of revocations in a sorted set.
+ *
+ * All members have the score 0, so they sort by their bytes. An entry is written before its session is
+ * revoked, and is returned only if the session confirms it. A crash in between leaves an entry that no
+ * reader gets, but never a revocation without an entry.
+ */
 export class RedisFeed {
   readonly #keys: RedisKeys
-  // A revocation is sticky: what a reader has confirmed once needs no second look at each poll.
+  // A revocation stays, so an entry needs to be confirmed only once.
   readonly #confirmed = new Set<string>()
 
   constructor (keys: RedisKeys) {
     this.#keys = keys
   }
 
+  /** Adds entries. */
   async add (revocations: readonly Revocation[]): Promise<void> {
     await this.#keys.command(
       'ZADD',
@@ -29,23 +32,25 @@ export class RedisFeed {
     )
   }
 
+  /** Removes entries. */
   async remove (revocations: readonly Revocation[]): Promise<void> {
     if (revocations.length > 0) {
       await this.#keys.command('ZREM', this.#keys.revocations, ...revocations.map(toEntry))
     }
   }
 
-  /** A hint for other instances, and no more: where it cannot be sent, they poll a little later. */
-  async wakeReaders (): Promise<void> {
+  /** Asks other instances to poll now. If that fails, they poll a little later. */
+  async notifyReaders (): Promise<void> {
     await this.#keys.run('publish', this.#keys.revocations, this.#keys.channel).catch(() => {})
   }
 
+  /** Returns confirmed revocations after a cursor. */
   async read (after: Cursor, limit: number): Promise<Revocation[]> {
     const found: Revocation[] = []
     let last = after.at < 0 ? '' : toEntry(after)
 
     while (found.length < limit) {
-      const room = Math.min(limit - found.length, AT_ONCE)
+      const room = Math.min(limit - found.length, MAX_PIPELINE)
       const entries = await this.#entries(`(${last}`, '+', room)
       const shown = await Promise.all(entries.map(entry => this.#confirm(entry)))
       found.push(...entries.filter((_, i) => shown[i]).map(toRevocation))
@@ -60,19 +65,16 @@ export class RedisFeed {
     return found
   }
 
-  /**
-   * Removes entries whose session is gone, and whose writer or sweeper crashed before it could. Younger ones than the
-   * sessions that are left come to the front when these have been swept.
-   */
+  /** Removes old entries without a session, which a crashed writer or sweeper has left. */
   async sweep (endedBefore: Millis): Promise<void> {
     const entries = await this.#entries(
       '-',
       `(${toEntry({ at: endedBefore, sessionId: '' })}`,
-      CHECKED_BY_SWEEP
+      MAX_SWEPT_ENTRIES
     )
     const revocations = entries.map(toRevocation)
     const ends = await Promise.all(
-      revocations.map(({ sessionId }) => this.#keys.peek(sessionId, 'expiresAt'))
+      revocations.map(({ sessionId }) => this.#keys.getField(sessionId, 'expiresAt'))
     )
     await this.remove(revocations.filter((_, i) => ends[i] === null))
   }
@@ -83,13 +85,13 @@ export class RedisFeed {
     }
 
     const { at, sessionId } = toRevocation(entry)
-    const revokedAt = await this.#keys.peek(sessionId, 'revokedAt')
+    const revokedAt = await this.#keys.getField(sessionId, 'revokedAt')
 
     if (revokedAt === null || Number(revokedAt) !== at) {
       return false
     }
 
-    if (this.#confirmed.size >= REMEMBERED) {
+    if (this.#confirmed.size >= MAX_CONFIRMED) {
       this.#confirmed.clear()
     }
 

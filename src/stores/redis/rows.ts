@@ -1,12 +1,10 @@
-// How a session lies in a hash, and a revocation in the feed. Scripts show a session as JSON.
-
 import type { Session } from '../../domain/session.js'
 import type { Cursor, Revocation } from '../token-store.js'
 
-/** What never changes once a session is created. One field of the hash, as JSON, so that it can grow. */
+/** Members of a session that never change. One field of the hash, as JSON. */
 export type FixedPart = Pick<Session, 'id' | 'userId' | 'createdAt' | 'authenticatedAt' | 'device'>
 
-/** Each is named as the member of a session that it holds. A field whose value is null is not there. */
+/** Fields of the hash, named like the members of a session. A null member has no field. */
 export const fields = [
   'fixed',
   'secretHash',
@@ -21,7 +19,7 @@ export const fields = [
   'revokedFor'
 ] as const
 
-/** Fields and values in turn, as HSET takes them. */
+/** Converts a session to the arguments of HSET. */
 export function toFields (session: Session): Array<string | number> {
   const {
     id,
@@ -45,23 +43,25 @@ export function toFields (session: Session): Array<string | number> {
   return Object.entries(row).flat()
 }
 
-/** */
+/** Parses the field `fixed`. */
 export function toFixedPart (text: unknown): FixedPart {
   return JSON.parse(String(text)) as FixedPart
 }
 
-/** As many digits as the greatest whole number has, so that the order of texts is the order of moments. */
+/** Digits of the largest safe integer, so that strings sort like numbers. */
 const DIGITS = 16
 
 /**
- * A revocation as a member of the feed, whose byte order is the order of (moment, id). The moment is part of it since
- * several may revoke one session at different moments, and the entry of each has to stand until one has won.
+ * Converts a revocation to a member of the feed. Members sort by time and session ID.
+ *
+ * Contains the time, because several calls may revoke one session at different times, and the entry
+ * of each must stay until one has won.
  */
 export function toEntry ({ at, sessionId }: Cursor): string {
   return String(Math.max(at, 0)).padStart(DIGITS, '0') + sessionId
 }
 
-/** */
+/** Parses a member of the feed. */
 export function toRevocation (entry: string): Revocation {
   return { at: Number(entry.slice(0, DIGITS)), sessionId: entry.slice(DIGITS) }
 }

@@ -1,52 +1,50 @@
-// What Redis does in one step, as Lua, and how a script is sent. Each script is given one key, so that it runs on a cluster
-// however the keys are spread, and so that its text names no other.
-//
-// Numbers travel and lie as decimal text. Lua's numbers are exact up to 2 ** 53, but its own way to write them is not: a
-// script compares numbers and writes back the texts that it was given.
-
 import { createHash } from 'node:crypto'
 import { fields } from './rows.js'
 
-/** The part of ioredis that is used: a `Redis` and a `Cluster` have it. */
+/** Part of ioredis that is used. `Redis` and `Cluster` have it. */
 export interface IoredisClient {
   evalsha(sha: string, keyCount: number, ...keysAndValues: string[]): Promise<unknown>
   eval(script: string, keyCount: number, ...keysAndValues: string[]): Promise<unknown>
 }
 
-/** The part of node-redis (the package `redis`) that is used: a client, a pool, a cluster and a sentinel have it. */
+/** Part of node-redis (package `redis`) that is used. Clients, pools, clusters and sentinels have it. */
 export interface NodeRedisClient {
   evalSha(sha: string, input: { keys: string[], arguments: string[] }): Promise<unknown>
   eval(script: string, input: { keys: string[], arguments: string[] }): Promise<unknown>
 }
 
+/** Connection to Redis. */
 export type RedisClient = IoredisClient | NodeRedisClient
 
 const everyField = fields.map(field => `'${field}'`).join(', ')
 
-// A session as one text: the driver reads one answer, not eleven, and JSON.parse makes the rest of it. Numbers, and what is JSON
-// already, are shown as they lie.
+// Returns a session as one JSON string, because the driver reads one value faster than eleven.
 const rowAsJson = `'{' .. ${
-  fields.map((field, i) => memberOf(field, `row[${i + 1}]`)).join(' .. \',\' .. ')
+  fields.map((field, i) => toMember(field, `row[${i + 1}]`)).join(' .. \',\' .. ')
 } .. '}'`
 
-function memberOf (field: typeof fields[number], value: string): string {
+function toMember (field: typeof fields[number], value: string): string {
   if (field === 'fixed') {
     return `string.sub(${value}, 2, -2)`
   }
 
-  const isText = field === 'secretHash' || field === 'revokedFor'
-  return `'"${field}":' .. (${isText ? `${value} and cjson.encode(${value})` : value} or 'null')`
+  const isString = field === 'secretHash' || field === 'revokedFor'
+  return `'"${field}":' .. (${isString ? `${value} and cjson.encode(${value})` : value} or 'null')`
 }
 
+/**
+ * Scripts of `RedisStore`. Each one has one key, so that it runs on a cluster.
+ *
+ * Numbers are decimal strings. Lua numbers are exact up to 2 ** 53, but their string conversion is not:
+ * scripts compare numbers and write back the strings that they got.
+ */
 export const scripts = {
-  /** Any command on the key. ARGV: its name, and what follows the key. */
+  // Any command on the key. ARGV: name and arguments after the key.
   command: script(`
     return redis.call(ARGV[1], KEYS[1], unpack(ARGV, 2))`),
 
-  /**
-   * ARGV: time to live, a mark of this very call, fields and values. Shows 1, or 0 and who is there. A driver that sends
-   * the call again when a connection is cut finds its own mark.
-   */
+  // ARGV: time to live, mark of this call, fields and values. Returns 1, or 0 and the fixed part of
+  // the existing session. A driver that repeats the call finds its own mark.
   create: script(`
     local there = redis.call('HMGET', KEYS[1], 'mark', 'fixed')
     if there[1] == ARGV[2] then return {1} end
@@ -55,27 +53,28 @@ export const scripts = {
     redis.call('PEXPIRE', KEYS[1], ARGV[1])
     return {1}`),
 
-  /** ARGV: the mark of the call that created the session. Shows when it was revoked. */
-  takeBack: script(`
+  // ARGV: mark of the call that created the session. Deletes it and returns `revokedAt`.
+  deleteCreated: script(`
     local row = redis.call('HMGET', KEYS[1], 'mark', 'revokedAt')
     if row[1] ~= ARGV[1] then return false end
     redis.call('DEL', KEYS[1])
     return row[2]`),
 
-  /** Shows the session, as JSON. */
+  // Returns the session as JSON.
   find: script(`
     local row = redis.call('HMGET', KEYS[1], ${everyField})
     return row[1] and ${rowAsJson}`),
 
-  /** ARGV: secret's hash, generation, now, idle end, rotated before, rotated after, by. Shows the outcome, as JSON. */
+  // ARGV: secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, by. Returns the
+  // outcome as JSON.
   rotate: script(`
     local row = redis.call('HMGET', KEYS[1], ${everyField})
     if not row[1] then return '{"swapped":false,"session":null}' end
     local secretHash, generation, now, expiresAt, before, after, by = unpack(ARGV)
     local rotatedAt = tonumber(row[5])
-    local fits = row[2] == secretHash and row[3] == generation and not row[10] and tonumber(now) < tonumber(row[8])
+    local canRotate = row[2] == secretHash and row[3] == generation and not row[10] and tonumber(now) < tonumber(row[8])
       and (generation == '0' or rotatedAt <= tonumber(before) or rotatedAt > tonumber(after))
-    if not fits then return '{"swapped":false,"session":' .. ${rowAsJson} .. '}' end
+    if not canRotate then return '{"swapped":false,"session":' .. ${rowAsJson} .. '}' end
     row[3] = string.format('%.0f', tonumber(generation) + 1)
     row[5] = now
     row[6] = by
@@ -85,7 +84,7 @@ export const scripts = {
       'generation', row[3], 'rotatedAt', row[5], 'rotatedBy', row[6], 'lastUsedAt', row[7], 'expiresAt', row[8])
     return '{"swapped":true,"session":' .. ${rowAsJson} .. '}'`),
 
-  /** ARGV: moment, reason. Shows 1 or 0, and the moment that stands. */
+  // ARGV: time, reason. Returns 1 or 0, and the time of the revocation.
   revoke: script(`
     local row = redis.call('HMGET', KEYS[1], 'fixed', 'revokedAt')
     if not row[1] then return {0} end
@@ -93,7 +92,7 @@ export const scripts = {
     redis.call('HSET', KEYS[1], 'revokedAt', ARGV[1], 'revokedFor', ARGV[2])
     return {1, ARGV[1]}`),
 
-  /** ARGV: last use, confirmed generation. */
+  // ARGV: lastUsedAt, confirmedGeneration.
   touch: script(`
     local row = redis.call('HMGET', KEYS[1], 'lastUsedAt', 'confirmedGeneration', 'generation')
     if not row[1] then return 0 end
@@ -103,56 +102,57 @@ export const scripts = {
     if tonumber(ARGV[1]) > tonumber(row[1]) then redis.call('HSET', KEYS[1], 'lastUsedAt', ARGV[1]) end
     return 1`),
 
-  /** ARGV: ended before. Deletes the session if it has, and shows its fixed part and when it was revoked. */
+  // ARGV: endedBefore. Deletes an expired session and returns its fixed part and `revokedAt`.
   sweep: script(`
     local row = redis.call('HMGET', KEYS[1], 'expiresAt', 'fixed', 'revokedAt')
     if not row[1] or tonumber(row[1]) >= tonumber(ARGV[1]) then return false end
     redis.call('DEL', KEYS[1])
     return {row[2], row[3]}`),
 
-  /** On a user's index. ARGV: id, absolute end, time to live: the index outlives the last of its sessions. */
+  // Key: index of a user. ARGV: ID, endsAt, time to live. The index outlives its sessions.
   index: script(`
     redis.call('ZADD', KEYS[1], 'GT', ARGV[2], ARGV[1])
     if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
     return 1`),
 
-  /** On the not-befores. ARGV: ended before, limit. In one step, or one that moves forward meanwhile would be lost. */
+  // Key: not-befores. ARGV: endedBefore, limit. One step, so that no newer not-before is deleted.
   sweepUsers: script(`
     local users = redis.call('ZRANGE', KEYS[1], '-inf', '(' .. ARGV[1], 'BYSCORE', 'LIMIT', 0, ARGV[2])
     if #users > 0 then redis.call('ZREM', KEYS[1], unpack(users)) end
     return #users`),
 
-  /** On the feed. ARGV: channel. It is no key: a driver that puts a prefix before keys puts none before channels. */
+  // Key: feed. ARGV: channel. Not a key, because drivers with a key prefix add it to keys only.
   publish: script(`
     return redis.call('PUBLISH', ARGV[1], '')`)
 } as const
 
+/** Lua script with its SHA-1, by which Redis caches it. */
 export interface Script {
   readonly text: string
   readonly sha: string
 }
 
-/** */
+/** Creates a {@link Script}. */
 export function script (text: string): Script {
   return { text, sha: createHash('sha1').update(text).digest('hex') }
 }
 
-/** What keys begin with, where the app does not say. */
+/** Default prefix of all keys. */
 export const DEFAULT_PREFIX = 'token-auth:'
 
-/** How many commands are sent before the answers are awaited. */
-export const AT_ONCE = 500
-/** How many sessions are swept so: more would be felt, by the event loop that sends them and by who else waits for Redis. */
-export const SWEPT_AT_ONCE = 50
+/** Maximum number of commands that are sent before their results are awaited. */
+export const MAX_PIPELINE = 500
+/** The same for a sweep. More would delay other commands and the event loop. */
+export const MAX_SWEEP_PIPELINE = 50
 
-/** Where revocations are hinted at. */
-export function channelOf (prefix: string): string {
+/** Returns the channel of revocation messages. */
+export function getChannel (prefix: string): string {
   return `${prefix}revoked`
 }
 
 type Values = ReadonlyArray<string | number>
 
-/** The keys of one store, and what can be done to one of them in one step. */
+/** Runs scripts on the keys of one store. */
 export class RedisKeys {
   readonly #client: RedisClient
   readonly #prefix: string
@@ -167,33 +167,36 @@ export class RedisKeys {
     this.ends = `${prefix}ends`
     this.revocations = `${prefix}revocations`
     this.notBefore = `${prefix}not-before`
-    this.channel = channelOf(prefix)
+    this.channel = getChannel(prefix)
   }
 
+  /** Returns the key of a session. */
   session (id: string): string {
     return `${this.#prefix}s:{${id}}`
   }
 
+  /** Returns the key of the index of a user. */
   user (id: string): string {
     return `${this.#prefix}u:{${id}}`
   }
 
-  /** A command of Redis, as a script: no driver's own method is needed, and it never goes to a replica that is behind. */
+  /** Runs a command as a script, which no driver sends to a replica. */
   command (name: string, key: string, ...values: Values): Promise<unknown> {
     return this.run('command', key, name, ...values)
   }
 
-  /** One field of a session; `null` where there is none. */
-  peek (sessionId: string, field: typeof fields[number]): Promise<unknown> {
+  /** Reads one field of a session, or returns `null`. */
+  getField (sessionId: string, field: typeof fields[number]): Promise<unknown> {
     return this.command('HGET', this.session(sessionId), field)
   }
 
+  /** Runs a script on a key. */
   run (name: keyof typeof scripts, key: string, ...values: Values): Promise<unknown> {
     return runScript(this.#client, scripts[name], key, values.map(String))
   }
 }
 
-/** Runs a script by its hash, and by its text where the server does not know it: it has restarted, say, or was flushed. */
+/** Runs a script by its hash, or by its text if the server does not know it, as after a restart. */
 export async function runScript (
   client: RedisClient,
   { text, sha }: Script,

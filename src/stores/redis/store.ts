@@ -1,46 +1,56 @@
-// Sessions in Redis. A session is a hash on a key of its own; what finds sessions (by user, by end, by revocation) lies on
-// other keys, perhaps on other machines, and no step covers two of them. So they are written in an order in which a
-// crash between two leaves too much behind, never too little, and readers believe the session alone:
-//
-//   {prefix}s:{<id>}      hash        the session
-//   {prefix}u:{<user>}    sorted set  ids of the user's sessions by absolute end; written before the session
-//   {prefix}ends          sorted set  ids by a lower bound of the idle end; written before, moved forward by the sweep
-//   {prefix}revocations   sorted set  the feed: moment and id as one text, in order; written before the session is revoked
-//   {prefix}not-before    sorted set  users by the moment at which all their sessions were revoked
-//   {prefix}revoked       channel     a hint to read the feed now
-
 import { randomBytes } from 'node:crypto'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
 import { isLive } from '../../domain/session.js'
 import type { RevocationReason, Session } from '../../domain/session.js'
 import { RedisFeed } from './revocation-feed.js'
 import { toFields, toFixedPart } from './rows.js'
-import { AT_ONCE, DEFAULT_PREFIX, RedisKeys, SWEPT_AT_ONCE } from './scripts.js'
+import { DEFAULT_PREFIX, MAX_PIPELINE, MAX_SWEEP_PIPELINE, RedisKeys } from './scripts.js'
 import type { RedisClient } from './scripts.js'
 import { SessionRefusedError } from '../token-store.js'
 import type { Cursor, Revocation, RevocationTarget, TokenStore, Touch } from '../token-store.js'
 import { DAY } from '../../lib/time.js'
 import type { Millis } from '../../lib/time.js'
 
+/** Options of `RedisStore`, `RedisAttempts` and `listenForRevocations`. */
 export interface RedisStoreOptions {
   /**
-   * What the keys begin with; two apps on one Redis need two prefixes. Without `{`, which would put all sessions of a
-   * cluster on one machine.
+   * Prefix of all keys. Two apps on one Redis need different ones.
+   *
+   * Must not contain `{`, which would put all sessions of a cluster on one node.
+   *
    * @default 'token-auth:'
    */
   readonly prefix?: string
 }
 
 /**
- * Keeps sessions in Redis 6.2 or later (or Valkey), over an ioredis or a node-redis connection, to one server or to a cluster.
- * The connection may be shared with the app; whoever made it closes it.
+ * Token store for Redis 6.2 or later and Valkey, with ioredis or node-redis, on a server or a cluster.
  *
- * Redis must not evict: set `maxmemory-policy noeviction`, or memory that runs short signs people out. Without
- * `appendonly yes` a restart forgets the last minutes: who logged in is signed out, who logged out is signed in again, and of
- * lost rotations only the last heals. A session that is never swept is forgotten by Redis a day after its absolute end.
+ * Redis must not evict keys: set `maxmemory-policy noeviction`, or users are signed out when memory
+ * runs short. Set `appendonly yes`, or a restart loses the logins and logouts of the last minutes.
  *
- * A session takes about 1.5 kB. On a cluster sessions are spread, while the feed, the ends and the
- * not-befores lie on one machine each; a refresh touches none of them, a login touches the latter two.
+ * A session takes about 1.5 kB. Redis deletes a session that no sweep deletes one day after its
+ * absolute expiry. The app may share the connection, and closes it.
+ *
+ * Keys, below the prefix:
+ *
+ * - `s:{<id>}`, hash: a session
+ * - `u:{<user>}`, sorted set: IDs of a user's sessions by absolute expiry
+ * - `ends`, sorted set: IDs by a lower bound of the idle expiry
+ * - `revocations`, sorted set: the feed, by time and ID
+ * - `not-before`, sorted set: users by the time at which all their sessions were revoked
+ * - `revoked`, channel: asks readers to poll
+ *
+ * No step covers two keys, which may be on different nodes. Indexes are written before sessions, so
+ * that a crash leaves too many index entries, never too few. Readers trust the session alone.
+ *
+ * @example
+ * ```ts
+ * import { Redis } from 'ioredis'
+ * import { RedisStore } from 'fastify-token-auth/redis'
+ *
+ * const store = new RedisStore(new Redis(process.env.REDIS_URL))
+ * ```
  */
 export class RedisStore implements TokenStore {
   readonly #keys: RedisKeys
@@ -51,12 +61,12 @@ export class RedisStore implements TokenStore {
     this.#feed = new RedisFeed(this.#keys)
   }
 
-  // With `revoke` of the user at once: here the index is written before the session, and the not-before is read after it;
-  // there the not-before is written before the index is read. So either this sees the not-before and takes the session
-  // back, or that sees the session and revokes it. Nothing in between removes a live session from the index.
+  // With a concurrent `revoke` of the user: either `create` sees the not-before and deletes the
+  // session, or `revoke` sees the session and revokes it. `create` writes the index before the session
+  // and reads the not-before after it. `revoke` writes the not-before before it reads the index.
   async create (session: Session): Promise<void> {
     const { id, userId, createdAt, endsAt, revokedAt } = session
-    // By Redis's clock, which need not be the app's.
+    // Counted by the clock of Redis, which may differ from that of the app.
     const timeToLive = Math.max(endsAt - createdAt, 0) + DAY
     await Promise.all([
       this.#keys.run('index', this.#keys.user(userId), id, endsAt, timeToLive),
@@ -86,8 +96,8 @@ export class RedisStore implements TokenStore {
       return
     }
 
-    const revokedMeanwhile = await this.#keys.run('takeBack', this.#keys.session(id), mark)
-    await this.#forget(session, revokedMeanwhile)
+    const revokedMeanwhile = await this.#keys.run('deleteCreated', this.#keys.session(id), mark)
+    await this.#removeFromIndexes(session, revokedMeanwhile)
     throw new SessionRefusedError('revoked-since')
   }
 
@@ -108,7 +118,7 @@ export class RedisStore implements TokenStore {
     return JSON.parse(String(shown)) as RotationOutcome
   }
 
-  // By a script too, as everything: a cluster's client may send plain reads to a replica, which is behind.
+  // A script, because cluster clients may send plain reads to a replica.
   async find (sessionId: string): Promise<Session | null> {
     const shown = await this.#keys.run('find', this.#keys.session(sessionId))
     return shown === null ? null : JSON.parse(String(shown)) as Session
@@ -118,7 +128,7 @@ export class RedisStore implements TokenStore {
     userId: string,
     { now, limit }: { readonly now: Millis, readonly limit: number }
   ): Promise<Session[]> {
-    const sessions = await this.#ofUser(userId, now)
+    const sessions = await this.#findByUser(userId, now)
 
     return sessions
       .filter(session => isLive(session, now))
@@ -134,12 +144,12 @@ export class RedisStore implements TokenStore {
   ): Promise<number> {
     if ('sessionId' in target) {
       const session = await this.find(target.sessionId)
-      return session === null ? 0 : this.#revokeThese([session], at, reason)
+      return session === null ? 0 : this.#revokeSessions([session], at, reason)
     }
 
     await this.#keys.command('ZADD', this.#keys.notBefore, 'GT', at, target.userId)
-    const sessions = await this.#ofUser(target.userId, at)
-    return this.#revokeThese(sessions.filter(({ id }) => id !== target.keep), at, reason)
+    const sessions = await this.#findByUser(target.userId, at)
+    return this.#revokeSessions(sessions.filter(({ id }) => id !== target.keep), at, reason)
   }
 
   async touch (batch: readonly Touch[]): Promise<void> {
@@ -160,7 +170,7 @@ export class RedisStore implements TokenStore {
     let count = 0
 
     while (count < limit) {
-      const room = Math.min(limit - count, SWEPT_AT_ONCE)
+      const room = Math.min(limit - count, MAX_SWEEP_PIPELINE)
       const ids = await this.#keys.command(
         'ZRANGE',
         this.#keys.ends,
@@ -176,11 +186,11 @@ export class RedisStore implements TokenStore {
         break
       }
 
-      count += await this.#sweepThese(ids.map(String), endedBefore)
+      count += await this.#sweepBatch(ids.map(String), endedBefore)
     }
 
     while (count < limit) {
-      const room = Math.min(limit - count, AT_ONCE)
+      const room = Math.min(limit - count, MAX_PIPELINE)
       const deleted = Number(
         await this.#keys.run('sweepUsers', this.#keys.notBefore, endedBefore, room)
       )
@@ -198,8 +208,8 @@ export class RedisStore implements TokenStore {
     return count
   }
 
-  // Two sweepers may see the same ids; who deletes the session counts it. What is not deleted is gone, or lives on.
-  async #sweepThese (ids: readonly string[], endedBefore: Millis): Promise<number> {
+  // Two sweeps may see the same IDs. The one that deletes a session counts it.
+  async #sweepBatch (ids: readonly string[], endedBefore: Millis): Promise<number> {
     const rows = await Promise.all(
       ids.map(id => this.#keys.run('sweep', this.#keys.session(id), endedBefore))
     )
@@ -210,7 +220,7 @@ export class RedisStore implements TokenStore {
         return
       }
 
-      const end = await this.#keys.peek(id, 'expiresAt')
+      const end = await this.#keys.getField(id, 'expiresAt')
 
       if (end === null) {
         gone.push(id)
@@ -236,7 +246,7 @@ export class RedisStore implements TokenStore {
     return swept.length
   }
 
-  async #forget (
+  async #removeFromIndexes (
     { id, userId }: { readonly id: string, readonly userId: string },
     revokedAt: unknown
   ): Promise<void> {
@@ -247,17 +257,17 @@ export class RedisStore implements TokenStore {
     ])
   }
 
-  // Every session that the index names, live or not. An id without a session may belong to one that is being created this
-  // moment, and stays in the index until it could not be live any more.
-  async #ofUser (userId: string, now: Millis): Promise<Session[]> {
+  // Returns all sessions in the index, live or not. An ID without a session may belong to one that is
+  // being created. It stays in the index until that session would have expired.
+  async #findByUser (userId: string, now: Millis): Promise<Session[]> {
     const key = this.#keys.user(userId)
     const members = (await this.#keys.command('ZRANGE', key, 0, -1, 'WITHSCORES') as unknown[]).map(
       String
     )
     const found: Session[] = []
 
-    for (let i = 0; i < members.length; i += 2 * AT_ONCE) {
-      const ids = members.slice(i, i + 2 * AT_ONCE).filter((_, j) => j % 2 === 0)
+    for (let i = 0; i < members.length; i += 2 * MAX_PIPELINE) {
+      const ids = members.slice(i, i + 2 * MAX_PIPELINE).filter((_, j) => j % 2 === 0)
       const rows = await Promise.all(ids.map(id => this.find(id)))
       found.push(...rows.filter(row => row?.userId === userId) as Session[])
       const gone = ids.filter((_, j) => rows[j] === null && Number(members[i + 2 * j + 1]) <= now)
@@ -270,7 +280,7 @@ export class RedisStore implements TokenStore {
     return found
   }
 
-  async #revokeThese (
+  async #revokeSessions (
     sessions: readonly Session[],
     at: Millis,
     reason: RevocationReason
@@ -281,8 +291,8 @@ export class RedisStore implements TokenStore {
     }))
     let count = 0
 
-    for (let i = 0; i < revocations.length; i += AT_ONCE) {
-      const these = revocations.slice(i, i + AT_ONCE)
+    for (let i = 0; i < revocations.length; i += MAX_PIPELINE) {
+      const these = revocations.slice(i, i + MAX_PIPELINE)
       await this.#feed.add(these)
       const shown = await Promise.all(
         these.map(({ sessionId }) =>
@@ -290,12 +300,12 @@ export class RedisStore implements TokenStore {
         )
       ) as Array<[unknown, unknown?]>
       count += shown.filter(([revoked]) => Number(revoked) === 1).length
-      // Somebody else was first, at another moment.
+      // Another call has revoked the session at another time.
       await this.#feed.remove(these.filter((_, j) => Number(shown[j]?.[1]) !== at))
     }
 
     if (count > 0) {
-      await this.#feed.wakeReaders()
+      await this.#feed.notifyReaders()
     }
 
     return count

@@ -1,31 +1,35 @@
-// Group commit: rotations that come while others are on their way are gathered, and go as one statement, or in one
-// transaction. A database takes thousands of statements a second, and tens of thousands of rows.
-
 import { Deadlines } from '../../lib/deadlines.js'
 import { canRotate } from '../../domain/rotation.js'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
 import type { Millis } from '../../lib/time.js'
 
-/** Does several rotations, of different sessions, in one go; the outcomes are in the order of the attempts. */
+/** Rotates several different sessions. Returns the outcomes in the order of the attempts. */
 export type RotateAll = (attempts: readonly RotationAttempt[]) => Promise<RotationOutcome[]>
 
+/** Settings of a {@link RotationQueue}. */
 export interface RotationQueueOptions {
   readonly rotateAll: RotateAll
-  /** Whether an error is about the values of one attempt, so that its neighbours may be tried without it. */
+  /** Whether the values of one attempt caused an error, so that the others may succeed alone. */
   readonly isDataError: (error: unknown) => boolean
   /**
-   * Fewer than this go side by side, each on its own: where several in one go take a transaction of more round trips.
+   * Minimum number of attempts to rotate in one statement. Fewer ones run separately, because a
+   * transaction takes more round trips.
+   *
    * @default 2
    */
-  readonly worthwhile?: number
-  /** Milliseconds that only ever grow. @default performance.now */
+  readonly minBatchSize?: number
+  /**
+   * Monotonic clock in milliseconds.
+   *
+   * @default performance.now
+   */
   readonly now?: () => number
 }
 
-const BATCHES_IN_FLIGHT = 2
-const BATCH = 500
-/** A batch without an answer gives up its place: a connection that was swallowed must not hold up the others for ever. */
-const LONGEST_ANSWER: Millis = 30_000
+const MAX_CONCURRENT_BATCHES = 2
+const MAX_BATCH_SIZE = 500
+// A lost connection must not block the other batches.
+const BATCH_TIMEOUT: Millis = 30_000
 
 interface Waiting {
   readonly attempt: RotationAttempt
@@ -33,28 +37,32 @@ interface Waiting {
   readonly reject: (error: unknown) => void
 }
 
-/** Those who wait for one session: the first is asked for, the others may be answered by what it finds. */
+/** Attempts for one session. The first one is sent, and its result may settle the others. */
 type Row = readonly [Waiting, ...Waiting[]]
 
-/** */
+/**
+ * Gathers concurrent rotations into one statement or transaction (group commit).
+ *
+ * A database runs thousands of statements per second, but updates tens of thousands of rows.
+ */
 export class RotationQueue {
   readonly #options: RotationQueueOptions
   readonly #waiting = new Map<string, Row>()
   // A session is in one batch at a time.
-  readonly #underWay = new Set<string>()
+  readonly #running = new Set<string>()
   readonly #deadlines: Deadlines
   #inFlight = 0
   #scheduled = false
 
   constructor (options: RotationQueueOptions) {
     this.#options = options
-    this.#deadlines = new Deadlines(LONGEST_ANSWER, {
+    this.#deadlines = new Deadlines(BATCH_TIMEOUT, {
       holds: false,
       ...(options.now && { now: options.now })
     })
   }
 
-  /** The outcome of one rotation. Nothing waits for company: what can go goes at the end of this turn of the event loop. */
+  /** Rotates one session, at the latest at the end of this turn of the event loop. */
   rotate (attempt: RotationAttempt): Promise<RotationOutcome> {
     return new Promise((resolve, reject) => {
       const waiting = { attempt, resolve, reject }
@@ -71,7 +79,7 @@ export class RotationQueue {
   }
 
   #schedule (): void {
-    if (this.#scheduled || this.#inFlight >= BATCHES_IN_FLIGHT || this.#waiting.size === 0) {
+    if (this.#scheduled || this.#inFlight >= MAX_CONCURRENT_BATCHES || this.#waiting.size === 0) {
       return
     }
 
@@ -86,16 +94,16 @@ export class RotationQueue {
     const batch: Row[] = []
 
     for (const [sessionId, row] of this.#waiting) {
-      if (batch.length === BATCH) {
+      if (batch.length === MAX_BATCH_SIZE) {
         break
       }
 
-      if (this.#underWay.has(sessionId)) {
+      if (this.#running.has(sessionId)) {
         continue
       }
 
       this.#waiting.delete(sessionId)
-      this.#underWay.add(sessionId)
+      this.#running.add(sessionId)
       batch.push(row)
     }
 
@@ -111,7 +119,7 @@ export class RotationQueue {
   }
 
   async #rotate (batch: readonly Row[]): Promise<void> {
-    if (batch.length > 1 && batch.length < (this.#options.worthwhile ?? 2)) {
+    if (batch.length > 1 && batch.length < (this.#options.minBatchSize ?? 2)) {
       await Promise.all(batch.map(row => this.#rotate([row])))
       return
     }
@@ -121,7 +129,7 @@ export class RotationQueue {
         this.#options.rotateAll(batch.map(([first]) => first.attempt))
       )
       batch.forEach((row, i) => {
-        this.#answer(row, outcomes[i] as RotationOutcome)
+        this.#settle(row, outcomes[i] as RotationOutcome)
       })
     } catch (error) {
       if (batch.length > 1 && this.#options.isDataError(error)) {
@@ -142,7 +150,7 @@ export class RotationQueue {
   #inTime<T> (work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       const deadline = this.#deadlines.add(() => {
-        reject(new Error('the database does not answer'))
+        reject(new Error('the database does not respond'))
       })
       work.then(resolve, reject).finally(() => {
         this.#deadlines.end(deadline)
@@ -150,9 +158,9 @@ export class RotationQueue {
     })
   }
 
-  // Those who waited when the batch was sent, with attempts that do not fit the row as it stands after it, are answered with
-  // that row: whatever the database were asked, it would say the same. So a stampede costs one row of one statement.
-  #answer ([first, ...behind]: Row, outcome: RotationOutcome): void {
+  // Attempts that waited when the batch was sent and cannot rotate the new row get that row: the
+  // database would say the same. So many concurrent attempts cost one row of one statement.
+  #settle ([first, ...behind]: Row, outcome: RotationOutcome): void {
     const { session } = outcome
     first.resolve(outcome)
     const fitting = behind.filter(({ attempt, resolve }) => {
@@ -166,9 +174,9 @@ export class RotationQueue {
     this.#release(first.attempt.sessionId, fitting)
   }
 
-  // What came meanwhile asks anew: the row may have changed since it was read.
+  // Attempts that arrived in the meantime are sent again, because the row may have changed.
   #release (sessionId: string, left: readonly Waiting[]): void {
-    this.#underWay.delete(sessionId)
+    this.#running.delete(sessionId)
     const [first, ...others] = [...left, ...this.#waiting.get(sessionId) ?? []]
 
     if (first !== undefined) {

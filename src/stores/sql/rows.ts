@@ -1,14 +1,13 @@
-// How a session, and a count of attempts, lie in a row: the same columns in every SQL store.
-
 import type { AttemptCount } from '../../domain/attempt-rule.js'
 import type { RevocationReason, Session } from '../../domain/session.js'
 
+/** Value of a column in a statement. */
 export type SqlValue = string | number | null
 
-/** A row as a driver gives it. Integers may come as numbers, bigints or decimal text. */
+/** Row as a driver returns it. Integers may be numbers, bigints or decimal strings. */
 export type Row = Readonly<Record<string, unknown>>
 
-/** The columns of a new session, in the order of {@link toValues}. */
+/** Columns of a session, in the order of {@link toValues}. All SQL stores have the same ones. */
 export const columns = [
   'id',
   'user_id',
@@ -31,7 +30,7 @@ export const columns = [
   'sweep_after'
 ] as const
 
-/** */
+/** Converts a session to the values of its columns. */
 export function toValues (session: Session): SqlValue[] {
   return [
     session.id,
@@ -56,7 +55,7 @@ export function toValues (session: Session): SqlValue[] {
   ]
 }
 
-/** */
+/** Converts a row to a session. */
 export function toSession (row: Row): Session {
   return {
     id: row.id as string,
@@ -84,7 +83,7 @@ export function toSession (row: Row): Session {
   }
 }
 
-/** */
+/** Converts a row to a count of attempts. */
 export function toAttempts (row: Row): AttemptCount {
   return {
     count: Number(row.attempts),

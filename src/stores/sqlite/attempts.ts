@@ -1,5 +1,3 @@
-// Attempts in a SQLite file: counted in a transaction, so that several processes count together.
-
 import { blockedUntil, countAttempt } from '../../domain/attempt-rule.js'
 import type { AttemptRule } from '../../domain/attempt-rule.js'
 import type { AttemptStore } from '../attempt-store.js'
@@ -22,7 +20,16 @@ const statements = {
     WHERE subject IN (SELECT subject FROM token_auth_attempts WHERE forget_at <= ? LIMIT ?)`
 } as const
 
-/** Counts attempts in a SQLite database, over a connection like that of `SqliteStore`, whose `migrate()` makes the table. */
+/**
+ * Attempt store for SQLite. `migrate()` of `SqliteStore` creates its table.
+ *
+ * @example
+ * ```ts
+ * import { SqliteAttempts } from 'fastify-token-auth/sqlite'
+ *
+ * throttle: { attempts: new SqliteAttempts(db) }
+ * ```
+ */
 export class SqliteAttempts implements AttemptStore {
   readonly #db: SqliteConnection
 
@@ -54,6 +61,6 @@ export class SqliteAttempts implements AttemptStore {
   }
 
   sweep ({ now, limit }: { readonly now: Millis, readonly limit: number }): Promise<number> {
-    return this.#db.writeGently(statements.sweep, [now, limit])
+    return this.#db.sweepWrite(statements.sweep, [now, limit])
   }
 }

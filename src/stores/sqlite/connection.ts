@@ -1,27 +1,25 @@
-// What the stores need of a SQLite driver: statements that are prepared once, and transactions that wait for a busy database off
-// the event loop.
-
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Row, SqlValue } from '../sql/rows.js'
 import type { Millis } from '../../lib/time.js'
 
-/** The part of a driver that is used. `libsql`, `better-sqlite3` and `node:sqlite` (`DatabaseSync`) have it. */
+/** Part of a driver that is used: `libsql`, `better-sqlite3` or `DatabaseSync` of `node:sqlite`. */
 export interface SqliteDatabase {
   exec(sql: string): unknown
   prepare(sql: string): SqliteStatement
 }
 
+/** Prepared statement of a driver. */
 export interface SqliteStatement {
   all(...values: SqlValue[]): unknown[]
   run(...values: SqlValue[]): { changes: number | bigint }
 }
 
-const BUSY_RETRIES = 24
-const LONGEST_PAUSE: Millis = 256
-/** In pages. */
-const GENTLE_CHECKPOINT = 50
+const MAX_BUSY_RETRIES = 24
+const MAX_PAUSE: Millis = 256
+// A checkpoint of 1,000 pages, the default of SQLite, blocks the event loop for 20 ms.
+const SWEEP_CHECKPOINT_PAGES = 50
 
-/** */
+/** Prepares statements once, and waits for a busy database without blocking the event loop. */
 export class SqliteConnection {
   readonly #db: SqliteDatabase
   readonly #statements = new Map<string, SqliteStatement>()
@@ -30,50 +28,56 @@ export class SqliteConnection {
     this.#db = db
   }
 
+  /** Runs statements without parameters. */
   exec (sql: string): void {
     this.#db.exec(sql)
   }
 
-  // Always `all`, never `get`: a statement that is left open after its first row keeps the log from being checkpointed.
+  /**
+   * Runs a statement and returns its rows.
+   *
+   * Never calls `get`: a statement that stays open after its first row blocks checkpoints.
+   */
   all (sql: string, values: readonly SqlValue[] = []): Row[] {
     return this.#statement(sql).all(...values) as Row[]
   }
 
-  /** @returns How many rows were written. */
+  /** Runs a statement and returns the number of rows that it wrote. */
   run (sql: string, values: readonly SqlValue[]): number {
     return Number(this.#statement(sql).run(...values).changes)
   }
 
-  /** One statement that writes. @returns How many rows were written. */
+  /** Runs one statement in a transaction and returns the number of rows that it wrote. */
   write (sql: string, values: readonly SqlValue[]): Promise<number> {
     return this.transaction(() => this.run(sql, values))
   }
 
-  /** The same, as a {@link gentleTransaction}. */
-  writeGently (sql: string, values: readonly SqlValue[]): Promise<number> {
-    return this.gentleTransaction(() => this.run(sql, values))
+  /** Runs one statement in a {@link sweepTransaction}. */
+  sweepWrite (sql: string, values: readonly SqlValue[]): Promise<number> {
+    return this.sweepTransaction(() => this.run(sql, values))
   }
 
-  // Every write, also a single one: a statement that itself meets a busy database stays open in libsql, and what other
-  // statements write then is answered, but not committed before it is done. Here BEGIN alone can meet it.
+  /**
+   * Runs work in a transaction.
+   *
+   * Required for single writes too: in libsql, a statement that meets a busy database stays open and
+   * delays the commit of other statements. In a transaction, only BEGIN can meet a busy database.
+   */
   transaction<T> (work: () => T): Promise<T> {
     return retryWhileBusy(() => this.#commit(work))
   }
 
-  /**
-   * A transaction that may be one of many in a row, each of which writes to pages far apart. To take a thousand of those from the
-   * log to their places, as SQLite does by default, keeps the event loop for 20 ms and more; fifty are hardly felt.
-   */
-  gentleTransaction<T> (work: () => T): Promise<T> {
+  /** Runs work in a transaction with small checkpoints, for many transactions in a row. */
+  sweepTransaction<T> (work: () => T): Promise<T> {
     return retryWhileBusy(() => {
       const usual = Number(this.all('PRAGMA wal_autocheckpoint')[0]?.wal_autocheckpoint)
 
-      // It is 0 where the app leaves it to somebody else.
-      if (!(usual > GENTLE_CHECKPOINT)) {
+      // 0 if the app runs checkpoints itself.
+      if (!(usual > SWEEP_CHECKPOINT_PAGES)) {
         return this.#commit(work)
       }
 
-      this.#db.exec(`PRAGMA wal_autocheckpoint = ${GENTLE_CHECKPOINT}`)
+      this.#db.exec(`PRAGMA wal_autocheckpoint = ${SWEEP_CHECKPOINT_PAGES}`)
 
       try {
         return this.#commit(work)
@@ -96,7 +100,7 @@ export class SqliteConnection {
     }
   }
 
-  // SQLite has rolled back by itself after some errors (a full disk, say), and then refuses to do it again.
+  // After some errors, such as a full disk, SQLite has rolled back already and rejects ROLLBACK.
   #rollBack (): void {
     try {
       this.#db.exec('ROLLBACK')
@@ -115,22 +119,22 @@ export class SqliteConnection {
   }
 }
 
-/** Another process holds the write lock. Nothing has happened yet, so that asking again is safe. */
+/** Repeats work while another process holds the write lock. Nothing has been written by then. */
 export async function retryWhileBusy<T> (work: () => T): Promise<T> {
   for (let retries = 0;; retries++) {
     try {
       return work()
     } catch (error) {
-      if (retries === BUSY_RETRIES || !isBusy(error)) {
+      if (retries === MAX_BUSY_RETRIES || !isBusy(error)) {
         throw error
       }
 
-      await sleep(Math.random() * Math.min(2 ** retries, LONGEST_PAUSE))
+      await sleep(Math.random() * Math.min(2 ** retries, MAX_PAUSE))
     }
   }
 }
 
-// libsql and better-sqlite3 name the result in `code`, node:sqlite gives its number in `errcode` (5 busy, 6 locked).
+// libsql and better-sqlite3 set `code` to a name, node:sqlite sets `errcode` (5 busy, 6 locked).
 function isBusy (error: unknown): boolean {
   const { code, errcode } = error as { code?: unknown, errcode?: unknown }
 

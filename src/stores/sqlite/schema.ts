@@ -1,9 +1,10 @@
-// The tables of the SQL stores, as text, for `migrate()` and for people who run their own migrations. Each entry of a list
-// takes the schema from the version before to its own; what has been released is never edited, only followed.
-//
-// Rotation writes no column that an index holds. `sweep_after` is a lower bound of a session's end: rotation leaves
-// it where it is, and the sweep moves it forward when it finds that the session lives on.
-
+/**
+ * Migrations of `SqliteStore`. Item n takes the schema from version n to n + 1. Released items never
+ * change.
+ *
+ * A rotation writes no indexed column. `sweep_after` is a lower bound of the expiry: rotations leave
+ * it unchanged, and the sweep moves it forward if the session is still live.
+ */
 export const sqliteMigrations: readonly string[] = [
   `
   CREATE TABLE token_auth_sessions (

@@ -1,14 +1,13 @@
-// What SqliteStore says to the database.
-
 import { columns } from '../sql/rows.js'
 
+/** Statements of `SqliteStore`. */
 export const statements = {
   create: `
     INSERT INTO token_auth_sessions (${columns.join(', ')})
     SELECT ${columns.map(() => '?').join(', ')}
     WHERE NOT EXISTS (SELECT 1 FROM token_auth_revoked_users WHERE user_id = ? AND revoked_at >= ?)
     ON CONFLICT (id) DO NOTHING`,
-  // Without RETURNING: drivers take longer to read a row, each by a statement of its own, than to write it.
+  // Without RETURNING, because drivers take longer to read a row than to write it.
   rotate: `
     UPDATE token_auth_sessions
     SET generation = generation + 1, rotated_at = ?, rotated_by_address = ?, rotated_by_user_agent = ?,

@@ -1,6 +1,3 @@
-// Sessions in a SQLite file, by whichever synchronous driver the app has. A statement is one atomic step, and the
-// driver answers at once, so that there is nothing to pool and nothing to await but a database that is busy.
-
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
 import type { RevocationReason, Session } from '../../domain/session.js'
@@ -15,14 +12,23 @@ import { statements } from './statements.js'
 import type { Millis } from '../../lib/time.js'
 
 /**
- * Keeps sessions in a SQLite database. Give it a connection of its own: it begins and ends transactions, and a
- * transaction which the app leaves open on the same connection would swallow them.
+ * Token store for SQLite, with `libsql`, `better-sqlite3` or `node:sqlite`.
  *
- * Several processes may share one file. A database that is busy is asked again after a pause off the event loop; the driver's own
- * waiting (`busy_timeout`) would block the whole process, and `migrate` switches it off.
+ * Requires a connection of its own, because an open transaction of the app would contain the store's
+ * writes. Several processes may share a file. `migrate` disables `busy_timeout`, which would block
+ * the whole process. The store waits without blocking instead.
+ *
+ * @example
+ * ```ts
+ * import Database from 'libsql'
+ * import { SqliteStore } from 'fastify-token-auth/sqlite'
+ *
+ * const store = new SqliteStore(new Database('sessions.db'))
+ * await store.migrate()
+ * ```
  */
 export class SqliteStore implements TokenStore {
-  /** The schema, for people with their own migrations: the n-th text takes version n to n + 1. */
+  /** Schema for other migration tools. Item n takes the schema from version n to n + 1. */
   static readonly migrations: readonly string[] = sqliteMigrations
 
   readonly #db: SqliteConnection
@@ -37,8 +43,9 @@ export class SqliteStore implements TokenStore {
   }
 
   /**
-   * Creates or updates the tables, switches the file to write-ahead logging, and the connection's waiting for locks off.
-   * Harmless to repeat, also by several processes at once. Call it once before the app listens.
+   * Creates or updates the tables, enables write-ahead logging, and disables `busy_timeout`.
+   *
+   * Call it before the app listens. Repeated and concurrent calls are safe.
    */
   async migrate (): Promise<void> {
     this.#db.exec('PRAGMA busy_timeout = 0')
@@ -126,7 +133,7 @@ export class SqliteStore implements TokenStore {
 
     for (;;) {
       const room = limit - count
-      const [deleted, postponed] = await this.#db.gentleTransaction(() =>
+      const [deleted, postponed] = await this.#db.sweepTransaction(() =>
         [
           this.#db.run(statements.sweepSessions, [endedBefore, endedBefore, room]),
           this.#db.run(statements.postponeSweep, [endedBefore, endedBefore, limit])
@@ -145,14 +152,14 @@ export class SqliteStore implements TokenStore {
       await sleep(0)
     }
 
-    return count + await this.#db.writeGently(statements.sweepUsers, [endedBefore, limit - count])
+    return count + await this.#db.sweepWrite(statements.sweepUsers, [endedBefore, limit - count])
   }
 
-  // All of them are made durable together: one transaction waits for the disk once. Nobody else writes before it ends, so that
-  // what is read after the last swap is each row as it stands.
+  // One transaction waits for the disk once. No other process writes before it ends, so the rows that
+  // are read after the last update are current.
   #rotateAll (attempts: readonly RotationAttempt[]): Promise<RotationOutcome[]> {
     return this.#db.transaction(() => {
-      const swapped = attempts.map(attempt => this.#swap(attempt))
+      const swapped = attempts.map(attempt => this.#rotate(attempt))
       const rows = this.#db.all(statements.findAll, [
         JSON.stringify(attempts.map(({ sessionId }) => sessionId))
       ])
@@ -165,7 +172,7 @@ export class SqliteStore implements TokenStore {
     })
   }
 
-  #swap (
+  #rotate (
     { sessionId, secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, by }:
       RotationAttempt
   ): boolean {
@@ -190,7 +197,7 @@ export class SqliteStore implements TokenStore {
   }
 }
 
-// A value that cannot be bound, or that is too big.
+// The driver cannot bind a value, or the value is too big.
 function isDataError (error: unknown): boolean {
   return error instanceof TypeError || error instanceof RangeError ||
     (error as { code?: unknown }).code === 'SQLITE_TOOBIG'

@@ -10,7 +10,8 @@ import { rejectUnstorableStrings } from '../../../src/stores/guarded-store.js'
 import { SessionRefusedError } from '../../../src/stores/token-store.js'
 import type { Caller, Session, TokenStore } from '../../../src/stores/token-store.js'
 import type { Millis } from '../../../src/lib/time.js'
-import { DAY, makeSession, NOW } from '../../../src/stores/conformance/harness.js'
+import { DAY } from '../../../src/lib/time.js'
+import { makeSession, NOW } from '../../../src/stores/conformance/harness.js'
 import { databases } from '../../helpers/databases/index.js'
 
 const texts: Record<string, string> = {

@@ -9,7 +9,8 @@ import type { MysqlPool } from '../../../src/stores/mysql/index.js'
 import { SessionRefusedError } from '../../../src/stores/token-store.js'
 import type { Session } from '../../../src/stores/token-store.js'
 import { mysqlUrl, whyNoMysql } from '../../helpers/databases/mysql.js'
-import { DAY, makeSession, NOW } from '../../../src/stores/conformance/harness.js'
+import { DAY } from '../../../src/lib/time.js'
+import { makeSession, NOW } from '../../../src/stores/conformance/harness.js'
 
 const skip = await whyNoMysql()
 

@@ -14,7 +14,8 @@ import {
   redisUrl,
   whyNoRedis
 } from '../../helpers/databases/redis.js'
-import { DAY, makeSession, NOW } from '../../../src/stores/conformance/harness.js'
+import { DAY } from '../../../src/lib/time.js'
+import { makeSession, NOW } from '../../../src/stores/conformance/harness.js'
 import type { Hook } from '../../helpers/databases/redis.js'
 
 const START = { at: 0, sessionId: '' }

@@ -20,7 +20,8 @@ import {
   startCluster,
   whyNoRedis
 } from '../../helpers/databases/redis.js'
-import { DAY, HOUR, makeSession, NOW } from '../../../src/stores/conformance/harness.js'
+import { DAY, HOUR } from '../../../src/lib/time.js'
+import { makeSession, NOW } from '../../../src/stores/conformance/harness.js'
 
 type Fits<T extends RedisClient> = T
 export type FittingClients = [

@@ -78,7 +78,7 @@ interface Queued {
 const ABOUT_VALUES = new Error('a value that the database cannot take')
 const NO_CONNECTION = new Error('no connection')
 
-function aQueue (options: Pick<RotationQueueOptions, 'worthwhile' | 'now'> = {}): Queued {
+function aQueue (options: Pick<RotationQueueOptions, 'minBatchSize' | 'now'> = {}): Queued {
   const sent: Sent[] = []
   const queue = new RotationQueue({
     ...options,
@@ -167,7 +167,7 @@ t.test('a batch holds at most 500, the rest goes in the next, in the order in wh
 })
 
 t.test('fewer than are worth one go are sent side by side, and one that fails fails alone', async t => {
-  const { queue, sent, sessions } = aQueue({ worthwhile: 3 })
+  const { queue, sent, sessions } = aQueue({ minBatchSize: 3 })
   const outcomes = Promise.allSettled(numbered(2).map(id => queue.rotate(anAttempt(id))))
   await turn()
   t.strictSame(sessions(), [['s0'], ['s1']])
