@@ -170,7 +170,13 @@ function createRequestChecker (schedule: Schedule): RequestChecker {
       const { access, refresh } = JSON.parse(headers.get(ISSUED_HEADER) ?? '{}') as IssuedTokens
 
       if (refresh !== undefined) {
-        owner.refreshTokenExpiresAt = decodeClaims(refresh).exp * 1000
+        const { sid, exp } = decodeClaims(refresh)
+        owner.refreshTokenExpiresAt = exp * 1000
+        const tokens = schedule.refreshTokens.get(sid) ?? []
+
+        if (!tokens.includes(refresh)) {
+          schedule.refreshTokens.set(sid, [...tokens, refresh])
+        }
       }
 
       if (access === undefined || status !== 200) {
