@@ -5,7 +5,8 @@ import { PASSWORD } from '../helpers/app.js'
 import type { TokenResponse } from '../../src/protocol.js'
 import { isUnsettled } from './http.js'
 import type { Answer } from './http.js'
-import type { Random } from './random.js'
+import type { Random } from '../../src/testing/index.js'
+import { pause } from './pause.js'
 import { GRACE } from './settings.js'
 import { claimsOf, SignedIn } from './world.js'
 import type { World } from './world.js'
@@ -127,7 +128,7 @@ export class Browser {
         return answer
       }
 
-      await this.#random.pause(50, 250)
+      await pause(this.#random, 50, 250)
     }
   }
 
@@ -155,7 +156,7 @@ export class Browser {
         )
       }
 
-      await this.#random.pause(50, 250)
+      await pause(this.#random, 50, 250)
     }
   }
 }
@@ -173,7 +174,7 @@ export class Client {
 
   async run (): Promise<void> {
     while (!this.#world.over) {
-      await this.#random.pause(20, 400)
+      await pause(this.#random, 20, 400)
       const hasSlept = await this.#browser.sleep()
       const { session } = this.#browser
 
@@ -182,7 +183,7 @@ export class Client {
           await this.refresh(session)
         }
 
-        await this.#random.pause(20, 400)
+        await pause(this.#random, 20, 400)
         await this.#browser.signIn()
       } else if (hasSlept || this.#random.chance(0.5)) {
         await this.refresh(session)
@@ -222,7 +223,7 @@ export class Client {
       }
 
       if (!await this.#browser.sleep()) {
-        await this.#random.pause(30, 250)
+        await pause(this.#random, 30, 250)
       }
 
       token = session.newest

@@ -3,7 +3,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Browser } from './client.js'
 import type { Engine } from './engines.js'
-import type { Random } from './random.js'
+import type { Random } from '../../src/testing/index.js'
+import { pause } from './pause.js'
 import { SECONDS, TROUBLED_BOUND } from './settings.js'
 import type { World } from './world.js'
 
@@ -23,7 +24,7 @@ export async function disrupt (
     const own = random.fork()
 
     while (!world.over) {
-      await own.pause(shortest, longest)
+      await pause(own, shortest, longest)
 
       if (!world.over) {
         await disruption()

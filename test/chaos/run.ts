@@ -15,7 +15,7 @@ import { disrupt } from './disruptions.js'
 import { MissingProgramError } from './daemon.js'
 import { engines } from './engines.js'
 import type { Stops } from './engines.js'
-import { Random } from './random.js'
+import { createRandom } from '../../src/testing/random.js'
 import { freePorts, Server } from './servers.js'
 import {
   LONE_BROWSERS,
@@ -118,7 +118,7 @@ async function trouble (name: EngineName, folder: string, stops: Stops): Promise
   const [enginePort, ...ports] = await freePorts(1 + SERVERS) as [number, ...number[]]
   const engine = await engines[name](folder, enginePort, stops)
 
-  const world = new World(new Random(SEED))
+  const world = new World(createRandom(SEED))
   stops.push(() => {
     world.abandon()
   })

@@ -3,7 +3,7 @@
 import type { TokenResponse } from '../../src/protocol.js'
 import { send } from './http.js'
 import type { Answer, Request } from './http.js'
-import type { Random } from './random.js'
+import type { Random } from '../../src/testing/index.js'
 import type { Server, ServerEvent } from './servers.js'
 import { CLIENT_TIMEOUT } from './settings.js'
 

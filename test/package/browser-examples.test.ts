@@ -8,15 +8,15 @@ import type { Page } from 'playwright-core'
 import t from 'tap'
 import type { Test } from 'tap'
 import { createTestApp, PASSWORD } from '../helpers/app.js'
-import { jar, startApp, startBrowser, whyNoChromium } from '../helpers/browser/browser.js'
-import { until } from '../helpers/browser/client-page.js'
+import { getCookies, getSkipReason, startApp, startBrowser } from '../helpers/browser/browser.js'
+import { waitUntil } from '../helpers/browser/client-page.js'
 import { root } from '../helpers/consumer.js'
 import { ann as exampleUser, startExample } from '../helpers/example-process.js'
 
 const folder = join(root, 'examples/client')
 const ann = { username: 'ann', password: PASSWORD }
 
-t.test('pages of the examples', { skip: whyNoChromium() }, async t => {
+t.test('pages of the examples', { skip: getSkipReason() }, async t => {
   const browser = await startBrowser(t)
   t.afterEach(() => browser.clearCookies())
 
@@ -98,7 +98,7 @@ t.test('pages of the examples', { skip: whyNoChromium() }, async t => {
       await showsState(each, 'signed-out:')
     }
 
-    await until(async () => Object.keys(await jar(browser, app)).length === 0)
+    await waitUntil(async () => Object.keys(await getCookies(browser, app)).length === 0)
     await page.evaluate('unmount()')
     await page.waitForFunction('clients.every(({ isDisposed }) => isDisposed)')
     t.notOk(app.events.some(({ name }) => name === 'reuse'))
@@ -144,7 +144,7 @@ t.test('pages of the examples', { skip: whyNoChromium() }, async t => {
     await page.waitForFunction('document.querySelector(\'output\').textContent.includes(\'u-ann\')')
     await page.click('#logout')
     await showsStatus('signed-out')
-    await until(() => events.length === 4)
+    await waitUntil(() => events.length === 4)
     t.strictSame(events.map(({ name }) => name), ['login-rejected', 'login', 'refresh', 'revoke'])
   })
 
@@ -160,7 +160,7 @@ t.test('pages of the examples', { skip: whyNoChromium() }, async t => {
     await page.fill('[name=password]', exampleUser.password)
     await page.click('form button')
     await showsStatus('Signed in as ann')
-    t.strictSame(Object.keys(await jar(browser, { origin: url })).sort(), [
+    t.strictSame(Object.keys(await getCookies(browser, { origin: url })).sort(), [
       '__Host-auth-access',
       '__Host-auth-device',
       '__Host-auth-refresh'
@@ -172,7 +172,10 @@ t.test('pages of the examples', { skip: whyNoChromium() }, async t => {
     await browser.clearCookies({ name: '__Host-auth-access' })
     await page.reload()
     await showsStatus('Signed in as ann')
-    t.ok((await jar(browser, { origin: url }))['__Host-auth-access'], 'the page refreshed it')
+    t.ok(
+      (await getCookies(browser, { origin: url }))['__Host-auth-access'],
+      'the page refreshed it'
+    )
     await page.click('#logout')
     await showsStatus('Signed out')
     await page.reload()

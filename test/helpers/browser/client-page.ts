@@ -1,6 +1,3 @@
-// Pages on which the client runs, in tabs of Chromium: bundled from its source, and served by the app itself. And a search for
-// tokens, in every place of a browser that can keep a text.
-
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -18,7 +15,7 @@ interface Teardown {
   teardown(end: () => unknown): unknown
 }
 
-/** One module for browsers, of a file and all that it imports. */
+/** Bundles a file and its imports as one module for browsers. */
 export async function bundle (file: string): Promise<string> {
   const { outputFiles } = await build({
     entryPoints: [join(root, file)],
@@ -35,13 +32,13 @@ export async function bundle (file: string): Promise<string> {
 
 const client = bundle('src/client/index.ts')
 
-// `pass` lets the tab's monotonic clock go on, as it does while a device sleeps.
+/** Page with a client. `skipTime` advances its monotonic clock, like the sleep of a device. */
 const tabPage = `<!doctype html><link rel="icon" href="data:,"><title>tab</title><body><script>
 {
   const now = performance.now.bind(performance)
   let ahead = 0
   performance.now = () => now() + ahead
-  globalThis.pass = ms => { ahead += ms }
+  globalThis.skipTime = ms => { ahead += ms }
 }
 </script><script type="module">
 import { createAuthClient } from '/client.js'
@@ -49,20 +46,31 @@ globalThis.auth = createAuthClient()
 </script>`
 
 export interface ClientApp extends BrowserApp {
-  /** Every access token and every refresh token that was handed out. */
+  /** All access tokens and refresh tokens that the server has issued. */
   readonly issued: Set<string>
-  /** How many refreshes there were, and how many at once at most. */
-  readonly refreshes: { all: number, most: number }
-  /** Opens a tab, and waits until its client knows who is signed in. `init` runs before everything else. */
-  tab(t: Teardown, init?: string): Promise<Page>
-  /** Acts upon what comes to a path, and keeps the answers back until it is released. */
-  hold(path: string): { readonly isHolding: Promise<void>, readonly release: () => void }
-  /** Acts upon the next request to a path, and breaks the connection instead of an answer. */
-  lose(path: string): void
-  count(request: string): number
+  /** Number of refreshes, and the largest number of concurrent ones. */
+  readonly refreshes: { total: number, concurrent: number }
+  /**
+   * Opens a tab and waits until its client is ready.
+   *
+   * @param init Script that runs before all others.
+   */
+  openTab(t: Teardown, init?: string): Promise<Page>
+  /** Handles requests to a path, but withholds the responses until `release` is called. */
+  withholdResponses(path: string): WithheldResponses
+  /** Handles the next request to a path, but closes the connection before the response. */
+  dropNextResponse(path: string): void
+  /** Returns the number of requests with a method and a path. */
+  countRequests(request: string): number
 }
 
-/** The app, in cookie mode, with a page for the client at `/tab`. */
+export interface WithheldResponses {
+  /** Resolves when the first response is withheld. */
+  readonly hasStarted: Promise<void>
+  release(): void
+}
+
+/** Starts an app with cookies, and with a page for the client at `/tab`. */
 export async function startClientApp (
   t: Teardown,
   browser: BrowserContext,
@@ -70,7 +78,7 @@ export async function startClientApp (
   host?: string
 ): Promise<ClientApp> {
   const issued = new Set<string>()
-  const refreshes = { all: 0, most: 0 }
+  const refreshes = { total: 0, concurrent: 0 }
   const interventions = new Map<string, (socket: Socket) => unknown>()
   let inFlight = 0
 
@@ -80,8 +88,8 @@ export async function startClientApp (
         return
       }
 
-      refreshes.all++
-      refreshes.most = Math.max(refreshes.most, ++inFlight)
+      refreshes.total++
+      refreshes.concurrent = Math.max(refreshes.concurrent, ++inFlight)
     })
     app.addHook('onSend', async ({ url, raw: { socket } }, _reply, payload) => {
       const token = typeof payload === 'string'
@@ -120,7 +128,7 @@ export async function startClientApp (
     app.get('/tab', (_request, reply) => reply.type('text/html').send(tabPage))
   }
 
-  const made = await startApp(t, {
+  const browserApp = await startApp(t, {
     clock: createTickingClock(),
     ...given,
     options: { refreshToken: { transport: 'cookie' }, ...given.options },
@@ -131,10 +139,10 @@ export async function startClientApp (
   }, host)
 
   return {
-    ...made,
+    ...browserApp,
     issued,
     refreshes,
-    async tab (t, init) {
+    async openTab (t, init) {
       const page = await browser.newPage()
       t.teardown(() => page.close())
 
@@ -142,17 +150,17 @@ export async function startClientApp (
         await page.addInitScript(init)
       }
 
-      await page.goto(`${made.origin}/tab`)
-      await ready(page)
+      await page.goto(`${browserApp.origin}/tab`)
+      await waitForClient(page)
       return page
     },
-    hold (path) {
+    withholdResponses (path) {
       let release = (): void => {}
 
       const released = new Promise<void>(resolve => {
         release = resolve
       })
-      const isHolding = new Promise<void>(resolve => {
+      const hasStarted = new Promise<void>(resolve => {
         interventions.set(path, () => {
           resolve()
           return released
@@ -160,62 +168,66 @@ export async function startClientApp (
       })
 
       return {
-        isHolding,
+        hasStarted,
         release () {
           interventions.delete(path)
           release()
         }
       }
     },
-    lose (path) {
+    dropNextResponse (path) {
       interventions.set(path, socket => {
         interventions.delete(path)
         socket.destroy()
       })
     },
-    count: request => made.seen.filter(seen => seen.request === request).length
+    countRequests: wanted => browserApp.requests.filter(({ request }) => request === wanted).length
   }
 }
 
-/** Waits until the client of a page knows who is signed in. */
-export async function ready (page: Page): Promise<void> {
+/** Waits until the client of a page is ready. */
+export async function waitForClient (page: Page): Promise<void> {
   await page.waitForFunction('globalThis.auth')
   await page.evaluate('auth.ready.then(() => {})')
 }
 
+/** Creates a test clock that also follows real time. */
 function createTickingClock (): TestClock {
-  const still = createClock()
+  const clock = createClock()
   const elapsed = (): number => Math.floor(performance.now() - start)
   const start = performance.now()
 
-  return Object.assign(() => still() + elapsed(), {
-    advance: still.advance,
+  return Object.assign(() => clock() + elapsed(), {
+    advance: clock.advance,
     set (to: number) {
-      still.set(to - elapsed())
+      clock.set(to - elapsed())
     }
   })
 }
 
-/** Waits for what must become true, for 10 s at most. */
-export async function until (isSo: () => unknown): Promise<void> {
+/** Waits up to 10 s until a condition is true. */
+export async function waitUntil (condition: () => unknown): Promise<void> {
   for (let tries = 0; tries < 1000; tries++) {
-    if (await isSo()) {
+    if (await condition()) {
       return
     }
 
     await sleep(10)
   }
 
-  throw new Error(`it did not come to this: ${isSo}`)
+  throw new Error(`condition was not met within 10 s: ${condition}`)
 }
 
-// All that is long enough for a token, as [place, text]. Objects are followed from `window` over their own properties, as far as
-// a script gets.
+/**
+ * Finds all strings that are long enough for a token, as pairs of place and string.
+ *
+ * Follows the own properties of all objects from `window`, and reads all kinds of storage.
+ */
 const searchScript = `(async () => {
   const places = []
   const put = (place, value) => {
-    const text = typeof value === 'string' ? value : JSON.stringify(value)
-    for (const long of text?.match(/[\\w.-]{20,}/g) ?? []) places.push([place, long])
+    const string = typeof value === 'string' ? value : JSON.stringify(value)
+    for (const long of string?.match(/[\\w.-]{20,}/g) ?? []) places.push([place, long])
   }
   put('cookie', document.cookie)
   put('localStorage', { ...localStorage })
@@ -260,22 +272,28 @@ const searchScript = `(async () => {
   return JSON.stringify(places)
 })()`
 
-/** Where a script of the page finds one of these texts. It is not told which, since they would be in its memory from then on. */
-export async function findInPage (page: Page, texts: Iterable<string>): Promise<string[]> {
-  const wanted = [...texts]
+/**
+ * Returns the places in which a script of the page finds one of the strings.
+ *
+ * The page does not receive the strings, because they would be in its memory from then on.
+ */
+export async function findInPage (page: Page, strings: Iterable<string>): Promise<string[]> {
+  const wanted = [...strings]
   const places = JSON.parse(await page.evaluate<string>(searchScript)) as Array<
-    [place: string, text: string]
+    [place: string, found: string]
   >
 
   return [
     ...new Set(
-      places.filter(([, text]) => wanted.some(one => text.includes(one))).map(([place]) => place)
+      places.filter(([, found]) => wanted.some(string => found.includes(string))).map(([place]) =>
+        place
+      )
     )
   ].sort()
 }
 
-/** Which of these texts are in a page's memory, rubbish excepted: as a debugger would find them. */
-export async function findInMemory (page: Page, texts: Iterable<string>): Promise<string[]> {
+/** Returns those of the strings that a heap snapshot of the page contains after a collection. */
+export async function findInMemory (page: Page, strings: Iterable<string>): Promise<string[]> {
   const session = await page.context().newCDPSession(page)
   let snapshot = ''
   session.on('HeapProfiler.addHeapSnapshotChunk', ({ chunk }) => {
@@ -285,5 +303,5 @@ export async function findInMemory (page: Page, texts: Iterable<string>): Promis
   await session.send('HeapProfiler.collectGarbage')
   await session.send('HeapProfiler.takeHeapSnapshot', { reportProgress: false })
   await session.detach()
-  return [...texts].filter(text => snapshot.includes(text))
+  return [...strings].filter(string => snapshot.includes(string))
 }
