@@ -16,7 +16,7 @@ t.test('a session is revoked from the moment it is added', async t => {
   t.equal(revoked.has('s2'), false)
 })
 
-t.test('an entry is kept for its time, and forgotten when the next one comes', async t => {
+t.test('an entry is deleted after its retention when the next one is added', async t => {
   for (
     const { after, stays } of [
       { after: KEEP - 1, stays: true },
@@ -32,7 +32,7 @@ t.test('an entry is kept for its time, and forgotten when the next one comes', a
   }
 })
 
-t.test('all that is over is forgotten at once, and nothing else', async t => {
+t.test('an addition deletes all entries past their retention and no other', async t => {
   const revoked = new RevokedSessions(KEEP)
 
   for (const [index, sessionId] of ['a', 'b', 'c', 'd'].entries()) {
@@ -43,7 +43,7 @@ t.test('all that is over is forgotten at once, and nothing else', async t => {
   t.strictSame(known(revoked, ['a', 'b', 'c', 'd', 'e']), ['d', 'e'])
 })
 
-t.test('what comes out of order is kept longer, and never forgotten too soon', async t => {
+t.test('an entry out of order is never deleted too early', async t => {
   const revoked = new RevokedSessions(KEEP)
   revoked.add({ sessionId: 'ahead', at: NOW + MINUTE }, NOW)
   revoked.add({ sessionId: 'in time', at: NOW }, NOW)
@@ -53,13 +53,13 @@ t.test('what comes out of order is kept longer, and never forgotten too soon', a
   t.strictSame(known(revoked, ['ahead', 'in time', 'next', 'last']), ['next', 'last'])
 })
 
-t.test('an entry that is over when it is added is not kept', async t => {
+t.test('an entry past its retention is not kept', async t => {
   const revoked = new RevokedSessions(KEEP)
   revoked.add({ sessionId: 'ancient', at: NOW - KEEP }, NOW)
   t.equal(revoked.has('ancient'), false)
 })
 
-t.test('an entry that is added again stays as long as before', async t => {
+t.test('an entry that is added again keeps its time', async t => {
   const revoked = new RevokedSessions(KEEP)
   revoked.add({ sessionId: 'twice', at: NOW }, NOW)
   revoked.add({ sessionId: 'other', at: NOW + 1 }, NOW + 1)
