@@ -27,12 +27,13 @@ const PLACEHOLDERS = new RegExp(
 )
 
 /**
- * Finds out why a secret is too weak to sign with.
+ * Finds the reason why a secret is too weak.
  *
  * The entropy of a secret cannot be measured. This check finds the mistakes that are common in
  * production: short secrets, repeated characters and placeholders.
  *
- * @returns A predicate, such as `is 5 bytes long`, or `null` if the secret is usable.
+ * @returns An error message without its subject, such as `is 5 bytes long`, or `null` if the secret
+ * is strong enough.
  */
 export function findWeakness (secret: string | Uint8Array): string | null {
   const bytes = Buffer.from(secret as string)
@@ -48,7 +49,7 @@ export function findWeakness (secret: string | Uint8Array): string | null {
   return PLACEHOLDERS.test(bytes.toString('latin1')) ? 'is a known placeholder' : null
 }
 
-/** Derives an independent key for each registration and purpose, by HKDF with SHA-256 (RFC 5869). */
+/** Derives an independent key for each registration and purpose by HKDF-SHA-256 (RFC 5869). */
 export function deriveKey (
   secret: string | Uint8Array,
   name: string,

@@ -1,6 +1,3 @@
-// A store that has lost writes: a replica that was a step behind was promoted, or a backup was restored. Who lost one rotation
-// stays signed in, who lost more is refused, and neither is taken for a thief.
-
 import t from 'tap'
 import type { Test } from 'tap'
 import type { TokenResponse, TokenStore } from '../../../src/index.js'
@@ -12,7 +9,7 @@ import { databases } from '../../helpers/databases/index.js'
 
 const GRACE = 10 * SECOND
 
-/** An app and a session of ann that was rotated so often, with the token and the row of each generation. */
+/** App with a session of ann, and the token and row of each of its generations. */
 interface History {
   readonly app: TestApp
   readonly sessionId: string
@@ -23,14 +20,14 @@ interface History {
 async function rotateTimes (t: Test, store: TokenStore, times: number): Promise<History> {
   const app = await createTestApp({ store, options: { refreshToken: { grace: GRACE / SECOND } } })
   t.teardown(() => app.app.close())
-  await lose(store)
+  await clearStore(store)
   const tokens = [await app.login()]
   const [first] = await store.list('u-ann', { now: app.clock(), limit: 9 }) as [Session]
   const rows = [first]
 
   for (let i = 0; i < times; i++) {
     app.clock.advance(MINUTE)
-    tokens.push(await refreshed(app, tokens.at(-1) as TokenResponse))
+    tokens.push(await refreshOrThrow(app, tokens.at(-1) as TokenResponse))
     rows.push(await store.find(first.id) as Session)
   }
 
@@ -38,31 +35,31 @@ async function rotateTimes (t: Test, store: TokenStore, times: number): Promise<
   return { app, sessionId: first.id, tokens, rows }
 }
 
-/** Nothing is left in the store. */
-async function lose (store: TokenStore): Promise<void> {
+/** Deletes everything in the store. */
+async function clearStore (store: TokenStore): Promise<void> {
   await store.sweep({ endedBefore: Date.UTC(2100), limit: 10_000 })
 }
 
-/** The row is as it was. */
-async function fallBack (store: TokenStore, row: Session): Promise<void> {
-  await lose(store)
+/** Restores an earlier row. */
+async function restoreRow (store: TokenStore, row: Session): Promise<void> {
+  await clearStore(store)
   await store.create(row)
 }
 
-async function refreshed (
+async function refreshOrThrow (
   app: TestApp,
   { refresh_token: token }: TokenResponse
 ): Promise<TokenResponse> {
   const response = await app.refresh(token)
 
   if (response.statusCode !== 200) {
-    throw new Error(`refused: ${response.body}`)
+    throw new Error(`refresh failed: ${response.body}`)
   }
 
   return response.json<TokenResponse>()
 }
 
-async function refused (
+async function assertRejected (
   t: Test,
   app: TestApp,
   { refresh_token: token }: TokenResponse,
@@ -73,8 +70,8 @@ async function refused (
   t.equal(response.json().code, code)
 }
 
-/** What was told since the last time. */
-function told ({ events }: TestApp): RecordedEvent[] {
+/** Returns the events since the last call. */
+function takeEvents ({ events }: TestApp): RecordedEvent[] {
   return events.splice(0)
 }
 
@@ -83,13 +80,13 @@ for (const [name, { open, skip = false }] of Object.entries(databases)) {
     const { store } = await open(t)
 
     for (const generation of [1, 2, 5]) {
-      await t.test(`generation ${generation} at a row of the one before is healed`, async t => {
+      await t.test(`generation ${generation} restores a session that has lost one rotation`, async t => {
         const { app, sessionId, tokens, rows } = await rotateTimes(t, store, generation)
         const [stale, latest] = tokens.slice(-2) as [TokenResponse, TokenResponse]
-        await fallBack(store, rows[generation - 1] as Session)
+        await restoreRow(store, rows[generation - 1] as Session)
 
-        const healed = await refreshed(app, latest)
-        const { at, address, userAgent, ...facts } = told(app)[0] as RecordedEvent & {
+        const healed = await refreshOrThrow(app, latest)
+        const { at, address, userAgent, ...facts } = takeEvents(app)[0] as RecordedEvent & {
           name: 'store-rolled-back'
         }
         t.strictSame(facts, {
@@ -104,45 +101,47 @@ for (const [name, { open, skip = false }] of Object.entries(databases)) {
         t.equal((await app.get('/protected', healed.access_token)).statusCode, 200)
 
         t.equal(
-          (await refreshed(app, stale)).refresh_token,
+          (await refreshOrThrow(app, stale)).refresh_token,
           healed.refresh_token,
-          'another tab gets the same'
+          'another tab gets the same token'
         )
         t.equal(
-          (await refreshed(app, latest)).refresh_token,
+          (await refreshOrThrow(app, latest)).refresh_token,
           healed.refresh_token,
-          'and so does a retry'
+          'a retry gets the same token'
         )
-        t.strictSame(told(app).map(event => event.name), ['replay', 'refresh'])
+        t.strictSame(takeEvents(app).map(event => event.name), ['replay', 'refresh'])
 
         app.clock.advance(GRACE)
-        const next = await refreshed(app, healed)
-        t.match(told(app), [{ name: 'refresh', generation: generation + 1, rotated: true }])
+        const next = await refreshOrThrow(app, healed)
+        t.match(takeEvents(app), [{ name: 'refresh', generation: generation + 1, rotated: true }])
         t.not(next.refresh_token, healed.refresh_token)
-        await refused(t, app, stale, 'AUTH_REFRESH_REUSED')
-        await refused(t, app, next, 'AUTH_REFRESH_REVOKED')
-        t.strictSame(told(app).map(event => event.name), ['revoke', 'reuse'])
+        await assertRejected(t, app, stale, 'AUTH_REFRESH_REUSED')
+        await assertRejected(t, app, next, 'AUTH_REFRESH_REVOKED')
+        t.strictSame(takeEvents(app).map(event => event.name), ['revoke', 'reuse'])
       })
     }
 
-    await t.test('a row that was rotated this moment is healed too, by many at once', async t => {
+    await t.test('concurrent refreshes restore a session that was rotated at the same moment', async t => {
       const { app, sessionId, tokens, rows } = await rotateTimes(t, store, 3)
       const [stale, latest] = tokens.slice(-2) as [TokenResponse, TokenResponse]
-      await fallBack(store, { ...rows[2] as Session, rotatedAt: app.clock() })
-      const answers = await Promise.all(Array.from({ length: 8 }, () => refreshed(app, latest)))
-      t.equal(new Set(answers.map(answer => answer.refresh_token)).size, 1)
+      await restoreRow(store, { ...rows[2] as Session, rotatedAt: app.clock() })
+      const responses = await Promise.all(
+        Array.from({ length: 8 }, () => refreshOrThrow(app, latest))
+      )
+      t.equal(new Set(responses.map(response => response.refresh_token)).size, 1)
       t.match(await store.find(sessionId), { generation: 3, revokedAt: null })
       app.clock.advance(MINUTE)
-      await refused(t, app, stale, 'AUTH_REFRESH_REUSED')
+      await assertRejected(t, app, stale, 'AUTH_REFRESH_REUSED')
     })
 
     for (const ahead of [2, 4]) {
-      await t.test(`${ahead} ahead of the row is refused, and nothing else happens`, async t => {
+      await t.test(`a token ${ahead} ahead of its session is rejected without another effect`, async t => {
         const { app, sessionId, tokens, rows } = await rotateTimes(t, store, 4)
         const [latest, row] = [tokens[4] as TokenResponse, rows[4 - ahead] as Session]
-        await fallBack(store, row)
-        await refused(t, app, latest, 'AUTH_REFRESH_INVALID')
-        t.strictSame(told(app), [{
+        await restoreRow(store, row)
+        await assertRejected(t, app, latest, 'AUTH_REFRESH_INVALID')
+        t.strictSame(takeEvents(app), [{
           name: 'store-rolled-back',
           at: app.clock(),
           sessionId,
@@ -153,16 +152,16 @@ for (const [name, { open, skip = false }] of Object.entries(databases)) {
           stored: 4 - ahead,
           healed: false
         }])
-        t.strictSame(await store.find(sessionId), row, 'the row is as it was')
+        t.strictSame(await store.find(sessionId), row, 'the row is unchanged')
         t.strictSame(await store.revocations({ at: 0, sessionId: '' }, 9), [])
         t.ok(
-          await refreshed(app, tokens[4 - ahead] as TokenResponse),
-          'who holds the token of the row goes on'
+          await refreshOrThrow(app, tokens[4 - ahead] as TokenResponse),
+          'the token of the row is still valid'
         )
       })
     }
 
-    await t.test('one ahead of a row that is revoked, or has ended, is not healed', async t => {
+    await t.test('a token ahead of a revoked or expired session does not restore it', async t => {
       for (
         const [change, code] of [
           [{ revokedAt: 1, revokedFor: 'logout' }, 'AUTH_REFRESH_REVOKED'],
@@ -171,25 +170,25 @@ for (const [name, { open, skip = false }] of Object.entries(databases)) {
       ) {
         const { app, sessionId, tokens, rows } = await rotateTimes(t, store, 2)
         const row = { ...rows[1] as Session, ...change }
-        await fallBack(store, row)
-        await refused(t, app, tokens[2] as TokenResponse, code)
+        await restoreRow(store, row)
+        await assertRejected(t, app, tokens[2] as TokenResponse, code)
         t.strictSame(await store.find(sessionId), row)
-        t.strictSame(told(app), [])
+        t.strictSame(takeEvents(app), [])
       }
     })
 
-    await t.test('a row that is lost: each of its tokens is refused, and nothing else happens', async t => {
+    await t.test('a token of a lost session is rejected without another effect', async t => {
       const { app, sessionId, tokens } = await rotateTimes(t, store, 2)
-      await lose(store)
+      await clearStore(store)
 
       for (const token of tokens) {
-        await refused(t, app, token, 'AUTH_REFRESH_INVALID')
+        await assertRejected(t, app, token, 'AUTH_REFRESH_INVALID')
       }
 
-      t.strictSame(told(app), [])
+      t.strictSame(takeEvents(app), [])
       t.equal(await store.find(sessionId), null)
       t.strictSame(await store.list('u-ann', { now: app.clock() - DAY, limit: 9 }), [])
-      t.ok(await app.login(), 'its user may log in again')
+      t.ok(await app.login(), 'the user can log in again')
     })
   })
 }

@@ -10,29 +10,32 @@ t.test('an invalid option of a verifier with introspection throws at startup', a
   const wrong: Array<[object, RegExp]> = [
     [
       { jwksUri: 'https://a.example/jwks' },
-      /introspection asks the issuer, and jwksUri is about its keys: take one of them away/
+      /"introspection" cannot be combined with "jwksUri"; remove one of them$/
     ],
-    [{ algorithms: ['EdDSA'] }, /and algorithms is about its keys/],
-    [{ maxAge: '1m' }, /and maxAge is about its keys/],
-    [{ cooldown: '1m' }, /and cooldown is about its keys/],
-    [{ introspection: null }, /introspection must be an object/],
-    [{ introspection: uri }, /introspection must be an object/],
+    ...Object.entries({ algorithms: ['EdDSA'], maxAge: '1m', cooldown: '1m' }).map((
+      [name, value]
+    ): [object, RegExp] => [
+      { [name]: value },
+      new RegExp(`"introspection" cannot be combined with "${name}"; remove one of them$`)
+    ]),
+    [{ introspection: null }, /"introspection" must be an object$/],
+    [{ introspection: uri }, /"introspection" must be an object$/],
     [
       { introspection: { ...introspection, secret: 'x' } },
-      /introspection\.secret is no option; there are introspection\.uri, introspection\.clientId/
+      /unknown option "introspection\.secret"; valid options: uri, clientId, clientSecret, maxAge$/
     ],
     ...[undefined, '', 5].flatMap((value): Array<[object, RegExp]> => [
       [
         { introspection: { ...introspection, clientSecret: value } },
-        /introspection\.clientSecret is missing: it must be as one of the issuer's oauth\.clients has it/
+        /"introspection\.clientSecret" must be a non-empty string; set it to that of one of the issuer's/
       ],
       [
         { introspection: { ...introspection, clientId: value } },
-        /introspection\.clientId is missing/
+        /"introspection\.clientId" must be a non-empty string; set it to that of one of the issuer's/
       ],
       [
         { introspection: { ...introspection, uri: value } },
-        /introspection\.uri must be the issuer's route, such as "https:/
+        /"introspection\.uri" must be the URL of the issuer's route, such as "https:/
       ]
     ]),
     ...[
@@ -44,22 +47,25 @@ t.test('an invalid option of a verifier with introspection throws at startup', a
       uri
     ): [object, RegExp] => [
       { introspection: { ...introspection, uri } },
-      /introspection\.uri must be https: .*\(http is for localhost alone\)/
+      /"introspection\.uri" must be https, because .*; http works for localhost only$/
     ]),
     [
       { introspection: { ...introspection, uri: 'https://a:b@a.example/' } },
-      /introspection\.uri must not hold a user name or a password/
+      /"introspection\.uri" must not contain a user name or a password$/
     ],
     [
       { introspection: { ...introspection, maxAge: '61s' } },
-      /introspection\.maxAge must be at most 1m/
+      /"introspection\.maxAge" must be at most 1m, not "61s"$/
     ],
     [
       { introspection: { ...introspection, maxAge: 'soon' } },
-      /introspection\.maxAge must be a number of seconds, or a text such as/
+      /"introspection\.maxAge" must be a number of seconds or a string such as/
     ],
-    [{ issuer: undefined }, /issuer is missing/],
-    [{ audience: '' }, /audience is missing/],
+    [
+      { issuer: undefined },
+      /"issuer" must be a non-empty string; set it to the option "issuer" of/
+    ],
+    [{ audience: '' }, /"audience" must be a non-empty string; set it to the option "audience" of/],
     ...[
       'http://a.example',
       'https://a.example/',
@@ -74,25 +80,28 @@ t.test('an invalid option of a verifier with introspection throws at startup', a
         publicUrl
       ): [object, RegExp] => [
         { publicUrl },
-        /publicUrl must be https:\/\/, a host and perhaps a path, without "\/" at its end/
+        /"publicUrl" must be an https URL without query, fragment and final "\/", such as "https:/
       ]),
     [
       { dpop: { secret: 'short' } },
-      /dpop\.secret .*: use a random one, such as `openssl rand -base64 48` prints/
+      /"dpop\.secret" must be at least 32 random bytes, but .*; create one with `openssl rand -base64 48`$/
     ],
-    [{ dpop: { secret: new Uint8Array(16) } }, /dpop\.secret .*: use a random one/],
+    [
+      { dpop: { secret: new Uint8Array(16) } },
+      /"dpop\.secret" must be .*, but .*; create one with/
+    ],
     [
       { dpop: { secret: 'change-me-change-me-change-me-change-me' } },
-      /dpop\.secret .*: use a random one/
+      /"dpop\.secret" must be .*, but .*; create one with/
     ],
     [
       { dpop: { require: true } },
-      /dpop\.require is no option; there are dpop\.required, dpop\.nonces, dpop\.replays, dpop\.secret/
+      /unknown option "dpop\.require"; valid options: required, nonces, replays, secret$/
     ],
-    [{ dpop: { required: 'yes' } }, /dpop\.required must be true or false/],
-    [{ dpop: { replays: {} } }, /dpop\.replays must be an AttemptStore/],
-    [{ dpop: null }, /dpop must be an object/],
-    [{ dpop: 'yes' }, /dpop must be an object/]
+    [{ dpop: { required: 'yes' } }, /"dpop\.required" must be true or false, not "yes"$/],
+    [{ dpop: { replays: {} } }, /"dpop\.replays" must be an AttemptStore/],
+    [{ dpop: null }, /"dpop" must be an object$/],
+    [{ dpop: 'yes' }, /"dpop" must be an object$/]
   ]
 
   for (const [options, message] of wrong) {

@@ -7,9 +7,12 @@ import { scope } from './jwks-setup.js'
 t.test('an invalid option of a verifier with a key set throws at startup', async t => {
   const uri = 'https://a.example/jwks'
   const wrong: Array<[object, RegExp]> = [
-    [{ jwksUri: undefined }, /jwksUri must be where the issuer shows its keys, such as/],
+    [{ jwksUri: undefined }, /"jwksUri" or "introspection" is required; set one of them$/],
     ...['', '/jwks', 5, {}, null].map(jwksUri =>
-      [{ jwksUri }, /jwksUri must be where/] as [object, RegExp]
+      [{ jwksUri }, /"jwksUri" must be the URL of the issuer's keys, such as "https:/] as [
+        object,
+        RegExp
+      ]
     ),
     ...[
       'http://a.example/jwks',
@@ -20,30 +23,38 @@ t.test('an invalid option of a verifier with a key set throws at startup', async
       'ftp://localhost/',
       'file:///jwks',
       'data:,{}'
-    ].map(jwksUri => [{ jwksUri }, /jwksUri must be https/] as [object, RegExp]),
-    [{ jwksUri: 'https://user:word@a.example/' }, /jwksUri must not hold a user name/],
-    [{ issuer: undefined }, /issuer is missing/],
-    [{ issuer: '' }, /issuer is missing/],
-    [{ audience: ['api'] }, /audience is missing/],
+    ].map(jwksUri =>
+      [{ jwksUri }, /"jwksUri" must be https, because .*; http works for localhost only$/] as [
+        object,
+        RegExp
+      ]
+    ),
+    [{ jwksUri: 'https://user:word@a.example/' }, /"jwksUri" must not contain a user name/],
+    [
+      { issuer: undefined },
+      /"issuer" must be a non-empty string; set it to the option "issuer" of/
+    ],
+    [{ issuer: '' }, /"issuer" must be a non-empty string/],
+    [{ audience: ['api'] }, /"audience" must be a non-empty string/],
     ...['HS256', 'none', 'ES384'].map(alg =>
       [
         { algorithms: ['EdDSA', alg] },
-        /algorithms must be a list of EdDSA, ES256, PS256, RS256/
+        /"algorithms" must be a non-empty array of "EdDSA", "ES256", "PS256", "RS256"$/
       ] as [object, RegExp]
     ),
-    [{ algorithms: [] }, /algorithms must be/],
-    [{ algorithms: 'EdDSA' }, /algorithms must be/],
-    [{ name: 'a b' }, /name must be letters/],
-    [{ cacheSize: 1 }, /cacheSize must be/],
-    [{ clock: 5 }, /clock must be a function/],
-    [{ timeout: 0 }, /timeout must be/],
-    [{ timeout: '2m' }, /timeout must be/],
-    [{ maxAge: '9s' }, /maxAge must be/],
-    [{ maxAge: '2d' }, /maxAge must be/],
-    [{ cooldown: '500ms' }, /cooldown must be/],
-    [{ cooldown: '11m' }, /cooldown must be/],
-    [{ cooldown: 'soon' }, /cooldown must be a number of seconds/],
-    [{ secret: 'x' }, /secret is no option; there are jwksUri, /]
+    [{ algorithms: [] }, /"algorithms" must be/],
+    [{ algorithms: 'EdDSA' }, /"algorithms" must be/],
+    [{ name: 'a b' }, /"name" must be a letter, followed by/],
+    [{ cacheSize: 1 }, /"cacheSize" must be an integer of at least 2, not 1$/],
+    [{ clock: 5 }, /"clock" must be a function/],
+    [{ timeout: 0 }, /"timeout" must be from 1ms to 1m, not 0$/],
+    [{ timeout: '2m' }, /"timeout" must be from 1ms to 1m, not "2m"$/],
+    [{ maxAge: '9s' }, /"maxAge" must be at least twice "timeout" \(5s by default\)$/],
+    [{ maxAge: '2d' }, /"maxAge" must be at most 1d, not "2d"$/],
+    [{ cooldown: '500ms' }, /"cooldown" must be at least 1s, not "500ms"$/],
+    [{ cooldown: '11m' }, /"cooldown" must be at most "maxAge" \(10m by default\)$/],
+    [{ cooldown: 'soon' }, /"cooldown" must be a number of seconds/],
+    [{ secret: 'x' }, /unknown option "secret"; valid options: jwksUri, introspection, /]
   ]
 
   for (const [options, message] of wrong) {

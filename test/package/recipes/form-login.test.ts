@@ -1,5 +1,3 @@
-// System A, as its clients speak: a form to log in, JSON to refresh, errors read from `detail`.
-
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import { DAY, MINUTE } from '../../helpers/clock.js'
@@ -91,7 +89,7 @@ class ApiClient {
 const ann = ['ann', 'correct horse'] as const
 const hello = { message: 'Hello, ann' }
 
-t.test('register, and a name that is taken', async t => {
+t.test('registration rejects a name that is taken', async t => {
   const client = new ApiClient()
   t.equal(await client.register(...ann), 201)
   t.equal(await client.register(...ann), 409)
@@ -99,7 +97,7 @@ t.test('register, and a name that is taken', async t => {
   t.equal(await client.register('cyd', 'short'), 400)
 })
 
-t.test('log in, use, refresh: one refresh token all the while', async t => {
+t.test('a client keeps one refresh token from login on', async t => {
   const client = new ApiClient()
   await client.login(...ann)
   t.match(await client.protected(), { status: 200, body: hello })
@@ -120,7 +118,7 @@ t.test('log in, use, refresh: one refresh token all the while', async t => {
   t.match(await client.protected(), { status: 200, body: hello })
 })
 
-t.test('a lost answer, and two programs with one token', async t => {
+t.test('a refresh token works after a lost response and in two programs', async t => {
   const client = new ApiClient(losing({ path: '/refresh', times: 1 }))
   await client.login(...ann)
   await t.rejects(client.renew(), { message: 'Failed to fetch' })
@@ -133,7 +131,7 @@ t.test('a lost answer, and two programs with one token', async t => {
   t.equal((await other.protected()).status, 200)
 })
 
-t.test('the refresh token ends so many days after the login, however often it is used', async t => {
+t.test('the refresh token expires a fixed time after the login', async t => {
   const client = new ApiClient()
   await client.login(...ann)
   await server.advance(6 * DAY)
@@ -142,7 +140,7 @@ t.test('the refresh token ends so many days after the login, however often it is
   await t.rejects(client.renew(), { message: '401 Refresh token has expired' })
 })
 
-t.test('what is refused, in words that are read from `detail`', async t => {
+t.test('a rejection has its reason in `detail`', async t => {
   const client = new ApiClient()
 
   for (const [name, password] of [['ann', 'wrong'], ['nobody', 'correct horse']] as const) {
@@ -168,14 +166,14 @@ t.test('what is refused, in words that are read from `detail`', async t => {
   t.match(await malformed.json(), { detail: /password/ })
 })
 
-t.test('tokens of the old system', async t => {
+t.test('tokens of the old system are rejected', async t => {
   const client = new ApiClient()
   client.access = client.refresh = oldToken
   t.match(await client.protected(), { status: 401, body: { detail: 'Access token is invalid' } })
   await t.rejects(client.renew(), { message: '401 Refresh token is invalid' })
 })
 
-t.test('a disabled user is refused at the next refresh', async t => {
+t.test('a disabled user is rejected at the next refresh', async t => {
   const client = new ApiClient()
   await client.login('bob', 'correct horse')
   await server.change('bob', { disabled: true })
@@ -186,7 +184,7 @@ t.test('a disabled user is refused at the next refresh', async t => {
   t.match(await client.protected(), { status: 401, body: { detail: 'Session was revoked' } })
 })
 
-t.test('a logout, which the old system did not have, ends both tokens', async t => {
+t.test('a logout revokes both tokens', async t => {
   const client = new ApiClient()
   await client.login(...ann)
   const authorization = `Bearer ${client.access}`
@@ -198,11 +196,11 @@ t.test('a logout, which the old system did not have, ends both tokens', async t 
   await t.rejects(client.renew(), { message: '401 Session was revoked' })
 })
 
-t.test('the log names each risk once', async t => {
+t.test('the log contains each security warning once', async t => {
   t.strictSame(await server.close(), [risks.rotation])
 })
 
-t.test('with an access token of a day', async t => {
+t.test('an access token lifetime of a day adds a security warning', async t => {
   const server = await startRecipe(t, 'form-login', {
     ...secretKeys(),
     ACCESS_TOKEN_EXPIRE_MINUTES: '1440'
@@ -210,7 +208,7 @@ t.test('with an access token of a day', async t => {
   t.strictSame(await server.close(), [risks.rotation, risks.lifetime])
 })
 
-t.test('without refresh tokens', async t => {
+t.test('without refresh tokens, a login returns an access token only', async t => {
   const { url, close } = await startRecipe(t, 'form-login', {
     ...secretKeys(),
     REFRESH_TOKEN_ENABLED: 'false'

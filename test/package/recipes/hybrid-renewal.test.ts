@@ -1,6 +1,3 @@
-// System D, as a React context and a React Native token service speak: an access token of a day that the server renews, and
-// a refresh token that stays what it is.
-
 import t from 'tap'
 import { createClock, DAY, HOUR, MINUTE } from '../../helpers/clock.js'
 import { losing, oldToken, risks, startRecipe, Storage } from './recipe.js'
@@ -35,7 +32,7 @@ class AuthContext {
     return this.#storage.getItem('token')
   }
 
-  /** What an effect does when the page is loaded. */
+  /** Effect that runs when the page is loaded. */
   async mount (): Promise<void> {
     if (this.token === null) {
       return
@@ -203,7 +200,7 @@ async function signedIn (
   return { context, storage }
 }
 
-t.test('log in, and come back to the page', async t => {
+t.test('a user is still signed in after a page reload', async t => {
   const { context, storage } = await signedIn()
   t.strictSame(context.user, { id: '1', email, name: 'Ann' })
   const page = new AuthContext(storage)
@@ -213,7 +210,7 @@ t.test('log in, and come back to the page', async t => {
   t.equal(await new AuthContext().login('nobody@example.org', 'correct horse'), 401)
 })
 
-t.test('a token is renewed in its last two hours, and not before', async t => {
+t.test('a token is renewed in its last two hours only', async t => {
   const { context } = await signedIn()
   const first = context.token
   await advance(21 * HOUR)
@@ -230,7 +227,7 @@ t.test('a token is renewed in its last two hours, and not before', async t => {
   t.equal((await context.authFetch('/api/notes')).status, 200, 'the first one has ended')
 })
 
-t.test('somebody who comes every day is signed in for 30 days, with two tabs and a lost answer', async t => {
+t.test('a daily user stays signed in for 30 days with two tabs and a lost response', async t => {
   const lost = { path: '/api/refresh', times: 1 }
   const { context, storage } = await signedIn(losing(lost))
   const refreshToken = storage.getItem('refreshToken')
@@ -257,7 +254,7 @@ t.test('somebody who comes every day is signed in for 30 days, with two tabs and
   t.equal(context.user, null)
 })
 
-t.test('the phone refreshes ahead, by the refresh token as bearer', async t => {
+t.test('a phone refreshes before expiry with the refresh token as bearer token', async t => {
   const phone = new TokenService()
   t.strictSame(await phone.signIn(email, 'correct horse'), { id: '1', email, name: 'Ann' })
   const refreshToken = phone.asyncStorage.get('refreshToken')
@@ -274,7 +271,7 @@ t.test('the phone refreshes ahead, by the refresh token as bearer', async t => {
   t.equal(phone.asyncStorage.get('refreshToken'), refreshToken, 'unchanged')
 })
 
-t.test('logout by the access token ends the refresh token too, also when the day is over', async t => {
+t.test('a logout by access token revokes the refresh token, also after expiry', async t => {
   const { context, storage } = await signedIn()
   const { token: accessToken } = context
   const refreshToken = storage.getItem('refreshToken')
@@ -302,7 +299,7 @@ t.test('logout by the access token ends the refresh token too, also when the day
   t.equal((await fetch(`${server.url}/api/refresh`, { method: 'POST', headers })).status, 401)
 })
 
-t.test('tokens of the old system lead to the login', async t => {
+t.test('tokens of the old system lead to the login page', async t => {
   const storage = new Storage()
 
   for (const key of ['token', 'refreshToken']) {
@@ -314,7 +311,7 @@ t.test('tokens of the old system lead to the login', async t => {
   t.strictSame([page.user, page.token], [null, null])
 })
 
-t.test('a disabled user gets neither a renewed token nor a refreshed one', async t => {
+t.test('a disabled user receives neither a renewed nor a refreshed token', async t => {
   const { context } = await signedIn()
   await advance(23 * HOUR)
   await server.change(email, { disabled: true })
@@ -327,6 +324,6 @@ t.test('a disabled user gets neither a renewed token nor a refreshed one', async
   t.equal(await context.login(email, 'correct horse'), 401)
 })
 
-t.test('the log names each risk once', async t => {
+t.test('the log contains each security warning once', async t => {
   t.strictSame(await server.close(), [risks.rotation, risks.lifetime])
 })

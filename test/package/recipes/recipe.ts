@@ -1,5 +1,3 @@
-// Starts a recipe for a test, and what its clients run on: a storage, and a network that loses answers.
-
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
@@ -10,17 +8,21 @@ import type { Order } from './serve.js'
 
 export interface StartedRecipe {
   readonly url: string
-  /** The clock of the server goes on. */
+  /** Advances the clock of the server. */
   advance(by: number): Promise<void>
-  /** Changes the record of a user, as an admin would. @returns It. */
+  /** Changes the record of a user, and returns it. */
   change(login: string, to: object): Promise<Record<string, unknown>>
-  /** @returns How many rows were deleted. */
+  /** Deletes expired sessions, and returns their number. */
   sweep(): Promise<number>
-  /** Ends it. @returns The warnings of the log. */
+  /** Stops the recipe, and returns the warnings of its log. */
   close(): Promise<string[]>
 }
 
-/** @param env Variables beside those of this process. */
+/**
+ * Starts a recipe in its own process.
+ *
+ * @param env - Environment variables in addition to those of this process.
+ */
 export async function startRecipe (
   t: Test,
   folder: string,
@@ -76,7 +78,7 @@ export async function startRecipe (
   }
 }
 
-/** What a browser keeps for an origin: all tabs see the same. */
+/** Storage of one origin, which all tabs share. */
 export class Storage {
   readonly #items = new Map<string, string>()
   getItem (key: string): string | null {
@@ -90,7 +92,7 @@ export class Storage {
   }
 }
 
-/** A fetch whose answers to a path get lost as often as it is told: the server has done its work by then. */
+/** Creates a `fetch` that loses responses of one path, after the server has handled the request. */
 export function losing (lost: { path: string, times: number }): typeof fetch {
   return async (input, init) => {
     const response = await fetch(input, init)
@@ -105,7 +107,7 @@ export function losing (lost: { path: string, times: number }): typeof fetch {
   }
 }
 
-/** A token of the system that is replaced: a JWT, with keys that nobody has any more. */
+/** Token of the replaced system: a JWT with an unknown key. */
 export const oldToken =
   'eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhbm4iLCJleHAiOjQxMDI0NDQ4MDB9.' +
   'kq3mXGJ0wq1tqkq0m2Jd8o3F5nY7cU9aVbTzLr6sHxE'

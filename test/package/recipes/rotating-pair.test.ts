@@ -1,5 +1,3 @@
-// System B, as its browser wrapper speaks: both tokens in localStorage, a refresh after a 401, and the request once more.
-
 import t from 'tap'
 import { DAY, MINUTE, SECOND } from '../../helpers/clock.js'
 import { losing, oldToken, startRecipe, Storage } from './recipe.js'
@@ -120,7 +118,7 @@ async function signedIn (device?: string): Promise<ReturnType<typeof openTab>> {
   return tab
 }
 
-t.test('a page that is open for hours: a new pair at each refresh', async t => {
+t.test('a page that is open for hours receives a new pair at each refresh', async t => {
   const tab = await signedIn()
 
   for (let i = 0; i < 3; i++) {
@@ -137,7 +135,7 @@ t.test('a page that is open for hours: a new pair at each refresh', async t => {
   }
 })
 
-t.test('five requests of a page at once, in one tab and in two', async t => {
+t.test('five concurrent requests succeed in one tab and in two', async t => {
   const tab = await signedIn()
   const other = openTab(tab.localStorage)
   await server.advance(15 * MINUTE)
@@ -152,7 +150,7 @@ t.test('five requests of a page at once, in one tab and in two', async t => {
   t.equal((await tab.api('/api/v1/orders')).status, 200)
 })
 
-t.test('two tabs with copies of their own, as frameworks keep them in memory', async t => {
+t.test('two tabs with separate copies of a pair stay signed in', async t => {
   const tab = await signedIn()
   const copy = new Storage()
 
@@ -168,7 +166,7 @@ t.test('two tabs with copies of their own, as frameworks keep them in memory', a
   t.equal(copy.getItem('refresh_token'), tab.localStorage.getItem('refresh_token'))
 })
 
-t.test('an answer that is lost signs nobody out', async t => {
+t.test('a lost response signs no user out', async t => {
   const { localStorage } = await signedIn()
   const tab = openTab(localStorage, losing({ path: '/api/v1/auth/refresh', times: 1 }))
   await server.advance(15 * MINUTE)
@@ -178,7 +176,7 @@ t.test('an answer that is lost signs nobody out', async t => {
   t.notOk(tab.isAtLogin())
 })
 
-t.test('a copied pair ends the session when both have used it', async t => {
+t.test('a copied pair revokes the session after both clients have used it', async t => {
   const [tab, thief] = [await signedIn(), openTab()]
 
   for (const key of ['access_token', 'refresh_token']) {
@@ -193,7 +191,7 @@ t.test('a copied pair ends the session when both have used it', async t => {
   t.equal((await thief.api('/api/v1/orders')).status, 401)
 })
 
-t.test('rows with device and address; log out here, and everywhere', async t => {
+t.test('the session list shows device and address, and logouts shorten it', async t => {
   const [laptop, phone] = [await signedIn('laptop'), await signedIn('phone')]
 
   const rows = async (): Promise<Array<Record<string, unknown>>> => {
@@ -220,7 +218,7 @@ t.test('rows with device and address; log out here, and everywhere', async t => 
   t.ok(tablet.isAtLogin())
 })
 
-t.test('a logout in one tab, and the other tab', async t => {
+t.test('a logout in one tab signs out the other tab', async t => {
   const tab = await signedIn()
   const other = openTab(tab.localStorage)
   t.equal(await tab.logout(), 204)
@@ -228,7 +226,7 @@ t.test('a logout in one tab, and the other tab', async t => {
   t.ok(other.isAtLogin())
 })
 
-t.test('tokens of the old system lead to the login', async t => {
+t.test('tokens of the old system lead to the login page', async t => {
   const tab = openTab()
 
   for (const key of ['access_token', 'refresh_token']) {
@@ -241,7 +239,7 @@ t.test('tokens of the old system lead to the login', async t => {
   t.equal(await tab.logout(), 204)
 })
 
-t.test('a wrong password, and a user who is disabled', async t => {
+t.test('an invalid password and a disabled user are rejected', async t => {
   t.equal(await openTab().login('ann', 'wrong'), 401)
   t.equal(await openTab().login('nobody', 'correct horse'), 401)
   const tab = await signedIn()
@@ -253,7 +251,7 @@ t.test('a wrong password, and a user who is disabled', async t => {
   await server.change('ann', { disabled: false })
 })
 
-t.test('a week unused, and the rows are cleaned away', async t => {
+t.test('a session expires after a week without use and is deleted', async t => {
   const tab = await signedIn()
   await server.advance(7 * DAY)
   t.equal((await tab.api('/api/v1/orders')).status, 401)
@@ -263,6 +261,6 @@ t.test('a week unused, and the rows are cleaned away', async t => {
   t.equal(await server.sweep(), 0)
 })
 
-t.test('the log names no risk', async t => {
+t.test('the log contains no security warning', async t => {
   t.strictSame(await server.close(), [])
 })

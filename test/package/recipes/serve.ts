@@ -1,5 +1,5 @@
-// A recipe's app, unchanged, in a process of its own (`serve.ts <folder>`): the recipes use the package as it was built, which
-// has no place among the sources that the other tests load. The parent sets the clock, and changes users as an admin would.
+// Runs the app of `serve.ts <folder>` in its own process, because recipes import the built package.
+// The parent sets the clock and changes users.
 
 import type { FastifyInstance } from 'fastify'
 import { createClock } from '../../helpers/clock.js'

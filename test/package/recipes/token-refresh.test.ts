@@ -1,5 +1,3 @@
-// System C, as its axios interceptor speaks: `detail` decides whether to refresh, and what came meanwhile waits in a queue.
-
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -29,7 +27,7 @@ interface Answer {
   data: Record<string, unknown>
 }
 
-/** The part of axios that is used: JSON in and out, and a status beyond 299 rejects with `{ config, response }`. */
+/** Part of axios: sends and receives JSON, and rejects with `{ config, response }` from 300 on. */
 async function axios (config: Config, fetch_: typeof fetch): Promise<Answer> {
   const { url, method = 'GET', data, headers = {} } = config
   const r = await fetch_(server.url + url, {
@@ -142,7 +140,7 @@ async function signedIn (fetch_?: typeof fetch): Promise<Api> {
   return api
 }
 
-/** What a request is refused with: its status and `detail`. */
+/** Returns the status and `detail` of a rejected request. */
 function refusal (request: Promise<Answer>): Promise<string> {
   return request.then(
     () => 'it was answered',
@@ -152,7 +150,7 @@ function refusal (request: Promise<Answer>): Promise<string> {
 
 const reports = { url: '/reports' }
 
-t.test('a hash of bcrypt is good for a login, and replaced by it', async t => {
+t.test('a login accepts and replaces a bcrypt hash', async t => {
   const before = await signedIn()
   t.match(before.tokens, {
     token_type: 'bearer',
@@ -165,7 +163,7 @@ t.test('a hash of bcrypt is good for a login, and replaced by it', async t => {
   t.equal(await refusal(new Api().login('ann', 'wrong')), '401 User name or password is incorrect')
 })
 
-t.test('"Token expired" sets the interceptor off: one rotation, and every request is answered', async t => {
+t.test('the interceptor rotates once for four requests with an expired token', async t => {
   const api = await signedIn()
   const { refresh_token: first } = api.tokens
   const { rotated } = await readCounters(server)
@@ -187,7 +185,7 @@ t.test('"Token expired" sets the interceptor off: one rotation, and every reques
   t.equal(api.tokens.expires_in, 900)
 })
 
-t.test('two tabs', async t => {
+t.test('two tabs receive the same successor', async t => {
   const [tab, other] = [await signedIn(), new Api()]
   other.tokens = tab.tokens
   await server.advance(15 * MINUTE)
@@ -200,7 +198,7 @@ t.test('two tabs', async t => {
   t.equal(tab.tokens.refresh_token, other.tokens.refresh_token)
 })
 
-t.test('a lost answer, and a server that was restarted on its file', async t => {
+t.test('a session survives a lost response and a restart of the server', async t => {
   const api = await signedIn(losing({ path: '/auth/token/refresh', times: 1 }))
   await server.advance(15 * MINUTE)
   await t.rejects(api.request(reports), { message: 'Failed to fetch' })
@@ -210,7 +208,7 @@ t.test('a lost answer, and a server that was restarted on its file', async t => 
 
   const counters = await readCounters(server)
   t.ok(counters.rotated > 0)
-  t.ok(counters.replayed + counters.kept > 0, 'of the two tabs')
+  t.ok(counters.replayed + counters.kept > 0, 'of the two tabs receive the same successor')
   t.strictSame([counters.recovered, counters.reused], [1, 0])
 
   const time = 3 * 15 * MINUTE + MINUTE
@@ -220,7 +218,7 @@ t.test('a lost answer, and a server that was restarted on its file', async t => 
   t.equal((await api.request(reports)).status, 200)
 })
 
-t.test('a stolen token is noticed, and counted', async t => {
+t.test('a stolen token is detected and counted', async t => {
   const api = await signedIn()
   const thief = new Api()
   thief.tokens = api.tokens
@@ -236,7 +234,7 @@ t.test('a stolen token is noticed, and counted', async t => {
   t.ok(api.signedOut)
 })
 
-t.test('inactive users', async t => {
+t.test('an inactive user is rejected', async t => {
   t.equal(
     await refusal(new Api().login('bob', 'correct horse')),
     '401 User name or password is incorrect'
@@ -249,7 +247,7 @@ t.test('inactive users', async t => {
   await server.change('ann', { isActive: true })
 })
 
-t.test('logout', async t => {
+t.test('a logout revokes the session', async t => {
   const api = await signedIn()
   const { refresh_token: token } = api.tokens
   t.equal(
@@ -261,14 +259,14 @@ t.test('logout', async t => {
   t.ok(api.signedOut)
 })
 
-t.test('tokens of the old system lead to the login', async t => {
+t.test('tokens of the old system lead to the login page', async t => {
   const api = new Api()
   api.tokens = { access_token: oldToken, refresh_token: oldToken }
   t.equal(await refusal(api.request(reports)), '401 Refresh token is invalid')
   t.ok(api.signedOut)
 })
 
-t.test('the log names no risk', async t => {
+t.test('the log contains no security warning', async t => {
   t.strictSame(await server.close(), [])
 })
 

@@ -1,5 +1,3 @@
-// One refresh token, presented 200 times at once over real HTTP: by the tabs of a browser, by retries, by two servers.
-
 import t from 'tap'
 import type { Test } from 'tap'
 import { createTestApp, PASSWORD } from '../../helpers/app.js'
@@ -7,15 +5,15 @@ import { startServer } from '../../helpers/server-process.js'
 import { createSqliteFile } from '../../helpers/databases/sqlite.js'
 import { localStores } from '../../helpers/stores.js'
 
-const TIMES = 200
+const CONCURRENCY = 200
 
-interface Answer {
+interface Tokens {
   readonly access_token: string
   readonly refresh_token: string
 }
 
 for (const [name, open] of Object.entries(localStores)) {
-  t.test(`one server, ${name}`, async t => {
+  t.test(`one server with ${name} rotates once for 200 concurrent refreshes`, async t => {
     const { store, close } = await open()
     const { app } = await createTestApp({ store })
     t.teardown(async () => {
@@ -24,13 +22,13 @@ for (const [name, open] of Object.entries(localStores)) {
     })
     const url = await app.listen({ host: '127.0.0.1', port: 0 })
     const { refresh_token: token } = await login(url)
-    await refreshedAtOnce(t, [url], token)
+    await refreshConcurrently(t, [url], token)
     const [session] = await app.tokenAuth.listSessions('u-ann')
     t.equal(session?.generation, 1)
   })
 }
 
-t.test('two server processes on one SQLite file', async t => {
+t.test('two processes on one SQLite file rotate once for 200 concurrent refreshes', async t => {
   const file = createSqliteFile()
   const servers = await Promise.all([startServer(file.path), startServer(file.path)])
   t.teardown(async () => {
@@ -39,7 +37,7 @@ t.test('two server processes on one SQLite file', async t => {
   })
   const urls = servers.map(server => server.url)
   let { refresh_token: token } = await login(urls[0] as string)
-  token = await refreshedAtOnce(t, urls, token)
+  token = await refreshConcurrently(t, urls, token)
   const sessions = await fetch(`${urls[1]}/auth/sessions`, {
     headers: {
       authorization: `Bearer ${(await refresh(urls[0] as string, token)).body.access_token}`
@@ -48,7 +46,7 @@ t.test('two server processes on one SQLite file', async t => {
   t.equal((await sessions.json() as { sessions: unknown[] }).sessions.length, 1)
 })
 
-t.test('many sessions at once over two server processes: each is rotated once', async t => {
+t.test('two processes rotate each of 20 sessions once for concurrent refreshes', async t => {
   const file = createSqliteFile()
   const servers = await Promise.all([startServer(file.path), startServer(file.path)])
   t.teardown(async () => {
@@ -59,10 +57,10 @@ t.test('many sessions at once over two server processes: each is rotated once', 
   const tokens = await Promise.all(
     Array.from({ length: 20 }, async (_, i) => (await login(urls[i % 2] as string)).refresh_token)
   )
-  await Promise.all(tokens.map(token => refreshedAtOnce(t, urls, token, 10)))
+  await Promise.all(tokens.map(token => refreshConcurrently(t, urls, token, 10)))
 })
 
-t.test('a server that is killed in the middle signs nobody out', async t => {
+t.test('a killed server signs no user out', async t => {
   const file = createSqliteFile()
   t.teardown(() => {
     file.remove()
@@ -71,17 +69,17 @@ t.test('a server that is killed in the middle signs nobody out', async t => {
   let { refresh_token: token } = await login(server.url)
 
   for (let round = 0; round < 3; round++) {
-    const answers = Array.from({ length: 50 }, () => refresh(server.url, token).catch(() => null))
-    await Promise.race(answers)
+    const responses = Array.from({ length: 50 }, () => refresh(server.url, token).catch(() => null))
+    await Promise.race(responses)
     await server.kill()
-    const heard = (await Promise.all(answers)).filter(answer => answer?.status === 200)
+    const successful = (await Promise.all(responses)).filter(response => response?.status === 200)
     server = await startServer(file.path)
     const again = await refresh(server.url, token)
     t.equal(again.status, 200)
 
-    // Within the grace of the round before the token itself is kept.
-    for (const answer of heard) {
-      t.ok([token, again.body.refresh_token].includes(answer?.body.refresh_token ?? ''))
+    // The token stays current within the grace period of the previous round.
+    for (const response of successful) {
+      t.ok([token, again.body.refresh_token].includes(response?.body.refresh_token ?? ''))
     }
 
     token = again.body.refresh_token
@@ -90,47 +88,47 @@ t.test('a server that is killed in the middle signs nobody out', async t => {
   await server.close()
 })
 
-async function login (url: string): Promise<Answer> {
+async function login (url: string): Promise<Tokens> {
   const { body } = await post(`${url}/auth/login`, { username: 'ann', password: PASSWORD })
   return body
 }
 
-function refresh (url: string, token: string): Promise<{ status: number, body: Answer }> {
+function refresh (url: string, token: string): Promise<{ status: number, body: Tokens }> {
   return post(`${url}/auth/refresh`, { refresh_token: token })
 }
 
-async function post (url: string, body: object): Promise<{ status: number, body: Answer }> {
+async function post (url: string, body: object): Promise<{ status: number, body: Tokens }> {
   const response = await fetch(url, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(body)
   })
-  return { status: response.status, body: await response.json() as Answer }
+  return { status: response.status, body: await response.json() as Tokens }
 }
 
-/** Every answer is 200 and holds the same successor, one generation further. */
-async function refreshedAtOnce (
+/** Asserts that all responses contain the same successor. */
+async function refreshConcurrently (
   t: Test,
   urls: readonly string[],
   token: string,
-  times = TIMES
+  times = CONCURRENCY
 ): Promise<string> {
-  const answers = await Promise.all(
+  const responses = await Promise.all(
     Array.from({ length: times }, (_, i) => refresh(urls[i % urls.length] as string, token))
   )
-  t.strictSame(new Set(answers.map(({ status }) => status)), new Set([200]))
-  const successors = new Set(answers.map(({ body }) => body.refresh_token))
+  t.strictSame(new Set(responses.map(({ status }) => status)), new Set([200]))
+  const successors = new Set(responses.map(({ body }) => body.refresh_token))
   t.equal(successors.size, 1, 'one successor')
   const [successor = ''] = successors
-  t.equal(generationOf(successor), generationOf(token) + 1)
+  t.equal(getGeneration(successor), getGeneration(token) + 1)
   t.strictSame(
-    new Set(answers.map(({ body }) => generationOf(body.access_token))),
-    new Set([generationOf(successor)])
+    new Set(responses.map(({ body }) => getGeneration(body.access_token))),
+    new Set([getGeneration(successor)])
   )
   return successor
 }
 
-function generationOf (token: string): number {
+function getGeneration (token: string): number {
   return (JSON.parse(Buffer.from(token.split('.')[1] as string, 'base64url').toString()) as {
     gen: number
   }).gen

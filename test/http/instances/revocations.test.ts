@@ -1,0 +1,107 @@
+import t from 'tap'
+import type { TokenResponse } from '../../../src/index.js'
+import {
+  assertAccepted,
+  assertRejectedAfterPoll,
+  bearer,
+  databases,
+  getSessionId,
+  GRACE,
+  skipPostgres,
+  startInstances
+} from './instances-setup.js'
+import type { Instance } from './instances-setup.js'
+
+for (const [name, open] of Object.entries(databases)) {
+  t.test(name, { skip: name === 'postgres' && skipPostgres }, async t => {
+    for (const count of [2, 3]) {
+      t.test(`${count} instances`, async t => {
+        t.test('a logout revokes its session on all instances', async t => {
+          const [here, ...others] = await startInstances(t, open, count) as [
+            Instance,
+            ...Instance[]
+          ]
+          const ended = await here.login()
+          const live = await here.login()
+          t.equal(
+            (await here.post('/auth/logout', { refresh_token: ended.refresh_token })).statusCode,
+            204
+          )
+          t.equal(await here.status(ended), 401, 'on the instance of the logout, immediately')
+          await assertRejectedAfterPoll(t, others, [ended])
+          await assertAccepted(t, [here, ...others], [live])
+        })
+
+        t.test('a logout of all sessions revokes them on all instances', async t => {
+          const [here, ...others] = await startInstances(t, open, count) as [
+            Instance,
+            ...Instance[]
+          ]
+          const ended = await Promise.all([here, ...others].map(instance => instance.login('ann')))
+          const live = await here.login('bob')
+          t.equal(
+            (await here.post('/auth/logout/all', undefined, bearer(ended[0] as TokenResponse)))
+              .statusCode,
+            204
+          )
+
+          for (const tokens of ended) {
+            t.equal(await here.status(tokens), 401)
+          }
+
+          await assertRejectedAfterPoll(t, others, ended)
+          await assertAccepted(t, [here, ...others], [live])
+        })
+
+        t.test('revokeUser with keep revokes the other sessions on all instances', async t => {
+          const [here, ...others] = await startInstances(t, open, count) as [
+            Instance,
+            ...Instance[]
+          ]
+          const kept = await here.login()
+          const ended = await Promise.all([here, ...others].map(instance => instance.login()))
+          t.equal(
+            await here.app.tokenAuth.revokeUser('u-ann', { keep: getSessionId(kept) }),
+            ended.length
+          )
+          await assertRejectedAfterPoll(t, others, ended)
+          await assertAccepted(t, [here, ...others], [kept])
+          t.equal((await others[0]?.refresh(kept.refresh_token))?.statusCode, 200)
+        })
+
+        t.test('a reused refresh token revokes its session on all instances', async t => {
+          const [here, ...others] = await startInstances(t, open, count) as [
+            Instance,
+            ...Instance[]
+          ]
+          const { clock } = here
+          const first = await here.login()
+          const second = (await here.refresh(first.refresh_token)).json<TokenResponse>()
+          clock.advance(GRACE)
+          const third = (await others[0]?.refresh(second.refresh_token))?.json<
+            TokenResponse
+          >() as TokenResponse
+          t.equal((await here.refresh(first.refresh_token)).json().code, 'AUTH_REFRESH_REUSED')
+          t.equal(await here.status(third), 401)
+          await assertRejectedAfterPoll(t, others, [third])
+        })
+
+        t.test('a session that is deleted in the list is revoked on all instances', async t => {
+          const [here, ...others] = await startInstances(t, open, count) as [
+            Instance,
+            ...Instance[]
+          ]
+          const [ended, live] = [await others[0]?.login() as TokenResponse, await here.login()]
+          const { statusCode } = await here.app.inject({
+            method: 'DELETE',
+            url: `/auth/sessions/${getSessionId(ended)}`,
+            headers: bearer(live)
+          })
+          t.equal(statusCode, 204)
+          await assertRejectedAfterPoll(t, others, [ended])
+          await assertAccepted(t, [here, ...others], [live])
+        })
+      })
+    }
+  })
+}
