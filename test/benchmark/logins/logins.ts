@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { compare, createRatioRow, median } from '../comparison.js'
+import { compare, createRatioRow, isSmokeRun, median } from '../comparison.js'
 import type { ResultRow, RunSettings } from '../comparison.js'
 import { startProcess } from '../processes.js'
 import type { CallableProcess } from '../processes.js'
@@ -20,6 +20,9 @@ const CONNECTIONS = 64
 
 /** Logins before the measurement. At 80 per second, the code would not be compiled for minutes. */
 const WARM_UP_LOGINS = 5000
+
+/** Minimum time of a measurement, in milliseconds. A shorter one has too few logins for a rate. */
+const MIN_TIME = 1000
 
 /** Time until all connections log in, in milliseconds. */
 const SETTLE_TIME = 700
@@ -65,7 +68,9 @@ type MeasureLoad = (
  * The server has one core and the load process has the other one. On one core, the plugin computes
  * one hash at a time. argon2 alone runs on the same core with the same concurrency.
  */
-export async function measureLogins (settings: RunSettings): Promise<ResultRow[]> {
+export async function measureLogins ({ rounds, ms }: RunSettings): Promise<ResultRow[]> {
+  const settings = { rounds, ms: Math.max(ms, MIN_TIME) }
+  const warmUpLogins = isSmokeRun({ ms }) ? 1 : WARM_UP_LOGINS
   const start = (file: string, core: 0 | 1): CallableProcess =>
     startProcess(new URL(file, import.meta.url), core)
   const limited = start('server-process.ts', 0)
@@ -82,7 +87,7 @@ export async function measureLogins (settings: RunSettings): Promise<ResultRow[]
       runLoad({ server, ms: settings.ms, ...load })
 
     await assertRejections(limitedServer)
-    const warmUp = { connections: 0, probes: [], ms: 0, warmUpLogins: WARM_UP_LOGINS }
+    const warmUp = { connections: 0, probes: [], ms: 0, warmUpLogins }
     await runLoad({ ...warmUp, server: limitedServer })
     await runLoad({ ...warmUp, server: limitedServer, path: BASELINE_PATH })
     await runLoad({ ...warmUp, server: unlimitedServer })

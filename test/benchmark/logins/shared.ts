@@ -5,8 +5,8 @@ export const LOGIN_PATH = '/auth/login'
 /** A route that verifies the same password hash and does nothing else. */
 export const BASELINE_PATH = '/baseline-login'
 
-/** A file of a few kilobytes for a route that reads a file. */
-export const FILE_TO_READ = fileURLToPath(import.meta.url)
+/** A file for a route that reads a file. */
+export const FILE_TO_READ = fileURLToPath(new URL('argon2-process.ts', import.meta.url))
 
 /** Data for a route that uses WebCrypto. */
 export const DATA_TO_DIGEST = Buffer.alloc(1024, 'data of the digest route')
