@@ -1,9 +1,9 @@
-// `npm run test:pack`: packs the package, looks at the archive with publint and attw, and uses it from a project that
-// installed it. Ends with a line `N passed, N failed`.
+// `npm run test:pack`: packs the package, checks the archive with publint and attw, and uses it in a
+// project that installs it. Ends with a line `N passed, N failed`.
 
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { root } from '../helpers/consumer.js'
@@ -33,14 +33,23 @@ const checks: Record<string, () => void> = {
     )
     tarball = join(folder, filename)
     const paths = (files as Array<{ path: string }>).map(file => file.path)
-    const odd = paths.filter(path =>
-      !/^(dist|src)\/|^(package\.json|README\.md|CHANGELOG\.md|LICENSE)$/.test(path)
+    const unexpected = paths.filter(path =>
+      !/^dist\/.+\.(js|d\.ts)$|^(package\.json|README\.md|CHANGELOG\.md|LICENSE)$/.test(path)
     )
-    assert.deepEqual(odd, [], 'nothing else is published')
+    assert.deepEqual(unexpected, [], 'nothing else is published')
 
     for (const needed of ['dist/index.js', 'dist/index.d.ts', 'LICENSE']) {
       assert.ok(paths.includes(needed), needed)
     }
+  },
+  'no source maps' () {
+    // Without `src` in the package, a map would point to files that are missing.
+    const files = readdirSync(join(root, 'dist'), { recursive: true, encoding: 'utf8' })
+    const withMap = files.filter(file =>
+      /\.(js|ts)$/.test(file) &&
+      readFileSync(join(root, 'dist', file), 'utf8').includes('sourceMappingURL')
+    )
+    assert.deepEqual(withMap, [])
   },
   publint () {
     run(bin('publint'), ['run', tarball, '--strict'])
