@@ -13,13 +13,13 @@ const LOGIN: TokenAuthEvents['login'] = {
 }
 const SWEEP: TokenAuthEvents['sweep'] = { at: 2, deleted: 3, took: 4 }
 
-interface Told {
+interface TestEvents {
   readonly events: Events
   readonly logged: Array<{ level: string, facts: object, message: string }>
 }
 
-function eventsFor (listeners: TokenAuthListeners): Told {
-  const logged: Told['logged'] = []
+function eventsFor (listeners: TokenAuthListeners): TestEvents {
+  const logged: TestEvents['logged'] = []
 
   const at = (level: string) => (facts: object, message: string) => {
     logged.push({ level, facts, message })
@@ -30,15 +30,15 @@ function eventsFor (listeners: TokenAuthListeners): Told {
 }
 
 function subscribe (t: Test, name: string): unknown[][] {
-  const heard: unknown[][] = []
+  const received: unknown[][] = []
 
   const listener = (...message: unknown[]): void => {
-    heard.push(message)
+    received.push(message)
   }
 
   channel(name).subscribe(listener)
   t.teardown(() => channel(name).unsubscribe(listener))
-  return heard
+  return received
 }
 
 const settled = (): Promise<void> =>
@@ -46,7 +46,7 @@ const settled = (): Promise<void> =>
     setImmediate(resolve)
   })
 
-t.test('a listener is told at once, of its own event alone', async t => {
+t.test('emit calls the listener of the event immediately and no other', async t => {
   const logins: unknown[] = []
   const sweeps: unknown[] = []
   const { events, logged } = eventsFor({
@@ -61,25 +61,25 @@ t.test('a listener is told at once, of its own event alone', async t => {
   t.strictSame(logged, [])
 })
 
-t.test('a listener may use its `this`', async t => {
+t.test('a listener is called as a method of the options', async t => {
   const listeners = {
-    heard: 0,
+    received: 0,
     login () {
-      this.heard++
+      this.received++
     }
   }
   eventsFor(listeners).events.emit('login', LOGIN)
-  t.equal(listeners.heard, 1)
+  t.equal(listeners.received, 1)
 })
 
-t.test('without a listener nothing happens', async t => {
+t.test('emit does nothing without a listener', async t => {
   const { events, logged } = eventsFor({})
   t.doesNotThrow(() => events.emit('login', LOGIN))
   await settled()
   t.strictSame(logged, [])
 })
 
-t.test('each event goes to the diagnostics channel of its name', async t => {
+t.test('each event is published to the diagnostics channel of its name', async t => {
   const logins = subscribe(t, 'fastify-token-auth:login')
   const sweeps = subscribe(t, 'fastify-token-auth:sweep')
   const { events } = eventsFor({})
@@ -102,8 +102,8 @@ const failures: Record<string, (error: Error) => unknown> = {
 }
 
 for (const [how, fail] of Object.entries(failures)) {
-  t.test(`a listener that ${how} is logged and changes nothing`, async t => {
-    const heard = subscribe(t, 'fastify-token-auth:login')
+  t.test(`a listener that ${how} is logged and has no other effect`, async t => {
+    const received = subscribe(t, 'fastify-token-auth:login')
     const sweeps: unknown[] = []
     const error = new Error('the app\'s mail server is down')
     const { events, logged } = eventsFor({
@@ -112,8 +112,8 @@ for (const [how, fail] of Object.entries(failures)) {
     })
     t.doesNotThrow(() => events.emit('login', LOGIN))
     events.emit('sweep', SWEEP)
-    t.strictSame(sweeps, [SWEEP], 'the next event is told')
-    t.equal(heard.length, 1, 'the diagnostics channel is told')
+    t.strictSame(sweeps, [SWEEP], 'the next event is emitted')
+    t.equal(received.length, 1, 'the diagnostics channel gets the event')
     await settled()
     await settled()
     t.equal(logged.length, 1)
@@ -126,19 +126,19 @@ for (const [how, fail] of Object.entries(failures)) {
   })
 }
 
-t.test('a slow listener keeps nobody waiting', async t => {
-  const heard: string[] = []
+t.test('emit does not wait for a slow listener', async t => {
+  const received: string[] = []
   const { events } = eventsFor({
     login: async () => {
       await settled()
-      heard.push('login')
+      received.push('login')
     },
-    sweep: () => heard.push('sweep')
+    sweep: () => received.push('sweep')
   })
   events.emit('login', LOGIN)
   events.emit('sweep', SWEEP)
-  t.strictSame(heard, ['sweep'])
+  t.strictSame(received, ['sweep'])
   await settled()
   await settled()
-  t.strictSame(heard, ['sweep', 'login'])
+  t.strictSame(received, ['sweep', 'login'])
 })

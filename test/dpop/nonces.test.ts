@@ -1,5 +1,3 @@
-// Nonces of proofs: a code of the minute, that whoever has the key of the server knows, and nobody else.
-
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import { DpopNonces, MAX_NONCE_LIFETIME } from '../../src/dpop/nonces.js'
@@ -8,7 +6,7 @@ import { MINUTE } from '../helpers/clock.js'
 const NOW = Date.UTC(2026, 0, 1)
 const [key, other] = [randomBytes(32), randomBytes(32)]
 
-t.test('a nonce is one text for a minute, and another one for the next', async t => {
+t.test('a nonce stays the same for one minute', async t => {
   const nonces = new DpopNonces([key])
   const first = nonces.current(NOW)
   t.match(first, /^[\w-]{43}$/, '256 bits, which a header can hold')
@@ -19,21 +17,21 @@ t.test('a nonce is one text for a minute, and another one for the next', async t
   )
 })
 
-t.test('a nonce is good in its minute, in the one after, and where another clock is a minute behind', async t => {
+t.test('a nonce is fresh in its minute and one minute before and after', async t => {
   const nonces = new DpopNonces([key])
   const nonce = nonces.current(NOW)
-  const good = [-MINUTE, -1, 0, MINUTE - 1, MINUTE, 2 * MINUTE - 1].map(since =>
+  const fresh = [-MINUTE, -1, 0, MINUTE - 1, MINUTE, 2 * MINUTE - 1].map(since =>
     nonces.isFresh(nonce, NOW + since)
   )
-  t.strictSame(good, good.map(() => true))
-  const bad = [-MINUTE - 1, 2 * MINUTE, MAX_NONCE_LIFETIME, 60 * MINUTE].map(since =>
+  t.strictSame(fresh, fresh.map(() => true))
+  const stale = [-MINUTE - 1, 2 * MINUTE, MAX_NONCE_LIFETIME, 60 * MINUTE].map(since =>
     nonces.isFresh(nonce, NOW + since)
   )
-  t.strictSame(bad, bad.map(() => false))
+  t.strictSame(stale, stale.map(() => false))
   t.equal(MAX_NONCE_LIFETIME, 3 * MINUTE, 'from the first to the last such moment')
 })
 
-t.test('a nonce of another key is not good, nor is a text that is none', async t => {
+t.test('a nonce of another key or a malformed nonce is not fresh', async t => {
   const nonces = new DpopNonces([key])
   const nonce = nonces.current(NOW)
   t.ok(new DpopNonces([key]).isFresh(nonce, NOW), 'another instance with the same key')
@@ -53,7 +51,7 @@ t.test('a nonce of another key is not good, nor is a text that is none', async t
   }
 })
 
-t.test('while the key changes, nonces of both are good, and the new one is given', async t => {
+t.test('a key change accepts nonces of both keys and issues the new one', async t => {
   const [before, during, after] = [
     new DpopNonces([other]),
     new DpopNonces([key, other]),

@@ -1,5 +1,3 @@
-// What a proof is for (RFC 9449 section 4.3, checks 8 to 12): this request, this access token, now, and once.
-
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import type { Test } from 'tap'
@@ -20,7 +18,7 @@ interface World {
   readonly clock: TestClock
   readonly proofs: DpopVerifier
   readonly nonces: DpopNonces
-  /** A proof for {@link here}, with the nonce of the moment where there are nonces. */
+  /** Creates a proof for {@link here}, with the current nonce if there are nonces. */
   write(claims?: object, by?: ProofKey): string
   check(claims?: object, request?: Partial<ProvenRequest>): DpopProof
 }
@@ -48,7 +46,7 @@ function open ({ nonces: hasNonces = true, replays = new MemoryAttempts() } = {}
   }
 }
 
-function refuses (
+function assertRejected (
   t: Test,
   work: () => unknown,
   words: string,
@@ -58,18 +56,18 @@ function refuses (
   t.throws(work, { code, message: words }, name)
 }
 
-t.test('a proof is for one method, spelled as it is', async t => {
+t.test('a proof is valid for one method in its exact spelling', async t => {
   const { check } = open()
   t.ok(check())
 
   for (const htm of ['GET', 'post', 'Post', 'POST ', 'PUT', 'HEAD']) {
-    refuses(t, () => check({ htm }), 'htm', htm)
+    assertRejected(t, () => check({ htm }), 'htm', htm)
   }
 
-  refuses(t, () => check({ htm: 'GET' }, { method: 'HEAD' }), 'htm', 'HEAD is not GET')
+  assertRejected(t, () => check({ htm: 'GET' }, { method: 'HEAD' }), 'htm', 'HEAD is not GET')
 })
 
-t.test('an address is the same however it is spelled, and without query and fragment', async t => {
+t.test('a URL matches in every spelling and without query or fragment', async t => {
   const { check } = open()
   const same: Array<[htu: string, url?: string]> = [
     [URL_HERE],
@@ -98,7 +96,7 @@ t.test('an address is the same however it is spelled, and without query and frag
   }
 })
 
-t.test('an address is another one by its scheme, host, port, path, or whoever is named in it', async t => {
+t.test('a URL of another scheme, host, port, path or user does not match', async t => {
   const { check } = open()
   const other: Array<[htu: string, url?: string]> = [
     ['http://api.test/orders/1'],
@@ -134,7 +132,7 @@ t.test('an address is another one by its scheme, host, port, path, or whoever is
   ]
 
   for (const [htu, url = URL_HERE] of other) {
-    refuses(
+    assertRejected(
       t,
       () => check({ htu }, { url }),
       'htu does not match the request URL',
@@ -143,7 +141,7 @@ t.test('an address is another one by its scheme, host, port, path, or whoever is
   }
 })
 
-t.test('beside an access token it names that one; without, what it names is of no matter', async t => {
+t.test('a proof with an access token must contain its hash', async t => {
   const { check } = open()
   const accessToken = 'an.access.token'
   t.ok(check({ ath: athOf(accessToken) }, { accessToken }))
@@ -159,7 +157,7 @@ t.test('beside an access token it names that one; without, what it names is of n
       athOf(accessToken).toUpperCase()
     ]
   ) {
-    refuses(
+    assertRejected(
       t,
       () => check({ ath }, { accessToken }),
       'ath does not match the access token',
@@ -168,7 +166,7 @@ t.test('beside an access token it names that one; without, what it names is of n
   }
 })
 
-t.test('with nonces, one of this server tells the time: a clock that is wrong by a year lets nobody down', async t => {
+t.test('a proof with nonce is valid whatever the client\'s clock says', async t => {
   const { check, clock, nonces, proofs } = open()
   t.equal(proofs.nonce(), nonces.current(clock()))
 
@@ -181,22 +179,22 @@ t.test('with nonces, one of this server tells the time: a clock that is wrong by
   )
   t.ok(check({ nonce: now }))
   t.ok(check({ nonce: lastMinute }))
-  t.ok(check({ nonce: nonces.current(clock() + MINUTE) }), 'of an instance that is ahead')
+  t.ok(check({ nonce: nonces.current(clock() + MINUTE) }), 'of an instance whose clock is ahead')
   const elsewhere = new DpopNonces([Buffer.alloc(32, 2)]).current(clock())
 
   for (const nonce of [undefined, older, nonces.current(clock() + 2 * MINUTE), elsewhere, 'x']) {
-    refuses(t, () => check({ nonce }), 'DPoP-Nonce', String(nonce), 'AUTH_DPOP_NONCE')
+    assertRejected(t, () => check({ nonce }), 'DPoP-Nonce', String(nonce), 'AUTH_DPOP_NONCE')
   }
 })
 
-t.test('what else is wrong is told before that a nonce is: another one would not help', async t => {
+t.test('other errors are reported before a missing nonce', async t => {
   const { check } = open()
-  refuses(t, () => check({ nonce: undefined, htm: 'GET' }), 'htm', 'htm')
-  refuses(t, () => check({ nonce: undefined, htu: 'x' }), 'htu', 'htu')
-  refuses(t, () => check({ nonce: undefined, ath: 'x' }, { accessToken: 'y' }), 'ath', 'ath')
+  assertRejected(t, () => check({ nonce: undefined, htm: 'GET' }), 'htm', 'htm')
+  assertRejected(t, () => check({ nonce: undefined, htu: 'x' }), 'htu', 'htu')
+  assertRejected(t, () => check({ nonce: undefined, ath: 'x' }, { accessToken: 'y' }), 'ath', 'ath')
 })
 
-t.test('without nonces, it was made in this minute or the next, by the clock of its client', async t => {
+t.test('a proof without nonce must have been created within one minute', async t => {
   const { check, clock, proofs } = open({ nonces: false })
   t.equal(proofs.nonce(), null)
 
@@ -205,7 +203,7 @@ t.test('without nonces, it was made in this minute or the next, by the clock of 
   }
 
   for (const wrong of [-365 * DAY, -MINUTE - SECOND, MINUTE + SECOND, 365 * DAY]) {
-    refuses(
+    assertRejected(
       t,
       () => check({ iat: (clock() + wrong) / 1000 }),
       'iat is too far from the server time',
@@ -215,12 +213,12 @@ t.test('without nonces, it was made in this minute or the next, by the clock of 
 
   t.ok(
     Number.isSafeInteger(check({ iat: clock() / 1000 + 0.123_456_7 }).until),
-    'in whole milliseconds, as stores hold them'
+    'stores save whole milliseconds'
   )
-  t.ok(check({ nonce: 'x' }), 'a nonce of somebody else, or of before, is of no matter')
+  t.ok(check({ nonce: 'x' }), 'a nonce is ignored')
 })
 
-t.test('no error holds anything of the proof', async t => {
+t.test('no error contains a value of the proof', async t => {
   const { write, proofs } = open({ nonces: false })
   const marks = {
     jti: 'MARK-jti',
@@ -244,18 +242,18 @@ t.test('no error holds anything of the proof', async t => {
 })
 
 for (const nonces of [true, false]) {
-  t.test(`once is enough, ${nonces ? 'with' : 'without'} nonces`, async t => {
+  t.test(`a proof is consumed once, ${nonces ? 'with' : 'without'} nonces`, async t => {
     const { proofs, write, clock } = open({ nonces })
     const text = write()
     const read = (): DpopProof => proofs.verify(text, here)
     const first = read()
     await proofs.consume(first)
     await proofs.consume(first)
-    t.pass('the same request, tried again here')
+    t.pass('the same object is consumed again')
     await t.rejects(proofs.consume(read()), { code: 'AUTH_DPOP_INVALID', message: 'used before' })
     await proofs.consume(proofs.verify(write({ jti: 'the same' }), here))
     await proofs.consume(proofs.verify(write({ jti: 'the same' }, createProofKey()), here))
-    t.pass('a jti is its key\'s own')
+    t.pass('a jti belongs to its key')
     await t.rejects(
       proofs.consume(
         proofs.verify(write({ jti: 'the same', htm: 'GET' }), { ...here, method: 'GET' })
@@ -266,7 +264,7 @@ for (const nonces of [true, false]) {
     await t.rejects(proofs.consume(read()), { message: 'used before' })
   })
 
-  t.test(`of fifty at once one passes, ${nonces ? 'with' : 'without'} nonces`, async t => {
+  t.test(`one of 50 concurrent uses succeeds, ${nonces ? 'with' : 'without'} nonces`, async t => {
     const replays = new MemoryAttempts()
     const [one, other] = [open({ nonces, replays }), open({ nonces, replays })]
     const text = one.write()
@@ -283,9 +281,9 @@ for (const nonces of [true, false]) {
     }
   })
 
-  t.test(`it is remembered as long as it would be good otherwise, ${nonces ? 'with' : 'without'} nonces`, async t => {
+  t.test(`a consumed proof is saved until it expires, ${nonces ? 'with' : 'without'} nonces`, async t => {
     const { proofs, write, clock, nonces: given } = open({ nonces })
-    // The longest way from the first moment at which it is good to the last.
+    // The proof with the longest time until it expires.
     const text = nonces
       ? write({ nonce: given.current(clock() + MINUTE) })
       : write({ iat: (clock() + MINUTE) / 1000 })
@@ -308,18 +306,18 @@ for (const nonces of [true, false]) {
     t.equal(
       await proofs.replays.sweep({ now: clock(), limit: 9 }),
       0,
-      'a clock that is a minute behind might take it'
+      'a clock that is one minute behind may still accept it'
     )
     clock.advance(1)
     t.equal(
       await proofs.replays.sweep({ now: clock(), limit: 9 }),
       1,
-      'from then on it is forgotten'
+      'then it is deleted'
     )
   })
 }
 
-t.test('what is only checked is not remembered', async t => {
+t.test('a proof that is only verified is not saved', async t => {
   let taken = 0
   const replays = Object.assign(new MemoryAttempts(), {
     consume: async () => {
@@ -339,7 +337,7 @@ t.test('what is only checked is not remembered', async t => {
   t.equal(taken, 1)
 })
 
-t.test('a memory that cannot be reached is no yes, and the same request may try again', async t => {
+t.test('consume rejects while the store fails and can be repeated', async t => {
   let isDown = true
   const memory = new MemoryAttempts()
   const replays = Object.assign(new MemoryAttempts(), {
@@ -350,7 +348,7 @@ t.test('a memory that cannot be reached is no yes, and the same request may try 
   const text = write()
   const proof = proofs.verify(text, here)
   await t.rejects(proofs.consume(proof), { message: 'down' })
-  await t.rejects(proofs.consume(proof), { message: 'down' }, 'it is not spent')
+  await t.rejects(proofs.consume(proof), { message: 'down' }, 'it is not consumed')
   isDown = false
   await proofs.consume(proof)
   await t.rejects(proofs.consume(proofs.verify(text, here)), { message: 'used before' })

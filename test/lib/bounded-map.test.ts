@@ -12,19 +12,19 @@ function holding (size: number, ...keys: string[]): BoundedMap<string, string> {
   return map
 }
 
-/** Each key is asked of a map of its own, since asking moves things. */
+/** Reads each key from a new map, because a read moves entries. */
 function held (make: () => BoundedMap<string, string>, keys: string): string {
   return [...keys].filter(key => make().get(key) !== undefined).join('')
 }
 
-t.test('what was set is found, and what was not is undefined', async t => {
+t.test('get returns a value that was set and undefined otherwise', async t => {
   const map = holding(4, 'a', 'b')
   t.equal(map.get('a'), 'A')
   t.equal(map.get('b'), 'B')
   t.equal(map.get('c'), undefined)
 })
 
-t.test('the last value of a key counts, wherever the one before is', async t => {
+t.test('the last value of a key replaces the previous one in either half', async t => {
   const map = holding(4, 'a')
   map.set('a', 'young')
   t.equal(map.get('a'), 'young')
@@ -36,19 +36,19 @@ t.test('the last value of a key counts, wherever the one before is', async t => 
   t.equal(map.get('a'), 'newer')
 })
 
-t.test('it forgets the older half when the younger one is full', async t => {
+t.test('a full young half drops the old half', async t => {
   t.equal(held(() => holding(4, ...'ab'), 'abcdef'), 'ab')
   t.equal(held(() => holding(4, ...'abcd'), 'abcdef'), 'abcd')
   t.equal(held(() => holding(4, ...'abcde'), 'abcdef'), 'cde')
   t.equal(held(() => holding(4, ...'abcdef'), 'abcdef'), 'cdef')
 })
 
-t.test('setting a key again takes no place', async t => {
+t.test('a key that is set again takes no additional space', async t => {
   t.equal(held(() => holding(4, ...'ababab'), 'ab'), 'ab')
   t.equal(held(() => holding(4, ...'abcdcdcd'), 'abcd'), 'abcd')
 })
 
-t.test('a key that is asked for stays, and one that is not goes', async t => {
+t.test('a key that is read stays and an unused key is dropped', async t => {
   const map = holding(4, 'busy', 'idle')
 
   for (const key of 'abcdefghij') {
@@ -59,7 +59,7 @@ t.test('a key that is asked for stays, and one that is not goes', async t => {
   t.equal(map.get('idle'), undefined)
 })
 
-t.test('a deleted key is gone, whether it was young or old', async t => {
+t.test('delete removes a key from either half', async t => {
   for (const keys of ['a', 'abc', 'abcd']) {
     const map = holding(4, ...keys)
     map.delete('a')
@@ -73,13 +73,13 @@ t.test('a deleted key is gone, whether it was young or old', async t => {
   t.doesNotThrow(() => twice.delete('a'))
 })
 
-t.test('the smallest holds the newest entry', async t => {
+t.test('a map of any size holds the newest entry', async t => {
   for (const size of [0, 1, 2, 3]) {
     t.equal(holding(size, ...'abcde').get('e'), 'E')
   }
 })
 
-t.test('as a cache it never holds more than its size, nor forgets the half that was used last', async t => {
+t.test('a cache never exceeds its size or drops the half that was used last', async t => {
   const keys = fc.array(fc.integer({ min: 0, max: 12 }), { maxLength: 60, size: 'max' })
   const property = fc.property(fc.integer({ min: 2, max: 9 }), keys, (size, keys) => {
     const cache = (): BoundedMap<number, string> => {

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { getNetwork } from '../../src/lib/ip-network.js'
 
-t.test('an IPv4 address is its own network, however it is written', async t => {
+t.test('an IPv4 address is its own network in every spelling', async t => {
   for (
     const text of [
       '192.0.2.7',
@@ -15,7 +15,7 @@ t.test('an IPv4 address is its own network, however it is written', async t => {
   }
 })
 
-t.test('an IPv6 address belongs to its first 64 bits, however it is written', async t => {
+t.test('an IPv6 address belongs to its first 64 bits in every spelling', async t => {
   const same = [
     '2001:db8:0:7::1',
     '2001:DB8:0:7::2',
@@ -35,7 +35,7 @@ t.test('an IPv6 address belongs to its first 64 bits, however it is written', as
   t.equal(getNetwork('2001:db8:0:8::1'), '2001:db8:0:8::/64')
 })
 
-t.test('what is no address is its own network', async t => {
+t.test('a malformed address is its own network', async t => {
   for (
     const text of [
       '',

@@ -11,18 +11,18 @@ interface Task {
 }
 
 interface Tasks {
-  /** Which of them have begun, in order. */
-  readonly begun: number[]
-  /** Puts one in the queue that runs until it is told to end. */
+  /** Numbers of the started tasks in order. */
+  readonly started: number[]
+  /** Queues a task that runs until the test settles it. */
   add(): Task
 }
 
 function createTasks (queue: HashQueue): Tasks {
-  const begun: number[] = []
+  const started: number[] = []
   let count = 0
 
   return {
-    begun,
+    started,
     add () {
       const number = count++
 
@@ -38,7 +38,7 @@ function createTasks (queue: HashQueue): Tasks {
         fail = reject
       })
       const done = queue.run(() => {
-        begun.push(number)
+        started.push(number)
         return work
       })
       return { done, finish, fail }
@@ -46,22 +46,22 @@ function createTasks (queue: HashQueue): Tasks {
   }
 }
 
-function isBusy (t: Test, work: Promise<unknown>, name = 'is refused'): Promise<unknown> {
+function isBusy (t: Test, work: Promise<unknown>, name = 'is rejected'): Promise<unknown> {
   return t.rejects(work, { name: 'TokenAuthError', code: 'AUTH_BUSY', statusCode: 503 }, name)
 }
 
-t.test('what the work gives is handed on', async t => {
+t.test('run returns the result of the work', async t => {
   t.equal(await new HashQueue(1).run(async () => 'hash'), 'hash')
 })
 
-t.test('under load never more run at once than the limit, and always that many', async t => {
+t.test('exactly the limit runs concurrently under load', async t => {
   const queue = new HashQueue(3)
   let running = 0
-  let most = 0
+  let maxRunning = 0
   const loads: number[] = []
 
   const work = async (turns: number): Promise<void> => {
-    most = Math.max(most, ++running)
+    maxRunning = Math.max(maxRunning, ++running)
 
     for (let i = 0; i < turns; i++) {
       await turn()
@@ -72,23 +72,23 @@ t.test('under load never more run at once than the limit, and always that many',
   }
 
   await Promise.all(Array.from({ length: 200 }, (_, i) => queue.run(() => work(1 + i % 7 % 4))))
-  t.equal(most, 3)
-  t.ok(loads.slice(0, -3).every(load => load === 3), 'no place stays empty while somebody waits')
+  t.equal(maxRunning, 3)
+  t.ok(loads.slice(0, -3).every(load => load === 3), 'no place is free while work waits')
   t.equal(running, 0)
 })
 
-t.test('who waits is served in order', async t => {
-  const { begun, add } = createTasks(new HashQueue(2))
+t.test('waiting work runs in order', async t => {
+  const { started, add } = createTasks(new HashQueue(2))
   const tasks = Array.from({ length: 6 }, add)
   await turn()
-  t.strictSame(begun, [0, 1])
+  t.strictSame(started, [0, 1])
   tasks[1]?.finish()
   await turn()
-  t.strictSame(begun, [0, 1, 2])
+  t.strictSame(started, [0, 1, 2])
   tasks[0]?.finish()
   tasks[2]?.finish()
   await turn()
-  t.strictSame(begun, [0, 1, 2, 3, 4])
+  t.strictSame(started, [0, 1, 2, 3, 4])
 
   for (const task of tasks) {
     task.finish()
@@ -97,13 +97,13 @@ t.test('who waits is served in order', async t => {
   t.strictSame(await Promise.all(tasks.map(task => task.done)), [0, 1, 2, 3, 4, 5])
 })
 
-t.test('256 may wait, the next is told that it is busy and its work never begins', async t => {
+t.test('a call beyond 256 waiting ones is rejected and its work never starts', async t => {
   const queue = new HashQueue(1)
-  const { begun, add } = createTasks(queue)
+  const { started, add } = createTasks(queue)
   const [running, ...waiting] = Array.from({ length: 257 }, add)
   t.strictSame(queue.load, { running: 1, waiting: 256 })
-  const refused = add()
-  await isBusy(t, refused.done)
+  const rejected = add()
+  await isBusy(t, rejected.done)
   running?.finish()
   await turn()
   const admitted = add()
@@ -115,29 +115,29 @@ t.test('256 may wait, the next is told that it is busy and its work never begins
 
   admitted.finish()
   await Promise.all([...waiting, admitted].map(task => task.done))
-  t.equal(begun.length, 258)
+  t.equal(started.length, 258)
   t.strictSame(queue.load, { running: 0, waiting: 0 })
-  t.notOk(begun.includes(257), 'the one that was refused')
+  t.notOk(started.includes(257), 'the rejected call')
 })
 
-t.test('work that fails, at once or later, frees its place', async t => {
+t.test('failed work frees its place', async t => {
   const queue = new HashQueue(1)
-  const { begun, add } = createTasks(queue)
+  const { started, add } = createTasks(queue)
   const first = add()
   const second = add()
   first.fail(new Error('no hash'))
   await t.rejects(first.done, new Error('no hash'))
   await turn()
-  t.strictSame(begun, [0, 1])
+  t.strictSame(started, [0, 1])
   const thrown = queue.run(() => {
-    throw new Error('at once')
+    throw new Error('immediately')
   })
   second.finish()
-  await t.rejects(thrown, new Error('at once'))
+  await t.rejects(thrown, new Error('immediately'))
   t.equal(await queue.run(async () => 'free'), 'free')
 })
 
-t.test('who was refused takes no place', async t => {
+t.test('a rejected call takes no place', async t => {
   const queue = new HashQueue(1)
   const { add } = createTasks(queue)
   const tasks = Array.from({ length: 257 }, add)
@@ -154,9 +154,9 @@ t.test('who was refused takes no place', async t => {
 
   const again = createTasks(queue)
   const later = Array.from({ length: 257 }, again.add)
-  await isBusy(t, again.add().done, 'the queue is as long as it was')
+  await isBusy(t, again.add().done, 'the queue has its full length')
   await turn()
-  t.strictSame(again.begun, [0])
+  t.strictSame(again.started, [0])
 
   for (const task of later) {
     task.finish()
@@ -165,7 +165,7 @@ t.test('who was refused takes no place', async t => {
   await Promise.all(later.map(task => task.done))
 })
 
-t.test('by default there is work for every core, and a thread left for others', async t => {
+t.test('the default limit uses every core and leaves one thread free', async t => {
   const before = process.env.UV_THREADPOOL_SIZE
   t.teardown(() => {
     if (before === undefined) {
@@ -183,5 +183,9 @@ t.test('by default there is work for every core, and a thread left for others', 
   t.equal(withThreads('1'), 1, 'the only thread')
   t.equal(withThreads('2'), 1)
   t.equal(withThreads('1024'), availableParallelism())
-  t.equal(withThreads('many'), Math.min(availableParallelism(), 3), 'no number: the pool has four')
+  t.equal(
+    withThreads('many'),
+    Math.min(availableParallelism(), 3),
+    'an invalid number means the default of four threads'
+  )
 })

@@ -15,7 +15,7 @@ const HASH = await passwords.hash(PASSWORD)
 
 const [, , , , salt, digest] = HASH.split('$') as [string, string, string, string, string, string]
 
-/** A hash as it would be stored with other parameters; none that fits any password. */
+/** A hash with other parameters that matches no password. */
 function withParameters (parameters: string): string {
   return `$argon2id$v=19$${parameters}$${salt}$${digest}`
 }
@@ -51,7 +51,7 @@ const malformed: Record<string, string> = {
   'memory beyond 32 bits': withParameters('m=4294967296,t=2,p=1')
 }
 
-t.test('the right password is right, any other is wrong', async t => {
+t.test('the right password is right and any other is wrong', async t => {
   t.equal(await passwords.check(HASH, PASSWORD), 'right')
   const others = [
     '',
@@ -69,12 +69,12 @@ t.test('the right password is right, any other is wrong', async t => {
   }
 })
 
-t.test('a hash is argon2id at OWASP\'s minimum, with a salt of its own', async t => {
+t.test('a hash is argon2id at OWASP\'s minimum with its own salt', async t => {
   t.match(HASH, /^\$argon2id\$v=19\$m=19456,t=2,p=1\$[\w+/]{22}\$[\w+/]{43}$/)
   t.not(await passwords.hash(PASSWORD), HASH)
 })
 
-t.test('a right password under a cheaper hash is weak, a wrong one is wrong', async t => {
+t.test('a right password with a cheaper hash is weak', async t => {
   const cheap = [{ memoryCost: 64, timeCost: 1 }, { memoryCost: 19456, timeCost: 1 }, {
     memoryCost: 9728,
     timeCost: 2
@@ -87,7 +87,7 @@ t.test('a right password under a cheaper hash is weak, a wrong one is wrong', as
   }
 })
 
-t.test('a hash that costs as much or more is right', async t => {
+t.test('a right password with an equally expensive hash is right', async t => {
   for (const cost of [{ memoryCost: 47104, timeCost: 1 }, { memoryCost: 19456, timeCost: 3 }]) {
     t.equal(
       await passwords.check(hashSync(PASSWORD, { ...cost, parallelism: 1 }), PASSWORD),
@@ -97,19 +97,19 @@ t.test('a hash that costs as much or more is right', async t => {
   }
 })
 
-t.test('without a hash every password is wrong', async t => {
+t.test('every password is wrong without a hash', async t => {
   for (const password of [PASSWORD, '', 'null', '\0']) {
     t.equal(await passwords.check(null, password), 'wrong')
   }
 })
 
-t.test('a hash that is none of argon2id is malformed, even for the right password', async t => {
+t.test('a malformed hash is reported even for the right password', async t => {
   for (const [name, stored] of Object.entries(malformed)) {
     t.equal(await passwords.check(stored, PASSWORD), 'malformed', name)
   }
 })
 
-t.test('no cut of a hash is ever right, or an error', async t => {
+t.test('a truncated hash is malformed or wrong and never throws', async t => {
   const results = new Set<string>()
 
   for (let length = 0; length < HASH.length; length++) {
@@ -119,7 +119,7 @@ t.test('no cut of a hash is ever right, or an error', async t => {
   t.strictSame([...results].sort(), ['malformed', 'wrong'])
 })
 
-t.test('a hash of bcrypt, of any version, is right and weak; one that takes too long is malformed', async t => {
+t.test('a bcrypt hash is weak and one of excessive cost is malformed', async t => {
   for (const version of ['2a', '2b', '2y'] as const) {
     const stored = bcrypt.hashSync(PASSWORD, 4).replace('$2b$', `$${version}$`)
     t.equal(await passwords.check(stored, PASSWORD), 'weak')
@@ -129,7 +129,7 @@ t.test('a hash of bcrypt, of any version, is right and weak; one that takes too 
   }
 })
 
-t.test('a hash that is no text, as a driver may give it, is malformed', async t => {
+t.test('a hash that is not a string is malformed', async t => {
   for (const stored of [Buffer.from(HASH), 1, true, {}, []]) {
     t.equal(
       await passwords.check(stored as unknown as string, PASSWORD),
@@ -139,8 +139,8 @@ t.test('a hash that is no text, as a driver may give it, is malformed', async t 
   }
 })
 
-// About a second of one core; with more memory in place of passes, all that the machine has.
-t.test('a hash that would take a hundred times the work is malformed, not computed', async t => {
+// Computing it would take about one second of one core.
+t.test('a hash of excessive work is malformed and not computed', async t => {
   t.equal(await passwords.check(withParameters('m=19456,t=200,p=1'), PASSWORD), 'malformed')
 })
 
@@ -172,7 +172,7 @@ t.test('every check takes as long as a real one', async t => {
   }
 })
 
-t.test('a long password counts to its last character', async t => {
+t.test('a long password counts up to its last character', async t => {
   for (const length of [72, 73, 128, MAX_PASSWORD_LENGTH, 65_536]) {
     const long = 'a'.repeat(length)
     const stored = await passwords.upgrade(long)
@@ -180,14 +180,14 @@ t.test('a long password counts to its last character', async t => {
     t.equal(
       await passwords.check(stored, `${long.slice(0, -1)}b`),
       'wrong',
-      `${length}, the last one differs`
+      `${length}, the last character differs`
     )
     t.equal(await passwords.check(stored, long.slice(0, -1)), 'wrong', `${length}, one less`)
     t.equal(await passwords.check(stored, `${long}a`), 'wrong', `${length}, one more`)
   }
 })
 
-t.test('a NUL ends no password', async t => {
+t.test('a NUL character does not end a password', async t => {
   const stored = await passwords.hash('before\0after')
   t.equal(await passwords.check(stored, 'before\0after'), 'right')
 
@@ -198,7 +198,7 @@ t.test('a NUL ends no password', async t => {
   t.equal(await passwords.check(await passwords.hash('before'), 'before\0after'), 'wrong')
 })
 
-t.test('a password of any characters counts as it was typed', async t => {
+t.test('a password of any characters counts as typed', async t => {
   for (
     const password of [
       ' ',
@@ -220,7 +220,7 @@ t.test('a password of any characters counts as it was typed', async t => {
   t.equal(await passwords.check(await passwords.hash('\u{1f511}'), '\u{1f512}'), 'wrong')
 })
 
-t.test('a pepper: hashes are worth nothing without it, and are replaced where it is new', async t => {
+t.test('a hash with a pepper is useless without it and weak after a change', async t => {
   const [old, now] = [Buffer.alloc(32, 'old'), Buffer.alloc(32, 'now')]
   const plain = create()
   const first = create({ peppers: [old] })
@@ -230,9 +230,9 @@ t.test('a pepper: hashes are worth nothing without it, and are replaced where it
   const peppered = await first.hash(PASSWORD)
   const anew = await changed.hash(PASSWORD)
   t.equal(await plain.check(peppered, PASSWORD), 'wrong')
-  t.equal(await first.check(unpeppered, PASSWORD), 'weak', 'from before there was one')
+  t.equal(await first.check(unpeppered, PASSWORD), 'weak', 'made without a pepper')
   t.equal(await first.check(peppered, PASSWORD), 'right')
-  t.equal(await changed.check(peppered, PASSWORD), 'weak', 'made with the previous one')
+  t.equal(await changed.check(peppered, PASSWORD), 'weak', 'made with the previous pepper')
   t.equal(await changed.check(anew, PASSWORD), 'right')
   t.equal(await lost.check(peppered, PASSWORD), 'wrong')
   t.equal(await first.check(await first.upgrade(PASSWORD), PASSWORD), 'right')
@@ -245,7 +245,7 @@ t.test('a pepper: hashes are worth nothing without it, and are replaced where it
   }
 })
 
-t.test('NFC, where it is asked for: an accent is one, however a keyboard makes it', async t => {
+t.test('NFC accepts every encoding of an accent', async t => {
   const [composed, decomposed] = ['caf\u00e9 au lait', 'cafe\u0301 au lait'] as const
   const nfc = create({ normalize: 'NFC' })
   t.equal(await nfc.check(await nfc.hash(decomposed), composed), 'right')
@@ -253,7 +253,7 @@ t.test('NFC, where it is asked for: an accent is one, however a keyboard makes i
   t.equal(await passwords.check(await passwords.hash(composed), decomposed), 'wrong')
 })
 
-t.test('a password that is set is long enough, not too long to log in with, and acceptable', async t => {
+t.test('a new password must have an accepted length and pass validation', async t => {
   const strict = create({ minLength: 8, validate: async password => password !== 'password' })
   const refused = (hint: string): TokenAuthError =>
     new TokenAuthError('AUTH_PASSWORD_REJECTED', { hint })
@@ -261,7 +261,7 @@ t.test('a password that is set is long enough, not too long to log in with, and 
   await t.rejects(
     strict.hash('👍🏽👍🏽👍🏽x'),
     refused('password must have at least 8 characters'),
-    'code points are counted, not units'
+    'code points count, not code units'
   )
   await t.rejects(strict.hash('password'), refused('password is too common'))
   await t.rejects(
@@ -276,6 +276,6 @@ t.test('a password that is set is long enough, not too long to log in with, and 
   t.equal(
     await strict.check(await strict.upgrade('short'), 'short'),
     'right',
-    'what is set already may be hashed anew'
+    'an existing password can be hashed again'
   )
 })
