@@ -48,5 +48,17 @@ export default [
   {
     files: ['test/**/*.ts'],
     rules: { 'max-lines': ['error', 400] }
+  },
+  {
+    // Not split yet.
+    files: [
+      'test/browser/client.test.ts',
+      'test/stores/guarded-store.test.ts',
+      'test/stores/mysql/mysql.test.ts',
+      'test/stores/redis/redis.test.ts',
+      'test/stores/sql/rotation-queue.test.ts',
+      'test/stores/sweeper.test.ts'
+    ],
+    rules: { 'max-lines': 'off' }
   }
 ]

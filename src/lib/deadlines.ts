@@ -1,4 +1,5 @@
-// Many deadlines, all equally long, by one timer: to make and clear one each costs more than the work, where that is quick.
+// Many deadlines, all equally long, by one timer: to make and clear one each costs more than the
+// work, where that is quick.
 
 import type { Millis } from './time.js'
 
@@ -10,7 +11,10 @@ export interface Deadline {
 export interface DeadlineOptions {
   /** Milliseconds that only ever grow. */
   readonly now?: () => number
-  /** Whether a process that waits for nothing else stays until what is pending has ended, and no longer. */
+  /**
+   * Whether a process that waits for nothing else stays until what is pending has ended, and no
+   * longer.
+   */
   readonly holds: boolean
 }
 

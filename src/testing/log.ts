@@ -1,4 +1,4 @@
-import type { FaultKind } from './network.js'
+import type { FaultKind } from './fault-kind.js'
 
 /** Event of a test. Contains no token: only the method and the URL of a request. */
 export interface LogEntry {

@@ -1,4 +1,5 @@
-// The client in Chromium: with its cookies, its tabs, its Web Locks and its redirects (security.md 85 to 87).
+// The client in Chromium: with its cookies, its tabs, its Web Locks and its redirects (security.md
+// 85 to 87).
 
 import { readdirSync, readFileSync } from 'node:fs'
 import type { ServerHttp2Session } from 'node:http2'
@@ -596,7 +597,10 @@ t.test('in Chromium', { skip }, async t => {
     return { port: new URL(app.origin).port, received, bodies }
   }
 
-  /** What others must not get: a header with a token, an offer of one, a cookie, a token in the URL or in the body. */
+  /**
+   * What others must not get: a header with a token, an offer of one, a cookie, a token in the URL
+   * or in the body.
+   */
   function checkReceived (
     t: Test,
     { received, bodies }: Stranger,

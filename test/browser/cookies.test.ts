@@ -1,5 +1,5 @@
-// What Chromium keeps of the cookies, and for how long; what another host of the site can put in their place; tabs, and pages
-// that the server renders (security.md 25, 26, 62 to 66, 71).
+// What Chromium keeps of the cookies, and for how long; what another host of the site can put in
+// their place; tabs, and pages that the server renders (security.md 25, 26, 62 to 66, 71).
 
 import type { Page } from 'playwright-core'
 import t from 'tap'
@@ -188,7 +188,8 @@ t.test('in Chromium', { skip }, async t => {
   })
 
   await t.test('tossed by another host of the site', async t => {
-    // Bob is the one who tosses: cookies of his own session, so that Ann would do in his name what she does.
+    // Bob is the one who tosses: cookies of his own session, so that Ann would do in his name what
+    // she does.
     const toss = async (page: Page, cookie: string): Promise<void> => {
       await page.goto(`${at(hosts.sibling)}/?set-cookie=${encodeURIComponent(cookie)}`)
     }

@@ -1,15 +1,18 @@
+// The client with a key of its own in Chromium: kept in IndexedDB, the same in all tabs, used by
+// them and read by nobody.
+
 import type { Page } from 'playwright-core'
 import t from 'tap'
 import { PASSWORD } from '../helpers/app.js'
-import { getCookies, getSkipReason, startApp, startBrowser } from '../helpers/browser/browser.js'
+import { jar, startApp, startBrowser, whyNoChromium } from '../helpers/browser/browser.js'
 import type { BrowserApp } from '../helpers/browser/browser.js'
-import { bundle, waitForClient } from '../helpers/browser/client-page.js'
+import { bundle, ready } from '../helpers/browser/client-page.js'
 import { MINUTE } from '../helpers/clock.js'
 
-const skip = getSkipReason()
+const skip = whyNoChromium()
 const [client, dpop] = [bundle('src/client/index.ts'), bundle('src/client/dpop.ts')]
-/** Page with a DPoP client. Its wall clock is a year ahead, because the nonce provides the time. */
-const pageHtml = `<!doctype html><link rel="icon" href="data:,"><title>dpop</title><body><script>
+// A wall clock that is a year wrong: the server's nonce tells the time.
+const page = `<!doctype html><link rel="icon" href="data:,"><title>dpop</title><body><script>
   const now = Date.now
   Date.now = () => now() + 31_536_000_000
 </script><script type="module">
@@ -18,8 +21,8 @@ import { createDpopFetch } from '/dpop.js'
 globalThis.auth = createAuthClient({ fetch: createDpopFetch() })
 </script>`
 
-/** Returns the saved keys, and whether a script can export them. */
-const readKeys = `new Promise((resolve, reject) => {
+// Whatever is kept, and whether it can be read.
+const look = `new Promise((resolve, reject) => {
   const opening = indexedDB.open('token-auth')
   opening.onerror = reject
   opening.onsuccess = () => {
@@ -34,7 +37,7 @@ const readKeys = `new Promise((resolve, reject) => {
 t.test('in Chromium', { skip }, async t => {
   const browser = await startBrowser(t)
 
-  async function startServer (): Promise<BrowserApp> {
+  async function serve (): Promise<BrowserApp> {
     return startApp(t, {
       options: { dpop: { required: true }, refreshToken: { transport: 'cookie' } },
       async before (app) {
@@ -46,7 +49,7 @@ t.test('in Chromium', { skip }, async t => {
           '/dpop.js',
           async (_request, reply) => reply.type('text/javascript').send(await dpop)
         )
-        app.get('/tab', (_request, reply) => reply.type('text/html').send(pageHtml))
+        app.get('/tab', (_request, reply) => reply.type('text/html').send(page))
       }
     })
   }
@@ -54,40 +57,40 @@ t.test('in Chromium', { skip }, async t => {
   async function openTab ({ origin }: BrowserApp): Promise<Page> {
     const page = await browser.newPage()
     await page.goto(`${origin}/tab`)
-    await waitForClient(page)
+    await ready(page)
     return page
   }
 
-  const call = (page: Page): Promise<unknown> =>
+  const status = (page: Page): Promise<unknown> =>
     page.evaluate('auth.fetch(\'/protected\').then(({ status }) => status)')
 
-  await t.test('five tabs share one key, and a cookie is useless without it', async t => {
-    const app = await startServer()
+  await t.test('five tabs have one key, which outlives them; a copied cookie is worth nothing', async t => {
+    const app = await serve()
     const pages = await Promise.all(Array.from({ length: 5 }, () => openTab(app)))
     const credentials = JSON.stringify({ username: 'ann', password: PASSWORD })
     await (pages[0] as Page).evaluate(`auth.login(${credentials}).then(() => {})`)
-    t.strictSame(await Promise.all(pages.map(call)), [200, 200, 200, 200, 200])
-    const [saved, ...others] = await (pages[0] as Page).evaluate<
+    t.strictSame(await Promise.all(pages.map(status)), [200, 200, 200, 200, 200])
+    const [kept, ...others] = await (pages[0] as Page).evaluate<
       Array<{ jwk: object, readable: boolean }>
-    >(readKeys)
-    t.match(saved, { jwk: { kty: 'EC', crv: 'P-256' }, readable: false })
+    >(look)
+    t.match(kept, { jwk: { kty: 'EC', crv: 'P-256' }, readable: false })
     t.strictSame(others, [])
 
     app.clock.advance(20 * MINUTE)
     await Promise.all(pages.map(page => page.close()))
     const next = await openTab(app)
     t.equal(await next.evaluate('auth.state.status'), 'signed-in')
-    t.equal(await call(next), 200)
-    t.strictSame(await next.evaluate(readKeys), [saved])
+    t.equal(await status(next), 200)
+    t.strictSame(await next.evaluate(look), [kept])
 
-    const { '__Host-auth-refresh': cookie } = await getCookies(browser, app)
+    const { '__Host-auth-refresh': cookie } = await jar(browser, app)
     const stolen = await app.app.inject({
       method: 'POST',
       url: '/auth/refresh',
       headers: { cookie: `__Host-auth-refresh=${cookie?.value}`, 'sec-fetch-site': 'same-origin' }
     })
     t.match([stolen.statusCode, stolen.json().code], [401, 'AUTH_DPOP_INVALID'])
-    t.equal(await call(next), 200)
+    t.equal(await status(next), 200)
     t.notOk(app.events.some(({ name }) => name === 'reuse' || name === 'revoke'))
 
     await next.evaluate('auth.logout()')

@@ -1,5 +1,6 @@
-// Which pages can make a browser use its cookies (security.md 63, 66 to 68): everything that pages can send without asking, from
-// the app's own origin, from another host of its site and from another site. Only Chromium knows which cookies go along.
+// Which pages can make a browser use its cookies (security.md 63, 66 to 68): everything that pages
+// can send without asking, from the app's own origin, from another host of its site and from
+// another site. Only Chromium knows which cookies go along.
 
 import { createHash } from 'node:crypto'
 import cors from '@fastify/cors'

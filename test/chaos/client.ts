@@ -259,7 +259,8 @@ export class Client {
     }
   }
 
-  // A tab that has read the storage before its sibling wrote to it. Half of the grace is for the way.
+  // A tab that has read the storage before its sibling wrote to it. Half of the grace is for the
+  // way.
   #isSlow ({ previous, rotatedAt }: SignedIn): boolean {
     return previous !== null && Date.now() - rotatedAt < GRACE / 2 && this.#random.chance(0.3)
   }

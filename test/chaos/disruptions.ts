@@ -1,4 +1,5 @@
-// What goes wrong during a run, about once a second each; and somebody who tries the access tokens of ended sessions.
+// What goes wrong during a run, about once a second each; and somebody who tries the access tokens
+// of ended sessions.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Browser } from './client.js'
@@ -64,7 +65,8 @@ export async function disrupt (
   ])
 }
 
-// These tokens do not expire during a run: only what the servers hear of each other's revocations can refuse them.
+// These tokens do not expire during a run: only what the servers hear of each other's revocations
+// can refuse them.
 async function trySpentToken (world: World, random: Random): Promise<void> {
   const bound = Date.now() - TROUBLED_BOUND
   const spent = world.engineSince > bound

@@ -1,4 +1,5 @@
-// The database engines, each started for this run alone: on a port and in a folder of its own, synced to disk at every commit.
+// The database engines, each started for this run alone: on a port and in a folder of its own,
+// synced to disk at every commit.
 
 import { execFile } from 'node:child_process'
 import { chmodSync, mkdirSync, statSync } from 'node:fs'
@@ -41,7 +42,8 @@ export const engines: Readonly<Record<EngineName, StartEngine>> = {
   redis: startRedis
 }
 
-// A file has neither connections nor a process: what may happen to it is another writer that keeps the lock for a while.
+// A file has neither connections nor a process: what may happen to it is another writer that keeps
+// the lock for a while.
 async function startSqlite (folder: string, _port: number, stops: Stops): Promise<Engine> {
   const url = join(folder, 'sessions.db')
   const db = new Database(url)
@@ -95,7 +97,8 @@ async function startPostgres (folder: string, port: number, stops: Stops): Promi
       `unix_socket_directories=${data}`
     ],
     isReady: () => admin('SELECT'),
-    // Immediate shutdown: nothing is written, and the next start recovers from the log. SIGKILL would leave children behind.
+    // Immediate shutdown: nothing is written, and the next start recovers from the log. SIGKILL
+    // would leave children behind.
     deadly: 'SIGQUIT',
     user: statSync(data)
   })
@@ -112,7 +115,8 @@ async function startPostgres (folder: string, port: number, stops: Stops): Promi
 }
 
 async function installPostgres (program: string, data: string): Promise<void> {
-  // What the package does after its installation, where npm runs no scripts of packages. Harmless to repeat.
+  // What the package does after its installation, where npm runs no scripts of packages. Harmless
+  // to repeat.
   await run(process.execPath, [join('scripts', 'hydrate-symlinks.js')], {
     cwd: join(dirname(program), '..', '..')
   })

@@ -1,8 +1,9 @@
-// Three server processes on one database, 64 clients, and all that goes wrong in a year within some seconds:
-// `tsx test/chaos/run.ts [sqlite | postgres | mysql | redis ...]`, all of them by default.
+// Three server processes on one database, 64 clients, and all that goes wrong in a year within some
+// seconds: `tsx test/chaos/run.ts [sqlite | postgres | mysql | redis ...]`, all of them by default.
 //
-// CHAOS_SECONDS (20) how long each engine is troubled; CHAOS_SEED what to draw from; CHAOS_MUTANT breaks the store, and then
-// the run must fail; CHAOS_KEEP keeps the folder with the logs. A missing engine is skipped, but is a failure where CI is set.
+// CHAOS_SECONDS (20) how long each engine is troubled; CHAOS_SEED what to draw from; CHAOS_MUTANT
+// breaks the store, and then the run must fail; CHAOS_KEEP keeps the folder with the logs. A
+// missing engine is skipped, but is a failure where CI is set.
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -35,7 +36,10 @@ import { World } from './world.js'
 
 const DAY = 86_400_000
 const STOP_LIMIT = 10_000
-/** How long clients may ask on when the trouble is over, until each is told what became of its request. */
+/**
+ * How long clients may ask on when the trouble is over, until each is told what became of its
+ * request.
+ */
 const SETTLE_LIMIT = 60_000
 
 let passed = 0

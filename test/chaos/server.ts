@@ -1,4 +1,5 @@
-// One of the servers: `server.ts <engine> <url> <port>`. Tells its events as lines of JSON, and ends with its input.
+// One of the servers: `server.ts <engine> <url> <port>`. Tells its events as lines of JSON, and
+// ends with its input.
 
 import Fastify from 'fastify'
 import { canRotate } from '../../src/domain/rotation.js'

@@ -145,7 +145,10 @@ export class Server {
   }
 }
 
-/** Ports below those that the system hands out, so that no client takes the port of a server while it starts again. */
+/**
+ * Ports below those that the system hands out, so that no client takes the port of a server while
+ * it starts again.
+ */
 export async function freePorts (count: number): Promise<number[]> {
   const ports = new Set<number>()
 

@@ -74,7 +74,10 @@ const eventNames: ReadonlyArray<keyof TokenAuthEvents> = [
   'clock-skew'
 ]
 
-/** The users `ann`, `bob` and `cyd`, all with {@link PASSWORD}, and `GET /protected`; ids are `u-` and the name. */
+/**
+ * The users `ann`, `bob` and `cyd`, all with {@link PASSWORD}, and `GET /protected`; ids are `u-`
+ * and the name.
+ */
 export async function createTestApp (given: TestAppOptions = {}): Promise<TestApp> {
   const clock = given.clock ?? createClock()
   const store = given.store ?? new MemoryStore()

@@ -9,7 +9,9 @@ const run = promisify(execFile)
 
 export const root = fileURLToPath(new URL('../../', import.meta.url))
 
-/** A project of a user, outside of this one, with the package as it was built in its node_modules. */
+/**
+ * A project of a user, outside of this one, with the package as it was built in its node_modules.
+ */
 export interface Consumer {
   readonly folder: string
   write(file: string, text: string): void

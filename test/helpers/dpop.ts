@@ -1,4 +1,5 @@
-// Proofs of possession (RFC 9449) by hand, so that the right key signs what no library would, and a client that sends them.
+// Proofs of possession (RFC 9449) by hand, so that the right key signs what no library would, and a
+// client that sends them.
 
 import {
   constants,
@@ -89,7 +90,10 @@ export interface Sent {
   readonly claims?: object
 }
 
-/** A client that holds a key, and remembers the nonce that it was told last. Its requests go to `http://localhost`. */
+/**
+ * A client that holds a key, and remembers the nonce that it was told last. Its requests go to
+ * `http://localhost`.
+ */
 export class Holder {
   nonce: string | undefined
   readonly #app: FastifyInstance

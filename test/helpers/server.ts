@@ -1,4 +1,5 @@
-// A server of its own process on a SQLite file: `server.ts <file> [throttled]`. Prints its address, and ends with its input.
+// A server of its own process on a SQLite file: `server.ts <file> [throttled]`. Prints its address,
+// and ends with its input.
 
 import Database from 'libsql'
 import Fastify from 'fastify'

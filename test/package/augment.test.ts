@@ -1,7 +1,7 @@
 // The published declarations, as the projects of users see them. Needs `npm run build`.
 //
-// The compiler is told not to check declarations, as most projects tell it: what is broken in them becomes `any` there,
-// without a word.
+// The compiler is told not to check declarations, as most projects tell it: what is broken in them
+// becomes `any` there, without a word.
 
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

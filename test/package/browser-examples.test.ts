@@ -8,8 +8,13 @@ import type { Page } from 'playwright-core'
 import t from 'tap'
 import type { Test } from 'tap'
 import { createTestApp, PASSWORD } from '../helpers/app.js'
-import { getCookies, getSkipReason, startApp, startBrowser } from '../helpers/browser/browser.js'
-import { waitUntil } from '../helpers/browser/client-page.js'
+import {
+  jar as getCookies,
+  startApp,
+  startBrowser,
+  whyNoChromium as getSkipReason
+} from '../helpers/browser/browser.js'
+import { until as waitUntil } from '../helpers/browser/client-page.js'
 import { root } from '../helpers/consumer.js'
 import { ann as exampleUser, startExample } from '../helpers/example-process.js'
 

@@ -1,5 +1,5 @@
-// `npm run test:pack`: packs the package, checks the archive with publint and attw, and uses it in a
-// project that installs it. Ends with a line `N passed, N failed`.
+// `npm run test:pack`: packs the package, checks the archive with publint and attw, and uses it in
+// a project that installs it. Ends with a line `N passed, N failed`.
 
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'

@@ -61,7 +61,10 @@ function deferred<T> (): Deferred<T> {
   return { promise, ...parts }
 }
 
-/** The error of a driver, whose every part may hold values of the statement, but for its name and its code. */
+/**
+ * The error of a driver, whose every part may hold values of the statement, but for its name and
+ * its code.
+ */
 function driverError (): Error {
   return Object.assign(new Error(SECRET_WORDS), {
     name: 'DatabaseError',

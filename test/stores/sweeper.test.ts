@@ -58,7 +58,9 @@ function aSweeper (sweep: Sweep, every: number | null = HOUR): Swept {
   }
 }
 
-/** Answers one after the other, and then for ever that nothing is left; remembers what it was asked. */
+/**
+ * Answers one after the other, and then for ever that nothing is left; remembers what it was asked.
+ */
 function answering (
   ...answers: number[]
 ): { readonly sweep: Sweep, readonly asked: Array<Parameters<Sweep>[0]> } {
@@ -466,7 +468,10 @@ t.test('a store that is quick is asked for more, one that keeps the event loop t
   }
 
   const busy = (ms: number): void => {
-    for (const start = performance.now(); performance.now() < start + ms;) {
+    const start = performance.now()
+
+    while (performance.now() < start + ms) {
+      // Occupies the event loop.
     }
   }
 

@@ -17,7 +17,8 @@ export interface HarnessOptions<Store> {
 export interface Opened<Store> {
   readonly store: Store
   /**
-   * Second store on the same data, for example over another connection. Race tests use both. Without
+   * Second store on the same data, for example over another connection. Race tests use both.
+   * Without
    * it, calls do not race in a store that gathers them.
    */
   readonly other?: Store

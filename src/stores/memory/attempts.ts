@@ -1,4 +1,5 @@
-// Attempts in a Map: the default, for one process. Several count apart, and let through as many times more.
+// Attempts in a Map: the default, for one process. Several count apart, and let through as many
+// times more.
 
 import { blockedUntil, countAttempt } from '../../domain/attempt-rule.js'
 import type { AttemptCount, AttemptRule } from '../../domain/attempt-rule.js'
@@ -10,7 +11,8 @@ const SIZE = 100_000
 /**
  * Counts attempts in this process's memory: a restart forgets them, and two processes count apart.
  *
- * Holds a bounded number of keys, about 200 bytes each. Where there are more, those go first that wait for nothing: whoever
+ * Holds a bounded number of keys, about 200 bytes each. Where there are more, those go first that
+ * wait for nothing: whoever
  * floods it with names does not free the one that is blocked.
  */
 export class MemoryAttempts implements AttemptStore {

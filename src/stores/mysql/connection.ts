@@ -90,7 +90,9 @@ export function isDuplicate (error: unknown): boolean {
   return errnoOf(error) === ER_DUP_ENTRY
 }
 
-/** Whether the server rejected the values of a statement (SQLSTATE class 22, or MySQL error 1366). */
+/**
+ * Whether the server rejected the values of a statement (SQLSTATE class 22, or MySQL error 1366).
+ */
 export function isDataError (error: unknown): boolean {
   const { sqlState } = (error ?? {}) as { sqlState?: unknown }
 

@@ -1,3 +1,10 @@
+import type { Row } from '../sql/rows.js'
+import type { MysqlConnection } from './connection.js'
+
+// Locks belong to the server, not to a database. Their names have at most 64 characters.
+const MIGRATION_LOCK = 'CONCAT(\'token_auth:\', LEFT(SHA2(DATABASE(), 256), 40))'
+const MIGRATION_WAIT_SECONDS = 60
+
 /**
  * Migrations of `MysqlStore`. Item n takes the schema from version n to n + 1.
  *
@@ -5,7 +12,8 @@
  * statement must be repeatable. Statements end with a semicolon and contain no other one.
  *
  * IDs are bytes, because every collation of both engines ignores case, accents or trailing spaces.
- * The index `by_user` continues with the ID, so that all sessions of a user are locked in that order.
+ * The index `by_user` continues with the ID, so that all sessions of a user are locked in that
+ * order.
  */
 export const mysqlMigrations: readonly string[] = [
   `
@@ -49,3 +57,33 @@ export const mysqlMigrations: readonly string[] = [
   ) ENGINE = InnoDB;
   `
 ]
+
+/** Runs the missing migrations on a connection, under a lock of the server. */
+export async function migrate (connection: MysqlConnection): Promise<void> {
+  const [[lock]] = await connection.query(
+    `SELECT GET_LOCK(${MIGRATION_LOCK}, ${MIGRATION_WAIT_SECONDS}) AS held`
+  ) as [Row[], unknown]
+
+  if (Number(lock?.held) !== 1) {
+    throw new Error('another instance has not finished its migration after 60 s')
+  }
+
+  await connection.query(
+    'CREATE TABLE IF NOT EXISTS token_auth_migrations (version INT NOT NULL PRIMARY KEY) ENGINE = InnoDB'
+  )
+  const [[latest]] = await connection.query(
+    'SELECT MAX(version) AS version FROM token_auth_migrations'
+  ) as [Row[], unknown]
+
+  for (let version = Number(latest?.version ?? 0); version < mysqlMigrations.length; version++) {
+    const steps = (mysqlMigrations[version] as string).split(';').filter(step => step.trim() !== '')
+
+    for (const step of steps) {
+      await connection.query(step)
+    }
+
+    await connection.query(`INSERT INTO token_auth_migrations (version) VALUES (${version + 1})`)
+  }
+
+  await connection.query(`SELECT RELEASE_LOCK(${MIGRATION_LOCK})`)
+}

@@ -1,7 +1,8 @@
 import { columns } from '../sql/rows.js'
 import type { SqlValue } from '../sql/rows.js'
 
-// A batch is one parameter: JSON with IDs and strings in hex, so that no character set changes them.
+// A batch is one parameter: JSON with IDs and strings in hex, so that no character set changes
+// them.
 function batchTable (...fields: string[]): string {
   const paths = ['id VARCHAR(510)', ...fields].map((field, i) => `${field} PATH '$[${i}]'`)
   return `JSON_TABLE(?, '$[*]' COLUMNS (${paths.join(', ')})) AS batch STRAIGHT_JOIN`

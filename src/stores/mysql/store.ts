@@ -11,7 +11,7 @@ import {
   retryOnDeadlock
 } from './connection.js'
 import type { MysqlConnection, MysqlPool, MysqlValue } from './connection.js'
-import { mysqlMigrations } from './schema.js'
+import { migrate, mysqlMigrations } from './schema.js'
 import { statements, toBatch, toHex } from './statements.js'
 import { RotationQueue } from '../sql/rotation-queue.js'
 import { toSession, toValues } from '../sql/rows.js'
@@ -21,16 +21,15 @@ import type { Millis } from '../../lib/time.js'
 const MAX_ID_LENGTH = 255
 const MAX_BATCH_SIZE = 500
 // A transaction takes five round trips and one flush to disk. Separate rotations take two and one
-// each, in parallel. Both are equally fast at about 12, and a transaction is 3 to 6 times as fast at 64.
+// each, in parallel. Both are equally fast at about 12, and a transaction is 3 to 6 times as fast
+// at 64.
 const MIN_TRANSACTION_SIZE = 12
-// Locks belong to the server, not to a database. Their names have at most 64 characters.
-const MIGRATION_LOCK = 'CONCAT(\'token_auth:\', LEFT(SHA2(DATABASE(), 256), 40))'
-const MIGRATION_WAIT_SECONDS = 60
 
 /**
  * Token store for MariaDB 10.6, MySQL 8 or later, at any isolation level.
  *
- * Requires a pool of `mysql2/promise` with a default database, `autocommit` and utf8mb4 (the last two
+ * Requires a pool of `mysql2/promise` with a default database, `autocommit` and utf8mb4 (the last
+ * two
  * are defaults). Any number of instances may share a database. A binary log needs the format ROW or
  * MIXED.
  *
@@ -78,7 +77,7 @@ export class MysqlStore implements TokenStore {
     const connection = await this.#pool.getConnection()
 
     try {
-      await migrateOn(connection)
+      await migrate(connection)
       connection.release()
     } catch (error) {
       // Closing the connection releases the lock.
@@ -203,8 +202,8 @@ export class MysqlStore implements TokenStore {
     return { swapped: matched > 0, session: await this.find(sessionId) }
   }
 
-  // An UPDATE of several rows does not tell which ones it changed. So the rows are locked in the order
-  // of their IDs and compared here. READ COMMITTED locks no gaps that would block logins.
+  // An UPDATE of several rows does not tell which ones it changed. So the rows are locked in the
+  // order of their IDs and compared here. READ COMMITTED locks no gaps that would block logins.
   #rotateTogether (attempts: readonly RotationAttempt[]): Promise<RotationOutcome[]> {
     return inTransaction(this.#pool, async connection => {
       const [rows] = await connection.execute(statements.takeForRotation, [
@@ -287,35 +286,6 @@ export class MysqlStore implements TokenStore {
     const [result] = await retryOnDeadlock(() => this.#pool.execute(statements[name], values))
     return getAffectedRows(result)
   }
-}
-
-async function migrateOn (connection: MysqlConnection): Promise<void> {
-  const [[lock]] = await connection.query(
-    `SELECT GET_LOCK(${MIGRATION_LOCK}, ${MIGRATION_WAIT_SECONDS}) AS held`
-  ) as [Row[], unknown]
-
-  if (Number(lock?.held) !== 1) {
-    throw new Error('another instance has not finished its migration after 60 s')
-  }
-
-  await connection.query(
-    'CREATE TABLE IF NOT EXISTS token_auth_migrations (version INT NOT NULL PRIMARY KEY) ENGINE = InnoDB'
-  )
-  const [[latest]] = await connection.query(
-    'SELECT MAX(version) AS version FROM token_auth_migrations'
-  ) as [Row[], unknown]
-
-  for (let version = Number(latest?.version ?? 0); version < mysqlMigrations.length; version++) {
-    const steps = (mysqlMigrations[version] as string).split(';').filter(step => step.trim() !== '')
-
-    for (const step of steps) {
-      await connection.query(step)
-    }
-
-    await connection.query(`INSERT INTO token_auth_migrations (version) VALUES (${version + 1})`)
-  }
-
-  await connection.query(`SELECT RELEASE_LOCK(${MIGRATION_LOCK})`)
 }
 
 // Without strict mode, a server truncates long values, and different IDs would become the same.

@@ -12,7 +12,8 @@ import type { Row, SqlValue } from '../sql/rows.js'
 import type { Millis } from '../../lib/time.js'
 
 /**
- * Part of a driver that {@link PostgresStore} uses. `pg.Pool`, `pg.Client`, PGlite and Neon have it.
+ * Part of a driver that {@link PostgresStore} uses. `pg.Pool`, `pg.Client`, PGlite and Neon have
+ * it.
  *
  * No state outlives a statement on its connection, so a pooler in transaction mode works. Without a
  * pooler, see {@link withPreparedStatements}.

@@ -7,7 +7,10 @@ export interface IoredisClient {
   eval(script: string, keyCount: number, ...keysAndValues: string[]): Promise<unknown>
 }
 
-/** Part of node-redis (package `redis`) that is used. Clients, pools, clusters and sentinels have it. */
+/**
+ * Part of node-redis (package `redis`) that is used. Clients, pools, clusters and sentinels have
+ * it.
+ */
 export interface NodeRedisClient {
   evalSha(sha: string, input: { keys: string[], arguments: string[] }): Promise<unknown>
   eval(script: string, input: { keys: string[], arguments: string[] }): Promise<unknown>
@@ -35,7 +38,8 @@ function toMember (field: typeof fields[number], value: string): string {
 /**
  * Scripts of `RedisStore`. Each one has one key, so that it runs on a cluster.
  *
- * Numbers are decimal strings. Lua numbers are exact up to 2 ** 53, but their string conversion is not:
+ * Numbers are decimal strings. Lua numbers are exact up to 2 ** 53, but their string conversion is
+ * not:
  * scripts compare numbers and write back the strings that they got.
  */
 export const scripts = {

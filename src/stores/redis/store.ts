@@ -24,7 +24,8 @@ export interface RedisStoreOptions {
 }
 
 /**
- * Token store for Redis 6.2 or later and Valkey, with ioredis or node-redis, on a server or a cluster.
+ * Token store for Redis 6.2 or later and Valkey, with ioredis or node-redis, on a server or a
+ * cluster.
  *
  * Redis must not evict keys: set `maxmemory-policy noeviction`, or users are signed out when memory
  * runs short. Set `appendonly yes`, or a restart loses the logins and logouts of the last minutes.
@@ -62,8 +63,9 @@ export class RedisStore implements TokenStore {
   }
 
   // With a concurrent `revoke` of the user: either `create` sees the not-before and deletes the
-  // session, or `revoke` sees the session and revokes it. `create` writes the index before the session
-  // and reads the not-before after it. `revoke` writes the not-before before it reads the index.
+  // session, or `revoke` sees the session and revokes it. `create` writes the index before the
+  // session and reads the not-before after it. `revoke` writes the not-before before it reads the
+  // index.
   async create (session: Session): Promise<void> {
     const { id, userId, createdAt, endsAt, revokedAt } = session
     // Counted by the clock of Redis, which may differ from that of the app.
@@ -257,8 +259,8 @@ export class RedisStore implements TokenStore {
     ])
   }
 
-  // Returns all sessions in the index, live or not. An ID without a session may belong to one that is
-  // being created. It stays in the index until that session would have expired.
+  // Returns all sessions in the index, live or not. An ID without a session may belong to one that
+  // is being created. It stays in the index until that session would have expired.
   async #findByUser (userId: string, now: Millis): Promise<Session[]> {
     const key = this.#keys.user(userId)
     const members = (await this.#keys.command('ZRANGE', key, 0, -1, 'WITHSCORES') as unknown[]).map(

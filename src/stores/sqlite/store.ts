@@ -14,7 +14,8 @@ import type { Millis } from '../../lib/time.js'
 /**
  * Token store for SQLite, with `libsql`, `better-sqlite3` or `node:sqlite`.
  *
- * Requires a connection of its own, because an open transaction of the app would contain the store's
+ * Requires a connection of its own, because an open transaction of the app would contain the
+ * store's
  * writes. Several processes may share a file. `migrate` disables `busy_timeout`, which would block
  * the whole process. The store waits without blocking instead.
  *
@@ -155,8 +156,8 @@ export class SqliteStore implements TokenStore {
     return count + await this.#db.sweepWrite(statements.sweepUsers, [endedBefore, limit - count])
   }
 
-  // One transaction waits for the disk once. No other process writes before it ends, so the rows that
-  // are read after the last update are current.
+  // One transaction waits for the disk once. No other process writes before it ends, so the rows
+  // that are read after the last update are current.
   #rotateAll (attempts: readonly RotationAttempt[]): Promise<RotationOutcome[]> {
     return this.#db.transaction(() => {
       const swapped = attempts.map(attempt => this.#rotate(attempt))

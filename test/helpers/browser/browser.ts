@@ -1,4 +1,9 @@
+// Chromium, and https servers that it takes for hosts of several sites: what a browser sends and
+// keeps, only a browser tells. All names lead to this machine; who may see whose cookies is decided
+// by them alone.
+
 import { execFileSync } from 'node:child_process'
+import { generateKeyPairSync, sign } from 'node:crypto'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
@@ -10,17 +15,12 @@ import { chromium } from 'playwright-core'
 import type { BrowserContext, Cookie, Frame, Page } from 'playwright-core'
 import { createTestApp } from '../app.js'
 import type { TestApp, TestAppOptions } from '../app.js'
-import { createCertificate } from './certificate.js'
 
-/**
- * Host of the app, another host of the same site, and a host of another site.
- *
- * All names resolve to this machine. Chromium decides by name which cookies a request has.
- */
+/** The app's host, another host of its site, and one of another site. */
 export const hosts = {
   app: 'app.site.test',
   sibling: 'evil.site.test',
-  otherSite: 'other.test'
+  foreign: 'foreign.test'
 } as const
 
 interface Teardown {
@@ -28,25 +28,20 @@ interface Teardown {
 }
 
 const executablePath = findChromium()
-const tls = createCertificate()
 
-/**
- * Returns the reason to skip tests in Chromium; `false` if it is installed.
- *
- * @throws Error on CI, which must have Chromium
- */
-export function getSkipReason (): string | false {
+/** Why there is no Chromium to test with; `false` where there is one. On CI it has to be there. */
+export function whyNoChromium (): string | false {
   if (executablePath !== '') {
     return false
   }
 
-  const reason = 'Chromium is not installed: apt-get install chromium, or set CHROMIUM_PATH'
+  const advice = 'Chromium is not installed: apt-get install chromium, or set CHROMIUM_PATH'
 
   if (process.env.CI !== undefined) {
-    throw new Error(reason)
+    throw new Error(advice)
   }
 
-  return reason
+  return advice
 }
 
 function findChromium (): string {
@@ -61,7 +56,7 @@ function findChromium (): string {
   }
 }
 
-const CHROMIUM_FLAGS = [
+const args = [
   '--no-sandbox',
   '--disable-gpu',
   '--disable-quic',
@@ -74,22 +69,21 @@ const CHROMIUM_FLAGS = [
 ]
 
 /**
- * Starts Chromium with a profile, by default a new one.
- *
- * Other contexts of Playwright are private windows, which block the cookies of other sites.
+ * A browser on a profile, which is new and goes with it unless it is given. Not one of Playwright's
+ * own contexts: these are
+ * private windows, which keep the cookies of other sites back.
  */
 export async function startBrowser (t: Teardown, profile?: string): Promise<BrowserContext> {
   const folder = profile ?? createProfile(t)
   const browser = await chromium.launchPersistentContext(folder, {
     executablePath,
     headless: true,
-    args: CHROMIUM_FLAGS
+    args
   })
   t.teardown(() => browser.close())
   return browser
 }
 
-/** Creates the folder of a profile, which is deleted after the test. */
 export function createProfile (t: Teardown): string {
   const folder = mkdtempSync(join(tmpdir(), 'token-auth-browser-'))
 
@@ -99,7 +93,7 @@ export function createProfile (t: Teardown): string {
 
   t.teardown(remove)
   process.once('exit', remove)
-  // 0 allows cookies in requests to other sites. Debian's Chromium 156 blocks them by default.
+  // 0 lets cookies go along to other sites. Debian's Chromium 156 blocks them unless told so.
   mkdirSync(join(folder, 'Default'))
   writeFileSync(
     join(folder, 'Default', 'Preferences'),
@@ -108,32 +102,22 @@ export function createProfile (t: Teardown): string {
   return folder
 }
 
-/** Actions of a page. Those that wait resolve to a `PageResponse`. */
+// What a page does, and resolves with what it gets to know of the answer.
 const pageScript = `
-const summarize = async response => ({
-  status: response.status,
-  body: await response.text(),
-  newToken: response.headers.get('x-new-token')
-})
-const send = (url, init) =>
-  fetch(url, { credentials: 'include', ...init }).then(summarize, error => error.name)
-const post = (url, init) => send(url, { method: 'POST', ...init })
+const told = async answer => ({ status: answer.status, body: await answer.text(), newToken: answer.headers.get('x-new-token') })
+const post = (url, init) => fetch(url, { method: 'POST', credentials: 'include', ...init }).then(told, error => error.name)
 const encode = body => body && new URLSearchParams(body)
-globalThis.actions = {
+globalThis.act = {
   json: (url, body, headers) => post(url, {
-    headers: { ...headers, ...(body && { 'content-type': 'application/json' }) },
-    body: body && JSON.stringify(body)
+    headers: { ...headers, ...(body && { 'content-type': 'application/json' }) }, body: body && JSON.stringify(body)
   }),
-  get: (url, headers) => send(url, { headers }),
+  get: (url, headers) => fetch(url, { credentials: 'include', headers }).then(told, error => error.name),
   simple: (url, body) => post(url, { mode: 'no-cors', body: encode(body) }),
   text: (url, body) => post(url, { mode: 'no-cors', body: JSON.stringify(body ?? {}) }),
   beacon: (url, body) => navigator.sendBeacon(url, encode(body)),
-  image: url => new Promise(resolve => {
-    Object.assign(new Image(), { onload: resolve, onerror: resolve, src: url })
-  }),
+  image: url => new Promise(resolve => { Object.assign(new Image(), { onload: resolve, onerror: resolve, src: url }) }),
   form (action, body) {
-    const form = document.createElement('form')
-    Object.assign(form, { method: 'POST', action, target: '_top' })
+    const form = Object.assign(document.createElement('form'), { method: 'POST', action, target: '_top' })
     for (const [name, value] of Object.entries(body ?? {})) {
       form.append(Object.assign(document.createElement('input'), { name, value }))
     }
@@ -146,45 +130,44 @@ globalThis.actions = {
     link.click()
   },
   socket: url => new Promise(resolve => {
-    Object.assign(new WebSocket(url), {
-      onmessage: ({ data }) => resolve(data),
-      onerror: () => resolve('refused')
-    })
+    Object.assign(new WebSocket(url), { onmessage: ({ data }) => resolve(data), onerror: () => resolve('refused') })
   })
 }`
 
-/** HTML of a page with the actions of {@link perform}. */
-export const blankPage = `<!doctype html><link rel="icon" href="data:,"><title>page</title><body>
-<script>${pageScript}</script>`
+export const blankPage =
+  `<!doctype html><link rel="icon" href="data:,"><title>page</title><body><script>${pageScript}</script>`
 
-/** Response as a page sees it; the name of the error if the browser hides the response. */
-export type PageResponse = {
+/**
+ * What a page gets to know of an answer; the name of the error where the browser keeps it all to
+ * itself.
+ */
+export type Told = {
   readonly status: number
   readonly body: string
   readonly newToken: string | null
 } | string
 
-/** Performs one of the actions of a page. */
-export function perform<Result = PageResponse> (
+/** Lets a page do something: one of the acts above. */
+export function act<Result = Told> (
   page: Page | Frame,
   name: string,
   ...args: unknown[]
 ): Promise<Result> {
-  return page.evaluate<Result>(`actions[${JSON.stringify(name)}](...${JSON.stringify(args)})`)
+  return page.evaluate<Result>(`act[${JSON.stringify(name)}](...${JSON.stringify(args)})`)
 }
 
-/** Submits a form, and waits for the next page if the response has one. */
-export async function submitForm (page: Page, url: string, body: object): Promise<void> {
-  const response = page.waitForResponse(url)
-  await perform(page, 'form', url, body)
+/** Submits a form, and waits for what comes instead of the page, if anything. */
+export async function submit (page: Page, url: string, body: object): Promise<void> {
+  const answered = page.waitForResponse(url)
+  await act(page, 'form', url, body)
 
-  if ((await response).status() !== 204) {
+  if ((await answered).status() !== 204) {
     await page.waitForURL(url)
   }
 }
 
-/** Returns the cookies that the browser would send with a refresh, by name. */
-export async function getCookies (
+/** The cookies that the browser would send with a refresh, by name. */
+export async function jar (
   context: BrowserContext,
   { origin }: Pick<BrowserApp, 'origin'>
 ): Promise<Record<string, Cookie>> {
@@ -193,9 +176,8 @@ export async function getCookies (
 }
 
 /**
- * Serves a blank page under any host name; `?set-cookie=` sets a cookie, each character as a byte.
- *
- * @returns A function that returns the origin of a host.
+ * Serves a blank page under any name; `?set-cookie=` sets a cookie, each character a byte. Returns
+ * origins by host.
  */
 export async function servePages (t: Teardown): Promise<(host: string) => string> {
   const server = createServer(tls, ({ url = '' }, response) => {
@@ -206,7 +188,7 @@ export async function servePages (t: Teardown): Promise<(host: string) => string
     }
 
     response.setHeader('content-type', 'text/html')
-    // Node would send a string together with the headers, in the encoding of the body.
+    // A text would be joined to the headers and change their encoding.
     response.end(Buffer.from(blankPage))
   })
   await new Promise<void>(resolve => {
@@ -220,47 +202,41 @@ export async function servePages (t: Teardown): Promise<(host: string) => string
   return host => `https://${host}:${port}`
 }
 
-/** Request as the server received it, with its result. */
-export interface ReceivedRequest {
-  /** Method and URL. */
+/** What the server saw of a request, and how it answered. */
+export interface Seen {
   readonly request: string
-  /** `Sec-Fetch-Site` header. */
+  /** `Sec-Fetch-Site` and `Origin`. */
   readonly site: string | undefined
-  /** `Origin` header. */
   readonly origin: string | undefined
-  /** Names of the cookies in the order of the header. */
+  /** Names, in the order of the header. */
   readonly cookies: readonly string[]
-  /** Status, followed by the code of an error. */
-  readonly result: string
+  /** The status, and the code of the error. */
+  readonly answer: string
 }
 
 export interface BrowserApp extends TestApp {
   readonly origin: string
-  /** Requests in the order of their responses. */
-  readonly requests: ReceivedRequest[]
-  /**
-   * Performs an action and returns its requests after all of them have a response.
-   *
-   * Waits for at least one request.
-   */
-  collectRequests(action: () => unknown): Promise<ReceivedRequest[]>
+  /** Everything that was answered, in order. */
+  readonly seen: Seen[]
+  /** What came in while something was done, once all of it is answered; one request at least. */
+  during(doing: () => unknown): Promise<Seen[]>
 }
 
-/** Starts a test app with a blank page at `/`. */
+/** A test app with a blank page at `/`, listening. */
 export async function startApp (
   t: Teardown,
   given: TestAppOptions,
   host: string = hosts.app
 ): Promise<BrowserApp> {
-  const requests: ReceivedRequest[] = []
+  const seen: Seen[] = []
   const codes = new WeakMap<object, string>()
   const arrived: object[] = []
-  const test = await createTestApp({
+  const made = await createTestApp({
     ...given,
     fastify: { https: tls, forceCloseConnections: true, ...given.fastify } as FastifyServerOptions,
     async before (app) {
       app.addHook('onRequest', (request, _reply, done) => {
-        if (isIntended(request)) {
+        if (isDeliberate(request)) {
           arrived.push(request)
         }
 
@@ -271,8 +247,8 @@ export async function startApp (
         done()
       })
       app.addHook('onResponse', (request, reply, done) => {
-        if (isIntended(request)) {
-          requests.push(describeRequest(request, reply, codes.get(request)))
+        if (isDeliberate(request)) {
+          seen.push(describe(request, reply, codes.get(request)))
         }
 
         done()
@@ -281,51 +257,86 @@ export async function startApp (
       await given.before?.(app)
     }
   })
-  const { app } = test
+  const { app } = made
   await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(() => app.close())
   const { port } = app.server.address() as AddressInfo
 
   return {
-    ...test,
+    ...made,
     origin: `https://${host}:${port}`,
-    requests,
-    async collectRequests (action) {
-      const [arrivedBefore, finishedBefore] = [arrived.length, requests.length]
-      await action()
+    seen,
+    async during (doing) {
+      const [before, answered] = [arrived.length, seen.length]
+      await doing()
 
       for (let tries = 0; tries < 1000; tries++) {
-        const arrivedCount = arrived.length - arrivedBefore
-
-        if (arrivedCount > 0 && arrivedCount === requests.length - finishedBefore) {
-          return requests.slice(finishedBefore)
+        if (arrived.length > before && arrived.length - before === seen.length - answered) {
+          return seen.slice(answered)
         }
 
         await sleep(2)
       }
 
       throw new Error(
-        `${requests.length - finishedBefore} of ${arrived.length - arrivedBefore} requests finished`
+        `${arrived.length - before} requests came, ${seen.length - answered} are answered`
       )
     }
   }
 }
 
-/** Whether a page intended a request. Chromium requests an icon unless the page declares one. */
-function isIntended ({ url }: FastifyRequest): boolean {
+// Chromium asks for an icon wherever a page does not say that it has none.
+function isDeliberate ({ url }: FastifyRequest): boolean {
   return url !== '/favicon.ico'
 }
 
-function describeRequest (
+function describe (
   { method, url, headers }: FastifyRequest,
   { statusCode }: FastifyReply,
   code: string | undefined
-): ReceivedRequest {
+): Seen {
   return {
     request: `${method} ${url}`,
     site: headers['sec-fetch-site'] as string | undefined,
     origin: headers.origin,
     cookies: headers.cookie?.split('; ').map(pair => pair.split('=', 1)[0] as string) ?? [],
-    result: code === undefined ? String(statusCode) : `${statusCode} ${code}`
+    answer: code === undefined ? String(statusCode) : `${statusCode} ${code}`
   }
+}
+
+const tls = selfSigned()
+
+// X.509 in its least form (RFC 5280 section 4.1): whom it names does not matter here, and it needs
+// no tool.
+function selfSigned (): { key: string, cert: string } {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const algorithm = der(0x30, der(0x06, Buffer.from('2a8648ce3d040302', 'hex')))
+  const name = der(
+    0x30,
+    der(0x31, der(0x30, der(0x06, Buffer.from('550403', 'hex')), der(0x0c, Buffer.from('test'))))
+  )
+  const validity = der(
+    0x30,
+    ...['250101000000Z', '491231235959Z'].map(time => der(0x17, Buffer.from(time)))
+  )
+  const spki = publicKey.export({ type: 'spki', format: 'der' })
+  const content = der(0x30, der(0x02, Buffer.from([1])), algorithm, name, validity, name, spki)
+  const signature = der(0x03, Buffer.from([0]), sign('sha256', content, privateKey))
+
+  return {
+    key: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
+    cert: `-----BEGIN CERTIFICATE-----\n${
+      der(0x30, content, algorithm, signature).toString('base64')
+    }\n-----END CERTIFICATE-----\n`
+  }
+}
+
+function der (tag: number, ...parts: Buffer[]): Buffer {
+  const { length } = Buffer.concat(parts)
+  const size = length < 128
+    ? [length]
+    : length < 256
+    ? [0x81, length]
+    : [0x82, length >> 8, length & 255]
+  return Buffer.concat([Buffer.from([tag, ...size]), ...parts])
 }

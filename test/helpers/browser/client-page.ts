@@ -1,3 +1,6 @@
+// Pages on which the client runs, in tabs of Chromium: bundled from its source, and served by the
+// app itself. And a search for tokens, in every place of a browser that can keep a text.
+
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -15,7 +18,7 @@ interface Teardown {
   teardown(end: () => unknown): unknown
 }
 
-/** Bundles a file and its imports as one module for browsers. */
+/** One module for browsers, of a file and all that it imports. */
 export async function bundle (file: string): Promise<string> {
   const { outputFiles } = await build({
     entryPoints: [join(root, file)],
@@ -32,13 +35,13 @@ export async function bundle (file: string): Promise<string> {
 
 const client = bundle('src/client/index.ts')
 
-/** Page with a client. `skipTime` advances its monotonic clock, like the sleep of a device. */
+// `pass` lets the tab's monotonic clock go on, as it does while a device sleeps.
 const tabPage = `<!doctype html><link rel="icon" href="data:,"><title>tab</title><body><script>
 {
   const now = performance.now.bind(performance)
   let ahead = 0
   performance.now = () => now() + ahead
-  globalThis.skipTime = ms => { ahead += ms }
+  globalThis.pass = ms => { ahead += ms }
 }
 </script><script type="module">
 import { createAuthClient } from '/client.js'
@@ -46,31 +49,23 @@ globalThis.auth = createAuthClient()
 </script>`
 
 export interface ClientApp extends BrowserApp {
-  /** All access tokens and refresh tokens that the server has issued. */
+  /** Every access token and every refresh token that was handed out. */
   readonly issued: Set<string>
-  /** Number of refreshes, and the largest number of concurrent ones. */
-  readonly refreshes: { total: number, concurrent: number }
+  /** How many refreshes there were, and how many at once at most. */
+  readonly refreshes: { all: number, most: number }
   /**
-   * Opens a tab and waits until its client is ready.
-   *
-   * @param init Script that runs before all others.
+   * Opens a tab, and waits until its client knows who is signed in. `init` runs before everything
+   * else.
    */
-  openTab(t: Teardown, init?: string): Promise<Page>
-  /** Handles requests to a path, but withholds the responses until `release` is called. */
-  withholdResponses(path: string): WithheldResponses
-  /** Handles the next request to a path, but closes the connection before the response. */
-  dropNextResponse(path: string): void
-  /** Returns the number of requests with a method and a path. */
-  countRequests(request: string): number
+  tab(t: Teardown, init?: string): Promise<Page>
+  /** Acts upon what comes to a path, and keeps the answers back until it is released. */
+  hold(path: string): { readonly isHolding: Promise<void>, readonly release: () => void }
+  /** Acts upon the next request to a path, and breaks the connection instead of an answer. */
+  lose(path: string): void
+  count(request: string): number
 }
 
-export interface WithheldResponses {
-  /** Resolves when the first response is withheld. */
-  readonly hasStarted: Promise<void>
-  release(): void
-}
-
-/** Starts an app with cookies, and with a page for the client at `/tab`. */
+/** The app, in cookie mode, with a page for the client at `/tab`. */
 export async function startClientApp (
   t: Teardown,
   browser: BrowserContext,
@@ -78,7 +73,7 @@ export async function startClientApp (
   host?: string
 ): Promise<ClientApp> {
   const issued = new Set<string>()
-  const refreshes = { total: 0, concurrent: 0 }
+  const refreshes = { all: 0, most: 0 }
   const interventions = new Map<string, (socket: Socket) => unknown>()
   let inFlight = 0
 
@@ -88,8 +83,8 @@ export async function startClientApp (
         return
       }
 
-      refreshes.total++
-      refreshes.concurrent = Math.max(refreshes.concurrent, ++inFlight)
+      refreshes.all++
+      refreshes.most = Math.max(refreshes.most, ++inFlight)
     })
     app.addHook('onSend', async ({ url, raw: { socket } }, _reply, payload) => {
       const token = typeof payload === 'string'
@@ -128,7 +123,7 @@ export async function startClientApp (
     app.get('/tab', (_request, reply) => reply.type('text/html').send(tabPage))
   }
 
-  const browserApp = await startApp(t, {
+  const made = await startApp(t, {
     clock: createTickingClock(),
     ...given,
     options: { refreshToken: { transport: 'cookie' }, ...given.options },
@@ -139,10 +134,10 @@ export async function startClientApp (
   }, host)
 
   return {
-    ...browserApp,
+    ...made,
     issued,
     refreshes,
-    async openTab (t, init) {
+    async tab (t, init) {
       const page = await browser.newPage()
       t.teardown(() => page.close())
 
@@ -150,17 +145,17 @@ export async function startClientApp (
         await page.addInitScript(init)
       }
 
-      await page.goto(`${browserApp.origin}/tab`)
-      await waitForClient(page)
+      await page.goto(`${made.origin}/tab`)
+      await ready(page)
       return page
     },
-    withholdResponses (path) {
+    hold (path) {
       let release = (): void => {}
 
       const released = new Promise<void>(resolve => {
         release = resolve
       })
-      const hasStarted = new Promise<void>(resolve => {
+      const isHolding = new Promise<void>(resolve => {
         interventions.set(path, () => {
           resolve()
           return released
@@ -168,66 +163,62 @@ export async function startClientApp (
       })
 
       return {
-        hasStarted,
+        isHolding,
         release () {
           interventions.delete(path)
           release()
         }
       }
     },
-    dropNextResponse (path) {
+    lose (path) {
       interventions.set(path, socket => {
         interventions.delete(path)
         socket.destroy()
       })
     },
-    countRequests: wanted => browserApp.requests.filter(({ request }) => request === wanted).length
+    count: request => made.seen.filter(seen => seen.request === request).length
   }
 }
 
-/** Waits until the client of a page is ready. */
-export async function waitForClient (page: Page): Promise<void> {
+/** Waits until the client of a page knows who is signed in. */
+export async function ready (page: Page): Promise<void> {
   await page.waitForFunction('globalThis.auth')
   await page.evaluate('auth.ready.then(() => {})')
 }
 
-/** Creates a test clock that also follows real time. */
 function createTickingClock (): TestClock {
-  const clock = createClock()
+  const still = createClock()
   const elapsed = (): number => Math.floor(performance.now() - start)
   const start = performance.now()
 
-  return Object.assign(() => clock() + elapsed(), {
-    advance: clock.advance,
+  return Object.assign(() => still() + elapsed(), {
+    advance: still.advance,
     set (to: number) {
-      clock.set(to - elapsed())
+      still.set(to - elapsed())
     }
   })
 }
 
-/** Waits up to 10 s until a condition is true. */
-export async function waitUntil (condition: () => unknown): Promise<void> {
+/** Waits for what must become true, for 10 s at most. */
+export async function until (isSo: () => unknown): Promise<void> {
   for (let tries = 0; tries < 1000; tries++) {
-    if (await condition()) {
+    if (await isSo()) {
       return
     }
 
     await sleep(10)
   }
 
-  throw new Error(`condition was not met within 10 s: ${condition}`)
+  throw new Error(`it did not come to this: ${isSo}`)
 }
 
-/**
- * Finds all strings that are long enough for a token, as pairs of place and string.
- *
- * Follows the own properties of all objects from `window`, and reads all kinds of storage.
- */
+// All that is long enough for a token, as [place, text]. Objects are followed from `window` over
+// their own properties, as far as a script gets.
 const searchScript = `(async () => {
   const places = []
   const put = (place, value) => {
-    const string = typeof value === 'string' ? value : JSON.stringify(value)
-    for (const long of string?.match(/[\\w.-]{20,}/g) ?? []) places.push([place, long])
+    const text = typeof value === 'string' ? value : JSON.stringify(value)
+    for (const long of text?.match(/[\\w.-]{20,}/g) ?? []) places.push([place, long])
   }
   put('cookie', document.cookie)
   put('localStorage', { ...localStorage })
@@ -273,27 +264,24 @@ const searchScript = `(async () => {
 })()`
 
 /**
- * Returns the places in which a script of the page finds one of the strings.
- *
- * The page does not receive the strings, because they would be in its memory from then on.
+ * Where a script of the page finds one of these texts. It is not told which, since they would be in
+ * its memory from then on.
  */
-export async function findInPage (page: Page, strings: Iterable<string>): Promise<string[]> {
-  const wanted = [...strings]
+export async function findInPage (page: Page, texts: Iterable<string>): Promise<string[]> {
+  const wanted = [...texts]
   const places = JSON.parse(await page.evaluate<string>(searchScript)) as Array<
-    [place: string, found: string]
+    [place: string, text: string]
   >
 
   return [
     ...new Set(
-      places.filter(([, found]) => wanted.some(string => found.includes(string))).map(([place]) =>
-        place
-      )
+      places.filter(([, text]) => wanted.some(one => text.includes(one))).map(([place]) => place)
     )
   ].sort()
 }
 
-/** Returns those of the strings that a heap snapshot of the page contains after a collection. */
-export async function findInMemory (page: Page, strings: Iterable<string>): Promise<string[]> {
+/** Which of these texts are in a page's memory, rubbish excepted: as a debugger would find them. */
+export async function findInMemory (page: Page, texts: Iterable<string>): Promise<string[]> {
   const session = await page.context().newCDPSession(page)
   let snapshot = ''
   session.on('HeapProfiler.addHeapSnapshotChunk', ({ chunk }) => {
@@ -303,5 +291,5 @@ export async function findInMemory (page: Page, strings: Iterable<string>): Prom
   await session.send('HeapProfiler.collectGarbage')
   await session.send('HeapProfiler.takeHeapSnapshot', { reportProgress: false })
   await session.detach()
-  return [...strings].filter(string => snapshot.includes(string))
+  return [...texts].filter(text => snapshot.includes(text))
 }

@@ -1,10 +1,12 @@
-// Preloaded into each test in CI (`tap --node-arg`), so that no test has to think of it: every Fastify app logs at
-// level trace, whatever it was told, and what was logged is searched at the end for every secret that was there. A hit fails
-// the test file. No secret is ever printed, not even then.
+// Preloaded into each test in CI (`tap --node-arg`), so that no test has to think of it: every
+// Fastify app logs at level trace, whatever it was told, and what was logged is searched at the end
+// for every secret that was there. A hit fails the test file. No secret is ever printed, not even
+// then.
 //
-// A text is secret by where it came from (tokens, cookies and passwords of requests and answers; secrets, peppers, private and
-// derived keys), or by how it looks (a JWT, a password hash, a private key). Of what comes from somewhere, any piece of 23
-// characters is found, and its beginning and its end by 12. What a client puts into a URL is its own doing, and Fastify's, who
+// A text is secret by where it came from (tokens, cookies and passwords of requests and answers;
+// secrets, peppers, private and derived keys), or by how it looks (a JWT, a password hash, a
+// private key). Of what comes from somewhere, any piece of 23 characters is found, and its
+// beginning and its end by 12. What a client puts into a URL is its own doing, and Fastify's, who
 // logs that: it is not looked for there, but it is in everything else.
 //
 // Processes that a test starts are watched too, unless they are killed.
@@ -147,8 +149,9 @@ function gatherOptions (options: object, depth = 0): void {
   }
 }
 
-// Loggers: in place of none one that writes nowhere, and in place of one that writes less than everything one that is asked for
-// everything, and writes what it would have. What any logger of pino writes is told on a channel.
+// Loggers: in place of none one that writes nowhere, and in place of one that writes less than
+// everything one that is asked for everything, and writes what it would have. What any logger of
+// pino writes is told on a channel.
 const factory = require('fastify/lib/logger-factory.js') as {
   createLogger(options: FastifyServerOptions): unknown
 }
@@ -279,8 +282,8 @@ function search (): string[] {
       .filter(url => kindsIn(url).length > 0)
   )
   const found = suspects.flatMap(line => {
-    // An id is no secret, even where a test presented it as one; and Fastify itself logs the bytes of what is not HTTP, and the
-    // host that a client names.
+    // An id is no secret, even where a test presented it as one; and Fastify itself logs the bytes
+    // of what is not HTTP, and the host that a client names.
     const text = line.replace(
       /"sessionId":"[\w-]{1,30}"|"rawPacket":\{"type":"Buffer","data":\[[\d,]*\]\}|"host":"(?:[^"\\]|\\.)*"/g,
       ''

@@ -23,7 +23,8 @@ import { createSqliteFile } from './sqlite.js'
 
 export interface TestDatabase {
   /**
-   * A store on an empty database of its own, which is gone when the test ends; `again` gives another connection to it, and
+   * A store on an empty database of its own, which is gone when the test ends; `again` gives
+   * another connection to it, and
    * `attempts` one for attempts.
    */
   readonly open: (t: Test) => Promise<{

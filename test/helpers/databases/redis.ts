@@ -55,7 +55,9 @@ export async function deleteKeys (redis: Redis, prefix: string): Promise<void> {
   await Promise.all((await keysOf(redis, prefix)).map(key => redis.del(key)))
 }
 
-/** A script that is about to be sent; in place of `command` the name of the command that it carries. */
+/**
+ * A script that is about to be sent; in place of `command` the name of the command that it carries.
+ */
 export interface Call {
   readonly name: string
   readonly key: string
@@ -64,7 +66,10 @@ export interface Call {
 
 export type Hook = (call: Call, send: () => Promise<unknown>) => Promise<unknown>
 
-/** The client, with a hook around every call. Scripts are sent by their text, so that a call is sent once. */
+/**
+ * The client, with a hook around every call. Scripts are sent by their text, so that a call is sent
+ * once.
+ */
 export function hooked (client: IoredisClient, hook: Hook): IoredisClient {
   const names = new Map(Object.entries(scripts).map(([name, { text }]) => [text, name]))
   const texts = new Map(Object.values(scripts).map(({ text, sha }) => [sha, text]))

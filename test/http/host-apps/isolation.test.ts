@@ -142,3 +142,17 @@ t.test('two registrations in sibling scopes add nothing to @fastify/jwt of the a
     t.match(response.json(), { name: 'own' })
   }
 })
+
+t.test('decorators of the app with the names of @fastify/cookie are unchanged', async t => {
+  const own = (): string => 'own'
+  const test = await start(t, {
+    options: inCookie,
+    before: app => {
+      app.decorateRequest('cookies', null as never)
+      app.decorateReply('setCookie', own as never)
+    }
+  })
+  const login = await test.post('/auth/login', credentials, page)
+  t.equal(login.statusCode, 200)
+  t.match(String(login.headers['set-cookie']), REFRESH)
+})

@@ -1,6 +1,7 @@
-// What apps keep in sessions comes back from every store as it went in, whatever its alphabet, length or century, and users whose
-// ids look alike to a database stay apart. What not every store can hold is refused with a RangeError before it: changed
-// silently, it may become the id of somebody else.
+// What apps keep in sessions comes back from every store as it went in, whatever its alphabet,
+// length or century, and users whose ids look alike to a database stay apart. What not every store
+// can hold is refused with a RangeError before it: changed silently, it may become the id of
+// somebody else.
 
 import t from 'tap'
 import type { Test } from 'tap'

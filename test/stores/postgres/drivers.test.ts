@@ -1,5 +1,5 @@
-// Drivers give integers as text, numbers or bigints, and write arrays each in their own way: the laws hold over all of them, and
-// no text that a client can send is read as part of an array.
+// Drivers give integers as text, numbers or bigints, and write arrays each in their own way: the
+// laws hold over all of them, and no text that a client can send is read as part of an array.
 
 import pg from 'pg'
 import postgres from 'postgres'
@@ -27,7 +27,10 @@ function int8As (parse: (text: string) => unknown): pg.CustomTypesConfig {
   return { getTypeParser: getTypeParser as pg.CustomTypesConfig['getTypeParser'] }
 }
 
-/** Speed: what a power cut would lose is not what these tests are about, so commits wait for no disk. */
+/**
+ * Speed: what a power cut would lose is not what these tests are about, so commits wait for no
+ * disk.
+ */
 type Connect = (
   database: TestDatabase,
   schema: string

@@ -1,4 +1,5 @@
-// Rotations by statements that are prepared by name: once a connection, and a migration does not spoil them.
+// Rotations by statements that are prepared by name: once a connection, and a migration does not
+// spoil them.
 
 import t from 'tap'
 import { planRotation } from '../../../src/domain/rotation.js'

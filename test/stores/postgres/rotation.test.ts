@@ -1,4 +1,5 @@
-// A rotation on its own: what it costs, what a loser is shown that had to wait, and that it neither writes nor misses a turn.
+// A rotation on its own: what it costs, what a loser is shown that had to wait, and that it neither
+// writes nor misses a turn.
 
 import pg from 'pg'
 import t from 'tap'

@@ -1,4 +1,5 @@
-// No step of the Redis store covers two keys. Here one call is held, or the connection breaks, at each place in between.
+// No step of the Redis store covers two keys. Here one call is held, or the connection breaks, at
+// each place in between.
 
 import { Redis } from 'ioredis'
 import t from 'tap'
@@ -36,7 +37,10 @@ t.test('orders of calls', { skip: await whyNoRedis() }, async t => {
     redis.disconnect()
   })
 
-  /** Stores on the same data: one as it is, and others whose calls go through hooks, the first the nearest to Redis. */
+  /**
+   * Stores on the same data: one as it is, and others whose calls go through hooks, the first the
+   * nearest to Redis.
+   */
   function open (): {
     prefix: string
     store: RedisStore
@@ -60,7 +64,8 @@ t.test('orders of calls', { skip: await whyNoRedis() }, async t => {
   }
 
   /**
-   * Holds a creation before each of its calls, and lists and revokes the user's sessions meanwhile or afterwards.
+   * Holds a creation before each of its calls, and lists and revokes the user's sessions meanwhile
+   * or afterwards.
    * @returns The orders that leave a session alive.
    */
   async function outliving (

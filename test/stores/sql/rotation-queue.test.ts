@@ -349,7 +349,8 @@ t.test('an attempt that is made while its session is on its way is never shown a
   await turn()
   const before = swapped(anAttempt('s1'))
   const revoked = aSession('s1', { ...before.session, revokedAt: NOW, revokedFor: 'logout' })
-  // The database has answered, the answer is on its way, and another connection has ended the session meanwhile.
+  // The database has answered, the answer is on its way, and another connection has ended the
+  // session meanwhile.
   const late = queue.rotate(anAttempt('s1'))
   await sent[0]?.answer([before])
   t.equal(sent.length, 2, 'so the database is asked again')
@@ -488,8 +489,9 @@ async function stampede (
   return { outcomes: await Promise.all(ids.map(id => queue.rotate(prepare(anAttempt(id))))), calls }
 }
 
-// Random attempts, on a model of a database: batches are carried out at one moment, and answered at a later one. Every row that
-// ever stood is remembered with the time that it did, so that each outcome can be given its place in one sequence of all.
+// Random attempts, on a model of a database: batches are carried out at one moment, and answered at
+// a later one. Every row that ever stood is remembered with the time that it did, so that each
+// outcome can be given its place in one sequence of all.
 
 type Step =
   // A generation is named by its distance from the current one.

@@ -1,5 +1,5 @@
-// The real statements with one fault each, put in between a store and its driver: the conformance suite must catch every one.
-// mutants.test.ts does so to a store in memory; here databases race.
+// The real statements with one fault each, put in between a store and its driver: the conformance
+// suite must catch every one. mutants.test.ts does so to a store in memory; here databases race.
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
@@ -102,7 +102,8 @@ t.test('PostgreSQL', async t => {
     return { store, other }
   }
 
-  // The function of one rotation with a fault, under a name of its own, and the statement that calls it.
+  // The function of one rotation with a fault, under a name of its own, and the statement that
+  // calls it.
   const alone = async (
     name: string,
     changes: Readonly<Record<string, string>>
