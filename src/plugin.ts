@@ -1,12 +1,11 @@
-import fastifyCookie from '@fastify/cookie'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { TokenAuthError } from './errors.js'
 import type { DpopProof, DpopVerifier } from './dpop/verifier.js'
 import { createAuthenticate } from './http/authenticate.js'
 import type { Authenticate } from './http/authenticate.js'
+import { getCookieSerializer } from './http/cookie-serializer.js'
 import { TokenCookie } from './http/cookies.js'
-import type { SerializeCookie } from './http/cookies.js'
 import type { GetProof, RequestDpop } from './http/dpop.js'
 import { createRequireFresh, requireClaims, requireFirstParty } from './http/guards.js'
 import { addErrorHeaders } from './http/headers.js'
@@ -149,53 +148,6 @@ async function createTransportSettings (
     accessCookie: create(accessCookie),
     deviceCookie: create(deviceCookie)
   }
-}
-
-type RegisterPlugin = (
-  instance: object,
-  options: object,
-  done: (error?: Error) => void
-) => void
-
-// Uses the decorator, not the module's own function: the host may have registered another copy of
-// @fastify/cookie, and ours would not be initialized.
-async function getCookieSerializer (scope: FastifyInstance): Promise<SerializeCookie> {
-  if (!scope.hasDecorator('serializeCookie')) {
-    const names = ['cookies', 'setCookie', 'clearCookie', 'unsignCookie', 'signCookie']
-    const taken = names.find(name =>
-      scope.hasRequestDecorator(name) || scope.hasReplyDecorator(name) || scope.hasDecorator(name)
-    )
-
-    if (taken !== undefined) {
-      return isolatedSerializer()
-    }
-
-    await scope.register(fastifyCookie, { hook: false })
-  }
-
-  return scope.serializeCookie as SerializeCookie
-}
-
-// For a host with decorators of its own that @fastify/cookie would collide with: registers the
-// library on an object that only collects its decorators.
-function isolatedSerializer (): Promise<SerializeCookie> {
-  return new Promise((resolve, reject) => {
-    const decorators = new Map<string, unknown>()
-    const collector = {
-      decorate: (name: string, value: unknown) => decorators.set(name, value),
-      decorateRequest: () => collector,
-      decorateReply: () => collector,
-      addHook: () => collector
-    }
-    const register = fastifyCookie as unknown as RegisterPlugin
-    register(collector, { hook: false }, error => {
-      if (error === undefined) {
-        resolve(decorators.get('serializeCookie') as SerializeCookie)
-      } else {
-        reject(error)
-      }
-    })
-  })
 }
 
 function createHook (

@@ -18,7 +18,7 @@ export interface DeadlineOptions {
   readonly holds: boolean
 }
 
-/** */
+/** Deadlines of one common timeout, which share one timer. */
 export class Deadlines {
   readonly #timeout: Millis
   readonly #now: () => number
