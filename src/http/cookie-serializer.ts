@@ -6,7 +6,7 @@ type RegisterPlugin = (
   instance: object,
   options: object,
   done: (error?: Error) => void
-) => void
+) => unknown
 
 /**
  * Registers @fastify/cookie if the host did not, and returns its serializer.
@@ -33,22 +33,34 @@ export async function getCookieSerializer (scope: FastifyInstance): Promise<Seri
 
 // For a host with decorators of its own that @fastify/cookie would collide with: registers the
 // library on an object that only collects its decorators.
-function isolatedSerializer (): Promise<SerializeCookie> {
+async function isolatedSerializer (): Promise<SerializeCookie> {
+  const decorators = new Map<string, unknown>()
+  const collector = {
+    decorate: (name: string, value: unknown) => decorators.set(name, value),
+    decorateRequest: () => collector,
+    decorateReply: () => collector,
+    addHook: () => collector
+  }
+  await registerCookie(collector)
+  return decorators.get('serializeCookie') as SerializeCookie
+}
+
+// Some versions of @fastify/cookie call `done`. Later ones return a promise.
+function registerCookie (instance: object): Promise<unknown> {
+  const register = fastifyCookie as unknown as RegisterPlugin
+
   return new Promise((resolve, reject) => {
-    const decorators = new Map<string, unknown>()
-    const collector = {
-      decorate: (name: string, value: unknown) => decorators.set(name, value),
-      decorateRequest: () => collector,
-      decorateReply: () => collector,
-      addHook: () => collector
-    }
-    const register = fastifyCookie as unknown as RegisterPlugin
-    register(collector, { hook: false }, error => {
+    const done = (error?: Error): void => {
       if (error === undefined) {
-        resolve(decorators.get('serializeCookie') as SerializeCookie)
+        resolve(undefined)
       } else {
         reject(error)
       }
-    })
+    }
+    const returned = register(instance, { hook: false }, done)
+
+    if (returned instanceof Promise) {
+      returned.then(resolve, reject)
+    }
   })
 }
