@@ -57,6 +57,7 @@ function registerCookie (instance: object): Promise<unknown> {
         reject(error)
       }
     }
+
     const returned = register(instance, { hook: false }, done)
 
     if (returned instanceof Promise) {
