@@ -112,8 +112,8 @@ t.test('silence past the timeout is an unavailable store', async t => {
   mock.timers.tick(1)
   t.match(await failure, UNAVAILABLE)
   t.strictSame(logged, [{
-    facts: { operation: 'rotate', cause: 'Error no answer within 5000 ms' },
-    message: 'the token store or the user lookup failed'
+    facts: { operation: 'rotate', cause: 'Error no response within 5000 ms' },
+    message: 'the token store or a user callback failed'
   }])
 })
 
@@ -257,7 +257,7 @@ for (const [how, work] of Object.entries(failures)) {
     t.match(error, UNAVAILABLE)
     t.strictSame(logged, [{
       facts: { operation: 'create', cause: 'DatabaseError 57P01' },
-      message: 'the token store or the user lookup failed'
+      message: 'the token store or a user callback failed'
     }])
     t.equal(error.cause, undefined)
     t.notMatch(

@@ -190,7 +190,7 @@ t.test('a batch without an answer gives up its place after 30 s, and whoever was
 
   for (const id of ['s0', 's1']) {
     swallowed.push(
-      t.rejects(queue.rotate(anAttempt(id)), { message: 'the database does not answer' }, id)
+      t.rejects(queue.rotate(anAttempt(id)), { message: 'the database does not respond' }, id)
     )
     await turn()
     mock.timers.tick(5 * SECOND)
