@@ -1,7 +1,6 @@
 import type { Session } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import type { Logger } from '../events.js'
-import { Deadlines } from '../lib/deadlines.js'
 import type { AttemptStore } from './attempt-store.js'
 import { SessionRefusedError } from './token-store.js'
 import type { TokenStore } from './token-store.js'
@@ -15,18 +14,8 @@ import type { Millis } from '../lib/time.js'
  */
 export type Guard = <T>(operation: string, work: () => T | Promise<T>) => Promise<T>
 
-/**
- * Creates a {@link Guard} that logs the name and code of each failure.
- *
- * @param now - Monotonic clock in milliseconds.
- */
-export function createGuard (
-  timeout: Millis,
-  logger: Logger,
-  now = (): number => performance.now()
-): Guard {
-  const deadlines = new Deadlines(timeout, { now, holds: true })
-
+/** Creates a {@link Guard} that logs the name and code of each failure. */
+export function createGuard (timeout: Millis, logger: Logger): Guard {
   function toError (operation: string, error: unknown): Error {
     if (error instanceof SessionRefusedError) {
       return error
@@ -49,15 +38,19 @@ export function createGuard (
           return resolve(result)
         }
 
-        const deadline = deadlines.add(() => {
+        let isPending = true
+        const timer = setTimeout(() => {
+          isPending = false
           reject(toError(operation, new TimeoutError(timeout)))
-        })
+        }, timeout)
         result.then(value => {
-          if (deadlines.end(deadline)) {
-            resolve(value)
-          }
+          clearTimeout(timer)
+          resolve(value)
         }, (error: unknown) => {
-          if (deadlines.end(deadline)) {
+          clearTimeout(timer)
+
+          // A failure after the timeout must not be logged twice.
+          if (isPending) {
             reject(toError(operation, error))
           }
         })

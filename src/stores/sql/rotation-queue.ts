@@ -1,4 +1,3 @@
-import { Deadlines } from '../../lib/deadlines.js'
 import { canRotate } from '../../domain/rotation.js'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
 import type { Millis } from '../../lib/time.js'
@@ -18,12 +17,6 @@ export interface RotationQueueOptions {
    * @default 2
    */
   readonly minBatchSize?: number
-  /**
-   * Monotonic clock in milliseconds.
-   *
-   * @default performance.now
-   */
-  readonly now?: () => number
 }
 
 const MAX_CONCURRENT_BATCHES = 2
@@ -50,16 +43,11 @@ export class RotationQueue {
   readonly #waiting = new Map<string, Row>()
   // A session is in one batch at a time.
   readonly #running = new Set<string>()
-  readonly #deadlines: Deadlines
   #inFlight = 0
   #scheduled = false
 
   constructor (options: RotationQueueOptions) {
     this.#options = options
-    this.#deadlines = new Deadlines(BATCH_TIMEOUT, {
-      holds: false,
-      ...(options.now && { now: options.now })
-    })
   }
 
   /** Rotates one session, at the latest at the end of this turn of the event loop. */
@@ -149,11 +137,11 @@ export class RotationQueue {
 
   #inTime<T> (work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const deadline = this.#deadlines.add(() => {
+      const timer = setTimeout(() => {
         reject(new Error('the database does not respond'))
-      })
+      }, BATCH_TIMEOUT).unref()
       work.then(resolve, reject).finally(() => {
-        this.#deadlines.end(deadline)
+        clearTimeout(timer)
       })
     })
   }

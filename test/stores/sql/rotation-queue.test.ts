@@ -78,7 +78,7 @@ interface Queued {
 const ABOUT_VALUES = new Error('a value that the database cannot take')
 const NO_CONNECTION = new Error('no connection')
 
-function aQueue (options: Pick<RotationQueueOptions, 'minBatchSize' | 'now'> = {}): Queued {
+function aQueue (options: Pick<RotationQueueOptions, 'minBatchSize'> = {}): Queued {
   const sent: Sent[] = []
   const queue = new RotationQueue({
     ...options,
@@ -185,7 +185,7 @@ t.test('fewer than are worth one go are sent side by side, and one that fails fa
 t.test('a batch without an answer gives up its place after 30 s, and whoever was in it hears so', async t => {
   mock.timers.enable({ apis: ['setTimeout', 'Date'] })
   t.teardown(() => mock.timers.reset())
-  const { queue, sent, sessions } = aQueue({ now: () => Date.now() })
+  const { queue, sent, sessions } = aQueue()
   const swallowed: Array<Promise<unknown>> = []
 
   for (const id of ['s0', 's1']) {
