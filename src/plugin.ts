@@ -234,7 +234,8 @@ function assertNotRegistered (app: FastifyInstance, name: string): void {
     throw new Error(
       `fastify-token-auth: this instance already has the decorator "${decorator}"; ` +
         'register each plugin in a scope of its own: ' +
-        'app.register(async scope => { await scope.register(tokenAuth, { name: \'other\', ...options }) })'
+        'app.register(async scope => { ' +
+        'await scope.register(tokenAuth, { name: \'other\', ...options }) })'
     )
   }
 

@@ -201,7 +201,8 @@ export function resolveTransport (
   const usesCookies = kind === 'cookie' || kind === 'both'
   assert(
     usesCookies || cookie === null,
-    '"cookie" requires "refreshToken.transport" to be "cookie" or "both"; set it, or remove "cookie"'
+    '"cookie" requires "refreshToken.transport" to be "cookie" or "both"; ' +
+      'set it, or remove "cookie"'
   )
   const { path, secure, sameSite, accessToken, origins, clearSiteData } = cookie ??
     resolveShape(cookieShape, {})

@@ -14,7 +14,8 @@ export function securityWarnings (
 
   if (!rotation && transport.kind !== 'none') {
     warnings.push(
-      '"rotation" is false: a stolen refresh token stays valid and unnoticed until its session expires'
+      '"rotation" is false: a stolen refresh token stays valid and unnoticed ' +
+        'until its session expires'
     )
   }
 
@@ -33,8 +34,8 @@ export function securityWarnings (
 
   if (dpop !== null && publicUrl === undefined) {
     warnings.push(
-      '"dpop" is set without "publicUrl": another server that receives DPoP proofs can replay them ' +
-        'here with a "Host" header of its choice'
+      '"dpop" is set without "publicUrl": another server that receives DPoP proofs ' +
+        'can replay them here with a "Host" header of its choice'
     )
   }
 

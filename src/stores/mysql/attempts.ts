@@ -15,8 +15,9 @@ const statements = {
   find: 'SELECT attempts, next_at, forget_at FROM token_auth_attempts WHERE subject = ? FOR UPDATE',
   write:
     'UPDATE token_auth_attempts SET attempts = ?, next_at = ?, forget_at = ? WHERE subject = ?',
-  refund:
-    'UPDATE token_auth_attempts SET attempts = GREATEST(attempts - 1, 0), next_at = 0 WHERE subject = ?',
+  refund: `
+    UPDATE token_auth_attempts SET attempts = GREATEST(attempts - 1, 0), next_at = 0
+    WHERE subject = ?`,
   reset: 'DELETE FROM token_auth_attempts WHERE subject = ?',
   sweep: 'DELETE FROM token_auth_attempts WHERE forget_at <= ? ORDER BY forget_at LIMIT ?'
 } as const

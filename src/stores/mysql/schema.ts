@@ -69,7 +69,8 @@ export async function migrate (connection: MysqlConnection): Promise<void> {
   }
 
   await connection.query(
-    'CREATE TABLE IF NOT EXISTS token_auth_migrations (version INT NOT NULL PRIMARY KEY) ENGINE = InnoDB'
+    'CREATE TABLE IF NOT EXISTS token_auth_migrations (version INT NOT NULL PRIMARY KEY) ' +
+      'ENGINE = InnoDB'
   )
   const [[latest]] = await connection.query(
     'SELECT MAX(version) AS version FROM token_auth_migrations'

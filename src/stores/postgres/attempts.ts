@@ -7,28 +7,33 @@ import type { Millis } from '../../lib/time.js'
 
 // The next count, and the end of its retention. An expired count starts again at 1.
 const count = '(CASE WHEN kept.forget_at <= $2::bigint THEN 1 ELSE kept.attempts + 1 END)'
-const forgetAt =
-  '(CASE WHEN kept.forget_at <= $2::bigint OR $9::bigint = 1 THEN $4::bigint ELSE kept.forget_at END)'
+const forgetAt = `(
+  CASE WHEN kept.forget_at <= $2::bigint OR $9::bigint = 1 THEN $4::bigint ELSE kept.forget_at END)`
 
 const statements = {
   // $1 key, $2 now, $3 next_at and $4 forget_at of a first attempt, $5 freeAttempts,
   // $6 maxAttempts, $7 wait, $8 longestWait, $9 1 if sliding
   consume: `
-    INSERT INTO token_auth_attempts AS kept (subject, attempts, next_at, forget_at) VALUES ($1, 1, $3::bigint, $4::bigint)
+    INSERT INTO token_auth_attempts AS kept (subject, attempts, next_at, forget_at)
+    VALUES ($1, 1, $3::bigint, $4::bigint)
     ON CONFLICT (subject) DO UPDATE SET
       attempts = ${count},
       next_at = CASE WHEN ${count} >= $6::bigint THEN ${forgetAt} WHEN ${count} < $5::bigint THEN 0
-        ELSE $2::bigint + LEAST($8::bigint, $7::bigint << LEAST(${count} - $5::bigint, ${MAX_DOUBLINGS})::int) END,
+        ELSE $2::bigint + LEAST(
+          $8::bigint, $7::bigint << LEAST(${count} - $5::bigint, ${MAX_DOUBLINGS})::int
+        ) END,
       forget_at = ${forgetAt}
     WHERE kept.forget_at <= $2::bigint OR kept.next_at <= $2::bigint
     RETURNING attempts`,
   nextAt: 'SELECT next_at FROM token_auth_attempts WHERE subject = $1',
-  refund:
-    'UPDATE token_auth_attempts SET attempts = GREATEST(attempts - 1, 0), next_at = 0 WHERE subject = $1',
+  refund: `
+    UPDATE token_auth_attempts SET attempts = GREATEST(attempts - 1, 0), next_at = 0
+    WHERE subject = $1`,
   reset: 'DELETE FROM token_auth_attempts WHERE subject = $1',
   sweep: `
     DELETE FROM token_auth_attempts WHERE subject IN (
-      SELECT subject FROM token_auth_attempts WHERE forget_at <= $1::bigint LIMIT $2::bigint FOR UPDATE SKIP LOCKED)
+      SELECT subject FROM token_auth_attempts WHERE forget_at <= $1::bigint
+      LIMIT $2::bigint FOR UPDATE SKIP LOCKED)
     RETURNING 1`
 } as const
 

@@ -28,7 +28,8 @@ export const postgresMigrations: readonly string[] = [
     sweep_after bigint NOT NULL
   ) WITH (fillfactor = 75);
   CREATE INDEX token_auth_sessions_by_user ON token_auth_sessions (user_id, created_at);
-  CREATE INDEX token_auth_sessions_by_revocation ON token_auth_sessions (revoked_at, id) WHERE revoked_at IS NOT NULL;
+  CREATE INDEX token_auth_sessions_by_revocation ON token_auth_sessions (revoked_at, id)
+    WHERE revoked_at IS NOT NULL;
   CREATE INDEX token_auth_sessions_by_end ON token_auth_sessions (sweep_after);
   CREATE TABLE token_auth_revoked_users (
     user_id text COLLATE "C" NOT NULL PRIMARY KEY,
@@ -53,7 +54,8 @@ export const postgresMigrations: readonly string[] = [
   // than columns. A plan from a small table would scan a large one: 4 ms at 20,000 rows.
   `
   CREATE OR REPLACE FUNCTION token_auth_rotate (
-    of_id text, secret text, at_generation bigint, at_time bigint, until bigint, rotated_before bigint, rotated_after bigint,
+    of_id text, secret text, at_generation bigint, at_time bigint, until bigint,
+    rotated_before bigint, rotated_after bigint,
     by_address text, by_user_agent text
   ) RETURNS text LANGUAGE plpgsql SET enable_seqscan = off AS $rotate$
   DECLARE
@@ -63,7 +65,8 @@ export const postgresMigrations: readonly string[] = [
     SET generation = s.generation + 1, rotated_at = at_time, rotated_by_address = by_address,
       rotated_by_user_agent = by_user_agent, last_used_at = greatest(s.last_used_at, at_time),
       expires_at = least(until, s.ends_at)
-    WHERE s.id = of_id COLLATE "C" AND s.secret_hash = secret COLLATE "C" AND s.generation = at_generation
+    WHERE s.id = of_id COLLATE "C" AND s.secret_hash = secret COLLATE "C"
+      AND s.generation = at_generation
       AND s.revoked_at IS NULL AND s.expires_at > at_time
       AND (s.generation = 0 OR s.rotated_at <= rotated_before OR s.rotated_at > rotated_after)
     RETURNING s.* INTO shown;

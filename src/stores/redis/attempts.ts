@@ -10,8 +10,9 @@ const scripts = {
   // ARGV: now, freeAttempts, maxAttempts, wait, longestWait, retention, sliding. Returns the time
   // from which the next attempt is allowed, or nothing.
   consume: script(`
-    local now, freeAttempts, maxAttempts, wait, longest, retention, sliding = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]),
-      tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == 'true'
+    local now, freeAttempts, maxAttempts = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+    local wait, longest, retention = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+    local sliding = ARGV[7] == 'true'
     local row = redis.call('HMGET', KEYS[1], 'count', 'nextAt', 'forgetAt')
     local count, forgetAt = 1, now + retention
     if row[1] and tonumber(row[3]) > now then
@@ -20,8 +21,12 @@ const scripts = {
       if not sliding then forgetAt = tonumber(row[3]) end
     end
     local nextAt = 0
-    if count >= maxAttempts then nextAt = forgetAt
-    elseif count >= freeAttempts then nextAt = now + math.min(longest, wait * 2 ^ math.min(count - freeAttempts, ${MAX_DOUBLINGS})) end
+    if count >= maxAttempts then
+      nextAt = forgetAt
+    elseif count >= freeAttempts then
+      local doublings = math.min(count - freeAttempts, ${MAX_DOUBLINGS})
+      nextAt = now + math.min(longest, wait * 2 ^ doublings)
+    end
     redis.call('HSET', KEYS[1], 'count', count, 'nextAt', string.format('%.0f', nextAt),
       'forgetAt', string.format('%.0f', forgetAt))
     redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.max(forgetAt - now, 1)))
@@ -29,7 +34,9 @@ const scripts = {
 
   refund: script(`
     local count = redis.call('HGET', KEYS[1], 'count')
-    if count then redis.call('HSET', KEYS[1], 'count', math.max(tonumber(count) - 1, 0), 'nextAt', 0) end`),
+    if count then
+      redis.call('HSET', KEYS[1], 'count', math.max(tonumber(count) - 1, 0), 'nextAt', 0)
+    end`),
 
   reset: script(`
     redis.call('DEL', KEYS[1])`)

@@ -76,7 +76,8 @@ export const scripts = {
     if not row[1] then return '{"swapped":false,"session":null}' end
     local secretHash, generation, now, expiresAt, before, after, by = unpack(ARGV)
     local rotatedAt = tonumber(row[5])
-    local canRotate = row[2] == secretHash and row[3] == generation and not row[10] and tonumber(now) < tonumber(row[8])
+    local canRotate = row[2] == secretHash
+      and row[3] == generation and not row[10] and tonumber(now) < tonumber(row[8])
       and (generation == '0' or rotatedAt <= tonumber(before) or rotatedAt > tonumber(after))
     if not canRotate then return '{"swapped":false,"session":' .. ${rowAsJson} .. '}' end
     row[3] = string.format('%.0f', tonumber(generation) + 1)
@@ -85,7 +86,8 @@ export const scripts = {
     if tonumber(now) > tonumber(row[7]) then row[7] = now end
     if tonumber(expiresAt) < tonumber(row[9]) then row[8] = expiresAt else row[8] = row[9] end
     redis.call('HSET', KEYS[1],
-      'generation', row[3], 'rotatedAt', row[5], 'rotatedBy', row[6], 'lastUsedAt', row[7], 'expiresAt', row[8])
+      'generation', row[3], 'rotatedAt', row[5], 'rotatedBy', row[6],
+      'lastUsedAt', row[7], 'expiresAt', row[8])
     return '{"swapped":true,"session":' .. ${rowAsJson} .. '}'`),
 
   // ARGV: time, reason. Returns 1 or 0, and the time of the revocation.
@@ -102,8 +104,12 @@ export const scripts = {
     if not row[1] then return 0 end
     local confirmed = ARGV[2]
     if tonumber(confirmed) > tonumber(row[3]) then confirmed = row[3] end
-    if tonumber(confirmed) > tonumber(row[2]) then redis.call('HSET', KEYS[1], 'confirmedGeneration', confirmed) end
-    if tonumber(ARGV[1]) > tonumber(row[1]) then redis.call('HSET', KEYS[1], 'lastUsedAt', ARGV[1]) end
+    if tonumber(confirmed) > tonumber(row[2]) then
+      redis.call('HSET', KEYS[1], 'confirmedGeneration', confirmed)
+    end
+    if tonumber(ARGV[1]) > tonumber(row[1]) then
+      redis.call('HSET', KEYS[1], 'lastUsedAt', ARGV[1])
+    end
     return 1`),
 
   // ARGV: endedBefore. Deletes an expired session and returns its fixed part and `revokedAt`.
@@ -116,12 +122,15 @@ export const scripts = {
   // Key: index of a user. ARGV: ID, endsAt, time to live. The index outlives its sessions.
   index: script(`
     redis.call('ZADD', KEYS[1], 'GT', ARGV[2], ARGV[1])
-    if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
+    if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[3]) then
+      redis.call('PEXPIRE', KEYS[1], ARGV[3])
+    end
     return 1`),
 
   // Key: not-befores. ARGV: endedBefore, limit. One step, so that no newer not-before is deleted.
   sweepUsers: script(`
-    local users = redis.call('ZRANGE', KEYS[1], '-inf', '(' .. ARGV[1], 'BYSCORE', 'LIMIT', 0, ARGV[2])
+    local before = '(' .. ARGV[1]
+    local users = redis.call('ZRANGE', KEYS[1], '-inf', before, 'BYSCORE', 'LIMIT', 0, ARGV[2])
     if #users > 0 then redis.call('ZREM', KEYS[1], unpack(users)) end
     return #users`),
 

@@ -31,7 +31,8 @@ export const sqliteMigrations: readonly string[] = [
     sweep_after INTEGER NOT NULL
   ) WITHOUT ROWID;
   CREATE INDEX token_auth_sessions_by_user ON token_auth_sessions (user_id, created_at);
-  CREATE INDEX token_auth_sessions_by_revocation ON token_auth_sessions (revoked_at, id) WHERE revoked_at IS NOT NULL;
+  CREATE INDEX token_auth_sessions_by_revocation ON token_auth_sessions (revoked_at, id)
+    WHERE revoked_at IS NOT NULL;
   CREATE INDEX token_auth_sessions_by_end ON token_auth_sessions (sweep_after);
   CREATE TABLE token_auth_revoked_users (
     user_id TEXT NOT NULL PRIMARY KEY,
