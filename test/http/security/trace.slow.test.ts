@@ -57,17 +57,17 @@ if (process.env.TRACE_LEAKS === undefined) {
     for (const [name, kind] of Object.entries(leaks)) {
       t.match(
         told,
-        new RegExp(`trace\\.test\\.ts: a log line holds .*(${kind}).*: leak of ${name}\\n`),
+        new RegExp(`trace\\.slow\\.test\\.ts: a log line holds .*(${kind}).*: leak of ${name}\\n`),
         name
       )
     }
 
     t.match(
       told,
-      /trace\.test\.ts: a log line holds a JWT.*: fastify-token-auth:any\n/,
+      /trace\.slow\.test\.ts: a log line holds a JWT.*: fastify-token-auth:any\n/,
       'in an event'
     )
-    t.match(told, /trace\.test\.ts: a log line holds a JWT.*: in its msg\n/)
+    t.match(told, /trace\.slow\.test\.ts: a log line holds a JWT.*: in its msg\n/)
     t.match(
       told,
       /undefined: a log line holds a JWT: leak of a child\n/,
