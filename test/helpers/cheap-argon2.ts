@@ -16,8 +16,7 @@ let isCheap = true
  * Makes argon2 cost what it costs in production, for tests that measure time.
  *
  * By default, importing this file makes it cheap, because many tests try hundreds of passwords.
- * Each
- * hash still claims its usual cost, so the plugin treats it as usual.
+ * Each hash still claims its usual cost, so the plugin treats it as usual.
  */
 export function useFullCost (): void {
   isCheap = false

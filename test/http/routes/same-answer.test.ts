@@ -2,6 +2,9 @@ import bcrypt from '@node-rs/bcrypt'
 import t from 'tap'
 import { createTestApp, PASSWORD } from '../../helpers/app.js'
 import type { TestUser } from '../../helpers/app.js'
+import { useFullCost } from '../../helpers/cheap-argon2.js'
+
+useFullCost()
 
 const BCRYPT = bcrypt.hashSync('another', 4)
 
@@ -172,7 +175,7 @@ t.test('a malformed hash is logged with the user id and without the hash', async
 t.test('every rejected login takes as long as one with an incorrect password', async t => {
   const times = new Map(Object.keys(attempts).map(name => [name, [] as number[]]))
 
-  for (let round = 0; round < 21; round++) {
+  for (let round = 0; round < 11; round++) {
     for (const [name, one] of Object.entries(attempts)) {
       const before = performance.now()
       await attempt(one)
@@ -181,9 +184,9 @@ t.test('every rejected login takes as long as one with an incorrect password', a
   }
 
   const median = (name: string): number =>
-    (times.get(name) ?? []).sort((a, b) => a - b)[10] as number
+    (times.get(name) ?? []).sort((a, b) => a - b)[5] as number
   const real = median('a wrong password')
-  t.ok(real > 3, `a real check takes ${real.toFixed(1)} ms`)
+  t.ok(real > 5, `a real check takes ${real.toFixed(1)} ms`)
 
   for (const name of times.keys()) {
     const ratio = median(name) / real
