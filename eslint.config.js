@@ -52,7 +52,6 @@ export default [
   {
     // Not split yet.
     files: [
-      'test/browser/client.test.ts',
       'test/stores/guarded-store.test.ts',
       'test/stores/mysql/mysql.test.ts',
       'test/stores/redis/redis.test.ts',
