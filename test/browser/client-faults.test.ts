@@ -2,7 +2,7 @@ import type { ServerHttp2Session } from 'node:http2'
 import type { FastifyServerOptions } from 'fastify'
 import type { Page, Route } from 'playwright-core'
 import t from 'tap'
-import { startBrowser, whyNoChromium } from '../helpers/browser/browser.js'
+import { getChromiumSkipReason, startBrowser } from '../helpers/browser/browser.js'
 import {
   advanceTabClock,
   expireAccessToken,
@@ -14,11 +14,11 @@ import {
   openTwoTabs,
   resetAfterEach
 } from '../helpers/browser/client-actions.js'
-import { ready, startClientApp } from '../helpers/browser/client-page.js'
+import { startClientApp, waitForClient } from '../helpers/browser/client-page.js'
 import type { ClientApp } from '../helpers/browser/client-page.js'
 import { DAY, MINUTE } from '../helpers/clock.js'
 
-const skip = whyNoChromium()
+const skip = getChromiumSkipReason()
 
 t.test('in Chromium', { skip }, async t => {
   const browser = await startBrowser(t)
@@ -30,7 +30,7 @@ t.test('in Chromium', { skip }, async t => {
     const faults: Record<string, (route: Route, app: ClientApp) => Promise<void>> = {
       'a reset connection': route => route.abort('connectionreset'),
       [lostResponse] (route, app) {
-        app.lose('/auth/refresh')
+        app.loseResponse('/auth/refresh')
         return route.continue()
       },
       500: route => route.fulfill({ status: 500, ...html }),
@@ -50,7 +50,7 @@ t.test('in Chromium', { skip }, async t => {
     await Promise.all(
       Object.entries(faults).map(async ([name, injectFault], i) => {
         const app = await startClientApp(t, browser, {}, `fault-${i}.test`)
-        const page = await app.tab(t)
+        const page = await app.openTab(t)
         await login(page)
         await expireAccessToken(app, [page])
         let refreshes = 0
@@ -115,7 +115,7 @@ t.test('in Chromium', { skip }, async t => {
         app.post('/echo', { onRequest: app.authenticate }, request => request.body)
       }
     })
-    const page = await app.tab(t)
+    const page = await app.openTab(t)
     await login(page)
     const post = (body: string): Promise<unknown> =>
       page.evaluate(`
@@ -141,7 +141,7 @@ t.test('in Chromium', { skip }, async t => {
       app.clock.advance(20 * MINUTE)
       app.seen.length = 0
       t.equal(await post(body), result)
-      t.equal(app.count('POST /echo'), times, body)
+      t.equal(app.countRequests('POST /echo'), times, body)
     }
 
     app.clock.advance(20 * MINUTE)
@@ -150,7 +150,7 @@ t.test('in Chromium', { skip }, async t => {
       auth.fetch(new Request('/echo', { method: 'POST', body: 'x' }))
         .then(response => response.status)`)
     t.equal(status, 401, 'the body of a Request is a stream')
-    t.equal(app.count('POST /echo'), 1)
+    t.equal(app.countRequests('POST /echo'), 1)
   })
 
   await t.test('a wall clock that is a day off or jumps has no effect [86]', async t => {
@@ -166,7 +166,7 @@ t.test('in Chromium', { skip }, async t => {
     const clocks = [[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]] as const
     const runs = await Promise.all(clocks.map(async ([days, jumpDays], i) => {
       const app = await startClientApp(t, browser, {}, `clock-${i}.test`)
-      const page = await app.tab(t, shiftClock(days))
+      const page = await app.openTab(t, shiftClock(days))
       const difference = await page.evaluate<number>('Date.now()') - Date.now()
       t.ok(Math.abs(difference - days * DAY) < MINUTE, 'the clock is off')
       await login(page)
@@ -180,12 +180,12 @@ t.test('in Chromium', { skip }, async t => {
       }
 
       await page.reload()
-      await ready(page)
+      await waitForClient(page)
       statuses.push(...await fetchStatuses(page))
 
       return {
         statuses,
-        seen: app.seen.map(({ request, answer }) => `${request} ${answer}`),
+        seen: app.seen.map(({ request, result }) => `${request} ${result}`),
         state: await getState(page)
       }
     }))

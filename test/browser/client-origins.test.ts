@@ -2,7 +2,13 @@ import cors from '@fastify/cors'
 import t from 'tap'
 import type { Test } from 'tap'
 import { PASSWORD } from '../helpers/app.js'
-import { hosts, jar, startApp, startBrowser, whyNoChromium } from '../helpers/browser/browser.js'
+import {
+  getChromiumSkipReason,
+  getRefreshCookies,
+  hosts,
+  startApp,
+  startBrowser
+} from '../helpers/browser/browser.js'
 import {
   expireAccessToken,
   fetchStatuses,
@@ -11,10 +17,10 @@ import {
   login,
   resetAfterEach
 } from '../helpers/browser/client-actions.js'
-import { startClientApp, until } from '../helpers/browser/client-page.js'
+import { startClientApp, waitUntil } from '../helpers/browser/client-page.js'
 import type { ClientApp } from '../helpers/browser/client-page.js'
 
-const skip = whyNoChromium()
+const skip = getChromiumSkipReason()
 
 t.test('in Chromium', { skip }, async t => {
   const browser = await startBrowser(t)
@@ -94,7 +100,7 @@ t.test('in Chromium', { skip }, async t => {
   await t.test('no URL of another origin receives a token [87]', async t => {
     const app = await startClientApp(t, browser)
     const foreignApp = await startForeignApp(t)
-    const page = await app.tab(t)
+    const page = await app.openTab(t)
     await login(page)
     const token = await page.evaluate('auth.getAccessToken()')
     const { port: ownPort, host } = new URL(app.origin)
@@ -151,8 +157,8 @@ t.test('in Chromium', { skip }, async t => {
       t.strictSame(await fetchStatuses(page, 1, `${origin}/protected`), ['TypeError'], origin)
     }
 
-    t.equal(app.count('OPTIONS /protected'), 0, 'no header requires a preflight')
-    t.notOk(app.seen.some(({ answer }) => answer === '200'))
+    t.equal(app.countRequests('OPTIONS /protected'), 0, 'no header requires a preflight')
+    t.notOk(app.seen.some(({ result }) => result === '200'))
     t.strictSame(await fetchStatuses(page, 1, `${app.origin}/protected`), [200])
     t.strictSame(await fetchStatuses(page, 1, `//${host}/protected`), [200])
   })
@@ -168,7 +174,7 @@ t.test('in Chromium', { skip }, async t => {
       }
     })
     const foreignApp = await startForeignApp(t)
-    const page = await app.tab(t)
+    const page = await app.openTab(t)
     await login(page)
     const token = await page.evaluate('auth.getAccessToken()')
     let requests = 0
@@ -187,8 +193,8 @@ t.test('in Chromium', { skip }, async t => {
     checkReceived(t, foreignApp, app, requests)
     t.equal(await page.evaluate('auth.getAccessToken()'), token, 'the foreign token is ignored')
 
-    for (const { request, answer } of app.seen.filter(({ request }) => request.includes('/go'))) {
-      t.match(answer, /^30/, request)
+    for (const { request, result } of app.seen.filter(({ request }) => request.includes('/go'))) {
+      t.match(result, /^30/, request)
     }
 
     const ownUrl = `${app.origin}/protected`
@@ -208,7 +214,7 @@ t.test('in Chromium', { skip }, async t => {
       }
     })
     const foreignApp = await startForeignApp(t)
-    const page = await app.tab(t)
+    const page = await app.openTab(t)
 
     for (const host of [hosts.app, hosts.foreign]) {
       const target = `https://${host}:${foreignApp.port}/elsewhere`
@@ -230,7 +236,7 @@ t.test('in Chromium', { skip }, async t => {
       t.match(await getState(page), { status: 'signed-in' })
       await page.evaluate('auth.logout()')
       to = ''
-      await until(async () => Object.keys(await jar(browser, app)).length === 0)
+      await waitUntil(async () => Object.keys(await getRefreshCookies(browser, app)).length === 0)
     }
 
     t.strictSame(foreignApp.received, [])

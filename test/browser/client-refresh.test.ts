@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Page } from 'playwright-core'
 import t from 'tap'
-import { startBrowser, whyNoChromium } from '../helpers/browser/browser.js'
+import { getChromiumSkipReason, startBrowser } from '../helpers/browser/browser.js'
 import {
   expireAccessToken,
   fetchStatuses,
@@ -16,10 +16,10 @@ import {
   resetAfterEach,
   waitForState
 } from '../helpers/browser/client-actions.js'
-import { ready, startClientApp } from '../helpers/browser/client-page.js'
+import { startClientApp, waitForClient } from '../helpers/browser/client-page.js'
 import { MINUTE } from '../helpers/clock.js'
 
-const skip = whyNoChromium()
+const skip = getChromiumSkipReason()
 
 t.test('in Chromium', { skip }, async t => {
   const browser = await startBrowser(t)
@@ -57,7 +57,7 @@ t.test('in Chromium', { skip }, async t => {
 
       // Without channels, a tab learns of a login only from a reload.
       if (initScript?.includes(NO_CHANNELS)) {
-        await mapPages(tabs.slice(1), page => page.reload().then(() => ready(page)))
+        await mapPages(tabs.slice(1), page => page.reload().then(() => waitForClient(page)))
       }
 
       await mapPages(tabs, page => waitForState(page, 'signed-in', 'ann'))
@@ -71,9 +71,9 @@ t.test('in Chromium', { skip }, async t => {
       }
 
       await expireAccessToken(app, tabs)
-      app.refreshes.all = app.refreshes.most = app.events.length = 0
+      app.refreshes.total = app.refreshes.maxConcurrent = app.events.length = 0
 
-      const { isHolding, release } = app.hold('/auth/refresh')
+      const { isHolding, release } = app.holdResponse('/auth/refresh')
       const statuses = mapPages(tabs, page => fetchStatuses(page, 10))
       await isHolding
       await sleep(300)
@@ -85,8 +85,11 @@ t.test('in Chromium', { skip }, async t => {
         `${name}: one rotation per generation`
       )
       t.ok(getRotations(app).length >= 1, `${name}: ${getRotations(app).length} rotations`)
-      t.ok(app.refreshes.all <= 5, `${name}: ${app.refreshes.all} refreshes`)
-      t.ok(app.refreshes.most <= maxConcurrent, `${name}: ${app.refreshes.most} concurrent`)
+      t.ok(app.refreshes.total <= 5, `${name}: ${app.refreshes.total} refreshes`)
+      t.ok(
+        app.refreshes.maxConcurrent <= maxConcurrent,
+        `${name}: ${app.refreshes.maxConcurrent} concurrent`
+      )
       t.notOk(app.events.some(({ name }) => name === 'reuse' || name === 'revoke'), name)
 
       for (const page of tabs) {
@@ -117,44 +120,44 @@ t.test('in Chromium', { skip }, async t => {
     const tabs = await openTabs(t, app, 5)
     await mapPages(tabs, page => waitForState(page, 'signed-in', 'ann'))
     app.clock.advance(20 * MINUTE)
-    app.seen.length = app.refreshes.all = app.events.length = 0
+    app.seen.length = app.refreshes.total = app.events.length = 0
     t.strictSame(
       (await mapPages(tabs, page => fetchStatuses(page, 10))).flat(),
       Array(50).fill(200)
     )
-    t.ok(app.refreshes.all <= 5, `${app.refreshes.all} refreshes`)
+    t.ok(app.refreshes.total <= 5, `${app.refreshes.total} refreshes`)
     t.strictSame(getRotations(app), [...new Set(getRotations(app))])
-    t.ok(app.count('GET /protected') <= 100)
+    t.ok(app.countRequests('GET /protected') <= 100)
   })
 
   await t.test('concurrent calls in one tab share one refresh [86]', async t => {
     const app = await startClientApp(t, browser)
-    const page = await app.tab(t, `${NO_WEB_LOCKS}; ${NO_CHANNELS}`)
+    const page = await app.openTab(t, `${NO_WEB_LOCKS}; ${NO_CHANNELS}`)
     await login(page)
     await expireAccessToken(app, [page])
-    app.refreshes.all = 0
-    const { isHolding, release } = app.hold('/auth/refresh')
+    app.refreshes.total = 0
+    const { isHolding, release } = app.holdResponse('/auth/refresh')
     const calls = fetchStatuses(page, 10)
     await isHolding
     const more = fetchStatuses(page, 10)
     await sleep(50)
     release()
     t.strictSame([...await calls, ...await more], Array(20).fill(200))
-    t.equal(app.refreshes.all, 1)
+    t.equal(app.refreshes.total, 1)
   })
 
   await t.test('concurrent calls in two tabs share one refresh [86]', async t => {
     const app = await startClientApp(t, browser)
     const tabs = await openTwoTabs(t, app)
     await expireAccessToken(app, tabs)
-    app.refreshes.all = app.refreshes.most = 0
-    const { isHolding, release } = app.hold('/auth/refresh')
+    app.refreshes.total = app.refreshes.maxConcurrent = 0
+    const { isHolding, release } = app.holdResponse('/auth/refresh')
     const calls = mapPages(tabs, page => fetchStatuses(page, 5))
     await isHolding
     await sleep(100)
     release()
     t.strictSame((await calls).flat(), Array(10).fill(200))
-    t.strictSame(app.refreshes, { all: 1, most: 1 })
+    t.strictSame(app.refreshes, { total: 1, maxConcurrent: 1 })
   })
 
   await t.test('no tab sends another refresh after a revocation [86]', async t => {
@@ -162,7 +165,7 @@ t.test('in Chromium', { skip }, async t => {
     const tabs = await openTabs(t, app, 5)
     await mapPages(tabs, page => waitForState(page, 'signed-in', 'ann'))
     await app.app.tokenAuth.revokeUser('u-ann')
-    app.seen.length = app.refreshes.all = 0
+    app.seen.length = app.refreshes.total = 0
     t.strictSame(
       (await mapPages(tabs, page => fetchStatuses(page, 10))).flat(),
       Array(50).fill(401)
@@ -172,20 +175,20 @@ t.test('in Chromium', { skip }, async t => {
       t.match(await getState(page), { status: 'signed-out', user: null, reason: /^AUTH_REFRESH_/ })
     }
 
-    t.ok(app.refreshes.all <= 5, `${app.refreshes.all} refreshes`)
-    t.ok(app.count('GET /protected') <= 100)
+    t.ok(app.refreshes.total <= 5, `${app.refreshes.total} refreshes`)
+    t.ok(app.countRequests('GET /protected') <= 100)
     app.seen.length = 0
     await mapPages(tabs, page => fetchStatuses(page, 10))
     await sleep(1500)
     t.equal(app.seen.length, 50, 'one request per call and no refresh')
-    t.equal(app.count('GET /protected'), 50)
+    t.equal(app.countRequests('GET /protected'), 50)
 
     const [page] = tabs as [Page]
     app.seen.length = 0
     await page.reload()
-    await ready(page)
+    await waitForClient(page)
     t.match(await getState(page), { status: 'signed-out' })
     await fetchStatuses(page, 10)
-    t.ok(app.count('POST /auth/refresh') <= 1)
+    t.ok(app.countRequests('POST /auth/refresh') <= 1)
   })
 })

@@ -1,7 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { createProfile, jar, startBrowser, whyNoChromium } from '../helpers/browser/browser.js'
+import {
+  createProfile,
+  getChromiumSkipReason,
+  getRefreshCookies,
+  startBrowser
+} from '../helpers/browser/browser.js'
 import {
   countSessions,
   expireAccessToken,
@@ -14,10 +19,15 @@ import {
   resetAfterEach,
   waitForState
 } from '../helpers/browser/client-actions.js'
-import { findInMemory, findInPage, startClientApp, until } from '../helpers/browser/client-page.js'
+import {
+  findInMemory,
+  findInPage,
+  startClientApp,
+  waitUntil
+} from '../helpers/browser/client-page.js'
 import { MINUTE } from '../helpers/clock.js'
 
-const skip = whyNoChromium()
+const skip = getChromiumSkipReason()
 
 t.test('in Chromium', { skip }, async t => {
   const browser = await startBrowser(t)
@@ -25,7 +35,7 @@ t.test('in Chromium', { skip }, async t => {
 
   await t.test('the token search covers every place that a script can read [85]', async t => {
     const app = await startClientApp(t, browser)
-    const page = await app.tab(t)
+    const page = await app.openTab(t)
     const needle = 'needle-in-a-haystack-of-hay'
     await page.evaluate(`(async () => {
       document.cookie = 'a=${needle}'
@@ -73,7 +83,7 @@ t.test('in Chromium', { skip }, async t => {
     app.clock.advance(11 * MINUTE)
     t.strictSame([await fetchStatuses(one), await fetchStatuses(other)], [[200], [200]])
     t.ok(app.issued.size >= 5, 'tokens of a login, a refresh and a renewal')
-    const [refreshToken] = Object.values(await jar(browser, app))
+    const [refreshToken] = Object.values(await getRefreshCookies(browser, app))
     t.match(refreshToken, { httpOnly: true, secure: true, sameSite: 'Strict' })
     const kept = getTails(app.issued)
     t.ok(kept.includes(getTails([refreshToken?.value as string])[0] as string))
@@ -89,7 +99,7 @@ t.test('in Chromium', { skip }, async t => {
       t.strictSame(await findInMemory(page, kept), [], 'gone from memory')
     }
 
-    t.strictSame(await jar(browser, app), {})
+    t.strictSame(await getRefreshCookies(browser, app), {})
     t.equal(await countSessions(app), 0)
 
     await login(one)
@@ -134,10 +144,10 @@ t.test('in Chromium', { skip }, async t => {
     t.strictSame(await findInMemory(other, getTails(app.issued)), [])
     t.equal(await countSessions(app), 1, 'the server has not received the logout')
     await browser.setOffline(false)
-    await until(() => app.count('POST /auth/logout') > 0)
-    await until(async () => Object.keys(await jar(browser, app)).length === 0)
+    await waitUntil(() => app.countRequests('POST /auth/logout') > 0)
+    await waitUntil(async () => Object.keys(await getRefreshCookies(browser, app)).length === 0)
     t.equal(await countSessions(app), 0)
-    await until(async () => await one.evaluate('localStorage.length') === 0)
+    await waitUntil(async () => await one.evaluate('localStorage.length') === 0)
     // Until then, the tab needs its token to authenticate the logout.
     t.strictSame(await findInMemory(one, getTails(app.issued)), [])
     t.strictSame(await fetchStatuses(one), [401])
@@ -157,16 +167,20 @@ t.test('in Chromium', { skip }, async t => {
     await tabs[0].evaluate('auth.logout()')
     await mapPages(tabs, page => page.close())
     t.ok(attempts >= 1)
-    t.equal(Object.keys(await jar(browser, app)).length, 1, 'a script cannot delete the cookie')
+    t.equal(
+      Object.keys(await getRefreshCookies(browser, app)).length,
+      1,
+      'a script cannot delete the cookie'
+    )
     app.seen.length = 0
-    const next = await app.tab(t)
+    const next = await app.openTab(t)
     t.match(await getState(next), { status: 'signed-out' })
     t.strictSame(await fetchStatuses(next), [401])
-    t.equal(app.count('POST /auth/refresh'), 0, 'the remaining cookie is not used')
+    t.equal(app.countRequests('POST /auth/refresh'), 0, 'the remaining cookie is not used')
     t.strictSame(await findInPage(next, getTails(app.issued)), [])
     await browser.unrouteAll()
-    await until(() => app.count('POST /auth/logout') > 0)
-    await until(async () => Object.keys(await jar(browser, app)).length === 0)
+    await waitUntil(() => app.countRequests('POST /auth/logout') > 0)
+    await waitUntil(async () => Object.keys(await getRefreshCookies(browser, app)).length === 0)
     t.equal(await countSessions(app), 0)
     await login(next, 'bob')
     t.match(await getState(next), { status: 'signed-in', user: { username: 'bob' } })
@@ -177,7 +191,7 @@ t.test('no access token is on disk [85]', { skip }, async t => {
   const profile = createProfile(t)
   const browser = await startBrowser(t, profile)
   const app = await startClientApp(t, browser)
-  const page = await app.tab(t)
+  const page = await app.openTab(t)
   await login(page)
   await expireAccessToken(app, [page])
   t.strictSame(await fetchStatuses(page), [200])

@@ -1,7 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Page } from 'playwright-core'
 import t from 'tap'
-import { jar, startBrowser, whyNoChromium } from '../helpers/browser/browser.js'
+import {
+  getChromiumSkipReason,
+  getRefreshCookies,
+  startBrowser
+} from '../helpers/browser/browser.js'
 import {
   countSessions,
   expireAccessToken,
@@ -14,9 +18,9 @@ import {
   resetAfterEach,
   waitForState
 } from '../helpers/browser/client-actions.js'
-import { ready, startClientApp, until } from '../helpers/browser/client-page.js'
+import { startClientApp, waitForClient, waitUntil } from '../helpers/browser/client-page.js'
 
-const skip = whyNoChromium()
+const skip = getChromiumSkipReason()
 
 t.test('in Chromium', { skip }, async t => {
   const browser = await startBrowser(t)
@@ -36,14 +40,14 @@ t.test('in Chromium', { skip }, async t => {
     await tabs[1]?.evaluate('auth.logout()')
     await mapPages(tabs, page => waitForState(page, 'signed-out'))
     t.strictSame((await mapPages(tabs, page => fetchStatuses(page))).flat(), Array(5).fill(401))
-    t.equal(app.count('POST /auth/logout'), 1)
+    t.equal(app.countRequests('POST /auth/logout'), 1)
     t.equal(app.issued.size > 0 && await countSessions(app, 'u-bob'), 0)
 
     await login(tabs[0] as Page)
     await mapPages(tabs, page => waitForState(page, 'signed-in', 'ann'))
     await tabs[4]?.evaluate('auth.logoutEverywhere()')
     await mapPages(tabs, page => waitForState(page, 'signed-out'))
-    t.strictSame(await jar(browser, app), {})
+    t.strictSame(await getRefreshCookies(browser, app), {})
   })
 
   for (const tab of ['the same tab', 'another tab'] as const) {
@@ -51,11 +55,11 @@ t.test('in Chromium', { skip }, async t => {
       const app = await startClientApp(t, browser)
       const tabs = await openTwoTabs(t, app)
       await expireAccessToken(app, tabs)
-      const { isHolding, release } = app.hold('/auth/refresh')
+      const { isHolding, release } = app.holdResponse('/auth/refresh')
       const calls = fetchStatuses(tabs[0], 3)
       await isHolding
       const logout = tabs[tab === 'the same tab' ? 0 : 1].evaluate('auth.logout()')
-      await until(() => app.count('POST /auth/logout') === 1)
+      await waitUntil(() => app.countRequests('POST /auth/logout') === 1)
       release()
       await logout
       t.strictSame(await calls, Array(3).fill('signed-out'))
@@ -67,32 +71,32 @@ t.test('in Chromium', { skip }, async t => {
         t.strictSame(await fetchStatuses(page), [401])
       }
 
-      t.strictSame(await jar(browser, app), {})
+      t.strictSame(await getRefreshCookies(browser, app), {})
       t.equal(await countSessions(app), 0)
-      const next = await app.tab(t)
+      const next = await app.openTab(t)
       t.match(await getState(next), { status: 'signed-out' })
     })
   }
 
   await t.test('the cookie alone signs in a reloaded page and a new tab', async t => {
     const app = await startClientApp(t, browser)
-    const page = await app.tab(t)
+    const page = await app.openTab(t)
     await login(page)
 
     for (const clearStorage of ['', 'localStorage.clear()']) {
       await page.evaluate(clearStorage)
       await page.reload()
-      await ready(page)
+      await waitForClient(page)
       t.match(await getState(page), { status: 'signed-in', user: { username: 'ann' } })
       await page.evaluate(clearStorage)
-      const next = await app.tab(t)
+      const next = await app.openTab(t)
       t.match(await getState(next), { status: 'signed-in', user: { username: 'ann' } })
       t.strictSame(await fetchStatuses(next), [200])
     }
 
     await page.goto('about:blank')
     await page.goBack()
-    await ready(page)
+    await waitForClient(page)
     t.strictSame(await fetchStatuses(page), [200])
     t.equal(await countSessions(app), 1)
     t.notOk(app.events.some(({ name }) => name === 'reuse'))

@@ -9,12 +9,12 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { createTestApp, PASSWORD } from '../helpers/app.js'
 import {
-  jar as getCookies,
+  getChromiumSkipReason as getSkipReason,
+  getRefreshCookies as getCookies,
   startApp,
-  startBrowser,
-  whyNoChromium as getSkipReason
+  startBrowser
 } from '../helpers/browser/browser.js'
-import { until as waitUntil } from '../helpers/browser/client-page.js'
+import { waitUntil } from '../helpers/browser/client-page.js'
 import { root } from '../helpers/consumer.js'
 import { ann as exampleUser, startExample } from '../helpers/example-process.js'
 

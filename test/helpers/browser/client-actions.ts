@@ -24,7 +24,7 @@ export async function openTabs (
   count: number,
   initScript?: string
 ): Promise<Page[]> {
-  const pages = await Promise.all(Array.from({ length: count }, () => app.tab(t, initScript)))
+  const pages = await Promise.all(Array.from({ length: count }, () => app.openTab(t, initScript)))
   await login(pages[0] as Page)
   return pages
 }
@@ -72,9 +72,9 @@ export function waitForState (page: Page, status: string, username?: string): Pr
 
 export function mapPages<Result> (
   pages: readonly Page[],
-  act: (page: Page) => Promise<Result>
+  action: (page: Page) => Promise<Result>
 ): Promise<Result[]> {
-  return Promise.all(pages.map(page => act(page)))
+  return Promise.all(pages.map(page => action(page)))
 }
 
 /** Advances the monotonic clock of a tab. */
