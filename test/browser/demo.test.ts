@@ -202,7 +202,7 @@ t.test('in Chromium', { skip: getChromiumSkipReason() }, async t => {
       )
     }
 
-    t.notMatch(demo.printed(), secrets)
+    t.notMatch(demo.getOutput(), secrets)
     t.strictSame(consoleMessages, [])
   })
 
@@ -226,7 +226,7 @@ t.test('in Chromium', { skip: getChromiumSkipReason() }, async t => {
     )
     t.match(await getLog(page), /POST \/auth\/refresh → 502 refreshed, but the response is lost/)
     await waitForText(page, '#generation', 'generation 3')
-    t.match(demo.printed(), 'recovery: returned the successor again')
+    t.match(demo.getOutput(), 'recovery: returned the successor again')
     t.notMatch(await page.content(), secrets)
     t.strictSame(consoleMessages, [])
   })

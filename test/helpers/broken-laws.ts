@@ -6,7 +6,7 @@ export interface BrokenLaw {
   readonly error: unknown
 }
 
-/** The laws that a store breaks, of those whose names fit: one after the other, on a store each. */
+/** Runs the conformance tests of a store, and returns those that fail. */
 export async function brokenLaws (
   open: ConformanceOptions['open'],
   named = /./

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { childEnv } from '../helpers/child-env.js'
+import { createChildEnv } from '../helpers/child-env.js'
 
 const HASH = `$argon2id$v=19$m=19456,t=2,p=1$${'A'.repeat(22)}$${'A'.repeat(43)}`
 
@@ -29,7 +29,7 @@ for (const [name, call] of Object.entries(calls)) {
     const { stdout } = await promisify(execFile)(
       process.execPath,
       ['--import', 'tsx', '--input-type=module', '-e', createScript(call)],
-      { env: childEnv() }
+      { env: createChildEnv() }
     )
     t.match(JSON.parse(stdout), {
       before: false,

@@ -3,7 +3,7 @@ import t from 'tap'
 import type { LightMyRequestResponse } from 'fastify'
 import { MemoryStore } from '../../../src/stores/memory/index.js'
 import { createTestApp, PASSWORD, PASSWORD_HASH } from '../../helpers/app.js'
-import { createBreakableStore, DRIVER_WORDS } from '../../helpers/broken-store.js'
+import { createBreakableStore, DRIVER_MESSAGE } from '../../helpers/broken-store.js'
 import type { Fault } from '../../helpers/broken-store.js'
 import { MINUTE } from '../../helpers/clock.js'
 
@@ -79,7 +79,7 @@ for (const fault of ['throws', 'hangs'] satisfies Fault[]) {
     t.ok(log.some(line => line.includes('"operation":"rotate"')), 'the log tells which verb failed')
     t.notOk(
       log.some(line =>
-        line.includes('value-in-a-statement') || line.includes(DRIVER_WORDS.slice(0, 12))
+        line.includes('value-in-a-statement') || line.includes(DRIVER_MESSAGE.slice(0, 12))
       )
     )
   })
@@ -94,7 +94,7 @@ for (const fault of ['throws', 'hangs'] satisfies Fault[]) {
       }
 
       if (fault === 'throws') {
-        throw new Error(DRIVER_WORDS)
+        throw new Error(DRIVER_MESSAGE)
       }
 
       return new Promise(() => {})

@@ -12,7 +12,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { deriveKey } from '../../../src/tokens/key-derivation.js'
 import { createTestApp, PASSWORD, PASSWORD_HASH, SECRET } from '../../helpers/app.js'
-import { childEnv } from '../../helpers/child-env.js'
+import { createChildEnv } from '../../helpers/child-env.js'
 import { MINUTE } from '../../helpers/clock.js'
 
 const PEPPER = 'Zr4kW9tBq2LmX7vNc5Hj8Dg3Ys6Fp1Ea'
@@ -85,7 +85,7 @@ async function runAgain (TRACE_LEAKS: string): Promise<{ code: number, report: s
     ...isWatched ? [] : [`--import=${watch}`],
     fileURLToPath(import.meta.url)
   ], {
-    env: childEnv({ TRACE_LEAKS, TRACE_WATCH: '', NODE_OPTIONS: '' }),
+    env: createChildEnv({ TRACE_LEAKS, TRACE_WATCH: '', NODE_OPTIONS: '' }),
     stdio: ['ignore', 'ignore', 'pipe']
   })
   const [report, [code]] = await Promise.all([text(child.stderr), once(child, 'exit')])
@@ -182,7 +182,7 @@ async function logSecrets (t: Test, shouldLeak: boolean): Promise<void> {
   const code =
     `import Fastify from 'fastify'; Fastify().log.trace({ value: '${access}' }, 'leak of a child')`
   const child = spawn(process.execPath, ['--input-type=module', '--eval', code], {
-    env: childEnv(),
+    env: createChildEnv(),
     stdio: 'inherit'
   })
   t.strictSame(await once(child, 'exit'), [0, null])

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
-import { childEnv } from '../../helpers/child-env.js'
+import { createChildEnv } from '../../helpers/child-env.js'
 import type { Order } from './serve.js'
 
 export interface StartedRecipe {
@@ -31,7 +31,7 @@ export async function startRecipe (
   const script = fileURLToPath(new URL('serve.ts', import.meta.url))
   const child = fork(script, [folder], {
     execArgv: ['--import', 'tsx'],
-    env: childEnv(env),
+    env: createChildEnv(env),
     stdio: ['ignore', 'pipe', 'inherit', 'ipc']
   })
   t.teardown(() => {
