@@ -185,7 +185,7 @@ t.test('a proof must be one compact JWT of at most 8 KiB', async t => {
     assertRejected(t, signProof(`${encode(header)}.${encode(claims)}`, ed), `the header ${header}`)
   }
 
-  // Spelled by the right key: padding and spaces that the signature is over.
+  // The correct key signs the padding and the spaces.
   for (const extra of ['=', '==', ' ', '\n', '+', '/']) {
     assertRejected(
       t,

@@ -281,7 +281,7 @@ for (const nonces of [true, false]) {
     }
   })
 
-  t.test(`a consumed proof is saved until it expires, ${nonces ? 'with' : 'without'} nonces`, async t => {
+  t.test(`a consumed proof is saved until it expires (nonces: ${nonces})`, async t => {
     const { proofs, write, clock, nonces: given } = open({ nonces })
     // The proof with the longest time until it expires.
     const text = nonces

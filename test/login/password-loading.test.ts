@@ -17,8 +17,14 @@ const calls: Readonly<Record<string, string>> = {
 const createScript = (call: string): string => `
   import { HashQueue } from './src/login/hash-queue.ts'
   import { Passwords } from './src/login/passwords.ts'
-  const isLoaded = () => process.report.getReport().sharedObjects.some(file => file.includes('argon2'))
-  const passwords = new Passwords(new HashQueue(1), { peppers: [], normalize: null, minLength: 1, validate: () => true })
+  const isLoaded = () =>
+    process.report.getReport().sharedObjects.some(file => file.includes('argon2'))
+  const passwords = new Passwords(new HashQueue(1), {
+    peppers: [],
+    normalize: null,
+    minLength: 1,
+    validate: () => true
+  })
   const before = isLoaded()
   const result = await ${call}
   console.log(JSON.stringify({ before, after: isLoaded(), result }))

@@ -1,4 +1,4 @@
-// The examples beyond their login: cookies, proofs, OAuth clients, the tour, and two instances.
+// These tests use the features of the examples: cookies, DPoP, OAuth, the tour and two instances.
 
 import { execFile } from 'node:child_process'
 import { createHash, randomUUID } from 'node:crypto'
@@ -15,7 +15,7 @@ import { ann, callWithToken, login, startExample } from '../helpers/example-proc
 import type { ExampleProcess } from '../helpers/example-process.js'
 
 const run = promisify(execFile)
-/** As a browser sends it. Without it, the server rejects a login that asks for cookies. */
+/** Header of browsers. Without it, the server rejects a login that asks for cookies. */
 const sameOrigin = { 'sec-fetch-site': 'same-origin' }
 
 t.test('browser-cookies/server.ts keeps tokens out of all response bodies', async t => {

@@ -27,7 +27,7 @@ const blocks = [...readme.matchAll(/^```ts( run)?\n(.*?)^```$/gms)].map(([, run,
   code
 }))
 
-// What the text around a block has set up before it.
+// Declarations that code blocks use from the text around them.
 const surroundings: Readonly<Record<string, string>> = {
   app: 'import type { FastifyInstance } from "fastify"\ndeclare const app: FastifyInstance',
   store: 'import type { TokenStore } from "fastify-token-auth"\ndeclare const store: TokenStore',

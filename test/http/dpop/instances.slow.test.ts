@@ -1,4 +1,4 @@
-// With `serve <file>`, this file runs as an instance of its own on a SQLite file.
+// With the arguments `serve <file>`, this file runs as an instance on a SQLite file.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -175,7 +175,7 @@ async function test (): Promise<void> {
     t.strictSame(rows, [], 'and is')
   })
 
-  t.test('two processes on one SQLite file accept one of 20 concurrent copies of a proof', async t => {
+  t.test('two processes on one SQLite file accept one of 20 concurrent proofs', async t => {
     const file = createSqliteFile()
     await new SqliteStore(file.connect()).migrate()
     const urls = await Promise.all([startInstance(t, file.path), startInstance(t, file.path)])

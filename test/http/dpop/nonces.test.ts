@@ -21,7 +21,10 @@ t.test('the first response has the nonce and exposes it to other origins', async
   t.match(response.headers['dpop-nonce'], NONCE)
   t.match(
     response.headers['www-authenticate'],
-    /^DPoP realm="auth", algs="ES256 Ed25519 EdDSA PS256 RS256", error="use_dpop_nonce", error_description="[^"\\]+"$/
+    new RegExp(
+      '^DPoP realm="auth", algs="ES256 Ed25519 EdDSA PS256 RS256", ' +
+        'error="use_dpop_nonce", error_description="[^"\\\\]+"$'
+    )
   )
   t.equal(response.headers['access-control-expose-headers'], 'x-own, www-authenticate, dpop-nonce')
   t.equal(response.headers['cache-control'], 'no-store')

@@ -31,7 +31,10 @@ t.test('a bound access token requires a proof of its key for itself and the requ
   assertRejected(t, bare, 'AUTH_ACCESS_INVALID', 'as a bearer token')
   t.match(
     bare.headers['www-authenticate'],
-    /^Bearer realm="auth", error="invalid_token", error_description="[^"]+", DPoP realm="auth", algs="ES256 /
+    new RegExp(
+      '^Bearer realm="auth", error="invalid_token", error_description="[^"]+", ' +
+        'DPoP realm="auth", algs="ES256 '
+    )
   )
   assertRejected(
     t,

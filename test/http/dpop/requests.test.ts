@@ -83,7 +83,7 @@ t.test('proofs work over HTTP/2', async t => {
   t.equal((await send(prove())).status, 200)
 })
 
-t.test('htu is compared with the URL of the client behind a trusted proxy or publicUrl', async t => {
+t.test('htu is compared with the client\'s URL behind a trusted proxy or publicUrl', async t => {
   const forwarded = { 'x-forwarded-proto': 'https', 'x-forwarded-host': 'api.test' }
   const getStatus = async (
     { holder }: World,

@@ -1,4 +1,4 @@
-// GET metadata, as RFC 8414 has it: what it says is there, is there, and nothing else.
+// The metadata (RFC 8414) must list every feature of the server and no others.
 
 import { generateKeyPairSync } from 'node:crypto'
 import * as oauth from 'oauth4webapi'

@@ -1,5 +1,3 @@
-// POST revoke, as RFC 7009 has it.
-
 import type { LightMyRequestResponse } from 'fastify'
 import t from 'tap'
 import type { Test } from 'tap'

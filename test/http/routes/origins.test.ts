@@ -191,7 +191,8 @@ const safe: readonly Target[] = [
 ]
 
 for (const { method, url, payload, headers: more, status } of unsafe) {
-  t.test(`${method} ${url}${more ? ' with upgrade' : ''} accepts cookies from trusted pages only`, async t => {
+  const name = `${method} ${url}${more ? ' with upgrade' : ''}`
+  t.test(`${name} accepts cookies from trusted pages only`, async t => {
     const subject = await open(t)
     const before = await subject.row()
     const { asked, cookie } = subject

@@ -1,7 +1,7 @@
 // 200 logins of each kind. Medians must agree within 5 %, and rank tests must not separate them.
 //
-// The kinds alternate in an order that each round shuffles, so that other load affects all alike.
-// A rank test still separates equal kinds once in 100 runs by chance. A kind that is separated is
+// The kinds alternate in an order that each round shuffles, so that other load affects all alike. A
+// rank test still separates equal kinds once in 100 runs by chance. A kind that is separated is
 // measured again beside the known user, at most twice. Chance alone fails one run in 20,000.
 
 import { randomInt } from 'node:crypto'

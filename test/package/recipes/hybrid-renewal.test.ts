@@ -3,7 +3,8 @@ import { createClock, DAY, HOUR, MINUTE } from '../../helpers/clock.js'
 import { losing, oldToken, risks, startRecipe, Storage } from './recipe.js'
 
 const server = await startRecipe(t, 'hybrid-renewal')
-const clock = createClock(Date.now()) // of the clients
+/** Clock of the clients. */
+const clock = createClock(Date.now())
 const email = 'ann@example.org'
 
 async function advance (by: number): Promise<void> {
@@ -125,7 +126,7 @@ class AuthContext {
   }
 }
 
-/** The TokenService of the phone: it reads `exp` itself, and refreshes before the token ends. */
+/** TokenService of the phone. It reads `exp` and refreshes before the token expires. */
 class TokenService {
   readonly asyncStorage = new Map<string, string>()
 

@@ -113,8 +113,8 @@ export const oldToken =
   'kq3mXGJ0wq1tqkq0m2Jd8o3F5nY7cU9aVbTzLr6sHxE'
 
 export const risks = {
-  rotation:
-    '"rotation" is false: a stolen refresh token stays valid and unnoticed until its session expires',
+  rotation: '"rotation" is false: a stolen refresh token stays valid and unnoticed ' +
+    'until its session expires',
   lifetime:
     '"accessToken.lifetime" is more than 1h: a stolen access token stays valid that long for ' +
     'services that do not see a logout'
