@@ -77,7 +77,8 @@ const checks: Record<string, () => void> = {
       import { SqliteStore } from 'fastify-token-auth/sqlite'
       import { testTokenStore } from 'fastify-token-auth/conformance'
       import { tokenVerifier } from 'fastify-token-auth/verifier'
-      const values = [tokenVerifier, tokenAuth === named, SqliteStore.migrations.length, testTokenStore]
+      const { migrations } = SqliteStore
+      const values = [tokenVerifier, tokenAuth === named, migrations.length, testTokenStore]
       if (!values.every(Boolean)) throw new Error('an export is missing')
       ${smoke}`
     )

@@ -1,5 +1,4 @@
-// Every Sec-Fetch-Site with every Origin, with and without the custom header, on each route that
-// accepts cookies. A rejected request must change nothing.
+// Each route with cookies gets every Sec-Fetch-Site, Origin and custom header.
 
 import type { FastifyServerOptions } from 'fastify'
 import t from 'tap'
