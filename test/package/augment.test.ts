@@ -135,8 +135,8 @@ t.test('in a project that augments nothing', async t => {
         app.tokenAuth.openSession('1', request))
     `
   })
-  t.strictSame(errorsIn('plain.ts'), [], 'there are no claims, and nothing is any')
-  t.strictSame(errorsIn('http2.ts'), [], 'an app over HTTP/2 is served, too')
+  t.strictSame(errorsIn('plain.ts'), [], 'without claims, no type is any')
+  t.strictSame(errorsIn('http2.ts'), [], 'an app over HTTP/2 works too')
 })
 
 t.test('in a service that verifies alone', async t => {

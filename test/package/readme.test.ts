@@ -45,7 +45,7 @@ function complete (code: string): string {
   return [...missing, code, 'export {}'].join('\n')
 }
 
-t.test('the code blocks compile, and the compiler sees what does not', async t => {
+t.test('all code blocks compile, and an invalid block does not', async t => {
   t.ok(blocks.length >= 8)
   const consumer = createConsumer([...defaultDependencies, '@fastify/auth', '@fastify/jwt'])
   t.teardown(() => {

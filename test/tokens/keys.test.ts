@@ -116,7 +116,7 @@ t.test('the first of several keys signs, and all of them verify', async t => {
     t.strictSame(codec.verify(createCodec(key).sign(claims)), claims)
   }
 
-  t.equal(codec.verify(createCodec(spare).sign(claims)), null, 'not under a kid that is not listed')
+  t.equal(codec.verify(createCodec(spare).sign(claims)), null, 'an unlisted kid is rejected')
   t.equal(
     readKeys(keys).every(({ publicJwk }) =>
       publicJwk !== null && createPublicKey({ key: publicJwk, format: 'jwk' }).type === 'public'

@@ -168,7 +168,7 @@ async function test (): Promise<void> {
       t.equal(await send(other), kind === 'apart' ? 200 : 401, kind)
       t.equal(await send(one), 401)
       one.clock.advance(4 * MINUTE)
-      t.match(await one.app.tokenAuth.sweep(), Number, 'what is over can be swept')
+      t.match(await one.app.tokenAuth.sweep(), Number, 'expired sessions can be deleted')
     }
 
     const rows = file.connect().prepare('SELECT * FROM token_auth_attempts').all([])

@@ -31,8 +31,11 @@ t.test('the first response has the nonce and exposes it to other origins', async
   const { access_token: token } = await signIn(holder)
   const shown = await holder.sendOnce('GET', '/protected', { token })
   t.equal(shown.statusCode, 200)
-  t.notOk(shown.headers['dpop-nonce'], 'who has it is not told again')
-  t.notOk((await app.inject('/protected')).headers['dpop-nonce'], 'nor who has no proof')
+  t.notOk(shown.headers['dpop-nonce'], 'no nonce in responses to a current nonce')
+  t.notOk(
+    (await app.inject('/protected')).headers['dpop-nonce'],
+    'no nonce in responses without a proof'
+  )
 })
 
 t.test('a nonce of the previous minute is valid, an older one is not', async t => {
@@ -44,7 +47,7 @@ t.test('a nonce of the previous minute is valid, an older one is not', async t =
   t.equal(response.statusCode, 200)
   t.match(response.headers['dpop-nonce'], NONCE)
   t.not(response.headers['dpop-nonce'], nonce)
-  t.equal(response.headers['cache-control'], 'no-store', 'which no cache may give to others')
+  t.equal(response.headers['cache-control'], 'no-store', 'the response must not be cached')
   clock.advance(MINUTE)
   assertRejected(
     t,

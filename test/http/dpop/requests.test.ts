@@ -143,7 +143,7 @@ t.test('htu is compared with the original URL without its query', async t => {
     token,
     claims: { htu: 'http://localhost/protected' }
   })
-  assertRejected(t, inner, 'AUTH_DPOP_INVALID', 'not the one it was made into')
+  assertRejected(t, inner, 'AUTH_DPOP_INVALID', 'not the rewritten URL')
 })
 
 t.test('no response and no log at level trace contains a proof or a nonce', async t => {

@@ -21,7 +21,7 @@ t.test('a login with a proof binds its tokens to the key', async t => {
   t.strictSame(decodeClaims(token).cnf, { jkt })
   const plain = (await app.inject({ method: 'POST', url: '/auth/login', payload: credentials }))
     .json()
-  t.equal(plain.token_type, 'bearer', 'without a proof it is an ordinary one')
+  t.equal(plain.token_type, 'bearer', 'without a proof, the token is a bearer token')
   t.notOk(decodeClaims(plain.access_token).cnf)
   t.equal((await get('/protected', plain.access_token)).statusCode, 200)
   assertRejected(
@@ -71,7 +71,11 @@ t.test('a copied refresh token without the key does not change the session', asy
       `${name}, with a proof for another request`
     )
     breakable.break(null)
-    t.strictSame([await row(), names()], before, 'nothing has changed, nor was the store asked')
+    t.strictSame(
+      [await row(), names()],
+      before,
+      'the session is unchanged, and the store was not called'
+    )
   }
 
   const next = async (token: string): Promise<string> =>
@@ -79,19 +83,19 @@ t.test('a copied refresh token without the key does not change the session', asy
   await steal(first, 'the current one')
   const second = await next(first)
   await steal(first, 'a replay within grace')
-  t.equal(await next(first), second, 'with the key it is answered with the same text')
-  t.equal(await next(second), second, 'and the current one is kept')
+  t.equal(await next(first), second, 'with the key, the response contains the same token')
+  t.equal(await next(second), second, 'the current token stays current')
   clock.advance(MINUTE)
   const third = await next(second)
   clock.advance(MINUTE)
   await steal(second, 'a recovery after grace')
-  t.equal(await next(second), third, 'with the key it recovers')
+  t.equal(await next(second), third, 'the key recovers the session')
   clock.advance(DAY)
   const fourth = await next(third)
-  await steal(first, 'an ancient one')
-  await steal(third, 'the one before')
+  await steal(first, 'an old token')
+  await steal(third, 'the previous token')
   clock.advance(MINUTE)
-  t.ok(await next(fourth), 'after all of that the session goes on')
+  t.ok(await next(fourth), 'the session is still valid')
   t.notMatch(names(), /reuse|revoke/)
   assertRejected(
     t,
@@ -162,7 +166,7 @@ t.test('a refresh with a proof binds the access token of an unbound session', as
   )
   clock.advance(MINUTE)
   const bare = (await refreshBare(second)).json()
-  t.equal(bare.token_type, 'bearer', 'and without one as ever')
+  t.equal(bare.token_type, 'bearer', 'without a proof, the token is a bearer token')
   t.notOk(decodeClaims(bare.access_token).cnf)
 })
 
@@ -177,7 +181,7 @@ t.test('a silently renewed access token stays bound to its key', async t => {
     headers: { authorization: `Bearer ${token}` }
   })
   t.equal(bare.statusCode, 401)
-  t.notOk(bare.headers['x-new-token'], 'who has no key is given none')
+  t.notOk(bare.headers['x-new-token'], 'a client without a key gets no bound token')
   const { headers } = await holder.send('GET', '/protected', { token })
   const renewed = String(headers['x-new-token'])
   t.strictSame(decodeClaims(renewed).cnf, decodeClaims(token).cnf)

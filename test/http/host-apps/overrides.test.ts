@@ -115,7 +115,7 @@ for (const order of orders) {
       }
     })
     await expectWorkingRoutes(t, test)
-    t.ok(ran.includes('onSend /auth/login'), 'they run for our routes too')
+    t.ok(ran.includes('onSend /auth/login'), 'they run for the routes of the plugin too')
     ran.length = 0
     const response = await test.get('/own')
     t.strictSame(response.json(), { a: 1 })

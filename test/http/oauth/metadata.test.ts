@@ -155,7 +155,7 @@ for (const [issuer, path] of issuers) {
 
     if (path !== '') {
       t.equal((await get(PATH)).statusCode, 404)
-      t.equal((await get(`${PATH}/axb`)).statusCode, 404, 'nowhere else')
+      t.equal((await get(`${PATH}/axb`)).statusCode, 404, 'at no other URL')
     }
   })
 }

@@ -59,7 +59,7 @@ for (const fault of ['throws', 'hangs'] satisfies Fault[]) {
     breakable.break(null)
     t.equal((await get('/protected', access)).statusCode, 200)
     const second = (await refresh(first)).json().refresh_token
-    t.ok(second, 'the session lives on')
+    t.ok(second, 'the session is still valid')
 
     clock.advance(MINUTE)
     const third = (await refresh(second)).json()
@@ -76,7 +76,10 @@ for (const fault of ['throws', 'hangs'] satisfies Fault[]) {
     )
     t.equal((await refresh(third.refresh_token)).json().code, 'AUTH_REFRESH_REVOKED')
 
-    t.ok(log.some(line => line.includes('"operation":"rotate"')), 'the log tells which verb failed')
+    t.ok(
+      log.some(line => line.includes('"operation":"rotate"')),
+      'the log contains the method that failed'
+    )
     t.notOk(
       log.some(line =>
         line.includes('value-in-a-statement') || line.includes(DRIVER_MESSAGE.slice(0, 12))

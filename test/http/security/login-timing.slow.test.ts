@@ -155,7 +155,7 @@ t.test('the statistic detects a real difference and no other [75]', async t => {
   const slow = known.map((time, i) => time + 5 * Math.sin(i))
   const slower = slow.map(time => time + 0.3)
   t.ok(Math.abs(mannWhitney(slower, slow)) < MOST_DEVIATION)
-  t.notOk(compare(slower, slow).isAlike, 'by the pairs, where the machine is slow at times')
+  t.notOk(compare(slower, slow).isAlike, 'by pairs, for machines that are slow at times')
 })
 
 t.test('a rejected login takes the same time for every account [75]', async t => {

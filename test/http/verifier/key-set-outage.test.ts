@@ -211,7 +211,7 @@ t.test('a system clock that was set back causes a new read of the key set', asyn
   t.equal(await status(token), 200)
   keys.response = toKeySet(toJwk(pairs.ES256))
   clock.advance(-HOUR)
-  t.equal(await status(token), 200, 'nobody waits for the read')
+  t.equal(await status(token), 200, 'no request waits for the read')
   await until(() => keys.hits.length === 2)
   await until(async () => await status(token) === 401)
 })

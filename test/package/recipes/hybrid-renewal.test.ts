@@ -225,7 +225,7 @@ t.test('a token is renewed in its last two hours only', async t => {
   t.equal(one.headers.get('access-control-expose-headers'), 'x-new-token')
   t.not(context.token, first)
   await advance(3 * HOUR)
-  t.equal((await context.authFetch('/api/notes')).status, 200, 'the first one has ended')
+  t.equal((await context.authFetch('/api/notes')).status, 200, 'the first token has expired')
 })
 
 t.test('a daily user stays signed in for 30 days with two tabs and a lost response', async t => {
@@ -317,7 +317,7 @@ t.test('a disabled user receives neither a renewed nor a refreshed token', async
   await advance(23 * HOUR)
   await server.change(email, { disabled: true })
   const response = await context.authFetch('/api/notes')
-  t.equal(response.status, 200, 'until the access token ends')
+  t.equal(response.status, 200, 'until the access token expires')
   t.equal(response.headers.get('x-new-token'), null)
   await advance(2 * HOUR)
   t.equal((await context.authFetch('/api/notes')).status, 401)
