@@ -55,8 +55,7 @@ export default [
       'test/browser/client.test.ts',
       'test/stores/mysql/mysql.test.ts',
       'test/stores/redis/redis.test.ts',
-      'test/stores/sql/rotation-queue.test.ts',
-      'test/stores/sweeper.test.ts'
+      'test/stores/sql/rotation-queue.test.ts'
     ],
     rules: { 'max-lines': 'off' }
   }
