@@ -54,7 +54,6 @@ export default [
     files: [
       'test/browser/client.test.ts',
       'test/stores/mysql/mysql.test.ts',
-      'test/stores/redis/redis.test.ts',
       'test/stores/sql/rotation-queue.test.ts'
     ],
     rules: { 'max-lines': 'off' }
