@@ -14,7 +14,8 @@ interface Namespace {
  * Without it, @fastify/jwt would add our namespaces to the host's own `app.jwt` object.
  */
 export function shadowJwtDecorator (scope: FastifyInstance): void {
-  scope.decorate('jwt', Object.create(null))
+  // `decorate` assigns, which fails if the host's decorator is read-only or has only a getter.
+  Object.defineProperty(scope, 'jwt', { value: Object.create(null), configurable: true })
 }
 
 /**
