@@ -97,8 +97,12 @@ class TimeoutError extends Error {
   }
 }
 
-// The message of a driver may contain the values of a statement. Its name and code do not.
-function describeError (error: unknown): string {
+/**
+ * Returns the name and code of an error for a log line.
+ *
+ * The message of a driver may contain the values of a statement. Its name and code do not.
+ */
+export function describeError (error: unknown): string {
   const { name, code } = (error ?? {}) as { name?: unknown, code?: unknown }
   return [name, code].filter(part => typeof part === 'string').join(' ')
 }
