@@ -9,6 +9,7 @@ import type { Sessions } from '../sessions/sessions.js'
 import type { IssuedTokens } from '../sessions/token-issuer.js'
 import { isDisabled } from '../sessions/users.js'
 import type { AuthUser, UserDirectory } from '../sessions/users.js'
+import { describeError } from '../stores/guarded-store.js'
 import type { Throttle } from '../throttle/throttle.js'
 import type { PasswordResult, Passwords } from './passwords.js'
 
@@ -188,8 +189,8 @@ export class PasswordLogin {
 
     try {
       await users.savePasswordHash(userId, await passwords.upgrade(password), stored)
-    } catch {
-      logger.warn({ userId }, 'failed to replace a weak password hash')
+    } catch (error) {
+      logger.warn({ userId, cause: describeError(error) }, 'failed to replace a weak password hash')
     }
   }
 }
