@@ -22,7 +22,7 @@ const BASIC_PATTERN = /^basic +([a-z\d+/]+=*)$/i
  * @throws TokenAuthError `AUTH_REQUEST_INVALID` if the request uses both methods.
  * `AUTH_CLIENT_REJECTED` if the header is malformed.
  */
-export function readClientCredentials (
+function readClientCredentials (
   request: HttpRequest,
   body: ClientMembers
 ): ClientCredentials | null {

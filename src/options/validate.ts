@@ -226,7 +226,7 @@ export function hasCredentials ({ username, password }: URL): boolean {
 }
 
 /** Whether a URL points to this machine. */
-export function isLoopback ({ hostname }: URL): boolean {
+function isLoopback ({ hostname }: URL): boolean {
   return /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname)
 }
 
