@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { DpopProof, DpopVerifier } from './dpop/verifier.js'
-import { TokenAuthError } from './errors.js'
+import { missingProof } from './errors.js'
 import { createAuthenticate } from './http/authenticate.js'
 import type { Authenticate } from './http/authenticate.js'
 import { getCookieSerializer } from './http/cookie-serializer.js'
@@ -226,7 +226,7 @@ function requireProof (getProof: GetProof): (...args: Parameters<GetProof>) => D
     const proof = getProof(request)
 
     if (proof === null) {
-      throw new TokenAuthError('AUTH_DPOP_INVALID', { hint: 'proof is missing' })
+      throw missingProof()
     }
 
     return proof

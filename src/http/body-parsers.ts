@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { TokenAuthError } from '../errors.js'
+import { badRequest } from '../errors.js'
 
 const MAX_BODY_LENGTH = 16_384
 
@@ -43,11 +43,6 @@ export function addBodyParsers (scope: FastifyInstance): void {
       }
     }
   )
-}
-
-/** Creates the error `AUTH_REQUEST_INVALID` with a hint for the developer of the client. */
-export function badRequest (hint: string): TokenAuthError {
-  return new TokenAuthError('AUTH_REQUEST_INVALID', { hint })
 }
 
 // A lone surrogate cannot be saved or hashed: UTF-8 would turn it into another character.
