@@ -178,7 +178,7 @@ async function addRoutes (
   registration: Registration
 ): Promise<void> {
   const { options, services, transport, authenticate, oauth, dpop } = registration
-  const { sessions, login, refresh, keyRing } = services
+  const { sessions, users, login, refresh, keyRing } = services
   const { paths } = options
   const getProof = registration.getProof
   const firstParty = oauth === null ? authenticate : requireFirstParty(authenticate)
@@ -205,7 +205,7 @@ async function addRoutes (
     addLogoutAllRoute(scope, paths.logoutAll, transport, sessions, firstParty)
   }
 
-  addSessionRoutes(scope, paths, sessions, firstParty)
+  addSessionRoutes(scope, paths, { sessions, users, authenticate: firstParty })
 
   if (paths.jwks !== false && keyRing !== null) {
     addJwksRoute(app, paths.jwks, keyRing)
