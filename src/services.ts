@@ -102,7 +102,7 @@ export function createServices (
     events,
     logger,
     clock,
-    reach: retention
+    retention
   })
   const sweeper = new Sweeper({
     store,
@@ -252,10 +252,12 @@ export async function createDpopVerifier (
     import('./dpop/verifier.js'),
     import('./dpop/nonces.js')
   ])
-  const keys = deriveKeys(secrets.base, name, 'nonce')
+  const [current, ...previous] = deriveKeys(secrets.base, name, 'nonce')
 
   return new DpopVerifier({
-    nonces: dpop.nonces ? new DpopNonces(keys.map(({ key }) => key)) : null,
+    nonces: dpop.nonces
+      ? new DpopNonces([current.key, ...previous.map(({ key }) => key)])
+      : null,
     replays: wrapAttemptStore(dpop.replays, storeTimeout, logger),
     clock
   })

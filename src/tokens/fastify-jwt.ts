@@ -1,7 +1,7 @@
 import fastifyJwt from '@fastify/jwt'
 import type { FastifyInstance } from 'fastify'
 import type { JwtSigner, JwtSigners } from './jwt-codec.js'
-import type { SigningKey } from './key-derivation.js'
+import type { SigningKeys } from './key-derivation.js'
 
 interface Namespace {
   sign(claims: object): string
@@ -30,7 +30,7 @@ export function shadowJwtDecorator (scope: FastifyInstance): void {
 export async function createFastifyJwtSigners (
   scope: FastifyInstance,
   typ: string,
-  keys: readonly [SigningKey, ...SigningKey[]]
+  keys: SigningKeys
 ): Promise<JwtSigners> {
   const signers: JwtSigner[] = []
 
