@@ -1,8 +1,8 @@
-import type { AttemptStore } from '../stores/attempt-store.js'
 import { parseDuration } from '../lib/duration.js'
 import type { Duration } from '../lib/duration.js'
 import { DAY, HOUR, MINUTE, SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
+import type { AttemptStore } from '../stores/attempt-store.js'
 
 /**
  * Checks one option and returns its value, or the default if the option is missing.
@@ -231,9 +231,13 @@ function isLoopback ({ hostname }: URL): boolean {
 }
 
 /** @throws TypeError with `message` if the condition is false. */
-export function assert (condition: boolean, message: string): asserts condition {
+export function assert (
+  condition: boolean,
+  message: string,
+  options?: ErrorOptions
+): asserts condition {
   if (!condition) {
-    throw new TypeError(`fastify-token-auth: ${message}`)
+    throw new TypeError(`fastify-token-auth: ${message}`, options)
   }
 }
 

@@ -289,7 +289,7 @@ export function resolveVerifier (given: TokenVerifierOptions) {
     clock,
     /** `null` if tokens that are bound to a key are rejected. */
     dpop,
-    publicUrl: given.publicUrl
+    publicUrl: options.publicUrl ?? undefined
   }
 }
 
