@@ -23,8 +23,10 @@ export function addBodyParsers (scope: FastifyInstance): void {
 
     return parseJson(request, json, (error, body: unknown) => {
       // The message of the parser's own error quotes the body.
-      if (error !== null || !isUnicode(body) || hasRepeatedMember(json, body)) {
+      if (error !== null || hasRepeatedMember(json, body)) {
         done(badRequest('body must be valid JSON without repeated members'))
+      } else if (!isUnicode(body)) {
+        done(badRequest('body must not contain a lone surrogate'))
       } else {
         done(null, body)
       }

@@ -172,7 +172,10 @@ export class PasswordLogin {
     const userId = user?.id ?? null
 
     if (reason === 'malformed-hash') {
-      logger.error({ userId }, 'stored password hash is neither argon2id nor bcrypt')
+      logger.error(
+        { userId },
+        'stored password hash is neither argon2id nor bcrypt, or too expensive to verify'
+      )
     }
 
     events.emit('login-rejected', { at: clock(), userId, reason, ...by })
