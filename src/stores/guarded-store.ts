@@ -1,10 +1,10 @@
 import type { Session } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import type { Logger } from '../events.js'
+import type { Millis } from '../lib/time.js'
 import type { AttemptStore } from './attempt-store.js'
 import { SessionRefusedError } from './token-store.js'
 import type { TokenStore } from './token-store.js'
-import type { Millis } from '../lib/time.js'
 
 /**
  * Calls the store or a user callback of the app with a timeout.
