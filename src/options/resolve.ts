@@ -12,7 +12,7 @@ export type ResolvedOptions = ReturnType<typeof resolveOptions>
 /**
  * Checks the options of the plugin and adds the defaults.
  *
- * @param mountedAt Prefix of the scope that registers the plugin.
+ * @param mountedAt - Prefix of the scope that registers the plugin.
  * @throws TypeError if an option is invalid or unknown, or contradicts another one.
  */
 export function resolveOptions (given: TokenAuthOptions, mountedAt = '') {

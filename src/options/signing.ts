@@ -82,8 +82,8 @@ export const signingShape = {
 /**
  * Chooses the secrets of each kind of token.
  *
- * @param access Own secrets of access tokens, or `null` to use `base`.
- * @param refresh Own secrets of refresh tokens, or `null` to use `base`.
+ * @param access - Own secrets of access tokens, or `null` to use `base`.
+ * @param refresh - Own secrets of refresh tokens, or `null` to use `base`.
  * @throws TypeError if two options have the same current secret.
  */
 export function resolveSecrets (

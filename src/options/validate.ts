@@ -28,7 +28,7 @@ interface Limits {
 /**
  * Checks every option of a group and adds the defaults.
  *
- * @param path Name of the group in errors; empty for the top level.
+ * @param path - Name of the group in errors; empty for the top level.
  * @throws TypeError if an option is invalid or unknown.
  */
 export function resolveShape<S extends Checks> (shape: S, given: unknown, path = ''): Resolved<S> {
@@ -139,7 +139,7 @@ export function duration (
 /**
  * Creates a check for a function.
  *
- * @param purpose Completes "must be a function that ...".
+ * @param purpose - Completes "must be a function that ...".
  */
 export function callable<Callback> (purpose: string, fallback?: Callback): Check<Callback> {
   return (value = fallback, path) => {
@@ -151,7 +151,7 @@ export function callable<Callback> (purpose: string, fallback?: Callback): Check
 /**
  * Creates a check for an object with methods, such as a store.
  *
- * @param type Name of the interface, followed by an example.
+ * @param type - Name of the interface, followed by an example.
  */
 export function implementation<Interface> (
   methods: ReadonlyArray<keyof Interface & string>,
@@ -166,7 +166,7 @@ export function implementation<Interface> (
 /**
  * Creates a check for an attempt store.
  *
- * @param example Expression that creates one.
+ * @param example - Expression that creates one.
  */
 export function attemptStore (example: string): Check<AttemptStore> {
   return implementation<AttemptStore>(

@@ -342,7 +342,7 @@ function createCopyCheck (fix: string): (value: unknown, path: string) => string
   }
 }
 
-/** @param meaning Completes "must be ...". */
+/** @param meaning - Completes "must be ...". */
 function createUrlCheck (meaning: string): (value: unknown, path: string) => URL {
   return (value, path) => {
     assert(
