@@ -38,7 +38,8 @@ export default [
       'jsdoc/require-jsdoc': ['error', {
         publicOnly: true,
         require: { ClassDeclaration: true, FunctionDeclaration: true }
-      }]
+      }],
+      'jsdoc/require-hyphen-before-param-description': ['error', 'always']
     }
   },
   {

@@ -1,3 +1,4 @@
+import { TokenAuthError } from '../errors.js'
 import type { Logger } from '../events.js'
 import type { Guard } from '../stores/guarded-store.js'
 import { findReservedClaim } from '../tokens/access-token.js'
@@ -104,6 +105,22 @@ export class UserDirectory {
   async findActive (id: string): Promise<Profile | null> {
     const user = checkUser(await this.#findById(id))
     return user === null || isDisabled(user) ? null : await this.createProfile(user)
+  }
+
+  /**
+   * Returns the public data of a user.
+   *
+   * @throws TokenAuthError `AUTH_SESSION_REVOKED` if the user is gone or disabled. The next refresh
+   * revokes the session.
+   */
+  async getPublicUser (id: string): Promise<object> {
+    const profile = await this.findActive(id)
+
+    if (profile === null) {
+      throw new TokenAuthError('AUTH_SESSION_REVOKED')
+    }
+
+    return profile.publicUser
   }
 
   /**

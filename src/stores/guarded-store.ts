@@ -1,10 +1,10 @@
 import type { Session } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import type { Logger } from '../events.js'
+import type { Millis } from '../lib/time.js'
 import type { AttemptStore } from './attempt-store.js'
 import { SessionRefusedError } from './token-store.js'
 import type { TokenStore } from './token-store.js'
-import type { Millis } from '../lib/time.js'
 
 /**
  * Calls the store or a user callback of the app with a timeout.
@@ -97,8 +97,12 @@ class TimeoutError extends Error {
   }
 }
 
-// The message of a driver may contain the values of a statement. Its name and code do not.
-function describeError (error: unknown): string {
+/**
+ * Returns the name and code of an error for a log line.
+ *
+ * The message of a driver may contain the values of a statement. Its name and code do not.
+ */
+export function describeError (error: unknown): string {
   const { name, code } = (error ?? {}) as { name?: unknown, code?: unknown }
   return [name, code].filter(part => typeof part === 'string').join(' ')
 }

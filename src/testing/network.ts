@@ -16,7 +16,7 @@ export type FaultRates = { readonly [Kind in FaultKind]?: number }
 /**
  * Custom fault: replaces the server's response to a request, or delays it.
  *
- * @param proceed Sends the request to the server.
+ * @param proceed - Sends the request to the server.
  * @returns The response, or `undefined` to let the request pass. Reject to simulate a lost request.
  * @example
  * ```ts

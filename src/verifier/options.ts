@@ -289,7 +289,7 @@ export function resolveVerifier (given: TokenVerifierOptions) {
     clock,
     /** `null` if tokens that are bound to a key are rejected. */
     dpop,
-    publicUrl: given.publicUrl
+    publicUrl: options.publicUrl ?? undefined
   }
 }
 
@@ -342,7 +342,7 @@ function createCopyCheck (fix: string): (value: unknown, path: string) => string
   }
 }
 
-/** @param meaning Completes "must be ...". */
+/** @param meaning - Completes "must be ...". */
 function createUrlCheck (meaning: string): (value: unknown, path: string) => URL {
   return (value, path) => {
     assert(

@@ -20,7 +20,7 @@ export class MemoryAttempts implements AttemptStore {
   readonly #attempts = new Map<string, AttemptCount>()
   readonly #size: number
 
-  /** @param size How many keys it holds. @default 100_000 */
+  /** @param size - How many keys it holds. @default 100_000 */
   constructor (size = SIZE) {
     this.#size = size
   }
