@@ -166,7 +166,7 @@ t.test('it tells of itself once, in the log and as an event', async t => {
   await sweeper.sweep()
   const event = { at: clock(), deleted: BATCH + 7, took: 0 }
   t.strictSame(told, [event])
-  t.strictSame(logged, [{ level: 'info', facts: event, message: 'deleted expired sessions' }])
+  t.strictSame(logged, [{ level: 'info', facts: event, message: 'deleted expired records' }])
 })
 
 t.test('it deletes what has ended and nothing else', async t => {
@@ -346,7 +346,7 @@ t.test('a store that fails is logged without its words, and tried again at the n
   const failure = {
     level: 'warn',
     facts: {},
-    message: 'failed to delete expired sessions'
+    message: 'failed to delete expired records'
   }
   t.strictSame(logged, [failure, failure])
   t.strictSame(told, [])
