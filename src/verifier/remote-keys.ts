@@ -169,7 +169,7 @@ export class RemoteKeys {
       return response
     }
 
-    const set: unknown = await response.json()
+    const set = parseJson(await response.text())
     this.#useKeys(readJwks(set))
     return Response.json(set)
   }
@@ -199,6 +199,15 @@ export class RemoteKeys {
   }
 }
 
+// The message of a `SyntaxError` quotes the response, so another error takes its place.
+function parseJson (body: string): unknown {
+  try {
+    return JSON.parse(body)
+  } catch (cause) {
+    throw new Error('key set is not JSON', { cause })
+  }
+}
+
 // As strict as jose, which must not reject a set whose keys are already in use here.
 function readJwks (set: unknown): readonly JWK[] {
   return isRecord(set) && Array.isArray(set.keys) && set.keys.every(isRecord) ? set.keys : []
@@ -215,14 +224,10 @@ function toPublicKey (jwk: JWK): AppKey | null {
   }
 }
 
-// Errors of `JSON.parse` quote the response. The messages of jose and fetch are fixed strings.
+// No message quotes the response: those of jose, fetch and this file are fixed strings.
 function describeError (error: unknown): string {
   const { name, code, message, cause } = error as Error & { readonly code?: unknown }
   const { code: reason } = (cause ?? {}) as { readonly code?: unknown }
-
-  if (error instanceof SyntaxError) {
-    return name
-  }
 
   return [name, code, reason, message].filter(isNonEmptyString).join(' ')
 }
