@@ -112,7 +112,7 @@ t.test('silence past the timeout is an unavailable store', async t => {
   mock.timers.tick(1)
   t.match(await failure, UNAVAILABLE)
   t.strictSame(logged, [{
-    facts: { operation: 'rotate', cause: 'Error no response within 5000 ms' },
+    facts: { operation: 'rotate', cause: 'no response within 5000 ms' },
     message: 'the token store or a user callback failed'
   }])
 })
