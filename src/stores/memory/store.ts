@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { applyRotation, canRotate } from '../../domain/rotation.js'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
-import { isLive } from '../../domain/session.js'
+import { compareIds, compareNewestFirst, isLive } from '../../domain/session.js'
 import type { RevocationReason, Session } from '../../domain/session.js'
 import type { Millis } from '../../lib/time.js'
 import { SessionRefusedError } from '../token-store.js'
@@ -76,7 +76,7 @@ export class MemoryStore implements TokenStore {
   ): Promise<Session[]> {
     return this.#findByUser(userId)
       .filter(session => isLive(session, now))
-      .sort((a, b) => b.createdAt - a.createdAt || compareBytes(a.id, b.id))
+      .sort(compareNewestFirst)
       .slice(0, limit)
   }
 
@@ -211,9 +211,5 @@ export class MemoryStore implements TokenStore {
 }
 
 function compareEntries (a: Revocation, b: Cursor): number {
-  return a.at - b.at || compareBytes(a.sessionId, b.sessionId)
-}
-
-function compareBytes (a: string, b: string): number {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b))
+  return a.at - b.at || compareIds(a.sessionId, b.sessionId)
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
-import { isLive } from '../../domain/session.js'
+import { compareNewestFirst, isLive } from '../../domain/session.js'
 import type { RevocationReason, Session } from '../../domain/session.js'
 import { RedisFeed } from './revocation-feed.js'
 import { toFields, toFixedPart } from './rows.js'
@@ -134,9 +134,7 @@ export class RedisStore implements TokenStore {
 
     return sessions
       .filter(session => isLive(session, now))
-      .sort((a, b) =>
-        b.createdAt - a.createdAt || Buffer.compare(Buffer.from(a.id), Buffer.from(b.id))
-      )
+      .sort(compareNewestFirst)
       .slice(0, limit)
   }
 
