@@ -29,9 +29,8 @@ const MIN_TRANSACTION_SIZE = 12
  * Token store for MariaDB 10.6, MySQL 8 or later, at any isolation level.
  *
  * Requires a pool of `mysql2/promise` with a default database, `autocommit` and utf8mb4 (the last
- * two
- * are defaults). Any number of instances may share a database. A binary log needs the format ROW or
- * MIXED.
+ * two are defaults). Any number of instances may share a database. A binary log needs the format
+ * ROW or MIXED.
  *
  * All connections must reach the one server that accepts writes. Behind a proxy that reads from
  * replicas, or on a cluster with several writers, a login may outlive the revocation of its user.
