@@ -14,6 +14,9 @@ const MIGRATION_LOCKED =
  * DDL commits implicitly, and a version that failed halfway runs again from its start. So each
  * statement must be repeatable. Statements end with a semicolon and contain no other one.
  *
+ * A rotation changes no indexed column. `sweep_after` is a lower bound of the expiry: rotations
+ * leave it unchanged, and the sweep moves it forward if the session is still live.
+ *
  * IDs are bytes, because every collation of both engines ignores case, accents or trailing spaces.
  * The index `by_user` continues with the ID, so that all sessions of a user are locked in that
  * order.
