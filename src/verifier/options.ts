@@ -198,8 +198,8 @@ export interface TokenVerifierOptions {
    *
    * A key that the issuer removed stays accepted for this long, and for as long as HTTP caches
    * keep the set. The set is read again in the background after half of this time. If it is older
-   * and the issuer is unavailable, responses are 503. A set that is newer than the system clock,
-   * because the clock was set back, counts as older.
+   * and the issuer is unavailable, responses are 503. If the system clock is set back to before the
+   * last read, the set counts as older.
    *
    * @default '10m'
    */
