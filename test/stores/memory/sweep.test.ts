@@ -21,18 +21,24 @@ async function createFullStore (count: number, expiresAt: number): Promise<Memor
   return store
 }
 
-/** Counts turns of the event loop while `work` runs, and measures the longest one. */
+/** CPU time of this process in milliseconds. Other processes do not affect it. */
+function getCpuTime (): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1000
+}
+
+/** Counts turns of the event loop while `work` runs, and measures the CPU time of the longest. */
 async function watchTurns (
   work: () => Promise<void>
 ): Promise<{ readonly turns: number, readonly longest: number }> {
   let turns = 0
   let longest = 0
-  let turnStartedAt = performance.now()
+  let turnStartedAt = getCpuTime()
 
   const countTurn = (): void => {
     turns++
-    longest = Math.max(longest, performance.now() - turnStartedAt)
-    turnStartedAt = performance.now()
+    longest = Math.max(longest, getCpuTime() - turnStartedAt)
+    turnStartedAt = getCpuTime()
     counting = setImmediate(countTurn)
   }
 
@@ -71,16 +77,17 @@ t.test('sweep of 100,000 live sessions takes few turns', async t => {
 t.test('sweep of 100,000 expired sessions does not block the event loop for 20 ms', async t => {
   let shortest = Infinity
 
-  // Another process may use the core meanwhile, so the best of 5 rounds counts.
-  for (let round = 0; round < 5 && shortest >= 20; round++) {
+  // A garbage collection may fall into a turn, so the best of 3 rounds counts.
+  for (let round = 0; round < 3 && shortest >= 20; round++) {
     const store = await createFullStore(100_000, NOW - DAY)
-    const { longest } = await watchTurns(async () => {
+    const { longest, turns } = await watchTurns(async () => {
       while (await store.sweep({ endedBefore: NOW, limit: 1000 }) === 1000) {
         // The next batch follows.
       }
     })
     shortest = Math.min(shortest, longest)
     t.equal(await store.find('s99999'), null)
+    t.ok(turns >= 100, 'a turn follows every full batch')
   }
 
   t.ok(shortest < 20, `${shortest} ms`)
