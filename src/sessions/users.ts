@@ -9,11 +9,6 @@ type Awaitable<T> = T | Promise<T>
 /** Maximum size of the user ID and the app's claims, in bytes of JSON. */
 const MAX_CLAIMS_SIZE = 4096
 
-// JSON needs at most 6 bytes for a UTF-16 unit, so a shorter ID without claims always fits.
-const MAX_UNCHECKED_ID_LENGTH = MAX_CLAIMS_SIZE / 8
-
-const NO_CLAIMS: AuthClaims = Object.freeze({})
-
 /** User in the form that the plugin needs. Other members of a record are ignored. */
 export interface AuthUser {
   /** Unique ID, the `sub` claim. Compared byte by byte. Convert numbers with `String(row.id)`. */
@@ -129,18 +124,9 @@ export class UserDirectory {
    * @throws TypeError if the claims are too large or set a reserved claim.
    */
   async createProfile (user: AuthUser): Promise<Profile> {
-    const { claims: createClaims, present } = this.#users
-    const claims = createClaims === undefined
-      ? NO_CLAIMS
-      : await this.#guard('users.claims', () => this.#users.claims?.(user)) ?? NO_CLAIMS
-
-    if (claims !== NO_CLAIMS || user.id.length > MAX_UNCHECKED_ID_LENGTH) {
-      assertClaims(user.id, claims)
-    }
-
-    const publicUser = present === undefined
-      ? null
-      : await this.#guard('users.present', () => this.#users.present?.(user))
+    const claims = await this.#guard('users.claims', () => this.#users.claims?.(user)) ?? {}
+    assertClaims(user.id, claims)
+    const publicUser = await this.#guard('users.present', () => this.#users.present?.(user))
     return { userId: user.id, claims, publicUser: publicUser ?? getDefaultPublicUser(user) }
   }
 

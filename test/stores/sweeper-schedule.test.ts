@@ -77,7 +77,7 @@ t.test('a failed sweep is logged without its error message and retried on schedu
   const failure = {
     level: 'warn',
     facts: {},
-    message: 'failed to delete expired sessions'
+    message: 'failed to delete expired records'
   }
   t.strictSame(logged, [failure, failure])
   t.strictSame(events, [])

@@ -25,7 +25,7 @@ t.test('a sweep ends after an empty batch', async t => {
   t.equal(calls.length, 2)
 })
 
-t.test('a sweep without expired sessions calls the store once', async t => {
+t.test('a sweep without expired records calls the store once', async t => {
   const { sweep, calls } = createScriptedSweep()
   t.equal(await createTestSweeper(sweep).sweeper.sweep(), 0)
   t.equal(calls.length, 1)
@@ -50,10 +50,10 @@ t.test('a sweep emits one event and one log line', async t => {
   await sweeper.sweep()
   const event = { at: clock(), deleted: BATCH + 7, took: 0 }
   t.strictSame(events, [event])
-  t.strictSame(logged, [{ level: 'info', facts: event, message: 'deleted expired sessions' }])
+  t.strictSame(logged, [{ level: 'info', facts: event, message: 'deleted expired records' }])
 })
 
-t.test('a sweep deletes only expired sessions', async t => {
+t.test('a sweep deletes only expired records', async t => {
   const store = new MemoryStore()
   const { sweeper, clock } = createTestSweeper(batch => store.sweep(batch))
   const endedBefore = clock() - KEEP
