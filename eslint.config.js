@@ -38,7 +38,8 @@ export default [
       'jsdoc/require-jsdoc': ['error', {
         publicOnly: true,
         require: { ClassDeclaration: true, FunctionDeclaration: true }
-      }]
+      }],
+      'jsdoc/require-hyphen-before-param-description': ['error', 'always']
     }
   },
   {
@@ -48,16 +49,5 @@ export default [
   {
     files: ['test/**/*.ts'],
     rules: { 'max-lines': ['error', 400] }
-  },
-  {
-    // Not split yet.
-    files: [
-      'test/stores/guarded-store.test.ts',
-      'test/stores/mysql/mysql.test.ts',
-      'test/stores/redis/redis.test.ts',
-      'test/stores/sql/rotation-queue.test.ts',
-      'test/stores/sweeper.test.ts'
-    ],
-    rules: { 'max-lines': 'off' }
   }
 ]

@@ -3,7 +3,7 @@ import type { Authenticate as AuthenticateHook } from './http/authenticate.js'
 import type { HttpRequest } from './http/authorization.js'
 import type { CookieReply } from './http/cookies.js'
 import type { DpopRequest } from './http/dpop.js'
-import type { AuthGuard as Guard, ClaimRequirements as Requirements } from './http/guards.js'
+import type { ClaimRequirements as Requirements } from './http/guards.js'
 import type { Duration } from './lib/duration.js'
 import type { CookieResponse, TokenResponse } from './protocol.js'
 import type { Auth as RequestAuth } from './tokens/auth.js'
@@ -206,8 +206,13 @@ export type Authenticate = AuthenticateHook
 /** Type of `request.auth`. */
 export type Auth = RequestAuth
 
-/** Type of the hooks that `app.requireFresh` and `app.requireClaims` create. */
-export type AuthGuard = Guard
+/**
+ * Type of the hooks that `app.requireFresh` and `app.requireClaims` create.
+ *
+ * Such a hook runs after `app.authenticate`. It also works as a function of @fastify/auth, in a
+ * list after `app.authenticate`.
+ */
+export type AuthGuard = AuthenticateHook
 
 /** Type of the argument of `app.requireClaims`. */
 export type ClaimRequirements = Requirements

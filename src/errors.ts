@@ -67,3 +67,13 @@ export class TokenAuthError extends Error {
     this.retryAfter = retryAfter ?? (statusCode === 503 ? 1 : null)
   }
 }
+
+/** Creates the error `AUTH_REQUEST_INVALID` with a hint for the developer of the client. */
+export function badRequest (hint: string): TokenAuthError {
+  return new TokenAuthError('AUTH_REQUEST_INVALID', { hint })
+}
+
+/** Creates the error `AUTH_DPOP_INVALID` for a request without a DPoP proof. */
+export function missingProof (): TokenAuthError {
+  return new TokenAuthError('AUTH_DPOP_INVALID', { hint: 'request must have a DPoP header' })
+}

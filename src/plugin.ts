@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { TokenAuthError } from './errors.js'
 import type { DpopProof, DpopVerifier } from './dpop/verifier.js'
+import { missingProof } from './errors.js'
 import { createAuthenticate } from './http/authenticate.js'
 import type { Authenticate } from './http/authenticate.js'
 import { getCookieSerializer } from './http/cookie-serializer.js'
@@ -25,11 +25,13 @@ import type { ResolvedOptions } from './options/resolve.js'
 import type { CookieSettings, ResolvedTransport } from './options/transport.js'
 import { securityWarnings } from './options/warnings.js'
 import { createDpopVerifier, createServices } from './services.js'
-import type { SecretSigners, Services } from './services.js'
+import type { Services, TokenSigners } from './services.js'
 import { createTokenAuth } from './token-auth.js'
 import { ACCESS_TYP } from './tokens/access-token.js'
 import { createFastifyJwtSigners, shadowJwtDecorator } from './tokens/fastify-jwt.js'
+import type { JwtSigners } from './tokens/jwt-codec.js'
 import { deriveKeys } from './tokens/key-derivation.js'
+import { createSigners } from './tokens/key-signer.js'
 import { REFRESH_TYP } from './tokens/refresh-token.js'
 
 const DECORATORS = ['authenticate', 'requireFresh', 'requireClaims', 'tokenAuth'] as const
@@ -61,11 +63,14 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
   dpop?.addNonceHeaders(app)
 
   await app.register(async scope => {
-    const signers = await createSecretSigners(scope, options)
-    const services = createServices(options, { signers, dpop: dpopVerifier }, app.log)
     const oauth = options.oauth === null
       ? null
       : (await import('./oauth/routes.js')).createOAuth(options.oauth)
+    const services = createServices(options, {
+      signers: await createTokenSigners(scope, options),
+      dpop: dpopVerifier,
+      isConfidential: clientId => oauth?.clients.isConfidential(clientId) === true
+    }, app.log)
     const settings = await createTransportSettings(scope, options.transport)
 
     prepareScope(scope, settings.refreshCookie !== null)
@@ -101,17 +106,19 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
   }, { prefix: options.prefix })
 }
 
-async function createSecretSigners (
+async function createTokenSigners (
   scope: FastifyInstance,
   { name, secrets, keys }: ResolvedOptions
-): Promise<SecretSigners> {
+): Promise<TokenSigners> {
   shadowJwtDecorator(scope)
-  const access = deriveKeys(secrets.access, name, 'access')
-  const refresh = deriveKeys(secrets.refresh, name, 'refresh')
+  const derive = (typ: string, purpose: 'access' | 'refresh'): Promise<JwtSigners> =>
+    createFastifyJwtSigners(scope, typ, deriveKeys(secrets[purpose], name, purpose))
 
   return {
-    access: keys === null ? await createFastifyJwtSigners(scope, ACCESS_TYP, access) : null,
-    refresh: await createFastifyJwtSigners(scope, REFRESH_TYP, refresh)
+    access: keys === null
+      ? await derive(ACCESS_TYP, 'access')
+      : createSigners(keys, ACCESS_TYP),
+    refresh: await derive(REFRESH_TYP, 'refresh')
   }
 }
 
@@ -171,7 +178,7 @@ async function addRoutes (
   registration: Registration
 ): Promise<void> {
   const { options, services, transport, authenticate, oauth, dpop } = registration
-  const { sessions, login, refresh, keyRing } = services
+  const { sessions, users, login, refresh, keyRing } = services
   const { paths } = options
   const getProof = registration.getProof
   const firstParty = oauth === null ? authenticate : requireFirstParty(authenticate)
@@ -198,7 +205,7 @@ async function addRoutes (
     addLogoutAllRoute(scope, paths.logoutAll, transport, sessions, firstParty)
   }
 
-  addSessionRoutes(scope, paths, sessions, firstParty)
+  addSessionRoutes(scope, paths, { sessions, users, authenticate: firstParty })
 
   if (paths.jwks !== false && keyRing !== null) {
     addJwksRoute(app, paths.jwks, keyRing)
@@ -219,7 +226,7 @@ function requireProof (getProof: GetProof): (...args: Parameters<GetProof>) => D
     const proof = getProof(request)
 
     if (proof === null) {
-      throw new TokenAuthError('AUTH_DPOP_INVALID', { hint: 'proof is missing' })
+      throw missingProof()
     }
 
     return proof

@@ -36,17 +36,24 @@ import { JwtCodec } from './tokens/jwt-codec.js'
 import type { JwtSigners } from './tokens/jwt-codec.js'
 import { deriveKeys } from './tokens/key-derivation.js'
 import { KeyRing } from './tokens/key-ring.js'
-import { createSigners } from './tokens/key-signer.js'
 import { REFRESH_TYP } from './tokens/refresh-token.js'
 
 // A request succeeds without renewal, so it must not wait long for the store.
 const MAX_RENEWAL_TIMEOUT: Millis = SECOND
 
-/** Signers of tokens whose keys derive from a secret. */
-export interface SecretSigners {
-  /** `null` if the app has keys of its own for access tokens. */
-  readonly access: JwtSigners | null
+/** Signers of both kinds of tokens. */
+export interface TokenSigners {
+  readonly access: JwtSigners
   readonly refresh: JwtSigners
+}
+
+/** Collaborators of the {@link Services} that are created with Fastify or loaded on demand. */
+export interface ServicesContext {
+  readonly signers: TokenSigners
+  /** `null` if DPoP is disabled. */
+  readonly dpop: DpopVerifier | null
+  /** Whether an OAuth client has a secret. */
+  readonly isConfidential: (clientId: string) => boolean
 }
 
 /** Objects of one registration, without any Fastify type. */
@@ -66,8 +73,6 @@ export interface Services {
   readonly renewal: Renewal | null
   /** `null` if access tokens are signed by a derived key. */
   readonly keyRing: KeyRing | null
-  /** `null` if DPoP is disabled. */
-  readonly dpop: DpopVerifier | null
   readonly revoked: RevokedSessions
   /** Reads the revocations that still matter, and starts the timers. */
   start(): Promise<void>
@@ -78,7 +83,7 @@ export interface Services {
 /** Builds the object graph of a registration from its options. */
 export function createServices (
   options: ResolvedOptions,
-  { signers, dpop }: { readonly signers: SecretSigners, readonly dpop: DpopVerifier | null },
+  { signers, dpop, isConfidential }: ServicesContext,
   logger: Logger
 ): Services {
   const { clock, keys, grace, storeTimeout } = options
@@ -97,7 +102,7 @@ export function createServices (
     events,
     logger,
     clock,
-    reach: retention
+    retention
   })
   const sweeper = new Sweeper({
     store,
@@ -111,10 +116,7 @@ export function createServices (
   const throttle = createThrottle(options, { attempts, events, logger })
   const passwords = new Passwords(new HashQueue(defaultConcurrency()), options.passwords)
 
-  const accessTokens = new JwtCodec(
-    ACCESS_TYP,
-    signers.access ?? createSigners(keys as NonNullable<typeof keys>, ACCESS_TYP)
-  )
+  const accessTokens = new JwtCodec(ACCESS_TYP, signers.access)
   const refreshTokens = new JwtCodec(REFRESH_TYP, signers.refresh)
   const scope = createAccessScope(options)
   const issuer = new TokenIssuer({ codec: accessTokens, scope, lifetime: options.accessLifetime })
@@ -144,7 +146,7 @@ export function createServices (
     maxLifetime: options.maxLifetime,
     refreshable: options.transport.kind !== 'none',
     maxSessions: options.maxSessions,
-    isConfidential: createConfidentialCheck(options)
+    isConfidential
   })
   const refresh = new Refresh({
     ...shared,
@@ -186,7 +188,6 @@ export function createServices (
     sweeper,
     renewal,
     keyRing,
-    dpop,
     revoked,
     async start () {
       await feed.start()
@@ -251,10 +252,12 @@ export async function createDpopVerifier (
     import('./dpop/verifier.js'),
     import('./dpop/nonces.js')
   ])
-  const keys = deriveKeys(secrets.base, name, 'nonce')
+  const [current, ...previous] = deriveKeys(secrets.base, name, 'nonce')
 
   return new DpopVerifier({
-    nonces: dpop.nonces ? new DpopNonces(keys.map(({ key }) => key)) : null,
+    nonces: dpop.nonces
+      ? new DpopNonces([current.key, ...previous.map(({ key }) => key)])
+      : null,
     replays: wrapAttemptStore(dpop.replays, storeTimeout, logger),
     clock
   })
@@ -267,13 +270,4 @@ function createAccessScope ({ name, keys, issuer, audience, oauth }: ResolvedOpt
     identified: keys !== null || oauth !== null,
     firstParty: oauth === null ? undefined : name
   }
-}
-
-function createConfidentialCheck ({ oauth }: ResolvedOptions): (clientId: string) => boolean {
-  const confidential = new Set(
-    oauth?.clients
-      .filter(({ clientSecret }) => clientSecret !== undefined)
-      .map(({ clientId }) => clientId)
-  )
-  return clientId => confidential.has(clientId)
 }

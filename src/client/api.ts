@@ -49,8 +49,8 @@ export interface ApiClient {
   /**
    * Calls a route.
    *
-   * @param fetch Sends the request, with or without an access token.
-   * @param sessionId Replaces `:id` in the path.
+   * @param fetch - Sends the request, with or without an access token.
+   * @param sessionId - Replaces `:id` in the path.
    * @returns The JSON body; an empty object for status 204.
    * @throws AuthError
    */
@@ -67,7 +67,7 @@ export interface ApiClient {
   /**
    * Revokes a session. Also resolves if the session no longer exists.
    *
-   * @param accessToken Identifies the session if `token` is empty.
+   * @param accessToken - Identifies the session if `token` is empty.
    * @throws AuthError if a later attempt may succeed
    */
   logout(token: string, accessToken?: string | null): Promise<unknown>
@@ -76,8 +76,8 @@ export interface ApiClient {
 /**
  * Creates a client of the server's routes.
  *
- * @param root URL of the server with the prefix and without a slash at the end.
- * @param usesCookie Whether a cookie carries the refresh token.
+ * @param root - URL of the server with the prefix and without a slash at the end.
+ * @param usesCookie - Whether a cookie carries the refresh token.
  */
 export function createApiClient (
   { now }: Platform,

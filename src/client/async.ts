@@ -13,7 +13,7 @@ import type { Platform } from './platform.js'
  * Rejects early if the caller's signal is aborted or the client is disposed. The signal that `run`
  * receives is aborted as soon as the result is settled.
  *
- * @param timeout Milliseconds. Defaults to {@link DEFAULT_TIMEOUT}.
+ * @param timeout - Milliseconds. Defaults to {@link DEFAULT_TIMEOUT}.
  * @throws AuthError `network` on timeout, `disposed`; the reason of the signal; errors of `run`
  */
 export type WithTimeout = <Result>(
@@ -38,7 +38,7 @@ const MAX_RETRY_AFTER = 3600
 /**
  * Creates the timeout function of a client.
  *
- * @param disposal Aborted when the client is disposed.
+ * @param disposal - Aborted when the client is disposed.
  */
 export function createWithTimeout ({ sleep }: Platform, disposal: AbortSignal): WithTimeout {
   // One listener for all calls, because Node warns of a leak above ten listeners.
@@ -82,7 +82,7 @@ export function createWithTimeout ({ sleep }: Platform, disposal: AbortSignal): 
  *
  * The delay doubles with each failure and includes up to 25 % jitter, so that clients spread out.
  *
- * @param failures Number of earlier failures in a row.
+ * @param failures - Number of earlier failures in a row.
  * @returns Milliseconds.
  */
 export function computeRetryDelay (

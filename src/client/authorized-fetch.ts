@@ -10,7 +10,7 @@ import type { Session } from './session.js'
  *
  * Refreshes the token and repeats the request once if the server rejects the token.
  *
- * @param baseUrl Base of relative URLs. Only its origin receives tokens.
+ * @param baseUrl - Base of relative URLs. Only its origin receives tokens.
  */
 export function createAuthorizedFetch (
   { now }: Platform,

@@ -12,15 +12,15 @@ import type { TabLock } from './tabs.js'
  * Resolves after the first attempt, whether it succeeds or not. The stored value makes sure that
  * the client repeats the request after a restart.
  *
- * @param stored Stored value of the session; `null` if it cannot be read.
- * @param accessToken Identifies the session if the stored value does not.
+ * @param stored - Stored value of the session; `null` if it cannot be read.
+ * @param accessToken - Identifies the session if the stored value does not.
  */
 export type Logout = (stored: string | null, accessToken?: string | null) => Promise<void>
 
 /**
  * Creates the logout function of a client.
  *
- * @param disposal Aborted when the client is disposed.
+ * @param disposal - Aborted when the client is disposed.
  */
 export function createPendingLogouts (
   platform: Platform,

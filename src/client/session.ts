@@ -66,8 +66,8 @@ export interface Session {
   /**
    * Signs out in all tabs.
    *
-   * @param isRequested Whether the user requested it now. Otherwise other tabs are notified only if
-   *   this tab was signed in, because its knowledge may be outdated.
+   * @param isRequested - Whether the user requested it now. Otherwise other tabs are notified only
+   *   if this tab was signed in, because its knowledge may be outdated.
    */
   signOut(reason: SignOutReason, isRequested?: boolean): void
   /** Treats the access token as expired. */
@@ -83,7 +83,7 @@ const MAX_REFRESH_MARGIN = 60_000
 /**
  * Creates the session of a tab.
  *
- * @param name The same name in all tabs; `null` if they share nothing.
+ * @param name - The same name in all tabs; `null` if they share nothing.
  */
 export function createSession (platform: Platform, name: string | null): Session {
   const { now } = platform

@@ -30,7 +30,7 @@ const MESSAGE_DELAY = 20
 /**
  * Creates the lock of a tab.
  *
- * @param name The same name in all tabs; `null` if they share nothing.
+ * @param name - The same name in all tabs; `null` if they share nothing.
  */
 export function createTabLock (
   { now, sleep, locks }: Platform,
@@ -74,8 +74,8 @@ export function createTabLock (
  *
  * Does nothing if the browser has no channels or they fail, because tabs work without messages.
  *
- * @param name The same name in all tabs; `null` if they share nothing.
- * @param receive Called with each message. Errors are ignored, because other scripts of the page
+ * @param name - The same name in all tabs; `null` if they share nothing.
+ * @param receive - Called with each message. Errors are ignored, because other scripts of the page
  *   may post anything to the channel.
  */
 export function openTabChannel<Message> (

@@ -122,8 +122,8 @@ export interface AuthClient {
   /**
    * Signs a user in. Replaces and revokes an earlier session of this client.
    *
-   * @param credentials Request body: `username` or `email`, `password`, and optionally `device` and
-   *   `remember_me`.
+   * @param credentials - Request body: `username` or `email`, `password`, and optionally `device`
+   *   and `remember_me`.
    * @throws AuthError `AUTH_CREDENTIALS_REJECTED` and other codes of the server; `network`,
    *   `refused`, `storage`; `signed-out` if `logout` was called meanwhile
    */

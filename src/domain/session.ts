@@ -81,3 +81,13 @@ export interface Session {
 export function isLive (session: Session, now: Millis): boolean {
   return session.revokedAt === null && now < session.expiresAt
 }
+
+/** Sorts newer sessions first, and sessions of the same time by ID. */
+export function compareNewestFirst (a: Session, b: Session): number {
+  return b.createdAt - a.createdAt || compareIds(a.id, b.id)
+}
+
+/** Compares IDs byte by byte, as databases do. JavaScript compares UTF-16 units. */
+export function compareIds (a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b))
+}

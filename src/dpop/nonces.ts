@@ -5,6 +5,9 @@ import type { Millis } from '../lib/time.js'
 /** Longest time for which a nonce is accepted, if clocks differ by less than one minute. */
 export const MAX_NONCE_LIFETIME: Millis = 3 * MINUTE
 
+/** Current key, followed by previous ones. */
+export type NonceKeys = readonly [Buffer, ...Buffer[]]
+
 /**
  * Creates and checks nonces for DPoP proofs (RFC 9449, section 8).
  *
@@ -12,16 +15,15 @@ export const MAX_NONCE_LIFETIME: Millis = 3 * MINUTE
  * nonce is the HMAC of its minute, so the server stores none. All instances need the same key.
  */
 export class DpopNonces {
-  readonly #keys: readonly Buffer[]
+  readonly #keys: NonceKeys
 
-  /** @param keys - Current key, followed by previous ones. */
-  constructor (keys: readonly Buffer[]) {
+  constructor (keys: NonceKeys) {
     this.#keys = keys
   }
 
   /** Returns the nonce of the current minute. */
   current (now: Millis): string {
-    return this.#createAll(getMinute(now))[0] as string
+    return createNonce(this.#keys[0], getMinute(now))
   }
 
   /**
@@ -30,15 +32,16 @@ export class DpopNonces {
    * Also accepts the next minute, because the clock of another instance may be ahead.
    */
   isFresh (nonce: string, now: Millis): boolean {
-    return [0, -1, 1].some(offset => this.#createAll(getMinute(now) + offset).includes(nonce))
-  }
+    const minute = getMinute(now)
 
-  /** Returns the nonces of one minute, one per key. */
-  #createAll (minute: number): string[] {
-    return this.#keys.map(key =>
-      createHmac('sha256', key).update(`nonce ${minute}`).digest('base64url')
+    return [0, -1, 1].some(offset =>
+      this.#keys.some(key => createNonce(key, minute + offset) === nonce)
     )
   }
+}
+
+function createNonce (key: Buffer, minute: number): string {
+  return createHmac('sha256', key).update(`nonce ${minute}`).digest('base64url')
 }
 
 function getMinute (now: Millis): number {

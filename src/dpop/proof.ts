@@ -7,8 +7,8 @@ import type { AppKey } from '../tokens/keys.js'
 import { isSignature } from '../tokens/signatures.js'
 import type { KeyAlgorithm } from '../tokens/signatures.js'
 
-/** `typ` of a DPoP proof (RFC 9449, section 4.2). */
-export const PROOF_TYP = 'dpop+jwt'
+// `typ` of a DPoP proof (RFC 9449, section 4.2).
+const PROOF_TYP = 'dpop+jwt'
 
 /** Claims of an authentic proof (RFC 9449, section 4.2). Proves nothing about the request. */
 export interface DpopProofClaims {

@@ -49,15 +49,18 @@ export interface DpopVerifierContext {
  * reuse.
  */
 export class DpopVerifier {
-  readonly replays: AttemptStore
   readonly #context: DpopVerifierContext
   // Two hooks or a retry may consume the same object, although the client sent its proof once.
   readonly #consumed = new WeakMap<DpopProof, Promise<void>>()
   readonly #keys = new BoundedMap<string, AppKey>(MAX_CACHED_KEYS)
 
   constructor (context: DpopVerifierContext) {
-    this.replays = context.replays
     this.#context = context
+  }
+
+  /** Store of consumed proofs, for the sweeper. */
+  get replays (): AttemptStore {
+    return this.#context.replays
   }
 
   /** Returns the nonce for the next proof; `null` if proofs need none. */
@@ -108,7 +111,7 @@ export class DpopVerifier {
   /**
    * Consumes a verified proof.
    *
-   * Of several requests with the same proof, only one succeeds, even at different instances that
+   * Only one of several requests with the same proof succeeds, even at different instances that
    * share `replays`.
    *
    * @throws TokenAuthError `AUTH_DPOP_INVALID` if the proof was used before

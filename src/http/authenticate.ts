@@ -66,9 +66,12 @@ export function createAuthenticate<Verified extends VerifiedToken> (
 ): Authenticate {
   const { verifier, renewer, dpop, requiresDpop } = context
 
-  function needsIo (verified: Verified, { hasDpopScheme }: PresentedToken): boolean {
-    return requiresDpop || hasDpopScheme || verified.thumbprint !== null ||
-      renewer?.isDue(verified) === true
+  function needsProof (verified: Verified, { hasDpopScheme }: PresentedToken): boolean {
+    return requiresDpop || hasDpopScheme || verified.thumbprint !== null
+  }
+
+  function needsIo (verified: Verified, presented: PresentedToken): boolean {
+    return needsProof(verified, presented) || renewer?.isDue(verified) === true
   }
 
   async function complete (
@@ -76,10 +79,10 @@ export function createAuthenticate<Verified extends VerifiedToken> (
     presented: PresentedToken,
     pending: Verified | Promise<Verified>
   ): Promise<void> {
-    const { token, inCookie, hasDpopScheme } = presented
+    const { token, inCookie } = presented
     const verified = await pending
 
-    if (requiresDpop || hasDpopScheme || verified.thumbprint !== null) {
+    if (needsProof(verified, presented)) {
       if (dpop === null) {
         throw new TokenAuthError('AUTH_ACCESS_INVALID')
       }
@@ -149,12 +152,12 @@ function readToken (
 
   const token = accessCookie?.cookie.read(request) ?? null
 
-  if (token === null) {
+  if (accessCookie === null || token === null) {
     throw new TokenAuthError('AUTH_ACCESS_MISSING')
   }
 
   if (isUnsafe(request)) {
-    assertTrustedOrigin(request, accessCookie?.origins ?? new Set())
+    assertTrustedOrigin(request, accessCookie.origins)
   }
 
   return { token, cacheKey: token, inCookie: true, hasDpopScheme: false }

@@ -1,5 +1,5 @@
 import type { Caller } from '../domain/session.js'
-import { TokenAuthError } from '../errors.js'
+import { badRequest } from '../errors.js'
 
 /** Part of a Fastify request that is read. Fits requests over HTTP/1 and HTTP/2. */
 export interface HttpRequest {
@@ -65,9 +65,7 @@ export function readDpopToken (request: HttpRequest): string | null {
  */
 export function assertSingleAuthorization ({ raw }: HttpRequest): void {
   if (isRepeated(raw.rawHeaders)) {
-    throw new TokenAuthError('AUTH_REQUEST_INVALID', {
-      hint: 'two Authorization headers were sent'
-    })
+    throw badRequest('two Authorization headers were sent')
   }
 }
 

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { TokenAuthError } from '../errors.js'
+import { badRequest } from '../errors.js'
 
 const MAX_BODY_LENGTH = 16_384
 
@@ -23,8 +23,10 @@ export function addBodyParsers (scope: FastifyInstance): void {
 
     return parseJson(request, json, (error, body: unknown) => {
       // The message of the parser's own error quotes the body.
-      if (error !== null || !isUnicode(body) || hasRepeatedMember(json, body)) {
+      if (error !== null || hasRepeatedMember(json, body)) {
         done(badRequest('body must be valid JSON without repeated members'))
+      } else if (!isUnicode(body)) {
+        done(badRequest('body must not contain a lone surrogate'))
       } else {
         done(null, body)
       }
@@ -43,11 +45,6 @@ export function addBodyParsers (scope: FastifyInstance): void {
       }
     }
   )
-}
-
-/** Creates the error `AUTH_REQUEST_INVALID` with a hint for the developer of the client. */
-export function badRequest (hint: string): TokenAuthError {
-  return new TokenAuthError('AUTH_REQUEST_INVALID', { hint })
 }
 
 // A lone surrogate cannot be saved or hashed: UTF-8 would turn it into another character.

@@ -2,11 +2,7 @@ import fastifyCookie from '@fastify/cookie'
 import type { FastifyInstance } from 'fastify'
 import type { SerializeCookie } from './cookies.js'
 
-type RegisterPlugin = (
-  instance: object,
-  options: object,
-  done: (error?: Error) => void
-) => unknown
+type RegisterPlugin = (instance: object, options: object) => Promise<unknown>
 
 /**
  * Registers @fastify/cookie if the host did not, and returns its serializer.
@@ -15,14 +11,9 @@ type RegisterPlugin = (
  * the library, and ours would not be initialized.
  */
 export async function getCookieSerializer (scope: FastifyInstance): Promise<SerializeCookie> {
-  if (!scope.hasDecorator('serializeCookie')) {
-    const names = ['cookies', 'setCookie', 'clearCookie', 'unsignCookie', 'signCookie']
-    const taken = names.find(name =>
-      scope.hasRequestDecorator(name) || scope.hasReplyDecorator(name) || scope.hasDecorator(name)
-    )
-
-    if (taken !== undefined) {
-      return isolatedSerializer()
+  if (!scope.hasPlugin('@fastify/cookie')) {
+    if (hasCookieDecorator(scope)) {
+      return createIsolatedSerializer()
     }
 
     await scope.register(fastifyCookie, { hook: false })
@@ -31,9 +22,15 @@ export async function getCookieSerializer (scope: FastifyInstance): Promise<Seri
   return scope.serializeCookie as SerializeCookie
 }
 
-// For a host with decorators of its own that @fastify/cookie would collide with: registers the
-// library on an object that only collects its decorators.
-async function isolatedSerializer (): Promise<SerializeCookie> {
+/** Whether the host has a decorator of its own that @fastify/cookie would collide with. */
+function hasCookieDecorator (scope: FastifyInstance): boolean {
+  return scope.hasRequestDecorator('cookies') ||
+    ['cookie', 'setCookie', 'clearCookie'].some(name => scope.hasReplyDecorator(name)) ||
+    ['serializeCookie', 'parseCookie'].some(name => scope.hasDecorator(name))
+}
+
+/** Registers @fastify/cookie on an object that only collects its decorators. */
+async function createIsolatedSerializer (): Promise<SerializeCookie> {
   const decorators = new Map<string, unknown>()
   const collector = {
     decorate: (name: string, value: unknown) => decorators.set(name, value),
@@ -41,27 +38,6 @@ async function isolatedSerializer (): Promise<SerializeCookie> {
     decorateReply: () => collector,
     addHook: () => collector
   }
-  await registerCookie(collector)
+  await (fastifyCookie as unknown as RegisterPlugin)(collector, { hook: false })
   return decorators.get('serializeCookie') as SerializeCookie
-}
-
-// Some versions of @fastify/cookie call `done`. Later ones return a promise.
-function registerCookie (instance: object): Promise<unknown> {
-  const register = fastifyCookie as unknown as RegisterPlugin
-
-  return new Promise((resolve, reject) => {
-    const done = (error?: Error): void => {
-      if (error === undefined) {
-        resolve(undefined)
-      } else {
-        reject(error)
-      }
-    }
-
-    const returned = register(instance, { hook: false }, done)
-
-    if (returned instanceof Promise) {
-      returned.then(resolve, reject)
-    }
-  })
 }

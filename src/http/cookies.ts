@@ -1,4 +1,4 @@
-import { TokenAuthError } from '../errors.js'
+import { badRequest } from '../errors.js'
 import type { CookieSettings } from '../options/transport.js'
 
 /** Maximum length of name and value in browsers (RFC 6265bis, section 5.6). */
@@ -56,7 +56,7 @@ export class TokenCookie {
       .filter(pair => pair.startsWith(this.name) && pair[this.name.length] === '=')
 
     if (others.length > 0) {
-      throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'a cookie was sent twice' })
+      throw badRequest('a cookie was sent twice')
     }
 
     return first?.slice(this.name.length + 1) || null

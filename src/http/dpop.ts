@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { proofAlgorithms } from '../dpop/proof.js'
 import type { DpopProof, DpopVerifier } from '../dpop/verifier.js'
-import { TokenAuthError } from '../errors.js'
+import { missingProof, TokenAuthError } from '../errors.js'
 import { readBearerToken, readDpopToken } from './authorization.js'
 import type { HttpRequest } from './authorization.js'
 import { addToHeader } from './headers.js'
@@ -96,7 +96,7 @@ export class RequestDpop {
     const proof = this.getProof(request, inHeader ? accessToken : null)
 
     if (proof === null) {
-      throw new TokenAuthError('AUTH_DPOP_INVALID', { hint: 'proof is missing' })
+      throw missingProof()
     }
 
     if (proof.thumbprint !== thumbprint) {

@@ -4,18 +4,7 @@ import { parseDuration } from '../lib/duration.js'
 import type { Duration } from '../lib/duration.js'
 import type { Millis } from '../lib/time.js'
 import type { Auth, AuthClaims } from '../tokens/auth.js'
-import type { Authenticate, AuthenticatedRequest } from './authenticate.js'
-
-/**
- * Fastify `onRequest` hook that runs after `app.authenticate`.
- *
- * Also works as a function of @fastify/auth, in a list after `app.authenticate`.
- */
-export type AuthGuard = (
-  request: AuthenticatedRequest,
-  reply: unknown,
-  done: (error?: Error) => void
-) => void
+import type { Authenticate } from './authenticate.js'
 
 type Accepted<Claim> = Claim extends ReadonlyArray<infer Member> ? Member | readonly Member[] :
   Claim | readonly Claim[]
@@ -35,7 +24,7 @@ export type ClaimRequirements = {
 }
 
 /** Creates `app.requireFresh`. */
-export function createRequireFresh (clock: () => Millis): (maxAge: Duration) => AuthGuard {
+export function createRequireFresh (clock: () => Millis): (maxAge: Duration) => Authenticate {
   return maxAge => {
     const limit = parseDuration(maxAge)
 
@@ -63,7 +52,7 @@ export function createRequireFresh (clock: () => Millis): (maxAge: Duration) => 
  *
  * @throws TypeError if no claim is required, or a claim has no accepted value.
  */
-export function requireClaims (requirements: ClaimRequirements): AuthGuard {
+export function requireClaims (requirements: ClaimRequirements): Authenticate {
   const required = Object.entries(requirements as Record<string, unknown>).map(([name, value]) =>
     [name, [value].flat()] as const
   )
@@ -110,7 +99,7 @@ export function requireFirstParty (authenticate: Authenticate): Authenticate {
   }
 }
 
-function createGuard (assertAllowed: (auth: Auth) => void): AuthGuard {
+function createGuard (assertAllowed: (auth: Auth) => void): Authenticate {
   return function guard ({ auth }, _reply, done) {
     try {
       if (auth === null) {

@@ -3,7 +3,7 @@ import { TokenAuthError } from '../errors.js'
 import type { ErrorCode } from '../protocol.js'
 
 /** Parameters of the `WWW-Authenticate` challenge that a scope sends. */
-export interface Challenge {
+interface Challenge {
   readonly realm: string
   /** Algorithms that DPoP proofs may use; `null` if the scope accepts no proofs. */
   readonly dpopAlgorithms: readonly string[] | null

@@ -1,7 +1,8 @@
 import { createRequire } from 'node:module'
 import type { ErrorObject, ValidateFunction } from 'ajv'
 import type { FastifyInstance } from 'fastify'
-import { addBodyParsers, badRequest } from './body-parsers.js'
+import { badRequest } from '../errors.js'
+import { addBodyParsers } from './body-parsers.js'
 import { addToHeader } from './headers.js'
 
 // Ajv is CommonJS, and Fastify has loaded most of it already. `import()` would be asynchronous.

@@ -1,4 +1,4 @@
-import { TokenAuthError } from '../errors.js'
+import { badRequest } from '../errors.js'
 import type { IssuedLogin } from '../login/password-login.js'
 import { transportHeader } from '../protocol.js'
 import type { CookieResponse, TokenResponse } from '../protocol.js'
@@ -123,7 +123,7 @@ export class TokenTransport {
 
     // A JSON Schema would count characters one by one.
     if (inBody !== null && inBody.length > MAX_TOKEN_LENGTH) {
-      throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'refresh_token is too long' })
+      throw badRequest('refresh_token is too long')
     }
 
     // A bearer token of unknown kind counts as refresh token only if no other token is there.
@@ -132,7 +132,7 @@ export class TokenTransport {
     const found = [inCookie, inBody, inHeader].filter(token => token !== null)
 
     if (found.length > 1) {
-      throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'two refresh tokens were sent' })
+      throw badRequest('two refresh tokens were sent')
     }
 
     if (inCookie !== null) {

@@ -9,6 +9,7 @@ import type { Sessions } from '../sessions/sessions.js'
 import type { IssuedTokens } from '../sessions/token-issuer.js'
 import { isDisabled } from '../sessions/users.js'
 import type { AuthUser, UserDirectory } from '../sessions/users.js'
+import { describeError } from '../stores/guarded-store.js'
 import type { Throttle } from '../throttle/throttle.js'
 import type { PasswordResult, Passwords } from './passwords.js'
 
@@ -171,7 +172,10 @@ export class PasswordLogin {
     const userId = user?.id ?? null
 
     if (reason === 'malformed-hash') {
-      logger.error({ userId }, 'stored password hash is neither argon2id nor bcrypt')
+      logger.error(
+        { userId },
+        'stored password hash is neither argon2id nor bcrypt, or too expensive to verify'
+      )
     }
 
     events.emit('login-rejected', { at: clock(), userId, reason, ...by })
@@ -188,8 +192,8 @@ export class PasswordLogin {
 
     try {
       await users.savePasswordHash(userId, await passwords.upgrade(password), stored)
-    } catch {
-      logger.warn({ userId }, 'failed to replace a weak password hash')
+    } catch (error) {
+      logger.warn({ userId, cause: describeError(error) }, 'failed to replace a weak password hash')
     }
   }
 }

@@ -1,11 +1,9 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { TokenAuthError } from '../errors.js'
+import type { FastifyRequest } from 'fastify'
+import { badRequest, TokenAuthError } from '../errors.js'
 import { assertSingleAuthorization } from '../http/authorization.js'
 import type { HttpRequest } from '../http/authorization.js'
-import { badRequest } from '../http/body-parsers.js'
 import type { ClientMembers, GetClientId } from '../http/routes/login.js'
 import type { Client, ClientCredentials, Clients } from './clients.js'
-import { setOAuthErrorHandler } from './errors.js'
 
 /** Parameters of a request to an OAuth endpoint, without empty ones. */
 export type Form = Readonly<Record<string, string | undefined>>
@@ -22,7 +20,7 @@ const BASIC_PATTERN = /^basic +([a-z\d+/]+=*)$/i
  * @throws TokenAuthError `AUTH_REQUEST_INVALID` if the request uses both methods.
  * `AUTH_CLIENT_REJECTED` if the header is malformed.
  */
-export function readClientCredentials (
+function readClientCredentials (
   request: HttpRequest,
   body: ClientMembers
 ): ClientCredentials | null {
@@ -90,15 +88,6 @@ function decodeFormValue (value: string): string {
   } catch {
     return value
   }
-}
-
-/**
- * Prepares the scope of the OAuth endpoints: accepts forms only, and sends errors in the format of
- * OAuth (RFC 6749, section 5.2).
- */
-export function prepareOAuthScope (scope: FastifyInstance, realm: string): void {
-  scope.removeContentTypeParser('application/json')
-  setOAuthErrorHandler(scope, realm)
 }
 
 /** Reads the parameters of a request. Drops empty ones (RFC 6749, section 3.2). */

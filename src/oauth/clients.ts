@@ -1,6 +1,6 @@
 import { hash, timingSafeEqual } from 'node:crypto'
 import { TokenAuthError } from '../errors.js'
-import type { OAuthClient } from '../options/oauth.js'
+import type { ResolvedClient } from '../options/oauth.js'
 
 /** Credentials that a client sends. */
 export interface ClientCredentials {
@@ -20,9 +20,9 @@ export interface Client {
 export class Clients {
   readonly #clients: ReadonlyMap<string, Client>
 
-  constructor (clients: readonly OAuthClient[]) {
+  constructor (clients: readonly ResolvedClient[]) {
     const entries = clients.map(({ clientId: id, clientSecret }) => {
-      const secretHash = clientSecret === undefined ? null : hashSecret(clientSecret)
+      const secretHash = clientSecret === null ? null : hashSecret(clientSecret)
       return [id, { id, secretHash }] as const
     })
     this.#clients = new Map(entries)

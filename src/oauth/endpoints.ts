@@ -1,7 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { TokenAuthError } from '../errors.js'
+import { badRequest, TokenAuthError } from '../errors.js'
 import { getCaller } from '../http/authorization.js'
-import { badRequest } from '../http/body-parsers.js'
 import type { GetProof } from '../http/dpop.js'
 import { sendJson, sendTokens } from '../http/reply.js'
 import type { Refresh } from '../sessions/refresh.js'

@@ -4,10 +4,11 @@ import type { ResolvedOAuth } from '../options/oauth.js'
 import type { ResolvedOptions } from '../options/resolve.js'
 import type { RouteName } from '../protocol.js'
 import type { Sessions } from '../sessions/sessions.js'
-import { createClientIdReader, prepareOAuthScope } from './client-authentication.js'
+import { createClientIdReader } from './client-authentication.js'
 import { Clients } from './clients.js'
 import { addIntrospectRoute, addRevokeRoute, addTokenRoute } from './endpoints.js'
 import type { TokenRoute } from './endpoints.js'
+import { setOAuthErrorHandler } from './errors.js'
 import { Introspection } from './introspection.js'
 import type { IntrospectionContext } from './introspection.js'
 import { addMetadataRoute } from './metadata.js'
@@ -77,6 +78,12 @@ async function addEndpoints (scope: FastifyInstance, context: EndpointContext): 
       addIntrospectRoute(child, paths.introspect, clients, introspection)
     }
   })
+}
+
+// Accepts forms only, and sends errors in the format of OAuth (RFC 6749, section 5.2).
+function prepareOAuthScope (scope: FastifyInstance, realm: string): void {
+  scope.removeContentTypeParser('application/json')
+  setOAuthErrorHandler(scope, realm)
 }
 
 function addMetadata (

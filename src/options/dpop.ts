@@ -1,6 +1,6 @@
 import type { AttemptStore } from '../stores/attempt-store.js'
 import { attemptStore, boolean, groupOrBoolean, optional } from './validate.js'
-import type { Resolved, Shape } from './validate.js'
+import type { Shape } from './validate.js'
 
 /** Options for tokens that are bound to a key of the client (DPoP, RFC 9449). */
 export interface DpopOptions {
@@ -51,6 +51,3 @@ export const dpopShape = {
 
 /** Checks the option `dpop`. Returns `null` if it is `false`. */
 export const resolveDpop = groupOrBoolean(dpopShape)
-
-/** Settings of DPoP. */
-export type ResolvedDpop = Resolved<typeof dpopShape>

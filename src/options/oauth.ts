@@ -1,7 +1,7 @@
 import { defaultPaths } from '../protocol.js'
 import { assertSecret } from './signing.js'
 import { assert, group, isBaseUrl, optional, resolvePublicUrl, resolveShape } from './validate.js'
-import type { Shape } from './validate.js'
+import type { Resolved, Shape } from './validate.js'
 
 /** An OAuth client that may use the OAuth routes. */
 export interface OAuthClient {
@@ -83,10 +83,13 @@ export const oauthServerShape = {
   publicUrl: optional(resolvePublicUrl)
 } satisfies Shape<OAuthServerOptions>
 
+/** Checked OAuth client. */
+export type ResolvedClient = Resolved<typeof clientShape>
+
 /** Settings of the OAuth routes. */
 export interface ResolvedOAuth {
   readonly issuer: string
-  readonly clients: readonly OAuthClient[]
+  readonly clients: readonly ResolvedClient[]
   /** Default path of the metadata. */
   readonly metadataPath: string
   /** URL in front of the paths of the routes. */
@@ -101,7 +104,7 @@ export interface ResolvedOAuth {
  */
 export function resolveOAuth (
   { oauth, name, issuer, publicUrl, refreshToken }: {
-    readonly oauth: OAuthOptions | null
+    readonly oauth: Resolved<typeof oauthShape> | null
     readonly name: string
     readonly issuer: string | null
     readonly publicUrl: string | null
@@ -147,17 +150,17 @@ const clientShape = {
   clientSecret: resolveClientSecret
 } satisfies Shape<OAuthClient>
 
-function resolveClients (value: unknown, path: string): readonly OAuthClient[] {
+function resolveClients (value: unknown, path: string): readonly ResolvedClient[] {
   assert(
     Array.isArray(value) && value.length > 0,
     `"${path}" must be a non-empty array, such as [{ clientId: "app" }]`
   )
-  const ids = value.map((client, i) => resolveShape(clientShape, client, `${path}[${i}]`).clientId)
+  const clients = value.map((client, i) => resolveShape(clientShape, client, `${path}[${i}]`))
   assert(
-    new Set(ids).size === ids.length,
+    new Set(clients.map(({ clientId }) => clientId)).size === clients.length,
     `"${path}" must not contain the same clientId twice; remove one of them`
   )
-  return value
+  return clients
 }
 
 function resolveClientId (value: unknown, path: string): string {
@@ -168,16 +171,16 @@ function resolveClientId (value: unknown, path: string): string {
   return value
 }
 
-function resolveClientSecret (value: unknown, path: string, isSet: boolean): void {
+function resolveClientSecret (value: unknown, path: string, isSet: boolean): string | null {
   if (!isSet) {
-    return
+    return null
   }
 
-  const secret = typeof value === 'string' ? value : undefined
   assert(
-    secret === undefined || /^[\x21-\x7e]*$/.test(secret),
-    `"${path}" must be printable ASCII without spaces; ` +
+    value == null || (typeof value === 'string' && /^[\x21-\x7e]*$/.test(value)),
+    `"${path}" must be a string of printable ASCII without spaces; ` +
       'create one with `openssl rand -base64 48`'
   )
-  assertSecret(secret, path)
+  assertSecret(value, path)
+  return value
 }

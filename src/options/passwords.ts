@@ -1,7 +1,7 @@
 import { MAX_PASSWORD_LENGTH } from '../login/passwords.js'
 import type { PasswordRules } from '../login/passwords.js'
-import { resolveSecret } from './signing.js'
 import type { Secrets } from '../tokens/key-derivation.js'
+import { resolveSecret } from './signing.js'
 import type { Secret } from './signing.js'
 import { callable, integer, oneOf, optional, resolveShape } from './validate.js'
 import type { Shape } from './validate.js'

@@ -12,7 +12,7 @@ export type ResolvedOptions = ReturnType<typeof resolveOptions>
 /**
  * Checks the options of the plugin and adds the defaults.
  *
- * @param mountedAt Prefix of the scope that registers the plugin.
+ * @param mountedAt - Prefix of the scope that registers the plugin.
  * @throws TypeError if an option is invalid or unknown, or contradicts another one.
  */
 export function resolveOptions (given: TokenAuthOptions, mountedAt = '') {
@@ -44,14 +44,14 @@ export function resolveOptions (given: TokenAuthOptions, mountedAt = '') {
     users: options.users,
     /** `null` if access tokens are signed with a key derived from `secret`. */
     keys: options.keys,
-    issuer: given.issuer,
+    issuer: options.issuer ?? undefined,
     // The default audience of tokens (RFC 9068, section 3).
-    audience: given.audience ?? oauth?.issuer,
+    audience: options.audience ?? oauth?.issuer,
     /** `null` if there are no OAuth clients. */
     oauth,
     /** `null` if tokens cannot be bound to a key. */
     dpop: options.dpop,
-    publicUrl: given.publicUrl,
+    publicUrl: options.publicUrl ?? undefined,
     passwords: options.passwords,
     /** `null` if logins are not throttled. */
     throttle,

@@ -329,7 +329,7 @@ export const sessionShape = {
 /**
  * Derives the settings of sessions from checked options.
  *
- * @param given The options of the app, without defaults.
+ * @param given - The options of the app, without defaults.
  * @throws TypeError if two options contradict each other.
  */
 export function resolveSessions (

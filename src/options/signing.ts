@@ -1,8 +1,7 @@
 import { findWeakness } from '../tokens/key-derivation.js'
 import type { Secrets } from '../tokens/key-derivation.js'
 import { readKeys } from '../tokens/keys.js'
-import type { AppKeys } from '../tokens/keys.js'
-import type { KeyInput } from '../tokens/keys.js'
+import type { AppKeys, KeyInput } from '../tokens/keys.js'
 import { assert, optional, resolveString } from './validate.js'
 import type { Resolved, Shape } from './validate.js'
 
@@ -83,8 +82,8 @@ export const signingShape = {
 /**
  * Chooses the secrets of each kind of token.
  *
- * @param access Own secrets of access tokens, or `null` to use `base`.
- * @param refresh Own secrets of refresh tokens, or `null` to use `base`.
+ * @param access - Own secrets of access tokens, or `null` to use `base`.
+ * @param refresh - Own secrets of refresh tokens, or `null` to use `base`.
  * @throws TypeError if two options have the same current secret.
  */
 export function resolveSecrets (
@@ -122,12 +121,18 @@ export function assertSecret (value: unknown, path: string): asserts value is st
 export function findSecretProblem (value: unknown, path: string): string | null {
   const weakness = typeof value === 'string' || value instanceof Uint8Array
     ? findWeakness(value)
-    : 'is missing'
+    : describeType(value)
 
   return weakness === null
     ? null
     : `"${path}" must be at least 32 random bytes, but ${weakness}; ` +
       'create one with `openssl rand -base64 48`'
+}
+
+function describeType (value: unknown): string {
+  return value == null || (Array.isArray(value) && value.length === 0)
+    ? 'is missing'
+    : `has the type ${typeof value} instead of string or Uint8Array`
 }
 
 /** @throws TypeError if other options do not fit `keys`. */
@@ -168,7 +173,7 @@ function resolveKeys (value: unknown): AppKeys {
   try {
     return readKeys(value as readonly KeyInput[])
   } catch (error) {
-    assert(false, (error as Error).message)
+    assert(false, (error as Error).message, { cause: error })
   }
 }
 

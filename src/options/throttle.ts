@@ -11,7 +11,7 @@ import {
   resolveShape,
   unlessFalse
 } from './validate.js'
-import type { Resolved, Shape } from './validate.js'
+import type { Shape } from './validate.js'
 
 /** Options for the limit of failed logins per account. */
 export interface AccountLimitOptions {
@@ -148,9 +148,6 @@ export const throttleShape = {
   account: unlessFalse(resolveAccountRule),
   address: unlessFalse(resolveAddressRule)
 } satisfies Shape<ThrottleOptions>
-
-/** Settings of the throttle. A rule is `null` if there is no such limit. */
-export type ResolvedThrottle = Resolved<typeof throttleShape>
 
 function resolveAccountRule (value: unknown = {}, path: string): AttemptRule {
   const { freeAttempts, resetAfter, ...given } = resolveShape(accountLimitShape, value, path)

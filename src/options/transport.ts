@@ -173,7 +173,7 @@ export interface ResolvedTransport {
 /**
  * Adds the default paths to the option `routes`.
  *
- * @param metadata Default path of the OAuth metadata.
+ * @param metadata - Default path of the OAuth metadata.
  */
 export function resolvePaths (
   routes: NonNullable<TransportOptions['routes']>,
@@ -185,7 +185,7 @@ export function resolvePaths (
 /**
  * Derives the cookies from the option `cookie`.
  *
- * @param prefix Path in front of all routes, including that of the scope.
+ * @param prefix - Path in front of all routes, including that of the scope.
  * @throws TypeError if the cookies do not fit the transport, the routes or each other.
  */
 export function resolveTransport (

@@ -1,8 +1,8 @@
-import type { AttemptStore } from '../stores/attempt-store.js'
 import { parseDuration } from '../lib/duration.js'
 import type { Duration } from '../lib/duration.js'
 import { DAY, HOUR, MINUTE, SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
+import type { AttemptStore } from '../stores/attempt-store.js'
 
 /**
  * Checks one option and returns its value, or the default if the option is missing.
@@ -28,7 +28,7 @@ interface Limits {
 /**
  * Checks every option of a group and adds the defaults.
  *
- * @param path Name of the group in errors; empty for the top level.
+ * @param path - Name of the group in errors; empty for the top level.
  * @throws TypeError if an option is invalid or unknown.
  */
 export function resolveShape<S extends Checks> (shape: S, given: unknown, path = ''): Resolved<S> {
@@ -139,7 +139,7 @@ export function duration (
 /**
  * Creates a check for a function.
  *
- * @param purpose Completes "must be a function that ...".
+ * @param purpose - Completes "must be a function that ...".
  */
 export function callable<Callback> (purpose: string, fallback?: Callback): Check<Callback> {
   return (value = fallback, path) => {
@@ -151,7 +151,7 @@ export function callable<Callback> (purpose: string, fallback?: Callback): Check
 /**
  * Creates a check for an object with methods, such as a store.
  *
- * @param type Name of the interface, followed by an example.
+ * @param type - Name of the interface, followed by an example.
  */
 export function implementation<Interface> (
   methods: ReadonlyArray<keyof Interface & string>,
@@ -166,7 +166,7 @@ export function implementation<Interface> (
 /**
  * Creates a check for an attempt store.
  *
- * @param example Expression that creates one.
+ * @param example - Expression that creates one.
  */
 export function attemptStore (example: string): Check<AttemptStore> {
   return implementation<AttemptStore>(
@@ -226,14 +226,18 @@ export function hasCredentials ({ username, password }: URL): boolean {
 }
 
 /** Whether a URL points to this machine. */
-export function isLoopback ({ hostname }: URL): boolean {
+function isLoopback ({ hostname }: URL): boolean {
   return /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname)
 }
 
 /** @throws TypeError with `message` if the condition is false. */
-export function assert (condition: boolean, message: string): asserts condition {
+export function assert (
+  condition: boolean,
+  message: string,
+  options?: ErrorOptions
+): asserts condition {
   if (!condition) {
-    throw new TypeError(`fastify-token-auth: ${message}`)
+    throw new TypeError(`fastify-token-auth: ${message}`, options)
   }
 }
 

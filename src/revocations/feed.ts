@@ -34,7 +34,7 @@ export interface RevocationFeedContext {
   /** Time between two polls; `null` if there is only one instance. */
   readonly pollInterval: Millis | null
   /** Age of the oldest revocation that matters: all older access tokens have expired. */
-  readonly reach: Millis
+  readonly retention: Millis
   /** Time without a successful poll after which the feed is stale; `null` for no limit. */
   readonly failAfter: Millis | null
   readonly subscribe: RevocationSubscriber | undefined
@@ -59,7 +59,7 @@ export class RevocationFeed {
   constructor (context: RevocationFeedContext) {
     this.#context = context
     this.#readAt = context.clock()
-    this.#newest = this.#readAt - context.reach
+    this.#newest = this.#readAt - context.retention
   }
 
   /**
@@ -136,12 +136,12 @@ export class RevocationFeed {
   }
 
   async #read (): Promise<void> {
-    const { clock, events, logger, reach } = this.#context
+    const { clock, events, logger, retention } = this.#context
     const now = clock()
 
     // The clock was ahead and has been corrected, so the position may lie in the future.
     if (now < this.#readAt - CLOCK_STEP) {
-      this.#newest = Math.min(this.#newest, now - reach)
+      this.#newest = Math.min(this.#newest, now - retention)
     }
 
     this.#readAt = Math.min(this.#readAt, now)

@@ -34,10 +34,12 @@ export interface VerifiedAccessToken extends VerifiedToken {
 }
 
 interface CachedToken extends VerifiedAccessToken, CacheEntry {
-  /** Time of verification. An earlier clock reading means that the clock was ahead then. */
+  /**
+   * Time of verification. An earlier clock reading means that the clock was ahead then.
+   *
+   * Seconds fit into 31 bits, which V8 stores in the object itself.
+   */
   readonly verifiedAtSeconds: number
-  // Seconds fit into 31 bits, which V8 stores in the object itself.
-  readonly expiresAtSeconds: number
   isConfirmed: boolean
 }
 
@@ -61,7 +63,7 @@ export class AccessVerifier implements AccessTokenVerifier<VerifiedAccessToken> 
    * @throws TokenAuthError `AUTH_ACCESS_INVALID`, `AUTH_ACCESS_EXPIRED`, `AUTH_SESSION_REVOKED` or
    * `AUTH_STORE_UNAVAILABLE`.
    */
-  verify (token: string, cacheKey: string = token): VerifiedAccessToken {
+  verify (token: string, cacheKey: string): VerifiedAccessToken {
     const { clock, revoked, feed } = this.#context
     const now = clock()
     const cached = this.#cache.get(cacheKey)
@@ -69,7 +71,7 @@ export class AccessVerifier implements AccessTokenVerifier<VerifiedAccessToken> 
       ? cached
       : this.#verifyUncached(token, cacheKey, now)
 
-    if (now >= verified.expiresAtSeconds * 1000) {
+    if (now >= verified.auth.expiresAt) {
       this.#cache.delete(cacheKey)
       throw new TokenAuthError('AUTH_ACCESS_EXPIRED')
     }
@@ -148,7 +150,6 @@ export class AccessVerifier implements AccessTokenVerifier<VerifiedAccessToken> 
     const verified: CachedToken = {
       cacheKey,
       verifiedAtSeconds: Math.floor(now / 1000),
-      expiresAtSeconds: expiresAt / 1000,
       auth: Object.freeze({
         userId,
         sessionId,

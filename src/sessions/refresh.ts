@@ -7,7 +7,7 @@ import type {
 } from '../domain/rotation.js'
 import type { Caller, Session } from '../domain/session.js'
 import type { DpopProof, DpopVerifier } from '../dpop/verifier.js'
-import { TokenAuthError } from '../errors.js'
+import { missingProof, TokenAuthError } from '../errors.js'
 import type { Events } from '../events.js'
 import { BoundedMap } from '../lib/bounded-map.js'
 import { SECOND } from '../lib/time.js'
@@ -144,7 +144,7 @@ export class Refresh {
     const { dpop } = this.#context
 
     if (proof === null || dpop === null) {
-      throw new TokenAuthError('AUTH_DPOP_INVALID', { hint: 'proof is missing' })
+      throw missingProof()
     }
 
     if (thumbprint !== null && thumbprint !== proof.thumbprint) {

@@ -1,8 +1,10 @@
 import { TokenAuthError } from '../errors.js'
 import type { Logger } from '../events.js'
+import { KeyedSingleFlight } from '../lib/single-flight.js'
 import { SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
 import type { RevokedSessions } from '../revocations/revoked.js'
+import { describeError } from '../stores/guarded-store.js'
 import type { TokenStore } from '../stores/token-store.js'
 import type { VerifiedAccessToken } from './access-verifier.js'
 import type { TokenIssuer } from './token-issuer.js'
@@ -31,7 +33,7 @@ export interface RenewedAccessToken {
 /** Renews access tokens that are about to expire, if their session is still valid. */
 export class Renewal {
   readonly #context: RenewalContext
-  readonly #running = new Map<string, Promise<RenewedAccessToken | null>>()
+  readonly #renewing = new KeyedSingleFlight<string, RenewedAccessToken | null>()
 
   constructor (context: RenewalContext) {
     this.#context = context
@@ -50,17 +52,7 @@ export class Renewal {
    * @throws TokenAuthError `AUTH_SESSION_REVOKED`
    */
   renew (token: string, verified: VerifiedAccessToken): Promise<RenewedAccessToken | null> {
-    const running = this.#running.get(token)
-
-    if (running !== undefined) {
-      return running
-    }
-
-    const renewing = this.#renew(verified).finally(() => {
-      this.#running.delete(token)
-    })
-    this.#running.set(token, renewing)
-    return renewing
+    return this.#renewing.run(token, () => this.#renew(verified))
   }
 
   // The new token starts when the renewal window of the old one began, not now. So all instances
@@ -107,7 +99,7 @@ export class Renewal {
         throw error
       }
 
-      logger.warn({ sessionId }, 'failed to renew an access token')
+      logger.warn({ sessionId, cause: describeError(error) }, 'failed to renew an access token')
       return null
     }
   }

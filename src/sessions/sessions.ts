@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto'
 import { CLOCK_TOLERANCE } from '../domain/rotation.js'
 import type { Caller, RevocationReason, Session } from '../domain/session.js'
 import type { DpopProof, DpopVerifier } from '../dpop/verifier.js'
-import { TokenAuthError } from '../errors.js'
 import type { Events } from '../events.js'
 import type { Millis } from '../lib/time.js'
 import type { RevocationFeed } from '../revocations/feed.js'
@@ -20,7 +19,7 @@ import {
 import type { NewSession, TokenVersion } from '../tokens/refresh-token.js'
 import type { AccessVerifier } from './access-verifier.js'
 import type { IssuedTokens, TokenIssuer } from './token-issuer.js'
-import type { Profile, UserDirectory } from './users.js'
+import type { Profile } from './users.js'
 
 const MAX_LISTED = 100
 
@@ -43,7 +42,6 @@ export interface NewSessionInput {
 /** Settings and collaborators of {@link Sessions}. */
 export interface SessionsContext {
   readonly store: TokenStore
-  readonly users: UserDirectory
   readonly access: AccessVerifier
   readonly issuer: TokenIssuer
   readonly refreshTokens: JwtCodec
@@ -209,22 +207,6 @@ export class Sessions {
     events.emit('revoke', { at, sessionId: null, userId, count, reason })
     await feed.poll()
     return count
-  }
-
-  /**
-   * Returns the public data of a user.
-   *
-   * @throws TokenAuthError `AUTH_SESSION_REVOKED` if the user is gone or disabled. The next refresh
-   * revokes the session.
-   */
-  async getUser (userId: string): Promise<object> {
-    const profile = await this.#context.users.findActive(userId)
-
-    if (profile === null) {
-      throw new TokenAuthError('AUTH_SESSION_REVOKED')
-    }
-
-    return profile.publicUser
   }
 
   #createSession (

@@ -1,3 +1,4 @@
+import { TokenAuthError } from '../errors.js'
 import type { Logger } from '../events.js'
 import type { Guard } from '../stores/guarded-store.js'
 import { findReservedClaim } from '../tokens/access-token.js'
@@ -7,11 +8,6 @@ type Awaitable<T> = T | Promise<T>
 
 /** Maximum size of the user ID and the app's claims, in bytes of JSON. */
 const MAX_CLAIMS_SIZE = 4096
-
-// JSON needs at most 6 bytes for a UTF-16 unit, so a shorter ID without claims always fits.
-const MAX_UNCHECKED_ID_LENGTH = MAX_CLAIMS_SIZE / 8
-
-const NO_CLAIMS: AuthClaims = Object.freeze({})
 
 /** User in the form that the plugin needs. Other members of a record are ignored. */
 export interface AuthUser {
@@ -107,23 +103,30 @@ export class UserDirectory {
   }
 
   /**
+   * Returns the public data of a user.
+   *
+   * @throws TokenAuthError `AUTH_SESSION_REVOKED` if the user is gone or disabled. The next refresh
+   * revokes the session.
+   */
+  async getPublicUser (id: string): Promise<object> {
+    const profile = await this.findActive(id)
+
+    if (profile === null) {
+      throw new TokenAuthError('AUTH_SESSION_REVOKED')
+    }
+
+    return profile.publicUser
+  }
+
+  /**
    * Creates the data for tokens and responses.
    *
    * @throws TypeError if the claims are too large or set a reserved claim.
    */
   async createProfile (user: AuthUser): Promise<Profile> {
-    const { claims: createClaims, present } = this.#users
-    const claims = createClaims === undefined
-      ? NO_CLAIMS
-      : await this.#guard('users.claims', () => this.#users.claims?.(user)) ?? NO_CLAIMS
-
-    if (claims !== NO_CLAIMS || user.id.length > MAX_UNCHECKED_ID_LENGTH) {
-      assertClaims(user.id, claims)
-    }
-
-    const publicUser = present === undefined
-      ? null
-      : await this.#guard('users.present', () => this.#users.present?.(user))
+    const claims = await this.#guard('users.claims', () => this.#users.claims?.(user)) ?? {}
+    assertClaims(user.id, claims)
+    const publicUser = await this.#guard('users.present', () => this.#users.present?.(user))
     return { userId: user.id, claims, publicUser: publicUser ?? getDefaultPublicUser(user) }
   }
 

@@ -14,18 +14,17 @@ import type { Millis } from '../lib/time.js'
  */
 export type Guard = <T>(operation: string, work: () => T | Promise<T>) => Promise<T>
 
-/** Creates a {@link Guard} that logs the name and code of each failure. */
+/** Creates a {@link Guard} that logs the cause of each failure. */
 export function createGuard (timeout: Millis, logger: Logger): Guard {
-  function toError (operation: string, error: unknown): Error {
-    if (error instanceof SessionRefusedError) {
-      return error
-    }
-
-    logger.error(
-      { operation, cause: describeError(error) },
-      'the token store or a user callback failed'
-    )
+  function createFailure (operation: string, cause: string): TokenAuthError {
+    logger.error({ operation, cause }, 'the token store or a user callback failed')
     return new TokenAuthError('AUTH_STORE_UNAVAILABLE')
+  }
+
+  function toError (operation: string, error: unknown): Error {
+    return error instanceof SessionRefusedError
+      ? error
+      : createFailure(operation, describeError(error))
   }
 
   return (operation, work) =>
@@ -41,7 +40,7 @@ export function createGuard (timeout: Millis, logger: Logger): Guard {
         let isPending = true
         const timer = setTimeout(() => {
           isPending = false
-          reject(toError(operation, new TimeoutError(timeout)))
+          reject(createFailure(operation, `no response within ${timeout} ms`))
         }, timeout)
         result.then(value => {
           clearTimeout(timer)
@@ -89,16 +88,12 @@ export function guardAttemptStore (attempts: AttemptStore, guard: Guard): Attemp
   }
 }
 
-class TimeoutError extends Error {
-  readonly code: string
-  constructor (timeout: Millis) {
-    super()
-    this.code = `no response within ${timeout} ms`
-  }
-}
-
-// The message of a driver may contain the values of a statement. Its name and code do not.
-function describeError (error: unknown): string {
+/**
+ * Returns the name and code of an error for the log.
+ *
+ * Leaves out the message, because that of a driver may contain the values of a statement.
+ */
+export function describeError (error: unknown): string {
   const { name, code } = (error ?? {}) as { name?: unknown, code?: unknown }
   return [name, code].filter(part => typeof part === 'string').join(' ')
 }
@@ -116,17 +111,12 @@ export function rejectUnstorableStrings (store: TokenStore): TokenStore {
       assertStorable(...getStrings(session))
       return store.create(session)
     },
-    // Not async, because that would cost every refresh one more promise.
-    rotate (attempt) {
-      const { sessionId, by: { address, userAgent } } = attempt
+    async rotate (attempt) {
+      assertStorable(attempt.by.address, attempt.by.userAgent)
 
-      if (!isAbsentOrStorable(address) || !isAbsentOrStorable(userAgent)) {
-        return Promise.reject(createStringError())
-      }
-
-      return isStorable(sessionId)
+      return isStorable(attempt.sessionId)
         ? store.rotate(attempt)
-        : Promise.resolve({ swapped: false, session: null })
+        : { swapped: false, session: null }
     },
     find: async sessionId => isStorable(sessionId) ? store.find(sessionId) : null,
     list: async (userId, page) => isStorable(userId) ? store.list(userId, page) : [],
@@ -158,17 +148,9 @@ function getStrings ({ id, userId, secretHash, rotatedBy, device }: Session): Ar
 }
 
 function assertStorable (...values: ReadonlyArray<string | null | undefined>): void {
-  if (!values.every(isAbsentOrStorable)) {
-    throw createStringError()
+  if (!values.every(value => value == null || isStorable(value))) {
+    throw new RangeError('strings with NUL or a lone surrogate cannot be stored')
   }
-}
-
-function createStringError (): RangeError {
-  return new RangeError('strings with NUL or a lone surrogate cannot be stored')
-}
-
-function isAbsentOrStorable (value: string | null | undefined): boolean {
-  return value == null || isStorable(value)
 }
 
 function isStorable (value: string): boolean {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Events, Logger } from '../events.js'
+import { SingleFlight } from '../lib/single-flight.js'
 import { MAX_TIMER, MINUTE, SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
 import type { AttemptStore } from './attempt-store.js'
@@ -14,22 +15,26 @@ const MAX_SWEEP_TIME: Millis = MINUTE
 /** Part of the interval by which sweeps vary, so that instances do not sweep at the same moment. */
 const JITTER = 0.1
 
+/** Settings and collaborators of a {@link Sweeper}. */
 export interface SweeperContext {
-  /** Store of sessions. `null` if there is none. */
+  /** Store of the sessions to delete. `null` if only attempts are swept. */
   readonly store: TokenStore | null
-  /** Stores of login attempts and used DPoP proofs. */
+  /** Stores of the login attempts and used DPoP proofs to delete. */
   readonly attempts: readonly AttemptStore[]
   readonly events: Events
   readonly logger: Logger
   readonly clock: () => Millis
-  /** Time between two sweeps, give or take a tenth. `null` disables scheduled sweeps. */
+  /** Time between two sweeps, varied by a tenth. `null` disables scheduled sweeps. */
   readonly interval: Millis | null
-  /** Time for which the store keeps a session after its end. */
+  /** Time for which an expired session stays in the store. */
   readonly keep: Millis
 }
 
+/** Deletes at most `limit` records, and returns their number. */
+type SweepBatch = (limit: number) => Promise<number>
+
 /**
- * Deletes expired records in batches.
+ * Deletes expired sessions, login attempts and DPoP proofs in batches.
  *
  * Pauses after each batch for three times as long as the batch took, so that a sweep uses at most a
  * quarter of the event loop and of one database connection.
@@ -37,8 +42,8 @@ export interface SweeperContext {
 export class Sweeper {
   readonly #context: SweeperContext
   readonly #stopping = new AbortController()
+  readonly #sweeping = new SingleFlight<number>()
   #timer: NodeJS.Timeout | undefined
-  #running: Promise<number> | undefined
   #hasTimedOut = false
 
   constructor (context: SweeperContext) {
@@ -54,20 +59,20 @@ export class Sweeper {
   /**
    * Deletes expired records, or joins the sweep that is running.
    *
+   * Sweeps every store, also after another one failed.
+   *
    * @returns The number of deleted records.
+   * @throws The first error of a store.
    */
   sweep (): Promise<number> {
-    this.#running ??= this.#sweepAll().finally(() => {
-      this.#running = undefined
-    })
-    return this.#running
+    return this.#sweeping.run(() => this.#sweepAll())
   }
 
   /** Cancels scheduled sweeps and waits for the batch that is running. */
   async stop (): Promise<void> {
     this.#stopping.abort()
     clearTimeout(this.#timer)
-    await this.#running?.catch(() => {})
+    await this.#sweeping.running?.catch(() => {})
   }
 
   #schedule (intervals: number): void {
@@ -80,7 +85,7 @@ export class Sweeper {
     this.#timer = setTimeout(() => {
       this.sweep()
         .catch(() => {
-          logger.warn({}, 'failed to delete expired sessions')
+          logger.warn({}, 'failed to delete expired records')
         })
         .finally(() => {
           const next = this.#hasTimedOut ? Math.min(1, MAX_SWEEP_TIME / interval) : 1
@@ -94,24 +99,37 @@ export class Sweeper {
     const at = clock()
     const endedBefore = at - keep
     this.#hasTimedOut = false
-    let deleted = store === null
-      ? 0
-      : await this.#sweepInBatches(at, limit => store.sweep({ endedBefore, limit }))
+    const sweeps: SweepBatch[] = attempts.map(attemptStore => limit =>
+      attemptStore.sweep({ now: at, limit })
+    )
 
-    for (const attemptStore of attempts) {
-      deleted += await this.#sweepInBatches(at, limit => attemptStore.sweep({ now: at, limit }))
+    if (store !== null) {
+      sweeps.unshift(limit => store.sweep({ endedBefore, limit }))
+    }
+
+    const errors: unknown[] = []
+    let deleted = 0
+
+    for (const sweepBatch of sweeps) {
+      try {
+        deleted += await this.#sweepInBatches(at, sweepBatch)
+      } catch (error) {
+        // An outage of one store must not let the records of another one pile up.
+        errors.push(error)
+      }
+    }
+
+    if (errors.length > 0) {
+      throw errors[0]
     }
 
     const event = { at, deleted, took: clock() - at }
     events.emit('sweep', event)
-    logger.info(event, 'deleted expired sessions')
+    logger.info(event, 'deleted expired records')
     return deleted
   }
 
-  async #sweepInBatches (
-    startedAt: Millis,
-    sweepBatch: (limit: number) => Promise<number>
-  ): Promise<number> {
+  async #sweepInBatches (startedAt: Millis, sweepBatch: SweepBatch): Promise<number> {
     for (let deleted = 0;;) {
       const batchStartedAt = performance.now()
       const count = await sweepBatch(BATCH_SIZE)
@@ -121,13 +139,14 @@ export class Sweeper {
         return deleted
       }
 
-      this.#hasTimedOut = this.#context.clock() - startedAt >= MAX_SWEEP_TIME
-
-      if (!this.#hasTimedOut) {
-        await this.#pause((performance.now() - batchStartedAt) * PAUSE_FACTOR)
+      if (this.#context.clock() - startedAt >= MAX_SWEEP_TIME) {
+        this.#hasTimedOut = true
+        return deleted
       }
 
-      if (this.#hasTimedOut || this.#stopping.signal.aborted) {
+      await this.#pause((performance.now() - batchStartedAt) * PAUSE_FACTOR)
+
+      if (this.#stopping.signal.aborted) {
         return deleted
       }
     }

@@ -25,7 +25,7 @@ export interface Clock {
   /**
    * Lets time pass until the promise has settled, and returns its result.
    *
-   * @param limit Maximum number of milliseconds. Defaults to 120,000.
+   * @param limit - Maximum number of milliseconds. Defaults to 120,000.
    * @throws Error if the promise takes longer
    */
   until<Result>(promise: Promise<Result>, limit?: number): Promise<Result>
@@ -34,8 +34,8 @@ export interface Clock {
    *
    * Due timers run after it, and requests in flight are lost.
    *
-   * @param isCounted Whether {@link Clock.now} includes the time. Many devices exclude it. Defaults
-   *   to `true`.
+   * @param isCounted - Whether {@link Clock.now} includes the time. Many devices exclude it.
+   *   Defaults to `true`.
    */
   suspend(ms: number, isCounted?: boolean): void
   /** Returns the number of milliseconds that the device has slept. */
@@ -62,7 +62,7 @@ const DEFAULT_LIMIT = 120_000
 /**
  * Creates a clock.
  *
- * @param start Date at the beginning in milliseconds since 1970.
+ * @param start - Date at the beginning in milliseconds since 1970.
  */
 export function createClock (start: number): Clock {
   const timers: Timer[] = []

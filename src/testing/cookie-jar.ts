@@ -24,7 +24,7 @@ interface Cookie {
 /**
  * Creates an empty cookie jar.
  *
- * @param time Returns the true time in milliseconds, which decides when cookies expire.
+ * @param time - Returns the true time in milliseconds, which decides when cookies expire.
  */
 export function createCookieJar (time: () => number): CookieJar {
   const cookies = new Map<string, Cookie>()

@@ -73,7 +73,8 @@ export type StorageOperation = keyof TokenStorage
  *
  * Throw or reject to simulate a storage that fails.
  *
- * @param proceed Performs the operation. Resolves to the value for `get`, and to `null` otherwise.
+ * @param proceed - Performs the operation. Resolves to the value for `get`, and to `null`
+ *   otherwise.
  * @example
  * ```ts
  * device.storageFault = async (operation, proceed) => {
@@ -107,8 +108,8 @@ const MAX_STORAGE_DELAY = 20
 /**
  * Creates a device without tabs.
  *
- * @param nameTab Returns the name of the next tab.
- * @param onKill Called with the name of a tab that was killed.
+ * @param nameTab - Returns the name of the next tab.
+ * @param onKill - Called with the name of a tab that was killed.
  */
 export function createDevice (
   clock: Clock,

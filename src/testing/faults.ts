@@ -88,8 +88,8 @@ export interface Faults {
   /**
    * Plans a fault for the next requests, even if no random faults happen.
    *
-   * @param path End of the path of their URLs. Defaults to any path.
-   * @param count Number of requests. Defaults to 1; `Infinity` means until {@link Faults.heal}.
+   * @param path - End of the path of their URLs. Defaults to any path.
+   * @param count - Number of requests. Defaults to 1; `Infinity` means until {@link Faults.heal}.
    */
   next(fault: FaultKind | Interceptor, path?: string, count?: number): void
   /** Disconnects the network until {@link Faults.goOnline}. Requests in flight are lost. */
@@ -114,7 +114,7 @@ export interface Faults {
   /**
    * Performs random actions, and reports the seed and the recent events if one of them fails.
    *
-   * @param check Called after each step. Throws if an expectation is violated.
+   * @param check - Called after each step. Throws if an expectation is violated.
    * @throws ScheduleError
    */
   schedule(

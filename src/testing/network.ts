@@ -16,7 +16,7 @@ export type FaultRates = { readonly [Kind in FaultKind]?: number }
 /**
  * Custom fault: replaces the server's response to a request, or delays it.
  *
- * @param proceed Sends the request to the server.
+ * @param proceed - Sends the request to the server.
  * @returns The response, or `undefined` to let the request pass. Reject to simulate a lost request.
  * @example
  * ```ts
@@ -71,7 +71,7 @@ interface Plan {
   readonly requestLatency: number
   readonly responseLatency: number
   /** Number from 0 to 1 that decides the details of the fault. */
-  readonly random: number
+  readonly draw: number
 }
 
 /** Default rates: one request in six meets a fault. Real networks are better than that. */
@@ -108,7 +108,7 @@ export function createNetwork (
     const plan = {
       requestLatency: drawLatency(),
       responseLatency: drawLatency(),
-      random: random.next()
+      draw: random.next()
     }
     const randomFault = random.pickWeighted<FaultKind | undefined>([
       ...Object.entries(rates) as Array<[FaultKind, number]>,
@@ -124,7 +124,7 @@ export function createNetwork (
 
     const fault = planned?.fault ??
       (network.isFaulty && isExposed(method, url) ? randomFault : undefined)
-    const delay = fault === 'delay' ? plan.random * longestDelay : 0
+    const delay = fault === 'delay' ? plan.draw * longestDelay : 0
 
     return {
       ...plan,
@@ -159,7 +159,7 @@ export function createNetwork (
     wrap: (send, endpoint) => async (input, init) => {
       const request = new Request(input as Request, { ...init, duplex: 'half' } as RequestInit)
       const { method, url, credentials, redirect, headers } = request
-      const { fault, requestLatency, responseLatency, random } = createPlan(method, url)
+      const { fault, requestLatency, responseLatency, draw } = createPlan(method, url)
       const id = `${++count} ${method} ${url}`
 
       const logEvent = (event: LogEntry['event'], status?: number): void => {
@@ -208,7 +208,7 @@ export function createNetwork (
           throw new TypeError('Failed to fetch')
         }
 
-        const response = await intercept() ?? createFaultResponse(fault, random) ?? await handle()
+        const response = await intercept() ?? createFaultResponse(fault, draw) ?? await handle()
 
         if (fault !== 'reorder') {
           overtakeWaiting()
@@ -219,10 +219,10 @@ export function createNetwork (
         }
 
         const second = fault === 'duplicate'
-          ? clock.sleep(random * longestDelay).then(() => isConnected() ? handle() : response)
+          ? clock.sleep(draw * longestDelay).then(() => isConnected() ? handle() : response)
           : null
         second?.catch(() => {})
-        const arriving = second !== null && random < 0.5 ? await second : response
+        const arriving = second !== null && draw < 0.5 ? await second : response
         await clock.sleep(responseLatency)
 
         if (signal.aborted || !endpoint.isAlive()) {
@@ -237,7 +237,7 @@ export function createNetwork (
         endpoint.receiveResponse(url, received.headers, credentials)
 
         if (fault === 'kill') {
-          void clock.sleep(Math.floor(random * 21)).then(() => {
+          void clock.sleep(Math.floor(draw * 21)).then(() => {
             endpoint.kill()
           })
         }
@@ -273,8 +273,8 @@ export function createNetwork (
 }
 
 /** Creates the response of a fault that does not reach the server; `null` for other faults. */
-function createFaultResponse (fault: Plan['fault'], random: number): Response | null {
-  const retryAfter = { 'retry-after': String(1 + Math.floor(random * 30)) }
+function createFaultResponse (fault: Plan['fault'], draw: number): Response | null {
+  const retryAfter = { 'retry-after': String(1 + Math.floor(draw * 30)) }
 
   switch (fault) {
     case '429':
@@ -282,7 +282,7 @@ function createFaultResponse (fault: Plan['fault'], random: number): Response | 
     case '500':
       return createResponse(500, 'Internal Server Error')
     case '503':
-      return createResponse(503, 'Service Unavailable', random < 0.5 ? retryAfter : {})
+      return createResponse(503, 'Service Unavailable', draw < 0.5 ? retryAfter : {})
     case 'portal':
       return createResponse(200, '<!doctype html><title>Welcome to the hotel</title>', {
         'content-type': 'text/html'

@@ -1,5 +1,5 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
-import type { SigningKey } from '../tokens/key-derivation.js'
+import type { SigningKey, SigningKeys } from '../tokens/key-derivation.js'
 
 const ID_BYTES = 16
 const TOKEN_FORMAT = /^([\w-]{22})\.([\w-]{43})$/
@@ -8,24 +8,23 @@ const TOKEN_FORMAT = /^([\w-]{22})\.([\w-]{43})$/
  * Issues and reads device tokens (OWASP, device cookies).
  *
  * A device token proves that a user has logged in on this device before. Failed logins of other
- * devices do not lock such a device out. The token contains no user id, and is useless without the
+ * devices do not lock such a device out. The token contains no user ID, and is useless without the
  * password.
  */
 export class DeviceTokens {
-  readonly #keys: readonly [SigningKey, ...SigningKey[]]
+  readonly #keys: SigningKeys
 
-  /** @param keys - The first key signs, all keys verify. */
-  constructor (keys: readonly [SigningKey, ...SigningKey[]]) {
+  constructor (keys: SigningKeys) {
     this.#keys = keys
   }
 
-  /** @param knownId - Id of a known device; `null` for a new one. */
+  /** @param knownId - ID of a known device; `null` for a new one. */
   issue (userId: string, knownId: string | null): string {
     const deviceId = knownId ?? randomBytes(ID_BYTES).toString('base64url')
     return `${deviceId}.${createMac(this.#keys[0], userId, deviceId)}`
   }
 
-  /** @returns The id of the device; `null` if the token is invalid or belongs to another user. */
+  /** @returns The ID of the device; `null` if the token is invalid or belongs to another user. */
   read (token: string, userId: string): string | null {
     const [, deviceId, signature] = TOKEN_FORMAT.exec(token) ?? []
 

@@ -97,7 +97,7 @@ export class Throttle {
   /**
    * Returns the device token of a successful login.
    *
-   * @param presented - Device token of the request. Its device keeps its id if the token is valid.
+   * @param presented - Device token of the request. Its device keeps its ID if the token is valid.
    */
   issueDeviceToken (userId: string, presented: string | null): string {
     const { devices } = this.#context
@@ -126,9 +126,7 @@ export class Throttle {
 
   /** Resets the failed attempts of a user whose password has changed. */
   async forget (userId: string, names: readonly string[]): Promise<void> {
-    const { account: rule } = this.#context
-
-    if (rule === null) {
+    if (this.#context.account === null) {
       return
     }
 
@@ -136,7 +134,7 @@ export class Throttle {
       this.#hashKey('user', userId),
       ...names.map(name => this.#hashKey('name', normalizeLogin(name)))
     ]
-    await this.#clear(keys.map(key => ({ key, rule, limit: 'account' })))
+    await this.#clear(keys.map(key => ({ key, limit: 'account' })))
   }
 
   /** The address comes first, so that a blocked address does not count against any account. */
@@ -160,7 +158,7 @@ export class Throttle {
     }
 
     if (account !== null) {
-      // The app may find a user by several names, so the id counts too. An unknown user also has
+      // The app may find a user by several names, so the ID counts too. An unknown user also has
       // two counters. Otherwise the response time would show whether the user exists.
       const name = normalizeLogin(login)
       const user = userId === null
@@ -214,7 +212,7 @@ export class Throttle {
     await Promise.all(counters.map(({ key }) => this.#context.attempts.refund(key)))
   }
 
-  async #clear (counters: readonly Counter[]): Promise<void> {
+  async #clear (counters: ReadonlyArray<Pick<Counter, 'key' | 'limit'>>): Promise<void> {
     const { attempts, logger } = this.#context
 
     try {

@@ -1,7 +1,7 @@
 import fastifyJwt from '@fastify/jwt'
 import type { FastifyInstance } from 'fastify'
 import type { JwtSigner, JwtSigners } from './jwt-codec.js'
-import type { SigningKey } from './key-derivation.js'
+import type { SigningKeys } from './key-derivation.js'
 
 interface Namespace {
   sign(claims: object): string
@@ -14,7 +14,8 @@ interface Namespace {
  * Without it, @fastify/jwt would add our namespaces to the host's own `app.jwt` object.
  */
 export function shadowJwtDecorator (scope: FastifyInstance): void {
-  scope.decorate('jwt', Object.create(null))
+  // `decorate` assigns, which fails if the host's decorator is read-only or has only a getter.
+  Object.defineProperty(scope, 'jwt', { value: Object.create(null), configurable: true })
 }
 
 /**
@@ -29,7 +30,7 @@ export function shadowJwtDecorator (scope: FastifyInstance): void {
 export async function createFastifyJwtSigners (
   scope: FastifyInstance,
   typ: string,
-  keys: readonly [SigningKey, ...SigningKey[]]
+  keys: SigningKeys
 ): Promise<JwtSigners> {
   const signers: JwtSigner[] = []
 

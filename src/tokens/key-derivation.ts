@@ -10,6 +10,9 @@ export interface SigningKey {
   readonly key: Buffer
 }
 
+/** At least one key. The first one signs, all of them verify. */
+export type SigningKeys = readonly [SigningKey, ...SigningKey[]]
+
 /** Current secret, followed by previous ones that are still accepted. */
 export type Secrets = readonly [string | Uint8Array, ...Array<string | Uint8Array>]
 
@@ -68,9 +71,6 @@ export function deriveKeys (
   secrets: Secrets,
   name: string,
   purpose: KeyPurpose
-): readonly [SigningKey, ...SigningKey[]] {
-  return secrets.map(secret => deriveKey(secret, name, purpose)) as unknown as readonly [
-    SigningKey,
-    ...SigningKey[]
-  ]
+): SigningKeys {
+  return secrets.map(secret => deriveKey(secret, name, purpose)) as unknown as SigningKeys
 }

@@ -69,6 +69,8 @@ const ALGORITHMS_BY_TYPE: Readonly<Record<string, readonly KeyAlgorithm[]>> = {
   rsa: ['RS256', 'PS256']
 }
 
+const KEY_USE_MEMBERS = ['key', 'alg', 'kid']
+
 const MIN_RSA_BITS = 2048
 const MIN_RSA_EXPONENT = 65_537n
 const KID_FORM = /^[\w.-]{1,128}$/
@@ -125,9 +127,12 @@ export function readKeys (inputs: readonly KeyInput[]): AppKeys {
 export function readKey (input: KeyInput): AppKey {
   const { key: material, alg: given, kid }: KeyUse = isKeyUse(input) ? input : { key: input }
   const unknown = isKeyUse(input)
-    ? Object.keys(input).find(name => !['key', 'alg', 'kid'].includes(name))
+    ? Object.keys(input).find(name => !KEY_USE_MEMBERS.includes(name))
     : undefined
-  assert(unknown === undefined, 'must have the members key, alg and kid only')
+  assert(
+    unknown === undefined,
+    `must not have the member "${unknown ?? ''}"; valid members: ${KEY_USE_MEMBERS.join(', ')}`
+  )
   const { alg: own, use } = isJwk(material) ? material : {}
   assert(use === undefined || use === 'sig', 'must be a JWK with the use "sig"')
   assert(

@@ -194,11 +194,12 @@ export interface TokenVerifierOptions {
   readonly cooldown?: Duration
 
   /**
-   * Time that a key set is valid. From twice `timeout` to 1 day.
+   * Time that a key set is valid, from the arrival of the response. From twice `timeout` to 1 day.
    *
    * A key that the issuer removed stays accepted for this long, and for as long as HTTP caches
    * keep the set. The set is read again in the background after half of this time. If it is older
-   * and the issuer is unavailable, responses are 503.
+   * and the issuer is unavailable, responses are 503. If the system clock is set back to before the
+   * last read, the set counts as older.
    *
    * @default '10m'
    */
@@ -289,7 +290,7 @@ export function resolveVerifier (given: TokenVerifierOptions) {
     clock,
     /** `null` if tokens that are bound to a key are rejected. */
     dpop,
-    publicUrl: given.publicUrl
+    publicUrl: options.publicUrl ?? undefined
   }
 }
 
@@ -342,7 +343,7 @@ function createCopyCheck (fix: string): (value: unknown, path: string) => string
   }
 }
 
-/** @param meaning Completes "must be ...". */
+/** @param meaning - Completes "must be ...". */
 function createUrlCheck (meaning: string): (value: unknown, path: string) => URL {
   return (value, path) => {
     assert(

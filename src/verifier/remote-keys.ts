@@ -19,7 +19,7 @@ export interface RemoteKeysContext {
   readonly timeout: Millis
   /** Minimum time between two reads because of an unknown key ID. */
   readonly cooldown: Millis
-  /** Time after which the key set must be read again. */
+  /** Time after which the key set must be read again. It starts when a response has arrived. */
   readonly maxAge: Millis
   /** Called with the error name and code if the key set cannot be read. */
   readonly onFailure: (cause: string) => void
@@ -61,7 +61,7 @@ export class RemoteKeys {
   /** Whether the current key set contains a key. Also starts a read of the set if one is due. */
   hasKey (key: AppKey): boolean {
     this.readAhead()
-    return this.#set.fresh && this.#keys.get(key.kid) === key
+    return this.#isFresh() && this.#keys.get(key.kid) === key
   }
 
   /**
@@ -71,10 +71,11 @@ export class RemoteKeys {
    */
   readAhead (): void {
     const { maxAge, cooldown } = this.#context
-    const age = Date.now() - (this.#cache.uat ?? -Infinity)
+    const age = this.#getAge()
 
-    // After the clock was set back, jose would believe the set for longer than `maxAge`.
-    if ((age < 0 || age >= maxAge / 2) && this.#canRetry(cooldown)) {
+    if (
+      (age < 0 || age >= maxAge / 2) && !this.#set.reloading && this.#canRetry(cooldown)
+    ) {
       this.#reload().catch(() => {})
     }
   }
@@ -116,7 +117,7 @@ export class RemoteKeys {
   async #findKey (kid: string): Promise<AppKey | undefined> {
     this.readAhead()
 
-    if (!this.#set.fresh) {
+    if (!this.#isFresh()) {
       await this.#reload()
     }
 
@@ -125,6 +126,16 @@ export class RemoteKeys {
     }
 
     return this.#keys.get(kid)
+  }
+
+  // Negative after the system clock was set back. jose would then keep removed keys for longer
+  // than `maxAge`, so the set counts as expired.
+  #getAge (): Millis {
+    return Date.now() - (this.#cache.uat ?? -Infinity)
+  }
+
+  #isFresh (): boolean {
+    return this.#set.fresh && this.#getAge() >= 0
   }
 
   async #reload (): Promise<void> {
@@ -158,7 +169,7 @@ export class RemoteKeys {
       return response
     }
 
-    const set: unknown = await response.json()
+    const set = parseJson(await response.text())
     this.#useKeys(readJwks(set))
     return Response.json(set)
   }
@@ -188,6 +199,15 @@ export class RemoteKeys {
   }
 }
 
+// The message of a `SyntaxError` quotes the response, so another error takes its place.
+function parseJson (body: string): unknown {
+  try {
+    return JSON.parse(body)
+  } catch (cause) {
+    throw new Error('key set is not JSON', { cause })
+  }
+}
+
 // As strict as jose, which must not reject a set whose keys are already in use here.
 function readJwks (set: unknown): readonly JWK[] {
   return isRecord(set) && Array.isArray(set.keys) && set.keys.every(isRecord) ? set.keys : []
@@ -204,14 +224,10 @@ function toPublicKey (jwk: JWK): AppKey | null {
   }
 }
 
-// Errors of `JSON.parse` quote the response. The messages of jose and fetch are fixed strings.
+// No message quotes the response: those of jose, fetch and this file are fixed strings.
 function describeError (error: unknown): string {
   const { name, code, message, cause } = error as Error & { readonly code?: unknown }
   const { code: reason } = (cause ?? {}) as { readonly code?: unknown }
-
-  if (error instanceof SyntaxError) {
-    return name
-  }
 
   return [name, code, reason, message].filter(isNonEmptyString).join(' ')
 }

@@ -117,8 +117,9 @@ t.test('a weak client secret is rejected without showing it', async t => {
       [null, 'at least 32 random bytes, but is missing'],
       ['', 'at least 32 random bytes, but is 0 bytes long'],
       ['short', 'at least 32 random bytes, but is 5 bytes long'],
-      [7, 'at least 32 random bytes, but is missing'],
-      [`${CLIENT_SECRET} `, 'printable ASCII without spaces'],
+      [7, 'a string of printable ASCII without spaces'],
+      [Buffer.from(CLIENT_SECRET), 'a string of printable ASCII without spaces'],
+      [`${CLIENT_SECRET} `, 'a string of printable ASCII without spaces'],
       ['a'.repeat(40), 'at least 32 random bytes, but has fewer than 10 distinct characters'],
       ['change-me-Zt5vRk2mQx8Lw4Yn7Bc1Jd6Hf9Gs3Pa0', 'at least 32 random bytes, but is a known']
     ] as const).map(([clientSecret, rule]): Rejection => [
@@ -180,7 +181,7 @@ t.test('valid clients and URLs are accepted', async t => {
 t.test('settings follow from the issuer', async t => {
   t.strictSame(resolve({ ...valid, issuer: 'https://example.org/tenant:1/' }).oauth, {
     issuer: 'https://example.org/tenant:1/',
-    clients,
+    clients: clients.map(client => ({ clientSecret: null, ...client })),
     metadataPath: '/.well-known/oauth-authorization-server/tenant::1',
     baseUrl: 'https://example.org'
   })

@@ -1,12 +1,26 @@
 import t from 'tap'
+import { resolveOptions } from '../../src/options/resolve.js'
 import { MemoryStore } from '../../src/stores/memory/index.js'
 import { SECRET } from '../helpers/app.js'
 import { DAY, HOUR, MINUTE, SECOND } from '../helpers/clock.js'
-import { assertRejected, findError, resolve, store, users } from './resolve.js'
+import { assertRejected, findError, required, resolve, store, users } from './resolve.js'
 
 function without (method: keyof MemoryStore): object {
   return Object.assign(new MemoryStore(), { [method]: undefined })
 }
+
+t.test('an option is not read again after its check', async t => {
+  const options = { ...required }
+
+  for (const name of ['issuer', 'audience', 'publicUrl']) {
+    let reads = 0
+    const get = (): string => reads++ === 0 ? 'https://auth.test' : 'not checked'
+    Object.defineProperty(options, name, { get, enumerable: true })
+  }
+
+  const { issuer, audience, publicUrl } = resolveOptions(options)
+  t.strictSame([issuer, audience, publicUrl], Array(3).fill('https://auth.test'))
+})
 
 t.test('defaults are as documented', async t => {
   const resolved = resolve({})

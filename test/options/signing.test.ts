@@ -9,12 +9,32 @@ t.test('a missing secret is rejected with the command that creates one', async t
   t.equal(findError({ secret: undefined }), `fastify-token-auth: ${MISSING}`)
   assertRejected(t, [
     [{ secret: null }, MISSING],
-    [{ secret: 12345678901234567890n }, MISSING],
     [{ secret: [] }, MISSING],
     [{ secret: [SECRET, undefined] }, MISSING],
     [{ accessToken: { secret: [] } }, /"accessToken\.secret" must be .*, but is missing/],
     [{ refreshToken: { secret: null } }, /"refreshToken\.secret" must be .*, but is missing/]
   ])
+})
+
+t.test('a secret of another type is rejected with its type', async t => {
+  const rule = (type: string): RegExp =>
+    new RegExp(`must be at least 32 .* but has the type ${type} instead of string or Uint8Array;`)
+  assertRejected(t, [
+    [{ secret: 12345678901234567890n }, rule('bigint')],
+    [{ secret: new ArrayBuffer(32) }, rule('object')],
+    [{ secret: [SECRET, 7] }, rule('number')],
+    [{ accessToken: { secret: true } }, rule('boolean')]
+  ])
+})
+
+t.test('an invalid key is rejected with the error of the key as cause', async t => {
+  try {
+    resolve({ keys: [''], issuer: 'https://auth.test', audience: 'https://api.test' })
+    t.fail('resolved')
+  } catch (error) {
+    t.match(error, { message: /^fastify-token-auth: "keys\[0\]" must be PEM/ })
+    t.match((error as Error).cause, { message: /^"keys\[0\]" must be PEM/ })
+  }
 })
 
 t.test('a short or repetitive secret is rejected', async t => {

@@ -90,7 +90,7 @@ export function createFeed (
     logger,
     clock,
     pollInterval: null,
-    reach: KEEP,
+    retention: KEEP,
     failAfter: null,
     subscribe: undefined,
     ...given

@@ -212,7 +212,7 @@ const MORE_INVALID_KEYS: Record<string, [unknown, RegExp]> = {
   ], /^"keys\[0\]" must be a key for ES256/],
   'a member that there is not': [
     [{ key: rsa.signing, algorithm: 'PS256' }],
-    /must have the members key, alg and kid only/
+    /^"keys\[0\]" must not have the member "algorithm"; valid members: key, alg, kid$/
   ],
   'a JWK to encrypt with': [[{ ...toJwk(signing), use: 'enc' }], /use/],
   'a JWK with another alg than the given one': [[{

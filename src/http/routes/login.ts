@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { TokenAuthError } from '../../errors.js'
+import { badRequest } from '../../errors.js'
 import type { PasswordLogin } from '../../login/password-login.js'
 import type { Sessions } from '../../sessions/sessions.js'
 import { getCaller } from '../authorization.js'
@@ -78,7 +78,7 @@ function readLogin ({ username, email }: LoginBody): string {
   const login = username || email
 
   if (!login || (email && email !== login)) {
-    throw new TokenAuthError('AUTH_REQUEST_INVALID', { hint: 'username or email is required' })
+    throw badRequest('username or email is required')
   }
 
   return login

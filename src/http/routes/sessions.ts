@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Session } from '../../domain/session.js'
 import type { RouteName, SessionListResponse, SessionResponse } from '../../protocol.js'
 import type { Sessions } from '../../sessions/sessions.js'
+import type { UserDirectory } from '../../sessions/users.js'
 import type { Auth } from '../../tokens/auth.js'
 import type { Authenticate } from '../authenticate.js'
 import { sendJson } from '../reply.js'
@@ -12,12 +13,18 @@ export type SessionPaths = Readonly<
   Record<RouteName & ('sessions' | 'session' | 'otherSessions' | 'me'), string | false>
 >
 
+/** Collaborators of the session routes. */
+export interface SessionRoutes {
+  readonly sessions: Sessions
+  readonly users: UserDirectory
+  readonly authenticate: Authenticate
+}
+
 /** Adds the routes that list and revoke the sessions of the user, and `me`. */
 export function addSessionRoutes (
   scope: FastifyInstance,
   paths: SessionPaths,
-  sessions: Sessions,
-  authenticate: Authenticate
+  { sessions, users, authenticate }: SessionRoutes
 ): void {
   if (paths.sessions !== false) {
     addSessionListRoute(scope, paths.sessions, sessions, authenticate)
@@ -32,7 +39,7 @@ export function addSessionRoutes (
   }
 
   if (paths.me !== false) {
-    addMeRoute(scope, paths.me, sessions, authenticate)
+    addMeRoute(scope, paths.me, users, authenticate)
   }
 }
 
@@ -94,7 +101,7 @@ function addOtherSessionsRoute (
 function addMeRoute (
   scope: FastifyInstance,
   url: string,
-  sessions: Sessions,
+  users: UserDirectory,
   authenticate: Authenticate
 ): void {
   scope.get(
@@ -103,7 +110,10 @@ function addMeRoute (
       onRequest: [authenticate],
       schema: { response: { 200: userResponse } }
     },
-    async (request, reply) => sendJson(reply, await sessions.getUser((request.auth as Auth).userId))
+    async (request, reply) => {
+      const { userId } = request.auth as Auth
+      return sendJson(reply, await users.getPublicUser(userId))
+    }
   )
 }
 

@@ -12,7 +12,7 @@ export type AttemptConformanceOptions = HarnessOptions<AttemptStore>
 /** Attempt store that a test uses. */
 export type OpenAttemptStore = Opened<AttemptStore>
 
-const AT_ONCE = 40
+const CONCURRENCY = 40
 const ROUNDS = 10
 const STEPS = 150
 
@@ -55,23 +55,23 @@ const longest: AttemptRule = {
 export function testAttemptStore (options: AttemptConformanceOptions): void {
   const test = defineTest(options)
 
-  test('consume: counts an attempt, and says when the next one may be made', async store => {
-    const shown: Array<Millis | null> = []
+  test('consume counts an attempt and returns when the next one is allowed', async store => {
+    const results: Array<Millis | null> = []
 
     for (let i = 0; i < 6; i++) {
-      shown.push(await store.consume('k', NOW, sliding))
+      results.push(await store.consume('k', NOW, sliding))
     }
 
     const until = NOW + SECOND
-    assert.deepEqual(shown, [null, null, null, null, until, until])
-    assert.equal(await store.consume('k', until - 1, sliding), until, 'a millisecond too early')
+    assert.deepEqual(results, [null, null, null, null, until, until])
+    assert.equal(await store.consume('k', until - 1, sliding), until, '1 ms too early')
     assert.equal(await store.consume('k', until, sliding), null)
     assert.equal(await store.consume('k', until, sliding), until + 2 * SECOND, 'the wait doubles')
   })
 
   for (const [name, rule] of Object.entries({ sliding, fixed, longest })) {
     test(
-      `take, release, clear: are those of domain/attempts.ts at every step (${name})`,
+      `consume, refund and reset follow the attempt rule at every step (${name})`,
       async store => {
         const random = createRandom(7)
         let model = null as AttemptCount | null
@@ -79,16 +79,16 @@ export function testAttemptStore (options: AttemptConformanceOptions): void {
 
         for (let step = 0; step < STEPS; step++) {
           now += Math.floor(random() ** 4 * (random() < 0.05 ? 2 * rule.retention : 90 * SECOND))
-          const dice = random()
+          const draw = random()
 
-          if (dice < 0.86) {
+          if (draw < 0.86) {
             const until: Millis | null = blockedUntil(model, now)
             assert.equal(await store.consume('k', now, rule), until, `step ${step}`)
 
             if (until === null) {
               model = countAttempt(model, now, rule)
             }
-          } else if (dice < 0.97) {
+          } else if (draw < 0.97) {
             await store.refund('k')
 
             if (model !== null) {
@@ -104,25 +104,25 @@ export function testAttemptStore (options: AttemptConformanceOptions): void {
   }
 
   test(
-    'consume: of any number at once, also by two connections, no more are counted than may be',
+    'consume counts no more concurrent attempts than the rule allows, also over two connections',
     async (store, other) => {
       for (const rule of [sliding, fixed]) {
         for (let round = 0; round < ROUNDS; round++) {
           const key = `k${rule.freeAttempts}-${round}`
-          const shown = await Promise.all(
+          const results = await Promise.all(
             Array.from(
-              { length: AT_ONCE },
+              { length: CONCURRENCY },
               (_, i) => (i % 2 === 0 ? store : other).consume(key, NOW, rule)
             )
           )
           assert.equal(
-            shown.filter(until => until === null).length,
+            results.filter(until => until === null).length,
             rule.freeAttempts
           )
           const until = rule === fixed ? NOW + HOUR : NOW + SECOND
           assert.ok(
-            shown.every(moment => moment === null || moment === until),
-            'the others are told the same moment'
+            results.every(time => time === null || time === until),
+            'the rejected attempts return the same time'
           )
           assert.equal(await other.consume(key, NOW, rule), until)
         }
@@ -130,7 +130,7 @@ export function testAttemptStore (options: AttemptConformanceOptions): void {
     }
   )
 
-  test('consume: the last attempt of a rule is the last one until it is forgotten', async store => {
+  test('consume rejects attempts after `maxAttempts` until the count expires', async store => {
     let now = NOW
 
     for (let i = 0; i < sliding.maxAttempts; i++) {
@@ -144,7 +144,7 @@ export function testAttemptStore (options: AttemptConformanceOptions): void {
     assert.equal(await store.consume('k', end, sliding), null)
   })
 
-  test('consume: keys are apart, to the letter', async store => {
+  test('consume compares keys byte by byte', async store => {
     for (let i = 0; i < fixed.maxAttempts; i++) {
       await store.consume('Key', NOW, fixed)
     }
@@ -157,7 +157,7 @@ export function testAttemptStore (options: AttemptConformanceOptions): void {
   })
 
   test(
-    'refund: takes one attempt back and no more than there were; clear takes all; unknown keys are no error',
+    'refund takes back one attempt, reset all of them, and both ignore unknown keys',
     async (store, other) => {
       await store.refund('k')
       await store.reset('k')
@@ -184,7 +184,7 @@ export function testAttemptStore (options: AttemptConformanceOptions): void {
     }
   )
 
-  test('sweep: deletes what is forgotten, in batches, and nothing else', async store => {
+  test('sweep deletes expired keys in batches and no others', async store => {
     for (let i = 0; i < 7; i++) {
       await store.consume(`old-${i}`, NOW - HOUR, fixed)
     }
@@ -200,7 +200,10 @@ export function testAttemptStore (options: AttemptConformanceOptions): void {
       assert.ok(count <= 3)
     }
 
-    assert.ok(swept === 7 || swept === 0, 'all of them, or none where they go by themselves')
+    assert.ok(
+      swept === 7 || swept === 0,
+      'sweep deletes all expired keys, or none if the store expires them'
+    )
     assert.equal(await store.consume('new', NOW, fixed), NOW + 1)
     assert.equal(await store.consume('old-0', NOW, fixed), null)
   })

@@ -18,8 +18,7 @@ export interface Opened<Store> {
   readonly store: Store
   /**
    * Second store on the same data, for example over another connection. Race tests use both.
-   * Without
-   * it, calls do not race in a store that gathers them.
+   * Without it, calls do not race in a store that gathers them.
    */
   readonly other?: Store
   readonly close?: () => Promise<void> | void

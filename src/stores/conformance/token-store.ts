@@ -17,7 +17,7 @@ export type OpenStore = Opened<TokenStore>
 const GRACE = 10 * SECOND
 const START = { at: 0, sessionId: '' }
 const ROUNDS = 50
-const AT_ONCE = 20
+const CONCURRENCY = 20
 
 function attemptAt (
   session: Session,
@@ -52,15 +52,15 @@ function attemptAt (
  * ```
  */
 export function testTokenStore (options: ConformanceOptions): void {
-  let made = 0
+  let count = 0
   // IDs in ascending order.
   const makeSession = (given: Partial<Session> = {}): Session =>
-    createSession(given.id ?? `s${String(++made).padStart(8, '0')}`, given)
+    createSession(given.id ?? `s${String(++count).padStart(8, '0')}`, given)
   const test = defineTest(options)
 
-  test('create: what went in comes back as it was', async store => {
+  test('create saves a session that `find` returns unchanged', async store => {
     const plain = makeSession()
-    const odd = makeSession({
+    const unusual = makeSession({
       userId: 'o\'brien "x" \\ % _ ; -- 🦊 naïve 漢字 ',
       secretHash: 'aZ-_09',
       generation: 2 ** 31,
@@ -73,16 +73,16 @@ export function testTokenStore (options: ConformanceOptions): void {
     })
     const revoked = makeSession({ revokedAt: NOW + 3, revokedFor: 'logout' })
 
-    for (const session of [plain, odd, revoked]) {
+    for (const session of [plain, unusual, revoked]) {
       await store.create(session)
       assert.deepEqual(await store.find(session.id), session)
     }
   })
 
-  test('create: an id that is taken is refused, and what is there stays', async store => {
+  test('create rejects an existing id and keeps the existing session', async store => {
     const first = makeSession()
     await store.create(first)
-    await refused(
+    await assertRefused(
       'id-taken',
       store.create(makeSession({ id: first.id, userId: 'bob', secretHash: 'another' }))
     )
@@ -90,9 +90,9 @@ export function testTokenStore (options: ConformanceOptions): void {
     assert.deepEqual(await store.list('bob', { now: NOW, limit: 10 }), [])
   })
 
-  test('create: of the same id at once, one gets in', async (store, other) => {
+  test('create saves one of several concurrent sessions with the same id', async (store, other) => {
     const sessions = Array.from(
-      { length: AT_ONCE },
+      { length: CONCURRENCY },
       (_, i) => makeSession({ id: 'same', secretHash: `hash ${i}` })
     )
     const results = await Promise.allSettled(
@@ -104,30 +104,30 @@ export function testTokenStore (options: ConformanceOptions): void {
   })
 
   test(
-    'create: a session that was authenticated before all of its user were revoked is refused',
+    'create rejects sessions authenticated before all sessions of the user were revoked',
     async store => {
       await store.revoke({ userId: 'ann' }, { at: NOW, reason: 'logout-all' })
-      await refused(
+      await assertRefused(
         'revoked-since',
         store.create(makeSession({ authenticatedAt: NOW - 1, createdAt: NOW + 5 }))
       )
-      await refused('revoked-since', store.create(makeSession({ authenticatedAt: NOW })))
+      await assertRefused('revoked-since', store.create(makeSession({ authenticatedAt: NOW })))
       await store.create(makeSession({ authenticatedAt: NOW + 1 }))
       await store.create(makeSession({ authenticatedAt: NOW - 1, userId: 'bob' }))
     }
   )
 
   test(
-    'create: the moment before which sessions are refused only moves forward, and counts with `keep` too',
+    'create compares with the latest revocation of the user, also one with `keep`',
     async store => {
       await store.revoke({ userId: 'ann', keep: 'any' }, { at: NOW, reason: 'revoked' })
       await store.revoke({ userId: 'ann' }, { at: NOW - DAY, reason: 'revoked' })
-      await refused('revoked-since', store.create(makeSession({ authenticatedAt: NOW })))
+      await assertRefused('revoked-since', store.create(makeSession({ authenticatedAt: NOW })))
     }
   )
 
   test(
-    'create and revoke at once: no session of before outlives the revocation',
+    'create leaves no live session of a user whose sessions are revoked concurrently',
     async (store, other) => {
       for (let round = 0; round < ROUNDS; round++) {
         const userId = `user ${round}`
@@ -149,7 +149,7 @@ export function testTokenStore (options: ConformanceOptions): void {
   )
 
   test(
-    'rotate: a fitting attempt writes exactly the swap, and shows the row after it',
+    'rotate saves and returns the session that `applyRotation` computes',
     async store => {
       const session = makeSession()
       await store.create(session)
@@ -165,7 +165,7 @@ export function testTokenStore (options: ConformanceOptions): void {
   )
 
   test(
-    'rotate: the idle end never passes the absolute one, and the last use never goes back',
+    'rotate never moves `expiresAt` past `endsAt` or `lastUsedAt` back',
     async store => {
       const session = makeSession({ endsAt: NOW + 8 * DAY, lastUsedAt: NOW + 5 * DAY })
       await store.create(session)
@@ -176,23 +176,27 @@ export function testTokenStore (options: ConformanceOptions): void {
     }
   )
 
-  test('rotate: what does not fit is left as it is, and shown', async store => {
+  test('rotate returns the session unchanged if `canRotate` rejects the attempt', async store => {
     const once = (): Session => makeSession({ generation: 1, rotatedAt: NOW })
     const cases: Array<
       [why: string, session: Session, attempt: (session: Session) => RotationAttempt]
     > = [
       ['another secret', makeSession(), s => attemptAt(s, NOW + DAY, { secretHash: 'another' })],
-      ['the generation before', once(), s => attemptAt(s, NOW + DAY, { generation: 0 })],
-      ['the generation after', once(), s => attemptAt(s, NOW + DAY, { generation: 2 })],
+      ['the previous generation', once(), s => attemptAt(s, NOW + DAY, { generation: 0 })],
+      ['the next generation', once(), s => attemptAt(s, NOW + DAY, { generation: 2 })],
       [
         'revoked',
         makeSession({ revokedAt: NOW, revokedFor: 'reuse' }),
         s => attemptAt(s, NOW + DAY)
       ],
-      ['just ended', makeSession(), s => attemptAt(s, s.expiresAt)],
-      ['within the grace', makeSession({ generation: 1 }), s => attemptAt(s, NOW + GRACE - 1)],
+      ['just expired', makeSession(), s => attemptAt(s, s.expiresAt)],
       [
-        'a little in the future',
+        'within the grace period',
+        makeSession({ generation: 1 }),
+        s => attemptAt(s, NOW + GRACE - 1)
+      ],
+      [
+        'rotated shortly in the future',
         makeSession({ generation: 1, rotatedAt: NOW + 60 * SECOND }),
         s => attemptAt(s, NOW)
       ]
@@ -205,12 +209,16 @@ export function testTokenStore (options: ConformanceOptions): void {
     }
   })
 
-  test('rotate: fits to the millisecond', async store => {
+  test('rotate applies time limits to the millisecond', async store => {
     const cases: Array<[why: string, session: Session, now: Millis]> = [
-      ['a moment before the end', makeSession(), NOW + 7 * DAY - 1],
-      ['the grace is just over', makeSession({ generation: 1 }), NOW + GRACE],
-      ['never rotated, within the grace', makeSession(), NOW],
-      ['far in the future', makeSession({ generation: 1, rotatedAt: NOW + 60 * SECOND + 1 }), NOW]
+      ['1 ms before the expiry', makeSession(), NOW + 7 * DAY - 1],
+      ['at the end of the grace period', makeSession({ generation: 1 }), NOW + GRACE],
+      ['never rotated, within the grace period', makeSession(), NOW],
+      [
+        'rotated far in the future',
+        makeSession({ generation: 1, rotatedAt: NOW + 60 * SECOND + 1 }),
+        NOW
+      ]
     ]
 
     for (const [why, session, now] of cases) {
@@ -224,7 +232,7 @@ export function testTokenStore (options: ConformanceOptions): void {
   })
 
   test(
-    'rotate: takes an attempt that heals, whose limit is the greatest whole number',
+    'rotate accepts a healing attempt, whose `rotatedBefore` is the largest safe integer',
     async store => {
       const session = makeSession({ generation: 3 })
       await store.create(session)
@@ -236,7 +244,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     }
   )
 
-  test('rotate: an unknown id shows nothing', async store => {
+  test('rotate returns no session for an unknown id', async store => {
     assert.deepEqual(await store.rotate(attemptAt(makeSession(), NOW)), {
       swapped: false,
       session: null
@@ -244,7 +252,7 @@ export function testTokenStore (options: ConformanceOptions): void {
   })
 
   test(
-    'rotate: of equal attempts at once exactly one swaps, and all are shown the row after it',
+    'rotate accepts one of several equal concurrent attempts and returns the new session to all',
     async (store, other) => {
       let session = makeSession()
       await store.create(session)
@@ -252,7 +260,7 @@ export function testTokenStore (options: ConformanceOptions): void {
       for (let round = 1; round <= ROUNDS; round++) {
         const attempt = attemptAt(session, NOW + round * 60 * SECOND)
         const outcomes = await Promise.all(
-          Array.from({ length: AT_ONCE }, (_, i) => (i % 2 ? store : other).rotate(attempt))
+          Array.from({ length: CONCURRENCY }, (_, i) => (i % 2 ? store : other).rotate(attempt))
         )
         session = applyRotation(session, attempt)
         assert.equal(
@@ -262,18 +270,18 @@ export function testTokenStore (options: ConformanceOptions): void {
         )
 
         for (const outcome of outcomes) {
-          assert.deepEqual(outcome.session, session, `round ${round}: the row that is shown`)
+          assert.deepEqual(outcome.session, session, `round ${round}: returned session`)
         }
       }
     }
   )
 
   test(
-    'rotate: of different attempts at one generation at once exactly one swaps',
+    'rotate accepts one of several different concurrent attempts at the same generation',
     async (store, other) => {
       const session = makeSession()
       await store.create(session)
-      const attempts = Array.from({ length: AT_ONCE }, (_, i) => attemptAt(session, NOW + i))
+      const attempts = Array.from({ length: CONCURRENCY }, (_, i) => attemptAt(session, NOW + i))
       const outcomes = await Promise.all(
         attempts.map((attempt, i) => (i % 2 ? store : other).rotate(attempt))
       )
@@ -289,9 +297,9 @@ export function testTokenStore (options: ConformanceOptions): void {
   )
 
   test(
-    'rotate: many sessions at once, by two ways each: each swaps once, and none hinders another',
+    'rotate accepts one of two concurrent attempts for each of many sessions',
     async (store, other) => {
-      let sessions = Array.from({ length: 3 * AT_ONCE }, () => makeSession())
+      let sessions = Array.from({ length: 3 * CONCURRENCY }, () => makeSession())
       await Promise.all(sessions.map(session => store.create(session)))
 
       for (let round = 1; round <= ROUNDS / 5; round++) {
@@ -314,7 +322,7 @@ export function testTokenStore (options: ConformanceOptions): void {
           assert.deepEqual(
             [ones[i]?.session, others[i]?.session],
             [session, session],
-            `round ${round}: the row that is shown`
+            `round ${round}: returned session`
           )
         }
       }
@@ -322,7 +330,7 @@ export function testTokenStore (options: ConformanceOptions): void {
   )
 
   test(
-    'rotate and revoke at once: the revocation stays, and nothing is rotated after it',
+    'rotate keeps a concurrent revocation and changes nothing after it',
     async (store, other) => {
       for (let round = 0; round < ROUNDS; round++) {
         const session = makeSession()
@@ -340,7 +348,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     }
   )
 
-  test('find: an unknown id, and one that differs in case or by a space, is null', async store => {
+  test('find returns null for unknown ids, such as one that differs in case or by a space', async store => {
     await store.create(makeSession({ id: 'sAbc' }))
 
     for (const id of ['unknown', 'sabc', 'SABC', 'sAbc ', ' sAbc', '']) {
@@ -349,7 +357,7 @@ export function testTokenStore (options: ConformanceOptions): void {
   })
 
   test(
-    'list: the live sessions of the user, newest login first, no more than the limit',
+    'list returns the live sessions of a user, newest first, at most `limit`',
     async store => {
       const sessions = [3, 1, 2].map(days => makeSession({ createdAt: NOW - days * DAY }))
       const [oldest, newest, middle] = sessions
@@ -369,14 +377,14 @@ export function testTokenStore (options: ConformanceOptions): void {
     }
   )
 
-  test('list: user ids compare byte by byte', async store => {
-    const twins = ['ann', 'Ann', 'ANN', 'ann ', ' ann', 'änn', 'a\u0308nn', 'ann%', 'an_']
+  test('list compares user ids byte by byte', async store => {
+    const similarIds = ['ann', 'Ann', 'ANN', 'ann ', ' ann', 'änn', 'a\u0308nn', 'ann%', 'an_']
 
-    for (const userId of twins) {
+    for (const userId of similarIds) {
       await store.create(makeSession({ userId }))
     }
 
-    for (const userId of twins) {
+    for (const userId of similarIds) {
       const found = await store.list(userId, { now: NOW, limit: 10 })
       assert.deepEqual(found.map(session => session.userId), [userId])
     }
@@ -385,7 +393,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     assert.equal((await store.list('Ann', { now: NOW, limit: 10 })).length, 1)
   })
 
-  test('revoke: is sticky; the first moment and reason stay, and it counts once', async store => {
+  test('revoke keeps the first time and reason, and counts a session once', async store => {
     const session = makeSession()
     await store.create(session)
     assert.equal(await store.revoke({ sessionId: session.id }, { at: NOW + 1, reason: 'reuse' }), 1)
@@ -404,7 +412,7 @@ export function testTokenStore (options: ConformanceOptions): void {
   })
 
   test(
-    'revoke: one session leaves the others, all of a user leaves `keep` and other users',
+    'revoke changes only the given session, or those of the user except `keep`',
     async store => {
       const [a, b, c, d] = [
         makeSession(),
@@ -429,12 +437,12 @@ export function testTokenStore (options: ConformanceOptions): void {
     }
   )
 
-  test('revoke: of many at once, one counts', async (store, other) => {
+  test('revoke counts a session once in concurrent calls', async (store, other) => {
     const session = makeSession()
     await store.create(session)
     const counts = await Promise.all(
       Array.from(
-        { length: AT_ONCE },
+        { length: CONCURRENCY },
         (_, i) =>
           (i % 2 ? store : other).revoke({ sessionId: session.id }, {
             at: NOW + i,
@@ -445,7 +453,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     assert.equal(counts.reduce((sum, count) => sum + count, 0), 1)
   })
 
-  test('touch: both values move only forward, and nothing else changes', async store => {
+  test('touch moves both values forward only and changes nothing else', async store => {
     const session = makeSession({ generation: 5, confirmedGeneration: 2 })
     await store.create(session)
 
@@ -479,7 +487,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     })
   })
 
-  test('touch: takes a batch, an empty one, an id twice and unknown ids', async store => {
+  test('touch accepts an empty batch, a repeated id and unknown ids', async store => {
     const [a, b] = [makeSession({ generation: 3 }), makeSession({ generation: 3 })] as const
     await store.create(a)
     await store.create(b)
@@ -495,7 +503,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     assert.equal(await store.find('unknown'), null)
   })
 
-  test('touch and rotate at once: neither is lost', async (store, other) => {
+  test('touch and a concurrent rotate lose no change', async (store, other) => {
     for (let round = 0; round < ROUNDS; round++) {
       const session = makeSession({ generation: 4, rotatedAt: NOW - DAY })
       await store.create(session)
@@ -512,7 +520,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     }
   })
 
-  test('revocations: in the order of moment and id, after the cursor, page by page', async store => {
+  test('revocations returns pages after the cursor, sorted by time and id', async store => {
     const sessions = Array.from({ length: 9 }, () => makeSession())
 
     for (const session of sessions) {
@@ -521,7 +529,7 @@ export function testTokenStore (options: ConformanceOptions): void {
 
     const ids = sessions.map(session => session.id)
 
-    // Later ids first, and three moments with three entries each.
+    // Later IDs come first, and each of three times has three entries.
     for (const [i, sessionId] of [...ids.entries()].reverse()) {
       await store.revoke({ sessionId }, { at: NOW + i % 3, reason: 'logout' })
     }
@@ -536,7 +544,7 @@ export function testTokenStore (options: ConformanceOptions): void {
       const page = await store.revocations(paged.at(-1) ?? START, 2)
       assert.ok(
         page.length === 1 || page.length === 2,
-        'a page that is neither empty nor over the limit'
+        'a page is neither empty nor over the limit'
       )
       paged.push(...page)
     }
@@ -551,7 +559,7 @@ export function testTokenStore (options: ConformanceOptions): void {
   })
 
   test(
-    'revocations: an entry for each session that was revoked with all of its user, none for those that were not',
+    'revocations returns every session that was revoked with its user, except `keep`',
     async store => {
       const [a, b, c] = [makeSession(), makeSession(), makeSession()] as const
 
@@ -569,7 +577,7 @@ export function testTokenStore (options: ConformanceOptions): void {
   )
 
   test(
-    'sweep: deletes what has ended before the moment, revoked or not, and nothing else',
+    'sweep deletes sessions that expired before `endedBefore`, revoked or not, and no others',
     async store => {
       const ended = [
         makeSession({ expiresAt: NOW - 1 }),
@@ -604,7 +612,7 @@ export function testTokenStore (options: ConformanceOptions): void {
     }
   )
 
-  test('sweep: a session that was rotated lives to its new end', async store => {
+  test('sweep keeps a rotated session until its new expiry', async store => {
     const session = makeSession()
     await store.create(session)
     const { session: rotated } = await store.rotate(attemptAt(session, NOW + 6 * DAY))
@@ -615,8 +623,8 @@ export function testTokenStore (options: ConformanceOptions): void {
     assert.equal(await store.find(session.id), null)
   })
 
-  test('sweep: no more than the limit, and less only when nothing is left', async store => {
-    // Half of them live on beyond the end that they were created with, and stand in the way.
+  test('sweep deletes at most `limit` sessions, and fewer only if no more have expired', async store => {
+    // Half of them are rotated and outlive their first expiry. A sweep has to skip them.
     const sessions = Array.from({ length: 24 }, () => makeSession({ expiresAt: NOW + DAY }))
 
     for (const session of sessions) {
@@ -637,27 +645,30 @@ export function testTokenStore (options: ConformanceOptions): void {
     assert.equal((await store.list('ann', { now: NOW, limit: 100 })).length, 12)
   })
 
-  test('sweep: by two at once, everything is deleted and counted once', async (store, other) => {
-    for (let i = 0; i < 60; i++) {
-      await store.create(makeSession({ expiresAt: NOW - 1 }))
-    }
-
-    const sweepAll = async (by: TokenStore): Promise<number> => {
-      let sum = 0
-
-      for (let i = 0; i < 10; i++) {
-        sum += await by.sweep({ endedBefore: NOW, limit: 7 })
+  test(
+    'sweep deletes and counts each session once in two concurrent calls',
+    async (store, other) => {
+      for (let i = 0; i < 60; i++) {
+        await store.create(makeSession({ expiresAt: NOW - 1 }))
       }
 
-      return sum
+      const sweepAll = async (by: TokenStore): Promise<number> => {
+        let sum = 0
+
+        for (let i = 0; i < 10; i++) {
+          sum += await by.sweep({ endedBefore: NOW, limit: 7 })
+        }
+
+        return sum
+      }
+
+      const [one, two] = await Promise.all([sweepAll(store), sweepAll(other)])
+      assert.equal(one + two + await sweepAll(store), 60)
+      assert.deepEqual(await store.list('ann', { now: 0, limit: 100 }), [])
     }
+  )
 
-    const [one, two] = await Promise.all([sweepAll(store), sweepAll(other)])
-    assert.equal(one + two + await sweepAll(store), 60)
-    assert.deepEqual(await store.list('ann', { now: 0, limit: 100 }), [])
-  })
-
-  test('sweep: forgets not-befores of users too, within the limit', async store => {
+  test('sweep deletes revocation times of users within the limit', async store => {
     for (const userId of ['ann', 'bob', 'cyd']) {
       await store.revoke({ userId }, { at: NOW - 1, reason: 'logout-all' })
     }
@@ -667,16 +678,19 @@ export function testTokenStore (options: ConformanceOptions): void {
     assert.equal(await store.sweep({ endedBefore: NOW, limit: 2 }), 2)
     assert.equal(await store.sweep({ endedBefore: NOW, limit: 10 }), 2)
     await store.create(makeSession({ userId: 'ann', authenticatedAt: NOW - 1 }))
-    await refused(
+    await assertRefused(
       'revoked-since',
       store.create(makeSession({ userId: 'dan', authenticatedAt: NOW }))
     )
   })
 }
 
-async function refused (reason: SessionRefusedError['reason'], work: Promise<void>): Promise<void> {
+async function assertRefused (
+  reason: SessionRefusedError['reason'],
+  work: Promise<void>
+): Promise<void> {
   await assert.rejects(work, (error: unknown) => {
-    assert.ok(error instanceof SessionRefusedError, 'a SessionRefusedError')
+    assert.ok(error instanceof SessionRefusedError, 'error is a SessionRefusedError')
     assert.equal(error.reason, reason)
     return true
   })

@@ -1,27 +1,33 @@
-// Attempts in a Map: the default, for one process. Several count apart, and let through as many
-// times more.
-
 import { blockedUntil, countAttempt } from '../../domain/attempt-rule.js'
 import type { AttemptCount, AttemptRule } from '../../domain/attempt-rule.js'
 import type { AttemptStore } from '../attempt-store.js'
 import type { Millis } from '../../lib/time.js'
 
-const SIZE = 100_000
+const DEFAULT_SIZE = 100_000
 
 /**
- * Counts attempts in this process's memory: a restart forgets them, and two processes count apart.
+ * Attempt store in the memory of one process. The default.
  *
- * Holds a bounded number of keys, about 200 bytes each. Where there are more, those go first that
- * wait for nothing: whoever
- * floods it with names does not free the one that is blocked.
+ * A restart deletes all counts. Processes count separately, so two of them accept twice as many
+ * attempts.
+ *
+ * Holds a limited number of keys, about 200 bytes each. If it is full, it first deletes keys that
+ * do not have to wait. So an attacker who sends many names does not unblock a blocked one.
+ *
+ * @example
+ * ```ts
+ * import { MemoryAttempts } from 'fastify-token-auth/memory'
+ *
+ * throttle: { attempts: new MemoryAttempts(10_000) }
+ * ```
  */
 export class MemoryAttempts implements AttemptStore {
-  // In the order of their last attempts.
+  // Sorted by the last attempt, the oldest first.
   readonly #attempts = new Map<string, AttemptCount>()
   readonly #size: number
 
-  /** @param size How many keys it holds. @default 100_000 */
-  constructor (size = SIZE) {
+  /** @param size - Maximum number of keys, 100,000 by default. */
+  constructor (size = DEFAULT_SIZE) {
     this.#size = size
   }
 
@@ -63,41 +69,37 @@ export class MemoryAttempts implements AttemptStore {
         break
       }
 
-      if (forgetAt > now) {
-        continue
+      if (forgetAt <= now) {
+        this.#attempts.delete(key)
+        count++
       }
-
-      this.#attempts.delete(key)
-      count++
     }
 
     return count
   }
 
-  // A hundredth at once, so that not every attempt has to look for one to forget.
   #makeRoom (now: Millis): void {
-    const before = this.#attempts.size
-    this.#drop(attempts => blockedUntil(attempts, now) === null)
+    const sizeBefore = this.#attempts.size
+    this.#deleteSome(attempts => blockedUntil(attempts, now) === null)
 
-    if (this.#attempts.size === before) {
-      this.#drop(() => true)
+    if (this.#attempts.size === sizeBefore) {
+      this.#deleteSome(() => true)
     }
   }
 
-  #drop (goes: (attempts: AttemptCount) => boolean): void {
-    let left = Math.ceil(this.#size / 100)
+  #deleteSome (isDeletable: (attempts: AttemptCount) => boolean): void {
+    // 1 % of the keys, so that not every attempt has to search for one.
+    let remaining = Math.ceil(this.#size / 100)
 
     for (const [key, attempts] of this.#attempts) {
-      if (left === 0) {
+      if (remaining === 0) {
         return
       }
 
-      if (!goes(attempts)) {
-        continue
+      if (isDeletable(attempts)) {
+        this.#attempts.delete(key)
+        remaining--
       }
-
-      this.#attempts.delete(key)
-      left--
     }
   }
 }

@@ -1,14 +1,14 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { applyRotation, canRotate } from '../../domain/rotation.js'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
-import { isLive } from '../../domain/session.js'
+import { compareIds, compareNewestFirst, isLive } from '../../domain/session.js'
 import type { RevocationReason, Session } from '../../domain/session.js'
 import type { Millis } from '../../lib/time.js'
 import { SessionRefusedError } from '../token-store.js'
 import type { Cursor, Revocation, RevocationTarget, TokenStore, Touch } from '../token-store.js'
 
-/** Number of records that a sweep examines before other work gets a turn. About 0.1 ms. */
-const MAX_SWEEP_STEP = 100
+/** Time for which a sweep works before other work gets a turn. */
+const MAX_SWEEP_STEP: Millis = 1
 
 /**
  * Token store in the memory of one process, for tests, trials and small apps.
@@ -76,7 +76,7 @@ export class MemoryStore implements TokenStore {
   ): Promise<Session[]> {
     return this.#findByUser(userId)
       .filter(session => isLive(session, now))
-      .sort((a, b) => b.createdAt - a.createdAt || compareBytes(a.id, b.id))
+      .sort(compareNewestFirst)
       .slice(0, limit)
   }
 
@@ -138,8 +138,9 @@ export class MemoryStore implements TokenStore {
       : this.#deleteEnded(endedBefore)
     this.#unfinishedSweep = null
     let deleted = 0
+    let turnStartedAt = performance.now()
 
-    for (let examined = 1; deleted < limit; examined++) {
+    while (deleted < limit) {
       const { done, value } = steps.next()
 
       if (done === true) {
@@ -148,12 +149,17 @@ export class MemoryStore implements TokenStore {
 
       deleted += value ? 1 : 0
 
-      if (examined % MAX_SWEEP_STEP === 0) {
+      // A turn for each number of records would be too many turns for 1,000,000 sessions. On a busy
+      // event loop, the sweep would then take longer than `storeTimeout`.
+      if (performance.now() - turnStartedAt >= MAX_SWEEP_STEP) {
         await nextTurn()
+        turnStartedAt = performance.now()
       }
     }
 
     this.#unfinishedSweep = { endedBefore, steps }
+    // Otherwise a caller that sweeps batch after batch would block the event loop.
+    await nextTurn()
     return deleted
   }
 
@@ -205,9 +211,5 @@ export class MemoryStore implements TokenStore {
 }
 
 function compareEntries (a: Revocation, b: Cursor): number {
-  return a.at - b.at || compareBytes(a.sessionId, b.sessionId)
-}
-
-function compareBytes (a: string, b: string): number {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b))
+  return a.at - b.at || compareIds(a.sessionId, b.sessionId)
 }

@@ -30,10 +30,11 @@ const ER_TRUNCATED_WRONG_VALUE_FOR_FIELD = 1366
 
 // The server reports deadlocks immediately, and so it does with rows that changed during a wait
 // (`innodb_snapshot_isolation` of MariaDB). A lock wait timeout takes 50 s by default.
-const RETRIES_BY_ERRNO: ReadonlyMap<number, number> = new Map([[ER_LOCK_DEADLOCK, 5], [
-  ER_CHECKREAD,
-  5
-], [ER_LOCK_WAIT_TIMEOUT, 1]])
+const RETRIES_BY_ERRNO: ReadonlyMap<number, number> = new Map([
+  [ER_LOCK_DEADLOCK, 5],
+  [ER_CHECKREAD, 5],
+  [ER_LOCK_WAIT_TIMEOUT, 1]
+])
 const MAX_PAUSE: Millis = 50
 
 /**

@@ -4,12 +4,18 @@ import type { MysqlConnection } from './connection.js'
 // Locks belong to the server, not to a database. Their names have at most 64 characters.
 const MIGRATION_LOCK = 'CONCAT(\'token_auth:\', LEFT(SHA2(DATABASE(), 256), 40))'
 const MIGRATION_WAIT_SECONDS = 60
+const MIGRATION_LOCKED =
+  `another instance has not finished its migration after ${MIGRATION_WAIT_SECONDS} s; ` +
+  'stop that instance if it hangs, and call "migrate" again'
 
 /**
  * Migrations of `MysqlStore`. Item n takes the schema from version n to n + 1.
  *
  * DDL commits implicitly, and a version that failed halfway runs again from its start. So each
  * statement must be repeatable. Statements end with a semicolon and contain no other one.
+ *
+ * A rotation changes no indexed column. `sweep_after` is a lower bound of the expiry: rotations
+ * leave it unchanged, and the sweep moves it forward if the session is still live.
  *
  * IDs are bytes, because every collation of both engines ignores case, accents or trailing spaces.
  * The index `by_user` continues with the ID, so that all sessions of a user are locked in that
@@ -65,7 +71,7 @@ export async function migrate (connection: MysqlConnection): Promise<void> {
   ) as [Row[], unknown]
 
   if (Number(lock?.held) !== 1) {
-    throw new Error('another instance has not finished its migration after 60 s')
+    throw new Error(MIGRATION_LOCKED)
   }
 
   await connection.query(

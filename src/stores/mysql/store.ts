@@ -29,15 +29,22 @@ const MIN_TRANSACTION_SIZE = 12
  * Token store for MariaDB 10.6, MySQL 8 or later, at any isolation level.
  *
  * Requires a pool of `mysql2/promise` with a default database, `autocommit` and utf8mb4 (the last
- * two
- * are defaults). Any number of instances may share a database. A binary log needs the format ROW or
- * MIXED.
+ * two are defaults). With `autocommit`, each read sees all earlier commits. Any number of instances
+ * may share a database. A binary log needs the format ROW or MIXED, because sweeps and concurrent
+ * rotations run at READ COMMITTED.
  *
  * All connections must reach the one server that accepts writes. Behind a proxy that reads from
  * replicas, or on a cluster with several writers, a login may outlive the revocation of its user.
+ * `rotate` may then also return an earlier state of the session.
  *
- * IDs of more than 255 bytes are rejected with a `RangeError`. Sessions have no foreign key to your
- * table of users. If you delete a user, call `revokeUser`.
+ * A statement waits up to 50 s for a lock (`innodb_lock_wait_timeout`), and once more after that.
+ * Requests get 503 after `storeTimeout`, but the connection stays in use until the wait ends.
+ *
+ * All times come from the app, so the clock and the time zone of the server have no effect.
+ *
+ * IDs of more than 255 bytes, or with a lone surrogate, are rejected with a `RangeError`. Sessions
+ * have no foreign key to your table of users. If you delete a user, call `revokeUser`. A later
+ * sweep deletes the sessions.
  *
  * @example
  * ```ts

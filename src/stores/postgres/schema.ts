@@ -2,7 +2,9 @@
  * Migrations of `PostgresStore`. Item n takes the schema from version n to n + 1.
  *
  * Strings compare byte by byte (collation "C"). A rotation changes no indexed column and finds free
- * space in its page, so that PostgreSQL makes a heap-only (HOT) update.
+ * space in its page, so that PostgreSQL makes a heap-only (HOT) update. `sweep_after` is a lower
+ * bound of the expiry: rotations leave it unchanged, and the sweep moves it forward if the session
+ * is still live.
  */
 export const postgresMigrations: readonly string[] = [
   `

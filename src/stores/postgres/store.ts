@@ -31,7 +31,8 @@ const MIGRATION_LOCK = 7_265_348_101
  * Accepts a `pg.Pool`, a `pg.Client` or any object with `query(text, values)`. Any number of
  * instances may share a database. Concurrent rotations of an instance share one statement.
  *
- * Sessions have no foreign key to your table of users. If you delete a user, call `revokeUser`.
+ * Sessions have no foreign key to your table of users. If you delete a user, call `revokeUser`. A
+ * later sweep deletes the sessions.
  *
  * @example
  * ```ts

@@ -20,8 +20,7 @@ export interface NodeRedisSubscriber {
  * Notifies other instances of a logout immediately, with SUBSCRIBE. For `revocations.subscribe`.
  *
  * Requires a connection of its own, which the app opens and closes: Redis rejects most commands on
- * a
- * connection that has subscribed.
+ * a connection that has subscribed.
  *
  * @param options - The same ones as those of the store.
  *

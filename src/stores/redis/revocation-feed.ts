@@ -11,10 +11,8 @@ const MAX_CONFIRMED = 10_000
  * List of revocations in a sorted set.
  *
  * All members have the score 0, so they sort by their bytes. An entry is written before its session
- * is
- * revoked, and is returned only if the session confirms it. A crash in between leaves an entry that
- * no
- * reader gets, but never a revocation without an entry.
+ * is revoked, and is returned only if the session confirms it. A crash in between leaves an entry
+ * that no reader gets, but never a revocation without an entry.
  */
 export class RedisFeed {
   readonly #keys: RedisKeys

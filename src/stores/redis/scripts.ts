@@ -39,8 +39,7 @@ function toMember (field: typeof fields[number], value: string): string {
  * Scripts of `RedisStore`. Each one has one key, so that it runs on a cluster.
  *
  * Numbers are decimal strings. Lua numbers are exact up to 2 ** 53, but their string conversion is
- * not:
- * scripts compare numbers and write back the strings that they got.
+ * not: scripts compare numbers and write back the strings that they got.
  */
 export const scripts = {
   // Any command on the key. ARGV: name and arguments after the key.

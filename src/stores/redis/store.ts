@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
-import { isLive } from '../../domain/session.js'
+import { compareNewestFirst, isLive } from '../../domain/session.js'
 import type { RevocationReason, Session } from '../../domain/session.js'
 import { RedisFeed } from './revocation-feed.js'
 import { toFields, toFixedPart } from './rows.js'
@@ -28,10 +28,17 @@ export interface RedisStoreOptions {
  * cluster.
  *
  * Redis must not evict keys: set `maxmemory-policy noeviction`, or users are signed out when memory
- * runs short. Set `appendonly yes`, or a restart loses the logins and logouts of the last minutes.
+ * runs short. A session takes about 1.5 kB. Redis deletes a session that no sweep deletes one day
+ * after its absolute expiry, by the clock of Redis.
  *
- * A session takes about 1.5 kB. Redis deletes a session that no sweep deletes one day after its
- * absolute expiry. The app may share the connection, and closes it.
+ * Set `appendonly yes`, or a restart loses the last minutes: new sessions are gone, and revoked
+ * sessions are valid again. A session that lost one rotation recovers at its next refresh. A
+ * session that lost several does not, and its user has to log in again.
+ *
+ * On a cluster, sessions are on all nodes. The feed, `ends` and `not-before` are on one node each.
+ * A refresh uses none of these three, a login uses the last two.
+ *
+ * The app may share the connection, and closes it.
  *
  * Keys, below the prefix:
  *
@@ -134,9 +141,7 @@ export class RedisStore implements TokenStore {
 
     return sessions
       .filter(session => isLive(session, now))
-      .sort((a, b) =>
-        b.createdAt - a.createdAt || Buffer.compare(Buffer.from(a.id), Buffer.from(b.id))
-      )
+      .sort(compareNewestFirst)
       .slice(0, limit)
   }
 

@@ -12,9 +12,9 @@ const statements = {
     INSERT INTO token_auth_attempts (subject, attempts, next_at, forget_at) VALUES (?, ?, ?, ?)
     ON CONFLICT (subject) DO UPDATE
     SET attempts = excluded.attempts, next_at = excluded.next_at, forget_at = excluded.forget_at`,
-  release:
+  refund:
     'UPDATE token_auth_attempts SET attempts = max(attempts - 1, 0), next_at = 0 WHERE subject = ?',
-  clear: 'DELETE FROM token_auth_attempts WHERE subject = ?',
+  reset: 'DELETE FROM token_auth_attempts WHERE subject = ?',
   sweep: `
     DELETE FROM token_auth_attempts
     WHERE subject IN (SELECT subject FROM token_auth_attempts WHERE forget_at <= ? LIMIT ?)`
@@ -53,11 +53,11 @@ export class SqliteAttempts implements AttemptStore {
   }
 
   async refund (key: string): Promise<void> {
-    await this.#db.write(statements.release, [key])
+    await this.#db.write(statements.refund, [key])
   }
 
   async reset (key: string): Promise<void> {
-    await this.#db.write(statements.clear, [key])
+    await this.#db.write(statements.reset, [key])
   }
 
   sweep ({ now, limit }: { readonly now: Millis, readonly limit: number }): Promise<number> {

@@ -61,8 +61,8 @@ export class SqliteConnection {
    * Runs work in a transaction.
    *
    * Required for single writes too: in libsql, a statement that meets a busy database stays open
-   * and
-   * delays the commit of other statements. In a transaction, only BEGIN can meet a busy database.
+   * and delays the commit of other statements. In a transaction, only BEGIN can meet a busy
+   * database.
    */
   transaction<T> (work: () => T): Promise<T> {
     return retryWhileBusy(() => this.#commit(work))

@@ -1,11 +1,9 @@
 /**
  * Migrations of `SqliteStore`. Item n takes the schema from version n to n + 1. Released items
- * never
- * change.
+ * never change.
  *
  * A rotation writes no indexed column. `sweep_after` is a lower bound of the expiry: rotations
- * leave
- * it unchanged, and the sweep moves it forward if the session is still live.
+ * leave it unchanged, and the sweep moves it forward if the session is still live.
  */
 export const sqliteMigrations: readonly string[] = [
   `

@@ -15,9 +15,8 @@ import type { Millis } from '../../lib/time.js'
  * Token store for SQLite, with `libsql`, `better-sqlite3` or `node:sqlite`.
  *
  * Requires a connection of its own, because an open transaction of the app would contain the
- * store's
- * writes. Several processes may share a file. `migrate` disables `busy_timeout`, which would block
- * the whole process. The store waits without blocking instead.
+ * store's writes. Several processes may share a file. `migrate` disables `busy_timeout`, which
+ * would block the whole process. The store waits without blocking instead.
  *
  * @example
  * ```ts

@@ -300,6 +300,7 @@ t.test('with dpop.required, a login without a proof opens no session', async t =
   const { app, holder, get, post, refresh: refreshBare, names } = world
   const response = await post('/auth/login', credentials)
   assertRejected(t, response, 'AUTH_DPOP_INVALID', 'none')
+  t.equal(response.json().message, 'DPoP proof is invalid: request must have a DPoP header')
   t.match(response.headers['www-authenticate'], /DPoP realm="auth", algs="/)
   assertRejected(
     t,

@@ -46,6 +46,20 @@ t.test('an app.jwt and a request.user that are not of @fastify/jwt are unchanged
   t.equal((await test.get('/own', (await test.login()).access_token)).body, 'nobody')
 })
 
+const ownJwt = { own: true }
+const jwtDecorators: Record<string, (app: FastifyInstance) => unknown> = {
+  'a getter': app => app.decorate('jwt', { getter: () => ownJwt } as never),
+  'a read-only property': app => Object.defineProperty(app, 'jwt', { value: ownJwt })
+}
+
+for (const [form, before] of Object.entries(jwtDecorators)) {
+  t.test(`an app.jwt of the app that is ${form} is unchanged`, async t => {
+    const test = await start(t, { before })
+    await expectWorkingRoutes(t, test)
+    t.equal(test.app.jwt as unknown, ownJwt)
+  })
+}
+
 for (const order of orders) {
   t.test(`@fastify/cookie ${order} the plugin is unchanged by cookies with tokens`, async t => {
     const { app, get, post } = await start(t, {
@@ -143,16 +157,38 @@ t.test('two registrations in sibling scopes add nothing to @fastify/jwt of the a
   }
 })
 
+const own = (): string => 'own'
+const hosts: Record<string, (app: FastifyInstance) => unknown> = {
+  'request.cookies': app => app.decorateRequest('cookies', null as never),
+  'reply.cookie': app => app.decorateReply('cookie', null as never),
+  'reply.setCookie': app => app.decorateReply('setCookie', own as never),
+  'reply.clearCookie': app => app.decorateReply('clearCookie', null as never),
+  'app.cookie': app => app.decorate('cookie' as never, own as never),
+  'app.serializeCookie': app => app.decorate('serializeCookie', own as never),
+  'a read-only app.parseCookie': app =>
+    Object.defineProperty(app, 'parseCookie', { value: own, writable: false })
+}
+
+for (const [decorator, before] of Object.entries(hosts)) {
+  t.test(`cookies work if the app has ${decorator} of its own`, async t => {
+    const { post } = await start(t, { options: inCookie, before })
+    const login = await post('/auth/login', credentials, page)
+    t.equal(login.statusCode, 200)
+    t.match(String(login.headers['set-cookie']), REFRESH)
+  })
+}
+
 t.test('decorators of the app with the names of @fastify/cookie are unchanged', async t => {
-  const own = (): string => 'own'
-  const test = await start(t, {
+  const { app, get } = await start(t, {
     options: inCookie,
     before: app => {
-      app.decorateRequest('cookies', null as never)
+      app.decorate('cookie' as never, own as never)
+      app.decorateReply('cookie', own as never)
       app.decorateReply('setCookie', own as never)
+      app.get('/own', (_request, reply) => reply.send([reply.cookie === own as unknown]))
     }
   })
-  const login = await test.post('/auth/login', credentials, page)
-  t.equal(login.statusCode, 200)
-  t.match(String(login.headers['set-cookie']), REFRESH)
+  t.strictSame((await get('/own')).json(), [true])
+  t.equal((app as unknown as Record<string, unknown>).cookie, own)
+  t.notOk(app.hasDecorator('serializeCookie'))
 })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { PASSWORD, PASSWORD_HASH } from '../../helpers/app.js'
+import { createTestApp, PASSWORD, PASSWORD_HASH } from '../../helpers/app.js'
 import {
   assertLogHasNoSecret,
   assertRejected,
@@ -35,6 +35,18 @@ t.test('a field that is not a string is rejected', async t => {
       await assertRejected(t, `${field} ${JSON.stringify(value)}`, json(path, body), status, code)
     }
   }
+})
+
+t.test('the message names a lone surrogate', async t => {
+  const { app } = await createTestApp()
+  t.teardown(() => app.close())
+  const response = await app.inject({
+    method: 'POST',
+    url: '/auth/refresh',
+    headers: { 'content-type': 'application/json' },
+    payload: '{"refresh_token":"\\ud800"}'
+  })
+  t.equal(response.json().message, 'Request is malformed: body must not contain a lone surrogate')
 })
 
 t.test('lone surrogates and NUL are rejected', async t => {

@@ -180,7 +180,9 @@ t.test('openSession works in the millisecond of a revocation of all sessions', a
 t.test('login replaces a weak hash, and ignores a failure to save it', async t => {
   const ann = { id: 'u-ann', username: 'ann', passwordHash: PASSWORD_HASH }
   let fails = true
+  const lines: string[] = []
   const { app, login } = await createTestApp({
+    fastify: { logger: { level: 'warn', stream: { write: line => lines.push(line) } } },
     options: {
       users: {
         findByLogin: () => ann,
@@ -199,6 +201,11 @@ t.test('login replaces a weak hash, and ignores a failure to save it', async t =
   t.teardown(() => app.close())
   await login()
   t.equal(ann.passwordHash, PASSWORD_HASH)
+  t.match(JSON.parse(lines.at(-1) ?? ''), {
+    msg: 'failed to replace a weak password hash',
+    userId: 'u-ann',
+    cause: 'TokenAuthError AUTH_STORE_UNAVAILABLE'
+  })
   fails = false
   await login()
   t.match(parseOptions(ann.passwordHash), { memoryCost: 19456, timeCost: 2, parallelism: 1 })

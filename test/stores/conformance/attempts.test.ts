@@ -1,5 +1,3 @@
-// Attempts are counted alike in every database; and a memory that is full forgets whom it can.
-
 import t from 'tap'
 import { testAttemptStore } from '../../../src/stores/conformance/attempt-store.js'
 import type { AttemptStore } from '../../../src/stores/attempt-store.js'
@@ -17,25 +15,25 @@ const rule = {
 }
 
 for (const [name, { open, skip = false }] of Object.entries(databases)) {
-  t.test(`the laws: ${name}`, { skip }, async t => {
+  t.test(`passes the conformance suite: ${name}`, { skip }, async t => {
     const { attempts } = await open(t)
     const [store, other] = [attempts(), attempts()]
     testAttemptStore({
       test: (name, run) => t.test(name, run),
       async open () {
-        const used = new Set<string>()
+        const keys = new Set<string>()
 
         return {
-          store: remembering(store, used),
-          other: remembering(other, used),
-          close: () => forget(store, used)
+          store: recordKeys(store, keys),
+          other: recordKeys(other, keys),
+          close: () => resetKeys(store, keys)
         }
       }
     })
   })
 }
 
-t.test('a memory that is full lets those go that wait for nothing, oldest first', async t => {
+t.test('a full memory store drops the oldest keys that are not blocked', async t => {
   const attempts = new MemoryAttempts(100)
 
   for (let i = 0; i < rule.freeAttempts; i++) {
@@ -46,17 +44,17 @@ t.test('a memory that is full lets those go that wait for nothing, oldest first'
     t.equal(await attempts.consume(`flood-${i}`, NOW, rule), null)
   }
 
-  t.equal(await attempts.consume('blocked', NOW, rule), NOW + 1000, 'whoever is blocked stays so')
+  t.equal(await attempts.consume('blocked', NOW, rule), NOW + 1000, 'a blocked key stays blocked')
   t.equal(await attempts.consume('flood-999', NOW, rule), null)
-  t.equal(await attempts.consume('flood-999', NOW, rule), NOW + 1000, 'the newest are remembered')
+  t.equal(await attempts.consume('flood-999', NOW, rule), NOW + 1000, 'the newest keys are kept')
   t.equal(
     await attempts.sweep({ now: NOW + 2 * rule.retention, limit: 1000 }),
     100,
-    'no more than it may hold'
+    'at most 100 keys'
   )
 })
 
-t.test('a memory in which everybody waits lets the oldest go', async t => {
+t.test('a full memory store drops the oldest keys if all are blocked', async t => {
   const attempts = new MemoryAttempts(10)
 
   for (let i = 0; i < 30; i++) {
@@ -69,18 +67,18 @@ t.test('a memory in which everybody waits lets the oldest go', async t => {
   t.equal(await attempts.consume('k0', NOW, rule), null)
 })
 
-// One database for all laws, each of which begins with nothing.
-function remembering (store: AttemptStore, used: Set<string>): AttemptStore {
+/** Returns the store and records its keys, so that each test starts without attempts. */
+function recordKeys (store: AttemptStore, keys: Set<string>): AttemptStore {
   return {
-    consume: (key, now, rule) => store.consume((used.add(key), key), now, rule),
+    consume: (key, now, rule) => store.consume((keys.add(key), key), now, rule),
     refund: key => store.refund(key),
     reset: key => store.reset(key),
     sweep: batch => store.sweep(batch)
   }
 }
 
-async function forget (store: AttemptStore, used: ReadonlySet<string>): Promise<void> {
-  for (const key of used) {
+async function resetKeys (store: AttemptStore, keys: ReadonlySet<string>): Promise<void> {
+  for (const key of keys) {
     await store.reset(key)
   }
 }

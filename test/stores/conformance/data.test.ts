@@ -1,8 +1,3 @@
-// What apps keep in sessions comes back from every store as it went in, whatever its alphabet,
-// length or century, and users whose ids look alike to a database stay apart. What not every store
-// can hold is refused with a RangeError before it: changed silently, it may become the id of
-// somebody else.
-
 import t from 'tap'
 import type { Test } from 'tap'
 import { applyRotation, planRotation } from '../../../src/domain/rotation.js'
@@ -15,26 +10,26 @@ import { DAY } from '../../../src/lib/time.js'
 import { makeSession, NOW } from '../../../src/stores/conformance/harness.js'
 import { databases } from '../../helpers/databases/index.js'
 
-const texts: Record<string, string> = {
-  'emoji of several parts': '👩🏽‍👩‍👧‍👦 🏴󠁧󠁢󠁳󠁣󠁴󠁿 ❤️',
+const strings: Record<string, string> = {
+  'emoji of several code points': '👩🏽‍👩‍👧‍👦 🏴󠁧󠁢󠁳󠁣󠁴󠁿 ❤️',
   'characters of 4 bytes': '𠜎𝒳🦊\u{10ffff}',
   quotes: '\'"`\'\'""$$$1$tag$',
   backslashes: '\\ \\\\ \\n \\x00 \\u0041 \\\'; --',
   patterns: '%_*?[a-z]^',
-  'braces, as arrays and hash tags have them': '{a,b} {"a",NULL} }{',
-  'NULL as text': 'NULL',
+  'braces of arrays and hash tags': '{a,b} {"a",NULL} }{',
+  'the string NULL': 'NULL',
   'a number': '007',
   JSON: '{"id":"x","userId":null}',
-  'line ends and tabs': 'a\nb\r\nc\td\u2028e',
+  'line breaks and tabs': 'a\nb\r\nc\td\u2028e',
   'control characters': '\u0001\u001f\u007f\u0085',
   'right to left': 'שלום مرحبا \u202eabc\u202c',
   'combining sequences': 'e\u0301 a\u0308\u0323 \u1100\u1161 \u212b',
-  'not characters': '\ufeffa\ufffe\uffff\ufffd',
-  'spaces alone': ' \u00a0\u3000 '
+  noncharacters: '\ufeffa\ufffe\uffff\ufffd',
+  'only spaces': ' \u00a0\u3000 '
 }
 
-/** Ids that some collation, driver or encoding takes for one. */
-const twins: readonly string[][] = [
+/** Ids that a collation, driver or encoding can treat as equal. */
+const similarIds: readonly string[][] = [
   ['ann', 'Ann', 'ANN', 'ann ', ' ann', 'ann\t', 'ann\n', 'ａｎｎ', 'ann\u200b', 'ann\u00ad'],
   ['é', 'e\u0301', 'e', 'É'],
   ['ß', 'ss', 'ẞ'],
@@ -45,63 +40,72 @@ const twins: readonly string[][] = [
   ['🦊', '🐺', '\ufffd', '?', '????']
 ]
 
-/** Texts that not every engine holds, and the texts that they become where nobody looks. */
-const unholdable: Record<string, readonly [odd: string, others: readonly string[]]> = {
-  'a NUL inside': ['a\0b', ['a', 'ab', 'a\\0b']],
-  'a NUL at the end': ['a\0', ['a']],
-  'a NUL alone': ['\0', ['']],
+/**
+ * Strings that some databases cannot store, and strings that could replace them.
+ *
+ * A silent replacement could turn an id into the id of another user.
+ */
+const unstorable: Record<string, readonly [value: string, replacements: readonly string[]]> = {
+  'an inner NUL': ['a\0b', ['a', 'ab', 'a\\0b']],
+  'a trailing NUL': ['a\0', ['a']],
+  'a single NUL': ['\0', ['']],
   'a lone high surrogate': ['fox \ud83e', ['fox \ufffd', 'fox ', 'fox ?']],
   'a lone low surrogate': ['\udd8a', ['\ufffd', '', '?']],
-  'surrogates the wrong way round': ['\udd8a\ud83e', ['\ufffd\ufffd', '🦊']]
+  'surrogates in the wrong order': ['\udd8a\ud83e', ['\ufffd\ufffd', '🦊']]
 }
 
-const by = (text: string): Caller => ({ address: text, userAgent: text })
+const createCaller = (value: string): Caller => ({ address: value, userAgent: value })
 
-/** A session of somebody whose every text this is. */
-function sessionFull (id: string, text: string): Session {
+/** Creates a session with the same value in every string property except `id`. */
+function createUniformSession (id: string, value: string): Session {
   return makeSession(id, {
-    userId: text,
-    secretHash: text,
-    rotatedBy: by(text),
-    device: { label: text, ...by(text) }
+    userId: value,
+    secretHash: value,
+    rotatedBy: createCaller(value),
+    device: { label: value, ...createCaller(value) }
   })
 }
 
-function attemptOn (
+function planAttempt (
   { id: sessionId, secretHash, generation }: Session,
   now: Millis,
-  text = ''
+  value = ''
 ): RotationAttempt {
   return planRotation({ sessionId, secretHash, generation }, {
     now,
     lifetime: 7 * DAY,
     grace: 0,
-    by: by(text)
+    by: createCaller(value)
   })
 }
 
-async function comesBack (
+/** Checks that every method returns the session unchanged. */
+async function assertUnchanged (
   t: Test,
   store: TokenStore,
   session: Session,
-  text: string
+  value: string
 ): Promise<void> {
   await store.create(session)
   t.strictSame(await store.find(session.id), session, 'find')
   t.strictSame(await store.list(session.userId, { now: NOW, limit: 9 }), [session], 'list')
-  const attempt = attemptOn(session, NOW + 1, text)
+  const attempt = planAttempt(session, NOW + 1, value)
   const rotated = applyRotation(session, attempt)
   t.strictSame(await store.rotate(attempt), { swapped: true, session: rotated }, 'rotate')
   t.strictSame(
     await store.rotate(attempt),
     { swapped: false, session: rotated },
-    'rotate once more'
+    'repeated rotate'
   )
-  t.strictSame(await store.list(session.userId, { now: NOW, limit: 9 }), [rotated], 'list after it')
+  t.strictSame(
+    await store.list(session.userId, { now: NOW, limit: 9 }),
+    [rotated],
+    'list after rotate'
+  )
 }
 
-/** Whether the store did it; not doing it must be a RangeError. */
-async function isHeld (t: Test, work: Promise<unknown>): Promise<boolean> {
+/** Returns whether the call succeeded. A failure must be a RangeError. */
+async function isAccepted (t: Test, work: Promise<unknown>): Promise<boolean> {
   return work.then(() => true, (error: unknown) => {
     t.type(error, RangeError)
     return false
@@ -111,62 +115,72 @@ async function isHeld (t: Test, work: Promise<unknown>): Promise<boolean> {
 for (const [name, { open, skip = false, longestId = Infinity }] of Object.entries(databases)) {
   t.test(name, { skip }, async t => {
     const store = rejectUnstorableStrings((await open(t)).store)
-    let made = 0
-    const newId = (): string => `s${++made}`
+    let created = 0
+    const newId = (): string => `s${++created}`
 
-    await t.test('texts of any sort, in every place that holds one', async t => {
-      for (const [sort, text] of Object.entries(texts)) {
-        await t.test(sort, async t => {
-          await comesBack(t, store, sessionFull(newId(), text), text)
-          await comesBack(t, store, makeSession(`s${text}`, { userId: newId() }), text)
+    await t.test('strings are returned unchanged from every property', async t => {
+      for (const [kind, value] of Object.entries(strings)) {
+        await t.test(kind, async t => {
+          await assertUnchanged(t, store, createUniformSession(newId(), value), value)
+          await assertUnchanged(t, store, makeSession(`s${value}`, { userId: newId() }), value)
           t.equal(
-            await store.revoke({ sessionId: `s${text}` }, { at: NOW + made, reason: 'revoked' }),
+            await store.revoke({ sessionId: `s${value}` }, {
+              at: NOW + created,
+              reason: 'revoked'
+            }),
             1
           )
-          t.strictSame(await store.revocations({ at: NOW + made, sessionId: '' }, 9), [{
-            at: NOW + made,
-            sessionId: `s${text}`
+          t.strictSame(await store.revocations({ at: NOW + created, sessionId: '' }, 9), [{
+            at: NOW + created,
+            sessionId: `s${value}`
           }])
-          t.equal(await store.revoke({ userId: text }, { at: NOW, reason: 'revoked' }), 1)
+          t.equal(await store.revoke({ userId: value }, { at: NOW, reason: 'revoked' }), 1)
           await t.rejects(
-            store.create(makeSession(newId(), { userId: text })),
+            store.create(makeSession(newId(), { userId: value })),
             new SessionRefusedError('revoked-since')
           )
         })
       }
     })
 
-    await t.test('no text, an empty one and the word are three things', async t => {
-      for (const text of [null, '', 'null']) {
-        const caller = { address: text, userAgent: text }
-        await comesBack(
+    await t.test('null, an empty string and the string null are distinct', async t => {
+      for (const value of [null, '', 'null']) {
+        const caller = { address: value, userAgent: value }
+        await assertUnchanged(
           t,
           store,
           makeSession(newId(), {
             userId: newId(),
             rotatedBy: caller,
-            device: { label: text, ...caller }
+            device: { label: value, ...caller }
           }),
           ''
         )
       }
     })
 
-    await t.test('512 characters of 4 bytes', async t => {
-      const text = String.fromCodePoint(...Array.from({ length: 512 }, (_, i) => 0x20000 + i * 83))
-      const full = sessionFull(newId(), text)
-      const isRefused = Buffer.byteLength(text) > longestId
+    await t.test('strings of 512 characters with 4 bytes each are returned unchanged', async t => {
+      const value = String.fromCodePoint(
+        ...Array.from({ length: 512 }, (_, i) => 0x20000 + i * 83)
+      )
+      const session = createUniformSession(newId(), value)
+      const isTooLong = Buffer.byteLength(value) > longestId
 
-      if (isRefused) {
-        await t.rejects(store.create(full), RangeError, 'ids are shorter here')
+      if (isTooLong) {
+        await t.rejects(store.create(session), RangeError, 'ids have a lower limit')
       }
 
       const { id, userId, secretHash } = makeSession(newId(), { userId: newId() })
-      await comesBack(t, store, isRefused ? { ...full, id, userId, secretHash } : full, text)
+      await assertUnchanged(
+        t,
+        store,
+        isTooLong ? { ...session, id, userId, secretHash } : session,
+        value
+      )
     })
 
-    await t.test('users whose ids look alike stay apart', async t => {
-      for (const ids of twins) {
+    await t.test('users with similar ids have separate sessions', async t => {
+      for (const ids of similarIds) {
         await store.sweep({ endedBefore: NOW + 90 * DAY, limit: 10_000 })
         const sessions = ids.map(userId => makeSession(newId(), { userId }))
 
@@ -204,63 +218,70 @@ for (const [name, { open, skip = false, longestId = Infinity }] of Object.entrie
       }
     })
 
-    for (const [sort, [odd, others]] of Object.entries(unholdable)) {
-      await t.test(`${sort} comes back or is refused, and is nobody else`, async t => {
-        for (const place of ['id', 'userId', 'secretHash', 'label', 'address']) {
+    for (const [kind, [value, replacements]] of Object.entries(unstorable)) {
+      await t.test(`${kind} is stored unchanged or rejected, and never replaced`, async t => {
+        for (const property of ['id', 'userId', 'secretHash', 'label', 'address']) {
           const plain = makeSession(newId(), { userId: newId() })
-          const session = place === 'label'
-            ? { ...plain, device: { label: odd, ...by(odd) } }
-            : place === 'address'
-            ? { ...plain, rotatedBy: by(odd) }
-            : { ...plain, [place]: odd + plain.id }
+          const session = property === 'label'
+            ? { ...plain, device: { label: value, ...createCaller(value) } }
+            : property === 'address'
+            ? { ...plain, rotatedBy: createCaller(value) }
+            : { ...plain, [property]: value + plain.id }
 
-          if (await isHeld(t, store.create(session))) {
-            t.strictSame(await store.find(session.id), session, place)
+          if (await isAccepted(t, store.create(session))) {
+            t.strictSame(await store.find(session.id), session, property)
           } else {
             t.equal(
               await store.find(plain.id),
               null,
-              `nothing is left of a ${place} that is refused`
+              `a rejected ${property} leaves no session`
             )
           }
         }
 
         const rotating = makeSession(newId(), { userId: newId() })
         await store.create(rotating)
-        const attempt = attemptOn(rotating, NOW + 1, odd)
-        const left = await isHeld(t, store.rotate(attempt))
+        const attempt = planAttempt(rotating, NOW + 1, value)
+        const expected = await isAccepted(t, store.rotate(attempt))
           ? applyRotation(rotating, attempt)
           : rotating
-        t.strictSame(await store.find(rotating.id), left, 'rotated by')
+        t.strictSame(await store.find(rotating.id), expected, 'rotated by')
 
-        const ids = others.map(other => `${made}${other}`)
-        const sessions = ids.map(id => makeSession(id, { userId: id }))
+        const replacementIds = replacements.map(replacement => `${created}${replacement}`)
+        const sessions = replacementIds.map(id => makeSession(id, { userId: id }))
 
         for (const session of sessions) {
           await store.create(session)
         }
 
-        const oddId = `${made}${odd}`
-        t.equal(await store.find(oddId), null, 'find')
-        t.strictSame(await store.list(oddId, { now: NOW, limit: 9 }), [], 'list')
+        const unstorableId = `${created}${value}`
+        t.equal(await store.find(unstorableId), null, 'find')
+        t.strictSame(await store.list(unstorableId, { now: NOW, limit: 9 }), [], 'list')
         t.equal(
-          await store.revoke({ sessionId: oddId }, { at: NOW, reason: 'revoked' }),
+          await store.revoke({ sessionId: unstorableId }, { at: NOW, reason: 'revoked' }),
           0,
           'revoke'
         )
-        await store.touch([{ sessionId: oddId, lastUsedAt: NOW + 5, confirmedGeneration: 0 }])
-        const unknown = await store.rotate(attemptOn({ ...rotating, id: oddId }, NOW + 1))
+        await store.touch([{
+          sessionId: unstorableId,
+          lastUsedAt: NOW + 5,
+          confirmedGeneration: 0
+        }])
+        const unknown = await store.rotate(planAttempt({ ...rotating, id: unstorableId }, NOW + 1))
         t.strictSame(unknown, { swapped: false, session: null }, 'rotate')
-        await isHeld(t, store.revoke({ userId: oddId }, { at: NOW + 1, reason: 'revoked' }))
+        await isAccepted(
+          t,
+          store.revoke({ userId: unstorableId }, { at: NOW + 1, reason: 'revoked' })
+        )
 
         for (const session of sessions) {
-          t.strictSame(await store.find(session.id), session, 'the other is untouched')
+          t.strictSame(await store.find(session.id), session, 'the session of the replacement')
           await store.create(makeSession(newId(), { userId: session.userId }))
         }
       })
     }
 
-    await t.test('moments of any century, and great generations', async t => {
+    await t.test('the latest times and high generations are returned unchanged', async t => {
       const lastDate = 8.64e15
 
       for (
@@ -275,7 +296,7 @@ for (const [name, { open, skip = false, longestId = Infinity }] of Object.entrie
           lastDate
         ]
       ) {
-        // Every moment is another one, so that no two can be mistaken for each other.
+        // All times differ, so that a store that mixes up two of them fails.
         const start = Math.max(0, end - 9)
         const session = makeSession(newId(), {
           userId: newId(),
@@ -290,7 +311,7 @@ for (const [name, { open, skip = false, longestId = Infinity }] of Object.entrie
         })
         await store.create(session)
         t.strictSame(await store.find(session.id), session, `until ${end}`)
-        const attempt = attemptOn(session, start + 5)
+        const attempt = planAttempt(session, start + 5)
         const rotated = applyRotation(session, attempt)
         t.strictSame(await store.rotate(attempt), { swapped: true, session: rotated })
         await store.touch([{
@@ -316,7 +337,7 @@ for (const [name, { open, skip = false, longestId = Infinity }] of Object.entrie
         )
         await store.create({ ...session, id: newId(), authenticatedAt: start + 8 })
         await store.sweep({ endedBefore: start + 9, limit: 10_000 })
-        t.not(await store.find(session.id), null, 'it has just not ended')
+        t.not(await store.find(session.id), null, 'the session has not ended yet')
         await store.sweep({ endedBefore: start + 10, limit: 10_000 })
         t.equal(await store.find(session.id), null)
       }

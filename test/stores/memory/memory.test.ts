@@ -46,21 +46,6 @@ t.test('concurrent batches of one sweep delete all ended sessions', async t => {
   t.equal(deleted, 600)
 })
 
-t.test('sweep gives other work a turn while it examines live sessions', async t => {
-  const store = await createFullStore(1000)
-  let turns = 0
-
-  const countTurn = (): void => {
-    turns++
-    counting = setImmediate(countTurn)
-  }
-
-  let counting = setImmediate(countTurn)
-  t.equal(await store.sweep({ endedBefore: NOW, limit: 10 }), 0)
-  clearImmediate(counting)
-  t.ok(turns >= 9, `${turns} turns`)
-})
-
 t.test('sweep continues behind the sessions that the last batch examined', async t => {
   const store = await createFullStore(1000)
 

@@ -1,6 +1,3 @@
-// Drivers give integers as text, numbers or bigints, and write arrays each in their own way: the
-// laws hold over all of them, and no text that a client can send is read as part of an array.
-
 import pg from 'pg'
 import postgres from 'postgres'
 import t from 'tap'
@@ -20,23 +17,20 @@ import type { PostgresDatabase as TestDatabase } from '../../helpers/databases/p
 const NOW = Date.UTC(2040, 0, 1)
 const DAY = 86_400_000
 
-/** Parsers of a pool of node-postgres of which the one of int8 is its own. */
-function int8As (parse: (text: string) => unknown): pg.CustomTypesConfig {
+/** Creates parsers for node-postgres with the given parser for int8. */
+function createInt8Types (parse: (text: string) => unknown): pg.CustomTypesConfig {
   const getTypeParser = (oid: number, format?: 'text'): unknown =>
     oid === pg.types.builtins.INT8 ? parse : pg.types.getTypeParser(oid, format)
   return { getTypeParser: getTypeParser as pg.CustomTypesConfig['getTypeParser'] }
 }
 
-/**
- * Speed: what a power cut would lose is not what these tests are about, so commits wait for no
- * disk.
- */
 type Connect = (
   database: TestDatabase,
   schema: string
 ) => [db: PostgresDatabase, end?: () => Promise<void>]
 
-function nodePostgres (options: pg.PoolConfig): Connect {
+// `synchronous_commit=off` saves time. These tests do not cover a power failure.
+function connectNodePostgres (options: pg.PoolConfig): Connect {
   return (
     database,
     schema
@@ -49,7 +43,7 @@ function nodePostgres (options: pg.PoolConfig): Connect {
   ]
 }
 
-function postgresJs (
+function connectPostgresJs (
   options: postgres.Options<Record<string, postgres.PostgresType>>,
   prepare: boolean
 ): Connect {
@@ -69,21 +63,21 @@ function postgresJs (
 }
 
 const drivers: Record<string, Connect> = {
-  'node-postgres, int8 as text': nodePostgres({}),
-  'node-postgres, prepared by name': (database, schema) => {
-    const [db] = nodePostgres({})(database, schema)
+  'node-postgres, int8 as string': connectNodePostgres({}),
+  'node-postgres, named prepared statements': (database, schema) => {
+    const [db] = connectNodePostgres({})(database, schema)
     return [withPreparedStatements(db as pg.Pool)]
   },
-  'node-postgres, int8 as bigint': nodePostgres({ types: int8As(BigInt) }),
-  'node-postgres, int8 as number': nodePostgres({ types: int8As(Number) }),
-  'postgres.js': postgresJs({}, true),
-  'postgres.js, int8 as bigint, nothing prepared': postgresJs({
+  'node-postgres, int8 as bigint': connectNodePostgres({ types: createInt8Types(BigInt) }),
+  'node-postgres, int8 as number': connectNodePostgres({ types: createInt8Types(Number) }),
+  'postgres.js': connectPostgresJs({}, true),
+  'postgres.js, int8 as bigint, no prepared statements': connectPostgresJs({
     types: { bigint: postgres.BigInt }
   }, false),
-  'postgres.js, without the types of the server': postgresJs({ fetch_types: false }, true)
+  'postgres.js, fetch_types off': connectPostgresJs({ fetch_types: false }, true)
 }
 
-const texts = [
+const strings = [
   '',
   ' ',
   'NULL',
@@ -116,23 +110,23 @@ const texts = [
   '\u{10ffff}'
 ]
 
-function makeSession (text: string, i: number): Session {
+function createSession (value: string, i: number): Session {
   return {
-    id: `s${i} ${text}`,
-    userId: text,
-    secretHash: `hash ${text}`,
+    id: `s${i} ${value}`,
+    userId: value,
+    secretHash: `hash ${value}`,
     generation: 0,
     confirmedGeneration: 0,
     createdAt: NOW,
     authenticatedAt: NOW,
     rotatedAt: NOW,
-    rotatedBy: { address: null, userAgent: text },
+    rotatedBy: { address: null, userAgent: value },
     lastUsedAt: NOW,
     expiresAt: NOW + 7 * DAY,
     endsAt: NOW + 30 * DAY,
     revokedAt: null,
     revokedFor: null,
-    device: { label: text, address: text, userAgent: text }
+    device: { label: value, address: value, userAgent: value }
   }
 }
 
@@ -162,7 +156,7 @@ for (const [name, connect] of Object.entries(drivers)) {
     const db = open()
     const [store, other] = [new PostgresStore(db), new PostgresStore(open())]
 
-    await t.test('the laws', async t => {
+    await t.test('passes the conformance suite', async t => {
       testTokenStore({
         test: (name, run) => t.test(name, run),
         open: async () => {
@@ -172,7 +166,7 @@ for (const [name, connect] of Object.entries(drivers)) {
       })
     })
 
-    await t.test('texts come back as they were, through gathered rotations', async t => {
+    await t.test('strings are returned unchanged from batched rotations', async t => {
       await database.empty()
       let queries = 0
       const store = new PostgresStore({
@@ -181,19 +175,19 @@ for (const [name, connect] of Object.entries(drivers)) {
             queries++
           })
       })
-      // Each text beside each kind of neighbour, and beside none.
-      const byOf = (i: number) => ({
-        address: texts[i] ?? null,
-        userAgent: texts[texts.length - 1 - i] ?? null
+      // Combines each string with another one. The last session has null instead.
+      const createCaller = (i: number) => ({
+        address: strings[i] ?? null,
+        userAgent: strings[strings.length - 1 - i] ?? null
       })
-      const sessions = [...texts, 'last'].map(makeSession)
+      const sessions = [...strings, 'last'].map(createSession)
       await Promise.all(sessions.map(session => store.create(session)))
       const attempts = sessions.map(({ id: sessionId, secretHash, generation }, i) =>
         planRotation({ sessionId, secretHash, generation }, {
           now: NOW + DAY,
           lifetime: 7 * DAY,
           grace: 0,
-          by: byOf(i)
+          by: createCaller(i)
         })
       )
       const expected = sessions.map((session, i) =>
@@ -204,7 +198,7 @@ for (const [name, connect] of Object.entries(drivers)) {
         await Promise.all(attempts.map(attempt => store.rotate(attempt))),
         expected.map(session => ({ swapped: true, session }))
       )
-      t.equal(queries, 1, 'all went as one statement')
+      t.equal(queries, 1, 'all attempts share one statement')
       await store.touch(
         expected.map(({ id }) => ({
           sessionId: id,
@@ -219,11 +213,11 @@ for (const [name, connect] of Object.entries(drivers)) {
         t.strictSame(await store.list(session.userId, { now: NOW, limit: 2 }), [touched])
       }
 
-      // Alone, a value may be written in another way than among others.
+      // A driver can serialize a single value differently from an array.
       for (const [i, session] of expected.entries()) {
         const { id: sessionId, secretHash, generation } = session
-        const by = byOf(i)
-        const { swapped, session: shown } = await store.rotate(
+        const by = createCaller(i)
+        const { swapped, session: rotated } = await store.rotate(
           planRotation({ sessionId, secretHash, generation }, {
             now: NOW + 2 * DAY,
             lifetime: 7 * DAY,
@@ -231,7 +225,7 @@ for (const [name, connect] of Object.entries(drivers)) {
             by
           })
         )
-        t.strictSame([swapped, shown?.rotatedBy], [true, by])
+        t.strictSame([swapped, rotated?.rotatedBy], [true, by])
       }
     })
   })

@@ -9,7 +9,7 @@ import {
   startPostgres
 } from '../../helpers/databases/postgres.js'
 
-async function testLaws (t: Test, url: string): Promise<void> {
+async function testConformance (t: Test, url: string): Promise<void> {
   const database = await createPostgresDatabase(url)
   t.teardown(() => database.remove())
   const [store, other] = [
@@ -25,18 +25,19 @@ async function testLaws (t: Test, url: string): Promise<void> {
   })
 }
 
-t.test('a PostgreSQL from npm', async t => {
+t.test('embedded PostgreSQL', async t => {
   const server = await startPostgres()
   t.teardown(() => server.stop())
 
-  await t.test('the laws, over two pools', t => testLaws(t, server.url))
+  await t.test('passes the conformance suite over two pools', t => testConformance(t, server.url))
 
-  await t.test('migrate: by many at once, on an empty database', async t => {
+  await t.test('five concurrent calls of migrate create the tables once', async t => {
     const database = await createPostgresDatabase(server.url)
     t.teardown(() => database.remove())
     const pool = database.connect()
     await pool.query(
-      'DROP TABLE token_auth_sessions, token_auth_revoked_users, token_auth_attempts, token_auth_migrations'
+      `DROP TABLE token_auth_sessions, token_auth_revoked_users, token_auth_attempts,
+        token_auth_migrations`
     )
     await Promise.all(
       Array.from({ length: 5 }, () => new PostgresStore(database.connect({ max: 1 })).migrate())
@@ -45,7 +46,7 @@ t.test('a PostgreSQL from npm', async t => {
     t.strictSame(rows, PostgresStore.migrations.map((_, i) => ({ version: i + 1 })))
   })
 
-  await t.test('migrate: what an older version has made is taken further', async t => {
+  await t.test('migrate upgrades the tables of an older version', async t => {
     const database = await createPostgresDatabase(server.url)
     t.teardown(() => database.remove())
     const pool = database.connect()
@@ -56,7 +57,7 @@ t.test('a PostgreSQL from npm', async t => {
     t.strictSame((await pool.query('SELECT * FROM token_auth_attempts')).rows, [])
   })
 
-  await t.test('rotations stay in their pages (HOT)', async t => {
+  await t.test('rotations are HOT updates', async t => {
     const database = await createPostgresDatabase(server.url)
     t.teardown(() => database.remove())
     const pool = database.connect()
@@ -97,30 +98,32 @@ t.test('a PostgreSQL from npm', async t => {
 
     const counts = async (): Promise<{ n_tup_upd: string, n_tup_hot_upd: string }> =>
       (await pool.query(`
-      SELECT pg_stat_get_tuples_updated(oid) + pg_stat_get_xact_tuples_updated(oid) AS n_tup_upd,
-        pg_stat_get_tuples_hot_updated(oid) + pg_stat_get_xact_tuples_hot_updated(oid) AS n_tup_hot_upd
+      SELECT
+        pg_stat_get_tuples_updated(oid) + pg_stat_get_xact_tuples_updated(oid) AS n_tup_upd,
+        pg_stat_get_tuples_hot_updated(oid) + pg_stat_get_xact_tuples_hot_updated(oid)
+          AS n_tup_hot_upd
       FROM pg_class WHERE oid = 'token_auth_sessions'::regclass`)).rows[0]
-    // Statistics come late: ask until they are all there.
-    let seen = await counts()
+    // The server updates its statistics with a delay.
+    let updates = await counts()
 
-    for (let i = 0; i < 100 && Number(seen.n_tup_upd) < 50; i++) {
+    for (let i = 0; i < 100 && Number(updates.n_tup_upd) < 50; i++) {
       await pool.query('SELECT pg_sleep(0.05)')
-      seen = await counts()
+      updates = await counts()
     }
 
-    t.equal(Number(seen.n_tup_upd), 50)
-    t.equal(Number(seen.n_tup_hot_upd), 50)
+    t.equal(Number(updates.n_tup_upd), 50)
+    t.equal(Number(updates.n_tup_hot_upd), 50)
   })
 })
 
-const isThere = await answers(POSTGRES_URL)
+const hasServer = await answers(POSTGRES_URL)
 
-t.test('the PostgreSQL of this machine', {
-  skip: !isThere && 'set POSTGRES_URL to test against a PostgreSQL server'
+t.test('PostgreSQL server at POSTGRES_URL', {
+  skip: !hasServer && 'set POSTGRES_URL to test against a PostgreSQL server'
 }, async t => {
-  await t.test('the laws, over two pools', t => testLaws(t, POSTGRES_URL))
+  await t.test('passes the conformance suite over two pools', t => testConformance(t, POSTGRES_URL))
 })
 
-t.test('in CI there is one', async t => {
-  t.ok(isThere || process.env.CI === undefined)
+t.test('CI has a PostgreSQL server', async t => {
+  t.ok(hasServer || process.env.CI === undefined)
 })

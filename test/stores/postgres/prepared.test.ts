@@ -1,6 +1,3 @@
-// Rotations by statements that are prepared by name: once a connection, and a migration does not
-// spoil them.
-
 import t from 'tap'
 import { planRotation } from '../../../src/domain/rotation.js'
 import { PostgresStore, withPreparedStatements } from '../../../src/stores/postgres/index.js'
@@ -16,8 +13,8 @@ import { makeSession, NOW } from '../../../src/stores/conformance/harness.js'
 
 const by = { address: null, userAgent: null }
 
-async function useAll (store: PostgresStore, generation: number): Promise<void> {
-  const attempt = (sessionId: string) =>
+async function callAllMethods (store: PostgresStore, generation: number): Promise<void> {
+  const planAttempt = (sessionId: string) =>
     planRotation({ sessionId, secretHash: `hash of ${sessionId}`, generation }, {
       now: NOW + DAY / 2,
       lifetime: DAY,
@@ -26,12 +23,12 @@ async function useAll (store: PostgresStore, generation: number): Promise<void> 
     })
 
   for (const ids of [['s1'], ['s2', 's3']]) {
-    for (const { swapped } of await Promise.all(ids.map(id => store.rotate(attempt(id))))) {
+    for (const { swapped } of await Promise.all(ids.map(id => store.rotate(planAttempt(id))))) {
       t.equal(swapped, true)
     }
 
-    // What has been swapped already goes through the statement for those that do not fit.
-    for (const { swapped } of await Promise.all(ids.map(id => store.rotate(attempt(id))))) {
+    // A repeated attempt fails, so the store also executes the statement for failed attempts.
+    for (const { swapped } of await Promise.all(ids.map(id => store.rotate(planAttempt(id))))) {
       t.equal(swapped, false)
     }
   }
@@ -43,7 +40,7 @@ async function useAll (store: PostgresStore, generation: number): Promise<void> 
   await store.sweep({ endedBefore: 0, limit: 9 })
 }
 
-t.test('PostgreSQL', async t => {
+t.test('prepared statements are reused and survive a new column', async t => {
   const server = await answers(POSTGRES_URL)
     ? { url: POSTGRES_URL, stop: async () => {} }
     : await startPostgres()
@@ -58,23 +55,23 @@ t.test('PostgreSQL', async t => {
     await store.create(makeSession(id))
   }
 
-  await useAll(store, 0)
+  await callAllMethods(store, 0)
 
-  const prepared = async (): Promise<string[]> => {
+  const listPrepared = async (): Promise<string[]> => {
     const { rows } = await pool.query<{ statement: string }>(
       'SELECT statement FROM pg_prepared_statements WHERE name LIKE \'token_auth_%\''
     )
     return rows.map(({ statement }) => statement)
   }
 
-  const before = await prepared()
+  const before = await listPrepared()
   t.strictSame(before.sort(), [statements.rotateOne, statements.rotateFitting].sort())
   await pool.query('ALTER TABLE token_auth_sessions ADD COLUMN later text')
-  await useAll(store, 1)
-  t.strictSame((await prepared()).sort(), before, 'nothing is prepared twice')
+  await callAllMethods(store, 1)
+  t.strictSame((await listPrepared()).sort(), before, 'no statement is prepared twice')
 })
 
-t.test('each has a name of its own, and what is a migration has none', async t => {
+t.test('only rotation statements have a name, and each name is unique', async t => {
   const names: Array<string | undefined> = []
   const db = withPreparedStatements({
     async query ({ name }) {
@@ -88,10 +85,10 @@ t.test('each has a name of its own, and what is a migration has none', async t =
   }
 
   await db.query('SELECT 1')
-  const [one, two, again, none] = names
-  t.not(one, two)
-  t.equal(one, again)
-  t.equal(none, undefined)
-  // A longer one would be cut, and then be that of another.
-  t.ok([one, two].every(name => name !== undefined && name.length <= 63))
+  const [one, several, repeated, other] = names
+  t.not(one, several)
+  t.equal(one, repeated)
+  t.equal(other, undefined)
+  // PostgreSQL truncates longer names, so two statements could get the same name.
+  t.ok([one, several].every(name => name !== undefined && name.length <= 63))
 })

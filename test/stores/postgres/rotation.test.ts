@@ -1,6 +1,3 @@
-// A rotation on its own: what it costs, what a loser is shown that had to wait, and that it neither
-// writes nor misses a turn.
-
 import pg from 'pg'
 import t from 'tap'
 import { applyRotation, planRotation } from '../../../src/domain/rotation.js'
@@ -38,7 +35,7 @@ const session: Session = {
   device: { label: 'naïve 🦊', address: null, userAgent: null }
 }
 
-function anAttempt (generation: number, secretHash = 'hash'): RotationAttempt {
+function createAttempt (generation: number, secretHash = 'hash'): RotationAttempt {
   return planRotation({ sessionId: 's1', secretHash, generation }, {
     now: NOW + 1,
     lifetime: 7 * DAY,
@@ -47,18 +44,20 @@ function anAttempt (generation: number, secretHash = 'hash'): RotationAttempt {
   })
 }
 
-function recording (query: PostgresDatabase['query']): { store: PostgresStore, asked: string[] } {
-  const asked: string[] = []
+function createRecordingStore (
+  query: PostgresDatabase['query']
+): { store: PostgresStore, queries: string[] } {
+  const queries: string[] = []
   const store = new PostgresStore({
     query: (text, values) => {
-      asked.push(text)
+      queries.push(text)
       return query(text, values)
     }
   })
-  return { store, asked }
+  return { store, queries }
 }
 
-t.test('on a server', async t => {
+t.test('PostgreSQL server', async t => {
   const server = await answers(POSTGRES_URL)
     ? { url: POSTGRES_URL, stop: async () => {} }
     : await startPostgres()
@@ -66,18 +65,18 @@ t.test('on a server', async t => {
   const database = await createPostgresDatabase(server.url)
   t.teardown(() => database.remove())
   const pool = database.connect()
-  const { store, asked } = recording((text, values) => pool.query(text, values))
-  const attempt = anAttempt(0)
-  const winner = applyRotation(session, attempt)
+  const { store, queries } = createRecordingStore((text, values) => pool.query(text, values))
+  const attempt = createAttempt(0)
+  const rotated = applyRotation(session, attempt)
   t.beforeEach(async () => {
     await database.empty()
     await store.create(session)
-    asked.length = 0
+    queries.length = 0
   })
-  // A new version of the row has another place, also where nothing in it differs.
-  const version = async (of = 'true'): Promise<unknown> =>
-    (await pool.query(`SELECT ctid, xmin FROM token_auth_sessions WHERE ${of}`)).rows
-  const callIn = (client: pg.PoolClient, attempt: RotationAttempt): Promise<unknown> =>
+  // Every update changes `ctid`, even if it changes no value.
+  const readVersion = async (condition = 'true'): Promise<unknown> =>
+    (await pool.query(`SELECT ctid, xmin FROM token_auth_sessions WHERE ${condition}`)).rows
+  const rotateIn = (client: pg.PoolClient, attempt: RotationAttempt): Promise<unknown> =>
     client.query(statements.rotateOne, [
       attempt.sessionId,
       attempt.secretHash,
@@ -90,96 +89,100 @@ t.test('on a server', async t => {
       attempt.by.userAgent
     ])
 
-  await t.test('winner, loser and nobody cost one statement each, and only the winner writes', async t => {
-    t.strictSame(await store.rotate(attempt), { swapped: true, session: winner })
-    const written = await version()
-    t.strictSame(await store.rotate(attempt), { swapped: false, session: winner })
-    t.strictSame(await store.rotate(anAttempt(1, 'another')), { swapped: false, session: winner })
+  await t.test('one attempt costs one statement, and a rejected one writes nothing', async t => {
+    t.strictSame(await store.rotate(attempt), { swapped: true, session: rotated })
+    const written = await readVersion()
+    t.strictSame(await store.rotate(attempt), { swapped: false, session: rotated })
+    t.strictSame(await store.rotate(createAttempt(1, 'another')), {
+      swapped: false,
+      session: rotated
+    })
     t.strictSame(await store.rotate({ ...attempt, sessionId: 's2' }), {
       swapped: false,
       session: null
     })
-    t.strictSame(await version(), written)
-    t.strictSame(asked, Array(4).fill(statements.rotateOne))
+    t.strictSame(await readVersion(), written)
+    t.strictSame(queries, Array(4).fill(statements.rotateOne))
   })
 
-  await t.test('of several, those that fit cost one statement, and the others one more, which writes nothing', async t => {
-    const [other, wronged] = [{ ...session, id: 's2' }, { ...session, id: 's3' }]
+  await t.test('several attempts cost two statements, and rejected ones write nothing', async t => {
+    const [other, unchanged] = [{ ...session, id: 's2' }, { ...session, id: 's3' }]
 
-    for (const more of [other, wronged]) {
-      await store.create(more)
+    for (const added of [other, unchanged]) {
+      await store.create(added)
     }
 
-    const written = await version('id = \'s3\'')
-    asked.length = 0
+    const written = await readVersion('id = \'s3\'')
+    queries.length = 0
     const attempts = [
       { ...attempt, sessionId: 's4' },
-      { ...anAttempt(0, 'another'), sessionId: 's3' },
+      { ...createAttempt(0, 'another'), sessionId: 's3' },
       { ...attempt, sessionId: 's2' },
       attempt
     ]
     t.strictSame(await Promise.all(attempts.map(attempt => store.rotate(attempt))), [
       { swapped: false, session: null },
-      { swapped: false, session: wronged },
-      { swapped: true, session: { ...winner, id: 's2' } },
-      { swapped: true, session: winner }
+      { swapped: false, session: unchanged },
+      { swapped: true, session: { ...rotated, id: 's2' } },
+      { swapped: true, session: rotated }
     ])
-    t.strictSame(asked, [statements.rotateFitting, statements.rotate])
-    t.strictSame(await version('id = \'s3\''), written)
+    t.strictSame(queries, [statements.rotateFitting, statements.rotate])
+    t.strictSame(await readVersion('id = \'s3\''), written)
   })
 
   for (const isolation of ['READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE']) {
-    await t.test(`who waited for a winner is shown its row, at ${isolation}`, async t => {
+    await t.test(`an attempt sees the result of a concurrent rotation at ${isolation}`, async t => {
       const client = await pool.connect()
       const other = database.connect({ max: 1 })
       await other.query(`SET default_transaction_isolation = '${isolation}'`)
       await client.query('BEGIN')
-      await callIn(client, attempt)
-      const loser = new PostgresStore(other).rotate(attempt)
-      await untilWaiting(pool, client)
+      await rotateIn(client, attempt)
+      const waiting = new PostgresStore(other).rotate(attempt)
+      await waitUntilBlocked(pool, client)
       await client.query('COMMIT')
       client.release()
-      const written = await version()
-      t.strictSame(await loser, { swapped: false, session: winner })
-      t.strictSame(await version(), written)
+      const written = await readVersion()
+      t.strictSame(await waiting, { swapped: false, session: rotated })
+      t.strictSame(await readVersion(), written)
     })
   }
 
-  await t.test('who waited for a winner that gave up swaps', async t => {
+  await t.test('an attempt succeeds after the concurrent rotation is rolled back', async t => {
     const client = await pool.connect()
     await client.query('BEGIN')
-    await callIn(client, attempt)
+    await rotateIn(client, attempt)
     const next = store.rotate(attempt)
-    await untilWaiting(pool, client)
+    await waitUntilBlocked(pool, client)
     await client.query('ROLLBACK')
     client.release()
-    t.strictSame(await next, { swapped: true, session: winner })
+    t.strictSame(await next, { swapped: true, session: rotated })
   })
 
-  await t.test('it is planned for a table that grows, however small it was', async t => {
+  await t.test('the cached plan uses the index even if the table was small', async t => {
     await pool.query('VACUUM ANALYZE token_auth_sessions')
     const client = await pool.connect()
     await client.query('BEGIN')
 
-    // After the fifth time the plan stays.
+    // PostgreSQL can switch to a generic plan after five executions.
     for (let generation = 0; generation < 8; generation++) {
-      await callIn(client, anAttempt(generation))
+      await rotateIn(client, createAttempt(generation))
     }
 
     for (let i = 0; i < 8; i++) {
-      await callIn(client, attempt)
+      await rotateIn(client, attempt)
     }
 
     const { rows } = await client.query(
-      'SELECT seq_scan::int FROM pg_stat_xact_user_tables WHERE relid = \'token_auth_sessions\'::regclass'
+      `SELECT seq_scan::int FROM pg_stat_xact_user_tables
+      WHERE relid = 'token_auth_sessions'::regclass`
     )
     await client.query('ROLLBACK')
     client.release()
     t.strictSame(rows, [{ seq_scan: 0 }])
   })
 
-  await t.test('nothing of it is bound to a connection: each may be another one, as behind a pooler', async t => {
-    const { store } = recording(async (text, values) => {
+  await t.test('rotations work if every statement uses a new connection', async t => {
+    const { store } = createRecordingStore(async (text, values) => {
       const client = new pg.Client({ connectionString: server.url })
       await client.connect()
       await client.query(
@@ -191,7 +194,7 @@ t.test('on a server', async t => {
     })
 
     for (let generation = 0; generation < 3; generation++) {
-      t.match(await store.rotate(anAttempt(generation)), {
+      t.match(await store.rotate(createAttempt(generation)), {
         swapped: true,
         session: { generation: generation + 1 }
       })
@@ -199,7 +202,7 @@ t.test('on a server', async t => {
   })
 })
 
-t.test('who fits the row that was read after the swap failed is swapped, under a lock', async t => {
+t.test('an attempt is repeated with a lock if the returned row can be rotated', async t => {
   const row = {
     id: 's1',
     user_id: 'ann',
@@ -210,17 +213,17 @@ t.test('who fits the row that was read after the swap failed is swapped, under a
     ends_at: NOW + DAY,
     revoked_at: null
   }
-  const { store, asked } = recording(async text => ({
+  const { store, queries } = createRecordingStore(async text => ({
     rows: text === statements.rotateOne
       ? [{ outcome: `-${JSON.stringify(row)}` }]
       : [{ ...row, swapped: true, generation: 2 }]
   }))
-  t.match(await store.rotate(anAttempt(1)), { swapped: true, session: { generation: 2 } })
-  t.strictSame(asked, [statements.rotateOne, statements.rotate])
+  t.match(await store.rotate(createAttempt(1)), { swapped: true, session: { generation: 2 } })
+  t.strictSame(queries, [statements.rotateOne, statements.rotate])
 })
 
-async function untilWaiting (pool: pg.Pool, holder: pg.PoolClient): Promise<void> {
-  const { rows: [{ pid }] } = await holder.query('SELECT pg_backend_pid() AS pid')
+async function waitUntilBlocked (pool: pg.Pool, blocker: pg.PoolClient): Promise<void> {
+  const { rows: [{ pid }] } = await blocker.query('SELECT pg_backend_pid() AS pid')
 
   for (;;) {
     const { rows } = await pool.query(

@@ -1,6 +1,3 @@
-// No step of the Redis store covers two keys. Here one call is held, or the connection breaks, at
-// each place in between.
-
 import { Redis } from 'ioredis'
 import t from 'tap'
 import { RedisStore } from '../../../src/stores/redis/index.js'
@@ -26,7 +23,8 @@ const logoutAll = (at: number): { at: number, reason: 'logout-all' } => ({
   reason: 'logout-all'
 })
 
-t.test('orders of calls', { skip: await whyNoRedis() }, async t => {
+// The store changes one key per call, so another client can act between any two calls.
+t.test('interleaved and interrupted calls', { skip: await whyNoRedis() }, async t => {
   const redis = new Redis(redisUrl)
   const prefixes: string[] = []
   t.teardown(async () => {
@@ -37,15 +35,12 @@ t.test('orders of calls', { skip: await whyNoRedis() }, async t => {
     redis.disconnect()
   })
 
-  /**
-   * Stores on the same data: one as it is, and others whose calls go through hooks, the first the
-   * nearest to Redis.
-   */
+  /** Opens a store and creates further stores on the same data with hooks around their calls. */
   function open (): {
     prefix: string
     store: RedisStore
-    by: (...hooks: Hook[]) => RedisStore
-    left: () => Promise<string[]>
+    withHooks: (...hooks: Hook[]) => RedisStore
+    listKeys: () => Promise<string[]>
   } {
     const prefix = randomPrefix()
     prefixes.push(prefix)
@@ -53,58 +48,62 @@ t.test('orders of calls', { skip: await whyNoRedis() }, async t => {
     return {
       prefix,
       store: new RedisStore(redis, { prefix }),
-      by: (...hooks) => new RedisStore(hooks.reduce(hooked, redis), { prefix }),
-      left: async () => (await keysOf(redis, prefix)).map(key => key.slice(prefix.length))
+      withHooks: (...hooks) => new RedisStore(hooks.reduce(hooked, redis), { prefix }),
+      listKeys: async () => (await keysOf(redis, prefix)).map(key => key.slice(prefix.length))
     }
   }
 
-  function onCall (n: number): () => boolean {
-    let seen = 0
-    return () => seen++ === n
+  /** Matches the call with the given index. */
+  function matchCall (index: number): () => boolean {
+    let count = 0
+    return () => count++ === index
   }
 
   /**
-   * Holds a creation before each of its calls, and lists and revokes the user's sessions meanwhile
-   * or afterwards.
-   * @returns The orders that leave a session alive.
+   * Pauses a creation before each of its calls. Revokes the user's sessions during or after it.
+   *
+   * @returns The orders of calls that leave a valid session.
    */
-  async function outliving (
+  async function findUnsafeOrders (
     mutant: { creator?: () => Hook, lister?: () => Hook } = {}
   ): Promise<string[]> {
     const orders: string[] = []
 
-    for (const when of ['meanwhile', 'afterwards']) {
-      for (let call = 0, held = true; held; call++) {
-        const { store, by, left } = open()
-        const { hook, reached, release } = pausing(onCall(call))
-        const creating = by(hook, ...mutant.creator ? [mutant.creator()] : []).create(
+    for (const when of ['during', 'after']) {
+      for (let call = 0, isPaused = true; isPaused; call++) {
+        const { store, withHooks, listKeys } = open()
+        const { hook, reached, release } = pausing(matchCall(call))
+        const creating = withHooks(hook, ...mutant.creator ? [mutant.creator()] : []).create(
           makeSession('sa')
         ).then(
           () => 'created',
           (error: unknown) => error instanceof SessionRefusedError ? error.reason : String(error)
         )
-        held = await Promise.race([reached.then(() => true), creating.then(() => false)])
-        await by(...mutant.lister ? [mutant.lister()] : []).list('ann', { now: NOW, limit: 1 })
+        isPaused = await Promise.race([reached.then(() => true), creating.then(() => false)])
+        await withHooks(...mutant.lister ? [mutant.lister()] : []).list('ann', {
+          now: NOW,
+          limit: 1
+        })
 
-        if (when === 'meanwhile') {
+        if (when === 'during') {
           await store.revoke({ userId: 'ann' }, logoutAll(NOW))
         }
 
         release()
         const result = await creating
 
-        if (when === 'afterwards') {
+        if (when === 'after') {
           await store.revoke({ userId: 'ann' }, logoutAll(NOW))
         }
 
-        const alive = await store.find('sa')
+        const session = await store.find('sa')
 
-        if (alive !== null && alive.revokedAt === null) {
-          orders.push(`${when}, before call ${call}`)
+        if (session !== null && session.revokedAt === null) {
+          orders.push(`revoked ${when} the pause before call ${call}`)
         }
 
         if (result === 'revoked-since') {
-          t.strictSame(await left(), ['not-before'], 'a refused session leaves nothing')
+          t.strictSame(await listKeys(), ['not-before'], 'a rejected session leaves no keys')
         }
 
         if (result !== 'created' && result !== 'revoked-since') {
@@ -116,21 +115,21 @@ t.test('orders of calls', { skip: await whyNoRedis() }, async t => {
     return orders
   }
 
-  await t.test('create and revoke of the user: no session of before outlives it, wherever one is held', async t => {
-    t.strictSame(await outliving(), [])
+  await t.test('no order of create and revoke leaves a valid session', async t => {
+    t.strictSame(await findUnsafeOrders(), [])
   })
 
-  await t.test('the same without one of the precautions: it is seen', async t => {
+  await t.test('the test detects every missing precaution', async t => {
     t.not(
-      (await outliving({
+      (await findUnsafeOrders({
         creator: () => async (call, send) => call.name === 'ZSCORE' ? null : send()
       })).length,
       0,
-      'not reading the not-before after the session is written'
+      'the not-before is not read after the session is written'
     )
 
     t.not(
-      (await outliving({
+      (await findUnsafeOrders({
         creator: () => {
           let index: (() => Promise<unknown>) | undefined
 
@@ -151,46 +150,48 @@ t.test('orders of calls', { skip: await whyNoRedis() }, async t => {
         }
       })).length,
       0,
-      'writing the index last'
+      'the index is written last'
     )
 
     t.not(
-      (await outliving({
+      (await findUnsafeOrders({
         lister: () => async (call, send) => {
           const reply = await send()
 
           return call.values.includes('WITHSCORES')
-            ? (reply as string[]).map((text, i) => i % 2 ? '0' : text)
+            ? (reply as string[]).map((value, i) => i % 2 ? '0' : value)
             : reply
         }
       })).length,
       0,
-      'removing ids from the index whose session is not there yet'
+      'list removes ids of sessions that are not written yet'
     )
   })
 
-  await t.test('two revocations at different moments: the feed shows the one that stands, and it alone', async t => {
-    const { prefix, store, by } = open()
+  await t.test('the feed has only the effective one of two concurrent revocations', async t => {
+    const { prefix, store, withHooks } = open()
     await store.create(makeSession('sa'))
     const { hook, reached, release } = pausing(call => call.name === 'revoke')
-    const first = by(hook).revoke({ sessionId: 'sa' }, { at: NOW + 1, reason: 'reuse' })
+    const first = withHooks(hook).revoke({ sessionId: 'sa' }, { at: NOW + 1, reason: 'reuse' })
     await reached
-    t.strictSame(await store.revocations(START, 9), [], 'not before the session is revoked')
+    t.strictSame(await store.revocations(START, 9), [], 'the session is not revoked yet')
     t.equal(await store.revoke({ sessionId: 'sa' }, { at: NOW + 2, reason: 'logout' }), 1)
     t.strictSame(await store.revocations(START, 9), [{ at: NOW + 2, sessionId: 'sa' }])
     release()
     t.equal(await first, 0)
     t.strictSame(await store.revocations(START, 9), [{ at: NOW + 2, sessionId: 'sa' }])
     t.equal((await store.find('sa'))?.revokedFor, 'logout')
-    t.equal(await redis.zcard(`${prefix}revocations`), 1, 'and nothing else is left in it')
+    t.equal(await redis.zcard(`${prefix}revocations`), 1, 'the feed has one entry')
   })
 
-  await t.test('an id of another user that is refused and breaks off gives no power over that session', async t => {
-    const { store, by } = open()
+  await t.test('an interrupted create with a taken id gives no access to that session', async t => {
+    const { store, withHooks } = open()
     const session = makeSession('sa')
     await store.create(session)
     await t.rejects(
-      by(breaking(call => call.name === 'ZREM')).create(makeSession('sa', { userId: 'bob' })),
+      withHooks(breaking(call => call.name === 'ZREM')).create(
+        makeSession('sa', { userId: 'bob' })
+      ),
       /broken/
     )
     t.strictSame(await store.list('bob', { now: NOW, limit: 9 }), [])
@@ -198,12 +199,15 @@ t.test('orders of calls', { skip: await whyNoRedis() }, async t => {
     t.strictSame(await store.find('sa'), session)
   })
 
-  await t.test('a revocation that breaks off, once before each of its calls, can be repeated', async t => {
-    for (let call = 0, broke = true; broke; call++) {
-      const { store, by, left } = open()
+  await t.test('an interrupted revocation can be repeated', async t => {
+    for (let call = 0, isBroken = true; isBroken; call++) {
+      const { store, withHooks, listKeys } = open()
       await store.create(makeSession('sa'))
       await store.create(makeSession('sb'))
-      broke = await by(breaking(onCall(call))).revoke({ userId: 'ann' }, logoutAll(NOW + 1)).then(
+      isBroken = await withHooks(breaking(matchCall(call))).revoke(
+        { userId: 'ann' },
+        logoutAll(NOW + 1)
+      ).then(
         () => false,
         () => true
       )
@@ -218,48 +222,49 @@ t.test('orders of calls', { skip: await whyNoRedis() }, async t => {
         'sb'
       ])
       t.equal(await store.sweep({ endedBefore: LATER, limit: 9 }), 3)
-      t.strictSame(await left(), [], `broken off before call ${call}`)
+      t.strictSame(await listKeys(), [], `interrupted before call ${call}`)
     }
   })
 
-  await t.test('a creation that breaks off leaves nothing for long', async t => {
-    for (let call = 0, broke = true; broke; call++) {
-      const { store, by, left } = open()
-      const result = by(breaking(onCall(call))).create(
+  await t.test('a sweep deletes the keys of an interrupted creation', async t => {
+    for (let call = 0, isBroken = true; isBroken; call++) {
+      const { store, withHooks, listKeys } = open()
+      const result = withHooks(breaking(matchCall(call))).create(
         makeSession('sa', { revokedAt: NOW, revokedFor: 'logout' })
       )
-      broke = await result.then(() => false, () => true)
+      isBroken = await result.then(() => false, () => true)
       const written = await store.find('sa') !== null
       t.equal(await store.sweep({ endedBefore: LATER, limit: 9 }), written ? 1 : 0)
       t.strictSame(await store.list('ann', { now: LATER, limit: 9 }), [])
-      t.strictSame(await left(), [], `broken off before call ${call}`)
+      t.strictSame(await listKeys(), [], `interrupted before call ${call}`)
     }
   })
 
-  await t.test('a sweep that breaks off counts nothing twice and is finished by the next', async t => {
-    for (let call = 0, broke = true; broke; call++) {
-      const { store, by, left } = open()
+  await t.test('the next sweep completes an interrupted sweep without counting twice', async t => {
+    for (let call = 0, isBroken = true; isBroken; call++) {
+      const { store, withHooks, listKeys } = open()
       await store.create(makeSession('sa', { revokedAt: NOW, revokedFor: 'logout' }))
       await store.create(makeSession('sb'))
-      broke = await by(breaking(onCall(call))).sweep({ endedBefore: LATER, limit: 9 }).then(
-        () => false,
-        () => true
-      )
-      const there = [await store.find('sa'), await store.find('sb')].filter(session =>
+      isBroken = await withHooks(breaking(matchCall(call))).sweep({ endedBefore: LATER, limit: 9 })
+        .then(
+          () => false,
+          () => true
+        )
+      const remaining = [await store.find('sa'), await store.find('sb')].filter(session =>
         session !== null
       ).length
-      t.equal(await store.sweep({ endedBefore: LATER, limit: 9 }), there)
+      t.equal(await store.sweep({ endedBefore: LATER, limit: 9 }), remaining)
       t.strictSame(await store.list('ann', { now: LATER, limit: 9 }), [])
-      t.strictSame(await left(), [], `broken off before call ${call}`)
+      t.strictSame(await listKeys(), [], `interrupted before call ${call}`)
     }
   })
 
-  await t.test('a sweep meets a session that rotates meanwhile: it stays', async t => {
-    const { store, by } = open()
+  await t.test('a sweep keeps a session that is rotated during the sweep', async t => {
+    const { store, withHooks } = open()
     const session = makeSession('sa', { expiresAt: NOW + 1 })
     await store.create(session)
     const { hook, reached, release } = pausing(call => call.name === 'sweep')
-    const sweeping = by(hook).sweep({ endedBefore: NOW + 2, limit: 9 })
+    const sweeping = withHooks(hook).sweep({ endedBefore: NOW + 2, limit: 9 })
     await reached
     const { swapped } = await store.rotate({
       sessionId: 'sa',
@@ -277,7 +282,7 @@ t.test('orders of calls', { skip: await whyNoRedis() }, async t => {
     t.equal(await store.revoke({ userId: 'ann' }, logoutAll(NOW)), 1)
   })
 
-  await t.test('a not-before that moves forward while it is swept stays', async t => {
+  await t.test('a sweep keeps a not-before that moves forward during the sweep', async t => {
     const { store } = open()
 
     for (let round = 0; round < 100; round++) {

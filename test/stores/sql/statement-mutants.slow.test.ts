@@ -1,6 +1,3 @@
-// The real statements with one fault each, put in between a store and its driver: the conformance
-// suite must catch every one. mutants.test.ts does so to a store in memory; here databases race.
-
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { Redis } from 'ioredis'
@@ -12,12 +9,12 @@ import { scripts } from '../../../src/stores/redis/scripts.js'
 import { RedisStore } from '../../../src/stores/redis/index.js'
 import { MysqlStore } from '../../../src/stores/mysql/index.js'
 import type { MysqlPool } from '../../../src/stores/mysql/index.js'
-import { statements as mysqlSays } from '../../../src/stores/mysql/statements.js'
+import { statements as mysqlStatements } from '../../../src/stores/mysql/statements.js'
 import { PostgresStore } from '../../../src/stores/postgres/index.js'
-import { statements as postgresSays } from '../../../src/stores/postgres/statements.js'
+import { statements as postgresStatements } from '../../../src/stores/postgres/statements.js'
 import { SqliteStore } from '../../../src/stores/sqlite/index.js'
-import { statements as sqliteSays } from '../../../src/stores/sqlite/statements.js'
-import { brokenLaws } from '../../helpers/broken-laws.js'
+import { statements as sqliteStatements } from '../../../src/stores/sqlite/statements.js'
+import { findConformanceFailures } from '../../helpers/conformance-failures.js'
 import { mysqlUrl, whyNoMysql } from '../../helpers/databases/mysql.js'
 import {
   answers,
@@ -28,58 +25,62 @@ import {
 import { deleteKeys, randomPrefix, redisUrl, whyNoRedis } from '../../helpers/databases/redis.js'
 import { createSqliteFile } from '../../helpers/databases/sqlite.js'
 
-type Rewrite = (text: string) => string
-/** Gives a store that holds nothing, whose statements are rewritten on their way. */
+type Rewrite = (statement: string) => string
+/** Opens an empty store that applies `rewrite` to each statement before it is sent. */
 type Open = (rewrite: Rewrite) => Promise<OpenStore>
-/** What becomes of which statements; the name begins with the verb whose laws are broken by it. */
+/** Statements with a fault. The prefix of a name selects the conformance tests that must fail. */
 type Mutants = Readonly<
   Record<
     `${'rotate' | 'sweep'}: ${string}`,
-    ReadonlyArray<readonly [text: string, mutated: string]>
+    ReadonlyArray<readonly [statement: string, mutant: string]>
   >
 >
 
 function change (
-  text: string,
+  statement: string,
   changes: Readonly<Record<string, string>>
-): readonly [text: string, mutated: string] {
+): readonly [statement: string, mutant: string] {
   return [
-    text,
+    statement,
     Object.entries(changes).reduce((changed, [from, to]) => {
-      assert.ok(changed.includes(from), `the statement says ${from}`)
+      assert.ok(changed.includes(from), `the statement contains ${from}`)
       return changed.replace(from, () => to)
-    }, text)
+    }, statement)
   ]
 }
 
 async function testMutants (t: Test, open: Open, mutants: Mutants): Promise<void> {
-  await t.test('unmutated it breaks no law', async t => {
-    t.strictSame(await brokenLaws(() => open(text => text), /^(rotate|sweep)/), [])
+  await t.test('the store without a fault passes the conformance suite', async t => {
+    const failures = await findConformanceFailures(
+      () => open(statement => statement),
+      /^(rotate|sweep)/
+    )
+    t.strictSame(failures, [])
   })
 
   for (const [name, changes] of Object.entries(mutants)) {
     await t.test(name, async t => {
-      const mutated = new Map(changes)
+      const mutants = new Map(changes)
       const sent = new Set<string>()
 
-      const rewrite: Rewrite = text => {
-        if (mutated.has(text)) {
-          sent.add(text)
+      const rewrite: Rewrite = statement => {
+        if (mutants.has(statement)) {
+          sent.add(statement)
         }
 
-        return mutated.get(text) ?? text
+        return mutants.get(statement) ?? statement
       }
 
-      const broken = await brokenLaws(
+      const failures = await findConformanceFailures(
         () => open(rewrite),
         name.startsWith('rotate') ? /^rotate/ : /^sweep/
       )
-      t.equal(sent.size, mutated.size, 'the mutants were sent')
-      t.ok(broken.length > 0, 'at least one law is broken')
+      t.equal(sent.size, mutants.size, 'all mutants were sent')
+      t.ok(failures.length > 0, 'at least one test fails')
 
-      // A mutant that the database refuses would prove nothing.
-      for (const { law, error } of broken) {
-        t.type(error, assert.AssertionError, law)
+      // A mutant that the database rejects as invalid would test nothing.
+      for (const { title, error } of failures) {
+        t.type(error, assert.AssertionError, title)
       }
     })
   }
@@ -97,32 +98,36 @@ t.test('PostgreSQL', async t => {
   const open: Open = async rewrite => {
     await database.empty()
     const [store, other] = pools.map(pool =>
-      new PostgresStore({ query: (text, values) => pool.query(rewrite(text), values) })
+      new PostgresStore({ query: (sql, values) => pool.query(rewrite(sql), values) })
     ) as [PostgresStore, PostgresStore]
     return { store, other }
   }
 
-  // The function of one rotation with a fault, under a name of its own, and the statement that
-  // calls it.
-  const alone = async (
+  // Creates a copy of the rotation function with a fault. Returns the statement that calls it.
+  const createFunctionMutant = async (
     name: string,
     changes: Readonly<Record<string, string>>
   ): Promise<readonly [string, string]> => {
-    const [, mutated] = change(PostgresStore.migrations[2] as string, {
+    const [, mutant] = change(PostgresStore.migrations[2] as string, {
       ...changes,
       token_auth_rotate: name
     })
-    await pools[0].query(mutated)
-    return change(postgresSays.rotateOne, { token_auth_rotate: name })
+    await pools[0].query(mutant)
+    return change(postgresStatements.rotateOne, { token_auth_rotate: name })
   }
 
   const withoutLimit = { 'LIMIT $2': 'LIMIT $2 + 1000000' }
-  const careless = { 's.generation = a.at_generation': 'true', 's.generation = 0 OR': 'true OR' }
-  // So that all go through the statement that locks, which is otherwise for those who do not fit.
-  const nobodyFits = change(postgresSays.rotateFitting, { 'WHERE s.id': 'WHERE false AND s.id' })
+  const withoutChecks = {
+    's.generation = a.at_generation': 'true',
+    's.generation = 0 OR': 'true OR'
+  }
+  // Sends all attempts through `rotate`, which otherwise handles only failed attempts.
+  const noneCanRotate = change(postgresStatements.rotateFitting, {
+    'WHERE s.id': 'WHERE false AND s.id'
+  })
   await testMutants(t, open, {
-    'rotate: alone, shows losers the row as it was before': [
-      await alone('stale', {
+    'rotate: one attempt, returns the old row after a lost race': [
+      await createFunctionMutant('stale', {
         'shown token_auth_sessions;': 'shown token_auth_sessions; before token_auth_sessions;',
         BEGIN:
           'BEGIN SELECT s.* INTO before FROM token_auth_sessions s WHERE s.id = of_id COLLATE "C";',
@@ -130,64 +135,69 @@ t.test('PostgreSQL', async t => {
           'SELECT before.* INTO shown'
       })
     ],
-    'rotate: alone, reads, compares and then writes': [
-      await alone('unlocked', {
+    'rotate: one attempt, reads, compares and then writes': [
+      await createFunctionMutant('unlocked', {
         'UPDATE token_auth_sessions s':
           `PERFORM FROM token_auth_sessions s WHERE s.id = of_id AND s.generation = at_generation
         AND (s.generation = 0 OR s.rotated_at <= rotated_before OR s.rotated_at > rotated_after);
         UPDATE token_auth_sessions s`,
         's.generation = at_generation\n      AND': 'FOUND AND',
-        '(s.generation = 0 OR s.rotated_at <= rotated_before OR s.rotated_at > rotated_after)\n    RETURNING':
-          'true RETURNING'
+        'OR s.rotated_at > rotated_after)\n    RETURNING': 'OR true) RETURNING'
       })
     ],
-    'rotate: alone, compares neither generation nor grace': [
-      await alone('careless', {
+    'rotate: one attempt, compares neither generation nor grace': [
+      await createFunctionMutant('unchecked', {
         's.generation = at_generation': 'true',
         's.generation = 0 OR': 'true OR'
       })
     ],
-    'rotate: together, compares neither generation nor grace': [
-      change(postgresSays.rotateFitting, careless)
+    'rotate: several attempts, compares neither generation nor grace': [
+      change(postgresStatements.rotateFitting, withoutChecks)
     ],
-    // What is selected beside an UPDATE is the snapshot of before.
-    'rotate: shows losers the row as it was before': [nobodyFits, [
-      postgresSays.rotate,
+    // A SELECT next to an UPDATE in one statement reads the snapshot from before the UPDATE.
+    'rotate: returns the old row after a lost race': [noneCanRotate, [
+      postgresStatements.rotate,
       `
       WITH attempt AS (
-        SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
-          $8::text[], $9::text[])
-        AS a (id, secret, at_generation, now, until, rotated_before, rotated_after, by_address, by_user_agent)
+        SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[],
+          $6::bigint[], $7::bigint[], $8::text[], $9::text[])
+        AS a (id, secret, at_generation, now, until, rotated_before, rotated_after,
+          by_address, by_user_agent)
       ), swapped AS (
         UPDATE token_auth_sessions s
         SET generation = s.generation + 1, rotated_at = a.now, rotated_by_address = a.by_address,
           rotated_by_user_agent = a.by_user_agent, last_used_at = greatest(s.last_used_at, a.now),
           expires_at = least(a.until, s.ends_at)
         FROM attempt a
-        WHERE s.id = a.id COLLATE "C" AND s.secret_hash = a.secret COLLATE "C" AND s.generation = a.at_generation
+        WHERE s.id = a.id COLLATE "C" AND s.secret_hash = a.secret COLLATE "C"
+          AND s.generation = a.at_generation
           AND s.revoked_at IS NULL AND s.expires_at > a.now
-          AND (s.generation = 0 OR s.rotated_at <= a.rotated_before OR s.rotated_at > a.rotated_after)
+          AND (s.generation = 0 OR s.rotated_at <= a.rotated_before
+            OR s.rotated_at > a.rotated_after)
         RETURNING s.*
       )
       SELECT true AS swapped, swapped.* FROM swapped
-      UNION ALL SELECT false, s.* FROM attempt a JOIN token_auth_sessions s ON s.id = a.id COLLATE "C"
+      UNION ALL SELECT false, s.* FROM attempt a
+      JOIN token_auth_sessions s ON s.id = a.id COLLATE "C"
       WHERE NOT EXISTS (SELECT 1 FROM swapped WHERE swapped.id = s.id)`
     ]],
     'rotate: selects, then updates without a lock': [
-      nobodyFits,
-      change(postgresSays.rotate, { 'FOR UPDATE OF s': '' })
+      noneCanRotate,
+      change(postgresStatements.rotate, { 'FOR UPDATE OF s': '' })
     ],
-    'rotate: compares neither generation nor grace': [change(postgresSays.rotate, careless)],
-    'sweep: takes sessions without a limit': [
-      change(postgresSays.sweepSessions, withoutLimit),
-      // Or this fails, whose limit is what the sessions have left of it.
-      change(postgresSays.sweepUsers, { 'LIMIT $2': 'LIMIT greatest($2, 0)' })
+    'rotate: compares neither generation nor grace': [
+      change(postgresStatements.rotate, withoutChecks)
     ],
-    'sweep: takes users without a limit': [change(postgresSays.sweepUsers, withoutLimit)]
+    'sweep: deletes sessions without a limit': [
+      change(postgresStatements.sweepSessions, withoutLimit),
+      // Prevents a negative limit, because sessions and users share one limit.
+      change(postgresStatements.sweepUsers, { 'LIMIT $2': 'LIMIT greatest($2, 0)' })
+    ],
+    'sweep: deletes users without a limit': [change(postgresStatements.sweepUsers, withoutLimit)]
   })
 })
 
-// Its transactions lock the file as a whole, and no statement can undo that: nothing races here.
+// SQLite transactions lock the whole file, so no mutant can cause a race here.
 t.test('SQLite', async t => {
   const open: Open = async rewrite => {
     const file = createSqliteFile()
@@ -208,15 +218,20 @@ t.test('SQLite', async t => {
   const withoutLimit = { 'LIMIT ?': 'LIMIT ? + 1000000' }
   await testMutants(t, open, {
     'rotate: compares neither generation nor grace': [
-      change(sqliteSays.rotate, { 'generation = ?': '? >= 0', 'generation = 0 OR': 'true OR' })
+      change(sqliteStatements.rotate, {
+        'generation = ?': '? >= 0',
+        'generation = 0 OR': 'true OR'
+      })
     ],
-    'sweep: takes sessions without a limit': [change(sqliteSays.sweepSessions, withoutLimit)],
-    'sweep: takes users without a limit': [change(sqliteSays.sweepUsers, withoutLimit)]
+    'sweep: deletes sessions without a limit': [
+      change(sqliteStatements.sweepSessions, withoutLimit)
+    ],
+    'sweep: deletes users without a limit': [change(sqliteStatements.sweepUsers, withoutLimit)]
   })
 })
 
-/** Why it is skipped; `false` where a server answers. In CI one has to. */
-function rewriting (pool: mysql.Pool, rewrite: Rewrite): MysqlPool {
+/** Returns the pool with `rewrite` applied to every prepared statement. */
+function rewriteStatements (pool: mysql.Pool, rewrite: Rewrite): MysqlPool {
   return {
     execute: (sql, values) => pool.execute(rewrite(sql), values),
     async getConnection () {
@@ -244,9 +259,10 @@ t.test('MySQL', { skip: await whyNoMysql() }, async t => {
 
   const open: Open = async rewrite => {
     await admin.query(
-      `DELETE FROM ${database}.token_auth_sessions; DELETE FROM ${database}.token_auth_revoked_users`
+      `DELETE FROM ${database}.token_auth_sessions;
+      DELETE FROM ${database}.token_auth_revoked_users`
     )
-    const [store, other] = pools.map(pool => new MysqlStore(rewriting(pool, rewrite))) as [
+    const [store, other] = pools.map(pool => new MysqlStore(rewriteStatements(pool, rewrite))) as [
       MysqlStore,
       MysqlStore
     ]
@@ -255,15 +271,17 @@ t.test('MySQL', { skip: await whyNoMysql() }, async t => {
 
   await testMutants(t, open, {
     'rotate: selects, then updates without a lock': [
-      change(mysqlSays.takeForRotation, { 'FOR UPDATE': '' })
+      change(mysqlStatements.takeForRotation, { 'FOR UPDATE': '' })
     ],
     'rotate: compares neither generation nor grace': [
-      change(mysqlSays.rotate, {
+      change(mysqlStatements.rotate, {
         'generation = ? AND': '? >= 0 AND',
         'generation = 0 OR': 'true OR'
       })
     ],
-    'sweep: takes users without a limit': [change(mysqlSays.takeUsers, { 'LIMIT ?': 'AND ? > 0' })]
+    'sweep: deletes users without a limit': [
+      change(mysqlStatements.takeUsers, { 'LIMIT ?': 'AND ? > 0' })
+    ]
   })
 })
 
@@ -276,9 +294,9 @@ t.test('Redis', { skip: await whyNoRedis() }, async t => {
   const open: Open = async rewrite => {
     const prefix = randomPrefix()
     const store = new RedisStore({
-      evalsha: () => Promise.reject(new Error('NOSCRIPT: scripts come as text, to be rewritten')),
-      eval: (text: string, keys: number, ...input: string[]) =>
-        redis.eval(rewrite(text), keys, ...input)
+      evalsha: () => Promise.reject(new Error('NOSCRIPT: the test rewrites the source of scripts')),
+      eval: (script: string, keys: number, ...input: string[]) =>
+        redis.eval(rewrite(script), keys, ...input)
     }, { prefix })
     return { store, close: () => deleteKeys(redis, prefix) }
   }
@@ -290,7 +308,7 @@ t.test('Redis', { skip: await whyNoRedis() }, async t => {
         'generation == \'0\' or': 'true or'
       })
     ],
-    'sweep: takes users without a limit': [
+    'sweep: deletes users without a limit': [
       change(scripts.sweepUsers.text, { '\'LIMIT\', 0, ARGV[2]': '\'LIMIT\', 0, 1000000' })
     ]
   })

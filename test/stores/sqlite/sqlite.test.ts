@@ -7,7 +7,7 @@ import { createSqliteFile, openSqliteStore } from '../../helpers/databases/sqlit
 
 const EMPTY = 'DELETE FROM token_auth_sessions; DELETE FROM token_auth_revoked_users'
 
-t.test('over two connections', async t => {
+t.test('passes the conformance suite over two connections', async t => {
   testTokenStore({
     test: (name, run) => t.test(name, run),
     open: async () => {
@@ -24,14 +24,15 @@ t.test('over two connections', async t => {
   })
 })
 
-t.test('nothing is written outside of a transaction, where a busy database would leave a statement open', async t => {
+// A failed write outside of a transaction leaves a statement open if the database is busy.
+t.test('every write happens in a transaction', async t => {
   const { file } = await openSqliteStore()
   t.teardown(() => {
     file.remove()
   })
   const db = file.connect()
   let isOpen = false
-  const outside: string[] = []
+  const unsafeWrites: string[] = []
   const written = new Set<string>()
   const store = new SqliteStore({
     exec (sql) {
@@ -58,7 +59,7 @@ t.test('nothing is written outside of a transaction, where a busy database would
         written.add(sql)
 
         if (!isOpen) {
-          outside.push(sql)
+          unsafeWrites.push(sql)
         }
       }
 
@@ -74,9 +75,9 @@ t.test('nothing is written outside of a transaction, where a busy database would
       }
     }
   })
-  const laws: Array<() => Promise<void>> = []
+  const tests: Array<() => Promise<void>> = []
   testTokenStore({
-    test: (_name, run) => laws.push(run),
+    test: (_name, run) => tests.push(run),
     open: () => ({
       store,
       close: () => {
@@ -85,15 +86,15 @@ t.test('nothing is written outside of a transaction, where a busy database would
     })
   })
 
-  for (const law of laws) {
-    await law()
+  for (const run of tests) {
+    await run()
   }
 
-  t.strictSame(outside, [])
-  t.equal(written.size, 9, 'all that write were seen')
+  t.strictSame(unsafeWrites, [])
+  t.equal(written.size, 9, 'all writing statements were executed')
 })
 
-t.test('migrate: what an older version has made is taken further', async t => {
+t.test('migrate upgrades the tables of an older version', async t => {
   const file = createSqliteFile()
   t.teardown(() => {
     file.remove()
@@ -101,7 +102,8 @@ t.test('migrate: what an older version has made is taken further', async t => {
   const db = file.connect()
   db.exec(SqliteStore.migrations[0] as string)
   db.exec(
-    'CREATE TABLE token_auth_migrations (version INTEGER NOT NULL PRIMARY KEY); INSERT INTO token_auth_migrations VALUES (1)'
+    `CREATE TABLE token_auth_migrations (version INTEGER NOT NULL PRIMARY KEY);
+    INSERT INTO token_auth_migrations VALUES (1)`
   )
   await new SqliteStore(db).migrate()
   t.strictSame(db.prepare('SELECT * FROM token_auth_attempts').all(), [])
@@ -110,51 +112,51 @@ t.test('migrate: what an older version has made is taken further', async t => {
   }, { version: 2 }])
 })
 
-t.test('a sweep takes its pages from the log to their places in small steps, and leaves the setting as it was', async t => {
+t.test('a sweep limits checkpoints and restores wal_autocheckpoint', async t => {
   const { store, file } = await openSqliteStore()
   t.teardown(() => {
     file.remove()
   })
   const db = file.connect()
   const other = new SqliteStore(db)
-  const setting = (): number =>
+  const readCheckpointLimit = (): number =>
     (db.prepare('PRAGMA wal_autocheckpoint').all() as Array<{ wal_autocheckpoint: number }>)[0]
       ?.wal_autocheckpoint ?? -1
-  const text = 'x'.repeat(1000)
+  const userAgent = 'x'.repeat(1000)
   await Promise.all(
     Array.from(
       { length: 1000 },
       (_, n) =>
         store.create(makeSession(`s${String(n * 7919 % 1000).padStart(4, '0')}`, {
           userId: `u${n}`,
-          rotatedBy: { address: null, userAgent: text },
+          rotatedBy: { address: null, userAgent },
           expiresAt: n + 1,
           endsAt: n + 1,
-          device: { label: null, address: null, userAgent: text }
+          device: { label: null, address: null, userAgent }
         }))
     )
   )
   db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
 
-  // How many pages the log holds, asked without taking any from it.
-  const inLog = (): number => statSync(`${file.path}-wal`).size / 4096
+  // Reads the file size, because a query could start a checkpoint.
+  const countPagesInLog = (): number => statSync(`${file.path}-wal`).size / 4096
 
-  for (const usual of [500, 0]) {
-    db.exec(`PRAGMA wal_autocheckpoint = ${usual}`)
+  for (const checkpointLimit of [500, 0]) {
+    db.exec(`PRAGMA wal_autocheckpoint = ${checkpointLimit}`)
 
     for (let batch = 0; batch < 40; batch++) {
-      await other.sweep({ endedBefore: usual === 0 ? 9999 : 500, limit: 10 })
+      await other.sweep({ endedBefore: checkpointLimit === 0 ? 9999 : 500, limit: 10 })
     }
 
-    t.equal(setting(), usual)
+    t.equal(readCheckpointLimit(), checkpointLimit)
 
-    if (usual === 0) {
+    if (checkpointLimit === 0) {
       t.ok(
-        inLog() > 300,
-        `where nothing is to be taken by itself, nothing is: ${Math.round(inLog())} pages`
+        countPagesInLog() > 300,
+        `no checkpoint if automatic ones are off: ${Math.round(countPagesInLog())} pages`
       )
     } else {
-      t.ok(inLog() < 200, `${Math.round(inLog())} pages`)
+      t.ok(countPagesInLog() < 200, `${Math.round(countPagesInLog())} pages`)
     }
   }
 })

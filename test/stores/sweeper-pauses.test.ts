@@ -1,0 +1,68 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { MINUTE } from '../helpers/clock.js'
+import { BATCH, createScriptedSweep, createTestSweeper } from './sweeper-helpers.js'
+
+t.test('other callbacks run between two batches', async t => {
+  const order: string[] = []
+  const { sweeper } = createTestSweeper(() => {
+    order.push('batch')
+    setImmediate(() => order.push('other'))
+    return order.length < 5 ? BATCH : 0
+  })
+  await sweeper.sweep()
+  t.strictSame(order, ['batch', 'other', 'batch', 'other', 'batch'])
+})
+
+t.test('a sweep ends after 1 minute even if expired sessions are left', async t => {
+  const calls: number[] = []
+  const { sweeper, clock, events } = createTestSweeper(({ limit }) => {
+    clock.advance(20_000)
+    calls.push(limit)
+    return limit
+  })
+  const deleted = await sweeper.sweep()
+  t.equal(calls.length, 3)
+  t.equal(deleted, calls.reduce((sum, limit) => sum + limit))
+  t.match(events, [{ deleted, took: MINUTE }])
+})
+
+t.test('every batch has the same limit for fast and slow stores', async t => {
+  for (const duration of [0, 30]) {
+    const { sweep, calls } = createScriptedSweep(100, 100, 100)
+    const { sweeper } = createTestSweeper(async batch => {
+      await sleep(duration)
+      return sweep(batch)
+    })
+    t.equal(await sweeper.sweep(), 300)
+    t.strictSame(calls.map(batch => batch.limit), [100, 100, 100, 100])
+  }
+})
+
+t.test('the pause between two batches is 3 times the duration of a batch', async t => {
+  const startedAt: number[] = []
+  const endedAt: number[] = []
+  const { sweeper } = createTestSweeper(async ({ limit }) => {
+    startedAt.push(performance.now())
+    await sleep(20)
+    return endedAt.push(performance.now()) < 3 ? limit : 0
+  })
+  await sweeper.sweep()
+
+  for (const n of [1, 2]) {
+    t.ok((startedAt[n] as number) - (endedAt[n - 1] as number) > 50)
+  }
+})
+
+t.test('stop ends a pause between two batches', async t => {
+  const { sweeper } = createTestSweeper(async ({ limit }) => {
+    await sleep(250)
+    return limit
+  })
+  const swept = sweeper.sweep()
+  await sleep(300)
+  const stoppedAt = performance.now()
+  await sweeper.stop()
+  await swept
+  t.ok(performance.now() - stoppedAt < 400)
+})
