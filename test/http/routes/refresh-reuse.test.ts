@@ -174,7 +174,10 @@ for (const [name, open] of Object.entries(localStores)) {
       const second = await next(first)
       clock.advance(-SECOND)
       t.equal(await next(second), second)
-      t.notOk(events.some(event => event.name === 'clock-skew'), 'a difference of 1 s is no clock skew')
+      t.notOk(
+        events.some(event => event.name === 'clock-skew'),
+        'a difference of 1 s is no clock skew'
+      )
       clock.advance(-59 * SECOND)
       t.equal(await next(second), second)
       t.equal(await next(first), second)
