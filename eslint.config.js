@@ -49,12 +49,5 @@ export default [
   {
     files: ['test/**/*.ts'],
     rules: { 'max-lines': ['error', 400] }
-  },
-  {
-    // Not split yet.
-    files: [
-      'test/browser/client.test.ts'
-    ],
-    rules: { 'max-lines': 'off' }
   }
 ]

@@ -112,8 +112,8 @@ const messagesByCode = {
   AUTH_REFRESH_EXPIRED: 'This session has expired. Please sign in again.',
   AUTH_REFRESH_REUSED:
     'This session was revoked, because another client presented an outdated token.',
-  AUTH_REFRESH_MISSING:
-    'The browser did not save the cookie. Safari rejects it over http: start the demo with COOKIE_SECURE=false.',
+  AUTH_REFRESH_MISSING: 'The browser did not save the cookie. Safari rejects it over http: ' +
+    'start the demo with COOKIE_SECURE=false.',
   network: 'The server does not respond. Is it still running?',
   'signed-out': 'You were signed out in the meantime.'
 }

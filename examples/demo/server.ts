@@ -130,7 +130,8 @@ console.log(`
 
   Or try it in another terminal. Access tokens expire after ${lifetime} here:
 
-  curl -X PUT ${url}/register -H 'content-type: application/json' -d '{"username":"ann","password":"correct horse"}'
+  curl -X PUT ${url}/register -H 'content-type: application/json' \\
+    -d '{"username":"ann","password":"correct horse"}'
   curl ${url}/auth/login -d username=ann --data-urlencode 'password=correct horse'
   curl ${url}/protected -H "authorization: Bearer $ACCESS_TOKEN"
   curl ${url}/admin -H "authorization: Bearer $ACCESS_TOKEN"
@@ -141,8 +142,10 @@ console.log(`
   As an OAuth client, for example an app on a phone:
 
   curl ${url}/.well-known/oauth-authorization-server
-  curl ${url}/auth/login -d username=ann --data-urlencode 'password=correct horse' -d client_id=phone
-  curl ${url}/auth/token -d grant_type=refresh_token -d client_id=phone -d refresh_token=$REFRESH_TOKEN
+  curl ${url}/auth/login -d client_id=phone -d username=ann \\
+    --data-urlencode 'password=correct horse'
+  curl ${url}/auth/token -d client_id=phone -d grant_type=refresh_token \\
+    -d refresh_token=$REFRESH_TOKEN
 `)
 
 function readOrCreate (file: string, create: () => string): string {

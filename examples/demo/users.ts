@@ -17,7 +17,10 @@ export class UserTable {
     this.#db = db
     db.exec(`
       CREATE TABLE IF NOT EXISTS users (
-        id TEXT PRIMARY KEY, username TEXT NOT NULL UNIQUE, passwordHash TEXT NOT NULL, role TEXT NOT NULL
+        id TEXT PRIMARY KEY,
+        username TEXT NOT NULL UNIQUE,
+        passwordHash TEXT NOT NULL,
+        role TEXT NOT NULL
       )`)
   }
 

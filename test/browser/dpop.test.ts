@@ -1,17 +1,19 @@
-// The client with a key of its own in Chromium: kept in IndexedDB, the same in all tabs, used by
-// them and read by nobody.
-
 import type { Page } from 'playwright-core'
 import t from 'tap'
 import { PASSWORD } from '../helpers/app.js'
-import { jar, startApp, startBrowser, whyNoChromium } from '../helpers/browser/browser.js'
+import {
+  getChromiumSkipReason,
+  getRefreshCookies,
+  startApp,
+  startBrowser
+} from '../helpers/browser/browser.js'
 import type { BrowserApp } from '../helpers/browser/browser.js'
-import { bundle, ready } from '../helpers/browser/client-page.js'
+import { bundle, waitForClient } from '../helpers/browser/client-page.js'
 import { MINUTE } from '../helpers/clock.js'
 
-const skip = whyNoChromium()
+const skip = getChromiumSkipReason()
 const [client, dpop] = [bundle('src/client/index.ts'), bundle('src/client/dpop.ts')]
-// A wall clock that is a year wrong: the server's nonce tells the time.
+// The wall clock is one year off, because the client should use the time in the server's nonce.
 const page = `<!doctype html><link rel="icon" href="data:,"><title>dpop</title><body><script>
   const now = Date.now
   Date.now = () => now() + 31_536_000_000
@@ -21,8 +23,8 @@ import { createDpopFetch } from '/dpop.js'
 globalThis.auth = createAuthClient({ fetch: createDpopFetch() })
 </script>`
 
-// Whatever is kept, and whether it can be read.
-const look = `new Promise((resolve, reject) => {
+// Returns all saved keys, and whether a script can export their private part.
+const listKeys = `new Promise((resolve, reject) => {
   const opening = indexedDB.open('token-auth')
   opening.onerror = reject
   opening.onsuccess = () => {
@@ -57,23 +59,23 @@ t.test('in Chromium', { skip }, async t => {
   async function openTab ({ origin }: BrowserApp): Promise<Page> {
     const page = await browser.newPage()
     await page.goto(`${origin}/tab`)
-    await ready(page)
+    await waitForClient(page)
     return page
   }
 
   const status = (page: Page): Promise<unknown> =>
     page.evaluate('auth.fetch(\'/protected\').then(({ status }) => status)')
 
-  await t.test('five tabs have one key, which outlives them; a copied cookie is worth nothing', async t => {
+  await t.test('five tabs share one key, and a copied cookie is rejected', async t => {
     const app = await serve()
     const pages = await Promise.all(Array.from({ length: 5 }, () => openTab(app)))
     const credentials = JSON.stringify({ username: 'ann', password: PASSWORD })
     await (pages[0] as Page).evaluate(`auth.login(${credentials}).then(() => {})`)
     t.strictSame(await Promise.all(pages.map(status)), [200, 200, 200, 200, 200])
-    const [kept, ...others] = await (pages[0] as Page).evaluate<
+    const [key, ...others] = await (pages[0] as Page).evaluate<
       Array<{ jwk: object, readable: boolean }>
-    >(look)
-    t.match(kept, { jwk: { kty: 'EC', crv: 'P-256' }, readable: false })
+    >(listKeys)
+    t.match(key, { jwk: { kty: 'EC', crv: 'P-256' }, readable: false })
     t.strictSame(others, [])
 
     app.clock.advance(20 * MINUTE)
@@ -81,9 +83,9 @@ t.test('in Chromium', { skip }, async t => {
     const next = await openTab(app)
     t.equal(await next.evaluate('auth.state.status'), 'signed-in')
     t.equal(await status(next), 200)
-    t.strictSame(await next.evaluate(look), [kept])
+    t.strictSame(await next.evaluate(listKeys), [key])
 
-    const { '__Host-auth-refresh': cookie } = await jar(browser, app)
+    const { '__Host-auth-refresh': cookie } = await getRefreshCookies(browser, app)
     const stolen = await app.app.inject({
       method: 'POST',
       url: '/auth/refresh',

@@ -1,37 +1,39 @@
-// Honest clients: browsers, the tabs of which share a storage and do not wait for each other.
-
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PASSWORD } from '../helpers/app.js'
 import type { TokenResponse } from '../../src/protocol.js'
 import { isUnsettled } from './http.js'
-import type { Answer } from './http.js'
+import type { ClientResponse } from './http.js'
 import type { Random } from '../../src/testing/index.js'
 import { pause } from './pause.js'
 import { GRACE } from './settings.js'
-import { claimsOf, SignedIn } from './world.js'
+import { readClaims, TrackedSession } from './world.js'
 import type { World } from './world.js'
 
+/** Simulates a browser. Its tabs share storage and refresh concurrently. */
 export class Browser {
   readonly userId: string
-  /** As many as it has tabs. */
-  readonly clients: readonly Client[]
-  /** `null` while it is being signed in. */
-  session: SignedIn | null = null
-  /** Until when the lid is closed; then all tabs wake up at once. */
+  readonly tabs: readonly Tab[]
+  /** `null` before the first login. */
+  session: TrackedSession | null = null
+  /** Time when a sleeping device wakes all tabs together. */
   asleepUntil = 0
   readonly #world: World
   readonly #random: Random
-  #signingIn: Promise<void> | undefined
+  #pendingLogin: Promise<void> | undefined
 
   constructor (world: World, random: Random, userId: string, tabs: number) {
     this.#world = world
     this.#random = random
     this.userId = userId
-    this.clients = Array.from({ length: tabs }, () => new Client(world, random.fork(), this))
+    this.tabs = Array.from({ length: tabs }, () => new Tab(world, random.fork(), this))
   }
 
-  /** Waits until the lid is open. @returns Whether it was closed. */
-  async sleep (): Promise<boolean> {
+  /**
+   * Waits while the device sleeps.
+   *
+   * @returns Whether it slept.
+   */
+  async waitWhileAsleep (): Promise<boolean> {
     const time = this.asleepUntil - Date.now()
 
     if (time > 0) {
@@ -41,17 +43,17 @@ export class Browser {
     return time > 0
   }
 
-  /** Signs in, or joins the tab that is at it. */
-  signIn (): Promise<void> {
-    this.#signingIn ??= this.#world.inTurn(this.userId, () => this.#signIn()).finally(() => {
-      this.#signingIn = undefined
+  /** Logs in. Concurrent calls share one login. */
+  login (): Promise<void> {
+    this.#pendingLogin ??= this.#world.runInTurn(this.userId, () => this.#login()).finally(() => {
+      this.#pendingLogin = undefined
     })
-    return this.#signingIn
+    return this.#pendingLogin
   }
 
-  /** Ends its session. Whoever is not answered asks again. */
-  async signOut (): Promise<void> {
-    await this.#world.inTurn(this.userId, async () => {
+  /** Logs out, and retries until the outcome is known. */
+  async logout (): Promise<void> {
+    await this.#world.runInTurn(this.userId, async () => {
       const { session } = this
 
       if (session?.state !== 'live') {
@@ -59,99 +61,105 @@ export class Browser {
       }
 
       session.state = 'ending'
-      await this.#end(session)
+      await this.#logOut(session)
     })
   }
 
-  /** Ends all sessions of its user. */
-  async signOutEverywhere (): Promise<void> {
-    await this.#world.inTurn(this.userId, async () => {
+  /** Revokes all sessions of the user. */
+  async logoutEverywhere (): Promise<void> {
+    await this.#world.runInTurn(this.userId, async () => {
       const { session } = this
 
       if (session?.state !== 'live') {
         return
       }
 
-      const sessions = [...this.#world.sessions.values()].filter(each =>
-        each.userId === this.userId && each.state === 'live'
+      const userSessions = [...this.#world.sessions.values()].filter(other =>
+        other.userId === this.userId && other.state === 'live'
       )
 
-      for (const each of sessions) {
-        each.state = 'ending'
+      for (const userSession of userSessions) {
+        userSession.state = 'ending'
       }
 
-      const answer = await this.#insist(session, '/auth/logout/all', { bearer: session.access })
+      const response = await this.#retryUntilSettled(session, '/auth/logout/all', {
+        bearer: session.accessToken
+      })
 
-      // An attempt that was not answered has got through, and who knows how far.
-      if (answer.status === 401 && answer.code === 'AUTH_SESSION_REVOKED') {
-        for (const each of sessions) {
-          await this.#end(each)
+      // A previous attempt without a response has revoked some of the sessions.
+      if (response.status === 401 && response.code === 'AUTH_SESSION_REVOKED') {
+        for (const userSession of userSessions) {
+          await this.#logOut(userSession)
         }
-      } else if (answer.status === 204) {
-        for (const each of sessions) {
-          this.#ended(each)
+      } else if (response.status === 204) {
+        for (const userSession of userSessions) {
+          this.#markEnded(userSession)
         }
       } else {
-        this.#world.find(`logout of all answered ${answer.status} ${answer.code}`, session)
+        const { status, code } = response
+        this.#world.reportFinding(`logout of all sessions returned ${status} ${code}`, session)
       }
     })
   }
 
-  async #end (session: SignedIn): Promise<void> {
-    const answer = await this.#insist(session, '/auth/logout', {
-      body: { refresh_token: session.newest }
+  async #logOut (session: TrackedSession): Promise<void> {
+    const response = await this.#retryUntilSettled(session, '/auth/logout', {
+      body: { refresh_token: session.refreshToken }
     })
 
-    if (answer.status !== 204) {
-      this.#world.find(`logout answered ${answer.status} ${answer.code}`, session)
+    if (response.status !== 204) {
+      this.#world.reportFinding(`logout returned ${response.status} ${response.code}`, session)
     }
 
-    this.#ended(session)
+    this.#markEnded(session)
   }
 
-  #ended (session: SignedIn): void {
+  #markEnded (session: TrackedSession): void {
     session.state = 'ended'
     session.endedAt = Date.now()
-    this.#world.count('sessions ended')
+    this.#world.count('logouts')
   }
 
-  async #insist (
-    session: SignedIn,
+  async #retryUntilSettled (
+    session: TrackedSession,
     path: string,
     request: { readonly bearer?: string, readonly body?: object }
-  ): Promise<Answer> {
+  ): Promise<ClientResponse> {
     for (;;) {
-      const answer = await this.#world.ask(this.#random, path, { method: 'POST', ...request })
-      session.note(`client: ${path} ${answer.status} ${answer.code ?? ''}`)
+      const response = await this.#world.sendRequest(this.#random, path, {
+        method: 'POST',
+        ...request
+      })
+      session.note(`client: ${path} ${response.status} ${response.code ?? ''}`)
 
-      if (!isUnsettled(answer)) {
-        return answer
+      if (!isUnsettled(response)) {
+        return response
       }
 
       await pause(this.#random, 50, 250)
     }
   }
 
-  async #signIn (): Promise<void> {
+  async #login (): Promise<void> {
     if (this.session !== null && this.session.state !== 'ended') {
       return
     }
 
     for (;;) {
-      const answer = await this.#world.ask(this.#random, '/auth/login', {
+      const response = await this.#world.sendRequest(this.#random, '/auth/login', {
         method: 'POST',
         body: { username: this.userId, password: PASSWORD }
       })
 
-      if (answer.status === 200) {
-        this.session = new SignedIn(this.userId, answer.body as TokenResponse)
+      if (response.status === 200) {
+        this.session = new TrackedSession(this.userId, response.body as TokenResponse)
         this.#world.sessions.set(this.session.id, this.session)
         return
       }
 
-      if (!isUnsettled(answer)) {
-        this.#world.find(
-          `login answered ${answer.status} ${answer.code}`,
+      if (!isUnsettled(response)) {
+        this.#world.reportFinding(
+          `login returned ${response.status} ${response.code}`,
           this.session ?? undefined
         )
       }
@@ -161,7 +169,8 @@ export class Browser {
   }
 }
 
-export class Client {
+/** Simulates a tab that refreshes and calls a protected route in a loop. */
+export class Tab {
   readonly #world: World
   readonly #random: Random
   readonly #browser: Browser
@@ -173,9 +182,9 @@ export class Client {
   }
 
   async run (): Promise<void> {
-    while (!this.#world.over) {
+    while (!this.#world.isOver) {
       await pause(this.#random, 20, 400)
-      const hasSlept = await this.#browser.sleep()
+      const hasSlept = await this.#browser.waitWhileAsleep()
       const { session } = this.#browser
 
       if (session === null || session.state === 'ended') {
@@ -184,98 +193,101 @@ export class Client {
         }
 
         await pause(this.#random, 20, 400)
-        await this.#browser.signIn()
+        await this.#browser.login()
       } else if (hasSlept || this.#random.chance(0.5)) {
         await this.refresh(session)
       } else {
-        await this.#visit(session)
+        await this.#callProtected(session)
       }
     }
   }
 
-  /** Refreshes with the newest token in the storage until it is told what came of it. */
-  async refresh (session: SignedIn): Promise<void> {
-    let token = this.#isSlow(session) ? session.previous as string : session.newest
+  /** Refreshes with the newest token in the storage until the outcome is known. */
+  async refresh (session: TrackedSession): Promise<void> {
+    let token = this.#readsOldToken(session)
+      ? session.previousRefreshToken as string
+      : session.refreshToken
 
     for (;;) {
       const before = session.state
-      // Some clients go away before they are answered: a tunnel, a closed lid.
-      const goesAway = this.#random.chance(0.05)
-      const timeout = goesAway ? { timeout: this.#random.between(1, 30) } : {}
-      const answer = await this.#world.ask(this.#random, '/auth/refresh', {
+      // Some clients lose the connection before the response.
+      const isAborted = this.#random.chance(0.05)
+      const timeout = isAborted ? { timeout: this.#random.between(1, 30) } : {}
+      const response = await this.#world.sendRequest(this.#random, '/auth/refresh', {
         method: 'POST',
         body: { refresh_token: token },
         ...timeout
       })
-      const presented = claimsOf(token).gen
+      const presented = readClaims(token).gen
       session.note(
-        `client: refresh with ${presented}: ${answer.status} ${answer.code ?? ''} after ${
-          Math.round(answer.took)
+        `client: refresh with ${presented}: ${response.status} ${response.code ?? ''} after ${
+          Math.round(response.duration)
         } ms`
       )
 
-      if (!isUnsettled(answer)) {
-        return this.#settle(session, presented, before, answer)
+      if (!isUnsettled(response)) {
+        return this.#settle(session, presented, before, response)
       }
 
-      if (goesAway && this.#random.chance(0.5)) {
+      if (isAborted && this.#random.chance(0.5)) {
         this.#browser.asleepUntil = Date.now() + this.#random.between(GRACE, 1.5 * GRACE)
       }
 
-      if (!await this.#browser.sleep()) {
+      if (!await this.#browser.waitWhileAsleep()) {
         await pause(this.#random, 30, 250)
       }
 
-      token = session.newest
+      token = session.refreshToken
     }
   }
 
   #settle (
-    session: SignedIn,
+    session: TrackedSession,
     presented: number,
-    before: SignedIn['state'],
-    { status, code, body, took }: Answer
+    before: TrackedSession['state'],
+    { status, code, body, duration }: ClientResponse
   ): void {
     if (status === 200) {
-      const answer = body as TokenResponse
-      const { sid, gen } = claimsOf(answer.refresh_token as string)
+      const response = body as TokenResponse
+      const { sid, gen } = readClaims(response.refresh_token as string)
       this.#world.count('refreshes')
-      this.#world.refreshTimes.push(took)
+      this.#world.refreshTimes.push(duration)
 
       if (before === 'ended') {
-        this.#world.find('a session was refreshed after its logout was answered', session)
+        this.#world.reportFinding('refresh succeeded after the logout was complete', session)
       }
 
       if (sid !== session.id || (gen !== presented && gen !== presented + 1)) {
-        this.#world.find(`generation ${presented} was answered with ${gen} of ${sid}`, session)
+        this.#world.reportFinding(`generation ${presented} returned ${gen} of ${sid}`, session)
       }
 
-      session.adopt(answer)
+      session.saveTokens(response)
     } else if (status !== 401 || code !== 'AUTH_REFRESH_REVOKED' || session.state === 'live') {
-      this.#world.find(
-        `a refresh of a session that is ${session.state} was answered ${status} ${code}`,
+      this.#world.reportFinding(
+        `refresh of a session that is ${session.state} returned ${status} ${code}`,
         session
       )
     }
   }
 
-  // A tab that has read the storage before its sibling wrote to it. Half of the grace is for the
-  // way.
-  #isSlow ({ previous, rotatedAt }: SignedIn): boolean {
-    return previous !== null && Date.now() - rotatedAt < GRACE / 2 && this.#random.chance(0.3)
+  // The tab has read the storage before another tab wrote to it. The request may take half of the
+  // grace period.
+  #readsOldToken ({ previousRefreshToken, rotatedAt }: TrackedSession): boolean {
+    return previousRefreshToken !== null && Date.now() - rotatedAt < GRACE / 2 &&
+      this.#random.chance(0.3)
   }
 
-  async #visit (session: SignedIn): Promise<void> {
-    const { status, code } = await this.#world.ask(this.#random, '/protected', {
+  async #callProtected (session: TrackedSession): Promise<void> {
+    const { status, code } = await this.#world.sendRequest(this.#random, '/protected', {
       method: 'GET',
-      bearer: session.access
+      bearer: session.accessToken
     })
-    const isFine = status === 200 || typeof status === 'string' || status === 503 ||
+    const isExpected = status === 200 || typeof status === 'string' || status === 503 ||
       (status === 401 && code === 'AUTH_SESSION_REVOKED' && session.state !== 'live')
 
-    if (!isFine) {
-      this.#world.find(
-        `a visit of a session that is ${session.state} was answered ${status} ${code}`,
+    if (!isExpected) {
+      this.#world.reportFinding(
+        `call with a session that is ${session.state} returned ${status} ${code}`,
         session
       )
     }

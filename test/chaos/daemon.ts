@@ -1,60 +1,59 @@
-// A database program that is started for one run, dies as in a power cut, and comes back.
-
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ABSENCE } from './settings.js'
+import { ENGINE_DOWNTIME } from './settings.js'
 
 const START_LIMIT = 30_000
 
-/** Thrown where a program is not installed. */
+/** Thrown if a program is not installed. */
 export class MissingProgramError extends Error {}
 
 export interface DaemonOptions {
   readonly program: string
   readonly args: readonly string[]
-  /** Rejects until the program answers. */
+  /** Rejects until the program accepts connections. */
   readonly isReady: () => Promise<unknown>
-  /** What ends it before it can tidy up. */
-  readonly deadly?: NodeJS.Signals
+  /** Signal that stops the program without a clean shutdown. `SIGKILL` by default. */
+  readonly killSignal?: NodeJS.Signals
   readonly user?: { readonly uid: number, readonly gid: number }
 }
 
+/** Database server that one run starts, kills and restarts. */
 export class Daemon {
   readonly #options: DaemonOptions
   #child: ChildProcess | undefined
-  #isOver = false
+  #isStopped = false
 
   constructor (options: DaemonOptions) {
     this.#options = options
   }
 
   async start (): Promise<void> {
-    // A restart that was under way when all ended must leave nothing behind.
-    if (this.#isOver) {
-      throw new Error('The run has ended.')
+    // A pending restart must not start the program after the run.
+    if (this.#isStopped) {
+      throw new Error('the run has ended')
     }
 
     const { program, args, user: { uid, gid } = {}, isReady } = this.#options
     const child = spawn(program, args, { stdio: 'ignore', ...(uid !== undefined && { uid, gid }) })
     this.#child = child
     const failed = once(child, 'exit').then(([code]) => {
-      throw new Error(`${program} ended with ${code}`)
-    }, refuse(program))
+      throw new Error(`${program} exited with ${code}`)
+    }, rethrowIfMissing(program))
     failed.catch(() => {})
-    await Promise.race([until(isReady), failed])
+    await Promise.race([retry(isReady), failed])
   }
 
   async restart (): Promise<void> {
     await this.#kill()
-    await sleep(ABSENCE)
+    await sleep(ENGINE_DOWNTIME)
     await this.start()
   }
 
-  /** Ends it for good. */
-  async end (): Promise<void> {
-    this.#isOver = true
+  /** Stops the program permanently. */
+  async stop (): Promise<void> {
+    this.#isStopped = true
     await this.#kill()
   }
 
@@ -65,14 +64,14 @@ export class Daemon {
       return
     }
 
-    const ended = once(child, 'exit')
-    child.kill(this.#options.deadly ?? 'SIGKILL')
-    await ended
+    const exited = once(child, 'exit')
+    child.kill(this.#options.killSignal ?? 'SIGKILL')
+    await exited
   }
 }
 
-/** For `catch`: tells a program that is not there from one that fails. */
-export function refuse (program: string): (error: unknown) => never {
+/** Creates a `catch` callback that throws a `MissingProgramError` if the program does not exist. */
+export function rethrowIfMissing (program: string): (error: unknown) => never {
   return error => {
     if ((error as { code?: unknown }).code === 'ENOENT') {
       throw new MissingProgramError(`${program} is not installed`)
@@ -82,8 +81,8 @@ export function refuse (program: string): (error: unknown) => never {
   }
 }
 
-/** Tries again until it works, for a bounded time. */
-export async function until (attempt: () => unknown): Promise<void> {
+/** Repeats an attempt until it succeeds, for at most 30 s. */
+export async function retry (attempt: () => unknown): Promise<void> {
   const limit = Date.now() + START_LIMIT
 
   for (;;) {

@@ -1,15 +1,16 @@
-// What goes wrong during a run, about once a second each; and somebody who tries the access tokens
-// of ended sessions.
-
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Browser } from './client.js'
 import type { Engine } from './engines.js'
 import type { Random } from '../../src/testing/index.js'
 import { pause } from './pause.js'
-import { SECONDS, TROUBLED_BOUND } from './settings.js'
+import { DISRUPTED_PROPAGATION_LIMIT, SECONDS } from './settings.js'
 import type { World } from './world.js'
 
-/** Goes on until the run is over; then all servers and the engine are up, or on their way. */
+/**
+ * Kills servers, cuts connections, logs out and restarts the engine until the run is over.
+ *
+ * When it resolves, the engine is up, and every server is up or starting.
+ */
 export async function disrupt (
   world: World,
   engine: Engine,
@@ -17,25 +18,25 @@ export async function disrupt (
 ): Promise<void> {
   const random = world.random.fork()
 
-  const often = async (
-    shortest: number,
-    longest: number,
+  const repeat = async (
+    minPause: number,
+    maxPause: number,
     disruption: () => Promise<unknown>
   ): Promise<void> => {
-    const own = random.fork()
+    const ownRandom = random.fork()
 
-    while (!world.over) {
-      await pause(own, shortest, longest)
+    while (!world.isOver) {
+      await pause(ownRandom, minPause, maxPause)
 
-      if (!world.over) {
+      if (!world.isOver) {
         await disruption()
       }
     }
   }
 
   await Promise.all([
-    // Never all at once, or nobody would be there to notice the rest.
-    often(700, 1300, async () => {
+    // One server stays up, so that clients notice the other disruptions.
+    repeat(700, 1300, async () => {
       const up = world.servers.filter(server => server.isUp)
 
       if (up.length < 2) {
@@ -45,47 +46,47 @@ export async function disrupt (
       await random.pick(up).kill()
       world.count('kills')
     }),
-    often(700, 1300, () =>
-      engine.cut().then(() => {
+    repeat(700, 1300, () =>
+      engine.cutConnections().then(() => {
         world.count('cuts')
       }, () => {
-        world.count('cuts that found no engine')
+        world.count('cuts without an engine')
       })),
-    often(300, 900, async () => {
+    repeat(300, 900, async () => {
       const browser = random.pick(browsers)
-      await (random.chance(0.5) ? browser.signOut() : browser.signOutEverywhere())
+      await (random.chance(0.5) ? browser.logout() : browser.logoutEverywhere())
     }),
-    often(20, 100, () => trySpentToken(world, random)),
+    repeat(20, 100, () => tryRevokedToken(world, random)),
     sleep(SECONDS * 500).then(async () => {
-      world.engineSince = Infinity
+      world.engineUpSince = Infinity
       await engine.restart()
-      world.engineSince = Date.now()
+      world.engineUpSince = Date.now()
       world.count('restarts of the engine')
     })
   ])
 }
 
-// These tokens do not expire during a run: only what the servers hear of each other's revocations
-// can refuse them.
-async function trySpentToken (world: World, random: Random): Promise<void> {
-  const bound = Date.now() - TROUBLED_BOUND
-  const spent = world.engineSince > bound
+// These tokens do not expire during a run. A server rejects them only after it has read the
+// revocation of another server.
+async function tryRevokedToken (world: World, random: Random): Promise<void> {
+  const latest = Date.now() - DISRUPTED_PROPAGATION_LIMIT
+  const revoked = world.engineUpSince > latest
     ? []
-    : [...world.sessions.values()].filter(({ endedAt }) => endedAt < bound)
+    : [...world.sessions.values()].filter(({ endedAt }) => endedAt < latest)
 
-  if (spent.length === 0) {
+  if (revoked.length === 0) {
     return
   }
 
-  const session = random.pick(spent)
-  const { status } = await world.ask(random, '/protected', {
+  const session = random.pick(revoked)
+  const { status } = await world.sendRequest(random, '/protected', {
     method: 'GET',
-    bearer: session.access
+    bearer: session.accessToken
   })
-  world.count('spent tokens tried')
-  const late = Date.now() - session.endedAt
+  world.count('revoked tokens tried')
+  const delay = Date.now() - session.endedAt
 
   if (status === 200) {
-    world.find(`an access token was accepted ${late} ms after the end of its session`, session)
+    world.reportFinding(`an access token was accepted ${delay} ms after its logout`, session)
   }
 }

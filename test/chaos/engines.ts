@@ -1,6 +1,3 @@
-// The database engines, each started for this run alone: on a port and in a folder of its own,
-// synced to disk at every commit.
-
 import { execFile } from 'node:child_process'
 import { chmodSync, mkdirSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -11,29 +8,30 @@ import { Redis } from 'ioredis'
 import Database from 'libsql'
 import mysql from 'mysql2/promise'
 import pg from 'pg'
-import { Daemon, refuse, until } from './daemon.js'
-import { ABSENCE } from './settings.js'
+import { Daemon, rethrowIfMissing, retry } from './daemon.js'
+import { ENGINE_DOWNTIME } from './settings.js'
 import type { EngineName } from './stores.js'
 
+/** Database engine with its own port and folder. It syncs every commit to disk. */
 export interface Engine {
   readonly url: string
   /** Cuts every connection. */
-  cut(): Promise<void>
-  /** Ends the engine as a power cut would, and starts it again. */
+  cutConnections(): Promise<void>
+  /** Kills the engine as a power cut would, and starts it again. */
   restart(): Promise<void>
 }
 
-/** What ends all that was started, also where a start has failed half way; the last one first. */
-export type Stops = Array<() => unknown>
+/** Callbacks that stop everything that was started. They run in reverse order. */
+export type Cleanups = Array<() => unknown>
 
 const HOST = '127.0.0.1'
 const DATABASE = 'chaos'
-/** How long another writer keeps SQLite's lock. */
-const OCCUPIED = 200
+/** Time during which another writer holds the lock of SQLite. */
+const LOCK_TIME = 200
 
 const run = promisify(execFile)
 
-type StartEngine = (folder: string, port: number, stops: Stops) => Promise<Engine>
+type StartEngine = (folder: string, port: number, cleanups: Cleanups) => Promise<Engine>
 
 export const engines: Readonly<Record<EngineName, StartEngine>> = {
   sqlite: startSqlite,
@@ -42,16 +40,15 @@ export const engines: Readonly<Record<EngineName, StartEngine>> = {
   redis: startRedis
 }
 
-// A file has neither connections nor a process: what may happen to it is another writer that keeps
-// the lock for a while.
-async function startSqlite (folder: string, _port: number, stops: Stops): Promise<Engine> {
+// SQLite has no connections and no process, so another writer holds its lock instead.
+async function startSqlite (folder: string, _port: number, cleanups: Cleanups): Promise<Engine> {
   const url = join(folder, 'sessions.db')
   const db = new Database(url)
-  stops.push(() => db.close())
+  cleanups.push(() => db.close())
   db.exec('PRAGMA journal_mode = WAL; PRAGMA busy_timeout = 0')
 
-  const occupy = async (time: number): Promise<void> => {
-    await until(() => {
+  const lock = async (time: number): Promise<void> => {
+    await retry(() => {
       db.exec('BEGIN IMMEDIATE')
     })
     await sleep(time)
@@ -60,13 +57,13 @@ async function startSqlite (folder: string, _port: number, stops: Stops): Promis
 
   return {
     url,
-    cut: () => occupy(OCCUPIED),
-    restart: () => occupy(ABSENCE)
+    cutConnections: () => lock(LOCK_TIME),
+    restart: () => lock(ENGINE_DOWNTIME)
   }
 }
 
-async function startPostgres (folder: string, port: number, stops: Stops): Promise<Engine> {
-  // The user postgres must be able to pass.
+async function startPostgres (folder: string, port: number, cleanups: Cleanups): Promise<Engine> {
+  // The user postgres needs access to its own folder below.
   chmodSync(folder, 0o711)
   const data = join(folder, 'data')
   const address = `postgres://postgres:postgres@${HOST}:${port}`
@@ -74,7 +71,7 @@ async function startPostgres (folder: string, port: number, stops: Stops): Promi
     postgres: string
   }
   const installed = installPostgres(postgres, data)
-  stops.push(() => installed.catch(() => {}))
+  cleanups.push(() => installed.catch(() => {}))
   await installed
 
   const admin = async (statement: string): Promise<void> => {
@@ -97,26 +94,25 @@ async function startPostgres (folder: string, port: number, stops: Stops): Promi
       `unix_socket_directories=${data}`
     ],
     isReady: () => admin('SELECT'),
-    // Immediate shutdown: nothing is written, and the next start recovers from the log. SIGKILL
-    // would leave children behind.
-    deadly: 'SIGQUIT',
+    // SIGQUIT shuts down immediately, and the next start recovers from the log. SIGKILL would leave
+    // child processes running.
+    killSignal: 'SIGQUIT',
     user: statSync(data)
   })
-  stops.push(() => daemon.end())
+  cleanups.push(() => daemon.stop())
   await daemon.start()
   await admin(`CREATE DATABASE ${DATABASE}`)
 
   return {
     url: `${address}/${DATABASE}`,
-    cut: () =>
+    cutConnections: () =>
       admin(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${DATABASE}'`),
     restart: () => daemon.restart()
   }
 }
 
 async function installPostgres (program: string, data: string): Promise<void> {
-  // What the package does after its installation, where npm runs no scripts of packages. Harmless
-  // to repeat.
+  // npm may be configured not to run this install script of the package. Running it twice is safe.
   await run(process.execPath, [join('scripts', 'hydrate-symlinks.js')], {
     cwd: join(dirname(program), '..', '..')
   })
@@ -131,7 +127,7 @@ async function installPostgres (program: string, data: string): Promise<void> {
   await new EmbeddedPostgres(options).initialise()
 }
 
-async function startMariadb (folder: string, port: number, stops: Stops): Promise<Engine> {
+async function startMariadb (folder: string, port: number, cleanups: Cleanups): Promise<Engine> {
   const data = join(folder, 'data')
   const user = process.getuid?.() === 0 ? ['--user=root'] : []
   const install = [
@@ -141,8 +137,8 @@ async function startMariadb (folder: string, port: number, stops: Stops): Promis
     '--skip-test-db',
     ...user
   ]
-  const installed = run('mariadb-install-db', install).catch(refuse('mariadb-install-db'))
-  stops.push(() => installed.catch(() => {}))
+  const installed = run('mariadb-install-db', install).catch(rethrowIfMissing('mariadb-install-db'))
+  cleanups.push(() => installed.catch(() => {}))
   await installed
 
   const admin = async <T>(work: (connection: mysql.Connection) => Promise<T>): Promise<T> => {
@@ -174,13 +170,13 @@ async function startMariadb (folder: string, port: number, stops: Stops): Promis
     ],
     isReady: () => admin(connection => connection.ping())
   })
-  stops.push(() => daemon.end())
+  cleanups.push(() => daemon.stop())
   await daemon.start()
   await admin(connection => connection.query(`CREATE DATABASE ${DATABASE}`))
 
   return {
     url: `mysql://root@${HOST}:${port}/${DATABASE}`,
-    cut: () =>
+    cutConnections: () =>
       admin(async connection => {
         const [rows] = await connection.query(
           `SELECT id FROM information_schema.processlist WHERE db = '${DATABASE}'`
@@ -194,7 +190,7 @@ async function startMariadb (folder: string, port: number, stops: Stops): Promis
   }
 }
 
-async function startRedis (folder: string, port: number, stops: Stops): Promise<Engine> {
+async function startRedis (folder: string, port: number, cleanups: Cleanups): Promise<Engine> {
   const data = join(folder, 'data')
   mkdirSync(data)
 
@@ -234,12 +230,12 @@ async function startRedis (folder: string, port: number, stops: Stops): Promise<
     ],
     isReady: () => admin('PING')
   })
-  stops.push(() => daemon.end())
+  cleanups.push(() => daemon.stop())
   await daemon.start()
 
   return {
     url: `redis://${HOST}:${port}`,
-    cut: () => admin('CLIENT', 'KILL', 'TYPE', 'normal'),
+    cutConnections: () => admin('CLIENT', 'KILL', 'TYPE', 'normal'),
     restart: () => daemon.restart()
   }
 }

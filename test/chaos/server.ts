@@ -1,39 +1,39 @@
-// One of the servers: `server.ts <engine> <url> <port>`. Tells its events as lines of JSON, and
-// ends with its input.
+// One server of a run: `server.ts <engine> <url> <port>`. Prints its events as lines of JSON, and
+// exits when its standard input closes.
 
 import Fastify from 'fastify'
 import { canRotate } from '../../src/domain/rotation.js'
 import { tokenAuth } from '../../src/index.js'
 import type { AuthUser, TokenAuthListeners, TokenStore } from '../../src/index.js'
 import { PASSWORD_HASH, SECRET } from '../helpers/app.js'
-import { ACCESS_LIFETIME, GRACE, POLL, STORE_TIMEOUT } from './settings.js'
+import { ACCESS_LIFETIME, GRACE, POLL_INTERVAL, STORE_TIMEOUT } from './settings.js'
 import type { Mutant } from './settings.js'
 import { openStore } from './stores.js'
 import type { EngineName } from './stores.js'
 
 const [engine, url, port] = process.argv.slice(2) as [EngineName, string, string]
 
-const tell = (event: string) => (facts: object): void => {
+const printEvent = (event: string) => (facts: object): void => {
   console.log(JSON.stringify({ event, ...facts }))
 }
 
 const on: TokenAuthListeners = {
   refresh: event => {
     if (event.rotated) {
-      tell('rotated')(event)
+      printEvent('rotated')(event)
     }
   },
-  replay: tell('replay'),
-  recovery: tell('recovery'),
+  replay: printEvent('replay'),
+  recovery: printEvent('recovery'),
   reuse: ({ presented, rotated, ...event }) => {
-    tell('reuse')({ ...event, presented: presented.generation, rotated: rotated.generation })
+    printEvent('reuse')({ ...event, presented: presented.generation, rotated: rotated.generation })
   },
-  sweep: tell('sweep'),
-  'store-rolled-back': tell('store-rolled-back'),
-  'clock-skew': tell('clock-skew')
+  sweep: printEvent('sweep'),
+  'store-rolled-back': printEvent('store-rolled-back'),
+  'clock-skew': printEvent('clock-skew')
 }
 
-const mutate: Record<Mutant, (store: TokenStore) => Partial<TokenStore>> = {
+const mutants: Record<Mutant, (store: TokenStore) => Partial<TokenStore>> = {
   'check-then-write': store => ({
     async rotate (attempt) {
       const session = await store.find(attempt.sessionId)
@@ -56,8 +56,8 @@ const mutate: Record<Mutant, (store: TokenStore) => Partial<TokenStore>> = {
 
 const { store } = await openStore(engine, url)
 const mutant = process.env.CHAOS_MUTANT as Mutant | undefined
-const overrides: Partial<TokenStore> = mutant === undefined ? {} : mutate[mutant](store)
-const userOf = (name: string): AuthUser => ({
+const overrides: Partial<TokenStore> = mutant === undefined ? {} : mutants[mutant](store)
+const createUser = (name: string): AuthUser => ({
   id: name,
   username: name,
   passwordHash: PASSWORD_HASH
@@ -72,17 +72,17 @@ await app.register(tokenAuth, {
       return override ?? (Reflect.get(target, verb) as (...args: unknown[]) => unknown).bind(target)
     }
   }),
-  users: { findByLogin: userOf, findById: userOf },
+  users: { findByLogin: createUser, findById: createUser },
   accessToken: { lifetime: ACCESS_LIFETIME },
   refreshToken: { grace: `${GRACE}ms` },
   storeTimeout: `${STORE_TIMEOUT}ms`,
-  revocations: { pollInterval: `${POLL}ms` },
+  revocations: { pollInterval: `${POLL_INTERVAL}ms` },
   sweep: { interval: '1s' },
   on
 })
 app.get('/protected', { onRequest: app.authenticate }, request => request.auth)
 await app.listen({ host: '127.0.0.1', port: Number(port) })
-tell('listening')({})
+printEvent('listening')({})
 
 process.stdin.resume().on('end', () => {
   void app.close().finally(() => process.exit())

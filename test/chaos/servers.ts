@@ -1,5 +1,3 @@
-// The server processes, each on a port of its own, and started again whenever it ends.
-
 import { spawn } from 'node:child_process'
 import type { ChildProcessByStdio } from 'node:child_process'
 import { once } from 'node:events'
@@ -19,34 +17,35 @@ type Child = ChildProcessByStdio<Writable, Readable, null>
 
 export type ServerEvent = { readonly event: string } & Readonly<Record<string, unknown>>
 
+/** Server process with its own port, which restarts whenever it exits. */
 export class Server {
   readonly url: string
   readonly #args: readonly string[]
   readonly #log: string
-  readonly #hear: (event: ServerEvent) => void
+  readonly #onEvent: (event: ServerEvent) => void
   #child: Child | undefined
   #isUp = false
-  #since = Date.now()
-  /** The longest that it was away, in milliseconds. */
-  longestAway = 0
-  #expected = false
-  #killed = false
-  /** How often it ended although nobody had killed it. */
-  deaths = 0
-  /** How often it gave up before it listened, since its database was away. */
-  falseStarts = 0
+  #downSince = Date.now()
+  /** Longest time without a listening process, in milliseconds. */
+  longestDowntime = 0
+  #isClosing = false
+  #isKilled = false
+  /** Number of exits without a kill. */
+  crashes = 0
+  /** Number of exits before listening, because the database was down. */
+  failedStarts = 0
 
   constructor (
     engine: string,
     databaseUrl: string,
     port: number,
     folder: string,
-    hear: (event: ServerEvent) => void
+    onEvent: (event: ServerEvent) => void
   ) {
     this.url = `http://127.0.0.1:${port}`
     this.#args = ['--import', 'tsx', script, engine, databaseUrl, String(port)]
     this.#log = join(folder, `server-${port}.log`)
-    this.#hear = hear
+    this.#onEvent = onEvent
     this.#start()
   }
 
@@ -54,8 +53,8 @@ export class Server {
     return this.#isUp
   }
 
-  /** Waits until it listens. */
-  async ready (): Promise<void> {
+  /** Waits until the process listens. */
+  async waitUntilReady (): Promise<void> {
     const limit = Date.now() + START_LIMIT
 
     while (!this.#isUp) {
@@ -67,35 +66,35 @@ export class Server {
     }
   }
 
-  /** Ends it in the middle of whatever it does; it comes back by itself. */
+  /** Kills the process. It restarts automatically. */
   async kill (): Promise<void> {
     const child = this.#child as Child
     this.#isUp = false
-    this.#since = Date.now()
-    this.#killed = true
-    const ended = once(child, 'exit')
+    this.#downSince = Date.now()
+    this.#isKilled = true
+    const exited = once(child, 'exit')
     child.kill('SIGKILL')
-    await ended
+    await exited
   }
 
   async close (): Promise<void> {
-    this.#expected = true
+    this.#isClosing = true
     const child = this.#child as Child
 
     if (child.exitCode !== null || child.signalCode !== null) {
       return
     }
 
-    const ended = once(child, 'exit')
+    const exited = once(child, 'exit')
     child.stdin.end()
-    const late = sleep(CLOSE_LIMIT, undefined, { ref: false }).then(() => {
+    const killed = sleep(CLOSE_LIMIT, undefined, { ref: false }).then(() => {
       child.kill('SIGKILL')
     })
-    await Promise.race([ended, late])
-    await ended
+    await Promise.race([exited, killed])
+    await exited
   }
 
-  /** The last words of its log. */
+  /** Returns the last 8 lines of the log. */
   log (): string {
     return readFileSync(this.#log, 'utf8').trimEnd().split('\n').slice(-8).join('\n')
   }
@@ -112,44 +111,45 @@ export class Server {
       const event = JSON.parse(line) as ServerEvent
 
       if (event.event === 'listening') {
-        this.#arrive()
+        this.#handleListening()
       } else {
-        this.#hear(event)
+        this.#onEvent(event)
       }
     })
     child.on('exit', () => {
-      void this.#leave()
+      void this.#handleExit()
     })
   }
 
-  #arrive (): void {
+  #handleListening (): void {
     this.#isUp = true
-    this.longestAway = Math.max(this.longestAway, Date.now() - this.#since)
+    this.longestDowntime = Math.max(this.longestDowntime, Date.now() - this.#downSince)
   }
 
-  // A server that does not find its database gives up, and whoever supervises it tries again.
-  async #leave (): Promise<void> {
+  // A server without a database exits, so this class restarts it as a supervisor would.
+  async #handleExit (): Promise<void> {
     if (this.#isUp) {
-      this.deaths++
-    } else if (!this.#killed) {
-      this.falseStarts++
+      this.crashes++
+    } else if (!this.#isKilled) {
+      this.failedStarts++
     }
 
     this.#isUp = false
-    this.#killed = false
+    this.#isKilled = false
     await sleep(100)
 
-    if (!this.#expected) {
+    if (!this.#isClosing) {
       this.#start()
     }
   }
 }
 
 /**
- * Ports below those that the system hands out, so that no client takes the port of a server while
- * it starts again.
+ * Finds free ports below the ephemeral range.
+ *
+ * Otherwise a client connection could occupy the port of a server while it restarts.
  */
-export async function freePorts (count: number): Promise<number[]> {
+export async function findFreePorts (count: number): Promise<number[]> {
   const ports = new Set<number>()
 
   while (ports.size < count) {

@@ -1,45 +1,40 @@
-// What a run is made of. All times are milliseconds.
+// All times are in milliseconds.
 
 import { randomInt } from 'node:crypto'
 
 export const SECONDS = Number(process.env.CHAOS_SECONDS ?? 20)
 export const SEED = Number(process.env.CHAOS_SEED ?? randomInt(2 ** 31))
 
-/** Short, so that sessions rotate often; yet longer than a busy machine keeps a request waiting. */
+/** Grace period. Short for frequent rotations, but longer than a request on a busy machine. */
 export const GRACE = Number(process.env.CHAOS_GRACE ?? 2000)
 /**
- * Not longer than the grace: what is judged later than that may have been overtaken by two
- * rotations.
+ * Store timeout, at most the grace period.
+ *
+ * Two other rotations could overtake a refresh that waits longer.
  */
 export const STORE_TIMEOUT = Number(process.env.CHAOS_STORE_TIMEOUT ?? 2000)
-/** Longer than a server takes to give up. */
+/** Timeout of clients, longer than the store timeout of a server. */
 export const CLIENT_TIMEOUT = STORE_TIMEOUT + 2000
-export const POLL = 250
-/**
- * How long after its answer a logout may be unknown to another server: a poll, and what a busy
- * machine takes for it.
- */
-export const BOUND = POLL + 1000
-/** The same while connections are cut: one poll is hung up on, another waits for a connection. */
-export const TROUBLED_BOUND = BOUND + 2 * STORE_TIMEOUT
-/**
- * How long an engine stays away when it is restarted. Longer than a server waits, so that clients
- * are told 503.
- */
-export const ABSENCE = STORE_TIMEOUT + 500
-/** Longer than a run: only the feed of revocations can refuse an access token then. */
+export const POLL_INTERVAL = 250
+/** Maximum time until all servers know a logout: one poll, plus 1 s on a busy machine. */
+export const PROPAGATION_LIMIT = POLL_INTERVAL + 1000
+/** The same limit during disruptions: one poll fails, and another waits for a connection. */
+export const DISRUPTED_PROPAGATION_LIMIT = PROPAGATION_LIMIT + 2 * STORE_TIMEOUT
+/** Downtime of a restarted engine. Longer than the store timeout, so that clients receive 503. */
+export const ENGINE_DOWNTIME = STORE_TIMEOUT + 500
+/** Longer than a run, so that only the revocation feed can reject an access token. */
 export const ACCESS_LIFETIME = '10m'
 
 export const SERVERS = 3
-/** Browsers with three tabs that share a storage, and browsers with one: 64 clients. */
-export const SHARED_BROWSERS = 10
-export const LONE_BROWSERS = 34
-/** Fewer than browsers, so that some users are signed in twice. */
+/** 10 browsers with three tabs and 34 browsers with one tab are 64 clients. */
+export const MULTI_TAB_BROWSERS = 10
+export const SINGLE_TAB_BROWSERS = 34
+/** Fewer users than browsers, so that some users have two sessions. */
 export const USERS = 33
 export const TABS = 3
-/** Sessions that ended long ago, for the sweepers to compete for. */
+/** Sessions that expired long ago, which the servers delete concurrently. */
 export const STALE_SESSIONS = 600
 
-/** Breaks the store of each server in a way that the checks must notice. */
+/** Names of broken stores that the checks must detect. */
 export const MUTANTS = ['check-then-write', 'forgets-revocations'] as const
 export type Mutant = typeof MUTANTS[number]

@@ -1,5 +1,3 @@
-// The store of each engine, as an app would open it.
-
 import Database from 'libsql'
 import { Redis } from 'ioredis'
 import mysql from 'mysql2/promise'
@@ -53,7 +51,7 @@ export type EngineName = keyof typeof open
 
 export const engineNames = Object.keys(open) as EngineName[]
 
-/** The store of an engine at an address, with its tables. */
+/** Opens the store of an engine and creates its tables. */
 export function openStore (engine: EngineName, url: string): Promise<OpenedStore> {
   return open[engine](url)
 }

@@ -1,104 +1,103 @@
-// What all actors of a run share: the servers, the sessions, and the book of what was seen.
-
 import type { TokenResponse } from '../../src/protocol.js'
 import { send } from './http.js'
-import type { Answer, Request } from './http.js'
+import type { ClientResponse, Request } from './http.js'
 import type { Random } from '../../src/testing/index.js'
 import type { Server, ServerEvent } from './servers.js'
 import { CLIENT_TIMEOUT } from './settings.js'
 
-const REMEMBERED = 25
-const REPORTED = 8
+const MAX_HISTORY = 25
+const MAX_FINDINGS = 8
 
-/** A session as its clients and its user know it. */
-export class SignedIn {
+/** Session as its clients see it. */
+export class TrackedSession {
   readonly id: string
   readonly userId: string
-  /** What the storage of its clients holds. */
-  newest: string
+  /** Newest refresh token in the storage of the clients. */
+  refreshToken: string
   generation: number
   rotatedAt: number
-  previous: string | null = null
-  access: string
-  /** `ending` from the moment that a logout is sent, `ended` from its answer on. */
+  previousRefreshToken: string | null = null
+  accessToken: string
+  /** `ending` after a logout is sent, `ended` after its response. */
   state: 'live' | 'ending' | 'ended' = 'live'
   endedAt = Infinity
-  /** Something was found about it. */
+  /** Whether a finding about this session exists. */
   isSuspect = false
-  /** The last that was said about it, by clients and by servers. */
+  /** Last 25 events of clients and servers. */
   readonly history: string[] = []
 
   constructor (
     userId: string,
     { access_token: access = '', refresh_token: token = '' }: TokenResponse
   ) {
-    const { sid, gen, iat } = claimsOf(token)
+    const { sid, gen, iat } = readClaims(token)
     this.id = sid
     this.userId = userId
-    this.newest = token
+    this.refreshToken = token
     this.generation = gen
     this.rotatedAt = iat * 1000
-    this.access = access
+    this.accessToken = access
   }
 
-  /** Puts an answer into the storage, unless another tab has put a newer one there. */
-  adopt ({ access_token: access = '', refresh_token: token = '' }: TokenResponse): void {
-    const { gen, iat } = claimsOf(token)
+  /** Saves tokens in the storage, unless another tab has saved newer tokens. */
+  saveTokens ({ access_token: access = '', refresh_token: token = '' }: TokenResponse): void {
+    const { gen, iat } = readClaims(token)
 
     if (gen < this.generation) {
       return
     }
 
     if (gen > this.generation) {
-      this.previous = this.newest
+      this.previousRefreshToken = this.refreshToken
     }
 
-    this.newest = token
+    this.refreshToken = token
     this.generation = gen
     this.rotatedAt = iat * 1000
-    this.access = access
+    this.accessToken = access
   }
 
-  note (what: string): void {
-    this.history.push(`${timeOf(Date.now())} ${what}`)
+  note (message: string): void {
+    this.history.push(`${formatTime(Date.now())} ${message}`)
 
-    if (this.history.length > REMEMBERED) {
+    if (this.history.length > MAX_HISTORY) {
       this.history.shift()
     }
   }
 }
 
+/** State that all actors of a run share. */
 export class World {
   readonly random: Random
-  readonly sessions = new Map<string, SignedIn>()
+  readonly sessions = new Map<string, TrackedSession>()
   readonly counts = new Map<string, number>()
   readonly refreshTimes: number[] = []
-  /** What must not have happened. */
+  /** Violations of requirements. */
   readonly findings: string[] = []
   servers: readonly Server[] = []
-  /** Since when the engine has been there; `Infinity` while it is away. */
-  engineSince = 0
-  over = false
+  /** Time of the last start of the engine, or `Infinity` while it is down. */
+  engineUpSince = 0
+  isOver = false
   #abandoned = false
-  readonly #winners = new Set<string>()
+  readonly #rotations = new Set<string>()
   readonly #turns = new Map<string, Promise<unknown>>()
 
   constructor (random: Random) {
     this.random = random
   }
 
-  /** Makes all actors stop where they are: there is nobody left who would answer them. */
+  /** Stops all actors immediately, because the servers are gone. */
   abandon (): void {
-    this.over = true
+    this.isOver = true
     this.#abandoned = true
   }
 
-  count (what: string, by = 1): void {
-    this.counts.set(what, (this.counts.get(what) ?? 0) + by)
+  count (name: string, by = 1): void {
+    this.counts.set(name, (this.counts.get(name) ?? 0) + by)
   }
 
-  find (what: string, session?: SignedIn): void {
-    // What follows from the first thing that went wrong with a session says nothing new.
+  reportFinding (message: string, session?: TrackedSession): void {
+    // The first finding about a session may cause others.
     if (session?.isSuspect) {
       return
     }
@@ -107,67 +106,67 @@ export class World {
       session.isSuspect = true
     }
 
-    if (this.findings.length < REPORTED) {
-      this.findings.push([what, ...session?.history ?? []].join('\n      '))
-    } else if (this.findings.length === REPORTED) {
+    if (this.findings.length < MAX_FINDINGS) {
+      this.findings.push([message, ...session?.history ?? []].join('\n      '))
+    } else if (this.findings.length === MAX_FINDINGS) {
       this.findings.push('... and more')
     }
   }
 
-  /** Sends a request to one of the servers, and counts what came of it. */
-  async ask (
+  /** Sends a request to a random server, and counts the outcome. */
+  async sendRequest (
     random: Random,
     path: string,
     request: Omit<Request, 'timeout'> & { readonly timeout?: number }
-  ): Promise<Answer> {
+  ): Promise<ClientResponse> {
     if (this.#abandoned) {
-      throw new Error('The run has ended.')
+      throw new Error('the run has ended')
     }
 
-    const answer = await send(`${random.pick(this.servers).url}${path}`, {
+    const response = await send(`${random.pick(this.servers).url}${path}`, {
       timeout: CLIENT_TIMEOUT,
       ...request
     })
     this.count(
-      request.timeout !== undefined && answer.status === 'late'
-        ? 'hung up'
-        : typeof answer.status === 'number' && answer.status < 500
-        ? 'answers'
-        : String(answer.status)
+      request.timeout !== undefined && response.status === 'late'
+        ? 'aborted'
+        : typeof response.status === 'number' && response.status < 500
+        ? 'responses'
+        : String(response.status)
     )
 
-    if (answer.status === 503 && !/^AUTH_(STORE_UNAVAILABLE|BUSY)$/.test(answer.code ?? '')) {
-      this.find(`503 with ${answer.code}`)
+    if (response.status === 503 && !/^AUTH_(STORE_UNAVAILABLE|BUSY)$/.test(response.code ?? '')) {
+      this.reportFinding(`503 with ${response.code}`)
     }
 
-    return answer
+    return response
   }
 
-  /** Takes turns over the actors that sign one user in or out. */
-  async inTurn<T> (userId: string, work: () => Promise<T>): Promise<T> {
+  /** Runs one login or logout of a user at a time. */
+  async runInTurn<T> (userId: string, work: () => Promise<T>): Promise<T> {
     const turn = (this.#turns.get(userId) ?? Promise.resolve()).then(work)
     this.#turns.set(userId, turn.catch(() => {}))
     return turn
   }
 
-  hear ({ event, ...facts }: ServerEvent): void {
+  recordEvent ({ event, ...facts }: ServerEvent): void {
     this.count(event)
     const session = this.sessions.get(String(facts.sessionId))
     const { at, generation, presented, rotated } = facts
     session?.note(
       `server: ${event} ${
-        JSON.stringify({ at: timeOf(Number(at)), generation, presented, rotated })
+        JSON.stringify({ at: formatTime(Number(at)), generation, presented, rotated })
       }`
     )
 
     if (event === 'rotated') {
-      const swap = `generation ${String(facts.generation)} of ${String(facts.sessionId)}`
+      const rotation = `generation ${String(facts.generation)} of ${String(facts.sessionId)}`
 
-      if (this.#winners.has(swap)) {
-        this.find(`two winners: ${swap}`, session)
+      if (this.#rotations.has(rotation)) {
+        this.reportFinding(`rotated twice: ${rotation}`, session)
       }
 
-      this.#winners.add(swap)
+      this.#rotations.add(rotation)
     }
 
     if (event === 'sweep') {
@@ -175,18 +174,18 @@ export class World {
     }
 
     if (/^(reuse|store-rolled-back|clock-skew)$/.test(event)) {
-      this.find(`a server tells of ${event}`, session)
+      this.reportFinding(`a server reported ${event}`, session)
     }
   }
 }
 
-export function claimsOf (
+export function readClaims (
   token: string
 ): { readonly sid: string, readonly gen: number, readonly iat: number } {
   const [, payload] = token.split('.') as [string, string]
-  return JSON.parse(Buffer.from(payload, 'base64url').toString()) as ReturnType<typeof claimsOf>
+  return JSON.parse(Buffer.from(payload, 'base64url').toString()) as ReturnType<typeof readClaims>
 }
 
-function timeOf (at: number): string {
+function formatTime (at: number): string {
   return new Date(at).toISOString().slice(17, 23)
 }

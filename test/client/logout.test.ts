@@ -8,7 +8,7 @@ function getRevocations (world: World): unknown[] {
   return world.server.events.filter(event => event.name === 'revoke')
 }
 
-/** Nothing of a session is left on the device. */
+/** Asserts that no part of a session is left on the device. */
 function assertEmpty (t: Test, { device }: World): void {
   t.equal(device.stored, null)
   t.equal(device.flags.size, 0)

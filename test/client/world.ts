@@ -33,7 +33,7 @@ export interface World {
   readonly device: Device
   readonly server: TestApp
   readonly sent: SentRequest[]
-  /** Opens a client in a tab of its own. */
+  /** Opens a client in a new tab. */
   open(options?: ClientOptions): AuthClient
   /** Opens a client, signs ann in, and forgets the requests so far. */
   openSignedIn(options?: ClientOptions): Promise<AuthClient>

@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
 import { readDpopProof } from '../../src/dpop/proof.js'
 import type { AppKey } from '../../src/tokens/keys.js'
-import { createProofKey, writeProof } from '../helpers/dpop.js'
+import { createProof, createProofKey } from '../helpers/dpop.js'
 
 export const claims = {
   jti: 'j1',
@@ -16,7 +16,7 @@ export const [key, ed] = [createProofKey('ES256'), createProofKey('Ed25519')]
 export const known = new Map<string, AppKey>()
 
 for (const own of [key, ed]) {
-  readDpopProof(writeProof(own, claims), known)
+  readDpopProof(createProof(own, claims), known)
 }
 
 /** Asserts that a proof is rejected with and without a cache of valid keys. */

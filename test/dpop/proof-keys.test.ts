@@ -2,13 +2,13 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:cry
 import t from 'tap'
 import { readDpopProof } from '../../src/dpop/proof.js'
 import {
+  createProof,
   createProofKey,
+  createProofKeyFrom,
   encode,
-  keyOf,
   proofAlgorithms,
-  signed,
-  signedBySecret,
-  writeProof
+  signProof,
+  signWithSecret
 } from '../helpers/dpop.js'
 import type { ProofKey } from '../helpers/dpop.js'
 import { assertRejected, claims, ed, key } from './fixtures.js'
@@ -32,12 +32,12 @@ t.test('alg must be an asymmetric algorithm that matches the key', async t => {
       ) {
         assertRejected(
           t,
-          signedBySecret(input(alg, own), secret, alg === 'HS512' ? 'sha512' : 'sha256'),
+          signWithSecret(input(alg, own), secret, alg === 'HS512' ? 'sha512' : 'sha256'),
           `${alg} by the public key of ${own.alg}`
         )
       }
 
-      assertRejected(t, signed(input(alg, own), own), `${alg} signed as ${own.alg}`)
+      assertRejected(t, signProof(input(alg, own), own), `${alg} signed as ${own.alg}`)
       assertRejected(t, `${input(alg, own)}.`, `${alg} unsigned`)
     }
 
@@ -62,16 +62,19 @@ t.test('alg must be an asymmetric algorithm that matches the key', async t => {
     for (const alg of [...others, ...unknown, undefined, null, 1, [own.alg], {}]) {
       assertRejected(
         t,
-        signed(input(alg, own), own),
+        signProof(input(alg, own), own),
         `${JSON.stringify(alg)} of a key for ${own.alg}`
       )
     }
   }
 
   const { privateKey } = createProofKey('RS256')
-  const [rs, ps] = [keyOf('RS256', privateKey), keyOf('PS256', privateKey)]
-  assertRejected(t, signed(input('PS256', rs), rs), 'RSA PKCS1 key with PSS padding')
-  assertRejected(t, signed(input('RS256', ps), ps), 'RSA PSS key with PKCS1 padding')
+  const [rs, ps] = [
+    createProofKeyFrom('RS256', privateKey),
+    createProofKeyFrom('PS256', privateKey)
+  ]
+  assertRejected(t, signProof(input('PS256', rs), rs), 'RSA PKCS1 key with PSS padding')
+  assertRejected(t, signProof(input('RS256', ps), ps), 'RSA PSS key with PKCS1 padding')
 })
 
 t.test('jwk must be a public key without private members', async t => {
@@ -91,7 +94,7 @@ t.test('jwk must be a public key without private members', async t => {
   for (const jwk of wrong) {
     assertRejected(
       t,
-      writeProof(key, claims, { jwk }),
+      createProof(key, claims, { jwk }),
       `jwk ${String(JSON.stringify(jwk)).slice(0, 30)}`
     )
   }
@@ -99,7 +102,7 @@ t.test('jwk must be a public key without private members', async t => {
   for (const own of [key, ed, rsa]) {
     assertRejected(
       t,
-      writeProof(own, claims, { jwk: own.privateKey.export({ format: 'jwk' }) }),
+      createProof(own, claims, { jwk: own.privateKey.export({ format: 'jwk' }) }),
       `${own.alg}: the private key`
     )
 
@@ -107,7 +110,7 @@ t.test('jwk must be a public key without private members', async t => {
       for (const value of ['AQAB', '', null]) {
         assertRejected(
           t,
-          writeProof(own, claims, { jwk: { ...own.jwk, [member]: value } }),
+          createProof(own, claims, { jwk: { ...own.jwk, [member]: value } }),
           `${own.alg} with ${member}`
         )
       }
@@ -117,7 +120,7 @@ t.test('jwk must be a public key without private members', async t => {
       for (const value of [undefined, null, '', 1, {}, 'x']) {
         assertRejected(
           t,
-          writeProof(own, claims, { jwk: { ...own.jwk, [member]: value } }),
+          createProof(own, claims, { jwk: { ...own.jwk, [member]: value } }),
           `${own.alg}: ${member} is ${JSON.stringify(value)}`
         )
       }
@@ -130,7 +133,7 @@ t.test('jwk must be a public key without private members', async t => {
     const input = `${
       encode({ typ: 'dpop+jwt', alg, jwk: { kty: 'oct', k: secret.toString('base64url') } })
     }.${encode(claims)}`
-    assertRejected(t, signedBySecret(input, secret), `a secret, as ${alg}`)
+    assertRejected(t, signWithSecret(input, secret), `a secret, as ${alg}`)
   }
 })
 
@@ -145,32 +148,32 @@ t.test('a weak key, another curve or an invalid point is rejected', async t => {
       x: Buffer.alloc(32).toString('base64url')
     }]
   ) {
-    assertRejected(t, writeProof(key, claims, { jwk }), 'not a point of P-256')
+    assertRejected(t, createProof(key, claims, { jwk }), 'not a point of P-256')
   }
 
   for (const namedCurve of ['P-384', 'P-521', 'secp256k1']) {
-    const other = keyOf('ES256', generateKeyPairSync('ec', { namedCurve }).privateKey)
-    assertRejected(t, writeProof(other, claims), namedCurve)
+    const other = createProofKeyFrom('ES256', generateKeyPairSync('ec', { namedCurve }).privateKey)
+    assertRejected(t, createProof(other, claims), namedCurve)
     assertRejected(
       t,
-      writeProof(other, claims, { jwk: { ...other.jwk, crv: 'P-256' } }),
+      createProof(other, claims, { jwk: { ...other.jwk, crv: 'P-256' } }),
       `${namedCurve} that claims P-256`
     )
   }
 
   assertRejected(
     t,
-    writeProof(keyOf('EdDSA', generateKeyPairSync('ed448').privateKey), claims),
+    createProof(createProofKeyFrom('EdDSA', generateKeyPairSync('ed448').privateKey), claims),
     'Ed448'
   )
-  assertRejected(t, writeProof(ed, claims, { jwk: { ...ed.jwk, crv: 'X25519' } }), 'X25519')
+  assertRejected(t, createProof(ed, claims, { jwk: { ...ed.jwk, crv: 'X25519' } }), 'X25519')
 
   for (const alg of ['RS256', 'PS256'] as const) {
-    assertRejected(t, writeProof(createProofKey(alg, 1024), claims), `${alg} of 1024 bits`)
+    assertRejected(t, createProof(createProofKey(alg, 1024), claims), `${alg} of 1024 bits`)
     assertRejected(
       t,
-      writeProof(
-        keyOf(
+      createProof(
+        createProofKeyFrom(
           alg,
           generateKeyPairSync('rsa', { modulusLength: 2048, publicExponent: 3 }).privateKey
         ),
@@ -183,13 +186,13 @@ t.test('a weak key, another curve or an invalid point is rejected', async t => {
 
 t.test('a key that is expensive to verify is rejected unverified', async t => {
   t.ok(
-    readDpopProof(writeProof(createMersenneKey(3217n, 607n), claims)),
+    readDpopProof(createProof(createMersenneKey(3217n, 607n), claims)),
     'a key of 3824 bits is accepted'
   )
-  assertRejected(t, writeProof(createMersenneKey(2203n, 2281n), claims), 'a key of 4484 bits')
+  assertRejected(t, createProof(createMersenneKey(2203n, 2281n), claims), 'a key of 4484 bits')
   assertRejected(
     t,
-    writeProof(createMersenneKey(3217n, 607n, 0x10003n), claims),
+    createProof(createMersenneKey(3217n, 607n, 0x10003n), claims),
     'an unusual exponent could be as long as the key'
   )
 })
@@ -209,7 +212,11 @@ function createMersenneKey (a: bigint, b: bigint, e = 65_537n): ProofKey {
       ]
     })
   )
-  return keyOf('RS256', createPrivateKey({ key: { kty: 'RSA', ...jwk }, format: 'jwk' }))
+
+  return createProofKeyFrom(
+    'RS256',
+    createPrivateKey({ key: { kty: 'RSA', ...jwk }, format: 'jwk' })
+  )
 }
 
 function inverse (a: bigint, modulus: bigint): bigint {

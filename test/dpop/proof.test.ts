@@ -2,8 +2,8 @@ import * as jose from 'jose'
 import t from 'tap'
 import { proofAlgorithms as announced, readDpopProof } from '../../src/dpop/proof.js'
 import type { AppKey } from '../../src/tokens/keys.js'
-import { createProofKey, encode, proofAlgorithms, signed, writeProof } from '../helpers/dpop.js'
-import { respellings } from '../helpers/respellings.js'
+import { createProof, createProofKey, encode, proofAlgorithms, signProof } from '../helpers/dpop.js'
+import { createTokenVariants } from '../helpers/respellings.js'
 import { assertRejected, claims, ed, key, known, withMember } from './fixtures.js'
 
 t.test('a valid proof of each algorithm is read with its key thumbprint', async t => {
@@ -13,13 +13,13 @@ t.test('a valid proof of each algorithm is read with its key thumbprint', async 
   for (const alg of proofAlgorithms) {
     const key = createProofKey(alg)
     const thumbprint = await jose.calculateJwkThumbprint(key.jwk as jose.JWK)
-    t.strictSame(readDpopProof(writeProof(key, claims)), {
+    t.strictSame(readDpopProof(createProof(key, claims)), {
       thumbprint,
       ...claims,
       nonce: null,
       ath: null
     }, alg)
-    t.strictSame(readDpopProof(writeProof(key, { ...claims, nonce: 'n', ath: 'a', more: [1] })), {
+    t.strictSame(readDpopProof(createProof(key, { ...claims, nonce: 'n', ath: 'a', more: [1] })), {
       thumbprint,
       ...claims,
       nonce: 'n',
@@ -27,7 +27,7 @@ t.test('a valid proof of each algorithm is read with its key thumbprint', async 
     })
     const own = { ...key.jwk, alg: key.alg, use: 'sig', kid: 'k', key_ops: ['verify'], ext: true }
     t.equal(
-      readDpopProof(writeProof(key, claims, { jwk: own, kid: 'x', jku: 'https://evil.test' }))
+      readDpopProof(createProof(key, claims, { jwk: own, kid: 'x', jku: 'https://evil.test' }))
         ?.thumbprint,
       thumbprint,
       'other members of the key are ignored'
@@ -38,26 +38,30 @@ t.test('a valid proof of each algorithm is read with its key thumbprint', async 
 t.test('a key is cached by its header after it has verified a signature', async t => {
   const keys = new Map<string, AppKey>()
   const [key, other] = [createProofKey('ES256'), createProofKey('ES256')]
-  t.equal(readDpopProof(writeProof(other, claims, { jwk: key.jwk }), keys), null)
+  t.equal(readDpopProof(createProof(other, claims, { jwk: key.jwk }), keys), null)
   t.equal(keys.size, 0)
-  const first = readDpopProof(writeProof(key, claims), keys)
-  t.strictSame(readDpopProof(writeProof(key, claims), keys), first)
+  const first = readDpopProof(createProof(key, claims), keys)
+  t.strictSame(readDpopProof(createProof(key, claims), keys), first)
   t.equal(keys.size, 1)
-  t.equal(readDpopProof(writeProof(other, claims, { jwk: key.jwk }), keys), null)
+  t.equal(readDpopProof(createProof(other, claims, { jwk: key.jwk }), keys), null)
   t.equal(
-    readDpopProof(writeProof(other, claims), keys)?.thumbprint,
+    readDpopProof(createProof(other, claims), keys)?.thumbprint,
     await jose.calculateJwkThumbprint(other.jwk as jose.JWK)
   )
-  t.ok(readDpopProof(writeProof(key, claims, { more: 'x'.repeat(1200) }), keys))
+  t.ok(readDpopProof(createProof(key, claims, { more: 'x'.repeat(1200) }), keys))
   t.equal(keys.size, 2, 'a header longer than a key is not cached')
 })
 
 t.test('a signature of another key is rejected for each algorithm', async t => {
   for (const alg of proofAlgorithms) {
     const [key, other] = [createProofKey(alg), createProofKey(alg)]
-    const sound = writeProof(key, claims)
+    const sound = createProof(key, claims)
     t.ok(readDpopProof(sound, known))
-    assertRejected(t, writeProof(other, claims, { jwk: key.jwk }), `${alg}: another key has signed`)
+    assertRejected(
+      t,
+      createProof(other, claims, { jwk: key.jwk }),
+      `${alg}: another key has signed`
+    )
     const [head = '', , signature = ''] = sound.split('.')
     assertRejected(
       t,
@@ -72,7 +76,7 @@ t.test('a signature of another key is rejected for each algorithm', async t => {
       `${alg}: another header`
     )
 
-    for (const [name, text] of Object.entries(respellings(sound))) {
+    for (const [name, text] of Object.entries(createTokenVariants(sound))) {
       assertRejected(t, text, `${alg}: ${name}`)
     }
   }
@@ -93,15 +97,15 @@ t.test('each claim must be present and well-formed', async t => {
     for (const text of texts) {
       assertRejected(
         t,
-        writeProof(ed, withMember(claims, name, text)),
+        createProof(ed, withMember(claims, name, text)),
         `${name} ${text ?? 'missing'}`
       )
     }
   }
 
-  t.ok(readDpopProof(writeProof(ed, { ...claims, jti: 'j'.repeat(256) })))
+  t.ok(readDpopProof(createProof(ed, { ...claims, jti: 'j'.repeat(256) })))
   t.ok(
-    readDpopProof(writeProof(ed, { ...claims, iat: 1_767_225_600.5 })),
+    readDpopProof(createProof(ed, { ...claims, iat: 1_767_225_600.5 })),
     'a NumericDate may be a fraction'
   )
 
@@ -117,13 +121,13 @@ t.test('each claim must be present and well-formed', async t => {
       Buffer.from('{"jti":"\xff"}', 'latin1')
     ]
   ) {
-    assertRejected(t, writeProof(ed, payload), `the claims ${String(payload)}`)
+    assertRejected(t, createProof(ed, payload), `the claims ${String(payload)}`)
   }
 })
 
 t.test('typ must be that of a DPoP proof', async t => {
   for (const typ of ['dpop+jwt', 'DPoP+JWT', 'application/dpop+jwt']) {
-    t.ok(readDpopProof(writeProof(key, claims, { typ })), typ)
+    t.ok(readDpopProof(createProof(key, claims, { typ })), typ)
   }
 
   const wrong = [
@@ -144,18 +148,18 @@ t.test('typ must be that of a DPoP proof', async t => {
   ]
 
   for (const typ of wrong) {
-    assertRejected(t, writeProof(key, claims, { typ }), `typ ${JSON.stringify(typ)}`)
+    assertRejected(t, createProof(key, claims, { typ }), `typ ${JSON.stringify(typ)}`)
   }
 })
 
 t.test('crit is rejected whatever it contains', async t => {
   for (const crit of [[], ['b64'], ['exp'], null, 'x']) {
-    assertRejected(t, writeProof(key, claims, { crit, b64: true }), JSON.stringify(crit))
+    assertRejected(t, createProof(key, claims, { crit, b64: true }), JSON.stringify(crit))
   }
 })
 
 t.test('a proof must be one compact JWT of at most 8 KiB', async t => {
-  const sound = writeProof(ed, claims)
+  const sound = createProof(ed, claims)
   const [protectedHeader, payload, signature] = sound.split('.')
   const texts = [
     '',
@@ -165,7 +169,7 @@ t.test('a proof must be one compact JWT of at most 8 KiB', async t => {
     '..',
     `DPoP ${sound}`,
     `${sound}, ${sound}`,
-    `${sound},${writeProof(ed, { ...claims, jti: 'j2' })}`,
+    `${sound},${createProof(ed, { ...claims, jti: 'j2' })}`,
     `${sound}.${sound}`,
     JSON.stringify({ payload, protected: protectedHeader, signature }),
     JSON.stringify({ payload, signatures: [{ protected: protectedHeader, signature }] }),
@@ -178,24 +182,24 @@ t.test('a proof must be one compact JWT of at most 8 KiB', async t => {
   }
 
   for (const header of ['null', '[]', '"x"', '', '{']) {
-    assertRejected(t, signed(`${encode(header)}.${encode(claims)}`, ed), `the header ${header}`)
+    assertRejected(t, signProof(`${encode(header)}.${encode(claims)}`, ed), `the header ${header}`)
   }
 
-  // Spelled by the right key: padding and spaces that the signature is over.
+  // The correct key signs the padding and the spaces.
   for (const extra of ['=', '==', ' ', '\n', '+', '/']) {
     assertRejected(
       t,
-      signed(`${protectedHeader ?? ''}${extra}.${payload ?? ''}`, ed),
+      signProof(`${protectedHeader ?? ''}${extra}.${payload ?? ''}`, ed),
       `${JSON.stringify(extra)} behind the header`
     )
     assertRejected(
       t,
-      signed(`${protectedHeader ?? ''}.${payload ?? ''}${extra}`, ed),
+      signProof(`${protectedHeader ?? ''}.${payload ?? ''}${extra}`, ed),
       `${JSON.stringify(extra)} behind the claims`
     )
   }
 
-  const long = (length: number): string => writeProof(ed, { ...claims, pad: 'x'.repeat(length) })
+  const long = (length: number): string => createProof(ed, { ...claims, pad: 'x'.repeat(length) })
   const room = Math.floor((8192 - long(0).length) * 3 / 4)
   t.ok(readDpopProof(long(room - 3)), 'as long as it may be')
   assertRejected(t, long(room + 3), 'longer')

@@ -5,7 +5,7 @@ import { DpopNonces } from '../../src/dpop/nonces.js'
 import { DpopVerifier } from '../../src/dpop/verifier.js'
 import type { DpopProof, ProvenRequest } from '../../src/dpop/verifier.js'
 import { MemoryAttempts } from '../../src/stores/memory/index.js'
-import { athOf, createProofKey, writeProof } from '../helpers/dpop.js'
+import { createProof, createProofKey, hashAccessToken } from '../helpers/dpop.js'
 import type { ProofKey } from '../helpers/dpop.js'
 import { createClock, DAY, MINUTE, SECOND } from '../helpers/clock.js'
 import type { TestClock } from '../helpers/clock.js'
@@ -28,7 +28,7 @@ function open ({ nonces: hasNonces = true, replays = new MemoryAttempts() } = {}
   const nonces = new DpopNonces([Buffer.alloc(32, 1)])
   const proofs = new DpopVerifier({ nonces: hasNonces ? nonces : null, replays, clock })
   const write: World['write'] = (claims = {}, by = key) =>
-    writeProof(by, {
+    createProof(by, {
       jti: randomUUID(),
       htm: 'POST',
       htu: URL_HERE,
@@ -144,17 +144,17 @@ t.test('a URL of another scheme, host, port, path or user does not match', async
 t.test('a proof with an access token must contain its hash', async t => {
   const { check } = open()
   const accessToken = 'an.access.token'
-  t.ok(check({ ath: athOf(accessToken) }, { accessToken }))
-  t.ok(check({ ath: athOf(accessToken) }))
+  t.ok(check({ ath: hashAccessToken(accessToken) }, { accessToken }))
+  t.ok(check({ ath: hashAccessToken(accessToken) }))
 
   for (
     const ath of [
       undefined,
-      athOf('another'),
+      hashAccessToken('another'),
       accessToken,
-      athOf(accessToken).slice(1),
-      `${athOf(accessToken)}=`,
-      athOf(accessToken).toUpperCase()
+      hashAccessToken(accessToken).slice(1),
+      `${hashAccessToken(accessToken)}=`,
+      hashAccessToken(accessToken).toUpperCase()
     ]
   ) {
     assertRejected(
@@ -281,7 +281,7 @@ for (const nonces of [true, false]) {
     }
   })
 
-  t.test(`a consumed proof is saved until it expires, ${nonces ? 'with' : 'without'} nonces`, async t => {
+  t.test(`a consumed proof is saved until it expires (nonces: ${nonces})`, async t => {
     const { proofs, write, clock, nonces: given } = open({ nonces })
     // The proof with the longest time until it expires.
     const text = nonces

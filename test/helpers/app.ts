@@ -1,4 +1,4 @@
-// First, because it changes argon2 before anything loads it.
+// This import must be the first, because it changes argon2 before other modules load it.
 import './cheap-argon2.js'
 import { hashSync } from '@node-rs/argon2'
 import Fastify from 'fastify'
@@ -18,7 +18,7 @@ import type { TestClock } from './clock.js'
 export const SECRET = 'q7Yk2mVx0TzRb5Wn8Ls3Jd6Hf9Gc1Pa4'
 export const PASSWORD = 'correct horse battery staple'
 
-// Weak on purpose: what it takes to check it is not what these tests are about.
+// A cheap hash, because these tests do not measure password checks.
 export const PASSWORD_HASH = hashSync(PASSWORD, { memoryCost: 64, timeCost: 1 })
 
 export type TestUser = { -readonly [Key in keyof AuthUser]: AuthUser[Key] } & { role?: string }
@@ -31,9 +31,9 @@ export interface TestApp {
   readonly app: FastifyInstance
   readonly clock: TestClock
   readonly store: TokenStore
-  /** By id. Change or delete them as the test needs it. */
+  /** Users by id. Tests may change or delete them. */
   readonly users: Map<string, TestUser>
-  /** Everything that `options.on` was told, in order. */
+  /** Events that the listeners in `options.on` received, in order. */
   readonly events: RecordedEvent[]
   login(username?: string): Promise<TokenResponse>
   post(
@@ -49,12 +49,12 @@ export interface TestAppOptions {
   readonly store?: TokenStore
   readonly clock?: TestClock
   readonly users?: readonly TestUser[]
-  /** Merged over the defaults. */
+  /** Options of the plugin that override the defaults of this helper. */
   readonly options?: Partial<TokenAuthOptions>
   readonly fastify?: FastifyServerOptions
-  /** What the app does before the plugin is registered. */
+  /** Called before the plugin is registered. */
   readonly before?: (app: FastifyInstance) => unknown
-  /** What the app does afterwards, such as its own routes. */
+  /** Called after the plugin is registered, for example to add routes. */
   readonly after?: (app: FastifyInstance) => unknown
 }
 
@@ -75,31 +75,32 @@ const eventNames: ReadonlyArray<keyof TokenAuthEvents> = [
 ]
 
 /**
- * The users `ann`, `bob` and `cyd`, all with {@link PASSWORD}, and `GET /protected`; ids are `u-`
- * and the name.
+ * Creates an app with the users `ann`, `bob` and `cyd` and the route `GET /protected`.
+ *
+ * All users have the password {@link PASSWORD}. Their ids are `u-` and the name.
  */
-export async function createTestApp (given: TestAppOptions = {}): Promise<TestApp> {
-  const clock = given.clock ?? createClock()
-  const store = given.store ?? new MemoryStore()
-  const people = given.users ?? ['ann', 'bob', 'cyd'].map(username => ({
+export async function createTestApp (options: TestAppOptions = {}): Promise<TestApp> {
+  const clock = options.clock ?? createClock()
+  const store = options.store ?? new MemoryStore()
+  const userList = options.users ?? ['ann', 'bob', 'cyd'].map(username => ({
     id: `u-${username}`,
     username,
     passwordHash: PASSWORD_HASH
   }))
-  const users = new Map<string, TestUser>(people.map(user => [user.id, user]))
+  const users = new Map<string, TestUser>(userList.map(user => [user.id, user]))
   const events: RecordedEvent[] = []
   const on = Object.fromEntries(eventNames.map(name => [name, (event: object) => {
     events.push({ name, ...event } as RecordedEvent)
   }]))
 
-  const app = Fastify(given.fastify)
-  await given.before?.(app)
+  const app = Fastify(options.fastify)
+  await options.before?.(app)
   await app.register(tokenAuth, {
     secret: SECRET,
     store,
     clock,
     sweep: false,
-    // Most tests are wrong on purpose, and from one address.
+    // Many tests send wrong passwords from one address.
     throttle: false,
     on,
     users: {
@@ -107,13 +108,13 @@ export async function createTestApp (given: TestAppOptions = {}): Promise<TestAp
         [...users.values()].find(user => user.username === login || user.email === login),
       findById: id => users.get(id)
     },
-    ...given.options
+    ...options.options
   })
   app.get('/protected', { onRequest: app.authenticate }, request => request.auth)
-  await given.after?.(app)
+  await options.after?.(app)
   await app.ready()
 
-  // Async, since a chain of `inject` does not begin before it is awaited.
+  // `inject` sends the request only when its result is awaited. An async function sends it now.
   const post: TestApp['post'] = async (url, payload, headers = {}) =>
     app.inject({ method: 'POST', url, headers, ...(payload !== undefined && { payload }) })
 

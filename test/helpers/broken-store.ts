@@ -2,17 +2,17 @@ import type { TokenStore } from '../../src/stores/token-store.js'
 
 export type Fault = 'throws' | 'hangs' | null
 
-/** Words of a driver, with a value in them, as real drivers have them. */
-export const DRIVER_WORDS =
+/** Error message that contains a value, as the messages of real drivers do. */
+export const DRIVER_MESSAGE =
   'ECONNREFUSED at 10.0.0.5: UPDATE sessions SET x = \'value-in-a-statement\''
 
 export interface BreakableStore {
   readonly store: TokenStore
-  /** Breaks the verbs that are named, or all of them; `null` mends them. */
+  /** Breaks some methods of the store, or all. `null` repairs them. */
   break(fault: Fault, verbs?: ReadonlyArray<keyof TokenStore>): void
 }
 
-/** A store that works until it is told to fail. */
+/** Creates a store that works until `break` is called. */
 export function createBreakableStore (store: TokenStore): BreakableStore {
   let isBroken: (verb: PropertyKey) => boolean = () => false
   let fault: Fault = null
@@ -24,7 +24,7 @@ export function createBreakableStore (store: TokenStore): BreakableStore {
           return Reflect.apply(Reflect.get(target, verb), target, args)
         }
 
-        return fault === 'hangs' ? new Promise(() => {}) : Promise.reject(new Error(DRIVER_WORDS))
+        return fault === 'hangs' ? new Promise(() => {}) : Promise.reject(new Error(DRIVER_MESSAGE))
       }
     }),
     break (newFault, verbs) {

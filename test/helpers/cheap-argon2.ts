@@ -5,7 +5,7 @@ type Argon2 = typeof import('@node-rs/argon2')
 const FULL_COST = '$m=19456,t=2,p=1$'
 const LOWEST_COST = '$m=8,t=1,p=1$'
 
-// A module of CommonJS is an object that can be changed until the first `import` of it.
+// A CommonJS module is a mutable object until its first `import`.
 const argon2 = createRequire(import.meta.url)('@node-rs/argon2') as {
   -readonly [Name in keyof Argon2]: Argon2[Name]
 }
@@ -15,8 +15,8 @@ let isCheap = true
 /**
  * Makes argon2 cost what it costs in production, for tests that measure time.
  *
- * By default, importing this file makes it cheap, because many tests try hundreds of passwords.
- * Each hash still claims its usual cost, so the plugin treats it as usual.
+ * Importing this file makes argon2 cheap, because many tests check hundreds of passwords. Each hash
+ * still states its usual cost, so the plugin treats it as usual.
  */
 export function useFullCost (): void {
   isCheap = false

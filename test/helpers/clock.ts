@@ -1,6 +1,6 @@
 import type { Millis } from '../../src/lib/time.js'
 
-/** A clock that stands still until it is told to go on. */
+/** Clock that changes only when a test calls `advance` or `set`. */
 export interface TestClock {
   (): Millis
   advance(by: Millis): void

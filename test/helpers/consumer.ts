@@ -9,18 +9,16 @@ const run = promisify(execFile)
 
 export const root = fileURLToPath(new URL('../../', import.meta.url))
 
-/**
- * A project of a user, outside of this one, with the package as it was built in its node_modules.
- */
+/** Project outside of this repository, with the built package in its node_modules. */
 export interface Consumer {
   readonly folder: string
   write(file: string, text: string): void
-  /** What the compiler says of the files in the folder; empty where it is content. */
+  /** Returns the errors of the compiler, or an empty string. */
   compile(): Promise<string>
   remove(): void
 }
 
-export const usualDependencies: readonly string[] = [
+export const defaultDependencies: readonly string[] = [
   'fastify',
   'libsql',
   'pg',
@@ -28,7 +26,7 @@ export const usualDependencies: readonly string[] = [
   '@types/node'
 ]
 
-export function createConsumer (dependencies = usualDependencies): Consumer {
+export function createConsumer (dependencies = defaultDependencies): Consumer {
   const folder = mkdtempSync(join(tmpdir(), 'token-auth-consumer-'))
 
   const link = (name: string, target: string): void => {

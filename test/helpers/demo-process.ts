@@ -1,21 +1,23 @@
-// The demo as a user starts it: a process of its own, on a port and a database of its own.
-
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { childEnv } from './child-env.js'
+import { createChildEnv } from './child-env.js'
 import { root } from './consumer.js'
 
 export interface DemoProcess {
   readonly url: string
-  /** All that it has printed. */
-  printed(): string
+  /** Returns the output so far. */
+  getOutput(): string
 }
 
-/** @param env What the demo's settings are; see its server.ts. */
+/**
+ * Starts the demo with its own port and database.
+ *
+ * @param env Settings of examples/demo/server.ts.
+ */
 export async function startDemoProcess (
   t: { teardown(end: () => unknown): unknown },
   env: Record<string, string> = {}
@@ -23,7 +25,7 @@ export async function startDemoProcess (
   const folder = mkdtempSync(join(tmpdir(), 'token-auth-demo-'))
   const child = spawn(process.execPath, ['--import', 'tsx', 'examples/demo/server.ts'], {
     cwd: root,
-    env: childEnv({ PORT: '0', DEMO_DATABASE: join(folder, 'demo.db'), ...env }),
+    env: createChildEnv({ PORT: '0', DEMO_DATABASE: join(folder, 'demo.db'), ...env }),
     stdio: ['ignore', 'pipe', 'inherit']
   })
   const ended = once(child, 'exit')
@@ -46,5 +48,5 @@ export async function startDemoProcess (
       reject(new Error(`the demo did not start: ${printed}`))
     }, reject)
   })
-  return { url, printed: () => printed }
+  return { url, getOutput: () => printed }
 }

@@ -1,5 +1,5 @@
-// Proofs of possession (RFC 9449) by hand, so that the right key signs what no library would, and a
-// client that sends them.
+// These helpers create DPoP proofs (RFC 9449) without a library, because a library would not sign
+// malformed proofs.
 
 import {
   constants,
@@ -18,7 +18,7 @@ export type ProofAlgorithm = 'ES256' | 'Ed25519' | 'EdDSA' | 'RS256' | 'PS256'
 export interface ProofKey {
   readonly alg: ProofAlgorithm
   readonly privateKey: KeyObject
-  /** Its public part. */
+  /** Public key. */
   readonly jwk: JsonWebKey
 }
 
@@ -31,7 +31,7 @@ export const proofAlgorithms: readonly ProofAlgorithm[] = [
 ]
 
 export function createProofKey (alg: ProofAlgorithm = 'Ed25519', bits = 2048): ProofKey {
-  return keyOf(
+  return createProofKeyFrom(
     alg,
     alg === 'ES256'
       ? generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
@@ -41,18 +41,18 @@ export function createProofKey (alg: ProofAlgorithm = 'Ed25519', bits = 2048): P
   )
 }
 
-export function keyOf (alg: ProofAlgorithm, privateKey: KeyObject): ProofKey {
+export function createProofKeyFrom (alg: ProofAlgorithm, privateKey: KeyObject): ProofKey {
   return { alg, privateKey, jwk: createPublicKey(privateKey).export({ format: 'jwk' }) }
 }
 
-/** As in a proof: of JSON, or of a text or bytes as they stand. */
+/** Encodes a part of a JWT as base64url. Values other than strings and bytes become JSON. */
 export function encode (part: unknown): string {
   return Buffer.from(
     Buffer.isBuffer(part) || typeof part === 'string' ? part as string : JSON.stringify(part)
   ).toString('base64url')
 }
 
-export function signed (input: string, { alg, privateKey: key }: ProofKey): string {
+export function signProof (input: string, { alg, privateKey: key }: ProofKey): string {
   const padding = alg === 'PS256'
     ? { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST }
     : {}
@@ -65,36 +65,37 @@ export function signed (input: string, { alg, privateKey: key }: ProofKey): stri
   }`
 }
 
-export function signedBySecret (input: string, secret: string | Buffer, digest = 'sha256'): string {
+export function signWithSecret (input: string, secret: string | Buffer, digest = 'sha256'): string {
   return `${input}.${createHmac(digest, secret).update(input).digest('base64url')}`
 }
 
-/** @param header Merged over that of a sound proof; an `undefined` member is left out. */
-export function writeProof (key: ProofKey, claims: unknown, header: object = {}): string {
-  return signed(
+/**
+ * Creates a proof.
+ *
+ * @param header Members that replace those of a valid header. `undefined` removes a member.
+ */
+export function createProof (key: ProofKey, claims: unknown, header: object = {}): string {
+  return signProof(
     `${encode({ typ: 'dpop+jwt', alg: key.alg, jwk: key.jwk, ...header })}.${encode(claims)}`,
     key
   )
 }
 
-export function athOf (accessToken: string): string {
+export function hashAccessToken (accessToken: string): string {
   return hash('sha256', accessToken, 'base64url')
 }
 
-export interface Sent {
-  /** Under the scheme `DPoP`; the proof names it. */
+export interface ProofRequest {
+  /** Access token. The proof contains its hash. */
   readonly token?: string
   readonly body?: object | string
   readonly headers?: Record<string, string>
-  /** Merged over those of a sound proof; an `undefined` one is left out. */
+  /** Claims that replace those of a valid proof. `undefined` removes a claim. */
   readonly claims?: object
 }
 
-/**
- * A client that holds a key, and remembers the nonce that it was told last. Its requests go to
- * `http://localhost`.
- */
-export class Holder {
+/** Client that signs a proof for each request and saves the last nonce. */
+export class DpopClient {
   nonce: string | undefined
   readonly #app: FastifyInstance
   readonly #key: ProofKey
@@ -104,10 +105,10 @@ export class Holder {
     this.#key = key
   }
 
-  prove (method: string, path: string, claims: object = {}): string {
+  createProof (method: string, path: string, claims: object = {}): string {
     const iat = Math.floor(Date.now() / 1000)
 
-    return writeProof(this.#key, {
+    return createProof(this.#key, {
       jti: randomUUID(),
       htm: method,
       htu: `http://localhost${path}`,
@@ -117,14 +118,14 @@ export class Holder {
     })
   }
 
-  /** One request with a proof. */
-  async once (
+  /** Sends one request with a proof. */
+  async sendOnce (
     method: 'GET' | 'POST',
     path: string,
-    { token, body, headers, claims }: Sent = {}
+    { token, body, headers, claims }: ProofRequest = {}
   ): Promise<LightMyRequestResponse> {
-    const dpop = this.prove(method, path, {
-      ...(token !== undefined && { ath: athOf(token) }),
+    const dpop = this.createProof(method, path, {
+      ...(token !== undefined && { ath: hashAccessToken(token) }),
       ...claims
     })
     const authorization = token === undefined ? {} : { authorization: `DPoP ${token}` }
@@ -139,16 +140,16 @@ export class Holder {
     return response
   }
 
-  /** The same, and once more where it takes another nonce. */
+  /** Sends a request with a proof, and retries it once with a new nonce. */
   async send (
     method: 'GET' | 'POST',
     path: string,
-    sent: Sent = {}
+    sent: ProofRequest = {}
   ): Promise<LightMyRequestResponse> {
-    const response = await this.once(method, path, sent)
+    const response = await this.sendOnce(method, path, sent)
 
     return /AUTH_DPOP_NONCE|use_dpop_nonce/.test(response.body)
-      ? this.once(method, path, sent)
+      ? this.sendOnce(method, path, sent)
       : response
   }
 }

@@ -2,10 +2,10 @@ import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { childEnv } from './child-env.js'
+import { createChildEnv } from './child-env.js'
 import { root } from './consumer.js'
 
-/** An example in a process of its own. */
+/** Example in a child process. */
 export interface ExampleProcess {
   readonly child: ChildProcess
   /** URL that the example printed when it listened. */
@@ -34,7 +34,7 @@ export async function startExample (
   const [file, ...args] = [script].flat()
   const child = spawn(process.execPath, ['--import', 'tsx', `examples/${file}`, ...args], {
     cwd: root,
-    env: childEnv({ PORT: '0', ...env }),
+    env: createChildEnv({ PORT: '0', ...env }),
     stdio: ['ignore', 'pipe', 'inherit']
   })
   const exited = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>

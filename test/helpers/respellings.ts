@@ -1,7 +1,11 @@
 const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 
-/** Other texts for the same token, and other signatures that some library believes. */
-export function respellings (token: string): Record<string, string> {
+/**
+ * Creates variants of a token that a lenient library might accept.
+ *
+ * @returns Invalid tokens by the name of the change.
+ */
+export function createTokenVariants (token: string): Record<string, string> {
   const [head = '', payload = '', text = ''] = token.split('.')
   const bytes = Buffer.from(text, 'base64url')
   const texts: Record<string, string> = {
@@ -11,16 +15,16 @@ export function respellings (token: string): Record<string, string> {
     'two parts': `${head}.${payload}`
   }
 
-  for (const stranger of [' ', '\n', '\r\n', '\t', '\0', '=', '==', '+', '/', '%00', 'é']) {
-    const name = JSON.stringify(stranger)
-    texts[`${name} before`] = stranger + token
-    texts[`${name} behind`] = token + stranger
-    texts[`${name} before the signature`] = `${head}.${payload}.${stranger}${text}`
-    texts[`${name} in the signature`] = `${head}.${payload}.${text.slice(0, 9)}${stranger}${
+  for (const extra of [' ', '\n', '\r\n', '\t', '\0', '=', '==', '+', '/', '%00', 'é']) {
+    const name = JSON.stringify(extra)
+    texts[`${name} before`] = extra + token
+    texts[`${name} behind`] = token + extra
+    texts[`${name} before the signature`] = `${head}.${payload}.${extra}${text}`
+    texts[`${name} in the signature`] = `${head}.${payload}.${text.slice(0, 9)}${extra}${
       text.slice(9)
     }`
-    texts[`${name} in the payload`] = `${head}.${payload}${stranger}.${text}`
-    texts[`${name} in the header`] = `${head}${stranger}.${payload}.${text}`
+    texts[`${name} in the payload`] = `${head}.${payload}${extra}.${text}`
+    texts[`${name} in the header`] = `${head}${extra}.${payload}.${text}`
   }
 
   for (const last of alphabet) {

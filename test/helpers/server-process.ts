@@ -2,17 +2,17 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { childEnv } from './child-env.js'
+import { createChildEnv } from './child-env.js'
 
 export interface ServerProcess {
   readonly url: string
-  /** Ends it at once, in the middle of whatever it does. */
+  /** Kills the process immediately. */
   kill(): Promise<void>
-  /** Lets it close its app. */
+  /** Closes the app, and waits until the process exits. */
   close(): Promise<void>
 }
 
-/** Starts server.ts in a process of its own. */
+/** Starts server.ts in a child process. */
 export async function startServer (file: string, isThrottled = false): Promise<ServerProcess> {
   const script = fileURLToPath(new URL('server.ts', import.meta.url))
   const child = spawn(process.execPath, [
@@ -22,7 +22,7 @@ export async function startServer (file: string, isThrottled = false): Promise<S
     file,
     ...isThrottled ? ['throttled'] : []
   ], {
-    env: childEnv(),
+    env: createChildEnv(),
     stdio: ['pipe', 'pipe', 'inherit']
   })
   const ended = once(child, 'exit')

@@ -1,5 +1,5 @@
-// A server of its own process on a SQLite file: `server.ts <file> [throttled]`. Prints its address,
-// and ends with its input.
+// Server process on a SQLite file: `server.ts <file> [throttled]`. Prints its address, and exits
+// when its standard input closes.
 
 import Database from 'libsql'
 import Fastify from 'fastify'
@@ -18,7 +18,7 @@ const app = Fastify()
 await app.register(tokenAuth, {
   secret: SECRET,
   store,
-  // By the real clock: after ten failures there is none that a slow machine could wait for.
+  // This process uses the real clock. After 10 failures, no attempt is possible within the test.
   throttle: process.argv[3] === 'throttled' &&
     { attempts: new SqliteAttempts(db), account: { freeAttempts: 10, maxAttempts: 10 } },
   users: {

@@ -7,7 +7,7 @@ export interface OpenedStore {
   readonly close: () => void
 }
 
-/** The stores that need no server, each opened anew. */
+/** Opens the stores that need no server. */
 export const localStores: Readonly<Record<string, () => Promise<OpenedStore>>> = {
   memory: async () => ({ store: new MemoryStore(), close: () => {} }),
   sqlite: async () => {

@@ -69,7 +69,7 @@ t.test('delete removes a key from either half', async t => {
   const twice = holding(4, ...'abc')
   twice.set('a', 'young')
   twice.delete('a')
-  t.equal(twice.get('a'), undefined, 'and its older value does not come back')
+  t.equal(twice.get('a'), undefined, 'the old value does not reappear')
   t.doesNotThrow(() => twice.delete('a'))
 })
 

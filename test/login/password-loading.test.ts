@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { childEnv } from '../helpers/child-env.js'
+import { createChildEnv } from '../helpers/child-env.js'
 
 const HASH = `$argon2id$v=19$m=19456,t=2,p=1$${'A'.repeat(22)}$${'A'.repeat(43)}`
 
@@ -17,8 +17,14 @@ const calls: Readonly<Record<string, string>> = {
 const createScript = (call: string): string => `
   import { HashQueue } from './src/login/hash-queue.ts'
   import { Passwords } from './src/login/passwords.ts'
-  const isLoaded = () => process.report.getReport().sharedObjects.some(file => file.includes('argon2'))
-  const passwords = new Passwords(new HashQueue(1), { peppers: [], normalize: null, minLength: 1, validate: () => true })
+  const isLoaded = () =>
+    process.report.getReport().sharedObjects.some(file => file.includes('argon2'))
+  const passwords = new Passwords(new HashQueue(1), {
+    peppers: [],
+    normalize: null,
+    minLength: 1,
+    validate: () => true
+  })
   const before = isLoaded()
   const result = await ${call}
   console.log(JSON.stringify({ before, after: isLoaded(), result }))
@@ -29,7 +35,7 @@ for (const [name, call] of Object.entries(calls)) {
     const { stdout } = await promisify(execFile)(
       process.execPath,
       ['--import', 'tsx', '--input-type=module', '-e', createScript(call)],
-      { env: childEnv() }
+      { env: createChildEnv() }
     )
     t.match(JSON.parse(stdout), {
       before: false,

@@ -92,7 +92,10 @@ t.test('invalid clients are rejected', async t => {
     ],
     [
       withClient({ clientId: 'auth' }),
-      /"oauth\.clients\[1\]\.clientId" must differ from "name", which is the "client_id" of sessions/
+      new RegExp(
+        '"oauth\\.clients\\[1\\]\\.clientId" must differ from "name", ' +
+          'which is the "client_id" of sessions'
+      )
     ],
     [
       { name: 'app', ...withClient({ clientId: 'app' }) },

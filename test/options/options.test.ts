@@ -114,7 +114,10 @@ t.test('an unknown option is rejected with the valid ones', async t => {
     [{ secert: SECRET }, /unknown option "secert"; valid options: store, users, name, secret, /],
     [
       { accessToken: { lifetme: '1m' } },
-      /unknown option "accessToken\.lifetme"; valid options: lifetime, renewWithin, secret, cacheSize$/
+      new RegExp(
+        'unknown option "accessToken\\.lifetme"; ' +
+          'valid options: lifetime, renewWithin, secret, cacheSize$'
+      )
     ],
     [
       { passwords: { peper: 'x' } },

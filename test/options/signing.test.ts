@@ -2,8 +2,8 @@ import t from 'tap'
 import { SECRET } from '../helpers/app.js'
 import { assertRejected, findError, OTHER_SECRET, resolve, THIRD_SECRET } from './resolve.js'
 
-const MISSING =
-  '"secret" must be at least 32 random bytes, but is missing; create one with `openssl rand -base64 48`'
+const MISSING = '"secret" must be at least 32 random bytes, but is missing; ' +
+  'create one with `openssl rand -base64 48`'
 
 t.test('a missing secret is rejected with the command that creates one', async t => {
   t.equal(findError({ secret: undefined }), `fastify-token-auth: ${MISSING}`)

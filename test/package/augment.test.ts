@@ -1,7 +1,6 @@
-// The published declarations, as the projects of users see them. Needs `npm run build`.
+// These tests compile projects with the built declarations (`npm run build`).
 //
-// The compiler is told not to check declarations, as most projects tell it: what is broken in them
-// becomes `any` there, without a word.
+// They set `skipLibCheck`, as most projects do. A broken declaration then silently becomes `any`.
 
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -12,8 +11,11 @@ import { createConsumer, root } from '../helpers/consumer.js'
 const prelude = `
   import Fastify from 'fastify'
   import { tokenAuth } from 'fastify-token-auth'
-  import type { Auth, AuthClaims, Authenticate, TokenAuth, TokenAuthOptions, Users } from 'fastify-token-auth'
-  type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false
+  import type {
+    Auth, AuthClaims, Authenticate, TokenAuth, TokenAuthOptions, Users
+  } from 'fastify-token-auth'
+  type Same<T> = <U>() => U extends T ? 1 : 2
+  type Equal<A, B> = Same<A> extends Same<B> ? true : false
   type IsAny<T> = 0 extends 1 & T ? true : false
   declare function holds<Proof extends true> (proof?: Proof): void
   declare const options: TokenAuthOptions
@@ -35,7 +37,7 @@ const decorators = `
   })
 `
 
-/** Compiles the files as one project. Gives what the compiler says of each. */
+/** Compiles files as one project. Returns the errors of the compiler by file. */
 async function compile (
   t: Test,
   files: Readonly<Record<string, string>>,
@@ -78,11 +80,16 @@ t.test('in a project that augments AuthClaims through the package', async t => {
         // @ts-expect-error: no such claim was declared
         return claims.rule
       })
-      const directory: Users = { findByLogin: () => null, findById: () => null, claims: () => ({ role: 'admin' }) }
+      const directory: Users = {
+        findByLogin: () => null,
+        findById: () => null,
+        claims: () => ({ role: 'admin' })
+      }
       // @ts-expect-error: the claim that was declared must be given
       const careless: Users = { ...directory, claims: () => ({}) }
       holds<Equal<keyof AuthClaims, 'role'>>()
-      app.get('/admin', { onRequest: [app.authenticate, app.requireClaims({ role: ['admin', 'owner'] })] }, () => '')
+      const requireRole = app.requireClaims({ role: ['admin', 'owner'] })
+      app.get('/admin', { onRequest: [app.authenticate, requireRole] }, () => '')
       // @ts-expect-error: the claim is a text
       app.requireClaims({ role: 1 })
       // @ts-expect-error: no such claim was declared
@@ -124,11 +131,12 @@ t.test('in a project that augments nothing', async t => {
       const app = Fastify({ http2: true })
       await app.register(tokenAuth, options)
       app.addHook('onRequest', app.authenticate)
-      app.get('/', { onRequest: app.authenticate }, request => app.tokenAuth.openSession('1', request))
+      app.get('/', { onRequest: app.authenticate }, request =>
+        app.tokenAuth.openSession('1', request))
     `
   })
-  t.strictSame(errorsIn('plain.ts'), [], 'there are no claims, and nothing is any')
-  t.strictSame(errorsIn('http2.ts'), [], 'an app over HTTP/2 is served, too')
+  t.strictSame(errorsIn('plain.ts'), [], 'without claims, no type is any')
+  t.strictSame(errorsIn('http2.ts'), [], 'an app over HTTP/2 works too')
 })
 
 t.test('in a service that verifies alone', async t => {
@@ -142,7 +150,8 @@ t.test('in a service that verifies alone', async t => {
       const app = Fastify()
       holds<Equal<typeof app.authenticate, Authenticate>>()
       await app.register(tokenVerifier, options)
-      const onRequest = [app.authenticate, app.requireFresh('5m'), app.requireClaims({ role: 'admin' })]
+      const requireAdmin = app.requireClaims({ role: 'admin' })
+      const onRequest = [app.authenticate, app.requireFresh('5m'), requireAdmin]
       app.get('/', { onRequest, config: { tokenAuth: 'public' } }, request => {
         holds<Equal<typeof request.auth, Auth | null>>()
         holds<Equal<NonNullable<typeof request.auth>['claims']['role'], string>>()
@@ -158,7 +167,8 @@ t.test('in a service that verifies alone', async t => {
     import Fastify from 'fastify'
     import { tokenVerifier } from 'fastify-token-auth/verifier'
     import type { Auth, Authenticate, TokenVerifierOptions } from 'fastify-token-auth/verifier'
-    type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false
+    type Same<T> = <U>() => U extends T ? 1 : 2
+    type Equal<A, B> = Same<A> extends Same<B> ? true : false
     declare function holds<Proof extends true> (proof?: Proof): void
     declare const options: TokenVerifierOptions
   `

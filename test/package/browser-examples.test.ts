@@ -1,4 +1,4 @@
-// The pages of the examples in Chromium: React, the plain page, cookies and DPoP.
+// Chromium opens the pages of the examples: React, the plain page, cookies and DPoP.
 
 import { readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
@@ -9,12 +9,12 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { createTestApp, PASSWORD } from '../helpers/app.js'
 import {
-  jar as getCookies,
+  getChromiumSkipReason as getSkipReason,
+  getRefreshCookies as getCookies,
   startApp,
-  startBrowser,
-  whyNoChromium as getSkipReason
+  startBrowser
 } from '../helpers/browser/browser.js'
-import { until as waitUntil } from '../helpers/browser/client-page.js'
+import { waitUntil } from '../helpers/browser/client-page.js'
 import { root } from '../helpers/consumer.js'
 import { ann as exampleUser, startExample } from '../helpers/example-process.js'
 
@@ -58,10 +58,10 @@ t.test('pages of the examples', { skip: getSkipReason() }, async t => {
           (_request, reply) => reply.type('text/javascript').send(outputFiles[0]?.text)
         )
         app.get('/page', (_request, reply) =>
-          reply.type('text/html')
-            .send(
-              '<!doctype html><link rel="icon" href="data:,"><body><div id="root"></div><script type="module" src="/page.js"></script>'
-            ))
+          reply.type('text/html').send(
+            '<!doctype html><link rel="icon" href="data:,"><body><div id="root"></div>' +
+              '<script type="module" src="/page.js"></script>'
+          ))
       }
     })
     const page = await open(t, `${app.origin}/page`)
@@ -229,11 +229,19 @@ const reactPage = `
       <p>{status + ':' + (user?.username ?? '')}</p>
       <button id="log-in" onClick={() => client.login(${JSON.stringify(ann)})} />
       <button id="log-out" onClick={() => client.logout()} />
-      <button id="call" onClick={async () => setResult((await client.fetch('/protected')).status)} />
+      <button
+        id="call"
+        onClick={async () => setResult((await client.fetch('/protected')).status)}
+      />
       <output>{result}</output>
     </>
   }
   const root = createRoot(document.querySelector('#root'))
-  const render = create => root.render(<StrictMode><AuthProvider create={create}><Page /></AuthProvider></StrictMode>)
-  Object.assign(globalThis, { hotReload: () => render(createFactory()), unmount: () => root.unmount() })
+  const render = create => root.render(
+    <StrictMode><AuthProvider create={create}><Page /></AuthProvider></StrictMode>
+  )
+  Object.assign(globalThis, {
+    hotReload: () => render(createFactory()),
+    unmount: () => root.unmount()
+  })
   render(createFactory())`

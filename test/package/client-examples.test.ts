@@ -1,5 +1,5 @@
-// The adapters of examples/client: they compile in a project of a user, and the axios interceptors
-// and the keychain storage work with a server.
+// These tests compile the adapters of examples/client in a project of a user. The interceptors of
+// axios and the keychain storage run with a server.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -118,7 +118,9 @@ t.test('the client examples compile in a project of a user', async t => {
     import { useAuth, AuthProvider } from './react.js'
     import { createAuthClient } from 'fastify-token-auth/client'
     import { createMobileAuthClient } from './react-native.js'
-    enum ACCESSIBLE { AFTER_FIRST_UNLOCK_THIS_DEVICE_ONLY = 'AccessibleAfterFirstUnlockThisDeviceOnly' }
+    enum ACCESSIBLE {
+      AFTER_FIRST_UNLOCK_THIS_DEVICE_ONLY = 'AccessibleAfterFirstUnlockThisDeviceOnly'
+    }
     enum STORAGE_TYPE { AES_GCM_NO_AUTH = 'KeystoreAESGCM_NoAuth' }
     interface Result { service: string, storage: STORAGE_TYPE }
     interface UserCredentials extends Result { username: string, password: string }

@@ -1,21 +1,21 @@
-// The examples beyond their login: cookies, proofs, OAuth clients, the tour, and two instances.
+// These tests use the features of the examples: cookies, DPoP, OAuth, the tour and two instances.
 
 import { execFile } from 'node:child_process'
 import { createHash, randomUUID } from 'node:crypto'
 import { promisify } from 'node:util'
 import t from 'tap'
 import type { Test } from 'tap'
-import { childEnv } from '../helpers/child-env.js'
+import { createChildEnv } from '../helpers/child-env.js'
 import { root } from '../helpers/consumer.js'
 import { whyNoRedis } from '../helpers/databases/redis.js'
-import { createProofKey, writeProof } from '../helpers/dpop.js'
+import { createProof, createProofKey } from '../helpers/dpop.js'
 import { openPostgres, openRedis } from '../helpers/example-databases.js'
 import type { DatabaseEnv } from '../helpers/example-databases.js'
 import { ann, callWithToken, login, startExample } from '../helpers/example-process.js'
 import type { ExampleProcess } from '../helpers/example-process.js'
 
 const run = promisify(execFile)
-/** As a browser sends it. Without it, the server rejects a login that asks for cookies. */
+/** Header of browsers. Without it, the server rejects a login that asks for cookies. */
 const sameOrigin = { 'sec-fetch-site': 'same-origin' }
 
 t.test('browser-cookies/server.ts keeps tokens out of all response bodies', async t => {
@@ -57,7 +57,7 @@ t.test('dpop/server.ts accepts a token only with a proof of its key', async t =>
       method,
       headers: {
         ...sameOrigin,
-        dpop: writeProof(key, claims),
+        dpop: createProof(key, claims),
         ...(token !== undefined && { authorization: `DPoP ${token}` })
       },
       ...(method === 'POST' && { body: new URLSearchParams(ann) })
@@ -85,7 +85,7 @@ t.test('oauth-clients/client.ts refreshes, introspects and revokes tokens', asyn
   const { stdout } = await run(
     process.execPath,
     ['--import', 'tsx', 'examples/oauth-clients/client.ts'],
-    { cwd: root, env: childEnv({ ISSUER: url }) }
+    { cwd: root, env: createChildEnv({ ISSUER: url }) }
   )
   t.equal(
     stdout,
@@ -103,7 +103,7 @@ t.test('demo/tour.ts succeeds', async t => {
   const { stdout } = await run(
     process.execPath,
     ['--import', 'tsx', 'examples/demo/tour.ts'],
-    { cwd: root, env: childEnv() }
+    { cwd: root, env: createChildEnv() }
   )
   t.match(stdout, 'The tour succeeded.')
   t.equal(stdout.match(/server started in \d+ ms/g)?.length, 2, 'it restarts after the kill')
@@ -113,7 +113,7 @@ t.test('custom-store passes the conformance suite', async t => {
   const { stdout } = await run(
     process.execPath,
     ['--import', 'tsx', '--test', 'examples/custom-store/conformance.ts'],
-    { cwd: root, env: childEnv() }
+    { cwd: root, env: createChildEnv() }
   )
   t.match(stdout, /# pass (3|4)\d\n# fail 0/)
 })

@@ -1,5 +1,4 @@
-// Every server of the examples runs in a process of its own, and serves its protected route to a
-// user who has logged in.
+// Each example server starts in a child process and serves its protected route after a login.
 
 import { randomBytes } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
@@ -15,7 +14,7 @@ import { callWithToken, login, startExample } from '../helpers/example-process.j
 
 interface Server {
   readonly script: string
-  /** Creates a database of the test's own, and returns the variables that select it. */
+  /** Creates a database and returns the environment variables that select it. */
   readonly open?: (t: Test) => Promise<DatabaseEnv>
   /** Reason why the test cannot run. */
   readonly skip?: string | false

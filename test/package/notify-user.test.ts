@@ -1,4 +1,4 @@
-// The mails of examples/notify-user in an app: their number, and their text.
+// These tests check the number and the text of the mails of examples/notify-user.
 
 import { setImmediate as tick } from 'node:timers/promises'
 import type { LightMyRequestResponse } from 'fastify'
@@ -32,8 +32,8 @@ interface Device {
 
 const phone: Device = {
   address: '192.0.2.1',
-  userAgent:
-    'Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Mobile Safari/537.36'
+  userAgent: 'Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 ' +
+    '(KHTML, like Gecko) Chrome/126.0 Mobile Safari/537.36'
 }
 const attacker: Device = {
   address: '2001:db8::66',
@@ -56,10 +56,10 @@ interface Fixture extends TestApp {
   /** Returns the mails since the last call. */
   readMails(): Promise<Mail[]>
   signIn(device: Device, username?: string, password?: string): Promise<LightMyRequestResponse>
-  /** Signs in. @returns The refresh token. */
+  /** Logs in and returns the refresh token. */
   openSession(device: Device): Promise<string>
   presentToken(token: string, device: Device): Promise<LightMyRequestResponse>
-  /** Refreshes a minute later. @returns The successor. */
+  /** Refreshes a minute later and returns the successor. */
   rotate(token: string, device: Device): Promise<string>
 }
 

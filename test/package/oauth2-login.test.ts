@@ -1,4 +1,4 @@
-// The login of examples/oauth2-login, between a browser, the app and the test provider.
+// These tests simulate a browser that logs in with examples/oauth2-login and its test provider.
 
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'

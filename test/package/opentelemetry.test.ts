@@ -1,4 +1,4 @@
-// examples/metrics/opentelemetry.ts in an app with an SDK: its metrics, and the spans of requests.
+// These tests run examples/metrics/opentelemetry.ts with an SDK that exports to memory.
 
 import { channel } from 'node:diagnostics_channel'
 import { context, diag, DiagLogLevel, SpanStatusCode, trace } from '@opentelemetry/api'

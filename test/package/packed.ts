@@ -1,5 +1,5 @@
 // `npm run test:pack`: packs the package, checks the archive with publint and attw, and uses it in
-// a project that installs it. Ends with a line `N passed, N failed`.
+// a project that installs it. The last line of the output is `N passed, N failed`.
 
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
@@ -20,7 +20,8 @@ const smoke = `
     store: new MemoryStore(),
     users: { findByLogin: () => null, findById: () => null }
   })
-  const { statusCode } = await app.inject({ method: 'POST', url: '/auth/login', payload: { username: 'a', password: 'b' } })
+  const payload = { username: 'a', password: 'b' }
+  const { statusCode } = await app.inject({ method: 'POST', url: '/auth/login', payload })
   await app.close()
   if (statusCode !== 401) throw new Error(String(statusCode))
 `
@@ -76,7 +77,9 @@ const checks: Record<string, () => void> = {
       import { SqliteStore } from 'fastify-token-auth/sqlite'
       import { testTokenStore } from 'fastify-token-auth/conformance'
       import { tokenVerifier } from 'fastify-token-auth/verifier'
-      if (!tokenVerifier || tokenAuth !== named || !SqliteStore.migrations.length || !testTokenStore) throw new Error('an export is missing')
+      const { migrations } = SqliteStore
+      const values = [tokenVerifier, tokenAuth === named, migrations.length, testTokenStore]
+      if (!values.every(Boolean)) throw new Error('an export is missing')
       ${smoke}`
     )
     run(process.execPath, ['esm.js'])

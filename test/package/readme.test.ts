@@ -18,8 +18,8 @@ import { accountLimitShape, addressLimitShape, throttleShape } from '../../src/o
 import { cookieShape } from '../../src/options/transport.js'
 import { defaultPaths } from '../../src/protocol.js'
 import { MemoryStore } from '../../src/stores/memory/index.js'
-import { childEnv } from '../helpers/child-env.js'
-import { createConsumer, root, usualDependencies } from '../helpers/consumer.js'
+import { createChildEnv } from '../helpers/child-env.js'
+import { createConsumer, defaultDependencies, root } from '../helpers/consumer.js'
 
 const readme = readFileSync(join(root, 'README.md'), 'utf8')
 const blocks = [...readme.matchAll(/^```ts( run)?\n(.*?)^```$/gms)].map(([, run, code = '']) => ({
@@ -27,7 +27,7 @@ const blocks = [...readme.matchAll(/^```ts( run)?\n(.*?)^```$/gms)].map(([, run,
   code
 }))
 
-// What the text around a block has set up before it.
+// Declarations that code blocks use from the text around them.
 const surroundings: Readonly<Record<string, string>> = {
   app: 'import type { FastifyInstance } from "fastify"\ndeclare const app: FastifyInstance',
   store: 'import type { TokenStore } from "fastify-token-auth"\ndeclare const store: TokenStore',
@@ -45,9 +45,9 @@ function complete (code: string): string {
   return [...missing, code, 'export {}'].join('\n')
 }
 
-t.test('the code blocks compile, and the compiler sees what does not', async t => {
+t.test('all code blocks compile, and an invalid block does not', async t => {
   t.ok(blocks.length >= 8)
-  const consumer = createConsumer([...usualDependencies, '@fastify/auth', '@fastify/jwt'])
+  const consumer = createConsumer([...defaultDependencies, '@fastify/auth', '@fastify/jwt'])
   t.teardown(() => {
     consumer.remove()
   })
@@ -78,7 +78,7 @@ t.test('the quick start runs, in under 20 lines', async t => {
     'quick-start.ts'
   ], {
     cwd: consumer.folder,
-    env: childEnv({ AUTH_SECRET: 'k3Jd8sLq0Zx7Vb2Nm5Tg9Ry4Wp1Hc6Uf' }),
+    env: createChildEnv({ AUTH_SECRET: 'k3Jd8sLq0Zx7Vb2Nm5Tg9Ry4Wp1Hc6Uf' }),
     stdio: ['ignore', 'pipe', 'inherit']
   })
   t.teardown(() => child.kill('SIGKILL'))

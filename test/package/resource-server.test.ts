@@ -1,4 +1,4 @@
-// examples/resource-server beside the demo, each in a process of its own.
+// The demo issues tokens, and examples/resource-server verifies them in another process.
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

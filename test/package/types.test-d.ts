@@ -1,4 +1,4 @@
-// The public types as an app uses them. Compiled by `tsc -p .`, never run.
+// `tsc -p .` compiles this file. It checks the public types as an app uses them.
 
 import Fastify from 'fastify'
 import type {
@@ -85,7 +85,7 @@ takes<(request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => vo
 app.get('/', { onRequest: app.authenticate }, async request => {
   holds<Equal<typeof request.auth, Auth | null>>()
   holds<Equal<IsAny<typeof request.auth>, false>>()
-  // @ts-expect-error: it is null where app.authenticate did not run
+  // @ts-expect-error: it is null if app.authenticate did not run
   takes(request.auth.userId)
 
   if (request.auth === null) {
@@ -96,7 +96,7 @@ app.get('/', { onRequest: app.authenticate }, async request => {
   takes<string>(request.auth.sessionId)
   takes<Millis>(request.auth.expiresAt)
   holds<Equal<typeof request.auth.claims, Readonly<AuthClaims>>>()
-  // @ts-expect-error: it is shared by requests, so it is read-only
+  // @ts-expect-error: it is read-only, because requests share it
   request.auth.userId = 'other'
   // @ts-expect-error: no such claim was declared
   takes(request.auth.claims.role)
@@ -108,9 +108,9 @@ app.get<{ Params: { id: string } }>(
 )
 app.addHook('onRequest', app.authenticate)
 app.get('/open', { config: { tokenAuth: 'public' } }, () => 'open')
-// @ts-expect-error: there is no other mark
+// @ts-expect-error: no such value
 app.get('/private', { config: { tokenAuth: 'private' } }, () => 'closed')
-// @ts-expect-error: it answers by a callback, not by a promise
+// @ts-expect-error: it uses a callback and returns no promise
 takes<onRequestAsyncHookHandler>(app.authenticate)
 
 interface OwnLogger extends FastifyBaseLogger {
@@ -124,7 +124,7 @@ logging.get(
   request => logging.tokenAuth.openSession('1', request, { device: 'my phone' })
 )
 
-// What the app may ask for
+// Methods of app.tokenAuth
 
 takes<TokenResponse>(await app.tokenAuth.openSession('1', {} as FastifyRequest))
 takes<SessionInfo[]>(await app.tokenAuth.listSessions('1'))
@@ -135,7 +135,7 @@ takes<string>(await app.tokenAuth.hashPassword('secret'))
 takes<boolean>(await app.tokenAuth.verifyPassword(null, 'secret'))
 takes<number>(await app.tokenAuth.sweep())
 holds<Equal<keyof Session, keyof SessionInfo | 'secretHash'>>()
-// @ts-expect-error: what a token is checked by is nobody's business
+// @ts-expect-error: sessions do not expose the hash of the secret
 takes<keyof SessionInfo>('secretHash')
 // @ts-expect-error: exactOptionalPropertyTypes
 await app.tokenAuth.revokeUser('1', { keep: undefined })
@@ -153,13 +153,13 @@ takes<TokenAuthOptions>({
   clock: () => 0
 })
 takes<TokenAuthOptions>({ ...required, secret: process.env['AUTH_SECRET'] })
-// @ts-expect-error: an unset variable of the environment must not become a default
+// @ts-expect-error: an unset environment variable must not select a default
 takes<TokenAuthOptions>({ ...required, issuer: process.env['ISSUER'] })
-// @ts-expect-error: a list of secrets has a current one
+// @ts-expect-error: a list of secrets must not be empty
 takes<TokenAuthOptions>({ ...required, secret: [] })
 // @ts-expect-error: no such route
 takes<TokenAuthOptions>({ ...required, routes: { signin: '/signin' } })
-// @ts-expect-error: a route is renamed or switched off
+// @ts-expect-error: a route has a path or is false
 takes<TokenAuthOptions>({ ...required, routes: { login: true } })
 // @ts-expect-error: exactOptionalPropertyTypes
 takes<TokenAuthOptions>({ ...required, accessToken: { lifetime: undefined } })
@@ -232,7 +232,7 @@ takes<AuthUser>({
   username: null,
   email: undefined
 })
-// @ts-expect-error: the app makes numbers text
+// @ts-expect-error: ids are strings
 takes<Users>({ ...users, findById: () => ({ id: 1 }) })
 // @ts-expect-error: a user must be found by id
 takes<Users>({ findByLogin: () => null })
@@ -271,7 +271,7 @@ takes<TokenAuthListeners>({ logout: () => {} })
 takes<TokenAuthListeners>({ sweep: event => event.sessionId })
 holds<Equal<EventName, keyof TokenAuthEvents>>()
 holds<Equal<keyof TokenAuthListeners, EventName>>()
-// @ts-expect-error: an event never holds a token
+// @ts-expect-error: an event never contains a token
 takes<keyof TokenAuthEvents['refresh']>('token')
 
 // Errors
@@ -323,11 +323,11 @@ class OwnStore implements TokenStore {
   }
 }
 takes<TokenAuthOptions>({ ...required, store: new OwnStore() })
-// @ts-expect-error: no verb may be left out
+// @ts-expect-error: every method is required
 takes<TokenStore>({ ...store, sweep: undefined })
 holds<Equal<Session['device'], Device>>()
 
-// The wire
+// Protocol
 
 holds<Equal<TokenResponse['token_type'], 'bearer' | 'DPoP'>>()
 holds<Equal<SessionListResponse['sessions'], readonly SessionResponse[]>>()

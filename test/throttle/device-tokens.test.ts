@@ -37,7 +37,7 @@ t.test('a malformed or respelled token is rejected', async t => {
   const [id = '', signature = ''] = token.split('.')
   const last = signature.at(-1) as string
   const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
-  // The last character holds two bits that belong to no byte.
+  // Two bits of the last character belong to no byte.
   const respelled = signature.slice(0, -1) + alphabet[alphabet.indexOf(last) ^ 1]
   t.strictSame(Buffer.from(respelled, 'base64url'), Buffer.from(signature, 'base64url'))
 

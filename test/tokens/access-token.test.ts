@@ -75,7 +75,7 @@ t.test('a known sender constraint is read, an unknown one rejects the token', as
   t.match(read({ client_id: 'c' }, 'auth'), { thumbprint: null, clientId: 'c' })
   t.match(read({ client_id: 'auth' }, 'auth'), unbound)
   t.equal(read({ client_id: 'c' }), null, 'no clients are configured')
-  t.match(read({}, 'auth'), unbound, 'from before there were any')
+  t.match(read({}, 'auth'), unbound, 'issued before clients were configured')
 
   for (
     const cnf of [{}, 'k', [], { jkt: '' }, { jkt: 1 }, { jkt: 'k', 'x5t#S256': 'x' }, {

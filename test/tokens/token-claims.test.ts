@@ -25,7 +25,7 @@ const refreshClaims = { ...accessClaims, type: 'refresh', secret: createSessionS
 
 const refreshCodecs = await createCodecs(REFRESH_TYP)
 
-// The texts of JSON values that no claim of the type may have.
+// JSON values that no claim of the type may have.
 const INVALID_INTEGERS = [
   '"5"',
   '""',

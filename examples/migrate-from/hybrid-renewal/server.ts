@@ -27,7 +27,7 @@ export async function buildApp (
   await app.register(tokenAuth, {
     secret,
     prefix: '/api',
-    // Of the other routes, login, refresh, logout and me stay.
+    // The routes login, refresh, logout and me stay enabled.
     routes: { logoutAll: false, sessions: false, otherSessions: false, session: false },
     accessToken: { lifetime: '1d', renewWithin: '2h' }, // sends X-New-Token
     refreshToken: { lifetime: '30d' },

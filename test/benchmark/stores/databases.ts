@@ -124,7 +124,8 @@ export async function openSqlite (): Promise<Database & { readonly db: Libsql.Da
       db.exec('PRAGMA synchronous = OFF; PRAGMA cache_size = -2000000')
       db.exec(createInsert(TABLE, sessions, {
         numbers: count =>
-          `WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < ${count})`,
+          'WITH RECURSIVE numbers (n) AS (' +
+          `SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < ${count})`,
         concat: (...parts) => parts.join(' || '),
         pad: (number, digits) => `printf('%0${digits || ''}d', ${number})`
       }))

@@ -16,8 +16,8 @@ export const MANY_SESSIONS = Number(process.env.SESSIONS ?? 1_000_000)
 /** A usual browser, because the user agent is the largest part of a session. */
 export const caller = {
   address: '192.0.2.1',
-  userAgent:
-    'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36'
+  userAgent: 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 ' +
+    '(KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36'
 } as const
 
 /** Sessions to insert. */

@@ -1,7 +1,3 @@
-// Chromium, and https servers that it takes for hosts of several sites: what a browser sends and
-// keeps, only a browser tells. All names lead to this machine; who may see whose cookies is decided
-// by them alone.
-
 import { execFileSync } from 'node:child_process'
 import { generateKeyPairSync, sign } from 'node:crypto'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -16,7 +12,7 @@ import type { BrowserContext, Cookie, Frame, Page } from 'playwright-core'
 import { createTestApp } from '../app.js'
 import type { TestApp, TestAppOptions } from '../app.js'
 
-/** The app's host, another host of its site, and one of another site. */
+/** The app's host, another host of its site, and a host of another site. All are this machine. */
 export const hosts = {
   app: 'app.site.test',
   sibling: 'evil.site.test',
@@ -29,8 +25,12 @@ interface Teardown {
 
 const executablePath = findChromium()
 
-/** Why there is no Chromium to test with; `false` where there is one. On CI it has to be there. */
-export function whyNoChromium (): string | false {
+/**
+ * Returns the reason to skip tests in Chromium, or `false` if Chromium is installed.
+ *
+ * @throws Error in CI if Chromium is missing.
+ */
+export function getChromiumSkipReason (): string | false {
   if (executablePath !== '') {
     return false
   }
@@ -69,9 +69,11 @@ const args = [
 ]
 
 /**
- * A browser on a profile, which is new and goes with it unless it is given. Not one of Playwright's
- * own contexts: these are
- * private windows, which keep the cookies of other sites back.
+ * Starts Chromium with a profile.
+ *
+ * Playwright's own contexts are private windows, which block cookies of other sites.
+ *
+ * @param profile Folder of the profile. By default, a new one that is removed after the test.
  */
 export async function startBrowser (t: Teardown, profile?: string): Promise<BrowserContext> {
   const folder = profile ?? createProfile(t)
@@ -93,7 +95,7 @@ export function createProfile (t: Teardown): string {
 
   t.teardown(remove)
   process.once('exit', remove)
-  // 0 lets cookies go along to other sites. Debian's Chromium 156 blocks them unless told so.
+  // Debian's Chromium 156 blocks cookies of other sites by default. 0 allows them.
   mkdirSync(join(folder, 'Default'))
   writeFileSync(
     join(folder, 'Default', 'Preferences'),
@@ -102,22 +104,33 @@ export function createProfile (t: Teardown): string {
   return folder
 }
 
-// What a page does, and resolves with what it gets to know of the answer.
+// Ways to send a request from a page. Each resolves with the part of the response that the browser
+// shows to the page.
 const pageScript = `
-const told = async answer => ({ status: answer.status, body: await answer.text(), newToken: answer.headers.get('x-new-token') })
-const post = (url, init) => fetch(url, { method: 'POST', credentials: 'include', ...init }).then(told, error => error.name)
+const read = async response => ({
+  status: response.status,
+  body: await response.text(),
+  newToken: response.headers.get('x-new-token')
+})
+const send = (url, init) =>
+  fetch(url, { credentials: 'include', ...init }).then(read, error => error.name)
+const post = (url, init) => send(url, { method: 'POST', ...init })
 const encode = body => body && new URLSearchParams(body)
 globalThis.act = {
   json: (url, body, headers) => post(url, {
-    headers: { ...headers, ...(body && { 'content-type': 'application/json' }) }, body: body && JSON.stringify(body)
+    headers: { ...headers, ...(body && { 'content-type': 'application/json' }) },
+    body: body && JSON.stringify(body)
   }),
-  get: (url, headers) => fetch(url, { credentials: 'include', headers }).then(told, error => error.name),
+  get: (url, headers) => send(url, { headers }),
   simple: (url, body) => post(url, { mode: 'no-cors', body: encode(body) }),
   text: (url, body) => post(url, { mode: 'no-cors', body: JSON.stringify(body ?? {}) }),
   beacon: (url, body) => navigator.sendBeacon(url, encode(body)),
-  image: url => new Promise(resolve => { Object.assign(new Image(), { onload: resolve, onerror: resolve, src: url }) }),
+  image: src => new Promise(resolve => {
+    Object.assign(new Image(), { onload: resolve, onerror: resolve, src })
+  }),
   form (action, body) {
-    const form = Object.assign(document.createElement('form'), { method: 'POST', action, target: '_top' })
+    const form = document.createElement('form')
+    Object.assign(form, { method: 'POST', action, target: '_top' })
     for (const [name, value] of Object.entries(body ?? {})) {
       form.append(Object.assign(document.createElement('input'), { name, value }))
     }
@@ -130,25 +143,25 @@ globalThis.act = {
     link.click()
   },
   socket: url => new Promise(resolve => {
-    Object.assign(new WebSocket(url), { onmessage: ({ data }) => resolve(data), onerror: () => resolve('refused') })
+    Object.assign(new WebSocket(url), {
+      onmessage: ({ data }) => resolve(data),
+      onerror: () => resolve('refused')
+    })
   })
 }`
 
-export const blankPage =
-  `<!doctype html><link rel="icon" href="data:,"><title>page</title><body><script>${pageScript}</script>`
+const blankPage = '<!doctype html><link rel="icon" href="data:,"><title>page</title><body>' +
+  `<script>${pageScript}</script>`
 
-/**
- * What a page gets to know of an answer; the name of the error where the browser keeps it all to
- * itself.
- */
-export type Told = {
+/** Response that a page can read, or the name of the error if the browser hides it. */
+export type PageResponse = {
   readonly status: number
   readonly body: string
   readonly newToken: string | null
 } | string
 
-/** Lets a page do something: one of the acts above. */
-export function act<Result = Told> (
+/** Sends a request from a page in one of the ways above. */
+export function act<Result = PageResponse> (
   page: Page | Frame,
   name: string,
   ...args: unknown[]
@@ -156,18 +169,18 @@ export function act<Result = Told> (
   return page.evaluate<Result>(`act[${JSON.stringify(name)}](...${JSON.stringify(args)})`)
 }
 
-/** Submits a form, and waits for what comes instead of the page, if anything. */
+/** Submits a form and waits for the page of the response, unless the status is 204. */
 export async function submit (page: Page, url: string, body: object): Promise<void> {
-  const answered = page.waitForResponse(url)
+  const response = page.waitForResponse(url)
   await act(page, 'form', url, body)
 
-  if ((await answered).status() !== 204) {
+  if ((await response).status() !== 204) {
     await page.waitForURL(url)
   }
 }
 
-/** The cookies that the browser would send with a refresh, by name. */
-export async function jar (
+/** Returns the cookies that the browser would send with a refresh, by name. */
+export async function getRefreshCookies (
   context: BrowserContext,
   { origin }: Pick<BrowserApp, 'origin'>
 ): Promise<Record<string, Cookie>> {
@@ -176,8 +189,9 @@ export async function jar (
 }
 
 /**
- * Serves a blank page under any name; `?set-cookie=` sets a cookie, each character a byte. Returns
- * origins by host.
+ * Serves a blank page on any host. `?set-cookie=` sets a cookie, with one byte per character.
+ *
+ * @returns A function that returns the origin of a host.
  */
 export async function servePages (t: Teardown): Promise<(host: string) => string> {
   const server = createServer(tls, ({ url = '' }, response) => {
@@ -188,7 +202,7 @@ export async function servePages (t: Teardown): Promise<(host: string) => string
     }
 
     response.setHeader('content-type', 'text/html')
-    // A text would be joined to the headers and change their encoding.
+    // Node.js would join a string to the headers and change their encoding.
     response.end(Buffer.from(blankPage))
   })
   await new Promise<void>(resolve => {
@@ -202,41 +216,45 @@ export async function servePages (t: Teardown): Promise<(host: string) => string
   return host => `https://${host}:${port}`
 }
 
-/** What the server saw of a request, and how it answered. */
-export interface Seen {
+/** Request that the app received, and its result. */
+export interface SeenRequest {
   readonly request: string
-  /** `Sec-Fetch-Site` and `Origin`. */
+  /** Value of `Sec-Fetch-Site`. */
   readonly site: string | undefined
   readonly origin: string | undefined
-  /** Names, in the order of the header. */
+  /** Names in the order of the header. */
   readonly cookies: readonly string[]
-  /** The status, and the code of the error. */
-  readonly answer: string
+  /** Status, followed by the code if there is an error. */
+  readonly result: string
 }
 
 export interface BrowserApp extends TestApp {
   readonly origin: string
-  /** Everything that was answered, in order. */
-  readonly seen: Seen[]
-  /** What came in while something was done, once all of it is answered; one request at least. */
-  during(doing: () => unknown): Promise<Seen[]>
+  /** Completed requests in order. */
+  readonly seen: SeenRequest[]
+  /** Returns the requests of an action after all of them are complete. At least one must arrive. */
+  recordRequests(action: () => unknown): Promise<SeenRequest[]>
 }
 
-/** A test app with a blank page at `/`, listening. */
+/** Starts a test app on HTTPS that serves a blank page at `/`. */
 export async function startApp (
   t: Teardown,
-  given: TestAppOptions,
+  options: TestAppOptions,
   host: string = hosts.app
 ): Promise<BrowserApp> {
-  const seen: Seen[] = []
+  const seen: SeenRequest[] = []
   const codes = new WeakMap<object, string>()
   const arrived: object[] = []
-  const made = await createTestApp({
-    ...given,
-    fastify: { https: tls, forceCloseConnections: true, ...given.fastify } as FastifyServerOptions,
+  const testApp = await createTestApp({
+    ...options,
+    fastify: {
+      https: tls,
+      forceCloseConnections: true,
+      ...options.fastify
+    } as FastifyServerOptions,
     async before (app) {
       app.addHook('onRequest', (request, _reply, done) => {
-        if (isDeliberate(request)) {
+        if (isRecorded(request)) {
           arrived.push(request)
         }
 
@@ -247,26 +265,26 @@ export async function startApp (
         done()
       })
       app.addHook('onResponse', (request, reply, done) => {
-        if (isDeliberate(request)) {
-          seen.push(describe(request, reply, codes.get(request)))
+        if (isRecorded(request)) {
+          seen.push(describeRequest(request, reply, codes.get(request)))
         }
 
         done()
       })
       app.get('/', (_request, reply) => reply.type('text/html').send(blankPage))
-      await given.before?.(app)
+      await options.before?.(app)
     }
   })
-  const { app } = made
+  const { app } = testApp
   await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(() => app.close())
   const { port } = app.server.address() as AddressInfo
 
   return {
-    ...made,
+    ...testApp,
     origin: `https://${host}:${port}`,
     seen,
-    async during (doing) {
+    async recordRequests (doing) {
       const [before, answered] = [arrived.length, seen.length]
       await doing()
 
@@ -279,59 +297,73 @@ export async function startApp (
       }
 
       throw new Error(
-        `${arrived.length - before} requests came, ${seen.length - answered} are answered`
+        `${arrived.length - before} requests arrived, ${seen.length - answered} are complete`
       )
     }
   }
 }
 
-// Chromium asks for an icon wherever a page does not say that it has none.
-function isDeliberate ({ url }: FastifyRequest): boolean {
+// Chromium requests an icon for every page that does not declare one.
+function isRecorded ({ url }: FastifyRequest): boolean {
   return url !== '/favicon.ico'
 }
 
-function describe (
+function describeRequest (
   { method, url, headers }: FastifyRequest,
   { statusCode }: FastifyReply,
   code: string | undefined
-): Seen {
+): SeenRequest {
   return {
     request: `${method} ${url}`,
     site: headers['sec-fetch-site'] as string | undefined,
     origin: headers.origin,
     cookies: headers.cookie?.split('; ').map(pair => pair.split('=', 1)[0] as string) ?? [],
-    answer: code === undefined ? String(statusCode) : `${statusCode} ${code}`
+    result: code === undefined ? String(statusCode) : `${statusCode} ${code}`
   }
 }
 
-const tls = selfSigned()
+const tls = createCertificate()
 
-// X.509 in its least form (RFC 5280 section 4.1): whom it names does not matter here, and it needs
-// no tool.
-function selfSigned (): { key: string, cert: string } {
+// Minimal self-signed X.509 certificate (RFC 5280, section 4.1), so that tests need no openssl.
+function createCertificate (): { key: string, cert: string } {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  const algorithm = der(0x30, der(0x06, Buffer.from('2a8648ce3d040302', 'hex')))
-  const name = der(
+  const algorithm = encodeDer(0x30, encodeDer(0x06, Buffer.from('2a8648ce3d040302', 'hex')))
+  const name = encodeDer(
     0x30,
-    der(0x31, der(0x30, der(0x06, Buffer.from('550403', 'hex')), der(0x0c, Buffer.from('test'))))
+    encodeDer(
+      0x31,
+      encodeDer(
+        0x30,
+        encodeDer(0x06, Buffer.from('550403', 'hex')),
+        encodeDer(0x0c, Buffer.from('test'))
+      )
+    )
   )
-  const validity = der(
+  const validity = encodeDer(
     0x30,
-    ...['250101000000Z', '491231235959Z'].map(time => der(0x17, Buffer.from(time)))
+    ...['250101000000Z', '491231235959Z'].map(time => encodeDer(0x17, Buffer.from(time)))
   )
   const spki = publicKey.export({ type: 'spki', format: 'der' })
-  const content = der(0x30, der(0x02, Buffer.from([1])), algorithm, name, validity, name, spki)
-  const signature = der(0x03, Buffer.from([0]), sign('sha256', content, privateKey))
+  const content = encodeDer(
+    0x30,
+    encodeDer(0x02, Buffer.from([1])),
+    algorithm,
+    name,
+    validity,
+    name,
+    spki
+  )
+  const signature = encodeDer(0x03, Buffer.from([0]), sign('sha256', content, privateKey))
 
   return {
     key: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
     cert: `-----BEGIN CERTIFICATE-----\n${
-      der(0x30, content, algorithm, signature).toString('base64')
+      encodeDer(0x30, content, algorithm, signature).toString('base64')
     }\n-----END CERTIFICATE-----\n`
   }
 }
 
-function der (tag: number, ...parts: Buffer[]): Buffer {
+function encodeDer (tag: number, ...parts: Buffer[]): Buffer {
   const { length } = Buffer.concat(parts)
   const size = length < 128
     ? [length]

@@ -1,6 +1,3 @@
-// Pages on which the client runs, in tabs of Chromium: bundled from its source, and served by the
-// app itself. And a search for tokens, in every place of a browser that can keep a text.
-
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -18,7 +15,7 @@ interface Teardown {
   teardown(end: () => unknown): unknown
 }
 
-/** One module for browsers, of a file and all that it imports. */
+/** Bundles a file and its imports to one module for browsers. */
 export async function bundle (file: string): Promise<string> {
   const { outputFiles } = await build({
     entryPoints: [join(root, file)],
@@ -35,7 +32,7 @@ export async function bundle (file: string): Promise<string> {
 
 const client = bundle('src/client/index.ts')
 
-// `pass` lets the tab's monotonic clock go on, as it does while a device sleeps.
+// `pass` advances the monotonic clock of the tab, as a sleeping device does.
 const tabPage = `<!doctype html><link rel="icon" href="data:,"><title>tab</title><body><script>
 {
   const now = performance.now.bind(performance)
@@ -49,31 +46,32 @@ globalThis.auth = createAuthClient()
 </script>`
 
 export interface ClientApp extends BrowserApp {
-  /** Every access token and every refresh token that was handed out. */
+  /** Every access token and every refresh token that the app issued. */
   readonly issued: Set<string>
-  /** How many refreshes there were, and how many at once at most. */
-  readonly refreshes: { all: number, most: number }
+  /** Number of refreshes, and the maximum that ran concurrently. */
+  readonly refreshes: { total: number, maxConcurrent: number }
   /**
-   * Opens a tab, and waits until its client knows who is signed in. `init` runs before everything
-   * else.
+   * Opens a tab and waits until its client is ready.
+   *
+   * @param init Script that runs before the scripts of the page.
    */
-  tab(t: Teardown, init?: string): Promise<Page>
-  /** Acts upon what comes to a path, and keeps the answers back until it is released. */
-  hold(path: string): { readonly isHolding: Promise<void>, readonly release: () => void }
-  /** Acts upon the next request to a path, and breaks the connection instead of an answer. */
-  lose(path: string): void
-  count(request: string): number
+  openTab(t: Teardown, init?: string): Promise<Page>
+  /** Processes requests to a path, but delays their responses until `release` is called. */
+  holdResponse(path: string): { readonly isHolding: Promise<void>, readonly release: () => void }
+  /** Processes the next request to a path, but closes the connection instead of responding. */
+  loseResponse(path: string): void
+  countRequests(request: string): number
 }
 
-/** The app, in cookie mode, with a page for the client at `/tab`. */
+/** Starts an app that uses cookies and serves a page with the client at `/tab`. */
 export async function startClientApp (
   t: Teardown,
   browser: BrowserContext,
-  given: TestAppOptions = {},
+  options: TestAppOptions = {},
   host?: string
 ): Promise<ClientApp> {
   const issued = new Set<string>()
-  const refreshes = { all: 0, most: 0 }
+  const refreshes = { total: 0, maxConcurrent: 0 }
   const interventions = new Map<string, (socket: Socket) => unknown>()
   let inFlight = 0
 
@@ -83,8 +81,8 @@ export async function startClientApp (
         return
       }
 
-      refreshes.all++
-      refreshes.most = Math.max(refreshes.most, ++inFlight)
+      refreshes.total++
+      refreshes.maxConcurrent = Math.max(refreshes.maxConcurrent, ++inFlight)
     })
     app.addHook('onSend', async ({ url, raw: { socket } }, _reply, payload) => {
       const token = typeof payload === 'string'
@@ -123,21 +121,21 @@ export async function startClientApp (
     app.get('/tab', (_request, reply) => reply.type('text/html').send(tabPage))
   }
 
-  const made = await startApp(t, {
+  const app = await startApp(t, {
     clock: createTickingClock(),
-    ...given,
-    options: { refreshToken: { transport: 'cookie' }, ...given.options },
+    ...options,
+    options: { refreshToken: { transport: 'cookie' }, ...options.options },
     async before (app) {
       watch(app)
-      await given.before?.(app)
+      await options.before?.(app)
     }
   }, host)
 
   return {
-    ...made,
+    ...app,
     issued,
     refreshes,
-    async tab (t, init) {
+    async openTab (t, init) {
       const page = await browser.newPage()
       t.teardown(() => page.close())
 
@@ -145,11 +143,11 @@ export async function startClientApp (
         await page.addInitScript(init)
       }
 
-      await page.goto(`${made.origin}/tab`)
-      await ready(page)
+      await page.goto(`${app.origin}/tab`)
+      await waitForClient(page)
       return page
     },
-    hold (path) {
+    holdResponse (path) {
       let release = (): void => {}
 
       const released = new Promise<void>(resolve => {
@@ -170,64 +168,66 @@ export async function startClientApp (
         }
       }
     },
-    lose (path) {
+    loseResponse (path) {
       interventions.set(path, socket => {
         interventions.delete(path)
         socket.destroy()
       })
     },
-    count: request => made.seen.filter(seen => seen.request === request).length
+    countRequests: request => app.seen.filter(seen => seen.request === request).length
   }
 }
 
-/** Waits until the client of a page knows who is signed in. */
-export async function ready (page: Page): Promise<void> {
+/** Waits until the client of a page is ready. */
+export async function waitForClient (page: Page): Promise<void> {
   await page.waitForFunction('globalThis.auth')
   await page.evaluate('auth.ready.then(() => {})')
 }
 
 function createTickingClock (): TestClock {
-  const still = createClock()
+  const stoppedClock = createClock()
   const elapsed = (): number => Math.floor(performance.now() - start)
   const start = performance.now()
 
-  return Object.assign(() => still() + elapsed(), {
-    advance: still.advance,
+  return Object.assign(() => stoppedClock() + elapsed(), {
+    advance: stoppedClock.advance,
     set (to: number) {
-      still.set(to - elapsed())
+      stoppedClock.set(to - elapsed())
     }
   })
 }
 
-/** Waits for what must become true, for 10 s at most. */
-export async function until (isSo: () => unknown): Promise<void> {
+/** Waits until a condition is true, for at most 10 s. */
+export async function waitUntil (condition: () => unknown): Promise<void> {
   for (let tries = 0; tries < 1000; tries++) {
-    if (await isSo()) {
+    if (await condition()) {
       return
     }
 
     await sleep(10)
   }
 
-  throw new Error(`it did not come to this: ${isSo}`)
+  throw new Error(`condition did not become true: ${condition}`)
 }
 
-// All that is long enough for a token, as [place, text]. Objects are followed from `window` over
-// their own properties, as far as a script gets.
+// Collects all strings that are long enough for a token, as `[place, string]`. Visits every object
+// that a script can reach from `window` over own properties.
 const searchScript = `(async () => {
   const places = []
   const put = (place, value) => {
     const text = typeof value === 'string' ? value : JSON.stringify(value)
-    for (const long of text?.match(/[\\w.-]{20,}/g) ?? []) places.push([place, long])
+    for (const match of text?.match(/[\\w.-]{20,}/g) ?? []) places.push([place, match])
   }
   put('cookie', document.cookie)
   put('localStorage', { ...localStorage })
   put('sessionStorage', { ...sessionStorage })
-  put('page', [document.documentElement.outerHTML, document.title, location.href, name, history.state])
+  const { documentElement, title } = document
+  put('page', [documentElement.outerHTML, title, location.href, name, history.state])
   put('timeline', performance.getEntries())
   for (const { name } of await indexedDB.databases()) {
     const db = await new Promise((resolve, reject) => {
-      Object.assign(indexedDB.open(name), { onsuccess: ({ target }) => resolve(target.result), onerror: reject })
+      const onsuccess = ({ target }) => resolve(target.result)
+      Object.assign(indexedDB.open(name), { onsuccess, onerror: reject })
     })
     for (const store of db.objectStoreNames) {
       const all = await new Promise(resolve => {
@@ -254,18 +254,22 @@ const searchScript = `(async () => {
       const place = path + '.' + String(key)
       if (typeof key === 'string') put('window', key)
       if (typeof value === 'string') put(place, value)
-      if (value === null || (typeof value !== 'object' && typeof value !== 'function') || seen.has(value)) continue
+      if (value === null || !['object', 'function'].includes(typeof value)) continue
+      if (seen.has(value)) continue
       seen.add(value)
       queue.push([place, value])
-      if (value instanceof Map || value instanceof Set) queue.push([place, [...value.entries()].flat()])
+      if (value instanceof Map || value instanceof Set) {
+        queue.push([place, [...value.entries()].flat()])
+      }
     }
   }
   return JSON.stringify(places)
 })()`
 
 /**
- * Where a script of the page finds one of these texts. It is not told which, since they would be in
- * its memory from then on.
+ * Returns the places of a page where a script finds one of the strings.
+ *
+ * The page never receives the strings, because they would then stay in its memory.
  */
 export async function findInPage (page: Page, texts: Iterable<string>): Promise<string[]> {
   const wanted = [...texts]
@@ -280,7 +284,7 @@ export async function findInPage (page: Page, texts: Iterable<string>): Promise<
   ].sort()
 }
 
-/** Which of these texts are in a page's memory, rubbish excepted: as a debugger would find them. */
+/** Returns the strings that are in the heap of a page after a garbage collection. */
 export async function findInMemory (page: Page, texts: Iterable<string>): Promise<string[]> {
   const session = await page.context().newCDPSession(page)
   let snapshot = ''

@@ -1,15 +1,14 @@
-// Preloaded into each test in CI (`tap --node-arg`), so that no test has to think of it: every
-// Fastify app logs at level trace, whatever it was told, and what was logged is searched at the end
-// for every secret that was there. A hit fails the test file. No secret is ever printed, not even
-// then.
+// CI preloads this file into each test (`tap --node-arg`). Every Fastify app then logs at level
+// trace. When the process exits, the file searches all log lines for secrets. A secret in a log
+// line fails the test file. The report never contains the secret itself.
 //
-// A text is secret by where it came from (tokens, cookies and passwords of requests and answers;
-// secrets, peppers, private and derived keys), or by how it looks (a JWT, a password hash, a
-// private key). Of what comes from somewhere, any piece of 23 characters is found, and its
-// beginning and its end by 12. What a client puts into a URL is its own doing, and Fastify's, who
-// logs that: it is not looked for there, but it is in everything else.
+// The search knows secrets from their origin or from their format. Origins are tokens, cookies and
+// passwords of requests and responses, and also secrets, peppers and keys of the app. The search
+// finds any 23 characters of them, and 12 characters at the start or the end. Formats are JWTs,
+// password hashes and private keys. The search ignores URLs that Fastify logs, because the client
+// chooses their content.
 //
-// Processes that a test starts are watched too, unless they are killed.
+// The file also watches processes that a test starts, unless the test kills them.
 
 import crypto, { KeyObject, randomUUID } from 'node:crypto'
 import type { KeyPairKeyObjectResult } from 'node:crypto'
@@ -23,107 +22,107 @@ import type { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import type { Level } from 'pino'
 
-const SHORTEST = 12
+const PIECE_LENGTH = 12
 const require = createRequire(import.meta.url)
 let requests = 0
 
 const lines: string[] = []
-const seen = new Set<string>()
-/** What kind of secret a piece of 12 characters is from. */
-const pieces = new Map<string, string>()
-/** Of a JWK, and of what wraps one. */
+const knownSecrets = new Set<string>()
+/** Kinds of secrets, by pieces of 12 characters. */
+const kindsByPiece = new Map<string, string>()
+/** Private members of a JWK, and members that contain a key. */
 const secretMembers = /^([dpqk]|dp|dq|qi|key|privateKey)$/
-const looks = {
+const formats = {
   'a JWT': /\beyJ[\w-]{9,}/,
   'a password hash': /\$argon2|\$2[aby]\$\d/,
   'a private key': /BEGIN [A-Z ]*PRIVATE KEY/
 }
 
-/** @param secret - of any type; what cannot be secret is passed over */
-function keep (kind: string, secret: unknown): void {
+/** Adds a secret to the search. Ignores values that cannot be secret. */
+function addSecret (kind: string, secret: unknown): void {
   if (secret instanceof KeyObject) {
     if (secret.type === 'secret') {
-      keep(kind, secret.export())
+      addSecret(kind, secret.export())
     }
 
     if (secret.type !== 'private') {
       return
     }
 
-    keep(kind, secret.export({ format: 'der', type: 'pkcs8' }))
+    addSecret(kind, secret.export({ format: 'der', type: 'pkcs8' }))
 
-    // Of other kinds there is no JWK.
+    // Node.js cannot export keys of other types as JWK.
     if (/^(rsa|ec|ed25519)$/.test(secret.asymmetricKeyType ?? '')) {
-      keep(kind, secret.export({ format: 'jwk' }))
+      addSecret(kind, secret.export({ format: 'jwk' }))
     }
   } else if (secret instanceof ArrayBuffer) {
-    keep(kind, new Uint8Array(secret))
+    addSecret(kind, new Uint8Array(secret))
   } else if (secret instanceof Uint8Array) {
-    keepBytes(kind, Buffer.from(secret))
+    addBytes(kind, Buffer.from(secret))
   } else if (Array.isArray(secret)) {
-    for (const each of secret) {
-      keep(kind, each)
+    for (const item of secret) {
+      addSecret(kind, item)
     }
   } else if (typeof secret === 'object' && secret !== null) {
     for (const [name, value] of Object.entries(secret)) {
       if (secretMembers.test(name)) {
-        keep(kind, value)
+        addSecret(kind, value)
       }
     }
   } else if (
-    typeof secret === 'string' && secret.length >= SHORTEST && !seen.has(secret) &&
+    typeof secret === 'string' && secret.length >= PIECE_LENGTH && !knownSecrets.has(secret) &&
     !secret.includes('PUBLIC KEY')
   ) {
-    seen.add(secret)
-    keepText(kind, secret)
+    knownSecrets.add(secret)
+    addString(kind, secret)
     const [, payload = ''] = secret.split('.')
 
-    // A token is the same in URLs and in JSON, and has no bytes of its own.
+    // A token needs no encoding in URLs and JSON.
     if (payload.startsWith('eyJ')) {
-      return gather(kind, Buffer.from(payload, 'base64url').toString())
+      return addSecretsOfBody(kind, Buffer.from(payload, 'base64url').toString())
     }
 
-    for (
-      const text of [encodeURIComponent(secret.toWellFormed()), JSON.stringify(secret).slice(1, -1)]
-    ) {
-      keepText(kind, text)
-    }
-
-    keepBytes(kind, Buffer.from(secret))
+    addString(kind, encodeURIComponent(secret.toWellFormed()))
+    addString(kind, JSON.stringify(secret).slice(1, -1))
+    addBytes(kind, Buffer.from(secret))
   }
 }
 
-function keepBytes (kind: string, bytes: Buffer): void {
+function addBytes (kind: string, bytes: Buffer): void {
   for (const encoding of ['base64', 'base64url', 'hex'] as const) {
-    keepText(kind, bytes.toString(encoding))
+    addString(kind, bytes.toString(encoding))
   }
 
-  keepText(kind, bytes.join(','))
+  addString(kind, bytes.join(','))
 }
 
-function keepText (kind: string, text: string): void {
-  for (let i = 0; i <= text.length; i += SHORTEST) {
-    const piece = text.slice(Math.min(i, text.length - SHORTEST)).slice(0, SHORTEST)
+function addString (kind: string, value: string): void {
+  for (let i = 0; i <= value.length; i += PIECE_LENGTH) {
+    const start = Math.min(i, value.length - PIECE_LENGTH)
+    const piece = value.slice(start).slice(0, PIECE_LENGTH)
 
-    // `xxxxxxxxxxxx` and `0,0,0,0,0,0,` are in too much.
-    if (piece.length === SHORTEST && !pieces.has(piece) && new Set(piece).size > 4) {
-      pieces.set(piece, kind)
+    // Pieces such as `xxxxxxxxxxxx` and `0,0,0,0,0,0,` match too many log lines.
+    if (piece.length === PIECE_LENGTH && !kindsByPiece.has(piece) && new Set(piece).size > 4) {
+      kindsByPiece.set(piece, kind)
     }
   }
 }
 
-/** Keeps what a body says to be secret, also where it is broken or only a piece of one. */
-function gather (where: string, body: string): void {
+/** Adds the tokens, passwords and secrets of a body. The body may be malformed or incomplete. */
+function addSecretsOfBody (where: string, body: string): void {
   for (
     const [, name, value] of body.matchAll(
       /(\w{0,20}(?:token|password|secret))"?\s*[:=]\s*"?((?:[^"&\\]|\\.){12,})/gi
     )
   ) {
-    keep(`${name} in ${where}`, value)
+    addSecret(`${name} in ${where}`, value)
   }
 }
 
-function gatherHeaders (where: string, headers: IncomingHttpHeaders | OutgoingHttpHeaders): void {
+function addSecretsOfHeaders (
+  where: string,
+  headers: IncomingHttpHeaders | OutgoingHttpHeaders
+): void {
   for (const [name, value] of Object.entries(headers)) {
     const values = [value].flat().map(String)
 
@@ -132,26 +131,25 @@ function gatherHeaders (where: string, headers: IncomingHttpHeaders | OutgoingHt
     }
 
     if (name.includes('cookie')) {
-      keep(`${name} in ${where}`, values.map(pair => /=([^;]*)/.exec(pair)?.[1]))
+      addSecret(`${name} in ${where}`, values.map(pair => /=([^;]*)/.exec(pair)?.[1]))
     } else if (/authorization|token/.test(name)) {
-      keep(`${name} in ${where}`, values.flatMap(text => text.split(' ')))
+      addSecret(`${name} in ${where}`, values.flatMap(value => value.split(' ')))
     }
   }
 }
 
-function gatherOptions (options: object, depth = 0): void {
+function addSecretsOfOptions (options: object, depth = 0): void {
   for (const [name, value] of Object.entries(options)) {
     if (/^(secret|pepper|keys)$/.test(name)) {
-      keep(`the option ${name}`, value)
+      addSecret(`the option ${name}`, value)
     } else if (depth < 2 && typeof value === 'object' && value?.constructor === Object) {
-      gatherOptions(value, depth + 1)
+      addSecretsOfOptions(value, depth + 1)
     }
   }
 }
 
-// Loggers: in place of none one that writes nowhere, and in place of one that writes less than
-// everything one that is asked for everything, and writes what it would have. What any logger of
-// pino writes is told on a channel.
+// Replaces every logger with one at level trace. The app's own stream still receives its level
+// only. pino publishes every line to a diagnostics channel.
 const factory = require('fastify/lib/logger-factory.js') as {
   createLogger(options: FastifyServerOptions): unknown
 }
@@ -179,13 +177,13 @@ diagnostics.subscribe('tracing:pino_asJson:end', message => {
   lines.push((message as { result: string }).result)
 })
 
-// Events, of all names that there are and will be.
+// Subscribes to every event of the plugin when its channel is created.
 const { channel } = diagnostics
-const known = new Set<string | symbol>()
+const subscribedNames = new Set<string | symbol>()
 
 diagnostics.channel = name => {
-  if (!known.has(name) && String(name).startsWith('fastify-token-auth:')) {
-    known.add(name)
+  if (!subscribedNames.has(name) && String(name).startsWith('fastify-token-auth:')) {
+    subscribedNames.add(name)
     diagnostics.subscribe(name, event => {
       lines.push(JSON.stringify({ msg: String(name), event }))
     })
@@ -194,18 +192,18 @@ diagnostics.channel = name => {
   return channel(name)
 }
 
-// Keys, however they come about.
+// Adds every key that the process creates.
 for (
   const name of ['createPrivateKey', 'createSecretKey', 'generateKeyPairSync', 'hkdfSync'] as const
 ) {
-  const make = crypto[name] as (
-    ...given: unknown[]
+  const create = crypto[name] as (
+    ...args: unknown[]
   ) => KeyObject | ArrayBuffer | KeyPairKeyObjectResult
   Object.assign(crypto, {
-    [name]: (...given: unknown[]) => {
-      const made = make(...given)
-      keep(`what ${name} made`, made)
-      return made
+    [name]: (...args: unknown[]) => {
+      const result = create(...args)
+      addSecret(`result of ${name}`, result)
+      return result
     }
   })
 }
@@ -218,7 +216,7 @@ diagnostics.subscribe('fastify.initialization', message => {
   Object.assign(app, {
     register (this: unknown, plugin: unknown, options: unknown) {
       if (typeof options === 'object' && options !== null) {
-        gatherOptions(options)
+        addSecretsOfOptions(options)
       }
 
       return register.call(this, plugin, options)
@@ -226,15 +224,15 @@ diagnostics.subscribe('fastify.initialization', message => {
   })
   app.addHook('onRequest', (request, _reply, done) => {
     requests++
-    gatherHeaders('a request', request.headers)
-    // As it arrives, since what cannot be parsed comes to no later hook.
+    addSecretsOfHeaders('a request', request.headers)
+    // No later hook receives a body that Fastify cannot parse.
     const raw = request.raw as Readable
     const push = raw.push
     let body = ''
 
     raw.push = function (chunk: unknown, ...rest) {
       if (typeof chunk === 'string' || chunk instanceof Uint8Array) {
-        gather('a request', body += Buffer.from(chunk as string).toString())
+        addSecretsOfBody('a request', body += Buffer.from(chunk as string).toString())
       }
 
       return push.call(this, chunk, ...rest)
@@ -243,28 +241,30 @@ diagnostics.subscribe('fastify.initialization', message => {
     done()
   })
   app.addHook('onSend', (_request, reply, payload, done) => {
-    // Not of pages and scripts, in which words of code follow `token:`.
+    // Pages and scripts contain code after `token:`, and no secrets.
     if (
       typeof payload === 'string' &&
       !/html|javascript/.test(String(reply.getHeader('content-type')))
     ) {
-      gather('an answer', payload)
+      addSecretsOfBody('a response', payload)
     }
 
     done(null, payload)
   })
   app.addHook('onResponse', (_request, reply, done) => {
-    gatherHeaders('an answer', reply.getHeaders() as OutgoingHttpHeaders)
+    addSecretsOfHeaders('a response', reply.getHeaders() as OutgoingHttpHeaders)
     done()
   })
 })
 
-/** The kinds of secrets in a text. */
-function kindsIn (text: string): string[] {
-  const kinds = Object.entries(looks).filter(([, look]) => look.test(text)).map(([kind]) => kind)
+/** Returns the kinds of secrets that a string contains. */
+function findKinds (text: string): string[] {
+  const kinds = Object.entries(formats).filter(([, format]) => format.test(text)).map(([kind]) =>
+    kind
+  )
 
-  for (let i = 0; i <= text.length - SHORTEST; i++) {
-    const kind = pieces.get(text.slice(i, i + SHORTEST))
+  for (let i = 0; i <= text.length - PIECE_LENGTH; i++) {
+    const kind = kindsByPiece.get(text.slice(i, i + PIECE_LENGTH))
 
     if (kind !== undefined) {
       kinds.push(kind)
@@ -274,48 +274,49 @@ function kindsIn (text: string): string[] {
   return [...new Set(kinds)]
 }
 
-/** What was logged that should not have been. */
-function search (): string[] {
-  const suspects = lines.filter(line => kindsIn(line).length > 0)
+// Some tests send a session id as a token. Fastify itself logs malformed packets and host names.
+const ignoredMembers = new RegExp(
+  [
+    '"sessionId":"[\\w-]{1,30}"',
+    '"rawPacket":\\{"type":"Buffer","data":\\[[\\d,]*\\]\\}',
+    '"host":"(?:[^"\\\\]|\\\\.)*"'
+  ].join('|'),
+  'g'
+)
+
+/** Returns a message for each log line that contains a secret. */
+function findLeaks (): string[] {
+  const suspects = lines.filter(line => findKinds(line).length > 0)
   const urls = new Set(
     suspects.map(line => /"req":\{"method":"[^"]*","url":"((?:[^"\\]|\\.)*)"/.exec(line)?.[1] ?? '')
-      .filter(url => kindsIn(url).length > 0)
+      .filter(url => findKinds(url).length > 0)
   )
-  const found = suspects.flatMap(line => {
-    // An id is no secret, even where a test presented it as one; and Fastify itself logs the bytes
-    // of what is not HTTP, and the host that a client names.
-    const text = line.replace(
-      /"sessionId":"[\w-]{1,30}"|"rawPacket":\{"type":"Buffer","data":\[[\d,]*\]\}|"host":"(?:[^"\\]|\\.)*"/g,
-      ''
-    )
-    const kinds = kindsIn([...urls].reduce((text, url) => text.replaceAll(url, ''), text))
+  const leaks = suspects.flatMap(line => {
+    const text = line.replace(ignoredMembers, '')
+    const kinds = findKinds([...urls].reduce((text, url) => text.replaceAll(url, ''), text))
 
     if (kinds.length === 0) {
       return []
     }
 
     const { msg = '' } = JSON.parse(line) as { msg?: string }
-    // What is quoted in it may be a piece that is too short to be known.
+    // A quoted part of the message may be a piece of a secret that is too short to be found.
     const words = /^[\w\s,.:;-]*/.exec(msg)?.[0]
-
-    return [
-      `a log line holds ${kinds.join(', ')}: ${
-        kindsIn(`${msg} ${JSON.stringify(msg)}`).length > 0 ? 'in its msg' : words
-      }`
-    ]
+    const isInMessage = findKinds(`${msg} ${JSON.stringify(msg)}`).length > 0
+    return [`a log line contains ${kinds.join(', ')}: ${isInMessage ? 'in its msg' : words}`]
   })
 
   return requests > 0 && lines.length === 0
-    ? ['nothing was logged: this watches no more']
-    : [...new Set(found)]
+    ? ['no log lines: the trace watch is out of order']
+    : [...new Set(leaks)]
 }
 
-// What started this process gets to know by a file what was found here.
+// A child process reports its leaks to its parent in a file.
 const isChild = Boolean(process.env.TRACE_WATCH)
 const report = process.env.TRACE_WATCH ||= join(tmpdir(), `trace-watch-${randomUUID()}`)
 
 if (!isChild) {
-  // Not in their worker threads, such as pino's transports: tsx is not at work there.
+  // tsx does not run in worker threads, such as the transports of pino.
   const load = `import { isMainThread } from 'node:worker_threads'
     if (isMainThread) for (const file of ${
     JSON.stringify([import.meta.resolve('tsx'), import.meta.url])
@@ -326,7 +327,7 @@ if (!isChild) {
 }
 
 process.on('exit', () => {
-  const text = search().map(each => `trace-watch: ${process.argv[1]}: ${each}\n`).join('')
+  const text = findLeaks().map(leak => `trace-watch: ${process.argv[1]}: ${leak}\n`).join('')
 
   if (text !== '') {
     appendFileSync(report, text)

@@ -1,5 +1,3 @@
-// Every database that answers, for tests that are to hold on each of them.
-
 import { randomBytes } from 'node:crypto'
 import { Redis } from 'ioredis'
 import mysql from 'mysql2/promise'
@@ -21,20 +19,21 @@ import { answers, createPostgresDatabase, POSTGRES_URL, startPostgres } from './
 import { deleteKeys, randomPrefix, redisUrl, whyNoRedis } from './redis.js'
 import { createSqliteFile } from './sqlite.js'
 
+/** Database for tests that run on every store. */
 export interface TestDatabase {
   /**
-   * A store on an empty database of its own, which is gone when the test ends; `again` gives
-   * another connection to it, and
-   * `attempts` one for attempts.
+   * Opens a store on an empty database, which is deleted after the test.
+   *
+   * `again` opens another store on the database, and `attempts` opens an attempt store.
    */
   readonly open: (t: Test) => Promise<{
     readonly store: TokenStore
     readonly again: () => TokenStore
     readonly attempts: () => AttemptStore
   }>
-  /** Why its tests are skipped. */
+  /** Reason to skip the tests. */
   readonly skip?: string | false
-  /** The longest id, in bytes, where there is a limit. */
+  /** Maximum length of an id in bytes, if there is a limit. */
   readonly longestId?: number
 }
 

@@ -2,7 +2,11 @@ import mysql from 'mysql2/promise'
 
 export const mysqlUrl = process.env.MYSQL_URL ?? 'mysql://root@127.0.0.1:3306/test'
 
-/** Why tests that need MySQL or MariaDB are skipped; `false` where it answers. In CI it has to. */
+/**
+ * Returns the reason to skip tests with MySQL or MariaDB, or `false` if the server is reachable.
+ *
+ * @throws Error in CI if the server is not reachable.
+ */
 export async function whyNoMysql (): Promise<string | false> {
   try {
     await (await mysql.createConnection(mysqlUrl)).end()

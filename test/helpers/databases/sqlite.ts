@@ -6,9 +6,9 @@ import { SqliteStore } from '../../../src/stores/sqlite/index.js'
 
 export interface SqliteFile {
   readonly path: string
-  /** A new connection to the file. */
+  /** Opens a connection to the file. */
   connect(): Database.Database
-  /** Closes what was connected and deletes the file. */
+  /** Closes all connections and deletes the file. */
   remove(): void
 }
 
@@ -21,7 +21,7 @@ export function createSqliteFile (): SqliteFile {
     path,
     connect () {
       const db = new Database(path)
-      // Speed: what a power cut would lose is not what these tests are about.
+      // Faster. These tests do not simulate power cuts.
       db.exec('PRAGMA synchronous = OFF')
       connections.push(db)
       return db

@@ -7,8 +7,8 @@ import { createTestApp, PASSWORD } from '../../helpers/app.js'
 import type { TestApp, TestAppOptions } from '../../helpers/app.js'
 import { createBreakableStore } from '../../helpers/broken-store.js'
 import type { BreakableStore } from '../../helpers/broken-store.js'
-import { Holder } from '../../helpers/dpop.js'
-import type { Sent } from '../../helpers/dpop.js'
+import { DpopClient } from '../../helpers/dpop.js'
+import type { ProofRequest } from '../../helpers/dpop.js'
 
 export const credentials = { username: 'ann', password: PASSWORD }
 
@@ -20,7 +20,7 @@ export const oauth = {
 
 export interface World extends TestApp {
   readonly breakable: BreakableStore
-  readonly holder: Holder
+  readonly holder: DpopClient
   readonly row: () => Promise<unknown>
   readonly names: () => string[]
 }
@@ -41,15 +41,15 @@ export async function start (
   return {
     ...test,
     breakable,
-    holder: new Holder(test.app),
+    holder: new DpopClient(test.app),
     row: async () => (await test.store.list('u-ann', { now: 0, limit: 1 }))[0],
     names: () => test.events.map(({ name }) => name)
   }
 }
 
 export async function signIn (
-  holder: Holder,
-  sent: Sent = {}
+  holder: DpopClient,
+  sent: ProofRequest = {}
 ): Promise<TokenResponse & { readonly refresh_token: string }> {
   const response = await holder.send('POST', '/auth/login', { body: credentials, ...sent })
 
@@ -60,7 +60,7 @@ export async function signIn (
   return response.json()
 }
 
-export const refresh = async (holder: Holder, token: string): Promise<LightMyRequestResponse> =>
+export const refresh = async (holder: DpopClient, token: string): Promise<LightMyRequestResponse> =>
   holder.send('POST', '/auth/refresh', { body: { refresh_token: token } })
 
 export const decodeClaims = (token: string): jose.JWTPayload & { cnf?: { jkt: string } } =>

@@ -1,4 +1,4 @@
-// With `serve <file>`, this file runs as an instance of its own on a SQLite file.
+// With the arguments `serve <file>`, this file runs as an instance on a SQLite file.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -15,9 +15,9 @@ import { SqliteAttempts } from '../../../src/stores/sqlite/index.js'
 import { SqliteStore } from '../../../src/stores/sqlite/index.js'
 import { createTestApp, PASSWORD, SECRET } from '../../helpers/app.js'
 import type { TestApp, TestAppOptions } from '../../helpers/app.js'
-import { childEnv } from '../../helpers/child-env.js'
+import { createChildEnv } from '../../helpers/child-env.js'
 import { createClock, MINUTE, SECOND } from '../../helpers/clock.js'
-import { athOf, createProofKey, Holder } from '../../helpers/dpop.js'
+import { createProofKey, DpopClient, hashAccessToken } from '../../helpers/dpop.js'
 import { createSqliteFile } from '../../helpers/databases/sqlite.js'
 
 const OTHER_SECRET = 'Xb3Nw8Kt5Rz1Vy6Qm0Lj4Hd7Fg2Sc9Pa'
@@ -51,7 +51,7 @@ async function startInstance (t: Test, file: string): Promise<string> {
     'serve',
     file
   ], {
-    env: childEnv(),
+    env: createChildEnv(),
     stdio: ['pipe', 'pipe', 'inherit']
   })
   const ended = once(child, 'exit')
@@ -80,18 +80,18 @@ async function test (): Promise<void> {
   }
 
   /** Client that continues on another instance with its nonce. */
-  function move ({ nonce }: Holder, { app }: TestApp, key = createProofKey()): Holder {
-    return Object.assign(new Holder(app, key), { nonce })
+  function move ({ nonce }: DpopClient, { app }: TestApp, key = createProofKey()): DpopClient {
+    return Object.assign(new DpopClient(app, key), { nonce })
   }
 
-  const login = async (holder: Holder): Promise<LightMyRequestResponse> =>
-    holder.once('POST', '/auth/login', { body: credentials })
+  const login = async (holder: DpopClient): Promise<LightMyRequestResponse> =>
+    holder.sendOnce('POST', '/auth/login', { body: credentials })
 
   t.test('a nonce is valid on all instances with the same secret and name', async t => {
     const [one, same, other, named] = await start(t, {}, {}, { secret: OTHER_SECRET }, {
       name: 'admin'
     }) as [TestApp, TestApp, TestApp, TestApp]
-    const holder = new Holder(one.app)
+    const holder = new DpopClient(one.app)
     await login(holder)
 
     for (const [instance, status] of [[same, 200], [other, 401], [named, 401]] as const) {
@@ -111,7 +111,7 @@ async function test (): Promise<void> {
     const [before, during, after] = await start(t, { secret: OTHER_SECRET }, {
       secret: [SECRET, OTHER_SECRET]
     }, { secret: SECRET }) as [TestApp, TestApp, TestApp]
-    const holder = new Holder(before.app)
+    const holder = new DpopClient(before.app)
     await login(holder)
     t.equal((await login(move(holder, after))).json().code, 'AUTH_DPOP_NONCE')
     const moved = move(holder, during)
@@ -132,7 +132,7 @@ async function test (): Promise<void> {
     t.teardown(() => Promise.all(instances.map(({ app }) => app.close())))
 
     for (const from of instances) {
-      const holder = new Holder(from.app)
+      const holder = new DpopClient(from.app)
       await login(holder)
 
       for (const to of instances) {
@@ -157,10 +157,10 @@ async function test (): Promise<void> {
     for (const [kind, connect] of Object.entries(kinds)) {
       const options = [connect(), connect()].map(replays => ({ dpop: { replays } }))
       const [one, other] = await start(t, ...options) as [TestApp, TestApp]
-      const holder = new Holder(one.app)
+      const holder = new DpopClient(one.app)
       const { access_token: token } =
         (await holder.send('POST', '/auth/login', { body: credentials })).json<TokenResponse>()
-      const dpop = holder.prove('GET', '/protected', { ath: athOf(token) })
+      const dpop = holder.createProof('GET', '/protected', { ath: hashAccessToken(token) })
       const send = async ({ app }: TestApp): Promise<number> =>
         (await app.inject({ url: '/protected', headers: { dpop, authorization: `DPoP ${token}` } }))
           .statusCode
@@ -168,14 +168,14 @@ async function test (): Promise<void> {
       t.equal(await send(other), kind === 'apart' ? 200 : 401, kind)
       t.equal(await send(one), 401)
       one.clock.advance(4 * MINUTE)
-      t.match(await one.app.tokenAuth.sweep(), Number, 'what is over can be swept')
+      t.match(await one.app.tokenAuth.sweep(), Number, 'expired sessions can be deleted')
     }
 
     const rows = file.connect().prepare('SELECT * FROM token_auth_attempts').all([])
     t.strictSame(rows, [], 'and is')
   })
 
-  t.test('two processes on one SQLite file accept one of 20 concurrent copies of a proof', async t => {
+  t.test('two processes on one SQLite file accept one of 20 concurrent proofs', async t => {
     const file = createSqliteFile()
     await new SqliteStore(file.connect()).migrate()
     const urls = await Promise.all([startInstance(t, file.path), startInstance(t, file.path)])
@@ -184,9 +184,9 @@ async function test (): Promise<void> {
     })
     const { app } = await createTestApp()
     t.teardown(() => app.close())
-    const holder = new Holder(app)
+    const holder = new DpopClient(app)
     const prove = (path: string, claims: object = {}): string =>
-      holder.prove('POST', path, { htu: PUBLIC + path, ...claims })
+      holder.createProof('POST', path, { htu: PUBLIC + path, ...claims })
     const post = async (url: string, dpop: string, body: object): Promise<Response> =>
       fetch(url, {
         method: 'POST',

@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { LightMyRequestResponse } from 'fastify'
 import { MINUTE } from '../../helpers/clock.js'
-import type { Sent } from '../../helpers/dpop.js'
+import type { ProofRequest } from '../../helpers/dpop.js'
 import { assertRejected, credentials, decodeClaims, oauth, signIn, start } from './dpop-app.js'
 
 const NONCE = /^[\w-]{43}$/
@@ -16,20 +16,26 @@ t.test('the first response has the nonce and exposes it to other origins', async
       })
     }
   })
-  const response = await holder.once('POST', '/auth/login', { body: credentials })
+  const response = await holder.sendOnce('POST', '/auth/login', { body: credentials })
   assertRejected(t, response, 'AUTH_DPOP_NONCE', 'the first')
   t.match(response.headers['dpop-nonce'], NONCE)
   t.match(
     response.headers['www-authenticate'],
-    /^DPoP realm="auth", algs="ES256 Ed25519 EdDSA PS256 RS256", error="use_dpop_nonce", error_description="[^"\\]+"$/
+    new RegExp(
+      '^DPoP realm="auth", algs="ES256 Ed25519 EdDSA PS256 RS256", ' +
+        'error="use_dpop_nonce", error_description="[^"\\\\]+"$'
+    )
   )
   t.equal(response.headers['access-control-expose-headers'], 'x-own, www-authenticate, dpop-nonce')
   t.equal(response.headers['cache-control'], 'no-store')
   const { access_token: token } = await signIn(holder)
-  const shown = await holder.once('GET', '/protected', { token })
+  const shown = await holder.sendOnce('GET', '/protected', { token })
   t.equal(shown.statusCode, 200)
-  t.notOk(shown.headers['dpop-nonce'], 'who has it is not told again')
-  t.notOk((await app.inject('/protected')).headers['dpop-nonce'], 'nor who has no proof')
+  t.notOk(shown.headers['dpop-nonce'], 'no nonce in responses to a current nonce')
+  t.notOk(
+    (await app.inject('/protected')).headers['dpop-nonce'],
+    'no nonce in responses without a proof'
+  )
 })
 
 t.test('a nonce of the previous minute is valid, an older one is not', async t => {
@@ -37,19 +43,19 @@ t.test('a nonce of the previous minute is valid, an older one is not', async t =
   const { access_token: token } = await signIn(holder)
   const { nonce } = holder
   clock.advance(MINUTE)
-  const response = await holder.once('GET', '/protected', { token })
+  const response = await holder.sendOnce('GET', '/protected', { token })
   t.equal(response.statusCode, 200)
   t.match(response.headers['dpop-nonce'], NONCE)
   t.not(response.headers['dpop-nonce'], nonce)
-  t.equal(response.headers['cache-control'], 'no-store', 'which no cache may give to others')
+  t.equal(response.headers['cache-control'], 'no-store', 'the response must not be cached')
   clock.advance(MINUTE)
   assertRejected(
     t,
-    await holder.once('GET', '/protected', { token, claims: { nonce } }),
+    await holder.sendOnce('GET', '/protected', { token, claims: { nonce } }),
     'AUTH_DPOP_NONCE',
     'of the minute before'
   )
-  t.equal((await holder.once('GET', '/protected', { token })).statusCode, 200)
+  t.equal((await holder.sendOnce('GET', '/protected', { token })).statusCode, 200)
 })
 
 t.test('OAuth endpoints require the nonce with 400 use_dpop_nonce', async t => {
@@ -61,8 +67,8 @@ t.test('OAuth endpoints require the nonce with 400 use_dpop_nonce', async t => {
     String(
       new URLSearchParams({ grant_type: 'refresh_token', client_id: 'phone', refresh_token: token })
     )
-  const ask = async (sent: Sent): Promise<LightMyRequestResponse> =>
-    holder.once('POST', '/auth/token', { body: body(token), headers: form, ...sent })
+  const ask = async (sent: ProofRequest): Promise<LightMyRequestResponse> =>
+    holder.sendOnce('POST', '/auth/token', { body: body(token), headers: form, ...sent })
   const first = await ask({ claims: { nonce: undefined } })
   t.strictSame([first.statusCode, first.json().error], [400, 'use_dpop_nonce'])
   t.match(first.headers['dpop-nonce'], NONCE)
@@ -86,7 +92,7 @@ t.test('a client with a wrong clock can log in only if nonces are enabled', asyn
   t.equal((await holder.send('GET', '/protected', { token, claims: clock })).statusCode, 200)
 
   const other = await start(t, { dpop: { nonces: false } })
-  const response = await other.holder.once('POST', '/auth/login', {
+  const response = await other.holder.sendOnce('POST', '/auth/login', {
     body: credentials,
     claims: clock
   })
@@ -96,7 +102,7 @@ t.test('a client with a wrong clock can log in only if nonces are enabled', asyn
   const now = { iat: other.clock() / 1000 }
   const { access_token: good } = await signIn(other.holder, { claims: now })
   t.equal(
-    (await other.holder.once('GET', '/protected', { token: good, claims: now })).statusCode,
+    (await other.holder.sendOnce('GET', '/protected', { token: good, claims: now })).statusCode,
     200
   )
 })

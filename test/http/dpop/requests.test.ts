@@ -8,7 +8,7 @@ import { Writable } from 'node:stream'
 import t from 'tap'
 import type { LightMyRequestResponse } from 'fastify'
 import { SECOND } from '../../helpers/clock.js'
-import { athOf, createProofKey, writeProof } from '../../helpers/dpop.js'
+import { createProof, createProofKey, hashAccessToken } from '../../helpers/dpop.js'
 import { assertRejected, credentials, signIn, start } from './dpop-app.js'
 import type { World } from './dpop-app.js'
 
@@ -28,8 +28,8 @@ t.test('two DPoP headers, and two proofs in one header, are rejected', async t =
     return { status: response.statusCode, body: await text(response) }
   }
 
-  await holder.once('POST', '/auth/login', { body: credentials })
-  const prove = (): string => holder.prove('POST', '', { htu: url.href })
+  await holder.sendOnce('POST', '/auth/login', { body: credentials })
+  const prove = (): string => holder.createProof('POST', '', { htu: url.href })
   const same = prove()
 
   for (
@@ -77,13 +77,13 @@ t.test('proofs work over HTTP/2', async t => {
     return { status: headers[':status'], nonce: String(headers['dpop-nonce']) }
   }
 
-  const prove = (): string => holder.prove('POST', '', { htu: `${base}/auth/login` })
+  const prove = (): string => holder.createProof('POST', '', { htu: `${base}/auth/login` })
   holder.nonce = (await send(prove())).nonce
   t.equal((await send([prove(), prove()])).status, 401)
   t.equal((await send(prove())).status, 200)
 })
 
-t.test('htu is compared with the URL of the client behind a trusted proxy or publicUrl', async t => {
+t.test('htu is compared with the client\'s URL behind a trusted proxy or publicUrl', async t => {
   const forwarded = { 'x-forwarded-proto': 'https', 'x-forwarded-host': 'api.test' }
   const getStatus = async (
     { holder }: World,
@@ -130,20 +130,20 @@ t.test('htu is compared with the original URL without its query', async t => {
     fastify: { rewriteUrl: ({ url = '' }) => url.replace('/api/', '/') }
   })
   const { access_token: token } = await signIn(holder)
-  t.equal((await holder.once('GET', '/protected?a=1', { token })).statusCode, 200)
+  t.equal((await holder.sendOnce('GET', '/protected?a=1', { token })).statusCode, 200)
   t.equal(
-    (await holder.once('GET', '/protected?a=1', {
+    (await holder.sendOnce('GET', '/protected?a=1', {
       token,
       claims: { htu: 'http://localhost/protected?b=2#c' }
     })).statusCode,
     200
   )
-  t.equal((await holder.once('GET', '/api/protected', { token })).statusCode, 200)
-  const inner = await holder.once('GET', '/api/protected', {
+  t.equal((await holder.sendOnce('GET', '/api/protected', { token })).statusCode, 200)
+  const inner = await holder.sendOnce('GET', '/api/protected', {
     token,
     claims: { htu: 'http://localhost/protected' }
   })
-  assertRejected(t, inner, 'AUTH_DPOP_INVALID', 'not the one it was made into')
+  assertRejected(t, inner, 'AUTH_DPOP_INVALID', 'not the rewritten URL')
 })
 
 t.test('no response and no log at level trace contains a proof or a nonce', async t => {
@@ -163,12 +163,12 @@ t.test('no response and no log at level trace contains a proof or a nonce', asyn
     claims: { jti: `${jti}-1` }
   })
   const proofs = [
-    holder.prove('GET', '/protected', { jti, ath: athOf(token) }),
-    holder.prove('GET', '/protected', { jti, ath: 'MARK-ath' }),
-    holder.prove('MARK-htm', '/protected', { jti }),
-    holder.prove('GET', '/MARK-htu', { jti }),
-    holder.prove('GET', '/protected', { jti, nonce: 'MARK-nonce' }),
-    writeProof(createProofKey(), { jti: ['MARK-jti'] }, { typ: 'MARK-typ' }),
+    holder.createProof('GET', '/protected', { jti, ath: hashAccessToken(token) }),
+    holder.createProof('GET', '/protected', { jti, ath: 'MARK-ath' }),
+    holder.createProof('MARK-htm', '/protected', { jti }),
+    holder.createProof('GET', '/MARK-htu', { jti }),
+    holder.createProof('GET', '/protected', { jti, nonce: 'MARK-nonce' }),
+    createProof(createProofKey(), { jti: ['MARK-jti'] }, { typ: 'MARK-typ' }),
     'MARK-nonsense'
   ]
 

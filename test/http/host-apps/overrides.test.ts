@@ -19,7 +19,7 @@ for (const order of orders) {
     t.equal((await test.get('/own')).body, 'mine')
   })
 
-  t.test(`a JSON parser of the app ${order} the plugin applies to the app's routes only`, async t => {
+  t.test(`a JSON parser ${order} the plugin applies to the app's routes only`, async t => {
     const test = await start(t, {
       [order]: (app: FastifyInstance) => {
         app.addContentTypeParser(
@@ -36,7 +36,7 @@ for (const order of orders) {
     t.strictSame((await test.post('/own', { a: 1 })).json(), { isBuffer: true })
   })
 
-  t.test(`a catch-all parser of the app ${order} the plugin applies to the app's routes only`, async t => {
+  t.test(`a catch-all parser ${order} the plugin applies to the app's routes only`, async t => {
     const test = await start(t, {
       [order]: (app: FastifyInstance) => {
         app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => {
@@ -56,7 +56,7 @@ for (const order of orders) {
     t.equal(login.statusCode, 415)
   })
 
-  t.test(`schema compilers of the app ${order} the plugin never get a schema of the plugin`, async t => {
+  t.test(`schema compilers ${order} the plugin never get a schema of the plugin`, async t => {
     interface OwnSchema {
       readonly takes: string
       readonly prints: string
@@ -115,7 +115,7 @@ for (const order of orders) {
       }
     })
     await expectWorkingRoutes(t, test)
-    t.ok(ran.includes('onSend /auth/login'), 'they run for our routes too')
+    t.ok(ran.includes('onSend /auth/login'), 'they run for the routes of the plugin too')
     ran.length = 0
     const response = await test.get('/own')
     t.strictSame(response.json(), { a: 1 })

@@ -41,7 +41,7 @@ t.test('an app with @fastify/jwt accepts its old tokens and ours during a migrat
   t.strictSame(
     (await get('/orders', taken.access_token)).json(),
     { owner: 'u-ann' },
-    'nobody has to sign in anew'
+    'no user must log in again'
   )
   await app.tokenAuth.revokeUser('u-ann')
   t.equal(

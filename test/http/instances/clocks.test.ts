@@ -50,7 +50,7 @@ for (const [name, { open, skip = false }] of Object.entries(databases)) {
       }
     })
 
-    await t.test('two tabs stay signed in while they refresh at instances with clocks 3 s apart', async t => {
+    await t.test('two tabs can refresh at instances with clocks 3 s apart', async t => {
       const world = await startWorld(t, stores, [3 * SECOND, 0, 1500])
       const { time, instances } = world
       let tokens = await instances[1].login()

@@ -80,7 +80,7 @@ for (const [name, { open, skip = false }] of Object.entries(databases)) {
     const { store } = await open(t)
 
     for (const generation of [1, 2, 5]) {
-      await t.test(`generation ${generation} restores a session that has lost one rotation`, async t => {
+      await t.test(`generation ${generation} restores a session that lost a rotation`, async t => {
         const { app, sessionId, tokens, rows } = await rotateTimes(t, store, generation)
         const [stale, latest] = tokens.slice(-2) as [TokenResponse, TokenResponse]
         await restoreRow(store, rows[generation - 1] as Session)
@@ -122,7 +122,7 @@ for (const [name, { open, skip = false }] of Object.entries(databases)) {
       })
     }
 
-    await t.test('concurrent refreshes restore a session that was rotated at the same moment', async t => {
+    await t.test('concurrent refreshes restore a session that rotated meanwhile', async t => {
       const { app, sessionId, tokens, rows } = await rotateTimes(t, store, 3)
       const [stale, latest] = tokens.slice(-2) as [TokenResponse, TokenResponse]
       await restoreRow(store, { ...rows[2] as Session, rotatedAt: app.clock() })
@@ -136,7 +136,7 @@ for (const [name, { open, skip = false }] of Object.entries(databases)) {
     })
 
     for (const ahead of [2, 4]) {
-      await t.test(`a token ${ahead} ahead of its session is rejected without another effect`, async t => {
+      await t.test(`a token ${ahead} ahead of its session is only rejected`, async t => {
         const { app, sessionId, tokens, rows } = await rotateTimes(t, store, 4)
         const [latest, row] = [tokens[4] as TokenResponse, rows[4 - ahead] as Session]
         await restoreRow(store, row)

@@ -87,7 +87,7 @@ for (const [name, open] of Object.entries(databases)) {
     })
 
     for (const fault of ['throws', 'hangs'] satisfies Fault[]) {
-      t.test(`a store that ${fault}: tokens are accepted until failAfter, and after it is up again`, async t => {
+      t.test(`a store that ${fault}: tokens work until failAfter and after recovery`, async t => {
         const database = await open()
         t.teardown(() => database.close())
         const clock = createClock()

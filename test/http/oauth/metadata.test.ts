@@ -1,4 +1,4 @@
-// GET metadata, as RFC 8414 has it: what it says is there, is there, and nothing else.
+// The metadata (RFC 8414) must list every feature of the server and no others.
 
 import { generateKeyPairSync } from 'node:crypto'
 import * as oauth from 'oauth4webapi'
@@ -155,7 +155,7 @@ for (const [issuer, path] of issuers) {
 
     if (path !== '') {
       t.equal((await get(PATH)).statusCode, 404)
-      t.equal((await get(`${PATH}/axb`)).statusCode, 404, 'nowhere else')
+      t.equal((await get(`${PATH}/axb`)).statusCode, 404, 'at no other URL')
     }
   })
 }

@@ -177,7 +177,7 @@ t.test('oauth4webapi reports unknown and unauthenticated clients', async t => {
   ) => error)
   t.ok(error instanceof oauth.WWWAuthenticateChallengeError)
   t.match(error, { status: 401, cause: [{ scheme: 'basic', parameters: { realm: 'auth' } }] })
-  t.ok((await refresh(token)).access_token, 'the right client goes on')
+  t.ok((await refresh(token)).access_token, 'the correct client can continue')
 })
 
 t.test('oauth4webapi authenticates by client_secret_basic and client_secret_post', async t => {
@@ -249,7 +249,7 @@ t.test('oauth4webapi sends DPoP proofs with a nonce to token endpoint and resour
 
   const atToken = oauth.DPoP(phone, keys)
   const refusal = await refresh(token, { DPoP: atToken }).catch((error: unknown) => error)
-  t.ok(oauth.isDPoPNonceError(refusal), 'it is told the nonce')
+  t.ok(oauth.isDPoPNonceError(refusal), 'the response has the nonce')
   const answer = await refresh(token, { DPoP: atToken })
   t.equal(answer.token_type, 'dpop')
   t.match(await introspect(answer.access_token), {
@@ -269,7 +269,7 @@ t.test('oauth4webapi sends DPoP proofs with a nonce to token endpoint and resour
       { DPoP: handle, ...insecure }
     )
   const challenge = await ask(atResource).catch((error: unknown) => error)
-  t.ok(oauth.isDPoPNonceError(challenge), 'the resource tells it too')
+  t.ok(oauth.isDPoPNonceError(challenge), 'the resource server sends the nonce too')
   t.equal((await ask(atResource)).status, 200)
 
   const bare = await demo.protected({ authorization: `Bearer ${answer.access_token}` })

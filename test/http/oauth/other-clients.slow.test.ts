@@ -198,7 +198,7 @@ t.test('simple-oauth2 refreshes and revokes tokens', async t => {
       client: { id: 'orders', secret: CLIENT_SECRET },
       auth: { tokenHost: demo.url, tokenPath: '/auth/token', revokePath: '/auth/revoke' },
       options: { authorizationMethod },
-      // By default it parses every response as JSON, even an empty one (RFC 7009, section 2.2).
+      // The default mode would parse even an empty response as JSON (RFC 7009, section 2.2).
       http: { json: true }
     })
     const answer = await demo.login(await demo.register(), {

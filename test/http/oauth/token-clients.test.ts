@@ -237,7 +237,7 @@ t.test('the tokens of a client cannot use the app\'s session routes except logou
     t.equal(response.json().code, 'AUTH_CLAIMS_INSUFFICIENT')
   }
 
-  t.equal(await getGeneration(app, refresh), 0, 'its session lives')
+  t.equal(await getGeneration(app, refresh), 0, 'the session is still valid')
   t.equal(await getGeneration(app, own.refresh), 0)
 
   app.clock.advance(14 * MINUTE)
@@ -304,7 +304,7 @@ t.test('a login with client_id opens a session of that client', async t => {
     ...basic('x', 'y')
   })
   t.equal(statusCode, 200)
-  t.ok(cookies.length > 0, 'whoever names none is the app itself, whatever a proxy has asked for')
+  t.ok(cookies.length > 0, 'a request without a client gets cookies')
 })
 
 t.test('openSession with clientId opens a session of that client', async t => {

@@ -83,7 +83,7 @@ t.test('token rejects malformed requests in one format without a rotation', asyn
     (await app.send('/auth/token', { ...GRANT, client_id: 'phone' })).body,
     'what is empty is absent'
   )
-  t.equal(await getGeneration(app, refresh), 0, 'nothing was moved')
+  t.equal(await getGeneration(app, refresh), 0, 'the session was not rotated')
   t.equal(
     (await app.send(`/auth/token?${text}&client_id=pad`, `${text}&foo=bar&username=ann&state=`))
       .statusCode,
@@ -302,7 +302,7 @@ t.test('errors of Fastify and of hooks have the format of OAuth', async t => {
     assertRejected(t, response, status, error, `a hook of the app that throws ${thrown}`)
   }
 
-  t.equal((await app.refreshAs(refresh)).statusCode, 200, 'nothing is lost')
+  t.equal((await app.refreshAs(refresh)).statusCode, 200, 'the session is still valid')
 
   const throttled = await createOAuthApp(t, {
     options: { throttle: { address: { maxAttempts: 3 } } }
@@ -318,5 +318,9 @@ t.test('errors of Fastify and of hooks have the format of OAuth', async t => {
   const last = await throttled.refreshAs('garbage')
   assertRejected(t, last, 429, 'temporarily_unavailable')
   t.match(last.headers['retry-after'], /^\d+$/)
-  t.equal((await throttled.refreshAs(token)).statusCode, 200, 'who has a token is not kept out')
+  t.equal(
+    (await throttled.refreshAs(token)).statusCode,
+    200,
+    'a client with a token is not throttled'
+  )
 })

@@ -57,7 +57,7 @@ t.test('scope must not exceed the granted scope, and resource must be the audien
     assertRejected(t, await app.refreshAs(refresh, { resource }), 400, 'invalid_target', resource)
   }
 
-  t.equal(await getGeneration(app, refresh), 0, 'nothing was moved')
+  t.equal(await getGeneration(app, refresh), 0, 'the session was not rotated')
 
   for (
     const form of [{}, { scope: 'read' }, { scope: 'write read' }, { scope: '' }, {
@@ -67,7 +67,7 @@ t.test('scope must not exceed the granted scope, and resource must be the audien
     const { refresh: token } = await app.signIn()
     const response = await app.refreshAs(token, form)
     t.equal(response.statusCode, 200, JSON.stringify(form))
-    t.equal(response.json().scope, 'read write', 'the answer says what the token is good for')
+    t.equal(response.json().scope, 'read write', 'the response has the scope')
     t.equal(decodeClaims(response.json().access_token).scope, 'read write')
   }
 
@@ -122,7 +122,7 @@ t.test('without the option oauth, its routes do not exist', async t => {
   t.equal((await off.get('/.well-known/oauth-authorization-server')).statusCode, 404)
   const own = await off.signIn(null)
   t.notHas(decodeClaims(own.access), 'client_id')
-  t.notHas(decodeClaims((await off.signIn('phone')).access), 'client_id', 'a login names nobody')
+  t.notHas(decodeClaims((await off.signIn('phone')).access), 'client_id', 'a login has no client')
   t.equal((await off.get('/protected', own.access)).json().clientId, null)
 
   for (const clientId of ['phone', null]) {

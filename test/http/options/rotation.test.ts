@@ -92,7 +92,7 @@ t.test('the secret of one kind of token is replaced without affecting the other'
   t.strictSame(await useTokens(after, await refreshOnce(between, pair)), accepted)
 })
 
-t.test('without rotation a refresh returns an access token and keeps the refresh token', async t => {
+t.test('without rotation, a refresh keeps the refresh token', async t => {
   const { login, refresh, get, clock } = await createDeployments(t)({ rotation: false })
   const { refresh_token: token } = await login()
 
@@ -130,7 +130,7 @@ t.test('rotation is disabled and enabled again without signing users out', async
   t.strictSame(await again.app.tokenAuth.listSessions('u-ann').then(sessions => sessions.length), 1)
 })
 
-t.test('a refresh that is repeated after rotation was disabled returns the missed successor', async t => {
+t.test('a refresh returns a missed successor after rotation was disabled', async t => {
   const deploy = createDeployments(t)
   const rotating = await deploy({ rotation: true })
   const keeping = await deploy({ rotation: false })

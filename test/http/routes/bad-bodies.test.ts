@@ -109,7 +109,8 @@ t.test('a body with a prototype member is rejected', async t => {
       `{"username":"ann","${field}":"${MARK}","\\u005f\\u005fproto__":{"polluted":"${MARK}"}}`,
       `{"username":"ann","${field}":"${MARK}","x":[{"__proto__":{"polluted":"${MARK}"}}]}`,
       `{"username":"ann","${field}":"${MARK}","constructor":{"prototype":{"polluted":"${MARK}"}}}`,
-      `{"username":"ann","${field}":"${MARK}","x":{"constructor":{"prototype":{"polluted":"${MARK}"}}}}`
+      `{"username":"ann","${field}":"${MARK}",` +
+      `"x":{"constructor":{"prototype":{"polluted":"${MARK}"}}}}`
     ]
 
     for (const text of texts) {

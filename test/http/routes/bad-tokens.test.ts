@@ -132,7 +132,7 @@ t.test('no malformed or swapped token is accepted as refresh token', async t => 
   }
 
   const answer = await send(json('/auth/refresh', { refresh_token: refresh }))
-  t.equal(answer.status, 200, 'nothing of this has ended the session')
+  t.equal(answer.status, 200, 'the session is still valid')
   addSecret((JSON.parse(answer.body) as TokenResponse).access_token)
   addSecret((JSON.parse(answer.body) as TokenResponse).refresh_token as string)
 })
@@ -185,7 +185,7 @@ t.test('two refresh tokens in one request are rejected', async t => {
 
   for (const token of [refresh, other]) {
     const answer = await send(json('/auth/refresh', { refresh_token: token }))
-    t.equal(answer.status, 200, 'both are as good as before')
+    t.equal(answer.status, 200, 'both tokens are still valid')
     addSecret((JSON.parse(answer.body) as TokenResponse).access_token)
     addSecret((JSON.parse(answer.body) as TokenResponse).refresh_token as string)
   }

@@ -94,11 +94,11 @@ t.test('rotation rules are the same for cookies and bodies', async t => {
   await browser.logIn()
   const first = browser.jar.get(REFRESH)
   const tabs = await Promise.all(Array.from({ length: 10 }, () => browser.present(first)))
-  t.equal(new Set(tabs.map(getToken)).size, 1, 'tabs at once converge')
+  t.equal(new Set(tabs.map(getToken)).size, 1, 'concurrent tabs get the same token')
   const second = getToken(tabs[0] as LightMyRequestResponse) as string
   t.not(second, first)
   clock.advance(10 * SECOND)
-  t.equal(getToken(await browser.present(first)), second, 'recovered: the answer was lost')
+  t.equal(getToken(await browser.present(first)), second, 'recovered after a lost response')
   t.match(events.at(-1), { name: 'recovery' })
   t.equal(getToken(await browser.present(second)), second, 'kept')
   clock.advance(10 * SECOND)
@@ -182,7 +182,7 @@ t.test('a login succeeds with any existing cookie', async t => {
   const late = await browser.send('POST', '/auth/login', credentials, {
     cookie: `${REFRESH}=${bystander}`
   })
-  t.equal(late.statusCode, 200, 'ended long ago')
+  t.equal(late.statusCode, 200, 'expired long ago')
   t.equal(await countSessions(browser), 1)
 })
 
@@ -192,7 +192,7 @@ t.test('a login without cookies keeps the session of the existing cookie', async
   await browser.logIn()
   t.equal(await countSessions(browser), 2)
   await browser.send('POST', '/auth/login', credentials, asCookie)
-  t.equal(await countSessions(browser), 2, 'and one into cookies replaces it')
+  t.equal(await countSessions(browser), 2, 'a login with cookies replaces the session')
 })
 
 t.test('logout sets no cookie while the store is unavailable', async t => {
@@ -211,7 +211,7 @@ t.test('logout sets no cookie while the store is unavailable', async t => {
   }
 
   t.equal(browser.cookie, before)
-  t.equal((await browser.refresh()).statusCode, 200, 'the session lives')
+  t.equal((await browser.refresh()).statusCode, 200, 'the session is still valid')
   browser.test.clock.advance(60 * DAY)
 
   for (const value of [browser.jar.get(REFRESH), browser.jar.get(REFRESH), 'garbage']) {

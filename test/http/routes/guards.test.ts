@@ -1,5 +1,3 @@
-// What stands behind `authenticate`: how long ago the user logged in, and what the claims are.
-
 import fastifyAuth from '@fastify/auth'
 import t from 'tap'
 import type { FastifyInstance } from 'fastify'

@@ -67,7 +67,7 @@ t.test('64 clients keep working during a key rotation, and a retired key is reje
   test.app.tokenAuth.rotateKeys([old, next])
   await remote.reload()
   await goOn(another())
-  t.ok(isSignedBy('EdDSA'), 'announced, it does not sign')
+  t.ok(isSignedBy('EdDSA'), 'an announced key does not sign')
   test.app.tokenAuth.rotateKeys([next, old])
   t.equal(
     (await test.get('/protected', clients[0]?.first)).statusCode,
@@ -82,7 +82,11 @@ t.test('64 clients keep working during a key rotation, and a retired key is reje
   )
   test.app.tokenAuth.rotateKeys([next])
   const afterwards = clients.map(({ first }) => getStatus(test, first))
-  t.strictSame(await Promise.all(afterwards), clients.map(() => 401), 'at once none of them is')
+  t.strictSame(
+    await Promise.all(afterwards),
+    clients.map(() => 401),
+    'all tokens are rejected immediately'
+  )
   await goOn(another())
   load.abort()
   await Promise.all(runs)
@@ -110,10 +114,10 @@ t.test('a key with a changed kid retires its cached tokens', async t => {
     test.app.tokenAuth.rotateKeys(after)
     t.equal(await getStatus(test, token), 401, name)
     const response = await test.refresh(refresh)
-    t.equal(response.statusCode, 200, 'its refresh token is good all the same')
+    t.equal(response.statusCode, 200, 'its refresh token is still valid')
     t.equal(await getStatus(test, response.json().access_token), 200)
     test.app.tokenAuth.rotateKeys(before)
-    t.equal(await getStatus(test, token), 200, 'taken back')
+    t.equal(await getStatus(test, token), 200, 'the new key was removed')
   }
 })
 

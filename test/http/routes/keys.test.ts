@@ -132,9 +132,9 @@ t.test('tokens signed by a key pair have a unique jti', async t => {
   const jtis = [first, next, again, await test.login()].map(({ access_token: token }) =>
     decodePart(token, 1).jti
   )
-  t.equal(jtis[1], jtis[2], 'a replay within grace is given the same one')
-  t.equal(again.access_token, next.access_token, 'as the same text')
-  t.equal(new Set(jtis).size, 3, 'another generation and another session have another')
+  t.equal(jtis[1], jtis[2], 'a replay within the grace period returns the same token')
+  t.equal(again.access_token, next.access_token, 'as the same string')
+  t.equal(new Set(jtis).size, 3, 'other generations and sessions have other tokens')
   t.equal(
     decodePart((await (await open(t, undefined)).login()).access_token, 1).jti,
     undefined,

@@ -105,7 +105,11 @@ t.test('users.present shapes the user, users.claims the access token', async t =
   ann.claims = { sub: 'u-bob' }
   t.equal((await refresh(token)).statusCode, 500, 'a claim of the token\'s own is refused')
   ann.claims = {}
-  t.equal((await app.tokenAuth.listSessions('u-ann'))[0]?.generation, 1, 'and nothing was moved')
+  t.equal(
+    (await app.tokenAuth.listSessions('u-ann'))[0]?.generation,
+    1,
+    'the session was not rotated'
+  )
 })
 
 t.test('a login is verified again if all sessions are revoked meanwhile', async t => {
@@ -146,7 +150,7 @@ t.test('a login is verified again if all sessions are revoked meanwhile', async 
     await app.tokenAuth.revokeUser('u-ann')
   }
 
-  t.ok((await login()).access_token, 'the password is still right')
+  t.ok((await login()).access_token, 'the password is still correct')
 })
 
 t.test('a login succeeds after a revocation by an instance with a fast clock', async t => {

@@ -147,7 +147,7 @@ t.test('logout/all requires an access token', async t => {
   t.equal(response.json().code, 'AUTH_ACCESS_INVALID')
 })
 
-t.test('revokeUser with `keep` keeps one session and rejects logins that started before', async t => {
+t.test('revokeUser with `keep` keeps one session and rejects pending logins', async t => {
   const test = await createTestApp()
   t.teardown(() => test.app.close())
   const [one, two] = [await test.login(), await test.login()]

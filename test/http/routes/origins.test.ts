@@ -1,5 +1,4 @@
-// Every Sec-Fetch-Site with every Origin, with and without the custom header, on each route that
-// accepts cookies. A rejected request must change nothing.
+// Each route with cookies gets every Sec-Fetch-Site, Origin and custom header.
 
 import type { FastifyServerOptions } from 'fastify'
 import t from 'tap'
@@ -191,7 +190,8 @@ const safe: readonly Target[] = [
 ]
 
 for (const { method, url, payload, headers: more, status } of unsafe) {
-  t.test(`${method} ${url}${more ? ' with upgrade' : ''} accepts cookies from trusted pages only`, async t => {
+  const name = `${method} ${url}${more ? ' with upgrade' : ''}`
+  t.test(`${name} accepts cookies from trusted pages only`, async t => {
     const subject = await open(t)
     const before = await subject.row()
     const { asked, cookie } = subject

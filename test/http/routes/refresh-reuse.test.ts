@@ -16,7 +16,11 @@ for (const [name, open] of Object.entries(localStores)) {
       assertRejected(t, await refresh(first), 'AUTH_REFRESH_REUSED')
       t.equal((await row()).revokedFor, 'reuse')
       assertRejected(t, await refresh(second), 'AUTH_REFRESH_REVOKED')
-      t.equal((await get('/protected', access)).statusCode, 401, 'its access tokens end at once')
+      t.equal(
+        (await get('/protected', access)).statusCode,
+        401,
+        'its access tokens are rejected immediately'
+      )
       t.match(events.at(-1), { name: 'reuse', sessionId })
     })
 
@@ -170,7 +174,10 @@ for (const [name, open] of Object.entries(localStores)) {
       const second = await next(first)
       clock.advance(-SECOND)
       t.equal(await next(second), second)
-      t.notOk(events.some(event => event.name === 'clock-skew'), 'a second is nothing')
+      t.notOk(
+        events.some(event => event.name === 'clock-skew'),
+        'a difference of 1 s is no clock skew'
+      )
       clock.advance(-59 * SECOND)
       t.equal(await next(second), second)
       t.equal(await next(first), second)

@@ -89,7 +89,7 @@ for (const [name, open] of Object.entries(localStores)) {
       }
 
       const { expiresAt, endsAt } = await row()
-      t.equal(expiresAt, endsAt, 'the idle end stops at the absolute one')
+      t.equal(expiresAt, endsAt, 'the idle expiry is limited by the absolute expiry')
       clock.advance(6 * DAY - 1)
       token = await next(token)
       clock.advance(1)
@@ -144,7 +144,7 @@ for (const [name, open] of Object.entries(localStores)) {
       ])
     })
 
-    t.test('refresh within the grace period returns the same successor for the previous token', async t => {
+    t.test('refresh returns the same successor during the grace period', async t => {
       const { clock, refresh, next, first, row, events } = await signIn(t)
       const second = await next(first)
       const before = await row()
@@ -157,10 +157,10 @@ for (const [name, open] of Object.entries(localStores)) {
         t.match(events.at(-1), { name: 'replay', generation: 1 })
       }
 
-      t.strictSame(await row(), before, 'the window does not slide, and nothing is written')
+      t.strictSame(await row(), before, 'the grace period does not slide, and the row is unchanged')
     })
 
-    t.test('refresh within the grace period accepts the previous token of a used successor', async t => {
+    t.test('refresh accepts the previous token of a used successor', async t => {
       const { get, refresh, next, first } = await signIn(t)
       const { access_token: access, refresh_token: second } = (await refresh(first)).json()
       t.equal((await get('/protected', access)).statusCode, 200)
@@ -191,8 +191,8 @@ for (const [name, open] of Object.entries(localStores)) {
       const { access_token: access } = (await refresh(first)).json()
       t.equal((await get('/protected', access)).statusCode, 200)
       clock.advance(GRACE - 1)
-      t.equal(await next(second), second, 'kept: a recovery opens a grace of its own')
-      t.equal(await next(first), second, 'so a slow tab is one behind, and not two')
+      t.equal(await next(second), second, 'a recovery starts a new grace period')
+      t.equal(await next(first), second, 'a slow tab is one generation behind')
       t.equal((await row()).generation, 1)
       clock.advance(1)
       t.not(await next(second), second)

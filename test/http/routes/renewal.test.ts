@@ -36,7 +36,7 @@ t.test('a token is renewed exactly within renewWithin of its expiry', async t =>
     )
   }
 
-  t.equal(texts.size, 1, 'one after the other, they are given the same text')
+  t.equal(texts.size, 1, 'sequential requests get the same token')
   const [next] = texts
   t.not(next, undefined)
   t.equal(await look(end), undefined)
@@ -73,7 +73,7 @@ t.test('a renewed token has new times and the same other claims', async t => {
   const third = getNewToken(await get('/protected', next))
   t.equal(decodeClaims(third).exp, Number(before.exp) + 1200)
   clock.advance(9 * MINUTE)
-  t.equal((await get('/protected', third)).statusCode, 200, 'and so on')
+  t.equal((await get('/protected', third)).statusCode, 200, 'the next renewal')
 })
 
 t.test('renewal does not extend the session', async t => {
@@ -96,7 +96,7 @@ t.test('renewal does not extend the session', async t => {
     ends.push((Number(decodeClaims(next).exp) * SECOND - start) / MINUTE)
   }
 
-  t.strictSame(ends, [22], 'and once it ends with its session, it is not renewed again')
+  t.strictSame(ends, [22], 'a token that expires with its session is not renewed')
   clock.set(start + 22 * MINUTE)
   t.equal((await get('/protected', token)).json().code, 'AUTH_ACCESS_EXPIRED')
 })
@@ -254,7 +254,7 @@ t.test('a store failure during the renewal does not fail the request', async t =
     breakStore(fault)
     assertNotRenewed(t, await test.get('/protected', token), 200, fault)
     breakStore(null)
-    t.ok(getNewToken(await test.get('/protected', token)), 'the next request asks again')
+    t.ok(getNewToken(await test.get('/protected', token)), 'the next request reads the store again')
   }
 
   t.match(words.join(''), /failed to renew an access token/)

@@ -80,8 +80,12 @@ t.test('three replays by another client emit suspicious-replay', async t => {
     rotated: { address: client.address, userAgent: client.userAgent, generation: 3 }
   }])
   await chase.generation(token, client, thief)
-  t.equal(shadowsIn(chase).length, 2, 'and again with each generation more')
-  t.equal((await chase.app.tokenAuth.listSessions('u-ann')).length, 1, 'it is only told')
+  t.equal(shadowsIn(chase).length, 2, 'again with each further generation')
+  t.equal(
+    (await chase.app.tokenAuth.listSessions('u-ann')).length,
+    1,
+    'the session is only reported'
+  )
 })
 
 t.test('replayDetection "revoke" revokes the session immediately', async t => {

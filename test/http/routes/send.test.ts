@@ -1,4 +1,4 @@
-// What is written by hand in place of `JSON.stringify` is the same to whoever reads it.
+// `sendTokens` builds its JSON without `JSON.stringify`, so these tests compare both.
 
 import type { FastifyReply } from 'fastify'
 import t from 'tap'

@@ -90,7 +90,7 @@ t.test('me returns the current user', async t => {
   })
   users.delete('u-ann')
   t.equal((await get('/auth/me', access)).json().code, 'AUTH_SESSION_REVOKED')
-  t.equal((await app.tokenAuth.listSessions('u-ann')).length, 1, 'a GET ends nothing')
+  t.equal((await app.tokenAuth.listSessions('u-ann')).length, 1, 'a GET request revokes no session')
   t.equal((await refresh(token)).json().code, 'AUTH_REFRESH_REVOKED')
   t.equal((await get('/protected', access)).json().code, 'AUTH_SESSION_REVOKED')
 })

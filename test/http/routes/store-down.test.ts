@@ -3,7 +3,7 @@ import t from 'tap'
 import type { LightMyRequestResponse } from 'fastify'
 import { MemoryStore } from '../../../src/stores/memory/index.js'
 import { createTestApp, PASSWORD, PASSWORD_HASH } from '../../helpers/app.js'
-import { createBreakableStore, DRIVER_WORDS } from '../../helpers/broken-store.js'
+import { createBreakableStore, DRIVER_MESSAGE } from '../../helpers/broken-store.js'
 import type { Fault } from '../../helpers/broken-store.js'
 import { MINUTE } from '../../helpers/clock.js'
 
@@ -59,7 +59,7 @@ for (const fault of ['throws', 'hangs'] satisfies Fault[]) {
     breakable.break(null)
     t.equal((await get('/protected', access)).statusCode, 200)
     const second = (await refresh(first)).json().refresh_token
-    t.ok(second, 'the session lives on')
+    t.ok(second, 'the session is still valid')
 
     clock.advance(MINUTE)
     const third = (await refresh(second)).json()
@@ -76,10 +76,13 @@ for (const fault of ['throws', 'hangs'] satisfies Fault[]) {
     )
     t.equal((await refresh(third.refresh_token)).json().code, 'AUTH_REFRESH_REVOKED')
 
-    t.ok(log.some(line => line.includes('"operation":"rotate"')), 'the log tells which verb failed')
+    t.ok(
+      log.some(line => line.includes('"operation":"rotate"')),
+      'the log contains the method that failed'
+    )
     t.notOk(
       log.some(line =>
-        line.includes('value-in-a-statement') || line.includes(DRIVER_WORDS.slice(0, 12))
+        line.includes('value-in-a-statement') || line.includes(DRIVER_MESSAGE.slice(0, 12))
       )
     )
   })
@@ -94,7 +97,7 @@ for (const fault of ['throws', 'hangs'] satisfies Fault[]) {
       }
 
       if (fault === 'throws') {
-        throw new Error(DRIVER_WORDS)
+        throw new Error(DRIVER_MESSAGE)
       }
 
       return new Promise(() => {})

@@ -20,7 +20,7 @@ t.test('a known device has its own limit', async t => {
   )
   const again = await guess({ password: PASSWORD, token: known })
   t.equal(again.statusCode, 200)
-  t.equal(again.json<TokenResponse>().device_token, known, 'it stays the same device')
+  t.equal(again.json<TokenResponse>().device_token, known, 'the device is still the same')
   t.strictSame(
     await storm(40, () => ({ token: known })),
     { 401: 10, 429: 30 },
@@ -74,7 +74,11 @@ t.test('a device token stays valid while the secret rotates', async t => {
   await storm(20)
   const answer = await guess({ password: PASSWORD, token })
   t.equal(answer.statusCode, 200)
-  t.not(answer.json<TokenResponse>().device_token, token, 'and gets one by the new secret')
+  t.not(
+    answer.json<TokenResponse>().device_token,
+    token,
+    'the device gets a token of the new secret'
+  )
 })
 
 t.test('the device cookie survives a logout', async t => {

@@ -24,12 +24,12 @@ t.test('10 of 101 concurrent attempts are verified, and a known device can log i
   const { device_token: token } = (await guess({ password: PASSWORD })).json<TokenResponse>()
   t.strictSame(await storm(101), { 401: 10, 429: 91 })
   const right = await guess({ password: PASSWORD })
-  t.equal(right.statusCode, 429, 'from a device that is not known')
+  t.equal(right.statusCode, 429, 'from an unknown device')
   t.equal(right.json().code, 'AUTH_TOO_MANY_ATTEMPTS')
   t.equal(retryAfter(right), 1)
-  t.equal((await guess({ password: PASSWORD, token })).statusCode, 200, 'from one that is')
+  t.equal((await guess({ password: PASSWORD, token })).statusCode, 200, 'from a known device')
   clock.advance(1000)
-  t.equal((await guess({ password: PASSWORD })).statusCode, 200, 'from any, when the wait is over')
+  t.equal((await guess({ password: PASSWORD })).statusCode, 200, 'from any device after the delay')
   t.equal(events.filter(({ name }) => name === 'login-rejected').length, 10)
   t.match(events.find(({ name }) => name === 'login-throttled'), {
     userId: 'u-ann',
@@ -48,7 +48,7 @@ t.test('the delay grows to 1 hour, and 100 failures block the account', async t 
     const next = await guess({ password: PASSWORD })
 
     if (i < 9) {
-      t.equal(next.statusCode, 200, 'nine failures hinder nobody; and a login ends the count')
+      t.equal(next.statusCode, 200, 'nine failures block no login, and a login resets the count')
 
       for (let j = 0; j <= i; j++) {
         t.equal((await guess()).statusCode, 401)
@@ -163,7 +163,7 @@ t.test('a failed attempt store results in 503', async t => {
 
   broken = 'reset'
   const login = await guess({ password: PASSWORD })
-  t.equal(login.statusCode, 200, 'a count that stays keeps nobody out who was right')
+  t.equal(login.statusCode, 200, 'the remaining count does not block a correct password')
   broken = 'consume'
   t.equal(
     (await refresh(login.json<TokenResponse>().refresh_token)).statusCode,
@@ -190,7 +190,7 @@ t.test('forged refresh tokens count by address, authentic ones never do', async 
   t.equal((await refresh('forged')).headers['retry-after'], '900')
 
   const storm = await Promise.all(Array.from({ length: 200 }, () => refresh(first)))
-  t.ok(storm.every(({ statusCode }) => statusCode === 200), 'replays are never punished')
+  t.ok(storm.every(({ statusCode }) => statusCode === 200), 'replays do not count as failures')
   t.equal(
     (await guess({ password: PASSWORD, from: '127.0.0.1' })).statusCode,
     200,

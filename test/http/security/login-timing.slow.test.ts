@@ -1,7 +1,7 @@
 // 200 logins of each kind. Medians must agree within 5 %, and rank tests must not separate them.
 //
-// The kinds alternate in an order that each round shuffles, so that other load affects all alike.
-// A rank test still separates equal kinds once in 100 runs by chance. A kind that is separated is
+// The kinds alternate in an order that each round shuffles, so that other load affects all alike. A
+// rank test still separates equal kinds once in 100 runs by chance. A kind that is separated is
 // measured again beside the known user, at most twice. Chance alone fails one run in 20,000.
 
 import { randomInt } from 'node:crypto'
@@ -155,7 +155,7 @@ t.test('the statistic detects a real difference and no other [75]', async t => {
   const slow = known.map((time, i) => time + 5 * Math.sin(i))
   const slower = slow.map(time => time + 0.3)
   t.ok(Math.abs(mannWhitney(slower, slow)) < MOST_DEVIATION)
-  t.notOk(compare(slower, slow).isAlike, 'by the pairs, where the machine is slow at times')
+  t.notOk(compare(slower, slow).isAlike, 'by pairs, for machines that are slow at times')
 })
 
 t.test('a rejected login takes the same time for every account [75]', async t => {

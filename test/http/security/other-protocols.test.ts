@@ -213,7 +213,7 @@ t.test('headers of DBSC and DPoP do not change an ordinary session [61]', async 
     JSON.stringify(ordinary),
     /AUTH_REFRESH_REUSED.*AUTH_REFRESH_REVOKED.*AUTH_SESSION_REVOKED.*AUTH_ACCESS_EXPIRED/
   )
-  t.notMatch(JSON.stringify(ordinary), /secure-session|dpop/i, 'nothing of it is offered')
+  t.notMatch(JSON.stringify(ordinary), /secure-session|dpop/i, 'the server does not offer it')
   const proof = `${Buffer.from('{"alg":"none","typ":"dbsc+jwt"}').toString('base64url')}.${
     Buffer.from('{"jti":"x"}').toString('base64url')
   }.`

@@ -235,7 +235,7 @@ t.test('two Authorization headers are rejected in any spelling and order [14]', 
 
   const joined = await server.raw('GET /protected', `Authorization: ${good}, ${good}`)
   assertRejected(t, joined, 401, 'AUTH_ACCESS_INVALID', 'as a proxy may join them')
-  t.equal((await server.refresh(refresh)).statusCode, 200, 'nothing of this has ended the session')
+  t.equal((await server.refresh(refresh)).statusCode, 200, 'the session is still valid')
 })
 
 t.test('two refresh tokens are rejected, and both stay valid [14]', async t => {

@@ -153,7 +153,7 @@ t.test('a revocation by the app is effective immediately for every transport [27
   const bob = await test.login('bob')
   const { sessionId } = (await test.get('/protected', one.access_token)).json()
   t.equal(await tokenAuth.revokeSession(sessionId), true)
-  t.equal(await tokenAuth.revokeSession(sessionId), false, 'it was over')
+  t.equal(await tokenAuth.revokeSession(sessionId), false, 'the session was already revoked')
   t.equal((await test.get('/protected', one.access_token)).json().code, 'AUTH_SESSION_REVOKED')
   t.equal((await test.refresh(one.refresh_token)).json().code, 'AUTH_REFRESH_REVOKED')
   t.equal(

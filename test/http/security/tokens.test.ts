@@ -30,7 +30,7 @@ t.test('a token of one kind is rejected in the cookie of the other [10]', async 
   }
 
   t.equal((await test.post('/auth/logout', undefined, swapped)).statusCode, 204)
-  t.equal((await test.app.tokenAuth.listSessions('u-ann')).length, 1, 'nothing was ended by it')
+  t.equal((await test.app.tokenAuth.listSessions('u-ann')).length, 1, 'the session is still valid')
 })
 
 t.test('the database contains no token, part of a token or secret [11]', async t => {

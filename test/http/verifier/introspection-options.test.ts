@@ -27,11 +27,17 @@ t.test('an invalid option of a verifier with introspection throws at startup', a
     ...[undefined, '', 5].flatMap((value): Array<[object, RegExp]> => [
       [
         { introspection: { ...introspection, clientSecret: value } },
-        /"introspection\.clientSecret" must be a non-empty string; set it to that of one of the issuer's/
+        new RegExp(
+          '"introspection\\.clientSecret" must be a non-empty string; ' +
+            'set it to that of one of the issuer\'s'
+        )
       ],
       [
         { introspection: { ...introspection, clientId: value } },
-        /"introspection\.clientId" must be a non-empty string; set it to that of one of the issuer's/
+        new RegExp(
+          '"introspection\\.clientId" must be a non-empty string; ' +
+            'set it to that of one of the issuer\'s'
+        )
       ],
       [
         { introspection: { ...introspection, uri: value } },
@@ -84,7 +90,10 @@ t.test('an invalid option of a verifier with introspection throws at startup', a
       ]),
     [
       { dpop: { secret: 'short' } },
-      /"dpop\.secret" must be at least 32 random bytes, but .*; create one with `openssl rand -base64 48`$/
+      new RegExp(
+        '"dpop\\.secret" must be at least 32 random bytes, but .*; ' +
+          'create one with `openssl rand -base64 48`$'
+      )
     ],
     [
       { dpop: { secret: new Uint8Array(16) } },

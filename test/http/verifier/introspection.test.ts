@@ -60,7 +60,7 @@ t.test('a valid token has the same content as at its issuer, with every kind of 
   }
 })
 
-t.test('the request follows RFC 7662, with client credentials and the token in the body', async t => {
+t.test('the request has client credentials and the token (RFC 7662)', async t => {
   const server = await startIntrospectionServer(t, respondWith(claims))
   const { status } = await startVerifier(t, createClock(), server.uri)
   const token = createFakeToken('it')

@@ -83,7 +83,7 @@ t.test('a cached token is accepted synchronously, with a frozen `auth`', async t
   await until(() => keys.hits.length === 2)
 })
 
-t.test('a key rotation under load rejects only tokens of the removed key, after maxAge', async t => {
+t.test('a key rotation under load rejects only tokens of the removed key', async t => {
   const clock = createSystemClock(t)
   const [old, next] = [createEd25519Key(), pairs.ES256]
   const issuer = await startIssuer(t, clock, [old], { accessToken: { lifetime: '12h' } })
@@ -149,7 +149,7 @@ t.test('a key rotation under load rejects only tokens of the removed key, after 
   t.equal(issuer.hits.length, 3)
 })
 
-t.test('tokens of a removed key are rejected after maxAge, cached or not, until the key returns', async t => {
+t.test('tokens of a removed key are rejected after maxAge until it returns', async t => {
   const replacements: Record<string, object[]> = {
     'the key is gone': [toJwk(pairs.ES256)],
     'another key has its kid': [
@@ -202,7 +202,7 @@ t.test('the key set is read in the background after half of maxAge', async t => 
   await until(() => keys.hits.length === 2)
 })
 
-t.test('tokens with unknown kids get 401 and cause one read of the key set per cooldown', async t => {
+t.test('tokens with unknown kids cause one read of the key set per cooldown', async t => {
   const keys = await startKeyServer(t, toJwk(pairs.EdDSA))
   const { clock, get, status } = await startVerifier(t, keys.uri)
   const unknown = (i: number): string =>

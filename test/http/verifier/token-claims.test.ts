@@ -126,7 +126,7 @@ t.test('a token expires to the second, cached or not, also after the clock was a
   const ahead = createToken('EdDSA', createHeader('EdDSA'), { ...claims, iat: now + 240 })
   t.equal(await status(ahead), 200)
   clock.advance(-3 * MINUTE)
-  t.equal(await status(ahead), 401, 'though the key set is of before')
+  t.equal(await status(ahead), 401, 'despite the old key set')
 })
 
 t.test('a token of a revoked session is accepted until the token expires', async t => {

@@ -3,7 +3,7 @@ import { inspect } from 'node:util'
 import t from 'tap'
 import { readKey } from '../../../src/tokens/keys.js'
 import { SECOND } from '../../helpers/clock.js'
-import { respellings } from '../../helpers/respellings.js'
+import { createTokenVariants } from '../../helpers/respellings.js'
 import {
   algorithms,
   claims,
@@ -33,7 +33,7 @@ t.test('a token has one accepted spelling under every algorithm', async t => {
 
     t.equal(await status(token), 200, `${alg}: on which the rest rests`)
     const [first, second, third] = token.split('.') as [string, string, string]
-    const { '" " before': _spaces, ...texts } = respellings(token)
+    const { '" " before': _spaces, ...texts } = createTokenVariants(token)
     t.ok(Object.keys(texts).some(name => name.startsWith('unused bits')))
     texts['the standard alphabet'] = `${first}.${second}.${
       third.replaceAll('-', '+').replaceAll('_', '/')
@@ -54,7 +54,7 @@ t.test('a token has one accepted spelling under every algorithm', async t => {
   t.equal(keys.hits.length, 1)
 })
 
-t.test('both valid forms of an ES256 signature are accepted, because issuers may use either', async t => {
+t.test('both valid forms of an ES256 signature are accepted', async t => {
   const keys = await startKeyServer(t, toJwk(pairs.ES256))
   const { status } = await startVerifier(t, keys.uri)
   const order = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n
@@ -74,7 +74,7 @@ t.test('both valid forms of an ES256 signature are accepted, because issuers may
   }
 })
 
-t.test('a header with other members than alg, typ and kid is rejected and causes no request', async t => {
+t.test('a header with members besides alg, typ and kid is rejected', async t => {
   const keys = await startKeyServer(t, ...algorithms.map(alg => toJwk(pairs[alg], alg, alg)))
   const trap = await startKeyServer(t, toJwk(pairs.EdDSA))
   const { clock, status } = await startVerifier(t, keys.uri)
@@ -204,7 +204,7 @@ t.test('an HMAC with any encoding of a public key as its secret is rejected', as
   }
 })
 
-t.test('RS256 and PS256 of one key are not interchangeable, and other algorithms are ignored', async t => {
+t.test('RS256 and PS256 of one key are not interchangeable', async t => {
   const keys = await startKeyServer(t, toJwk(rsa, 'PS256', 'k'), toJwk(pairs.EdDSA))
   const { status } = await startVerifier(t, keys.uri)
   const own = { kid: 'k', typ: 'at+jwt' }

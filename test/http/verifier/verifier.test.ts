@@ -25,7 +25,7 @@ import {
   toRequirements
 } from './jwks-setup.js'
 
-t.test('public routes, guards and challenges work as in the main plugin, without cookies', async t => {
+t.test('public routes, guards and challenges work as in the main plugin', async t => {
   const clock = createSystemClock(t)
   const issuer = await startIssuer(t, clock, [pairs.EdDSA])
   const { app, get } = await startVerifier(t, issuer.base + JWKS, { clock, name: 'orders' })

@@ -12,7 +12,7 @@ const secretKeys = (): Record<string, string> => ({
 })
 const server = await startRecipe(t, 'form-login', secretKeys())
 
-/** The client's module: what a session on `requests` would do, in fetch. */
+/** Client that does with `fetch` what a session of the Python library requests would do. */
 class ApiClient {
   access = ''
   refresh = ''
@@ -32,7 +32,7 @@ class ApiClient {
   }
 
   async login (username: string, password: string): Promise<void> {
-    // As OAuth2PasswordRequestForm wants it.
+    // Form of OAuth2PasswordRequestForm.
     const form = {
       grant_type: 'password',
       username,

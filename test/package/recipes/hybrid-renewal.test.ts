@@ -3,7 +3,8 @@ import { createClock, DAY, HOUR, MINUTE } from '../../helpers/clock.js'
 import { losing, oldToken, risks, startRecipe, Storage } from './recipe.js'
 
 const server = await startRecipe(t, 'hybrid-renewal')
-const clock = createClock(Date.now()) // of the clients
+/** Clock of the clients. */
+const clock = createClock(Date.now())
 const email = 'ann@example.org'
 
 async function advance (by: number): Promise<void> {
@@ -125,7 +126,7 @@ class AuthContext {
   }
 }
 
-/** The TokenService of the phone: it reads `exp` itself, and refreshes before the token ends. */
+/** TokenService of the phone. It reads `exp` and refreshes before the token expires. */
 class TokenService {
   readonly asyncStorage = new Map<string, string>()
 
@@ -224,7 +225,7 @@ t.test('a token is renewed in its last two hours only', async t => {
   t.equal(one.headers.get('access-control-expose-headers'), 'x-new-token')
   t.not(context.token, first)
   await advance(3 * HOUR)
-  t.equal((await context.authFetch('/api/notes')).status, 200, 'the first one has ended')
+  t.equal((await context.authFetch('/api/notes')).status, 200, 'the first token has expired')
 })
 
 t.test('a daily user stays signed in for 30 days with two tabs and a lost response', async t => {
@@ -316,7 +317,7 @@ t.test('a disabled user receives neither a renewed nor a refreshed token', async
   await advance(23 * HOUR)
   await server.change(email, { disabled: true })
   const response = await context.authFetch('/api/notes')
-  t.equal(response.status, 200, 'until the access token ends')
+  t.equal(response.status, 200, 'until the access token expires')
   t.equal(response.headers.get('x-new-token'), null)
   await advance(2 * HOUR)
   t.equal((await context.authFetch('/api/notes')).status, 401)

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
-import { childEnv } from '../../helpers/child-env.js'
+import { createChildEnv } from '../../helpers/child-env.js'
 import type { Order } from './serve.js'
 
 export interface StartedRecipe {
@@ -31,7 +31,7 @@ export async function startRecipe (
   const script = fileURLToPath(new URL('serve.ts', import.meta.url))
   const child = fork(script, [folder], {
     execArgv: ['--import', 'tsx'],
-    env: childEnv(env),
+    env: createChildEnv(env),
     stdio: ['ignore', 'pipe', 'inherit', 'ipc']
   })
   t.teardown(() => {
@@ -113,8 +113,8 @@ export const oldToken =
   'kq3mXGJ0wq1tqkq0m2Jd8o3F5nY7cU9aVbTzLr6sHxE'
 
 export const risks = {
-  rotation:
-    '"rotation" is false: a stolen refresh token stays valid and unnoticed until its session expires',
+  rotation: '"rotation" is false: a stolen refresh token stays valid and unnoticed ' +
+    'until its session expires',
   lifetime:
     '"accessToken.lifetime" is more than 1h: a stolen access token stays valid that long for ' +
     'services that do not see a logout'

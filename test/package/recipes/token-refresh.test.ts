@@ -81,7 +81,7 @@ class Api {
     return axios({ ...config, headers }, this.#fetch).catch(error => this.#onError(error))
   }
 
-  // By the same instance, whose request interceptor adds the access token that has ended.
+  // The refresh uses the same instance, so its interceptor adds the expired access token.
   refresh (): Promise<Answer> {
     const data = { refresh_token: this.tokens.refresh_token }
     return this.request({ url: '/auth/token/refresh', method: 'POST', data, _retry: true })

@@ -74,7 +74,8 @@ async function checkCalls (schedule: Schedule, state: TabState): Promise<void> {
 
     if (clock.now() >= until) {
       violations.push(
-        `${tab.name} (${client.state.status}) gets ${status} for ${sid}, but ${owner.session} is alive`
+        `${tab.name} (${client.state.status}) gets ${status} for ${sid}, ` +
+          `but ${owner.session} is alive`
       )
       return
     }
