@@ -1,4 +1,4 @@
-import type { JsonWebKey } from 'node:crypto'
+import type { webcrypto } from 'node:crypto'
 import { isNonEmptyString, isRecord } from '../tokens/claims.js'
 import type { Claims } from '../tokens/claims.js'
 import { decodeParts, isSameType, parseRecord } from '../tokens/jwt-codec.js'
@@ -123,7 +123,7 @@ function readHeaderKey (header: Claims | null): AppKey | null {
   )
 
   try {
-    const read = readKey({ key: key as JsonWebKey, alg: algorithm })
+    const read = readKey({ key: key as webcrypto.JsonWebKey, alg: algorithm })
     return read.publicJwk === null ? null : read
   } catch {
     return null

@@ -47,7 +47,8 @@ export interface AuthenticateContext<Verified extends VerifiedToken> {
   readonly requiresDpop: boolean
 }
 
-interface PresentedToken {
+/** Access token of a request and how it was sent. */
+interface RequestToken {
   readonly token: string
   /** String of the request that contains the token. */
   readonly cacheKey: string
@@ -58,25 +59,25 @@ interface PresentedToken {
 /**
  * Creates the `onRequest` hook that verifies the access token and sets `request.auth`.
  *
- * Performs no I/O and creates no promise unless the token is unknown to a remote verifier, due for
- * renewal or DPoP-bound.
+ * Usually runs synchronously. It is asynchronous for remote tokens that are not cached, for renewal
+ * and for DPoP.
  */
 export function createAuthenticate<Verified extends VerifiedToken> (
   context: AuthenticateContext<Verified>
 ): Authenticate {
   const { verifier, renewer, dpop, requiresDpop } = context
 
-  function needsProof (verified: Verified, { hasDpopScheme }: PresentedToken): boolean {
+  function needsProof (verified: Verified, { hasDpopScheme }: RequestToken): boolean {
     return requiresDpop || hasDpopScheme || verified.thumbprint !== null
   }
 
-  function needsIo (verified: Verified, presented: PresentedToken): boolean {
+  function needsIo (verified: Verified, presented: RequestToken): boolean {
     return needsProof(verified, presented) || renewer?.isDue(verified) === true
   }
 
   async function complete (
     request: AuthenticatedRequest,
-    presented: PresentedToken,
+    presented: RequestToken,
     pending: Verified | Promise<Verified>
   ): Promise<void> {
     const { token, inCookie } = presented
@@ -99,7 +100,7 @@ export function createAuthenticate<Verified extends VerifiedToken> (
   }
 
   return function authenticate (request, _reply, done) {
-    if (request.routeOptions.config?.tokenAuth === 'public') {
+    if (request.routeOptions.config.tokenAuth === 'public') {
       return done()
     }
 
@@ -126,7 +127,7 @@ export function createAuthenticate<Verified extends VerifiedToken> (
 function readToken (
   request: AuthenticatedRequest,
   { accessCookie, dpop }: Pick<AuthenticateContext<never>, 'accessCookie' | 'dpop'>
-): PresentedToken {
+): RequestToken {
   const { authorization } = request.headers
   const bearer = readBearerToken(request)
 

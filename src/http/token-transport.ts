@@ -40,7 +40,7 @@ export interface TransportSettings {
 export type TokenKindOf = (token: string) => 'access' | 'refresh' | null
 
 type TransportRequest = HttpRequest & OriginRequest
-type RefreshRequest = TransportRequest & { readonly body: RefreshTokenBody }
+type TokenRequest = TransportRequest & { readonly body: RefreshTokenBody }
 
 /** Reads tokens from requests and writes them to responses: body, header or cookie. */
 export class TokenTransport {
@@ -112,7 +112,7 @@ export class TokenTransport {
    *
    * @throws TokenAuthError `AUTH_REQUEST_INVALID` or `AUTH_ORIGIN_REJECTED`
    */
-  readTokens (request: RefreshRequest): PresentedTokens {
+  readTokens (request: TokenRequest): PresentedTokens {
     const { kind, refreshCookie, origins } = this.#settings
     const bearer = readBearerToken(request) ||
       (this.#acceptsDpop ? readDpopToken(request) : null) || null
@@ -148,7 +148,7 @@ export class TokenTransport {
    *
    * @throws TokenAuthError `AUTH_REQUEST_INVALID` or `AUTH_ORIGIN_REJECTED`
    */
-  readLogoutTokens (request: RefreshRequest): PresentedTokens {
+  readLogoutTokens (request: TokenRequest): PresentedTokens {
     const tokens = this.readTokens(request)
 
     if (tokens.refresh !== null || tokens.access !== null) {

@@ -96,7 +96,7 @@ export class JwtCodec {
     }
   }
 
-  /** Whether the header of a token claims this type. Proves nothing. */
+  /** Whether the header claims this type. Proves nothing, because it verifies no signature. */
   looksLike (token: string): boolean {
     return isSameType(decodeHeader(token)?.typ, this.typ)
   }

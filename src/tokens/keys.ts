@@ -6,13 +6,13 @@ import {
   createSecretKey,
   KeyObject
 } from 'node:crypto'
-import type { JsonWebKey } from 'node:crypto'
+import type { webcrypto } from 'node:crypto'
 import { findWeakness } from './key-derivation.js'
 import { isKeyPair } from './signatures.js'
 import type { KeyAlgorithm } from './signatures.js'
 
 /** Key as PEM (SPKI or PKCS #8, not encrypted), JWK or `KeyObject`. */
-export type KeyMaterial = string | JsonWebKey | KeyObject
+export type KeyMaterial = string | webcrypto.JsonWebKey | KeyObject
 
 /** Key alone, or key with its algorithm and ID. */
 export type KeyInput = KeyMaterial | KeyUse
@@ -42,7 +42,7 @@ export interface KeyUse {
 }
 
 /** Public key as the JWKS route returns it (RFC 7517). */
-export type PublicJwk = Readonly<JsonWebKey> & {
+export type PublicJwk = Readonly<webcrypto.JsonWebKey> & {
   readonly kid: string
   readonly alg: string
   readonly use: 'sig'
@@ -214,7 +214,10 @@ function isKeyUse (input: KeyInput): input is KeyUse {
     !('kty' in input) && 'key' in input
 }
 
-function isJwk (material: unknown): material is JsonWebKey {
+// With @types/node 20, `createPublicKey` requires the index signature.
+function isJwk (
+  material: unknown
+): material is webcrypto.JsonWebKey & Readonly<Record<string, unknown>> {
   return typeof material === 'object' && material !== null && 'kty' in material
 }
 

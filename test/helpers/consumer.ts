@@ -26,7 +26,14 @@ export const defaultDependencies: readonly string[] = [
   '@types/node'
 ]
 
-export function createConsumer (dependencies = defaultDependencies): Consumer {
+/** Directories in node_modules with the oldest and the newest supported @types/node. */
+export type NodeTypes = '@types/node' | 'types-node-latest'
+
+/** Creates a project that uses the built package with the given dependencies. */
+export function createConsumer (
+  dependencies = defaultDependencies,
+  nodeTypes: NodeTypes = '@types/node'
+): Consumer {
   const folder = mkdtempSync(join(tmpdir(), 'token-auth-consumer-'))
 
   const link = (name: string, target: string): void => {
@@ -38,7 +45,7 @@ export function createConsumer (dependencies = defaultDependencies): Consumer {
   link('fastify-token-auth', root)
 
   for (const name of dependencies) {
-    link(name, join(root, 'node_modules', name))
+    link(name, join(root, 'node_modules', name === '@types/node' ? nodeTypes : name))
   }
 
   const write = (file: string, text: string): void => {

@@ -1,7 +1,8 @@
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { createConsumer, root } from '../helpers/consumer.js'
+import { createConsumer, root, usualDependencies } from '../helpers/consumer.js'
+import type { NodeTypes } from '../helpers/consumer.js'
 
 t.before(() => {
   if (!existsSync(join(root, 'dist/index.d.ts'))) {
@@ -43,3 +44,25 @@ t.test('the types add nothing of @fastify/jwt and @fastify/cookie to an app', as
   // The configuration of a consumer has skipLibCheck: false.
   t.equal(await consumer.compile(), '')
 })
+
+const nodeTypes: readonly NodeTypes[] = ['@types/node', 'types-node-latest']
+
+for (const name of nodeTypes) {
+  t.test(`the types of every subpath compile with ${name}`, async t => {
+    const packageJson = readFileSync(join(root, 'package.json'), 'utf8')
+    const { exports } = JSON.parse(packageJson) as { exports: Record<string, unknown> }
+    const subpaths = Object.keys(exports).filter(subpath => subpath !== './package.json')
+    t.ok(subpaths.length > 10)
+    const consumer = createConsumer(usualDependencies, name)
+    t.teardown(() => {
+      consumer.remove()
+    })
+    consumer.write(
+      'app.ts',
+      subpaths
+        .map((subpath, i) => `export * as m${i} from '${join('fastify-token-auth', subpath)}'`)
+        .join('\n')
+    )
+    t.equal(await consumer.compile(), '')
+  })
+}

@@ -1,8 +1,9 @@
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { promisify } from 'node:util'
 import t from 'tap'
 import { dpopShape } from '../../src/options/dpop.js'
 import { oauthShape } from '../../src/options/oauth.js'
@@ -26,6 +27,7 @@ const blocks = [...readme.matchAll(/^```ts( run)?\n(.*?)^```$/gms)].map(([, run,
   run: run !== undefined,
   code
 }))
+const shellBlocks = [...readme.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, code = '']) => code)
 
 // Declarations that code blocks use from the text around them.
 const surroundings: Readonly<Record<string, string>> = {
@@ -85,21 +87,10 @@ t.test('the quick start runs, in under 20 lines', async t => {
   const [line] = await once(createInterface({ input: child.stdout }), 'line') as [string]
   const url = /http:\/\/127\.0\.0\.1:\d+|http:\/\/\[::1\]:\d+/.exec(line)?.[0] ?? line
 
-  const post = async (
-    path: string,
-    form: Record<string, string>
-  ): Promise<{ access_token: string, refresh_token: string }> => {
-    const response = await fetch(url + path, { method: 'POST', body: new URLSearchParams(form) })
-    t.equal(response.status, 200)
-    return await response.json() as { access_token: string, refresh_token: string }
-  }
-
-  const first = await post('/auth/login', { username: 'ann', password: 'correct horse' })
-  const second = await post('/auth/refresh', { refresh_token: first.refresh_token })
-  const response = await fetch(`${url}/hello`, {
-    headers: { authorization: `Bearer ${second.access_token}` }
-  })
-  t.equal(await response.text(), 'Hello 1')
+  const requests = shellBlocks.filter(block => block.includes('curl')).join('')
+  const script = requests.replaceAll('localhost:3000', url)
+  const { stdout } = await promisify(execFile)('sh', ['-ec', script])
+  t.match(stdout, /^Hello 1\{"sessions":\[.+"access_token".+"AUTH_SESSION_REVOKED"/)
 })
 
 t.test('the README names every route and option', async t => {
