@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { createConsumer, root, usualDependencies } from '../helpers/consumer.js'
+import { createConsumer, root, defaultDependencies } from '../helpers/consumer.js'
 import type { NodeTypes } from '../helpers/consumer.js'
 
 t.before(() => {
@@ -53,7 +53,7 @@ for (const name of nodeTypes) {
     const { exports } = JSON.parse(packageJson) as { exports: Record<string, unknown> }
     const subpaths = Object.keys(exports).filter(subpath => subpath !== './package.json')
     t.ok(subpaths.length > 10)
-    const consumer = createConsumer(usualDependencies, name)
+    const consumer = createConsumer(defaultDependencies, name)
     t.teardown(() => {
       consumer.remove()
     })
