@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { createConsumer, root, defaultDependencies } from '../helpers/consumer.js'
+import { createConsumer, defaultDependencies, root } from '../helpers/consumer.js'
 import type { NodeTypes } from '../helpers/consumer.js'
 
 t.before(() => {
