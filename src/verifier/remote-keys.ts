@@ -5,9 +5,10 @@ import { SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
 import { isNonEmptyString, isRecord } from '../tokens/claims.js'
 import type { Claims } from '../tokens/claims.js'
-import { decodeHeader, isSameType } from '../tokens/jwt-codec.js'
+import { decodeHeader, decodeParts, isSameType } from '../tokens/jwt-codec.js'
 import { readKey } from '../tokens/keys.js'
 import type { AppKey } from '../tokens/keys.js'
+import { isCanonicalForm } from '../tokens/signatures.js'
 
 /** Settings and callbacks of {@link RemoteKeys}. */
 export interface RemoteKeysContext {
@@ -100,8 +101,12 @@ export class RemoteKeys {
     }
 
     const key = await this.#findKey(kid)
+    const signature = decodeParts(token)?.signature
 
-    if (key === undefined || key.alg !== alg) {
+    if (
+      key === undefined || key.alg !== alg || signature === undefined ||
+      !isCanonicalForm(signature, key.alg)
+    ) {
       return null
     }
 
