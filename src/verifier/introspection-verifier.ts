@@ -8,6 +8,10 @@ import { decodeHeader, isSameType } from '../tokens/jwt-codec.js'
 import { TokenCache } from '../tokens/token-cache.js'
 import type { CacheEntry } from '../tokens/token-cache.js'
 import { readRemoteToken } from './remote-token.js'
+import { readBody } from './response-body.js'
+
+/** Maximum length of a response in bytes. Tokens are at most 8 kB. */
+const MAX_RESPONSE_LENGTH = 65_536
 
 /** Settings of an {@link IntrospectionVerifier}. */
 export interface IntrospectionVerifierContext {
@@ -126,7 +130,7 @@ export class IntrospectionVerifier implements AccessTokenVerifier {
         throw new RangeError(`status ${response.status}`)
       }
 
-      const result: unknown = await response.json()
+      const result: unknown = JSON.parse(await readBody(response, MAX_RESPONSE_LENGTH))
 
       if (!isRecord(result) || typeof result.active !== 'boolean') {
         throw new RangeError('response without a boolean "active"')
