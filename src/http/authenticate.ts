@@ -110,7 +110,7 @@ export function createAuthenticate<Verified extends VerifiedToken> (
   }
 
   return createHook((request): Promise<void> | void => {
-    if (request.routeOptions.config?.tokenAuth === 'public') {
+    if (isPublic(request)) {
       return
     }
 
@@ -169,6 +169,12 @@ export function createHook (
   }
 
   return hook
+}
+
+// Only the app's own setting counts. A polluted prototype must not make every route public.
+function isPublic ({ routeOptions: { config } }: AuthenticatedRequest): boolean {
+  return config !== undefined && Object.hasOwn(config, 'tokenAuth') &&
+    config.tokenAuth === 'public'
 }
 
 function readToken (
