@@ -1,5 +1,5 @@
 import t from 'tap'
-import { open } from './cookie-app.js'
+import { ACCESS, logInWithCookies, open, withCookies } from './cookie-app.js'
 
 t.test('a polluted prototype makes no route public', async t => {
   const test = await open(t)
@@ -16,4 +16,21 @@ t.test('a polluted prototype makes no route public', async t => {
   t.equal((await test.get('/protected')).json().code, 'AUTH_ACCESS_MISSING')
   t.equal((await test.get('/auth/me')).json().code, 'AUTH_ACCESS_MISSING')
   t.equal((await test.get('/protected', token)).statusCode, 200)
+})
+
+t.test('a cookie with an authorization scheme contains no token, also if it is cached', async t => {
+  const test = await open(t, { options: withCookies })
+  const { access } = await logInWithCookies(test)
+
+  const readCode = async (headers: Record<string, string>): Promise<unknown> => {
+    const response = await test.app.inject({ url: '/protected', headers })
+    return response.statusCode === 200 ? 200 : response.json().code
+  }
+
+  for (const prefix of ['Bearer ', 'bearer  ', 'DPoP ', ' ']) {
+    t.equal(await readCode({ authorization: `Bearer ${access}` }), 200, 'cached by its header')
+    t.equal(await readCode({ cookie: `${ACCESS}=${prefix}${access}` }), 'AUTH_ACCESS_INVALID')
+  }
+
+  t.equal(await readCode({ cookie: `${ACCESS}=${access}` }), 200)
 })
