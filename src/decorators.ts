@@ -209,8 +209,8 @@ export type Auth = RequestAuth
 /**
  * Type of the hooks that `app.requireFresh` and `app.requireClaims` create.
  *
- * Such a hook runs after `app.authenticate`. It also works as a function of @fastify/auth, in a
- * list after `app.authenticate`.
+ * Such a hook runs after `app.authenticate`. Without `done`, it returns a promise. It also works as
+ * a function of @fastify/auth, in a list after `app.authenticate`.
  */
 export type AuthGuard = AuthenticateHook
 
@@ -221,6 +221,9 @@ declare module 'fastify' {
   interface FastifyInstance {
     /**
      * `onRequest` hook that requires a valid access token and sets `request.auth`.
+     *
+     * Without `done`, returns a promise that rejects if the token is rejected. Await it in a hook
+     * of your own: `await app.authenticate(request, reply)`.
      *
      * @throws TokenAuthError with status 401 if the token is missing, invalid, expired or revoked.
      * @example

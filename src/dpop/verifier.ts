@@ -88,6 +88,11 @@ export class DpopVerifier {
       throw invalidProof('htm does not match the request method')
     }
 
+    // The router does not resolve dot segments. A proof for one route would fit another one.
+    if (hasDotSegments(url)) {
+      throw invalidProof('request URL contains dot segments')
+    }
+
     const normalizedUrl = normalizeUrl(url)
 
     if (normalizedUrl === null || normalizeUrl(proof.htu) !== normalizedUrl) {
@@ -175,6 +180,17 @@ export class DpopVerifier {
 
 function invalidProof (hint: string): TokenAuthError {
   return new TokenAuthError('AUTH_DPOP_INVALID', { hint })
+}
+
+/**
+ * Whether the path of a URL has segments `.` or `..`, also percent-encoded, or characters that
+ * `URL` changes before it looks for such segments.
+ */
+function hasDotSegments (url: string): boolean {
+  const [path = ''] = url.split(/[?#]/, 1)
+
+  return /[\\\t\n\r]/.test(path) ||
+    path.split('/').some(segment => /^(?:\.|%2e){1,2}$/i.test(segment))
 }
 
 /**

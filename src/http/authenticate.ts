@@ -14,12 +14,23 @@ export interface AuthenticatedRequest extends DpopRequest, OriginRequest {
   auth: Auth | null
 }
 
-/** Fastify `onRequest` hook in callback style. Also works as a function of @fastify/auth. */
-export type Authenticate = (
-  request: AuthenticatedRequest,
-  reply: unknown,
-  done: (error?: Error) => void
-) => void
+/**
+ * Fastify `onRequest` or `preHandler` hook. Also works as a function of @fastify/auth.
+ *
+ * In a hook of your own, await it without `done`. The promise rejects with a `TokenAuthError` if
+ * the request is not allowed.
+ *
+ * @example
+ * ```ts
+ * app.addHook('onRequest', async (request, reply) => {
+ *   await app.authenticate(request, reply)
+ * })
+ * ```
+ */
+export interface Authenticate {
+  (request: AuthenticatedRequest, reply: unknown): Promise<void>
+  (request: AuthenticatedRequest, reply: unknown, done: (error?: Error) => void): void
+}
 
 /** Cookie with the access token, and the origins whose pages may use it. */
 export interface AccessCookie {
@@ -99,29 +110,72 @@ export function createAuthenticate<Verified extends VerifiedToken> (
     request.auth = verified.auth
   }
 
-  return function authenticate (request, _reply, done) {
-    if (request.routeOptions.config.tokenAuth === 'public') {
-      return done()
+  return createHook((request): Promise<void> | void => {
+    if (isPublic(request)) {
+      return
+    }
+
+    const presented = readToken(request, context)
+    const verified = verifier.verify(presented.token, presented.cacheKey)
+
+    if (verified instanceof Promise || needsIo(verified, presented)) {
+      return complete(request, presented, verified)
+    }
+
+    request.auth = verified.auth
+  })
+}
+
+/**
+ * Creates a hook from a check.
+ *
+ * With `done`, creates no promise unless the check returns one.
+ *
+ * @param check - Throws if the request is rejected, or returns a promise that rejects then.
+ */
+export function createHook (
+  check: (request: AuthenticatedRequest) => Promise<void> | void
+): Authenticate {
+  function hook (request: AuthenticatedRequest, reply: unknown): Promise<void>
+  function hook (
+    request: AuthenticatedRequest,
+    reply: unknown,
+    done: (error?: Error) => void
+  ): void
+
+  function hook (
+    request: AuthenticatedRequest,
+    _reply: unknown,
+    done?: (error?: Error) => void
+  ): Promise<void> | void {
+    // A caller that awaits the hook must never continue before the check has ended.
+    if (done === undefined) {
+      return (async () => check(request))()
     }
 
     try {
-      const presented = readToken(request, context)
-      const verified = verifier.verify(presented.token, presented.cacheKey)
+      const pending = check(request)
 
-      if (verified instanceof Promise || needsIo(verified, presented)) {
-        complete(request, presented, verified).then(() => {
+      if (pending instanceof Promise) {
+        pending.then(() => {
           done()
         }, done)
         return
       }
-
-      request.auth = verified.auth
     } catch (error) {
       return done(error as Error)
     }
 
     done()
   }
+
+  return hook
+}
+
+// Only the app's own setting counts. A polluted prototype must not make every route public.
+function isPublic ({ routeOptions: { config } }: AuthenticatedRequest): boolean {
+  return config !== undefined && Object.hasOwn(config, 'tokenAuth') &&
+    config.tokenAuth === 'public'
 }
 
 function readToken (
@@ -155,6 +209,11 @@ function readToken (
 
   if (accessCookie === null || token === null) {
     throw new TokenAuthError('AUTH_ACCESS_MISSING')
+  }
+
+  // The cache keys of headers contain a space. A cookie must not find their entries.
+  if (token.includes(' ')) {
+    throw new TokenAuthError('AUTH_ACCESS_INVALID')
   }
 
   if (isUnsafe(request)) {

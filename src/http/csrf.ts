@@ -59,7 +59,9 @@ export function assertTrustedOrigin (
 
 // Browsers send origins in lower case and without a default port. A proxy may change the host.
 function normalizeOrigin (url: string): string | null {
-  return URL.canParse(url) ? new URL(url).origin : null
+  const origin = URL.canParse(url) ? new URL(url).origin : 'null'
+  // The origin of an unknown scheme is the string 'null', which sandboxed pages send too.
+  return origin === 'null' ? null : origin
 }
 
 /**

@@ -4,7 +4,8 @@ import { parseDuration } from '../lib/duration.js'
 import type { Duration } from '../lib/duration.js'
 import type { Millis } from '../lib/time.js'
 import type { Auth, AuthClaims } from '../tokens/auth.js'
-import type { Authenticate } from './authenticate.js'
+import { createHook } from './authenticate.js'
+import type { Authenticate, AuthenticatedRequest } from './authenticate.js'
 
 type Accepted<Claim> = Claim extends ReadonlyArray<infer Member> ? Member | readonly Member[] :
   Claim | readonly Claim[]
@@ -90,27 +91,38 @@ export function requireFirstParty (authenticate: Authenticate): Authenticate {
     }
   })
 
-  return (request, reply, done) => {
+  function hook (request: AuthenticatedRequest, reply: unknown): Promise<void>
+  function hook (
+    request: AuthenticatedRequest,
+    reply: unknown,
+    done: (error?: Error) => void
+  ): void
+
+  function hook (
+    request: AuthenticatedRequest,
+    reply: unknown,
+    done?: (error?: Error) => void
+  ): Promise<void> | void {
+    if (done === undefined) {
+      return authenticate(request, reply).then(() => assertFirstParty(request, reply))
+    }
+
     authenticate(
       request,
       reply,
       error => error === undefined ? assertFirstParty(request, reply, done) : done(error)
     )
   }
+
+  return hook
 }
 
 function createGuard (assertAllowed: (auth: Auth) => void): Authenticate {
-  return function guard ({ auth }, _reply, done) {
-    try {
-      if (auth === null) {
-        throw new TokenAuthError('AUTH_ACCESS_MISSING')
-      }
-
-      assertAllowed(auth)
-    } catch (error) {
-      return done(error as Error)
+  return createHook(({ auth }) => {
+    if (auth === null) {
+      throw new TokenAuthError('AUTH_ACCESS_MISSING')
     }
 
-    done()
-  }
+    assertAllowed(auth)
+  })
 }

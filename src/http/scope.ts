@@ -39,6 +39,12 @@ export function prepareScope (scope: FastifyInstance, usesCookies: boolean): voi
       : badRequest(`${path} ${error?.message ?? ''}`)
   })
 
+  // Runs after the `onRoute` hooks of the app. With `attachValidation`, Fastify would run the
+  // handlers with bodies that break their schema.
+  scope.addHook('onRoute', route => {
+    route.attachValidation = false
+  })
+
   addBodyParsers(scope)
   // Runs after the hooks of the app, so that these headers win.
   scope.addHook('onSend', (_request, reply, payload, done) => {

@@ -121,6 +121,11 @@ export class TokenTransport {
     const inCookie = refreshCookie?.read(request) ?? null
     const inBody = request.body?.refresh_token || null
 
+    // A hook of the app can remove the schema of the route.
+    if (inBody !== null && typeof inBody !== 'string') {
+      throw badRequest('refresh_token must be a string')
+    }
+
     // A JSON Schema would count characters one by one.
     if (inBody !== null && inBody.length > MAX_TOKEN_LENGTH) {
       throw badRequest('refresh_token is too long')

@@ -6,6 +6,11 @@ type Options = Pick<
   'rotation' | 'accessLifetime' | 'transport' | 'dpop' | 'publicUrl'
 >
 
+/** Log line for DPoP without `publicUrl`. The issuer and the verifier share it. */
+export const dpopUrlWarning =
+  '"dpop" is set without "publicUrl": another server that receives DPoP proofs ' +
+  'can replay them here with a "Host" header of its choice'
+
 /** Returns a log line for each option that weakens security, for the log at startup. */
 export function securityWarnings (
   { rotation, accessLifetime, transport, dpop, publicUrl }: Options
@@ -33,10 +38,7 @@ export function securityWarnings (
   }
 
   if (dpop !== null && publicUrl === undefined) {
-    warnings.push(
-      '"dpop" is set without "publicUrl": another server that receives DPoP proofs ' +
-        'can replay them here with a "Host" header of its choice'
-    )
+    warnings.push(dpopUrlWarning)
   }
 
   return warnings

@@ -16,6 +16,7 @@ const HASHES: Readonly<Record<KeyAlgorithm, HashName | null>> = {
   PS256: 'sha256'
 }
 
+const ES256_LENGTH = 64
 const P256_ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n
 
 /** Whether a private key and a public key form a pair. */
@@ -60,8 +61,14 @@ export function isCanonicalSignature (
   alg: KeyAlgorithm,
   key: KeyObject
 ): boolean {
-  return (alg !== 'ES256' || toLowS(signature).equals(signature)) &&
-    isSignature(input, signature, alg, key)
+  return isCanonicalForm(signature, alg) && isSignature(input, signature, alg, key)
+}
+
+/** Whether a signature has the one form that we accept, valid or not. */
+export function isCanonicalForm (signature: Buffer, alg: KeyAlgorithm): boolean {
+  // The length is checked first, because an empty `s` is no number.
+  return alg !== 'ES256' ||
+    (signature.length === ES256_LENGTH && toLowS(signature) === signature)
 }
 
 function toLowS (signature: Buffer): Buffer {

@@ -2,12 +2,16 @@ import { TokenAuthError } from '../errors.js'
 import type { Millis } from '../lib/time.js'
 import { ACCESS_TYP } from '../tokens/access-token.js'
 import type { AccessTokenVerifier, VerifiedToken } from '../tokens/auth.js'
-import { isRecord } from '../tokens/claims.js'
+import { isNonEmptyString, isRecord } from '../tokens/claims.js'
 import type { Claims } from '../tokens/claims.js'
-import { decodeHeader, isSameType } from '../tokens/jwt-codec.js'
+import { decodeHeader, decodeParts, isSameType, parseRecord } from '../tokens/jwt-codec.js'
 import { TokenCache } from '../tokens/token-cache.js'
 import type { CacheEntry } from '../tokens/token-cache.js'
 import { readRemoteToken } from './remote-token.js'
+import { readBody } from './response-body.js'
+
+/** Maximum length of a response in bytes. Tokens are at most 8 kB. */
+const MAX_RESPONSE_LENGTH = 65_536
 
 /** Settings of an {@link IntrospectionVerifier}. */
 export interface IntrospectionVerifierContext {
@@ -67,12 +71,8 @@ export class IntrospectionVerifier implements AccessTokenVerifier {
 
   // Concurrent requests with the same token share one request to the issuer.
   async #verifyUncached (token: string, cacheKey: string): Promise<VerifiedToken> {
-    // Saves a request for a string that does not even claim to be an access token.
-    if (!isSameType(decodeHeader(token)?.typ, ACCESS_TYP)) {
-      throw new TokenAuthError('AUTH_ACCESS_INVALID')
-    }
-
     const requestedAt = this.#context.clock()
+    assertPlausible(token, requestedAt, this.#context)
     const pending = this.#pending.get(token)
 
     if (pending !== undefined && this.#isRecent(pending, requestedAt)) {
@@ -126,7 +126,7 @@ export class IntrospectionVerifier implements AccessTokenVerifier {
         throw new RangeError(`status ${response.status}`)
       }
 
-      const result: unknown = await response.json()
+      const result: unknown = JSON.parse(await readBody(response, MAX_RESPONSE_LENGTH))
 
       if (!isRecord(result) || typeof result.active !== 'boolean') {
         throw new RangeError('response without a boolean "active"')
@@ -138,6 +138,29 @@ export class IntrospectionVerifier implements AccessTokenVerifier {
       throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
     }
   }
+}
+
+/**
+ * Rejects a token that its unverified content already rules out, so that it causes no request.
+ *
+ * Proves nothing: a token that passes is still introspected.
+ *
+ * @throws TokenAuthError `AUTH_ACCESS_INVALID` or `AUTH_ACCESS_EXPIRED`
+ */
+function assertPlausible (
+  token: string,
+  now: Millis,
+  context: Pick<IntrospectionVerifierContext, 'issuer' | 'audience'>
+): void {
+  const header = decodeHeader(token)
+  const claims = parseRecord(decodeParts(token)?.payload)
+  const isSigned = isNonEmptyString(header?.alg) && header.alg.toLowerCase() !== 'none'
+
+  if (!isSameType(header?.typ, ACCESS_TYP) || !isSigned || claims === null) {
+    throw new TokenAuthError('AUTH_ACCESS_INVALID')
+  }
+
+  readRemoteToken(claims, now, context)
 }
 
 // Errors of `JSON.parse` quote their input, so their message is not logged.

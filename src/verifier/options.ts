@@ -135,7 +135,8 @@ export interface TokenVerifierOptions {
    * URL in front of the paths of this app as its clients see it, for example
    * `'https://example.org/api'`.
    *
-   * Set it if a proxy changes paths. DPoP proofs are checked against it.
+   * Set it if a proxy changes paths. DPoP proofs are checked against it. With `dpop` and without
+   * it, a warning is logged at startup: proofs are then checked against the `Host` header.
    *
    * @default the URL of the request
    */

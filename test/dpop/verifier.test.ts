@@ -56,6 +56,34 @@ function assertRejected (
   t.throws(work, { code, message: words }, name)
 }
 
+t.test('a request URL with dot segments is rejected', async t => {
+  const { check } = open()
+  const paths = [
+    '/public/../orders/1',
+    '/public/%2e%2E/orders/1',
+    '/public/.%2e/orders/1',
+    '/./orders/1',
+    '/orders/%2E/1',
+    '/orders/1/x/..',
+    '/orders/1/x/..?a=b',
+    '/public\\..\\orders\\1',
+    '/orders\\1',
+    '/public/.\t./orders/1'
+  ]
+
+  for (const path of paths) {
+    const url = `https://api.test${path}`
+    const htu = new URL(url).href.split('?')[0]
+    assertRejected(t, () => check({ htu }, { url }), 'dot segments', path)
+    assertRejected(t, () => check({ htu: url }, { url }), 'dot segments', path)
+  }
+
+  for (const path of ['/orders/..1', '/orders/.a', '/orders/...', '/orders/1?to=/../x']) {
+    const url = `https://api.test${path}`
+    t.ok(check({ htu: url }, { url }), path)
+  }
+})
+
 t.test('a proof is valid for one method in its exact spelling', async t => {
   const { check } = open()
   t.ok(check())

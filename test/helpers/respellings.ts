@@ -1,5 +1,23 @@
 const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 
+const P256_ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n
+
+/** Returns the other valid form of an ES256 signature: `n - s` instead of `s`. */
+export function replaceS (signature: Buffer): Buffer {
+  const s = P256_ORDER - BigInt(`0x${signature.toString('hex', 32)}`)
+
+  return Buffer.concat([
+    signature.subarray(0, 32),
+    Buffer.from(s.toString(16).padStart(64, '0'), 'hex')
+  ])
+}
+
+/** Returns the form of an ES256 signature that this package creates: the one with the lower `s`. */
+export function toLowS (signature: Buffer): Buffer {
+  const other = replaceS(signature)
+  return Buffer.compare(other.subarray(32), signature.subarray(32)) < 0 ? other : signature
+}
+
 /**
  * Creates variants of a token that a lenient library might accept.
  *
@@ -46,6 +64,10 @@ export function createTokenVariants (token: string): Record<string, string> {
 
   for (const [name, bytes] of Object.entries(signatures)) {
     texts[name] = `${head}.${payload}.${bytes.toString('base64url')}`
+  }
+
+  if (JSON.parse(Buffer.from(head, 'base64url').toString()).alg === 'ES256') {
+    texts['n - s'] = `${head}.${payload}.${replaceS(bytes).toString('base64url')}`
   }
 
   return texts

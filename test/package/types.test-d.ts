@@ -5,7 +5,8 @@ import type {
   FastifyBaseLogger,
   FastifyReply,
   FastifyRequest,
-  onRequestAsyncHookHandler
+  onRequestAsyncHookHandler,
+  onRequestHookHandler
 } from 'fastify'
 import tokenAuthByDefault, {
   SessionRefusedError,
@@ -110,8 +111,14 @@ app.addHook('onRequest', app.authenticate)
 app.get('/open', { config: { tokenAuth: 'public' } }, () => 'open')
 // @ts-expect-error: no such value
 app.get('/private', { config: { tokenAuth: 'private' } }, () => 'closed')
-// @ts-expect-error: it uses a callback and returns no promise
+takes<onRequestHookHandler>(app.authenticate)
 takes<onRequestAsyncHookHandler>(app.authenticate)
+app.addHook('preHandler', async (request, reply) => {
+  takes<Promise<void>>(app.authenticate(request, reply))
+  await app.requireFresh('5m')(request, reply)
+  await app.requireClaims({})(request, reply)
+  holds<Equal<void, ReturnType<typeof app.authenticate>>>()
+})
 
 interface OwnLogger extends FastifyBaseLogger {
   readonly own: true

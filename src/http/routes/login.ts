@@ -55,6 +55,7 @@ export function addLoginRoute (
     schema: { ...acceptedContent, body: loginBody, response: { 200: tokenResponse } }
   }, async (request, reply) => {
     const { body } = request
+    assertStrings(body)
     const clientId = getClientId(request, body)
     const inCookie = clientId === null && transport.wantsCookie(request)
     const replaced = transport.readReplacedToken(request, inCookie)
@@ -72,6 +73,24 @@ export function addLoginRoute (
 
     return sendTokens(reply, transport.toResponse(reply, issued, inCookie))
   })
+}
+
+// A hook of the app can remove the schema of the route. The store, the password hash and the
+// callbacks of the app then still get strings only.
+function assertStrings (body: LoginBody | null): void {
+  const { username, email, password, device, device_token: deviceToken } = body ?? {}
+
+  if (typeof password !== 'string' || password === '') {
+    throw badRequest('password must be a non-empty string')
+  }
+
+  const isValid = [username, email, device, deviceToken].every(value =>
+    typeof value === 'string' || value === undefined || value === null
+  )
+
+  if (!isValid) {
+    throw badRequest('username, email, device and device_token must be strings')
+  }
 }
 
 function readLogin ({ username, email }: LoginBody): string {

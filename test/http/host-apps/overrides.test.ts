@@ -1,4 +1,4 @@
-import type { FastifyError, FastifyInstance, LightMyRequestResponse } from 'fastify'
+import type { FastifyError, FastifyInstance, LightMyRequestResponse, RouteOptions } from 'fastify'
 import t from 'tap'
 import { TokenAuthError } from '../../../src/index.js'
 import { PASSWORD } from '../../helpers/app.js'
@@ -231,4 +231,69 @@ t.test('__proto__ in a body is rejected even if the app ignores prototype poison
   const json = { 'content-type': 'application/json' }
   t.equal((await post('/own', poisoned, json)).body, 'let through')
   t.equal((await post('/auth/login', poisoned, json)).json().code, 'AUTH_REQUEST_INVALID')
+})
+
+const changesToRoutes: Record<string, (route: RouteOptions) => void> = {
+  'sets attachValidation': route => {
+    route.attachValidation = true
+  },
+  'removes the schema': route => {
+    delete route.schema
+  }
+}
+
+for (const [name, change] of Object.entries(changesToRoutes)) {
+  t.test(`an onRoute hook that ${name} lets no malformed body through`, async t => {
+    const logins: unknown[] = []
+    const test = await start(t, {
+      before: app => {
+        app.addHook('onRoute', change)
+      },
+      options: {
+        users: {
+          findByLogin (login) {
+            logins.push(login)
+            return null
+          },
+          findById: () => null
+        }
+      }
+    })
+    const password = PASSWORD
+    const bodies: Array<[path: string, body: object | undefined]> = [
+      ['/auth/login', undefined],
+      ['/auth/login', []],
+      ['/auth/login', { username: 'ann' }],
+      ['/auth/login', { username: 'ann', password: '' }],
+      ['/auth/login', { username: 'ann', password: 5 }],
+      ['/auth/login', { username: 'ann', password: [password] }],
+      ['/auth/login', { username: { $ne: null }, password }],
+      ['/auth/login', { email: ['ann'], password }],
+      ['/auth/login', { username: 'ann', password, device: { a: 1 } }],
+      ['/auth/login', { username: 'ann', password, device_token: [1] }],
+      ['/auth/refresh', { refresh_token: { a: 1 } }],
+      ['/auth/logout', { refresh_token: 5 }]
+    ]
+
+    for (const [path, body] of bodies) {
+      const response = await test.post(path, body)
+      const title = `${path} ${JSON.stringify(body)}`
+      t.match(response.json(), { statusCode: 400, code: 'AUTH_REQUEST_INVALID' }, title)
+    }
+
+    t.strictSame(logins, [])
+  })
+}
+
+t.test('an onRoute hook that sets attachValidation leaves the routes unchanged', async t => {
+  const test = await start(t, {
+    before: app => {
+      app.addHook('onRoute', route => {
+        route.attachValidation = true
+      })
+    }
+  })
+  await expectWorkingRoutes(t, test)
+  const long = { username: 'x'.repeat(321), password: PASSWORD }
+  t.equal((await test.post('/auth/login', long)).json().code, 'AUTH_REQUEST_INVALID')
 })

@@ -1,6 +1,6 @@
 import { createHash, generateKeyPairSync, randomUUID } from 'node:crypto'
 import Fastify from 'fastify'
-import type { LightMyRequestResponse } from 'fastify'
+import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import * as jose from 'jose'
 import * as oauth from 'oauth4webapi'
 import type { Test } from 'tap'
@@ -89,6 +89,7 @@ export async function startIssuer (
 }
 
 export interface Verifier {
+  readonly app: FastifyInstance
   get(headers: Record<string, string>, url?: string): Promise<LightMyRequestResponse>
   /** Returns 200, the error code of a 401, or another status. */
   ask(scheme: string, token: string, proof?: string): Promise<unknown>
@@ -121,11 +122,17 @@ export async function startVerifier (
     { onRequest: app.authenticate, config: { tokenAuth: 'public' } },
     () => 'public'
   )
+  app.get('/awaited', {
+    onRequest: async (request, reply) => {
+      await app.authenticate(request, reply)
+    }
+  }, () => 'awaited')
   await app.ready()
   const get: Verifier['get'] = async (headers, url = '/protected') =>
     app.inject({ url, headers: { host: 'localhost', ...headers } })
 
   return {
+    app,
     get,
     async ask (scheme, token, proof) {
       const response = await get({

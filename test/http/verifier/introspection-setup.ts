@@ -160,9 +160,11 @@ function encode (part: object): string {
   return Buffer.from(JSON.stringify(part)).toString('base64url')
 }
 
-/** Creates a string that has the form of a token. */
-export function createFakeToken (name: string, typ = 'at+jwt'): string {
-  return `${encode({ alg: 'HS256', typ, kid: 'k' })}.${encode({ name })}.c2ln`
+/** Creates an unsigned string that has the form and the claims of a token. */
+export function createFakeToken (name: string, header: object = {}, members: object = {}): string {
+  const { active, token_type: _type, ...payload } = claims
+  const head = { alg: 'HS256', typ: 'at+jwt', kid: 'k', ...header }
+  return `${encode(head)}.${encode({ ...payload, name, ...members })}.c2ln`
 }
 
 export interface Verifier {

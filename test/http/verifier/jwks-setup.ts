@@ -16,6 +16,7 @@ import { createTestApp } from '../../helpers/app.js'
 import type { TestApp } from '../../helpers/app.js'
 import { createClock } from '../../helpers/clock.js'
 import type { TestClock } from '../../helpers/clock.js'
+import { toLowS } from '../../helpers/respellings.js'
 
 export const JWKS = '/.well-known/jwks.json'
 export const scope = { issuer: 'https://a.example', audience: 'api' }
@@ -171,7 +172,8 @@ const SIGNATURE_DETAILS: Partial<Record<PublicAlgorithm, object>> = {
 
 export function createSignature (alg: PublicAlgorithm, input: string, key: KeyObject): string {
   const hash = alg === 'EdDSA' ? null : 'sha256'
-  return sign(hash, Buffer.from(input), { key, ...SIGNATURE_DETAILS[alg] }).toString('base64url')
+  const signature = sign(hash, Buffer.from(input), { key, ...SIGNATURE_DETAILS[alg] })
+  return (alg === 'ES256' ? toLowS(signature) : signature).toString('base64url')
 }
 
 export function createHeader (alg: PublicAlgorithm): Record<string, unknown> {

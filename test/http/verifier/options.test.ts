@@ -79,3 +79,37 @@ t.test('an invalid option of a verifier with a key set throws at startup', async
     await app.close()
   }
 })
+
+t.test('dpop without publicUrl is logged once at startup', async t => {
+  const dpopCases = [
+    [{ dpop: true }, 1],
+    [{ dpop: true, publicUrl: 'https://b.example' }, 0],
+    [{}, 0]
+  ] as const
+
+  for (const [given, count] of dpopCases) {
+    const lines: unknown[] = []
+    const stream = {
+      write (line: string) {
+        lines.push(JSON.parse(line))
+      }
+    }
+    const app = Fastify({ logger: { level: 'warn', stream } })
+    await app.register(tokenVerifier, {
+      introspection: { uri: 'http://localhost/', clientId: 'orders', clientSecret: 'secret' },
+      ...scope,
+      ...given
+    })
+    await app.ready()
+    await app.close()
+    t.equal(lines.length, count, inspect(given))
+
+    for (const line of lines) {
+      t.match(line, {
+        level: 40,
+        registration: 'auth',
+        msg: /^"dpop" is set without "publicUrl": another server that receives DPoP proofs/
+      })
+    }
+  }
+})
