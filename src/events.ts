@@ -16,13 +16,8 @@ export interface TokenUse extends Caller {
   readonly generation: number
 }
 
-/**
- * Events by name. They contain ids and facts, but never a token or a password.
- *
- * Each event goes to the listener in `on` and to the `node:diagnostics_channel` named
- * `fastify-token-auth:<event>`.
- */
-export interface TokenAuthEvents {
+/** Members of the events by name, without `realm`. */
+export interface EventMembers {
   /** A user logged in. */
   login: SessionEvent
   /**
@@ -100,15 +95,15 @@ export interface TokenAuthEvents {
    * An authentic refresh token was ahead of the store, so the store has lost writes. Typical causes
    * are a restored backup and a promoted replica.
    *
-   * `healed` is `true` if the token was one generation ahead and the row was repaired. A token
-   * further ahead is rejected. The store has lost revocations too: call `app.tokenAuth.revokeUser`
-   * again for every revocation since the time of the restored data.
+   * The row was moved up to the generation `presented`. The store has lost revocations too: call
+   * `app.tokenAuth.revokeUser` again for every revocation since the time of the restored data.
    */
-  'store-rolled-back': SessionEvent & {
-    readonly presented: number
-    readonly stored: number
-    readonly healed: boolean
-  }
+  'store-rolled-back': SessionEvent & { readonly presented: number, readonly stored: number }
+  /**
+   * The store does not have the session of an authentic and unexpired refresh token. Typical causes
+   * are a lost database and a sweep by a wrong clock.
+   */
+  'session-missing': SessionEvent
   /**
    * Revocations of other instances cannot be read since `since`.
    *
@@ -117,10 +112,27 @@ export interface TokenAuthEvents {
    */
   'revocations-stalled': { readonly at: Millis, readonly since: Millis }
   /**
-   * A row was written by a clock that is ahead of this instance's clock. The clocks of all
-   * instances must agree within half the grace period.
+   * A clock is wrong. Sessions are judged by the clock of the store, so nobody is signed out.
+   *
+   * With the source `store`, the clock of the database has stepped by `ahead` milliseconds. Sweeps
+   * pause for an hour. With `instance`, the clock of this instance is ahead of the database by more
+   * than a second. Negative values mean behind.
    */
-  'clock-skew': { readonly at: Millis, readonly sessionId: string, readonly ahead: Millis }
+  'clock-skew': {
+    readonly at: Millis
+    readonly source: 'store' | 'instance'
+    readonly ahead: Millis
+  }
+}
+
+/**
+ * Events by name. They contain IDs and facts, but never a token or a password.
+ *
+ * Each event names the realm, which is the option `name` of the registration. It goes to the
+ * listener in `on` and to the `node:diagnostics_channel` named `fastify-token-auth:<event>`.
+ */
+export type TokenAuthEvents = {
+  readonly [Name in keyof EventMembers]: EventMembers[Name] & { readonly realm: string }
 }
 
 /** Name of an event. */
@@ -154,24 +166,26 @@ export interface Logger {
 export class Events {
   readonly #listeners: TokenAuthListeners
   readonly #logger: Logger
+  readonly #realm: string
   readonly #channels: { [Name in EventName]?: Channel } = {}
 
-  constructor (listeners: TokenAuthListeners, logger: Logger) {
+  constructor (listeners: TokenAuthListeners, logger: Logger, realm: string) {
     this.#listeners = listeners
     this.#logger = logger
+    this.#realm = realm
   }
 
   /** Publishes an event without waiting for a listener. */
-  emit<Name extends EventName> (name: Name, event: TokenAuthEvents[Name]): void {
+  emit<Name extends EventName> (name: Name, members: EventMembers[Name]): void {
     const diagnostics = this.#channels[name] ??= channel(`fastify-token-auth:${name}`)
 
-    if (diagnostics.hasSubscribers) {
-      diagnostics.publish(event)
+    if (!diagnostics.hasSubscribers && this.#listeners[name] === undefined) {
+      return
     }
 
-    if (this.#listeners[name] !== undefined) {
-      void this.#notify(name, event)
-    }
+    const event = { realm: this.#realm, ...members } as TokenAuthEvents[Name]
+    diagnostics.publish(event)
+    void this.#notify(name, event)
   }
 
   async #notify<Name extends EventName> (name: Name, event: TokenAuthEvents[Name]): Promise<void> {

@@ -23,6 +23,7 @@ export type {
   TokenAuth
 } from './decorators.js'
 export type { RevocationSubscriber } from './revocations/feed.js'
+export type { InstanceClocks } from './revocations/store-clock.js'
 export type { IsSameClient } from './sessions/replay-monitor.js'
 export type { AuthUser, Users } from './sessions/users.js'
 export type {
@@ -44,14 +45,31 @@ export type {
   Caller,
   Cursor,
   Device,
+  FeedWindow,
+  NotBefore,
+  RealmRevocation,
+  RealmTarget,
+  ReplayRun,
   Revocation,
+  RevocationDetails,
+  RevocationPage,
   RevocationReason,
   RevocationTarget,
   RotationAttempt,
   RotationOutcome,
   Session,
+  SessionRevocation,
+  SessionTarget,
   TokenStore,
-  Touch
+  Touch,
+  UserRevocation,
+  UserTarget
 } from './stores/token-store.js'
-export type { AttemptCount, AttemptRule, AttemptStore } from './stores/attempt-store.js'
+export type {
+  AttemptCount,
+  AttemptRule,
+  AttemptStore,
+  BlockedKey,
+  CountedKey
+} from './stores/attempt-store.js'
 export { SessionRefusedError } from './stores/token-store.js'

@@ -2,6 +2,8 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { DpopProof, DpopVerifier } from './dpop/verifier.js'
 import { missingProof } from './errors.js'
+import { Events } from './events.js'
+import type { Logger } from './events.js'
 import { createAuthenticate } from './http/authenticate.js'
 import type { Authenticate } from './http/authenticate.js'
 import { getCookieSerializer } from './http/cookie-serializer.js'
@@ -18,13 +20,17 @@ import { addSessionRoutes } from './http/routes/sessions.js'
 import { prepareScope } from './http/scope.js'
 import { TokenTransport } from './http/token-transport.js'
 import type { TransportSettings } from './http/token-transport.js'
+import type { Millis } from './lib/time.js'
 import type { OAuth } from './oauth/routes.js'
 import type { TokenAuthOptions } from './options/options.js'
+import { addRegistration } from './options/registrations.js'
 import { resolveOptions } from './options/resolve.js'
 import type { ResolvedOptions } from './options/resolve.js'
 import type { CookieSettings, ResolvedTransport } from './options/transport.js'
 import { securityWarnings } from './options/warnings.js'
-import { createDpopVerifier, createServices } from './services.js'
+import { createStoreTime } from './revocations/store-clock.js'
+import type { StoreTime } from './revocations/store-clock.js'
+import { createServices, wrapAttemptStore } from './services.js'
 import type { Services, TokenSigners } from './services.js'
 import { createTokenAuth } from './token-auth.js'
 import { ACCESS_TYP } from './tokens/access-token.js'
@@ -36,12 +42,10 @@ import { REFRESH_TYP } from './tokens/refresh-token.js'
 
 const DECORATORS = ['authenticate', 'requireFresh', 'requireClaims', 'tokenAuth'] as const
 
-// Names of the registrations of an app. All scopes of an app share its server.
-const registeredNames = new WeakMap<object, Set<string>>()
-
 /** Collaborators that the routes of one registration share. */
 interface Registration {
   readonly options: ResolvedOptions
+  readonly clock: () => Millis
   readonly services: Services
   readonly transport: TokenTransport
   readonly authenticate: Authenticate
@@ -53,10 +57,16 @@ interface Registration {
 
 async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<void> {
   const options = resolveOptions(given, app.prefix)
-  const { name, clock } = options
-  assertNotRegistered(app, name)
-  const dpopVerifier = await createDpopVerifier(options, app.log)
-  const dpop = await createRequestDpop(options, dpopVerifier)
+  const { name } = options
+  assertFreeDecorators(app)
+  addRegistration(app.server, options)
+  const events = new Events(options.on, app.log, name)
+  const isSingle = options.revocations.pollInterval === null
+  const time: StoreTime = createStoreTime(options.clock, isSingle, skew => {
+    events.emit('clock-skew', { at: time.now(), ...skew })
+  })
+  const clock = time.now.bind(time)
+  const { verifier = null, requests: dpop = null } = await createDpop(options, clock, app.log) ?? {}
   app.decorateRequest('auth', null)
   // Before the child scope is created, because a scope inherits only the hooks that exist then.
   addErrorHeaders(app, { realm: name, dpopAlgorithms: dpop?.algorithms ?? null })
@@ -68,8 +78,10 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       : (await import('./oauth/routes.js')).createOAuth(options.oauth)
     const services = createServices(options, {
       signers: await createTokenSigners(scope, options),
-      dpop: dpopVerifier,
-      isConfidential: clientId => oauth?.clients.isConfidential(clientId) === true
+      dpop: verifier,
+      isConfidential: clientId => oauth?.clients.isConfidential(clientId) === true,
+      events,
+      time
     }, app.log)
     const settings = await createTransportSettings(scope, options.transport)
 
@@ -78,6 +90,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
     const authenticate = createHook(app, services, settings, dpop)
     const registration = {
       options,
+      clock,
       services,
       transport: new TokenTransport(
         settings,
@@ -122,17 +135,29 @@ async function createTokenSigners (
   }
 }
 
-// Loaded only if DPoP is enabled, so that other apps start faster.
-async function createRequestDpop (
-  { publicUrl }: ResolvedOptions,
-  verifier: DpopVerifier | null
-): Promise<RequestDpop | null> {
-  if (verifier === null) {
+// Loads the modules only if DPoP is enabled, so that other apps start faster.
+async function createDpop (
+  { dpop, name, publicUrl, secrets, storeTimeout }: ResolvedOptions,
+  clock: () => Millis,
+  logger: Logger
+): Promise<{ readonly verifier: DpopVerifier, readonly requests: RequestDpop } | null> {
+  if (dpop === null) {
     return null
   }
 
-  const { RequestDpop } = await import('./http/dpop.js')
-  return new RequestDpop(verifier, publicUrl)
+  const [{ DpopVerifier }, { DpopNonces }, { RequestDpop }] = await Promise.all([
+    import('./dpop/verifier.js'),
+    import('./dpop/nonces.js'),
+    import('./http/dpop.js')
+  ])
+  const [current, ...previous] = deriveKeys(secrets.base, name, 'nonce')
+  const nonceKeys = [current.key, ...previous.map(({ key }) => key)] as const
+  const verifier = new DpopVerifier({
+    nonces: dpop.nonces ? new DpopNonces(nonceKeys) : null,
+    replays: wrapAttemptStore(dpop.replays, storeTimeout, logger),
+    clock
+  })
+  return { verifier, requests: new RequestDpop(verifier, publicUrl) }
 }
 
 async function createTransportSettings (
@@ -177,7 +202,7 @@ async function addRoutes (
   scope: FastifyInstance,
   registration: Registration
 ): Promise<void> {
-  const { options, services, transport, authenticate, oauth, dpop } = registration
+  const { options, clock, services, transport, authenticate, oauth, dpop } = registration
   const { sessions, users, login, refresh, keyRing } = services
   const { paths } = options
   const getProof = registration.getProof
@@ -214,7 +239,8 @@ async function addRoutes (
   await oauth?.addRoutes(app, scope, {
     ...services,
     options,
-    clock: options.clock,
+    realm: options.name,
+    clock,
     getProof,
     audience: options.audience,
     dpopAlgorithms: dpop?.algorithms ?? null
@@ -233,7 +259,7 @@ function requireProof (getProof: GetProof): (...args: Parameters<GetProof>) => D
   }
 }
 
-function assertNotRegistered (app: FastifyInstance, name: string): void {
+function assertFreeDecorators (app: FastifyInstance): void {
   const decorator = DECORATORS.find(decorator => app.hasDecorator(decorator)) ??
     (app.hasRequestDecorator('auth') ? 'request.auth' : undefined)
 
@@ -245,17 +271,6 @@ function assertNotRegistered (app: FastifyInstance, name: string): void {
         'await scope.register(tokenAuth, { name: \'other\', ...options }) })'
     )
   }
-
-  const names = registeredNames.get(app.server) ?? new Set()
-  registeredNames.set(app.server, names)
-
-  if (names.has(name)) {
-    throw new Error(
-      `fastify-token-auth: "name" must be unique in an app; "${name}" is registered already`
-    )
-  }
-
-  names.add(name)
 }
 
 /**

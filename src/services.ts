@@ -1,22 +1,26 @@
-import { CLOCK_STRAY, CLOCK_TOLERANCE } from './domain/rotation.js'
 import type { DpopVerifier } from './dpop/verifier.js'
 import { Events } from './events.js'
 import type { Logger } from './events.js'
-import { SECOND } from './lib/time.js'
+import { StandstillMonitor } from './lib/standstill.js'
+import { HOUR, SECOND } from './lib/time.js'
 import type { Millis } from './lib/time.js'
 import { defaultConcurrency, HashQueue } from './login/hash-queue.js'
 import { PasswordLogin } from './login/password-login.js'
 import { Passwords } from './login/passwords.js'
 import type { ResolvedOptions } from './options/resolve.js'
+import { DEFAULT_NAME } from './options/validate.js'
 import { RevocationFeed } from './revocations/feed.js'
 import { RevokedSessions } from './revocations/revoked.js'
+import type { StoreTime } from './revocations/store-clock.js'
 import { UsageTracker } from './revocations/usage-tracker.js'
 import { AccessVerifier } from './sessions/access-verifier.js'
+import { extendGraceOfLateRotations } from './sessions/late-rotations.js'
 import { Refresh } from './sessions/refresh.js'
 import { Renewal } from './sessions/renewal.js'
 import { ReuseGuard } from './sessions/reuse-guard.js'
 import { Sessions } from './sessions/sessions.js'
 import { TokenIssuer } from './sessions/token-issuer.js'
+import { TokenRotator } from './sessions/token-rotator.js'
 import { UserDirectory } from './sessions/users.js'
 import type { AttemptStore } from './stores/attempt-store.js'
 import {
@@ -28,8 +32,8 @@ import {
 import { MemoryAttempts } from './stores/memory/attempts.js'
 import { Sweeper } from './stores/sweeper.js'
 import type { TokenStore } from './stores/token-store.js'
-import { DeviceTokens } from './throttle/device-tokens.js'
-import { Throttle } from './throttle/throttle.js'
+import { createThrottle } from './throttle/create-throttle.js'
+import type { Throttle } from './throttle/throttle.js'
 import { ACCESS_TYP } from './tokens/access-token.js'
 import type { AccessScope } from './tokens/access-token.js'
 import { JwtCodec } from './tokens/jwt-codec.js'
@@ -40,6 +44,13 @@ import { REFRESH_TYP } from './tokens/refresh-token.js'
 
 // A request succeeds without renewal, so it must not wait long for the store.
 const MAX_RENEWAL_TIMEOUT: Millis = SECOND
+/**
+ * Time for which ended sessions and revocations stay in the store. Longer than any access token
+ * lives, so that a registration with short tokens deletes nothing that another one needs.
+ */
+const KEPT_AFTER_END: Millis = 25 * HOUR
+/** Part of the grace period after which a process that did not run stood still. */
+const STANDSTILL_PART = 1 / 4
 
 /** Signers of both kinds of tokens. */
 export interface TokenSigners {
@@ -54,6 +65,8 @@ export interface ServicesContext {
   readonly dpop: DpopVerifier | null
   /** Whether an OAuth client has a secret. */
   readonly isConfidential: (clientId: string) => boolean
+  readonly events: Events
+  readonly time: StoreTime
 }
 
 /** Objects of one registration, without any Fastify type. */
@@ -64,6 +77,7 @@ export interface Services {
   readonly refreshTokens: JwtCodec
   readonly sessions: Sessions
   readonly refresh: Refresh
+  readonly rotator: TokenRotator
   readonly login: PasswordLogin
   readonly passwords: Passwords
   /** `null` if logins are not throttled. */
@@ -74,6 +88,8 @@ export interface Services {
   /** `null` if access tokens are signed by a derived key. */
   readonly keyRing: KeyRing | null
   readonly revoked: RevokedSessions
+  /** `null` if access tokens do not confirm a generation. */
+  readonly usage: UsageTracker | null
   /** Reads the revocations that still matter, and starts the timers. */
   start(): Promise<void>
   /** Stops the timers and writes pending usage data. */
@@ -83,25 +99,26 @@ export interface Services {
 /** Builds the object graph of a registration from its options. */
 export function createServices (
   options: ResolvedOptions,
-  { signers, dpop, isConfidential }: ServicesContext,
+  { signers, dpop, isConfidential, events, time }: ServicesContext,
   logger: Logger
 ): Services {
-  const { clock, keys, grace, storeTimeout } = options
-  const { store, users } = wrapStore(options, storeTimeout, logger)
+  const { name: realm, keys, grace, storeTimeout } = options
+  const clock = time.now.bind(time)
+  const { store, users } = wrapStore(options, storeTimeout, time, logger)
   const attempts = wrapAttemptStore(options.throttle?.attempts, storeTimeout, logger)
-  const events = new Events(options.on, logger)
-  // Revocations and expired rows stay until every access token of their time has expired, even if
-  // a clock was wrong for a moment.
-  const retention = options.accessLifetime + CLOCK_TOLERANCE + CLOCK_STRAY
-  const usage = new UsageTracker(store, grace)
+  const retention = options.accessLifetime + HOUR / 2
+  const usage = new UsageTracker(store, realm, grace)
+  const confirming = options.confirmBy === 'access' ? usage : null
   const revoked = new RevokedSessions(retention)
+  const standstill = new StandstillMonitor(grace * STANDSTILL_PART)
   const feed = new RevocationFeed({
     ...options.revocations,
     store,
+    realm,
     revoked,
     events,
     logger,
-    clock,
+    time,
     retention
   })
   const sweeper = new Sweeper({
@@ -109,11 +126,20 @@ export function createServices (
     attempts: dpop === null ? [attempts] : [attempts, dpop.replays],
     events,
     logger,
-    clock,
+    clock: () => time.allowsSweep ? time.now() : null,
     interval: options.sweepInterval,
-    keep: retention
+    keep: KEPT_AFTER_END
   })
-  const throttle = createThrottle(options, { attempts, events, logger })
+  const throttle = options.throttle === null
+    ? null
+    : createThrottle(options.throttle, {
+      deriveKeys: purpose => deriveKeys(options.secrets.base, realm, purpose),
+      invalidTokens: new MemoryAttempts(),
+      attempts,
+      events,
+      logger,
+      clock
+    })
   const passwords = new Passwords(new HashQueue(defaultConcurrency()), options.passwords)
 
   const accessTokens = new JwtCodec(ACCESS_TYP, signers.access)
@@ -128,17 +154,18 @@ export function createServices (
     clock,
     revoked,
     feed,
-    usage: options.confirmBy === 'access' ? usage : null
+    usage: confirming
   })
   const keyRing = keys === null
     ? null
     : new KeyRing(keys, accessTokens, () => {
       access.clearCache()
     })
-  const shared = { store, users, issuer, refreshTokens, events, clock, dpop }
+  const shared = { store, realm, users, issuer, refreshTokens, events, clock, dpop }
   const lifetime = options.refreshLifetime
   const sessions = new Sessions({
     ...shared,
+    logger,
     access,
     revoked,
     feed,
@@ -148,17 +175,23 @@ export function createServices (
     maxSessions: options.maxSessions,
     isConfidential
   })
+  const rotation = options.rotation
+  const rotator = new TokenRotator({ ...shared, usage, rotation, lifetime, grace })
   const refresh = new Refresh({
     ...shared,
     sessions,
     throttle,
     usage,
-    rotation: options.rotation,
+    rotation,
+    rotator,
     lifetime,
-    grace,
+    standstill,
     reuseGuard: new ReuseGuard({
+      store,
       sessions,
       events,
+      clock,
+      grace,
       replayDetection: options.replayDetection,
       isSameClient: options.isSameClient
     })
@@ -167,12 +200,15 @@ export function createServices (
   const renewal = options.renewalWindow === null
     ? null
     : new Renewal({
-      ...wrapStore(options, Math.min(storeTimeout, MAX_RENEWAL_TIMEOUT), logger),
+      ...wrapStore(options, Math.min(storeTimeout, MAX_RENEWAL_TIMEOUT), time, logger),
+      realm,
       issuer,
       revoked,
+      usage,
       logger,
       clock,
-      window: options.renewalWindow
+      window: options.renewalWindow,
+      grace
     })
 
   return {
@@ -182,6 +218,7 @@ export function createServices (
     refreshTokens,
     sessions,
     refresh,
+    rotator,
     login,
     passwords,
     throttle,
@@ -189,30 +226,37 @@ export function createServices (
     renewal,
     keyRing,
     revoked,
+    usage: confirming,
     async start () {
+      standstill.start()
       await feed.start()
       sweeper.start()
     },
     async stop () {
+      standstill.stop()
       await Promise.allSettled([feed.stop(), sweeper.stop(), usage.close()])
     }
   }
 }
 
 function wrapStore (
-  { store, users }: ResolvedOptions,
+  { store, users, grace }: ResolvedOptions,
   timeout: Millis,
+  time: StoreTime,
   logger: Logger
 ): { readonly store: TokenStore, readonly users: UserDirectory } {
   const guard = createGuard(timeout, logger)
 
   return {
-    store: rejectUnstorableStrings(guardStore(store, guard)),
+    store: rejectUnstorableStrings(
+      guardStore(extendGraceOfLateRotations(store, time, grace), guard)
+    ),
     users: new UserDirectory(users, guard, logger)
   }
 }
 
-function wrapAttemptStore (
+/** Wraps an attempt store of the app, or a new one in memory, with a guard. */
+export function wrapAttemptStore (
   attempts: AttemptStore | null | undefined,
   timeout: Millis,
   logger: Logger
@@ -220,54 +264,14 @@ function wrapAttemptStore (
   return guardAttemptStore(attempts ?? new MemoryAttempts(), createGuard(timeout, logger))
 }
 
-function createThrottle (
-  { name, throttle, secrets, clock }: ResolvedOptions,
-  parts: { readonly attempts: AttemptStore, readonly events: Events, readonly logger: Logger }
-): Throttle | null {
-  if (throttle === null) {
-    return null
-  }
-
-  const { account, address } = throttle
-  const [{ key }] = deriveKeys(secrets.base, name, 'attempts')
-  const devices = new DeviceTokens(deriveKeys(secrets.base, name, 'device'))
-  const invalidTokens = new MemoryAttempts()
-  return new Throttle({ ...parts, invalidTokens, key, devices, account, address, clock })
-}
-
-/**
- * Creates the verifier of DPoP proofs, or `null` if DPoP is disabled.
- *
- * Loads its modules only if they are needed, so that other apps start faster.
- */
-export async function createDpopVerifier (
-  { dpop, name, secrets, storeTimeout, clock }: ResolvedOptions,
-  logger: Logger
-): Promise<DpopVerifier | null> {
-  if (dpop === null) {
-    return null
-  }
-
-  const [{ DpopVerifier }, { DpopNonces }] = await Promise.all([
-    import('./dpop/verifier.js'),
-    import('./dpop/nonces.js')
-  ])
-  const [current, ...previous] = deriveKeys(secrets.base, name, 'nonce')
-
-  return new DpopVerifier({
-    nonces: dpop.nonces
-      ? new DpopNonces([current.key, ...previous.map(({ key }) => key)])
-      : null,
-    replays: wrapAttemptStore(dpop.replays, storeTimeout, logger),
-    clock
-  })
-}
-
 function createAccessScope ({ name, keys, issuer, audience, oauth }: ResolvedOptions): AccessScope {
   return {
     issuer,
     audience,
     identified: keys !== null || oauth !== null,
-    firstParty: oauth === null ? undefined : name
+    firstParty: oauth === null ? undefined : name,
+    clientIds: oauth === null ? undefined : new Set(oauth.clients.map(client => client.clientId)),
+    // Two registrations may share a key pair. Keys that derive from a secret differ by name.
+    realm: keys === null ? undefined : name === DEFAULT_NAME ? null : name
   }
 }

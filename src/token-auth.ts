@@ -3,15 +3,19 @@ import { TokenAuthError } from './errors.js'
 import { getCaller } from './http/authorization.js'
 import type { GetProof } from './http/dpop.js'
 import type { TokenTransport } from './http/token-transport.js'
+import type { Millis } from './lib/time.js'
 import type { OAuth } from './oauth/routes.js'
 import type { CookieResponse, TokenResponse } from './protocol.js'
 import type { Services } from './services.js'
-import { isRevokedSinceError } from './sessions/sessions.js'
+import { getRevokedSince } from './sessions/sessions.js'
+import type { NewSessionInput } from './sessions/sessions.js'
+import type { IssuedTokens } from './sessions/token-issuer.js'
 
 /** Collaborators of `app.tokenAuth`. */
 export type TokenAuthContext =
   & Pick<Services, 'users' | 'sessions' | 'passwords' | 'throttle' | 'sweeper' | 'keyRing'>
   & {
+    readonly clock: () => Millis
     readonly transport: TokenTransport
     /** `null` if OAuth clients are not configured. */
     readonly oauth: OAuth | null
@@ -21,7 +25,7 @@ export type TokenAuthContext =
 /** Creates `app.tokenAuth`. */
 export function createTokenAuth (context: TokenAuthContext): TokenAuth {
   const { users, sessions, passwords, throttle, sweeper, transport, keyRing } = context
-  const { oauth, getProof } = context
+  const { oauth, getProof, clock } = context
 
   async function openSession (
     userId: string,
@@ -47,7 +51,28 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
 
     const inCookie = clientId === null && transport.opensInCookie(reply)
     const replaced = transport.readReplacedToken(request, inCookie)
-    const authenticatedAt = sessions.loginStartedAt()
+    const issued = await openActive(userId, {
+      by: getCaller(request),
+      device,
+      persistent,
+      authenticatedAt: clock(),
+      amr,
+      clientId,
+      proof: 'originalUrl' in request ? getProof(request) : null,
+      assertSendable: tokens => {
+        transport.assertSendable(tokens, inCookie)
+      }
+    })
+    await sessions.revokeReplaced(replaced)
+    return transport.toResponse(reply, issued, inCookie)
+  }
+
+  // If all sessions of the user were revoked meanwhile, the user is looked up once more.
+  async function openActive (
+    userId: string,
+    input: NewSessionInput,
+    isSecond = false
+  ): Promise<IssuedTokens> {
     const profile = await users.findActive(userId)
 
     if (profile === null) {
@@ -55,14 +80,19 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
     }
 
     try {
-      const by = getCaller(request)
-      const proof = 'originalUrl' in request ? getProof(request) : null
-      const input = { by, device, persistent, authenticatedAt, amr, clientId, proof }
-      const issued = await sessions.open(profile, input)
-      await sessions.revokeReplaced(replaced)
-      return transport.toResponse(reply, issued, inCookie)
+      return await sessions.open(profile, input)
     } catch (error) {
-      throw isRevokedSinceError(error) ? new TokenAuthError('AUTH_CREDENTIALS_REJECTED') : error
+      const revokedAt = getRevokedSince(error)
+
+      if (revokedAt === null) {
+        throw error
+      }
+
+      if (isSecond) {
+        throw new TokenAuthError('AUTH_CREDENTIALS_REJECTED')
+      }
+
+      return openActive(userId, { ...input, authenticatedAt: revokedAt + 1 }, true)
     }
   }
 

@@ -2,16 +2,17 @@ import { channel } from 'node:diagnostics_channel'
 import t from 'tap'
 import type { Test } from 'tap'
 import { Events } from '../src/events.js'
-import type { Logger, TokenAuthEvents, TokenAuthListeners } from '../src/events.js'
+import type { EventMembers, Logger, TokenAuthListeners } from '../src/events.js'
 
-const LOGIN: TokenAuthEvents['login'] = {
+const LOGIN: EventMembers['login'] = {
   at: 1,
   sessionId: 's1',
   userId: 'u-ann',
   address: '192.0.2.1',
   userAgent: 'Ann/1.0'
 }
-const SWEEP: TokenAuthEvents['sweep'] = { at: 2, deleted: 3, took: 4 }
+const SWEEP: EventMembers['sweep'] = { at: 2, deleted: 3, took: 4 }
+const [LOGIN_EVENT, SWEEP_EVENT] = [LOGIN, SWEEP].map(members => ({ realm: 'staff', ...members }))
 
 interface TestEvents {
   readonly events: Events
@@ -26,7 +27,7 @@ function eventsFor (listeners: TokenAuthListeners): TestEvents {
   }
 
   const logger: Logger = { error: at('error'), warn: at('warn'), info: at('info') }
-  return { events: new Events(listeners, logger), logged }
+  return { events: new Events(listeners, logger, 'staff'), logged }
 }
 
 function subscribe (t: Test, name: string): unknown[][] {
@@ -54,11 +55,20 @@ t.test('emit calls the listener of the event immediately and no other', async t 
     sweep: event => sweeps.push(event)
   })
   events.emit('login', LOGIN)
-  t.strictSame([logins, sweeps], [[LOGIN], []])
+  t.strictSame([logins, sweeps], [[LOGIN_EVENT], []])
   events.emit('sweep', SWEEP)
-  t.strictSame([logins, sweeps], [[LOGIN], [SWEEP]])
+  t.strictSame([logins, sweeps], [[LOGIN_EVENT], [SWEEP_EVENT]])
   await settled()
   t.strictSame(logged, [])
+})
+
+t.test('every event names its realm, and the members of the caller stay unchanged', async t => {
+  const received: unknown[] = []
+  const { events } = eventsFor({ 'clock-skew': event => received.push(event) })
+  const members = { at: 5, source: 'store', ahead: -7 } as const
+  events.emit('clock-skew', members)
+  t.strictSame(received, [{ realm: 'staff', at: 5, source: 'store', ahead: -7 }])
+  t.strictSame(members, { at: 5, source: 'store', ahead: -7 })
 })
 
 t.test('a listener is called as a method of the options', async t => {
@@ -84,10 +94,10 @@ t.test('each event is published to the diagnostics channel of its name', async t
   const sweeps = subscribe(t, 'fastify-token-auth:sweep')
   const { events } = eventsFor({})
   events.emit('login', LOGIN)
-  t.strictSame(logins, [[LOGIN, 'fastify-token-auth:login']])
+  t.strictSame(logins, [[LOGIN_EVENT, 'fastify-token-auth:login']])
   t.strictSame(sweeps, [])
   events.emit('sweep', SWEEP)
-  t.strictSame(sweeps, [[SWEEP, 'fastify-token-auth:sweep']])
+  t.strictSame(sweeps, [[SWEEP_EVENT, 'fastify-token-auth:sweep']])
 })
 
 const failures: Record<string, (error: Error) => unknown> = {
@@ -112,7 +122,7 @@ for (const [how, fail] of Object.entries(failures)) {
     })
     t.doesNotThrow(() => events.emit('login', LOGIN))
     events.emit('sweep', SWEEP)
-    t.strictSame(sweeps, [SWEEP], 'the next event is emitted')
+    t.strictSame(sweeps, [SWEEP_EVENT], 'the next event is emitted')
     t.equal(received.length, 1, 'the diagnostics channel gets the event')
     await settled()
     await settled()

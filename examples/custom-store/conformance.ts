@@ -5,7 +5,7 @@ import { Kysely, SqliteDialect } from 'kysely'
 import Database from 'libsql'
 import { testTokenStore } from 'fastify-token-auth/conformance'
 import { KyselyStore } from './kysely-store.js'
-import type { Tables } from './kysely-store.js'
+import type { Tables } from './tables.js'
 
 testTokenStore({
   test,

@@ -1,48 +1,47 @@
 import { sql } from 'kysely'
-import type { Insertable, Kysely, Selectable } from 'kysely'
+import type { Kysely, Selectable } from 'kysely'
 import { SessionRefusedError } from 'fastify-token-auth'
 import type {
   Cursor,
+  FeedWindow,
   Millis,
+  RealmTarget,
   Revocation,
-  RevocationReason,
+  RevocationDetails,
+  RevocationPage,
   RevocationTarget,
   RotationAttempt,
   RotationOutcome,
   Session,
+  SessionTarget,
   TokenStore,
-  Touch
+  Touch,
+  UserTarget
 } from 'fastify-token-auth'
+import { schema, toRow, toSession } from './tables.js'
+import type { Tables } from './tables.js'
 
-/** Tables of the store, for the type parameter of `Kysely`. */
-export interface Tables {
-  auth_session: SessionTable
-  auth_revoked_user: { user_id: string, revoked_at: number }
-}
+/** Window of a reader whose cursor is not valid. */
+const DEFAULT_WINDOW = 25 * 60 * 60 * 1000
 
-interface SessionTable {
-  id: string
-  user_id: string
-  secret_hash: string
-  generation: number
-  confirmed_generation: number
-  rotated_at: number
-  last_used_at: number
-  expires_at: number
-  ends_at: number
-  created_at: number
-  revoked_at: number | null
-  revoked_for: string | null
-  /** Members that no query reads, as JSON. */
-  rotated_by: string
-  fixed: string
-}
+// The feed is timed by the clock of the database, in milliseconds.
+const clock = sql<number>`CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)`
+
+// The not-before is the truth. The mark on the row shows it to lists and sweeps.
+const isUnrevoked = sql<boolean>`revoked_at IS NULL AND NOT EXISTS (
+  SELECT 1 FROM auth_not_before AS n
+  WHERE n.realm = auth_session.realm
+    AND (n.user_id IS NULL OR n.user_id = auth_session.user_id)
+    AND n.before >= auth_session.authenticated_at
+    AND (n.keep IS NULL OR n.keep <> auth_session.id)
+)`
 
 /**
  * Token store on Kysely, as a template for a store of your own.
  *
  * A store implements the eight methods of `TokenStore`. The conformance suite beside this file
- * tests them. This version uses the dialect of SQLite.
+ * tests them. This version uses the dialect of SQLite. Its feed relies on SQLite, which has one
+ * writer at a time: IDs ascend in the order of the commits.
  *
  * @example
  * ```ts
@@ -59,54 +58,24 @@ export class KyselyStore implements TokenStore {
 
   /** Creates the tables and indexes, unless they exist. */
   async migrate (): Promise<void> {
-    const { schema } = this.#db
-    const numbers = [
-      'generation',
-      'confirmed_generation',
-      'rotated_at',
-      'last_used_at',
-      'expires_at',
-      'ends_at',
-      'created_at'
-    ]
-    let table = schema
-      .createTable('auth_session')
-      .ifNotExists()
-      .addColumn('id', 'text', column => column.primaryKey())
-
-    for (const name of ['user_id', 'secret_hash', 'rotated_by', 'fixed']) {
-      table = table.addColumn(name, 'text', column => column.notNull())
+    for (const statement of schema) {
+      await statement.execute(this.#db)
     }
-
-    for (const name of numbers) {
-      table = table.addColumn(name, 'bigint', column => column.notNull())
-    }
-
-    await table
-      .addColumn('revoked_at', 'bigint')
-      .addColumn('revoked_for', 'text')
-      .execute()
-    await schema
-      .createTable('auth_revoked_user')
-      .ifNotExists()
-      .addColumn('user_id', 'text', column => column.primaryKey())
-      .addColumn('revoked_at', 'bigint')
-      .execute()
-    await schema
-      .createIndex('auth_session_by_user')
-      .ifNotExists()
-      .on('auth_session')
-      .column('user_id')
-      .execute()
-    await schema
-      .createIndex('auth_session_by_expiry')
-      .ifNotExists()
-      .on('auth_session')
-      .column('expires_at')
-      .execute()
   }
 
   async create (session: Session): Promise<void> {
+    const [latest] = await this.#notBeforesOf(session).orderBy('before', 'desc').execute()
+    const isTaken = await this.#db
+      .selectFrom('auth_session')
+      .select('id')
+      .where('id', '=', session.id)
+      .executeTakeFirst() !== undefined
+
+    if (isTaken || latest !== undefined) {
+      throw new SessionRefusedError(isTaken ? null : latest as { before: number })
+    }
+
+    // A not-before that is recorded in the meantime ends the session all the same.
     const { numInsertedOrUpdatedRows: inserted } = await this.#db
       .insertInto('auth_session')
       .values(toRow(session))
@@ -114,203 +83,324 @@ export class KyselyStore implements TokenStore {
       .executeTakeFirstOrThrow()
 
     if (inserted === 0n) {
-      throw new SessionRefusedError('id-taken')
-    }
-
-    // Read after the insert: a concurrent revocation either revokes the row, or is found here.
-    const revokedUser = await this.#db
-      .selectFrom('auth_revoked_user')
-      .selectAll()
-      .where('user_id', '=', session.userId)
-      .where('revoked_at', '>=', session.authenticatedAt)
-      .executeTakeFirst()
-
-    if (revokedUser !== undefined) {
-      await this.#db.deleteFrom('auth_session').where('id', '=', session.id).execute()
-      throw new SessionRefusedError('revoked-since')
+      throw new SessionRefusedError(null)
     }
   }
 
-  async rotate (attempt: RotationAttempt): Promise<RotationOutcome> {
+  async rotate (attempt: RotationAttempt, signal?: AbortSignal): Promise<RotationOutcome> {
+    signal?.throwIfAborted()
     // One statement checks and writes. With a check before it, two attempts could both succeed.
     const [row] = await this.#db
       .updateTable('auth_session')
-      .set(({ fn, ref, val }) => ({
-        generation: sql`generation + 1`,
+      .set({
+        generation: attempt.to,
         rotated_at: attempt.now,
         rotated_by: JSON.stringify(attempt.by),
-        last_used_at: fn('max', [ref('last_used_at'), val(attempt.now)]),
-        expires_at: fn('min', [val(attempt.expiresAt), ref('ends_at')])
-      }))
+        grace_from: sql`max(grace_from, ${attempt.now})`,
+        last_used_at: sql`max(last_used_at, ${attempt.now})`,
+        expires_at: sql`min(${attempt.expiresAt}, ends_at)`,
+        ...attempt.heals && { confirmed_generation: attempt.to }
+      })
       .where('id', '=', attempt.sessionId)
+      .where('realm', '=', attempt.realm)
       .where('secret_hash', '=', attempt.secretHash)
-      .where('generation', '=', attempt.generation)
-      .where('revoked_at', 'is', null)
-      .where('expires_at', '>', attempt.now)
-      .where(({ or, eb }) =>
-        or([
-          eb('generation', '=', 0),
-          eb('rotated_at', '<=', attempt.rotatedBefore),
-          eb('rotated_at', '>', attempt.rotatedAfter)
-        ])
-      )
+      .where('generation', '=', attempt.from)
+      .where(isUnrevoked)
+      .$if(!attempt.heals, update =>
+        update
+          .where('expires_at', '>', attempt.now)
+          .where(({ or, eb }) =>
+            or([
+              eb('generation', '=', 0),
+              eb('grace_from', '<=', attempt.graceBefore),
+              eb('grace_from', '>', attempt.graceAfter)
+            ])
+          ))
       .returningAll()
       .execute()
 
     return row === undefined
-      ? { swapped: false, session: await this.find(attempt.sessionId) }
+      ? { swapped: false, session: await this.find(attempt.realm, attempt.sessionId) }
       : { swapped: true, session: toSession(row) }
   }
 
-  async find (sessionId: string): Promise<Session | null> {
+  async find (realm: string, sessionId: string): Promise<Session | null> {
     const row = await this.#db
       .selectFrom('auth_session')
       .selectAll()
       .where('id', '=', sessionId)
+      .where('realm', '=', realm)
       .executeTakeFirst()
-    return row === undefined ? null : toSession(row)
+
+    if (row === undefined) {
+      return null
+    }
+
+    const session = toSession(row)
+    const [first] = session.revokedAt === null
+      ? await this.#notBeforesOf(session).orderBy('at').execute()
+      : []
+
+    return first === undefined ? session : {
+      ...session,
+      revokedAt: Number(first.at),
+      revokedFor: first.reason as Session['revokedFor']
+    }
   }
 
-  async list (userId: string, { now, limit }: { now: Millis, limit: number }): Promise<Session[]> {
+  async list (
+    realm: string,
+    userId: string,
+    { now, limit }: { now: Millis, limit: number }
+  ): Promise<Session[]> {
     const rows = await this.#db
       .selectFrom('auth_session')
       .selectAll()
+      .where('realm', '=', realm)
       .where('user_id', '=', userId)
-      .where('revoked_at', 'is', null)
+      .where(isUnrevoked)
       .where('expires_at', '>', now)
-      .orderBy('created_at', 'desc')
+      .orderBy('id', 'desc')
       .limit(limit)
       .execute()
     return rows.map(toSession)
   }
 
-  async revoke (
-    target: RevocationTarget,
-    { at, reason }: { at: Millis, reason: RevocationReason }
+  // One transaction: the entry of the feed appears together with what it tells of.
+  revoke (target: RevocationTarget, details: RevocationDetails): Promise<number> {
+    return this.#db.transaction().execute(db => {
+      const store = new KyselyStore(db)
+
+      return 'sessionId' in target
+        ? store.#revokeSession(target, details)
+        : 'userId' in target
+        ? store.#revokeUser(target, details)
+        : store.#revokeRealm(target, details)
+    })
+  }
+
+  async #revokeSession (
+    { realm, sessionId, secretHash }: SessionTarget,
+    { at, reason }: RevocationDetails
   ): Promise<number> {
-    let update = this.#db
+    const row = await this.#db
       .updateTable('auth_session')
       .set({ revoked_at: at, revoked_for: reason })
-      .where('revoked_at', 'is', null)
+      .where('id', '=', sessionId)
+      .where('realm', '=', realm)
+      .where(isUnrevoked)
+      .$if(
+        secretHash !== undefined,
+        update => update.where('secret_hash', '=', secretHash as string)
+      )
+      .returning('user_id')
+      .executeTakeFirst()
 
-    if ('sessionId' in target) {
-      update = update.where('id', '=', target.sessionId)
-    } else {
-      await this.#db
-        .insertInto('auth_revoked_user')
-        .values({ user_id: target.userId, revoked_at: at })
-        .onConflict(conflict =>
-          conflict.column('user_id').doUpdateSet({
-            revoked_at: sql`max(auth_revoked_user.revoked_at, excluded.revoked_at)`
-          })
-        )
-        .execute()
-      update = update.where('user_id', '=', target.userId)
-
-      if (target.keep !== undefined) {
-        update = update.where('id', '!=', target.keep)
-      }
+    if (row === undefined) {
+      return 0
     }
 
-    return Number((await update.executeTakeFirstOrThrow()).numUpdatedRows)
+    await this.#tell({ realm, at, reason, sessionId, userId: row.user_id })
+    return 1
+  }
+
+  async #revokeUser (
+    { realm, userId, keep }: UserTarget,
+    { at, reason }: RevocationDetails
+  ): Promise<number> {
+    const unrevoked = await this.#db
+      .selectFrom('auth_session')
+      .select(({ fn }) => fn.max('created_at').as('created_at'))
+      .where('realm', '=', realm)
+      .where('user_id', '=', userId)
+      .where(isUnrevoked)
+      .executeTakeFirst()
+    const { numUpdatedRows: marked } = await this.#db
+      .updateTable('auth_session')
+      .set({ revoked_at: at, revoked_for: reason })
+      .where('realm', '=', realm)
+      .where('user_id', '=', userId)
+      .where(isUnrevoked)
+      .$if(keep !== undefined, update => update.where('id', '!=', keep as string))
+      .executeTakeFirstOrThrow()
+    const before = Math.max(at, Number(unrevoked?.created_at ?? at))
+    await this.#db
+      .insertInto('auth_not_before')
+      .values({ realm, user_id: userId, before, keep: keep ?? null, at, reason })
+      .execute()
+    await this.#tell({ realm, at, reason, userId, before, ...keep !== undefined && { keep } })
+    return Number(marked)
+  }
+
+  async #revokeRealm (
+    { realm }: RealmTarget,
+    { at, reason }: RevocationDetails
+  ): Promise<number> {
+    const last = await this.#db
+      .selectFrom('auth_not_before')
+      .select('before')
+      .where('realm', '=', realm)
+      .where('user_id', 'is', null)
+      .executeTakeFirst()
+
+    if (last === undefined || last.before < at) {
+      await this.#db
+        .deleteFrom('auth_not_before')
+        .where('realm', '=', realm)
+        .where('user_id', 'is', null)
+        .execute()
+      await this.#db
+        .insertInto('auth_not_before')
+        .values({ realm, user_id: null, before: at, keep: null, at, reason })
+        .execute()
+      await this.#tell({ realm, at, reason, before: at })
+    }
+
+    return 0
   }
 
   async touch (batch: readonly Touch[]): Promise<void> {
-    for (const { sessionId, lastUsedAt, confirmedGeneration } of batch) {
+    for (const touch of batch) {
+      const { generation, graceFrom, replayRun } = touch
+      const isCurrent = sql`generation = ${generation}`
+      const isNewRun = sql`${isCurrent} AND replay_generation < ${replayRun?.generation ?? 0}`
       await this.#db
         .updateTable('auth_session')
         .set({
-          last_used_at: sql`max(last_used_at, ${lastUsedAt})`,
+          last_used_at: sql`max(last_used_at, ${touch.lastUsedAt})`,
           confirmed_generation:
-            sql`max(confirmed_generation, min(${confirmedGeneration}, generation))`
+            sql`max(confirmed_generation, min(${touch.confirmedGeneration}, generation))`,
+          grace_from: sql`max(grace_from, iif(${isCurrent}, ${graceFrom ?? 0}, 0))`,
+          replay_generation: sql`iif(${isNewRun}, ${
+            replayRun?.generation ?? 0
+          }, replay_generation)`,
+          replay_length: sql`iif(${isNewRun}, ${replayRun?.length ?? 0}, replay_length)`
         })
-        .where('id', '=', sessionId)
+        .where('id', '=', touch.sessionId)
+        .where('realm', '=', touch.realm)
         .execute()
     }
   }
 
-  async revocations (after: Cursor, limit: number): Promise<Revocation[]> {
-    const rows = await this.#db
-      .selectFrom('auth_session')
-      .select(['id', 'revoked_at'])
-      .where(({ or, and, eb }) =>
-        or([
-          eb('revoked_at', '>', after.at),
-          and([eb('revoked_at', '=', after.at), eb('id', '>', after.sessionId)])
-        ])
-      )
-      .orderBy('revoked_at')
+  // The cursor is the ID of the last entry that the reader has seen; 0 if there was none.
+  async revocations (after: Cursor | FeedWindow, limit: number): Promise<RevocationPage> {
+    if (typeof after !== 'string') {
+      return this.#startWindow(after.within, limit)
+    }
+
+    const last = /^\d{1,15}$/.test(after) ? Number(after) : -1
+    const rows = await this.#readEntries(last, limit + 2)
+
+    if (last === 0) {
+      return toPage(await this.#now(), rows, limit, last)
+    }
+
+    // Without its last entry, the reader cannot know what it missed. It starts a window.
+    return rows[0]?.id === last
+      ? toPage(await this.#now(), rows.slice(1), limit, last)
+      : this.#startWindow(DEFAULT_WINDOW, limit)
+  }
+
+  async #startWindow (within: Millis, limit: number): Promise<RevocationPage> {
+    const now = await this.#now()
+    const realms = await this.#db
+      .selectFrom('auth_not_before')
+      .selectAll()
+      .where('user_id', 'is', null)
+      .execute()
+    const { first, last } = await this.#db
+      .selectFrom('auth_revocation')
+      .select(({ fn }) => [
+        fn.max('id').as('last'),
+        sql<number | null>`min(iif(stored_at >= ${now - within}, id, NULL))`.as('first')
+      ])
+      .executeTakeFirstOrThrow()
+    const rows = first === null ? [] : await this.#readEntries(first, limit + 1)
+    const page = toPage(now, rows, limit, last ?? 0)
+
+    return {
+      ...page,
+      entries: [
+        ...realms.map(({ realm, at, reason, before }) => ({ realm, at, reason, before })),
+        ...page.entries
+      ] as Revocation[]
+    }
+  }
+
+  #readEntries (from: number, limit: number): Promise<Entry[]> {
+    return this.#db
+      .selectFrom('auth_revocation')
+      .selectAll()
+      .where('id', '>=', from)
       .orderBy('id')
       .limit(limit)
       .execute()
-    return rows.map(row => ({ at: Number(row.revoked_at), sessionId: row.id }))
+  }
+
+  async #now (): Promise<Millis> {
+    const { now } = await this.#db.selectNoFrom(clock.as('now')).executeTakeFirstOrThrow()
+    return Number(now)
+  }
+
+  async #tell (revocation: Revocation): Promise<void> {
+    await this.#db
+      .insertInto('auth_revocation')
+      .values({ stored_at: clock, entry: JSON.stringify(revocation) })
+      .execute()
   }
 
   async sweep ({ endedBefore, limit }: { endedBefore: Millis, limit: number }): Promise<number> {
-    const expiredIds = this.#db
-      .selectFrom('auth_session')
-      .select('id')
-      .where('expires_at', '<', endedBefore)
-      .limit(limit)
-    const { numDeletedRows: sessions } = await this.#db
-      .deleteFrom('auth_session')
-      .where('id', 'in', expiredIds)
-      .executeTakeFirstOrThrow()
-    const remaining = limit - Number(sessions)
+    // Not-befores after sessions: a not-before goes with the last session that it ends.
+    const statements = [
+      (limit: number) =>
+        sql`DELETE FROM auth_session WHERE id IN (
+          SELECT id FROM auth_session WHERE expires_at < ${endedBefore} LIMIT ${limit}
+        )`,
+      (limit: number) =>
+        sql`DELETE FROM auth_not_before WHERE rowid IN (
+          SELECT rowid FROM auth_not_before AS n
+          WHERE user_id IS NOT NULL AND before < ${endedBefore} AND NOT EXISTS (
+            SELECT 1 FROM auth_session AS s
+            WHERE s.realm = n.realm AND s.user_id = n.user_id AND s.authenticated_at <= n.before
+          ) LIMIT ${limit}
+        )`,
+      (limit: number) =>
+        sql`DELETE FROM auth_revocation WHERE id IN (
+          SELECT id FROM auth_revocation WHERE stored_at < ${endedBefore} LIMIT ${limit}
+        )`
+    ]
+    let count = 0
 
-    if (remaining === 0) {
-      return limit
+    for (const createStatement of statements) {
+      const { numAffectedRows } = await createStatement(limit - count).execute(this.#db)
+      count += Number(numAffectedRows)
     }
 
-    const userIds = this.#db
-      .selectFrom('auth_revoked_user')
-      .select('user_id')
-      .where('revoked_at', '<', endedBefore)
-      .limit(remaining)
-    const { numDeletedRows: users } = await this.#db
-      .deleteFrom('auth_revoked_user')
-      .where('user_id', 'in', userIds)
-      .executeTakeFirstOrThrow()
-    return Number(sessions) + Number(users)
+    return count
+  }
+
+  /** Selects the not-befores that end a session. */
+  #notBeforesOf ({ id, realm, userId, authenticatedAt }: Session) {
+    return this.#db
+      .selectFrom('auth_not_before')
+      .selectAll()
+      .where('realm', '=', realm)
+      .where(({ or, eb }) => or([eb('user_id', 'is', null), eb('user_id', '=', userId)]))
+      .where('before', '>=', authenticatedAt)
+      .where(({ or, eb }) => or([eb('keep', 'is', null), eb('keep', '!=', id)]))
   }
 }
 
-function toRow (session: Session): Insertable<SessionTable> {
-  const { authenticatedAt, device } = session
+type Entry = Selectable<Tables['auth_revocation']>
+
+/** @param last - ID of the last entry that the reader has seen. */
+function toPage (now: Millis, rows: Entry[], limit: number, last: number): RevocationPage {
+  const page = rows.slice(0, limit)
 
   return {
-    id: session.id,
-    user_id: session.userId,
-    secret_hash: session.secretHash,
-    generation: session.generation,
-    confirmed_generation: session.confirmedGeneration,
-    rotated_at: session.rotatedAt,
-    last_used_at: session.lastUsedAt,
-    expires_at: session.expiresAt,
-    ends_at: session.endsAt,
-    created_at: session.createdAt,
-    revoked_at: session.revokedAt,
-    revoked_for: session.revokedFor,
-    rotated_by: JSON.stringify(session.rotatedBy),
-    fixed: JSON.stringify({ authenticatedAt, device })
-  }
-}
-
-function toSession (row: Selectable<SessionTable>): Session {
-  return {
-    id: row.id,
-    userId: row.user_id,
-    secretHash: row.secret_hash,
-    generation: Number(row.generation),
-    confirmedGeneration: Number(row.confirmed_generation),
-    createdAt: Number(row.created_at),
-    rotatedAt: Number(row.rotated_at),
-    lastUsedAt: Number(row.last_used_at),
-    expiresAt: Number(row.expires_at),
-    endsAt: Number(row.ends_at),
-    revokedAt: row.revoked_at === null ? null : Number(row.revoked_at),
-    revokedFor: row.revoked_for as RevocationReason | null,
-    rotatedBy: JSON.parse(row.rotated_by),
-    ...JSON.parse(row.fixed)
+    now,
+    cursor: String(page.at(-1)?.id ?? last),
+    complete: rows.length <= limit,
+    entries: page.map(({ entry }) => JSON.parse(entry))
   }
 }

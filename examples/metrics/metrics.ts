@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import {
+  clockSources,
   getReuseKind,
   onEvent,
   refreshKinds,
@@ -104,19 +105,23 @@ export function collectMetrics (): TokenAuthMetrics {
     'revoked',
     'Sessions that were revoked'
   )
-  const rollbacks = createLabeledCounter(
-    'healed',
-    ['true', 'false'],
+  const rollbacks = createCounter(
     'store_rolled_back',
     'Refresh tokens that were newer than their session in the store'
+  )
+  const missingSessions = createCounter(
+    'sessions_missing',
+    'Valid refresh tokens whose session the store does not have'
   )
   const stalledRevocations = createCounter(
     'revocations_stalled',
     'Times that revocations of other instances became unavailable'
   )
-  const clockSkews = createCounter(
+  const clockSkews = createLabeledCounter(
+    'source',
+    clockSources,
     'clock_skew',
-    'Sessions that were written by a clock ahead of the local one'
+    'Times that a clock was found to be wrong'
   )
   const sweeps = createCounter('sweeps', 'Sweeps that succeeded')
   const sweptRecords = createCounter('sweep_deleted', 'Records that sweeps deleted')
@@ -172,14 +177,17 @@ export function collectMetrics (): TokenAuthMetrics {
       sweepDuration.set(took / 1000)
       sweepAge.restart()
     }),
-    onEvent('store-rolled-back', ({ healed }) => {
-      rollbacks.labels(String(healed)).inc()
+    onEvent('store-rolled-back', () => {
+      rollbacks.inc()
+    }),
+    onEvent('session-missing', () => {
+      missingSessions.inc()
     }),
     onEvent('revocations-stalled', () => {
       stalledRevocations.inc()
     }),
-    onEvent('clock-skew', () => {
-      clockSkews.inc()
+    onEvent('clock-skew', ({ source }) => {
+      clockSkews.labels(source).inc()
     })
   ]
 

@@ -8,6 +8,7 @@ import type {
 } from '@opentelemetry/api'
 import type { EventName } from 'fastify-token-auth'
 import {
+  clockSources,
   getReuseKind,
   onEvent,
   refreshKinds,
@@ -144,19 +145,23 @@ export function startTelemetry (): Telemetry {
     'revoked',
     'Sessions that were revoked'
   )
-  const rollbacks = createLabeledCounter(
-    'healed',
-    [true, false],
+  const rollbacks = createCounter(
     'store.rolled_back',
     'Refresh tokens that were newer than their session in the store'
+  )
+  const missingSessions = createCounter(
+    'sessions.missing',
+    'Valid refresh tokens whose session the store does not have'
   )
   const stalledRevocations = createCounter(
     'revocations.stalled',
     'Times that revocations of other instances became unavailable'
   )
-  const clockSkews = createCounter(
+  const clockSkews = createLabeledCounter(
+    'source',
+    clockSources,
     'clock_skew',
-    'Sessions that were written by a clock ahead of the local one'
+    'Times that a clock was found to be wrong'
   )
   const sweptRecords = createCounter('sweep.deleted', 'Records that sweeps deleted')
   const sweepDuration = createHistogram(
@@ -231,19 +236,19 @@ export function startTelemetry (): Telemetry {
       sweepDuration.record(took / 1000)
       sweepAge.restart()
     }),
-    onEvent('store-rolled-back', ({ sessionId, presented, healed }) => {
-      rollbacks.add(1, { healed })
-      addSpanEvent(
-        'store-rolled-back',
-        withSessionId(sessionId, { generation: presented, healed })
-      )
+    onEvent('store-rolled-back', ({ sessionId, presented }) => {
+      rollbacks.add(1)
+      addSpanEvent('store-rolled-back', withSessionId(sessionId, { generation: presented }))
+    }),
+    onEvent('session-missing', ({ sessionId }) => {
+      missingSessions.add(1)
+      addSpanEvent('session-missing', withSessionId(sessionId))
     }),
     onEvent('revocations-stalled', () => {
       stalledRevocations.add(1)
     }),
-    onEvent('clock-skew', ({ sessionId, ahead }) => {
-      clockSkews.add(1)
-      addSpanEvent('clock-skew', withSessionId(sessionId, { ahead }))
+    onEvent('clock-skew', ({ source }) => {
+      clockSkews.add(1, { source })
     })
   )
 

@@ -52,6 +52,12 @@ export const revocationReasons = listKeys<RevocationReason>({
   'suspicious-replay': true
 })
 
+/** Clocks that can be wrong. */
+export const clockSources = listKeys<TokenAuthEvents['clock-skew']['source']>({
+  store: true,
+  instance: true
+})
+
 /** Results of successful refreshes. */
 export const refreshKinds = ['rotated', 'kept', 'replayed', 'recovered'] as const
 
@@ -146,9 +152,9 @@ export function measureStore (store: TokenStore, observe: ObserveStore): TokenSt
 
   return {
     create: session => measure('create', () => store.create(session)),
-    rotate: attempt => measure('rotate', () => store.rotate(attempt)),
-    find: sessionId => measure('find', () => store.find(sessionId)),
-    list: (userId, page) => measure('list', () => store.list(userId, page)),
+    rotate: (attempt, signal) => measure('rotate', () => store.rotate(attempt, signal)),
+    find: (realm, sessionId) => measure('find', () => store.find(realm, sessionId)),
+    list: (realm, userId, page) => measure('list', () => store.list(realm, userId, page)),
     revoke: (target, revocation) => measure('revoke', () => store.revoke(target, revocation)),
     touch: batch => measure('touch', () => store.touch(batch)),
     revocations: (after, limit) => measure('revocations', () => store.revocations(after, limit)),

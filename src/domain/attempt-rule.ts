@@ -24,6 +24,8 @@ export interface AttemptRule {
 /** Attempts of one key, as an `AttemptStore` saves them. */
 export interface AttemptCount {
   readonly count: number
+  /** Moment of the first attempt that counts. */
+  readonly since: Millis
   /** Earliest moment of the next attempt. */
   readonly nextAt: Millis
   /** Moment when the count expires. */
@@ -52,8 +54,9 @@ export function countAttempt (
 ): AttemptCount {
   const current = attempts !== null && attempts.forgetAt > now ? attempts : null
   const count = (current?.count ?? 0) + 1
+  const since = current?.since ?? now
   const forgetAt = current === null || rule.sliding ? now + rule.retention : current.forgetAt
-  return { count, nextAt: getNextAt(count, now, forgetAt, rule), forgetAt }
+  return { count, since, nextAt: getNextAt(count, now, forgetAt, rule), forgetAt }
 }
 
 function getNextAt (

@@ -13,38 +13,27 @@
  * Two tabs, a retry and a lost response all get the same successor. An older token means that two
  * parties hold tokens of the session, so the session is revoked.
  *
+ * All times are store time: see `revocations/store-clock.ts`.
+ *
  * @module
  */
 
-import { HOUR, MINUTE } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
 import { isLive } from './session.js'
 import type { Caller, Session } from './session.js'
 
-/**
- * Largest accepted difference between two clocks.
- *
- * A row that was rotated further in the future comes from a wrong clock. Its grace period counts as
- * expired, so that the session can rotate again.
- */
-export const CLOCK_TOLERANCE: Millis = MINUTE
-
-/**
- * Error of an instance's clock that does no lasting harm once it is corrected.
- *
- * Records stay this much longer than needed, so that a clock which is ahead deletes none too early.
- */
-export const CLOCK_STRAY: Millis = HOUR
-
 /** The claims of a refresh token that identify a row and its generation. */
 export interface PresentedToken {
+  readonly realm: string
   readonly sessionId: string
+  readonly userId: string
   readonly secretHash: string
   readonly generation: number
 }
 
 /** Settings and circumstances of one refresh. */
 export interface RotationContext {
+  /** Moment when the attempt is sent to the store. */
   readonly now: Millis
   /** Idle lifetime of the successor. */
   readonly lifetime: Millis
@@ -53,24 +42,48 @@ export interface RotationContext {
   readonly by: Caller
 }
 
-/** A presented refresh token and everything a store needs to rotate it. */
-export interface RotationAttempt extends PresentedToken {
+/** A presented refresh token and everything that a store needs to rotate it. */
+export interface RotationAttempt {
+  readonly realm: string
+  readonly sessionId: string
+  /** User of the token. A store may need it to find not-befores. */
+  readonly userId: string
+  readonly secretHash: string
+  /** Generation of the row that can rotate. */
+  readonly from: number
+  /** Generation that the row gets. */
+  readonly to: number
+  /**
+   * Whether the attempt restores writes that the store lost. The grace period and the end of the
+   * row do not apply then, and the generation is confirmed.
+   */
+  readonly heals: boolean
+  /** The moment that the store writes. */
   readonly now: Millis
   /** New end of the idle lifetime. The store writes `endsAt` of the row if that is earlier. */
   readonly expiresAt: Millis
-  /** Start of the grace period: a row that was rotated at or before it can rotate. */
-  readonly rotatedBefore: Millis
-  /** End of the clock tolerance: a row that was rotated after it can rotate. */
-  readonly rotatedAfter: Millis
+  /** A row whose grace period started at this moment or earlier can rotate. */
+  readonly graceBefore: Millis
+  /** A row whose grace period starts after this moment, because a clock was wrong, can rotate. */
+  readonly graceAfter: Millis
   readonly by: Caller
 }
 
 /** Response of a store to a {@link RotationAttempt}. */
 export interface RotationOutcome {
-  /** Whether this attempt moved the row to the next generation. */
+  /** Whether this attempt moved the row to the generation `to`. */
   readonly swapped: boolean
   /** The row after the attempt, never before it; `null` if there is none. */
   readonly session: Session | null
+}
+
+/** A presented refresh token, and the times by which it is judged. */
+export interface Presentation {
+  readonly presented: PresentedToken
+  readonly attempt: RotationAttempt
+  /** Moment when the request reached this instance. */
+  readonly arrivedAt: Millis
+  readonly grace: Millis
 }
 
 /**
@@ -80,19 +93,19 @@ export interface RotationOutcome {
  * |---|---|---|
  * | `unknown` | no session, or another secret | rejected |
  * | `revoked` | session is revoked | rejected |
- * | `expired` | session has expired | rejected |
  * | `rotated` | this attempt rotated the row | successor |
- * | `far-ahead` | two or more generations ahead of the row | rejected |
- * | `ahead` | one generation ahead: the store lost its last write | {@link planHealing} |
+ * | `ahead` | newer than the row: the store lost writes | {@link planHealing} |
+ * | `expired` | session has expired | rejected |
  * | `kept` | current token, within the grace period | same token |
- * | `replayed` | previous token, within the grace period | successor, as before |
+ * | `replayed` | previous token, arrived within the grace period | successor, as before |
  * | `recovered` | previous token, and nobody has used the successor | successor, as before |
+ * | `late` | any other older token, arrived before the last rotation | rejected, try again |
  * | `reused` | any other older token | rejected, session is revoked |
  */
 export type RotationVerdict =
   | { readonly kind: 'unknown' }
   | {
-    readonly kind: 'revoked' | 'expired' | 'reused' | 'ahead' | 'far-ahead'
+    readonly kind: 'revoked' | 'expired' | 'reused' | 'late' | 'ahead'
     readonly session: Session
   }
   | Continuation
@@ -109,58 +122,85 @@ export interface Continuation {
 
 /** Creates the attempt to rotate a presented refresh token. */
 export function planRotation (
-  { sessionId, secretHash, generation }: PresentedToken,
+  { generation, ...token }: PresentedToken,
   { now, lifetime, grace, by }: RotationContext
 ): RotationAttempt {
+  const { realm, sessionId, userId, secretHash } = token
+
   return {
+    realm,
     sessionId,
+    userId,
     secretHash,
-    generation,
+    from: generation,
+    to: generation + 1,
+    heals: false,
     now,
     expiresAt: now + lifetime,
-    rotatedBefore: now - grace,
-    rotatedAfter: now + CLOCK_TOLERANCE,
+    graceBefore: now - grace,
+    graceAfter: now + grace,
     by
   }
 }
 
 /**
- * Creates the attempt that repairs a row whose last write the store lost.
+ * Creates the attempt that moves a row up to a presented token, because the store lost writes.
  *
- * The presented token is authentic and one generation ahead, so the row moves up to it. The grace
- * period does not apply.
+ * The presented token is authentic and has not expired, so the session was alive in the lost
+ * writes.
+ *
+ * @param session - The row that the store returned.
+ * @param tokenExpiresAt - The `exp` claim of the presented token.
  */
-export function planHealing (attempt: RotationAttempt): RotationAttempt {
-  return { ...attempt, generation: attempt.generation - 1, rotatedBefore: Number.MAX_SAFE_INTEGER }
+export function planHealing (
+  { presented: { generation }, attempt }: Presentation,
+  session: Session,
+  tokenExpiresAt: Millis
+): RotationAttempt {
+  return {
+    ...attempt,
+    from: session.generation,
+    to: generation,
+    heals: true,
+    expiresAt: tokenExpiresAt
+  }
 }
 
-/** Whether the token is current and the row is live and outside the grace period. */
+/** Whether a store must rotate the row. The row shows its not-befores as a revocation. */
 export function canRotate (session: Session, attempt: RotationAttempt): boolean {
   return session.id === attempt.sessionId &&
+    session.realm === attempt.realm &&
     session.secretHash === attempt.secretHash &&
-    session.generation === attempt.generation &&
-    isLive(session, attempt.now) &&
-    (session.generation === 0 || !isWithinGrace(session, attempt))
+    session.generation === attempt.from &&
+    session.revokedAt === null &&
+    (attempt.heals || (isLive(session, attempt.now) && isOutsideGrace(session, attempt)))
 }
 
 /** Returns the row that a store writes if {@link canRotate} allows it. */
 export function applyRotation (session: Session, attempt: RotationAttempt): Session {
+  const { to, heals, now, expiresAt, by } = attempt
+
   return {
     ...session,
-    generation: session.generation + 1,
-    rotatedAt: attempt.now,
-    rotatedBy: attempt.by,
-    lastUsedAt: Math.max(session.lastUsedAt, attempt.now),
-    expiresAt: Math.min(attempt.expiresAt, session.endsAt)
+    generation: to,
+    confirmedGeneration: heals ? to : session.confirmedGeneration,
+    rotatedAt: now,
+    rotatedBy: by,
+    graceFrom: Math.max(session.graceFrom, now),
+    lastUsedAt: Math.max(session.lastUsedAt, now),
+    expiresAt: Math.min(expiresAt, session.endsAt)
   }
 }
 
 /** Judges a presented token by the response of the store. */
 export function judgeRotation (
-  attempt: RotationAttempt,
+  { presented, attempt, arrivedAt, grace }: Presentation,
   { swapped, session }: RotationOutcome
 ): RotationVerdict {
-  if (session === null || session.secretHash !== attempt.secretHash) {
+  if (
+    session === null || session.realm !== presented.realm ||
+    session.secretHash !== presented.secretHash
+  ) {
     return { kind: 'unknown' }
   }
 
@@ -168,29 +208,26 @@ export function judgeRotation (
     return { kind: 'revoked', session }
   }
 
-  if (attempt.now >= session.expiresAt) {
-    return { kind: 'expired', session }
-  }
-
-  if (swapped) {
+  if (swapped && !attempt.heals) {
     return continueRotated(session, attempt)
   }
 
-  const behind = session.generation - attempt.generation
+  const behind = session.generation - presented.generation
 
-  if (behind < -1) {
-    return { kind: 'far-ahead', session }
+  if (behind < 0) {
+    return { kind: 'ahead', session }
   }
 
-  if (behind === -1) {
-    return { kind: 'ahead', session }
+  if (attempt.now >= session.expiresAt) {
+    return { kind: 'expired', session }
   }
 
   if (behind === 0) {
     return continueCurrent('kept', session)
   }
 
-  if (behind === 1 && isWithinGrace(session, attempt)) {
+  // A start after the arrival counts as the moment of the arrival.
+  if (behind === 1 && Math.min(session.graceFrom, arrivedAt) > arrivedAt - grace) {
     return continueCurrent('replayed', session)
   }
 
@@ -198,14 +235,43 @@ export function judgeRotation (
     return continueCurrent('recovered', session)
   }
 
-  return { kind: 'reused', session }
+  // The token was valid when the request arrived. The instance took too long to present it.
+  return { kind: arrivedAt <= session.rotatedAt ? 'late' : 'reused', session }
 }
 
-function isWithinGrace (
-  { rotatedAt }: Session,
-  { rotatedBefore, rotatedAfter }: RotationAttempt
+/**
+ * Whether a replay comes so late that the grace period must start again.
+ *
+ * Other requests with the previous token may still be on their way. If the current token could
+ * rotate before they arrive, they would be two generations behind.
+ */
+export function isLateReplay ({ graceFrom }: Session, now: Millis, grace: Millis): boolean {
+  return now - graceFrom > grace / 2
+}
+
+/**
+ * Whether an access token may be renewed without a refresh, by the generation that it names.
+ *
+ * Obeys the rules of rotation: the generation is current, or it is the previous one within the
+ * grace period or while nobody has used the current one.
+ */
+export function canRenew (
+  { generation, confirmedGeneration, graceFrom }: Session,
+  presented: number,
+  now: Millis,
+  grace: Millis
 ): boolean {
-  return rotatedAt > rotatedBefore && rotatedAt <= rotatedAfter
+  const isPrevious = presented === generation - 1
+
+  return presented === generation ||
+    (isPrevious && (graceFrom > now - grace || confirmedGeneration < generation))
+}
+
+function isOutsideGrace (
+  { generation, graceFrom }: Session,
+  { graceBefore, graceAfter }: RotationAttempt
+): boolean {
+  return generation === 0 || graceFrom <= graceBefore || graceFrom > graceAfter
 }
 
 /** Takes all values from the attempt, because the row may have rotated again before it was read. */
@@ -213,7 +279,7 @@ function continueRotated (session: Session, attempt: RotationAttempt): Continuat
   return {
     kind: 'rotated',
     session,
-    generation: attempt.generation + 1,
+    generation: attempt.to,
     issuedAt: attempt.now,
     expiresAt: Math.min(attempt.expiresAt, session.endsAt)
   }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { Millis } from '../lib/time.js'
 
 /** Sender of a request. Both values are hints for people to read and prove nothing. */
@@ -47,8 +48,10 @@ export type RevocationReason =
  * generation, so the row detects a token of any age by one number.
  */
 export interface Session {
-  /** Starts with a letter. The `sid` claim of its tokens. */
+  /** Created by {@link createSessionId}. The `sid` claim of its tokens. */
   readonly id: string
+  /** Name of the registration that it belongs to. No other registration sees it. */
+  readonly realm: string
   readonly userId: string
   /** SHA-256 hash, base64url, of the secret in its refresh tokens. Cannot make a token. */
   readonly secretHash: string
@@ -66,6 +69,13 @@ export interface Session {
   readonly rotatedAt: Millis
   /** Sender of the last rotated refresh token; before the first rotation, of the login. */
   readonly rotatedBy: Caller
+  /**
+   * Start of the grace period of the previous refresh token.
+   *
+   * The moment of the last rotation, or a later one: a recovery and a late response to a rotation
+   * move it forward.
+   */
+  readonly graceFrom: Millis
   readonly lastUsedAt: Millis
   /** End of the idle lifetime. Moved forward by every rotation, but never past `endsAt`. */
   readonly expiresAt: Millis
@@ -75,6 +85,50 @@ export interface Session {
   readonly revokedAt: Millis | null
   readonly revokedFor: RevocationReason | null
   readonly device: Device
+  readonly replayRun: ReplayRun
+}
+
+/**
+ * Successive generations whose tokens another client presented a second time.
+ *
+ * `{ generation: 0, length: 0 }` if that never happened.
+ */
+export interface ReplayRun {
+  /** Last generation of the run. */
+  readonly generation: number
+  /** Number of generations in the run. */
+  readonly length: number
+}
+
+/** Run of a session without replays by another client. */
+export const NO_REPLAYS: ReplayRun = { generation: 0, length: 0 }
+
+const TIME_DIGITS = 9
+const ID_FORM = /^s[0-9a-z]{9}[\w-]{22}$/
+
+/**
+ * Creates the ID of a session: `s`, the time in base 36, and 128 random bits.
+ *
+ * New IDs are the greatest ones, so that inserts stay in one place of an index. An access token
+ * tells by its `sid` claim when its session began.
+ *
+ * @throws RangeError if the time is negative or after the year 5188.
+ */
+export function createSessionId (createdAt: Millis): string {
+  // Also refuses NaN, for example from the clock of an app.
+  if (!(createdAt >= 0 && createdAt < 36 ** TIME_DIGITS)) {
+    throw new RangeError(`the time ${createdAt} does not fit into a session ID`)
+  }
+
+  const digits = Math.floor(createdAt).toString(36).padStart(TIME_DIGITS, '0')
+  return `s${digits}${randomBytes(16).toString('base64url')}`
+}
+
+/** Returns the time in a session ID, or `null` if {@link createSessionId} made no such ID. */
+export function getCreationTime (sessionId: string): Millis | null {
+  return ID_FORM.test(sessionId)
+    ? Number.parseInt(sessionId.slice(1, 1 + TIME_DIGITS), 36)
+    : null
 }
 
 /** Whether a session is neither revoked nor expired. */
@@ -82,12 +136,7 @@ export function isLive (session: Session, now: Millis): boolean {
   return session.revokedAt === null && now < session.expiresAt
 }
 
-/** Sorts newer sessions first, and sessions of the same time by ID. */
+/** Sorts the newest session first, because IDs start with the moment of the login. */
 export function compareNewestFirst (a: Session, b: Session): number {
-  return b.createdAt - a.createdAt || compareIds(a.id, b.id)
-}
-
-/** Compares IDs byte by byte, as databases do. JavaScript compares UTF-16 units. */
-export function compareIds (a: string, b: string): number {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b))
+  return a.id < b.id ? 1 : -1
 }

@@ -1,8 +1,7 @@
 import { hash } from 'node:crypto'
-import { CLOCK_TOLERANCE } from '../domain/rotation.js'
 import { TokenAuthError } from '../errors.js'
 import { BoundedMap } from '../lib/bounded-map.js'
-import { SECOND } from '../lib/time.js'
+import { CLOCK_TOLERANCE, SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
 import type { AttemptStore } from '../stores/attempt-store.js'
 import type { AppKey } from '../tokens/keys.js'
@@ -140,7 +139,7 @@ export class DpopVerifier {
     const now = this.#context.clock()
     // Saved until the proof has expired by the clock of every instance.
     const retention = Math.max(1, until - now + CLOCK_TOLERANCE)
-    const once = {
+    const rule = {
       freeAttempts: 1,
       maxAttempts: 1,
       wait: 0,
@@ -149,7 +148,7 @@ export class DpopVerifier {
       sliding: false
     }
 
-    if (await this.replays.consume(id, now, once) !== null) {
+    if (await this.replays.consume([{ key: id, rule }], now) !== null) {
       throw invalidProof('it was used before')
     }
   }

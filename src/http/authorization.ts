@@ -95,3 +95,12 @@ export function getCaller (request: HttpRequest): Caller {
     userAgent: request.headers['user-agent']?.slice(0, MAX_USER_AGENT_LENGTH) ?? null
   }
 }
+
+/** Whether the client of a request still waits for the response. */
+export function isConnected ({ raw }: { readonly raw: { readonly socket?: unknown } }): boolean {
+  const { destroyed, readableEnded } = (raw.socket ?? {}) as {
+    readonly destroyed?: boolean
+    readonly readableEnded?: boolean
+  }
+  return destroyed !== true && readableEnded !== true
+}

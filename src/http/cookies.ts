@@ -71,12 +71,7 @@ export class TokenCookie {
    * @throws Error if browsers would drop the cookie because of its length.
    */
   set (reply: CookieReply, token: string, maxAge: number | null): void {
-    if (!this.fits(token)) {
-      throw new Error(
-        `cookie "${this.name}" would exceed ${MAX_COOKIE_LENGTH} characters; shorten "users.claims"`
-      )
-    }
-
+    this.assertFits(token)
     const options = {
       ...this.#attributes,
       httpOnly: true,
@@ -84,6 +79,15 @@ export class TokenCookie {
     } as const
     reply.header('cache-control', 'no-store')
     reply.header('set-cookie', this.#serialize(this.name, token, options))
+  }
+
+  /** @throws Error if browsers would drop the cookie because of its length. */
+  assertFits (token: string): void {
+    if (!this.fits(token)) {
+      throw new Error(
+        `cookie "${this.name}" would exceed ${MAX_COOKIE_LENGTH} characters; shorten "users.claims"`
+      )
+    }
   }
 
   /** Whether browsers accept the cookie with this value (RFC 6265bis, section 5.6). */

@@ -1,7 +1,7 @@
-import { CLOCK_TOLERANCE } from '../domain/rotation.js'
 import { TokenAuthError } from '../errors.js'
 import { parseDuration } from '../lib/duration.js'
 import type { Duration } from '../lib/duration.js'
+import { CLOCK_TOLERANCE } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
 import type { Auth, AuthClaims } from '../tokens/auth.js'
 import { createHook } from './authenticate.js'

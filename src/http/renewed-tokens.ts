@@ -10,6 +10,7 @@ import { addToHeader } from './headers.js'
 interface RenewedToken extends RenewedAccessToken {
   /** Whether the request had its access token in a cookie. */
   readonly inCookie: boolean
+  readonly userId: string
 }
 
 /**
@@ -30,7 +31,7 @@ export function createTokenRenewer (
     const renewed = renewedByRequest.get(request)
 
     // A handler may have revoked the session or opened another one.
-    if (renewed === undefined || revoked.has(renewed.sessionId)) {
+    if (renewed === undefined || revoked.has(renewed.sessionId, renewed.userId)) {
       return done(null, payload)
     }
 
@@ -53,7 +54,8 @@ export function createTokenRenewer (
       const renewed = await renewal.renew(token, verified)
 
       if (renewed !== null) {
-        renewedByRequest.set(request, { ...renewed, inCookie })
+        const { userId } = verified.auth
+        renewedByRequest.set(request, { ...renewed, inCookie, userId })
       }
     }
   }

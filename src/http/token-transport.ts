@@ -170,6 +170,24 @@ export class TokenTransport {
     return { refresh: null, access, inCookie: access !== null }
   }
 
+  /** Whether the access token of a response must fit into a cookie. */
+  limitsTokens (inCookie: boolean): boolean {
+    return inCookie && this.#settings.accessCookie !== null
+  }
+
+  /**
+   * Checks that browsers accept the cookies with these tokens.
+   *
+   * @throws Error if a cookie would be too long.
+   */
+  assertSendable ({ accessToken, refreshToken }: IssuedTokens, inCookie: boolean): void {
+    if (inCookie) {
+      const { accessCookie, refreshCookie } = this.#settings
+      accessCookie?.assertFits(accessToken)
+      refreshCookie?.assertFits(refreshToken ?? '')
+    }
+  }
+
   /**
    * Creates the response to a login or refresh (RFC 6749, section 5.1).
    *

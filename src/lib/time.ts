@@ -8,3 +8,6 @@ export const DAY: Millis = 24 * HOUR
 
 /** Longest delay that `setTimeout` accepts. A longer one fires immediately. */
 export const MAX_TIMER: Millis = 2 ** 31 - 1
+
+/** Largest accepted difference between the clocks of two services. */
+export const CLOCK_TOLERANCE: Millis = MINUTE

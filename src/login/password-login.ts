@@ -1,14 +1,12 @@
-import { CLOCK_TOLERANCE } from '../domain/rotation.js'
 import type { Caller } from '../domain/session.js'
 import type { DpopProof } from '../dpop/verifier.js'
 import { TokenAuthError } from '../errors.js'
 import type { Events, Logger, TokenAuthEvents } from '../events.js'
 import type { Millis } from '../lib/time.js'
-import { isRevokedSinceError } from '../sessions/sessions.js'
+import { getRevokedSince } from '../sessions/sessions.js'
 import type { Sessions } from '../sessions/sessions.js'
 import type { IssuedTokens } from '../sessions/token-issuer.js'
-import { isDisabled } from '../sessions/users.js'
-import type { AuthUser, UserDirectory } from '../sessions/users.js'
+import type { FoundUser, UserDirectory } from '../sessions/users.js'
 import { describeError } from '../stores/guarded-store.js'
 import type { Throttle } from '../throttle/throttle.js'
 import type { PasswordResult, Passwords } from './passwords.js'
@@ -33,6 +31,22 @@ export interface LoginAttempt {
   readonly clientId: string | null
   /** DPoP proof of the key that the session is bound to; `null` for no binding. */
   readonly proof: DpopProof | null
+  /** Throws if the tokens cannot be sent, for example because a cookie would be too long. */
+  readonly assertSendable: (issued: IssuedTokens) => void
+}
+
+/** Stored hash of the right password. */
+interface VerifiedHash {
+  readonly hash: string
+  readonly isWeak: boolean
+}
+
+/** Session and password hash after a successful check. */
+interface OpenedLogin {
+  readonly issued: IssuedTokens
+  readonly user: FoundUser
+  /** Stored hash, which may have been replaced by a stronger one. */
+  readonly passwordHash: string
 }
 
 /** Tokens of a successful login. */
@@ -73,69 +87,86 @@ export class PasswordLogin {
    * `AUTH_DPOP_INVALID`, `AUTH_STORE_UNAVAILABLE`
    */
   async login (attempt: LoginAttempt, by: Caller): Promise<IssuedLogin> {
-    const { users, sessions, throttle } = this.#context
+    const { users, throttle, clock } = this.#context
     const { login, deviceToken } = attempt
-    const startedAt = sessions.loginStartedAt()
+    const startedAt = clock()
     const user = await users.findByLogin(login)
-    const check = (): Promise<IssuedTokens> => this.#attemptWithRetry(attempt, by, user, startedAt)
+    const check = (): Promise<OpenedLogin> => this.#attemptWithRetry(attempt, by, user, startedAt)
 
     if (throttle === null) {
-      return { ...await check(), deviceToken: null }
+      const { issued } = await check()
+      return { ...issued, deviceToken: null }
     }
 
-    const subject = { login, userId: user?.id ?? null, deviceToken }
-    const issued = await throttle.guard(subject, by, check)
+    const subject = {
+      login,
+      userId: user?.id ?? null,
+      passwordHash: user?.passwordHash ?? null,
+      deviceToken
+    }
+    const opened = await throttle.guard(subject, by, check)
+    const { issued, passwordHash } = opened
 
     return {
       ...issued,
-      deviceToken: user === null ? null : throttle.issueDeviceToken(user.id, deviceToken)
+      deviceToken: throttle.issueDeviceToken(opened.user.id, passwordHash, subject)
     }
   }
 
   async #attemptWithRetry (
     attempt: LoginAttempt,
     by: Caller,
-    user: AuthUser | null,
+    user: FoundUser | null,
     startedAt: Millis
-  ): Promise<IssuedTokens> {
-    const { users, sessions } = this.#context
+  ): Promise<OpenedLogin> {
+    const { users } = this.#context
+    const stored = await this.#verify(attempt, by, user)
 
     try {
-      return await this.#verifyAndOpen(attempt, by, user, startedAt)
+      return await this.#open(attempt, by, user as FoundUser, stored, startedAt)
     } catch (error) {
-      if (!isRevokedSinceError(error)) {
+      const revokedAt = getRevokedSince(error)
+
+      if (revokedAt === null) {
         throw error
       }
+
+      // All sessions of the user were revoked after this login started. The second attempt uses the
+      // user from after that. It verifies the password again if the hash has changed.
+      const current = await users.findByLogin(attempt.login)
+      const isUnchanged = current !== null && current.id === user?.id && !current.isDisabled &&
+        current.passwordHash === user.passwordHash
+      const hash = isUnchanged ? stored : await this.#verify(attempt, by, current)
+      return this.#openAgain(attempt, by, current as FoundUser, hash, revokedAt + 1)
     }
+  }
 
-    // All sessions of the user were revoked after this login started, or by a clock that is ahead.
-    // The second attempt uses the user and the hash from after that revocation.
-    const authenticatedAt = sessions.loginStartedAt() + CLOCK_TOLERANCE
-
+  async #openAgain (
+    attempt: LoginAttempt,
+    by: Caller,
+    user: FoundUser,
+    stored: VerifiedHash,
+    authenticatedAt: Millis
+  ): Promise<OpenedLogin> {
     try {
-      return await this.#verifyAndOpen(
-        attempt,
-        by,
-        await users.findByLogin(attempt.login),
-        authenticatedAt
-      )
+      return await this.#open(attempt, by, user, stored, authenticatedAt)
     } catch (error) {
-      if (isRevokedSinceError(error)) {
-        return this.#reject('revoked-since', null, by)
+      if (getRevokedSince(error) !== null) {
+        return this.#reject('revoked-since', user, by)
       }
 
       throw error
     }
   }
 
-  async #verifyAndOpen (
-    { password, device, persistent, clientId, proof }: LoginAttempt,
+  /** Verifies the password. Rejects the login unless it is right. */
+  async #verify (
+    { password }: LoginAttempt,
     by: Caller,
-    user: AuthUser | null,
-    authenticatedAt: Millis
-  ): Promise<IssuedTokens> {
-    const { users, passwords, sessions, logger } = this.#context
-    const stored = user === null || isDisabled(user) ? null : user.passwordHash ?? null
+    user: FoundUser | null
+  ): Promise<VerifiedHash> {
+    const { passwords, logger } = this.#context
+    const stored = user === null || user.isDisabled ? null : user.passwordHash
     const result = await passwords.check(stored, password)
 
     if (result === 'uncheckable') {
@@ -146,10 +177,22 @@ export class PasswordLogin {
       throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
     }
 
-    if (user === null || result === 'wrong' || result === 'malformed') {
+    if (user === null || stored === null || result === 'wrong' || result === 'malformed') {
       return this.#reject(getRejectionReason(user, result), user, by)
     }
 
+    return { hash: stored, isWeak: result === 'weak' }
+  }
+
+  async #open (
+    attempt: LoginAttempt,
+    by: Caller,
+    user: FoundUser,
+    { hash, isWeak }: VerifiedHash,
+    authenticatedAt: Millis
+  ): Promise<OpenedLogin> {
+    const { users, sessions } = this.#context
+    const { device, persistent, clientId, proof, assertSendable } = attempt
     const issued = await sessions.open(await users.createProfile(user), {
       by,
       device,
@@ -157,17 +200,14 @@ export class PasswordLogin {
       authenticatedAt,
       amr: PASSWORD_AMR,
       clientId,
-      proof
+      proof,
+      assertSendable
     })
-
-    if (result === 'weak' && stored !== null) {
-      await this.#upgradeHash(user.id, stored, password)
-    }
-
-    return issued
+    const upgraded = isWeak ? await this.#upgradeHash(user.id, hash, attempt.password) : null
+    return { issued, user, passwordHash: upgraded ?? hash }
   }
 
-  #reject (reason: RejectionReason, user: AuthUser | null, by: Caller): never {
+  #reject (reason: RejectionReason, user: FoundUser | null, by: Caller): never {
     const { events, logger, clock } = this.#context
     const userId = user?.id ?? null
 
@@ -182,32 +222,38 @@ export class PasswordLogin {
     throw new TokenAuthError('AUTH_CREDENTIALS_REJECTED')
   }
 
-  /** The login has succeeded already, so a failure is only logged. The next login tries again. */
-  async #upgradeHash (userId: string, stored: string, password: string): Promise<void> {
+  /**
+   * Replaces a weak hash, and returns the new one. The login has succeeded already, so a failure is
+   * only logged. The next login tries again.
+   */
+  async #upgradeHash (userId: string, stored: string, password: string): Promise<string | null> {
     const { users, passwords, logger } = this.#context
 
     if (!users.savesHashes) {
-      return
+      return null
     }
 
     try {
-      await users.savePasswordHash(userId, await passwords.upgrade(password), stored)
+      const hash = await passwords.upgrade(password)
+      await users.savePasswordHash(userId, hash, stored)
+      return hash
     } catch (error) {
       logger.warn({ userId, cause: describeError(error) }, 'failed to replace a weak password hash')
+      return null
     }
   }
 }
 
-function getRejectionReason (user: AuthUser | null, result: PasswordResult): RejectionReason {
+function getRejectionReason (user: FoundUser | null, result: PasswordResult): RejectionReason {
   if (user === null) {
     return 'unknown-user'
   }
 
-  if (isDisabled(user)) {
+  if (user.isDisabled) {
     return 'disabled'
   }
 
-  if (user.passwordHash == null) {
+  if (user.passwordHash === null) {
     return 'no-password'
   }
 

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { badRequest, TokenAuthError } from '../errors.js'
-import { getCaller } from '../http/authorization.js'
+import { getCaller, isConnected } from '../http/authorization.js'
 import type { GetProof } from '../http/dpop.js'
 import { sendJson, sendTokens } from '../http/reply.js'
 import type { Refresh } from '../sessions/refresh.js'
@@ -56,7 +56,9 @@ export function addTokenRoute (
       by: getCaller(request),
       clientId,
       proof: getProof(request),
-      scope: form.scope ?? null
+      scope: form.scope ?? null,
+      isConnected: () => isConnected(request),
+      assertSendable: null
     })
 
     return sendTokens(reply, {
@@ -107,7 +109,7 @@ export function addRevokeRoute (
         throw new OAuthError('invalid_grant', 'Token was not issued to this client')
       }
 
-      await sessions.revoke(owner.sessionId, 'revoked')
+      await sessions.revokeOwner(owner, 'revoked')
     }
 
     return reply.code(200).send()

@@ -1,7 +1,8 @@
 import { isLive } from '../domain/session.js'
 import type { Millis } from '../lib/time.js'
+import type { UsageTracker } from '../revocations/usage-tracker.js'
 import type { AccessVerifier } from '../sessions/access-verifier.js'
-import type { Refresh } from '../sessions/refresh.js'
+import type { TokenRotator } from '../sessions/token-rotator.js'
 import type { UserDirectory } from '../sessions/users.js'
 import type { TokenStore } from '../stores/token-store.js'
 import type { Claims } from '../tokens/claims.js'
@@ -16,10 +17,13 @@ export type IntrospectionResponse = Claims & { readonly active: boolean }
 /** Collaborators of {@link Introspection}. */
 export interface IntrospectionContext {
   readonly store: TokenStore
+  readonly realm: string
   readonly users: UserDirectory
   readonly access: AccessVerifier
   readonly refreshTokens: JwtCodec
-  readonly refresh: Refresh
+  readonly rotator: TokenRotator
+  /** Records accepted generations. `null` if access tokens do not confirm a generation. */
+  readonly usage: UsageTracker | null
   readonly clock: () => Millis
 }
 
@@ -28,7 +32,8 @@ const INACTIVE: IntrospectionResponse = { active: false }
 /**
  * Checks whether a token is valid now, for other servers (RFC 7662).
  *
- * Applies the rules of a refresh, but neither rotates nor renews a token.
+ * Applies the rules of a refresh, but neither rotates nor renews a token. A valid access token
+ * confirms its generation.
  */
 export class Introspection {
   readonly #context: IntrospectionContext
@@ -53,7 +58,7 @@ export class Introspection {
   }
 
   async #inspectAccessToken (token: string): Promise<IntrospectionResponse> {
-    const { store, access, clock } = this.#context
+    const { store, realm, access, usage, clock } = this.#context
     const now = clock()
     const { read, claims } = access.inspect(token, now) ?? {}
 
@@ -61,18 +66,20 @@ export class Introspection {
       return INACTIVE
     }
 
-    const session = await store.find(read.sessionId)
+    const session = await store.find(realm, read.sessionId)
 
     if (session === null || !isLive(session, now) || !await this.#isActive(read.userId)) {
       return INACTIVE
     }
 
+    usage?.markConfirmed(read.sessionId, read.generation, now)
     return { ...claims, active: true, token_type: read.thumbprint === null ? 'Bearer' : 'DPoP' }
   }
 
   async #inspectRefreshToken (presented: RefreshToken): Promise<IntrospectionResponse> {
-    const { store, refresh, clock } = this.#context
-    const verdict = refresh.preview(presented, await store.find(presented.sessionId), clock())
+    const { store, realm, rotator } = this.#context
+    const session = await store.find(realm, presented.sessionId)
+    const verdict = rotator.preview(presented, session)
 
     if (!('expiresAt' in verdict) || !await this.#isActive(presented.userId)) {
       return INACTIVE

@@ -2,6 +2,7 @@ import type { EventName, TokenAuthListeners } from '../events.js'
 import type { Duration } from '../lib/duration.js'
 import { MAX_TIMER } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
+import type { InstanceClocks } from '../revocations/store-clock.js'
 import type { Users } from '../sessions/users.js'
 import type { TokenStore } from '../stores/token-store.js'
 import { resolveDpop } from './dpop.js'
@@ -20,10 +21,10 @@ import { transportShape } from './transport.js'
 import type { TransportOptions } from './transport.js'
 import {
   assert,
-  callable,
   duration,
   group,
   implementation,
+  optional,
   rejectUnknownKeys,
   resolveName,
   unlessFalse
@@ -80,7 +81,9 @@ export interface TokenAuthOptions
    * Name of this registration, which distinguishes it from others in the same app.
    *
    * Keys are derived from it, so that one registration rejects the tokens of another. It is also
-   * the `realm` of challenges. Letters, digits, `-` and `_`. Changing it signs all users out.
+   * the realm of its sessions, events and challenges: two registrations may share a store, and
+   * never see each other's sessions. At most 64 letters, digits, `-` and `_`. Changing it signs
+   * all users out.
    *
    * @default 'auth'
    */
@@ -130,9 +133,10 @@ export interface TokenAuthOptions
    * Timeout of each call of the store and of the `users` callbacks. At most 24 days.
    *
    * The response is 503 after it. A shorter timeout fails sooner during an outage, but also
-   * rejects requests that a slow database would still complete.
+   * rejects requests that a slow database would still complete. At most half of
+   * `refreshToken.grace`, so that other tabs can still use the previous token afterwards.
    *
-   * @default '5s'
+   * @default '5s', or half of `refreshToken.grace` if that is less
    */
   readonly storeTimeout?: Duration
 
@@ -150,17 +154,19 @@ export interface TokenAuthOptions
   readonly on?: TokenAuthListeners
 
   /**
-   * Returns the current time in milliseconds, for tokens, sessions and sweeps.
+   * Clock of the app, for tests and simulations that do not wait.
    *
-   * Lets tests and simulations run without waiting.
+   * A function **is** store time: sessions and tokens are judged by it, and the clock of the
+   * database is ignored. An object replaces the two clocks of the instance, and leaves the estimate
+   * of store time alone. All values are milliseconds.
    *
-   * @default Date.now
+   * @default the clock of the database; with `revocations: false`, `Date.now`
    * @example
    * ```ts
    * clock: () => now
    * ```
    */
-  readonly clock?: () => Millis
+  readonly clock?: (() => Millis) | InstanceClocks
 }
 
 /** Events that the option `on` accepts. */
@@ -176,6 +182,7 @@ export const listenerShape = {
   revoke: true,
   sweep: true,
   'store-rolled-back': true,
+  'session-missing': true,
   'revocations-stalled': true,
   'clock-skew': true
 } satisfies Record<EventName, true>
@@ -195,9 +202,9 @@ export const optionsShape = {
   passwords: resolvePasswords,
   throttle: unlessFalse(group(throttleShape)),
   dpop: resolveDpop,
-  storeTimeout: duration({ min: 1, max: MAX_TIMER, fallback: '5s' }),
+  storeTimeout: optional(duration({ min: 1, max: MAX_TIMER })),
   on: resolveListeners,
-  clock: callable<() => Millis>('returns milliseconds', Date.now)
+  clock: resolveClock
 } satisfies Shape<TokenAuthOptions>
 
 const requireUsers = implementation<Users>(
@@ -216,6 +223,21 @@ function resolveUsers (value: unknown, path: string, isSet: boolean): Users {
   }
 
   return users
+}
+
+function resolveClock (value: unknown, path: string): (() => Millis) | InstanceClocks | null {
+  if (value === undefined) {
+    return null
+  }
+
+  if (typeof value === 'function') {
+    return value as () => Millis
+  }
+
+  return implementation<InstanceClocks>(
+    ['wall', 'monotonic'],
+    'a function, or an object with the functions wall() and monotonic()'
+  )(value, path, true)
 }
 
 function resolveListeners (value: unknown = {}, path: string): TokenAuthListeners {

@@ -17,8 +17,8 @@ export type ResolvedOptions = ReturnType<typeof resolveOptions>
  */
 export function resolveOptions (given: TokenAuthOptions, mountedAt = '') {
   const options = resolveShape(optionsShape, given)
-  const { name, prefix, accessToken, refreshToken, throttle, storeTimeout } = options
-  const sessions = resolveSessions(options, given, storeTimeout)
+  const { name, prefix, accessToken, refreshToken, throttle } = options
+  const sessions = resolveSessions(options, given, options.storeTimeout)
   const oauth = resolveOAuth(options)
   assertKeyOptions(options, accessToken.secret)
   const paths = {
@@ -55,8 +55,8 @@ export function resolveOptions (given: TokenAuthOptions, mountedAt = '') {
     passwords: options.passwords,
     /** `null` if logins are not throttled. */
     throttle,
-    storeTimeout,
     on: options.on,
+    /** `null` for the clock of the store. */
     clock: options.clock
   }
 }

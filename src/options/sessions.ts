@@ -1,6 +1,5 @@
-import { CLOCK_TOLERANCE } from '../domain/rotation.js'
 import type { Duration } from '../lib/duration.js'
-import { MAX_TIMER, SECOND } from '../lib/time.js'
+import { CLOCK_TOLERANCE, DAY, MAX_TIMER, SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
 import type { RevocationSubscriber } from '../revocations/feed.js'
 import { isSameClientByDefault } from '../sessions/replay-monitor.js'
@@ -21,10 +20,12 @@ import {
 } from './validate.js'
 import type { Resolved, Shape } from './validate.js'
 
+const DEFAULT_STORE_TIMEOUT: Millis = 5 * SECOND
+
 /** Options for access tokens. */
 export interface AccessTokenOptions {
   /**
-   * Lifetime of an access token, in whole seconds.
+   * Lifetime of an access token, in whole seconds. At most 24 hours.
    *
    * A service that does not see a logout accepts a token of that session until it expires. A
    * shorter lifetime limits this, but clients refresh more often.
@@ -102,8 +103,8 @@ export interface RefreshTokenOptions {
    * Time during which a rotated refresh token still returns its successor.
    *
    * Covers concurrent tabs and lost responses. A longer period gives an attacker more time to
-   * replay a stolen token unnoticed. The clocks of all instances must agree within half of it. At
-   * most 2 minutes, and shorter than `lifetime`; `0` disables it.
+   * replay a stolen token unnoticed. At most 2 minutes, at least twice `storeTimeout`, and shorter
+   * than `lifetime`; `0` disables it.
    *
    * @default '10s'
    */
@@ -123,14 +124,14 @@ export interface RefreshTokenOptions {
   readonly confirmBy?: 'access' | 'refresh'
 
   /**
-   * Reaction to an attacker who replays every refresh token within the grace period.
+   * Reaction to an attacker who keeps pace with the client.
    *
-   * `'report'` emits the event `suspicious-replay` after three consecutive generations were
-   * replayed by another client. `'revoke'` also revokes the session. Each instance counts the
-   * replays that it receives. Do not enable it if your server and the browser both refresh the
-   * same session.
+   * `'report'` emits the event `suspicious-replay` if another client has presented the tokens of
+   * three consecutive generations a second time, or has recovered a token that it did not rotate.
+   * `'revoke'` also revokes the session. Use `false` if your server and the browser both refresh
+   * the same session.
    *
-   * @default false
+   * @default 'report'
    */
   readonly replayDetection?: 'report' | 'revoke' | false
 
@@ -254,8 +255,8 @@ export interface SessionOptions {
   /**
    * Schedule for the deletion of expired and revoked sessions.
    *
-   * `false` disables it, for apps that call `app.tokenAuth.sweep()` from a job. Rows stay for the
-   * lifetime of an access token and at least one more hour, in case a clock is wrong.
+   * `false` disables it, for apps that call `app.tokenAuth.sweep()` from a job. Rows stay for 25
+   * hours after their end.
    *
    * @default { interval: '1h' }
    * @example
@@ -283,7 +284,7 @@ export interface SessionOptions {
 
 /** Checks of {@link AccessTokenOptions}. */
 export const accessTokenShape = {
-  lifetime: duration({ min: SECOND, fallback: '15m' }),
+  lifetime: duration({ min: SECOND, max: DAY, fallback: '15m' }),
   renewWithin: optional(duration({ min: SECOND })),
   secret: optional(resolveSecret),
   cacheSize: integer({ min: 2, fallback: 10_000 })
@@ -296,7 +297,7 @@ export const refreshTokenShape = {
   maxLifetime: duration({ fallback: '30d' }),
   grace: duration({ max: 2 * CLOCK_TOLERANCE, fallback: '10s' }),
   confirmBy: oneOf(['access', 'refresh'], 'access'),
-  replayDetection: oneOf(['report', 'revoke', false], false),
+  replayDetection: oneOf(['report', 'revoke', false], 'report'),
   isSameClient: callable<IsSameClient>('compares two callers', isSameClientByDefault),
   secret: optional(resolveSecret)
 } satisfies Shape<RefreshTokenOptions>
@@ -335,13 +336,15 @@ export const sessionShape = {
 export function resolveSessions (
   options: Resolved<typeof sessionShape>,
   given: SessionOptions,
-  storeTimeout: Millis
+  givenTimeout: Millis | null
 ) {
   const { accessToken, refreshToken, revocations } = options
   const { lifetime, maxLifetime, grace, confirmBy, replayDetection, isSameClient } = refreshToken ??
     resolveShape(refreshTokenShape, {})
   assertAccessToken(options)
   assertRotation(given)
+  const usedGrace = options.rotation && refreshToken !== null ? grace : 0
+  const storeTimeout = resolveStoreTimeout(givenTimeout, usedGrace)
 
   if (refreshToken !== null) {
     assert(
@@ -360,6 +363,7 @@ export function resolveSessions (
   }
 
   return {
+    storeTimeout,
     rotation: options.rotation,
     accessLifetime: accessToken.lifetime,
     /** `null` if requests do not renew access tokens. */
@@ -381,6 +385,19 @@ export function resolveSessions (
       subscribe: revocations?.subscribe ?? undefined
     }
   }
+}
+
+// A response that is slower than half a grace period would leave other tabs too little time.
+function resolveStoreTimeout (given: Millis | null, grace: Millis): Millis {
+  if (given === null) {
+    return grace === 0 ? DEFAULT_STORE_TIMEOUT : Math.min(DEFAULT_STORE_TIMEOUT, grace / 2)
+  }
+
+  assert(
+    grace === 0 || given <= grace / 2,
+    '"storeTimeout" must be at most half of "refreshToken.grace" (10s by default)'
+  )
+  return given
 }
 
 function assertAccessToken (

@@ -181,11 +181,15 @@ export function resolveString (value: unknown, path: string): string {
   return value
 }
 
+/** Name of a registration that sets none. */
+export const DEFAULT_NAME = 'auth'
+
 /** Checks the `name` of a registration, which becomes a part of cookie names and challenges. */
-export function resolveName (value: unknown = 'auth', path: string): string {
+export function resolveName (value: unknown = DEFAULT_NAME, path: string): string {
   assert(
-    typeof value === 'string' && /^[A-Za-z][\w-]*$/.test(value),
-    `"${path}" must be a letter, followed by letters, digits, "-" and "_"${describeValue(value)}`
+    typeof value === 'string' && /^[A-Za-z][\w-]{0,63}$/.test(value),
+    `"${path}" must be a letter, followed by at most 63 letters, digits, "-" and "_"` +
+      describeValue(value)
   )
   return value
 }

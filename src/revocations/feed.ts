@@ -1,14 +1,12 @@
-import { CLOCK_TOLERANCE } from '../domain/rotation.js'
+import { AsyncResource } from 'node:async_hooks'
 import type { Events, Logger } from '../events.js'
 import { SingleFlight } from '../lib/single-flight.js'
-import { SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
-import type { TokenStore } from '../stores/token-store.js'
+import type { Cursor, TokenStore } from '../stores/token-store.js'
 import type { RevokedSessions } from './revoked.js'
+import type { StoreTime } from './store-clock.js'
 
-const PAGE_SIZE = 500
-/** A step back of the clock by more than this is a correction. */
-const CLOCK_STEP: Millis = SECOND
+const PAGE_SIZE = 5000
 
 /**
  * Subscribes to pushes of a database. Calls `poll` whenever a session may have been revoked.
@@ -27,10 +25,13 @@ export type RevocationSubscriber = (poll: () => void) => (() => unknown) | Promi
 /** Dependencies and settings of a {@link RevocationFeed}. */
 export interface RevocationFeedContext {
   readonly store: TokenStore
+  /** Entries of other realms are ignored. */
+  readonly realm: string
   readonly revoked: RevokedSessions
   readonly events: Events
   readonly logger: Logger
-  readonly clock: () => Millis
+  /** Learns the time of the database from every page. */
+  readonly time: StoreTime
   /** Time between two polls; `null` if there is only one instance. */
   readonly pollInterval: Millis | null
   /** Age of the oldest revocation that matters: all older access tokens have expired. */
@@ -49,7 +50,10 @@ export interface RevocationFeedContext {
 export class RevocationFeed {
   readonly #context: RevocationFeedContext
   readonly #polling = new SingleFlight<void>()
-  #newest: Millis
+  // A poll serves several requests, so it must not run in the async context of one of them.
+  readonly #readInOwnContext: () => Promise<void>
+  #cursor: Cursor | null = null
+  /** Monotonic moment at which the last complete read began. */
   #readAt: Millis
   #isBehind = false
   #timer: NodeJS.Timeout | undefined
@@ -58,8 +62,8 @@ export class RevocationFeed {
 
   constructor (context: RevocationFeedContext) {
     this.#context = context
-    this.#readAt = context.clock()
-    this.#newest = this.#readAt - context.retention
+    this.#readAt = context.time.monotonic()
+    this.#readInOwnContext = AsyncResource.bind(() => this.#read())
   }
 
   /**
@@ -99,13 +103,13 @@ export class RevocationFeed {
       }
     }
 
-    return this.#polling.run(() => this.#read())
+    return this.#polling.run(this.#readInOwnContext)
   }
 
   /** Whether revocations may have been missed for longer than `failAfter`. */
-  isStale (now: Millis): boolean {
-    const { failAfter } = this.#context
-    return failAfter !== null && this.#isBehind && now - this.#readAt > failAfter
+  isStale (): boolean {
+    const { failAfter, time } = this.#context
+    return failAfter !== null && this.#isBehind && time.monotonic() - this.#readAt > failAfter
   }
 
   /** Stops polling, waits for the current poll and ends the subscription. */
@@ -136,22 +140,17 @@ export class RevocationFeed {
   }
 
   async #read (): Promise<void> {
-    const { clock, events, logger, retention } = this.#context
-    const now = clock()
-
-    // The clock was ahead and has been corrected, so the position may lie in the future.
-    if (now < this.#readAt - CLOCK_STEP) {
-      this.#newest = Math.min(this.#newest, now - retention)
-    }
-
-    this.#readAt = Math.min(this.#readAt, now)
+    const { events, logger, time } = this.#context
+    const startedAt = time.monotonic()
 
     try {
-      await this.#readPages(now)
+      await this.#readPages()
     } catch (error) {
-      if (!this.#isBehind) {
-        logger.warn({ since: this.#readAt }, 'failed to read revocations')
-        events.emit('revocations-stalled', { at: now, since: this.#readAt })
+      if (!this.#isBehind && time.isKnown) {
+        const at = time.now()
+        const since = at - (startedAt - this.#readAt)
+        logger.warn({ since }, 'failed to read revocations')
+        events.emit('revocations-stalled', { at, since })
       }
 
       this.#isBehind = true
@@ -159,36 +158,26 @@ export class RevocationFeed {
     }
 
     this.#isBehind = false
-    this.#readAt = now
+    this.#readAt = startedAt
   }
 
-  async #readPages (now: Millis): Promise<void> {
-    const { store, revoked } = this.#context
-    // An entry may appear after a newer one, if its statement was slow or its clock is behind.
-    let after = { at: this.#newest - CLOCK_TOLERANCE, sessionId: '' }
-    let newest = this.#newest
+  async #readPages (): Promise<void> {
+    const { store, realm, revoked, retention, time } = this.#context
 
-    for (;;) {
-      const page = await store.revocations(after, PAGE_SIZE)
+    for (let isComplete = false; !isComplete;) {
+      const sentAt = time.monotonic()
+      const page = await store.revocations(this.#cursor ?? { within: retention }, PAGE_SIZE)
+      time.addSample({ sentAt, receivedAt: time.monotonic(), now: page.now })
+      const now = time.now()
 
-      for (const revocation of page) {
-        revoked.add(revocation, now)
+      for (const revocation of page.entries) {
+        if (revocation.realm === realm) {
+          revoked.add(revocation, now)
+        }
       }
 
-      const last = page.at(-1)
-
-      if (last !== undefined) {
-        // An entry from a clock that is ahead must not move the position past later entries.
-        newest = Math.min(now, last.at)
-      }
-
-      if (last === undefined || page.length < PAGE_SIZE) {
-        break
-      }
-
-      after = last
+      this.#cursor = page.cursor
+      isComplete = page.complete
     }
-
-    this.#newest = Math.max(this.#newest, newest)
   }
 }

@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks'
 import { BoundedMap } from '../lib/bounded-map.js'
 import { SingleFlight } from '../lib/single-flight.js'
 import { SECOND } from '../lib/time.js'
@@ -17,18 +18,26 @@ const MAX_SEEN = 200_000
  */
 export class UsageTracker {
   readonly #store: TokenStore
+  readonly #realm: string
   readonly #delay: Millis
   readonly #seen = new BoundedMap<string, number>(MAX_SEEN)
   readonly #writing = new SingleFlight<void>()
   #pending = new Map<string, Touch>()
+  // A batch serves several requests, so it must not run in the async context of one of them.
+  readonly #flushInOwnContext: () => void
   #timer: NodeJS.Timeout | undefined
 
   /**
    * @param grace - Grace period of rotations. Batches are at most half of it apart, so that a
    * recovery is judged by recent data.
    */
-  constructor (store: TokenStore, grace: Millis) {
+  constructor (store: TokenStore, realm: string, grace: Millis) {
     this.#store = store
+    this.#realm = realm
+    this.#flushInOwnContext = AsyncResource.bind(() => {
+      this.#timer = undefined
+      void this.flush()
+    })
     this.#delay = Math.max(MIN_DELAY, Math.min(MAX_DELAY, grace / 2))
   }
 
@@ -44,7 +53,15 @@ export class UsageTracker {
   /** Does the same as {@link markConfirmed}, but always writes the moment of use. */
   markUsed (sessionId: string, generation: number, at: Millis): void {
     this.#seen.set(sessionId, Math.max(generation, this.#seen.get(sessionId) ?? 0))
-    this.#add({ sessionId, lastUsedAt: at, confirmedGeneration: generation })
+    this.#add({
+      realm: this.#realm,
+      sessionId,
+      generation,
+      lastUsedAt: at,
+      confirmedGeneration: generation,
+      graceFrom: null,
+      replayRun: null
+    })
     this.#schedule(this.#delay)
   }
 
@@ -104,7 +121,8 @@ export class UsageTracker {
       pending === undefined
         ? touch
         : {
-          sessionId: touch.sessionId,
+          ...touch,
+          generation: Math.max(pending.generation, touch.generation),
           lastUsedAt: Math.max(pending.lastUsedAt, touch.lastUsedAt),
           confirmedGeneration: Math.max(pending.confirmedGeneration, touch.confirmedGeneration)
         }
@@ -112,9 +130,6 @@ export class UsageTracker {
   }
 
   #schedule (delay: Millis): void {
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined
-      void this.flush()
-    }, delay).unref()
+    this.#timer ??= setTimeout(this.#flushInOwnContext, delay).unref()
   }
 }

@@ -76,11 +76,11 @@ export class AccessVerifier implements AccessTokenVerifier<VerifiedAccessToken> 
       throw new TokenAuthError('AUTH_ACCESS_EXPIRED')
     }
 
-    if (revoked.has(verified.auth.sessionId)) {
+    if (revoked.has(verified.auth.sessionId, verified.auth.userId)) {
       throw new TokenAuthError('AUTH_SESSION_REVOKED')
     }
 
-    if (feed.isStale(now)) {
+    if (feed.isStale()) {
       throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
     }
 

@@ -1,16 +1,11 @@
-import { judgeRotation, planHealing, planRotation } from '../domain/rotation.js'
-import type {
-  Continuation,
-  RotationAttempt,
-  RotationOutcome,
-  RotationVerdict
-} from '../domain/rotation.js'
-import type { Caller, Session } from '../domain/session.js'
+import type { Continuation, RotationVerdict } from '../domain/rotation.js'
+import { getCreationTime } from '../domain/session.js'
+import type { Caller } from '../domain/session.js'
 import type { DpopProof, DpopVerifier } from '../dpop/verifier.js'
 import { missingProof, TokenAuthError } from '../errors.js'
 import type { Events } from '../events.js'
-import { BoundedMap } from '../lib/bounded-map.js'
-import { SECOND } from '../lib/time.js'
+import type { StandstillMonitor } from '../lib/standstill.js'
+import { MINUTE } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
 import type { UsageTracker } from '../revocations/usage-tracker.js'
 import type { TokenStore } from '../stores/token-store.js'
@@ -18,20 +13,20 @@ import type { Throttle } from '../throttle/throttle.js'
 import type { JwtCodec } from '../tokens/jwt-codec.js'
 import { issueSuccessor, readRefreshToken } from '../tokens/refresh-token.js'
 import type { RefreshToken } from '../tokens/refresh-token.js'
-import type { ReuseGuard } from './reuse-guard.js'
+import type { Arrival, ReuseGuard } from './reuse-guard.js'
 import type { Sessions } from './sessions.js'
 import { getScope } from './token-issuer.js'
 import type { IssuedTokens, TokenIssuer } from './token-issuer.js'
-import type { UserDirectory } from './users.js'
+import type { TokenRotator } from './token-rotator.js'
+import type { Profile, UserDirectory } from './users.js'
 
-// Smaller differences between the clocks of instances are normal.
-const MIN_REPORTED_SKEW: Millis = SECOND
-const MAX_RECOVERIES = 10_000
-const UNKNOWN_CALLER: Caller = { address: null, userAgent: null }
+/** Age from which a session ends if its user is not found. Replicas may not know a new user. */
+const MIN_AGE_OF_ORPHANS: Millis = MINUTE
 
 /** Settings and collaborators of {@link Refresh}. */
 export interface RefreshContext {
   readonly store: TokenStore
+  readonly realm: string
   readonly users: UserDirectory
   readonly sessions: Sessions
   readonly issuer: TokenIssuer
@@ -44,9 +39,9 @@ export interface RefreshContext {
   readonly rotation: boolean
   /** Idle lifetime of a refresh token. */
   readonly lifetime: Millis
-  /** Grace period of a rotated token. */
-  readonly grace: Millis
+  readonly rotator: TokenRotator
   readonly reuseGuard: ReuseGuard
+  readonly standstill: StandstillMonitor
   /** `null` if DPoP is disabled. */
   readonly dpop: DpopVerifier | null
 }
@@ -59,12 +54,21 @@ export interface RefreshRequest {
   readonly proof: DpopProof | null
   /** Requested scope (RFC 6749, section 6). `null` for the scope of the user. */
   readonly scope: string | null
+  /** Whether the client still waits for the response. */
+  readonly isConnected: () => boolean
+  /** Throws if the tokens cannot be sent. `null` if tokens of any length can. */
+  readonly assertSendable: ((issued: IssuedTokens) => void) | null
+}
+
+/** One refresh whose token is authentic. */
+interface AuthenticRefresh extends Arrival {
+  readonly presented: RefreshToken
+  readonly by: Caller
 }
 
 /** Refreshes sessions: turns the verdicts of `domain/rotation.ts` into responses. */
 export class Refresh {
   readonly #context: RefreshContext
-  readonly #recoveredAt = new BoundedMap<string, Millis>(MAX_RECOVERIES)
 
   constructor (context: RefreshContext) {
     this.#context = context
@@ -73,16 +77,18 @@ export class Refresh {
   /**
    * Exchanges a refresh token for a new access token and, with rotation, for its successor.
    *
-   * Rotates after it has verified the token and found the user, so that an earlier failure leaves
-   * the presented token current.
+   * Rotates after it has verified the token and completed the data of the user, so that an earlier
+   * failure leaves the presented token current.
    *
    * @throws TokenAuthError `AUTH_REFRESH_INVALID`, `AUTH_REFRESH_EXPIRED`, `AUTH_REFRESH_REVOKED`,
    * `AUTH_REFRESH_REUSED`, `AUTH_TOO_MANY_ATTEMPTS`, `AUTH_STORE_UNAVAILABLE`, `AUTH_DPOP_INVALID`,
    * or `AUTH_CLAIMS_INSUFFICIENT` if the requested scope exceeds the user's.
    */
   async refresh (token: string, request: RefreshRequest): Promise<IssuedTokens> {
-    const { users, issuer, clock, refreshTokens, rotation, throttle } = this.#context
-    const { by, scope, proof } = request
+    const { users, clock, refreshTokens, throttle, standstill, rotator } = this.#context
+    const { by, scope, proof, isConnected } = request
+    const arrivedAt = clock()
+    const afterStandstill = standstill.stoodStill
     const presented = readRefreshToken(refreshTokens, token)
 
     if (presented === null) {
@@ -90,49 +96,32 @@ export class Refresh {
       throw new TokenAuthError('AUTH_REFRESH_INVALID')
     }
 
-    const { sessionId, userId, clientId, persistent, amr } = presented
-
-    if (clientId !== request.clientId) {
+    if (presented.clientId !== request.clientId) {
       throw new TokenAuthError('AUTH_REFRESH_INVALID')
     }
 
     const isBound = presented.thumbprint !== null || proof !== null
     const thumbprint = isBound ? await this.#verifyPossession(presented, proof) : null
-    const profile = await users.findActive(userId)
+    const profile = await users.getProfile(presented.userId)
 
-    if (profile === null) {
-      return this.#revokeSessionOfGoneUser(presented)
+    if (profile === 'gone' || profile === 'disabled') {
+      return this.#rejectMissingUser(presented, profile, by)
     }
 
     if (scope !== null && !isWithinScope(scope, getScope(profile.claims))) {
       throw new TokenAuthError('AUTH_CLAIMS_INSUFFICIENT')
     }
 
-    const now = clock()
-    const verdict = await this.#rotate(presented, now, by)
-    const continuation = await this.#applyVerdict(presented, verdict, now, by)
-    const { generation, expiresAt, session: { authenticatedAt } } = continuation
-    const keepsToken = !rotation && continuation.kind === 'kept'
-    const refreshToken = keepsToken ? null : issueSuccessor(refreshTokens, presented, continuation)
+    if (request.assertSendable !== null) {
+      request.assertSendable(this.#issueProbe(profile, presented, thumbprint))
+    }
 
-    return issuer.issue(profile, {
-      sessionId,
-      generation,
-      expiresAt,
-      refreshToken,
-      persistent,
-      authenticatedAt,
-      amr,
-      clientId,
-      thumbprint
-    }, now)
-  }
-
-  /** Returns the verdict on a token for a given session, without writing to the store. */
-  preview (presented: RefreshToken, session: Session | null, now: Millis): RotationVerdict {
-    const grace = this.#getGrace(presented.sessionId, now)
-    const attempt = planRotation(presented, { now, lifetime: 0, grace, by: UNKNOWN_CALLER })
-    return this.#evaluate(attempt, { swapped: false, session })
+    const refresh = { presented, afterStandstill, by, isConnected }
+    const continuation = await this.#applyVerdict(
+      refresh,
+      await rotator.rotate(presented, arrivedAt, by)
+    )
+    return this.#issue(profile, presented, thumbprint, continuation)
   }
 
   // A bound session requires a proof of its key, so a stolen token alone can neither refresh nor
@@ -155,95 +144,43 @@ export class Refresh {
     return proof.thumbprint
   }
 
-  async #rotate (presented: RefreshToken, now: Millis, by: Caller): Promise<RotationVerdict> {
-    const { store, rotation, lifetime, events, clock } = this.#context
-    const { sessionId } = presented
-    const grace = this.#getGrace(sessionId, now)
-    const attempt = planRotation(presented, { now, lifetime, grace, by })
-    const outcome = rotation
-      ? await store.rotate(attempt)
-      : { swapped: false, session: await store.find(sessionId) }
-    const ahead = (outcome.session?.rotatedAt ?? 0) - clock()
-
-    if (ahead > MIN_REPORTED_SKEW) {
-      events.emit('clock-skew', { at: now, sessionId, ahead })
-    }
-
-    const verdict = this.#evaluate(attempt, outcome)
-
-    return verdict.kind === 'ahead' || verdict.kind === 'far-ahead'
-      ? this.#heal(presented, verdict, attempt)
-      : verdict
-  }
-
-  // The store has lost writes. The presented token can restore one generation.
-  async #heal (
-    presented: RefreshToken,
-    verdict: RotationVerdict & { readonly session: Session },
-    attempt: RotationAttempt
-  ): Promise<RotationVerdict> {
-    const { store, events } = this.#context
-    const { generation: stored, userId, id: sessionId } = verdict.session
-    const healed = verdict.kind === 'ahead'
-    events.emit('store-rolled-back', {
-      at: attempt.now,
-      sessionId,
-      userId,
-      ...attempt.by,
-      presented: presented.generation,
-      stored,
-      healed
-    })
-
-    if (!healed) {
-      return verdict
-    }
-
-    const { session } = await store.rotate(planHealing(attempt))
-    return this.#evaluate(attempt, { swapped: false, session })
-  }
-
-  // A recovery starts a grace period of its own, because other tabs with the previous token follow.
-  #getGrace (sessionId: string, now: Millis): Millis {
-    const { grace } = this.#context
-    const recoveredAt = this.#recoveredAt.get(sessionId)
-    return recoveredAt !== undefined && Math.abs(now - recoveredAt) < grace ? now : grace
-  }
-
-  #evaluate (attempt: RotationAttempt, { swapped, session }: RotationOutcome): RotationVerdict {
-    // The verdict on a rotation that succeeded does not depend on confirmed generations.
-    if (session === null || swapped) {
-      return judgeRotation(attempt, { swapped, session })
-    }
-
-    const seen = this.#context.usage.confirmedGeneration(session.id)
-    const confirmedGeneration = Math.max(session.confirmedGeneration, seen)
-    return judgeRotation(attempt, { swapped, session: { ...session, confirmedGeneration } })
-  }
-
   async #applyVerdict (
-    presented: RefreshToken,
-    verdict: RotationVerdict,
-    now: Millis,
-    by: Caller
+    refresh: AuthenticRefresh,
+    verdict: RotationVerdict
   ): Promise<Continuation> {
+    const { presented, by } = refresh
+    const now = this.#context.clock()
+
     switch (verdict.kind) {
       case 'unknown':
-      case 'far-ahead':
+        this.#reportMissingSession(presented, now, by)
         throw new TokenAuthError('AUTH_REFRESH_INVALID')
       case 'ahead':
+      case 'late':
         throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
       case 'revoked':
         throw new TokenAuthError('AUTH_REFRESH_REVOKED')
       case 'expired':
         throw new TokenAuthError('AUTH_REFRESH_EXPIRED')
-      case 'reused':
-        await this.#context.reuseGuard.revoke({ presented, session: verdict.session, now, by })
+      case 'reused': {
+        const use = { presented, session: verdict.session, now, by }
+        await this.#context.reuseGuard.revoke(use, refresh)
         throw new TokenAuthError('AUTH_REFRESH_REUSED')
+      }
     }
 
     await this.#recordContinuation(presented, verdict, now, by)
     return verdict
+  }
+
+  #reportMissingSession (
+    { sessionId, userId, expiresAt }: RefreshToken,
+    now: Millis,
+    by: Caller
+  ): void {
+    if (expiresAt > now) {
+      this.#context.events.emit('session-missing', { at: now, sessionId, userId, ...by })
+    }
   }
 
   async #recordContinuation (
@@ -254,38 +191,97 @@ export class Refresh {
   ): Promise<void> {
     const { events, usage, rotation, reuseGuard } = this.#context
     const { id: sessionId, userId } = session
-    const { address, userAgent } = by
-    const event = { at: now, sessionId, userId, address, userAgent, generation }
+    const event = { at: now, sessionId, userId, ...by, generation }
 
-    if (kind === 'kept' && rotation) {
+    if (!rotation) {
+      usage.markUsed(sessionId, generation, now)
+      events.emit('refresh', { ...event, rotated: false })
+      return
+    }
+
+    if (kind === 'kept') {
       usage.markConfirmed(sessionId, generation, now)
     }
 
-    if (kind === 'kept' && !rotation) {
-      usage.markUsed(sessionId, generation, now)
+    if (kind !== 'rotated') {
+      await reuseGuard.recordReplay({ presented, session, now, by }, kind)
     }
 
     if (kind === 'rotated' || kind === 'kept') {
       events.emit('refresh', { ...event, rotated: kind === 'rotated' })
-      return
+    } else {
+      events.emit(kind === 'replayed' ? 'replay' : 'recovery', event)
     }
-
-    if (kind === 'recovered') {
-      this.#recoveredAt.set(sessionId, now)
-    }
-
-    await reuseGuard.recordReplay({ presented, session, now, by })
-    events.emit(kind === 'replayed' ? 'replay' : 'recovery', event)
   }
 
-  async #revokeSessionOfGoneUser ({ sessionId, secretHash }: RefreshToken): Promise<never> {
-    const session = await this.#context.store.find(sessionId)
+  #issue (
+    profile: Profile,
+    presented: RefreshToken,
+    thumbprint: string | null,
+    continuation: Continuation
+  ): IssuedTokens {
+    const { issuer, refreshTokens, rotation, clock } = this.#context
+    const { sessionId, persistent, amr, clientId } = presented
+    const { generation, expiresAt, session: { authenticatedAt } } = continuation
+    const keepsToken = !rotation && continuation.kind === 'kept'
+    const refreshToken = keepsToken ? null : issueSuccessor(refreshTokens, presented, continuation)
+
+    return issuer.issue(profile, {
+      sessionId,
+      generation,
+      expiresAt,
+      refreshToken,
+      persistent,
+      authenticatedAt,
+      amr,
+      clientId,
+      thumbprint
+    }, clock())
+  }
+
+  // Tokens of the same length as those of the response. They are not sent.
+  #issueProbe (
+    profile: Profile,
+    { sessionId, generation, persistent, amr, clientId }: RefreshToken,
+    thumbprint: string | null
+  ): IssuedTokens {
+    const { issuer, clock, lifetime } = this.#context
+    const now = clock()
+
+    return issuer.issue(profile, {
+      sessionId,
+      generation: generation + 1,
+      expiresAt: now + lifetime,
+      refreshToken: null,
+      persistent,
+      authenticatedAt: now,
+      amr,
+      clientId,
+      thumbprint
+    }, now)
+  }
+
+  async #rejectMissingUser (
+    presented: RefreshToken,
+    reason: 'gone' | 'disabled',
+    by: Caller
+  ): Promise<never> {
+    const { store, realm, clock, sessions } = this.#context
+    const { sessionId, secretHash } = presented
+    const session = await store.find(realm, sessionId)
 
     if (session?.secretHash !== secretHash) {
+      this.#reportMissingSession(presented, clock(), by)
       throw new TokenAuthError('AUTH_REFRESH_INVALID')
     }
 
-    await this.#context.sessions.revoke(sessionId, 'user-gone')
+    const age = clock() - (getCreationTime(sessionId) ?? -Infinity)
+
+    if (session.revokedAt === null && reason === 'gone' && age < MIN_AGE_OF_ORPHANS) {
+      throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
+    }
+
+    await sessions.revoke(sessionId, 'user-gone', secretHash)
     throw new TokenAuthError('AUTH_REFRESH_REVOKED')
   }
 }

@@ -1,9 +1,12 @@
+import { canRenew } from '../domain/rotation.js'
+import type { Session } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import type { Logger } from '../events.js'
 import { KeyedSingleFlight } from '../lib/single-flight.js'
 import { SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
 import type { RevokedSessions } from '../revocations/revoked.js'
+import type { UsageTracker } from '../revocations/usage-tracker.js'
 import { describeError } from '../stores/guarded-store.js'
 import type { TokenStore } from '../stores/token-store.js'
 import type { VerifiedAccessToken } from './access-verifier.js'
@@ -13,13 +16,17 @@ import type { UserDirectory } from './users.js'
 /** Settings and collaborators of {@link Renewal}. */
 export interface RenewalContext {
   readonly store: TokenStore
+  readonly realm: string
   readonly users: UserDirectory
   readonly issuer: TokenIssuer
   readonly revoked: RevokedSessions
+  readonly usage: UsageTracker
   readonly logger: Logger
   readonly clock: () => Millis
   /** Time before expiry in which a token is renewed. */
   readonly window: Millis
+  /** Grace period of rotations. */
+  readonly grace: Millis
 }
 
 /** Access token that replaces the one of a request. */
@@ -30,7 +37,12 @@ export interface RenewedAccessToken {
   readonly maxAge: number | null
 }
 
-/** Renews access tokens that are about to expire, if their session is still valid. */
+/**
+ * Renews access tokens that are about to expire, if their session is still valid.
+ *
+ * A token of an outdated generation is not renewed. So a stolen access token does not live on
+ * beside a client that refreshes.
+ */
 export class Renewal {
   readonly #context: RenewalContext
   readonly #renewing = new KeyedSingleFlight<string, RenewedAccessToken | null>()
@@ -47,8 +59,9 @@ export class Renewal {
   /**
    * Renews an access token. Concurrent requests with the same token share the result.
    *
-   * @returns `null` if the session expires first, if the session or its user is gone, or if the
-   * store failed. The request then proceeds with its own token, and the next one tries again.
+   * @returns `null` if the session expires first, if the session or its user is gone, if the
+   * generation is outdated, or if the store failed. The request then proceeds with its own token,
+   * and the next one tries again.
    * @throws TokenAuthError `AUTH_SESSION_REVOKED`
    */
   renew (token: string, verified: VerifiedAccessToken): Promise<RenewedAccessToken | null> {
@@ -58,22 +71,27 @@ export class Renewal {
   // The new token starts when the renewal window of the old one began, not now. So all instances
   // issue the same claims for the same token.
   async #renew (verified: VerifiedAccessToken): Promise<RenewedAccessToken | null> {
-    const { store, users, issuer, revoked, logger, clock, window } = this.#context
+    const { store, realm, users, issuer, revoked, logger, clock, window } = this.#context
     const { auth: { userId, sessionId, expiresAt, amr, clientId }, persistent } = verified
     const { generation, thumbprint } = verified
 
     try {
       const [session, profile] = await Promise.all([
-        store.find(sessionId),
+        store.find(realm, sessionId),
         users.findActive(userId)
       ])
 
-      if (session !== null && session.revokedAt !== null) {
-        revoked.add({ sessionId, at: session.revokedAt }, clock())
+      if (session?.revokedAt != null) {
+        const { revokedAt: at, revokedFor } = session
+        revoked.add({ realm, sessionId, userId, at, reason: revokedFor ?? 'revoked' }, clock())
         throw new TokenAuthError('AUTH_SESSION_REVOKED')
       }
 
       if (session === null || profile === null || session.expiresAt < expiresAt + SECOND) {
+        return null
+      }
+
+      if (!this.#canRenew(session, generation)) {
         return null
       }
 
@@ -102,5 +120,15 @@ export class Renewal {
       logger.warn({ sessionId, cause: describeError(error) }, 'failed to renew an access token')
       return null
     }
+  }
+
+  // This instance may have seen a generation in use that the row does not know yet.
+  #canRenew (session: Session, generation: number): boolean {
+    const { usage, clock, grace } = this.#context
+    const confirmedGeneration = Math.max(
+      session.confirmedGeneration,
+      usage.confirmedGeneration(session.id)
+    )
+    return canRenew({ ...session, confirmedGeneration }, generation, clock(), grace)
   }
 }

@@ -1,53 +1,45 @@
-import type { Caller, Session } from '../domain/session.js'
-import { BoundedMap } from '../lib/bounded-map.js'
+import type { Caller, ReplayRun, Session } from '../domain/session.js'
 import { getNetwork } from '../lib/ip-network.js'
 
 /** Decides whether two requests may come from the same client. */
 export type IsSameClient = (one: Caller, other: Caller) => boolean
 
 const SUSPICIOUS_RUN = 3
-const MAX_SESSIONS = 10_000
 
-interface Run {
-  readonly generation: number
-  readonly length: number
+/** Result of {@link judgeReplay}. */
+export interface ReplayJudgement {
+  /** New run of the row. */
+  readonly run: ReplayRun
+  readonly isSuspicious: boolean
 }
 
 /**
- * Detects an attacker who replays every refresh token within the grace period.
+ * Judges the use of a refresh token that was presented before.
  *
  * One replay by another client is normal, for example by a phone that has changed its network.
- * Replays of three successive generations are suspicious.
+ * Replays of three successive generations are suspicious, and so is a recovery by another client
+ * than the one that rotated.
+ *
+ * @returns `null` if the same client may have presented the token, or if the generation was counted
+ * before and this is no recovery.
  */
-export class ReplayMonitor {
-  readonly #isSameClient: IsSameClient
-  // Per process: if the replays reach several instances, detection takes longer.
-  readonly #runs = new BoundedMap<string, Run>(MAX_SESSIONS)
-
-  constructor (isSameClient: IsSameClient) {
-    this.#isSameClient = isSameClient
+export function judgeReplay (
+  { generation, rotatedBy, replayRun }: Session,
+  by: Caller,
+  isRecovery: boolean,
+  isSameClient: IsSameClient
+): ReplayJudgement | null {
+  if (isSameClient(rotatedBy, by)) {
+    return null
   }
 
-  /**
-   * Records a replay.
-   *
-   * @returns Whether another client has replayed at least three successive generations.
-   */
-  record ({ id, generation, rotatedBy }: Session, by: Caller): boolean {
-    if (this.#isSameClient(rotatedBy, by)) {
-      return false
-    }
-
-    const last = this.#runs.get(id)
-
-    if (last?.generation === generation) {
-      return false
-    }
-
-    const length = last?.generation === generation - 1 ? last.length + 1 : 1
-    this.#runs.set(id, { generation, length })
-    return length >= SUSPICIOUS_RUN
+  if (replayRun.generation === generation) {
+    // An attacker may replay the token within the grace period, and recover it afterwards.
+    return isRecovery ? { run: replayRun, isSuspicious: true } : null
   }
+
+  const length = replayRun.generation === generation - 1 ? replayRun.length + 1 : 1
+  return { run: { generation, length }, isSuspicious: isRecovery || length >= SUSPICIOUS_RUN }
 }
 
 /**

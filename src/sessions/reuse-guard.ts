@@ -1,22 +1,31 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { isLateReplay } from '../domain/rotation.js'
+import type { Continuation } from '../domain/rotation.js'
 import type { Caller, Session } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import type { Events, SessionEvent, TokenUse } from '../events.js'
 import type { Millis } from '../lib/time.js'
+import type { TokenStore } from '../stores/token-store.js'
 import type { RefreshToken } from '../tokens/refresh-token.js'
-import { ReplayMonitor } from './replay-monitor.js'
+import { createGraceTouch } from './late-rotations.js'
+import { judgeReplay } from './replay-monitor.js'
 import type { IsSameClient } from './replay-monitor.js'
 import type { Sessions } from './sessions.js'
 
 /** Settings and collaborators of a {@link ReuseGuard}. */
 export interface ReuseGuardContext {
+  readonly store: TokenStore
   readonly sessions: Sessions
   readonly events: Events
+  readonly clock: () => Millis
   /** Reaction to a suspicious replay. `false` disables the detection. */
   readonly replayDetection: 'report' | 'revoke' | false
   readonly isSameClient: IsSameClient
+  /** Grace period of a rotated token. */
+  readonly grace: Millis
 }
 
-/** Use of a refresh token that was rotated before. */
+/** Use of a refresh token that was presented before. */
 export interface RepeatedUse {
   readonly presented: RefreshToken
   readonly session: Session
@@ -24,19 +33,38 @@ export interface RepeatedUse {
   readonly by: Caller
 }
 
+/** Circumstances that show whether a reuse may be an honest request that was served late. */
+export interface Arrival {
+  /** Whether the process stood still in the second before the request arrived. */
+  readonly afterStandstill: boolean
+  /** Whether the client still waits for the response. */
+  readonly isConnected: () => boolean
+}
+
 /** Revokes sessions whose refresh token may have been stolen, and reports it to the app. */
 export class ReuseGuard {
   readonly #context: ReuseGuardContext
-  readonly #monitor: ReplayMonitor | null
 
   constructor (context: ReuseGuardContext) {
-    const { replayDetection, isSameClient } = context
     this.#context = context
-    this.#monitor = replayDetection === false ? null : new ReplayMonitor(isSameClient)
   }
 
-  /** Revokes the session of a reused token. Concurrent reuses emit one event. */
-  async revoke (use: RepeatedUse): Promise<void> {
+  /**
+   * Revokes the session of a reused token. Concurrent reuses emit one event.
+   *
+   * An instance that stood still serves requests whose clients have given up and gone on elsewhere.
+   * They look like a thief, so such a request changes nothing.
+   *
+   * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE` if the client may have given up.
+   */
+  async revoke (use: RepeatedUse, { afterStandstill, isConnected }: Arrival): Promise<void> {
+    // The end of a connection is noticed in the next turn of the event loop.
+    await nextTurn()
+
+    if (afterStandstill || !isConnected()) {
+      throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
+    }
+
     const { sessions, events } = this.#context
 
     if (await sessions.revoke(use.session.id, 'reuse')) {
@@ -45,18 +73,38 @@ export class ReuseGuard {
   }
 
   /**
-   * Records a replay within the grace period, and reports it if it is suspicious.
+   * Records in the row that a token was presented again, and reports it if it is suspicious.
+   *
+   * A recovery starts a new grace period, because other tabs with the previous token follow. So
+   * does a replay by the same client towards the end of the period. The row has it before the
+   * response is sent, so that every instance knows.
    *
    * @throws TokenAuthError `AUTH_REFRESH_REUSED` if the replay is suspicious and `replayDetection`
-   * is `'revoke'`.
+   * is `'revoke'`, or `AUTH_STORE_UNAVAILABLE`.
    */
-  async recordReplay (use: RepeatedUse): Promise<void> {
-    const { replayDetection, sessions, events } = this.#context
+  async recordReplay (use: RepeatedUse, kind: Continuation['kind']): Promise<void> {
+    const { store, clock, replayDetection, isSameClient, grace } = this.#context
+    const { session, by } = use
+    const judgement = replayDetection === false
+      ? null
+      : judgeReplay(session, by, kind === 'recovered', isSameClient)
+    const now = clock()
+    const startsGrace = kind === 'recovered' ||
+      (kind === 'replayed' && isLateReplay(session, now, grace) &&
+        isSameClient(session.rotatedBy, by))
 
-    if (this.#monitor?.record(use.session, use.by) !== true) {
-      return
+    if (startsGrace || judgement !== null) {
+      const touch = createGraceTouch(session, session.generation, startsGrace ? now : null)
+      await store.touch([{ ...touch, replayRun: judgement?.run ?? null }])
     }
 
+    if (judgement?.isSuspicious === true) {
+      await this.#report(use)
+    }
+  }
+
+  async #report (use: RepeatedUse): Promise<void> {
+    const { replayDetection, sessions, events } = this.#context
     const revokesReplays = replayDetection === 'revoke'
     const revoked = revokesReplays && await sessions.revoke(use.session.id, 'suspicious-replay')
 

@@ -1,13 +1,13 @@
-import { randomBytes } from 'node:crypto'
-import { CLOCK_TOLERANCE } from '../domain/rotation.js'
+import { createSessionId, NO_REPLAYS } from '../domain/session.js'
 import type { Caller, RevocationReason, Session } from '../domain/session.js'
 import type { DpopProof, DpopVerifier } from '../dpop/verifier.js'
-import type { Events } from '../events.js'
+import type { Events, Logger } from '../events.js'
 import type { Millis } from '../lib/time.js'
 import type { RevocationFeed } from '../revocations/feed.js'
 import type { RevokedSessions } from '../revocations/revoked.js'
 import { SessionRefusedError } from '../stores/token-store.js'
 import type { TokenStore } from '../stores/token-store.js'
+import { describeError } from '../stores/guarded-store.js'
 import type { TokenOwner } from '../tokens/access-token.js'
 import type { SenderConstraint } from '../tokens/claims.js'
 import type { JwtCodec } from '../tokens/jwt-codec.js'
@@ -30,6 +30,7 @@ export interface NewSessionInput {
   readonly device: string | null
   /** Whether cookies outlive the browser. */
   readonly persistent: boolean
+  /** Moment of the authentication. The session is created then or later. */
   readonly authenticatedAt: Millis
   /** Authentication methods (RFC 8176). */
   readonly amr: readonly string[]
@@ -37,11 +38,15 @@ export interface NewSessionInput {
   readonly clientId: string | null
   /** Proof of the key to bind the session to, or `null`. */
   readonly proof: DpopProof | null
+  /** Throws if the tokens cannot be sent, for example because a cookie would be too long. */
+  readonly assertSendable: (issued: IssuedTokens) => void
 }
 
 /** Settings and collaborators of {@link Sessions}. */
 export interface SessionsContext {
   readonly store: TokenStore
+  readonly realm: string
+  readonly logger: Logger
   readonly access: AccessVerifier
   readonly issuer: TokenIssuer
   readonly refreshTokens: JwtCodec
@@ -66,68 +71,37 @@ export interface SessionsContext {
 /** Opens, lists and revokes sessions. `Refresh` refreshes them. */
 export class Sessions {
   readonly #context: SessionsContext
-  #lastRevokeAll: Millis = 0
 
   constructor (context: SessionsContext) {
     this.#context = context
   }
 
   /**
-   * Returns the time at which an authentication starts.
-   *
-   * The time is later than the last revocation of all sessions by this process, even within one
-   * millisecond. Ignores a revocation by a clock that was far ahead. Otherwise later revocations
-   * could not revoke the new session.
-   */
-  loginStartedAt (): Millis {
-    const now = this.#context.clock()
-
-    return this.#lastRevokeAll > now + CLOCK_TOLERANCE
-      ? now
-      : Math.max(now, this.#lastRevokeAll + 1)
-  }
-
-  /**
    * Opens a session and issues its tokens.
+   *
+   * The tokens are complete before the session is saved, so a failure leaves no session behind.
    *
    * @throws SessionRefusedError if all sessions of the user were revoked after `authenticatedAt`.
    * @throws TokenAuthError `AUTH_DPOP_INVALID` if the proof was used before, or
    * `AUTH_STORE_UNAVAILABLE`.
    */
   async open (profile: Profile, input: NewSessionInput): Promise<IssuedTokens> {
-    const { store, events, clock, issuer, dpop } = this.#context
-    const { by, persistent, authenticatedAt, amr, clientId, proof } = input
+    const { store, events, clock, dpop } = this.#context
+    const { by, proof, authenticatedAt } = input
+    const now = Math.max(clock(), authenticatedAt)
+    const { secret, secretHash } = createSessionSecret()
+    const session = this.#createSession(profile.userId, secretHash, input, now)
+    const issued = this.#issueTokens(profile, session, secret, input)
+    input.assertSendable(issued)
 
     if (proof !== null) {
       await dpop?.consume(proof)
     }
 
-    const thumbprint = proof?.thumbprint ?? null
-    const now = clock()
-    const { secret, secretHash } = createSessionSecret()
-    const session = this.#createSession(profile.userId, secretHash, input, now)
-    const { id: sessionId, userId, expiresAt } = session
     await store.create(session)
-    events.emit('login', { at: now, sessionId, userId, ...by })
-    await this.#revokeOldest(session, now)
-
-    const version = { generation: 0, issuedAt: now, expiresAt }
-    const refreshToken = this.#issueFirstToken(
-      { id: sessionId, userId, secret, persistent, amr, clientId, thumbprint },
-      version
-    )
-
-    return issuer.issue(profile, {
-      sessionId,
-      generation: 0,
-      expiresAt,
-      refreshToken,
-      persistent,
-      authenticatedAt,
-      amr,
-      clientId,
-      thumbprint
-    }, now)
+    events.emit('login', { at: now, sessionId: session.id, userId: session.userId, ...by })
+    await this.#revokeOldest(session.userId, now)
+    return issued
   }
 
   /** Finds the session of a refresh token or, without an authentic one, of an access token. */
@@ -138,6 +112,7 @@ export class Sessions {
     const presented = tokens.refresh === null
       ? null
       : readRefreshToken(refreshTokens, tokens.refresh)
+
     return presented ?? (tokens.access === null ? null : access.findOwner(tokens.access))
   }
 
@@ -154,19 +129,32 @@ export class Sessions {
 
   /** Lists the live sessions of a user, newest first, at most 100. */
   async list (userId: string): Promise<Session[]> {
-    return this.#context.store.list(userId, { now: this.#context.clock(), limit: MAX_LISTED })
+    const { store, realm, clock } = this.#context
+    return store.list(realm, userId, { now: clock(), limit: MAX_LISTED })
   }
 
   /**
    * Revokes a session.
    *
+   * @param secretHash - Secret that the session must have. Without it, any session is revoked.
    * @returns Whether the session existed and was not revoked before.
    */
-  async revoke (sessionId: string, reason: RevocationReason): Promise<boolean> {
-    const { store, revoked, events, clock } = this.#context
+  async revoke (
+    sessionId: string,
+    reason: RevocationReason,
+    secretHash?: string
+  ): Promise<boolean> {
+    const { store, realm, revoked, events, clock } = this.#context
     const at = clock()
-    const count = await store.revoke({ sessionId }, { at, reason })
-    revoked.add({ sessionId, at }, at)
+    const target = secretHash === undefined
+      ? { realm, sessionId }
+      : { realm, sessionId, secretHash }
+    const count = await store.revoke(target, { at, reason })
+
+    // Without a secret, the session is revoked now, or was before.
+    if (count > 0 || secretHash === undefined) {
+      revoked.add({ realm, sessionId, at, reason, userId: '' }, at)
+    }
 
     if (count > 0) {
       events.emit('revoke', { at, sessionId, userId: null, count, reason })
@@ -175,18 +163,27 @@ export class Sessions {
     return count > 0
   }
 
+  /** Revokes the session of a token. */
+  async revokeOwner (
+    { sessionId, secretHash }: TokenOwner,
+    reason: RevocationReason
+  ): Promise<void> {
+    await this.revoke(sessionId, reason, secretHash)
+  }
+
   /** Revokes the session of a refresh token that a new login replaces. Ignores unknown tokens. */
   async revokeReplaced (refreshToken: string | null): Promise<void> {
     const owner = this.findOwner({ refresh: refreshToken, access: null })
 
     if (owner !== null) {
-      await this.revoke(owner.sessionId, 'replaced')
+      await this.revokeOwner(owner, 'replaced')
     }
   }
 
   /** Revokes a session if it belongs to the user. Otherwise does nothing. */
   async revokeOwn (userId: string, sessionId: string): Promise<void> {
-    const session = await this.#context.store.find(sessionId)
+    const { store, realm } = this.#context
+    const session = await store.find(realm, sessionId)
 
     if (session?.userId === userId) {
       await this.revoke(sessionId, 'revoked')
@@ -199,12 +196,13 @@ export class Sessions {
    * @returns The number of sessions that this call revoked.
    */
   async revokeAll (userId: string, reason: RevocationReason, keep?: string): Promise<number> {
-    const { store, feed, events, clock } = this.#context
+    const { store, realm, revoked, feed, events, clock } = this.#context
     const at = clock()
-    this.#lastRevokeAll = Math.max(at, this.loginStartedAt() - 1)
-    const target = keep === undefined ? { userId } : { userId, keep }
+    const target = keep === undefined ? { realm, userId } : { realm, userId, keep }
     const count = await store.revoke(target, { at, reason })
+    revoked.add({ ...target, at, reason, before: at }, at)
     events.emit('revoke', { at, sessionId: null, userId, count, reason })
+    // The store may have ended sessions that began later than `at`.
     await feed.poll()
     return count
   }
@@ -219,7 +217,8 @@ export class Sessions {
     const endsAt = now + maxLifetime
 
     return {
-      id: `s${randomBytes(16).toString('base64url')}`,
+      id: createSessionId(now),
+      realm: this.#context.realm,
       userId,
       secretHash,
       generation: 0,
@@ -228,13 +227,40 @@ export class Sessions {
       authenticatedAt,
       rotatedAt: now,
       rotatedBy: by,
+      graceFrom: now,
       lastUsedAt: now,
       expiresAt: Math.min(now + lifetime, endsAt),
       endsAt,
       revokedAt: null,
       revokedFor: null,
-      device: { label, ...by }
+      device: { label, ...by },
+      replayRun: NO_REPLAYS
     }
+  }
+
+  #issueTokens (
+    profile: Profile,
+    { id: sessionId, userId, createdAt, authenticatedAt, expiresAt }: Session,
+    secret: string,
+    { persistent, amr, clientId, proof }: NewSessionInput
+  ): IssuedTokens {
+    const thumbprint = proof?.thumbprint ?? null
+    const refreshToken = this.#issueFirstToken(
+      { id: sessionId, userId, secret, persistent, amr, clientId, thumbprint },
+      { generation: 0, issuedAt: createdAt, expiresAt }
+    )
+
+    return this.#context.issuer.issue(profile, {
+      sessionId,
+      generation: 0,
+      expiresAt,
+      refreshToken,
+      persistent,
+      authenticatedAt,
+      amr,
+      clientId,
+      thumbprint
+    }, this.#context.clock())
   }
 
   #issueFirstToken (session: NewSession & SenderConstraint, version: TokenVersion): string | null {
@@ -252,25 +278,33 @@ export class Sessions {
     return issueRefreshToken(refreshTokens, bound, version)
   }
 
-  // Revokes only sessions that are older than the new one. Otherwise concurrent logins would revoke
-  // each other's sessions.
-  async #revokeOldest ({ id, userId }: Session, now: Millis): Promise<void> {
-    const { store, maxSessions } = this.#context
+  // All instances order the sessions of a user equally. So the last of several concurrent logins
+  // sees all of them, and revokes the oldest. The login has succeeded already, so a failure is only
+  // logged.
+  async #revokeOldest (userId: string, now: Millis): Promise<void> {
+    const { store, realm, logger, maxSessions } = this.#context
 
     if (maxSessions === Infinity) {
       return
     }
 
-    const live = await store.list(userId, { now, limit: maxSessions + MAX_LISTED })
-    const own = live.findIndex(session => session.id === id)
+    try {
+      const live = await store.list(realm, userId, { now, limit: maxSessions + MAX_LISTED })
 
-    for (const session of live.slice(Math.max(maxSessions, own + 1))) {
-      await this.revoke(session.id, 'too-many')
+      for (const session of live.slice(maxSessions)) {
+        await this.revoke(session.id, 'too-many')
+      }
+    } catch (error) {
+      logger.warn({ userId, cause: describeError(error) }, 'failed to enforce "maxSessions"')
     }
   }
 }
 
-/** Whether {@link Sessions.open} failed because a revocation followed the start of the login. */
-export function isRevokedSinceError (error: unknown): boolean {
-  return error instanceof SessionRefusedError && error.reason === 'revoked-since'
+/**
+ * Returns the moment of the revocation that a login lost against, or `null` for other errors.
+ *
+ * A second attempt must use data of the user from after it, and be authenticated later.
+ */
+export function getRevokedSince (error: unknown): Millis | null {
+  return error instanceof SessionRefusedError ? error.before : null
 }

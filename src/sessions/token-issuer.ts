@@ -61,7 +61,9 @@ export class TokenIssuer {
   ): { readonly token: string, readonly expiresIn: number } {
     const { codec, scope, lifetime } = this.#context
     const validity = { from: now, to: Math.min(now + lifetime, sessionExpiresAt) }
-    return issueAccessToken(codec, subject, validity, scope)
+    // A login that lost against a revocation is dated 1 ms after it.
+    const authenticatedAt = Math.min(subject.authenticatedAt, now)
+    return issueAccessToken(codec, { ...subject, authenticatedAt }, validity, scope)
   }
 
   /** Issues the tokens for one generation of a session. */

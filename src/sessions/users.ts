@@ -1,5 +1,6 @@
 import { TokenAuthError } from '../errors.js'
 import type { Logger } from '../events.js'
+import { InvalidUserDataError } from '../stores/guarded-store.js'
 import type { Guard } from '../stores/guarded-store.js'
 import { findReservedClaim } from '../tokens/access-token.js'
 import type { AuthClaims } from '../tokens/auth.js'
@@ -8,6 +9,7 @@ type Awaitable<T> = T | Promise<T>
 
 /** Maximum size of the user ID and the app's claims, in bytes of JSON. */
 const MAX_CLAIMS_SIZE = 4096
+const MAX_UNCHECKED_ID_LENGTH = MAX_CLAIMS_SIZE / 8
 
 /** User in the form that the plugin needs. Other members of a record are ignored. */
 export interface AuthUser {
@@ -63,6 +65,17 @@ export interface Users {
   present?(user: AuthUser): Awaitable<object>
 }
 
+/** User as the app returned it, with the members that the plugin reads. */
+export interface FoundUser {
+  readonly id: string
+  readonly passwordHash: string | null
+  readonly isDisabled: boolean
+  readonly username: string | null
+  readonly email: string | null
+  /** The record of the app, for its callbacks. */
+  readonly record: AuthUser
+}
+
 /** Active user with the data for tokens and responses. */
 export interface Profile {
   readonly userId: string
@@ -71,7 +84,15 @@ export interface Profile {
   readonly publicUser: object
 }
 
-/** Calls the user callbacks of the app with a timeout, and checks their results. */
+/** Profile of a user; or why there is none. */
+export type ProfileResult = Profile | 'gone' | 'disabled'
+
+/**
+ * Calls the user callbacks of the app with a timeout, and checks their results.
+ *
+ * Results become plain data once, before anything is written. So the data that was checked is the
+ * data that is signed and sent. A callback that fails, or returns invalid data, results in 503.
+ */
 export class UserDirectory {
   readonly #users: Users
   readonly #guard: Guard
@@ -84,22 +105,39 @@ export class UserDirectory {
   }
 
   /** Finds a user by username or email. */
-  async findByLogin (login: string): Promise<AuthUser | null> {
-    return checkUser(
-      await this.#guard('users.findByLogin', () => this.#users.findByLogin(login))
+  async findByLogin (login: string): Promise<FoundUser | null> {
+    return this.#guard(
+      'users.findByLogin',
+      async () => readUser(await this.#users.findByLogin(login))
     )
+  }
+
+  /** Finds a user by ID. */
+  async findById (id: string): Promise<FoundUser | null> {
+    return this.#guard('users.findById', async () => readUser(await this.#users.findById(id)))
   }
 
   /** Returns the username and email of a user, without those that are not set. */
   async getLogins (id: string): Promise<string[]> {
-    const { username, email } = checkUser(await this.#findById(id)) ?? {}
+    const { username, email } = await this.findById(id) ?? {}
     return [username, email].filter(login => login != null)
+  }
+
+  /** Returns the profile of a user, or why there is none. */
+  async getProfile (id: string): Promise<ProfileResult> {
+    const user = await this.findById(id)
+
+    if (user === null) {
+      return 'gone'
+    }
+
+    return user.isDisabled ? 'disabled' : this.createProfile(user)
   }
 
   /** Returns the profile of a user, or `null` if the user is gone or disabled. */
   async findActive (id: string): Promise<Profile | null> {
-    const user = checkUser(await this.#findById(id))
-    return user === null || isDisabled(user) ? null : await this.createProfile(user)
+    const profile = await this.getProfile(id)
+    return typeof profile === 'string' ? null : profile
   }
 
   /**
@@ -118,16 +156,28 @@ export class UserDirectory {
     return profile.publicUser
   }
 
-  /**
-   * Creates the data for tokens and responses.
-   *
-   * @throws TypeError if the claims are too large or set a reserved claim.
-   */
-  async createProfile (user: AuthUser): Promise<Profile> {
-    const claims = await this.#guard('users.claims', () => this.#users.claims?.(user)) ?? {}
-    assertClaims(user.id, claims)
-    const publicUser = await this.#guard('users.present', () => this.#users.present?.(user))
-    return { userId: user.id, claims, publicUser: publicUser ?? getDefaultPublicUser(user) }
+  /** Creates the data for tokens and responses. */
+  async createProfile (user: FoundUser): Promise<Profile> {
+    const { claims, present } = this.#users
+
+    return {
+      userId: user.id,
+      claims: claims === undefined
+        ? {}
+        : await this.#guard('users.claims', async () => {
+          const result = await this.#users.claims?.(user.record)
+          return result == null ? {} : readClaims(user, result)
+        }),
+      publicUser: present === undefined
+        ? getDefaultPublicUser(user)
+        : await this.#guard('users.present', async () => {
+          const result = await this.#users.present?.(user.record)
+
+          return result == null
+            ? getDefaultPublicUser(user)
+            : toPlainObject('users.present', user, result)
+        })
+    }
   }
 
   /** Whether the app saves upgraded password hashes. */
@@ -143,56 +193,81 @@ export class UserDirectory {
     )
     this.#logger.info({ userId: id }, 'upgraded a password hash')
   }
+}
 
-  #findById (id: string): Promise<AuthUser | null | undefined> {
-    return this.#guard('users.findById', () => this.#users.findById(id))
+// Reads each member once, because it may be a getter.
+function readUser (record: AuthUser | null | undefined): FoundUser | null {
+  if (record == null) {
+    return null
   }
+
+  const { id, passwordHash = null, disabled, username = null, email = null } = record
+
+  if (typeof id !== 'string' || id === '') {
+    throw new InvalidUserDataError(
+      '"id" of a user must be a non-empty string; convert numbers with String(id)'
+    )
+  }
+
+  assertSize(id, {})
+  // Some databases return 1 for true.
+  return { id, passwordHash, isDisabled: Boolean(disabled), username, email, record }
 }
 
-/** Whether a user is disabled. Accepts any truthy value, because some databases return 1. */
-export function isDisabled (user: AuthUser): boolean {
-  return Boolean(user.disabled)
-}
-
-function assertClaims (id: string, claims: AuthClaims): void {
+function readClaims (user: FoundUser, result: object): AuthClaims {
+  const claims = toPlainObject('users.claims', user, result)
   const reserved = findReservedClaim(claims)
 
   if (reserved !== undefined) {
-    throw new TypeError(`"users.claims" must not return the reserved claim "${reserved}"`)
+    throw new InvalidUserDataError(
+      `"users.claims" must not return the reserved claim "${reserved}"`
+    )
+  }
+
+  assertSize(user.id, claims)
+  return claims
+}
+
+function toPlainObject (name: string, { passwordHash }: FoundUser, result: object): object {
+  let json: string | undefined
+
+  try {
+    json = JSON.stringify(result)
+  } catch {
+    json = undefined
+  }
+
+  const plain: unknown = json === undefined ? undefined : JSON.parse(json)
+
+  if (json === undefined || typeof plain !== 'object' || plain === null || Array.isArray(plain)) {
+    throw new InvalidUserDataError(`"${name}" must return an object that JSON can represent`)
+  }
+
+  if (passwordHash && json.includes(JSON.stringify(passwordHash).slice(1, -1))) {
+    throw new InvalidUserDataError(`"${name}" must not return the password hash`)
+  }
+
+  return plain
+}
+
+function assertSize (id: string, claims: object): void {
+  // JSON needs at most 6 bytes for a UTF-16 unit, so a shorter ID without claims always fits.
+  if (id.length <= MAX_UNCHECKED_ID_LENGTH && Object.keys(claims).length === 0) {
+    return
   }
 
   if (Buffer.byteLength(JSON.stringify([id, claims])) > MAX_CLAIMS_SIZE) {
-    throw new TypeError(
+    throw new InvalidUserDataError(
       `"users.claims" and the user ID must have at most ${MAX_CLAIMS_SIZE} bytes of JSON, ` +
         'because every request carries them'
     )
   }
 }
 
-function getDefaultPublicUser ({ id, username, email }: AuthUser): object {
-  const user: Record<string, string> = { id }
-
-  if (username != null) {
-    user.username = username
+function getDefaultPublicUser ({ id, username, email }: FoundUser): object {
+  return {
+    id,
+    ...username !== null && { username },
+    ...email !== null && { email }
   }
-
-  if (email != null) {
-    user.email = email
-  }
-
-  return user
-}
-
-function checkUser (user: AuthUser | null | undefined): AuthUser | null {
-  if (user == null) {
-    return null
-  }
-
-  if (typeof user.id !== 'string' || user.id === '') {
-    throw new TypeError(
-      '"id" of a user must be a non-empty string; convert numbers with String(id)'
-    )
-  }
-
-  return user
 }

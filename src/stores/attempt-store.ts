@@ -18,25 +18,27 @@ export type { AttemptCount, AttemptRule } from '../domain/attempt-rule.js'
  */
 export interface AttemptStore {
   /**
-   * Counts an attempt as `countAttempt` does, unless `blockedUntil` forbids it now.
+   * Counts one attempt of each key as `countAttempt` does, unless `blockedUntil` forbids it for one
+   * of them.
    *
-   * Decides and counts in one atomic step. Concurrent calls, also from several processes, count no
-   * more attempts than the rule allows.
+   * Counts all keys or none. Decides and counts in one atomic step. Concurrent calls, also from
+   * several processes and with the keys in another order, count no more attempts than the rules
+   * allow. The keys of a call differ.
    *
-   * @returns `null` if the attempt was counted, or else the time from which it is allowed. In that
-   * case nothing has changed.
+   * @returns `null` if all were counted, or else the first given key that is blocked. In that case
+   * nothing has changed.
    */
-  consume(key: string, now: Millis, rule: AttemptRule): Promise<Millis | null>
+  consume(counts: readonly CountedKey[], now: Millis): Promise<BlockedKey | null>
 
   /**
-   * Takes one attempt back, and the wait that it caused.
+   * Takes one attempt of each key back, and the wait that it caused.
    *
-   * The count never falls below 0. Ignores an unknown key.
+   * A count never falls below 0. Ignores unknown keys.
    */
-  refund(key: string): Promise<void>
+  refund(keys: readonly string[]): Promise<void>
 
-  /** Removes all attempts of a key. Ignores an unknown key. */
-  reset(key: string): Promise<void>
+  /** Removes all attempts of the keys. Ignores unknown keys. */
+  reset(keys: readonly string[]): Promise<void>
 
   /**
    * Deletes at most `limit` keys whose retention has ended at `now`.
@@ -44,4 +46,19 @@ export interface AttemptStore {
    * @returns The number of deleted keys. 0 if the store expires keys by itself.
    */
   sweep(batch: { readonly now: Millis, readonly limit: number }): Promise<number>
+}
+
+/** Key of a call to {@link AttemptStore.consume}, and the rule that it counts by. */
+export interface CountedKey {
+  readonly key: string
+  readonly rule: AttemptRule
+}
+
+/** Key that may not be counted now. */
+export interface BlockedKey {
+  readonly key: string
+  /** Earliest moment of the next attempt. */
+  readonly until: Millis
+  /** Moment of the first attempt that counts. */
+  readonly since: Millis
 }

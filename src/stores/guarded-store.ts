@@ -12,7 +12,10 @@ import type { Millis } from '../lib/time.js'
  * A failure or a timeout rejects with `AUTH_STORE_UNAVAILABLE`, so an outage never signs a user in
  * or out.
  */
-export type Guard = <T>(operation: string, work: () => T | Promise<T>) => Promise<T>
+export interface Guard {
+  /** @param onTimeout - Called when the caller gets the timeout, while the work may go on. */
+  <T>(operation: string, work: () => T | Promise<T>, onTimeout?: () => void): Promise<T>
+}
 
 /** Creates a {@link Guard} that logs the cause of each failure. */
 export function createGuard (timeout: Millis, logger: Logger): Guard {
@@ -27,7 +30,7 @@ export function createGuard (timeout: Millis, logger: Logger): Guard {
       : createFailure(operation, describeError(error))
   }
 
-  return (operation, work) =>
+  return (operation, work, onTimeout) =>
     new Promise((resolve, reject) => {
       try {
         const result = work()
@@ -41,6 +44,7 @@ export function createGuard (timeout: Millis, logger: Logger): Guard {
         const timer = setTimeout(() => {
           isPending = false
           reject(createFailure(operation, `no response within ${timeout} ms`))
+          onTimeout?.()
         }, timeout)
         result.then(value => {
           clearTimeout(timer)
@@ -68,10 +72,16 @@ function isThenable<T> (result: T | PromiseLike<T>): result is PromiseLike<T> {
 export function guardStore (store: TokenStore, guard: Guard): TokenStore {
   return {
     create: session => guard('create', () => store.create(session)),
-    rotate: attempt => guard('rotate', () => store.rotate(attempt)),
-    find: sessionId => guard('find', () => store.find(sessionId)),
-    list: (userId, page) => guard('list', () => store.list(userId, page)),
-    revoke: (target, revocation) => guard('revoke', () => store.revoke(target, revocation)),
+    rotate (attempt) {
+      const abandoned = new AbortController()
+
+      return guard('rotate', () => store.rotate(attempt, abandoned.signal), () => {
+        abandoned.abort()
+      })
+    },
+    find: (realm, sessionId) => guard('find', () => store.find(realm, sessionId)),
+    list: (realm, userId, page) => guard('list', () => store.list(realm, userId, page)),
+    revoke: (target, details) => guard('revoke', () => store.revoke(target, details)),
     touch: batch => guard('touch', () => store.touch(batch)),
     revocations: (after, limit) => guard('revocations', () => store.revocations(after, limit)),
     sweep: batch => guard('sweep', () => store.sweep(batch))
@@ -81,11 +91,16 @@ export function guardStore (store: TokenStore, guard: Guard): TokenStore {
 /** Wraps every method of an attempt store with a guard. */
 export function guardAttemptStore (attempts: AttemptStore, guard: Guard): AttemptStore {
   return {
-    consume: (key, now, rule) => guard('attempts.consume', () => attempts.consume(key, now, rule)),
-    refund: key => guard('attempts.refund', () => attempts.refund(key)),
-    reset: key => guard('attempts.reset', () => attempts.reset(key)),
+    consume: (counts, now) => guard('attempts.consume', () => attempts.consume(counts, now)),
+    refund: keys => guard('attempts.refund', () => attempts.refund(keys)),
+    reset: keys => guard('attempts.reset', () => attempts.reset(keys)),
     sweep: batch => guard('attempts.sweep', () => attempts.sweep(batch))
   }
+}
+
+/** Thrown if a user callback of the app returns a value that the plugin cannot use. */
+export class InvalidUserDataError extends TypeError {
+  override readonly name = 'InvalidUserDataError'
 }
 
 /**
@@ -94,6 +109,10 @@ export function guardAttemptStore (attempts: AttemptStore, guard: Guard): Attemp
  * Leaves out the message, because that of a driver may contain the values of a statement.
  */
 export function describeError (error: unknown): string {
+  if (error instanceof InvalidUserDataError) {
+    return error.message
+  }
+
   const { name, code } = (error ?? {}) as { name?: unknown, code?: unknown }
   return [name, code].filter(part => typeof part === 'string').join(' ')
 }
@@ -111,22 +130,25 @@ export function rejectUnstorableStrings (store: TokenStore): TokenStore {
       assertStorable(...getStrings(session))
       return store.create(session)
     },
-    async rotate (attempt) {
+    async rotate (attempt, signal) {
       assertStorable(attempt.by.address, attempt.by.userAgent)
 
-      return isStorable(attempt.sessionId)
-        ? store.rotate(attempt)
+      return isStorable(attempt.sessionId) && isStorable(attempt.userId)
+        ? store.rotate(attempt, signal)
         : { swapped: false, session: null }
     },
-    find: async sessionId => isStorable(sessionId) ? store.find(sessionId) : null,
-    list: async (userId, page) => isStorable(userId) ? store.list(userId, page) : [],
-    async revoke (target, revocation) {
+    find: async (realm, sessionId) => isStorable(sessionId) ? store.find(realm, sessionId) : null,
+    list: async (realm, userId, page) => isStorable(userId) ? store.list(realm, userId, page) : [],
+    async revoke (target, details) {
       if ('sessionId' in target) {
-        return isStorable(target.sessionId) ? store.revoke(target, revocation) : 0
+        return isStorable(target.sessionId) ? store.revoke(target, details) : 0
       }
 
-      assertStorable(target.userId, target.keep)
-      return store.revoke(target, revocation)
+      if ('userId' in target) {
+        assertStorable(target.userId, target.keep)
+      }
+
+      return store.revoke(target, details)
     },
     touch: batch => store.touch(batch.filter(({ sessionId }) => isStorable(sessionId))),
     revocations: (after, limit) => store.revocations(after, limit),

@@ -1,17 +1,36 @@
+import type { NotBefore } from '../domain/not-before.js'
 import type { RotationAttempt, RotationOutcome } from '../domain/rotation.js'
 import type { RevocationReason, Session } from '../domain/session.js'
+import type { Touch } from '../domain/touch.js'
 import type { Millis } from '../lib/time.js'
 
+export type { NotBefore } from '../domain/not-before.js'
 export type { RotationAttempt, RotationOutcome } from '../domain/rotation.js'
-export type { Caller, Device, RevocationReason, Session } from '../domain/session.js'
+export type {
+  Caller,
+  Device,
+  ReplayRun,
+  RevocationReason,
+  Session
+} from '../domain/session.js'
+export type { Touch } from '../domain/touch.js'
 
 /**
  * Interface between the plugin and a database.
  *
  * The conformance suite tests every sentence of the methods. An adapter that passes it is
- * compatible. A store has no clock, no policy and no cryptography: times and IDs are arguments. It
- * has no `close`, because the app owns the connection. State moves forward only: generations grow,
- * and a revocation stays. A store that cannot answer rejects, and the caller fails closed.
+ * compatible. A store has no policy and no cryptography: times and IDs are arguments. It reads the
+ * clock of its database for `now` of {@link RevocationPage} and for the age of feed entries only.
+ * It has no `close`, because the app owns the connection. State moves forward only: generations
+ * grow, and a revocation stays. A store that cannot answer rejects, and the caller fails closed.
+ *
+ * Realms never meet: a method that names a realm acts as if the rows of others did not exist.
+ *
+ * **Not-befores.** Revoking a user or a realm records a moment, the not-before. It ends every
+ * session that was authenticated at or before it, except the one that it keeps (`isEndedBy`). It
+ * counts as a revocation of these sessions from the moment when `revoke` has written it, also
+ * while their rows bear no mark. A session that several not-befores end was revoked by the one with
+ * the earliest `at` (`applyNotBefores`).
  *
  * The plugin passes no string that a database may change, such as one with NUL or a lone surrogate.
  *
@@ -26,69 +45,98 @@ export interface TokenStore {
   /**
    * Saves a new session. `find` returns it unchanged.
    *
-   * Rejects with {@link SessionRefusedError} if the ID exists, or if `authenticatedAt` is not later
-   * than the last `revoke` of all sessions of the user. So a login that began with the old password
-   * does not outlive its change.
+   * Rejects with {@link SessionRefusedError} if the ID exists in any realm, or if a not-before ends
+   * the session. So a login that began with the old password does not outlive its change.
    */
   create(session: Session): Promise<void>
 
   /**
-   * Rotates a session by compare-and-swap, in one atomic step.
+   * Rotates a session by compare-and-swap, in one atomic step and one round trip.
    *
    * Writes `applyRotation(session, attempt)` if and only if `canRotate(session, attempt)`.
    * Otherwise leaves the session unchanged. Exactly one of several concurrent equal attempts
-   * rotates. Each of them returns the row as it is afterwards, never an earlier one.
+   * rotates. Each of them returns the row as it is afterwards, never an earlier one. A session that
+   * a not-before ends does not rotate, and is returned as revoked.
+   *
+   * @param signal - Aborted when the caller has given up. An attempt that was not sent to the
+   * database by then must not be sent, and rejects.
    */
-  rotate(attempt: RotationAttempt): Promise<RotationOutcome>
-
-  /** Returns the session with an ID, in any state, or `null`. */
-  find(sessionId: string): Promise<Session | null>
+  rotate(attempt: RotationAttempt, signal?: AbortSignal): Promise<RotationOutcome>
 
   /**
-   * Returns the live sessions of a user, newest first, at most `page.limit`.
+   * Returns the session with an ID, in any state, or `null`.
    *
-   * A session is live if it is not revoked and has not expired at `page.now`.
+   * A session that a not-before ends is returned as revoked.
+   */
+  find(realm: string, sessionId: string): Promise<Session | null>
+
+  /**
+   * Returns the live sessions of a user, by descending ID, at most `page.limit`.
+   *
+   * A session is live if it is not revoked and has not expired at `page.now`. IDs start with the
+   * moment of the login, so the newest session comes first.
    */
   list(
+    realm: string,
     userId: string,
     page: { readonly now: Millis, readonly limit: number }
   ): Promise<Session[]>
 
   /**
-   * Revokes one session, or all sessions of a user except `keep`.
+   * Revokes one session, all sessions of a user except `keep`, or all sessions of a realm.
    *
    * Keeps the time and reason of an earlier revocation, and does not count it again. Ignores
-   * unknown IDs. With `userId`, also records the time, so that `create` rejects sessions that were
-   * authenticated before it.
+   * unknown IDs. With `secretHash`, ignores a session with another secret.
    *
-   * @returns The number of sessions that this call revoked.
+   * Adds one entry to the feed, however many sessions it ends. A session that is revoked already
+   * adds none. The entry becomes readable together with the row or the not-before that it tells of.
+   *
+   * For a user, first records a not-before with its entry. Its `before` is the later of `at` and
+   * the latest `createdAt` of the user's unrevoked sessions. Then marks the rows. Each such call
+   * records its own not-before, also for a user without sessions. Repeating a call after a crash
+   * completes it.
+   *
+   * For a realm, records `at` as the not-before of the realm if it is later than the last one, and
+   * marks no rows.
+   *
+   * @returns The number of rows that this call marked.
    */
-  revoke(
-    target: RevocationTarget,
-    revocation: { readonly at: Millis, readonly reason: RevocationReason }
-  ): Promise<number>
+  revoke(target: RevocationTarget, revocation: RevocationDetails): Promise<number>
 
   /**
-   * Saves when sessions were used, and which generation was seen.
+   * Saves how sessions were used. Values move forward only.
    *
-   * Both values move forward only: `lastUsedAt` to the later time, `confirmedGeneration` to the
-   * greater one but never past `generation`. Ignores unknown IDs. Changes nothing else.
+   * Ignores unknown IDs. Changes nothing but the members below.
+   *
+   * - `lastUsedAt` becomes the later time.
+   * - `confirmedGeneration` becomes the greater one, but never exceeds `generation` of the row.
+   * - `graceFrom` becomes the later time, and `replayRun` the given one if its generation is
+   *   greater, while the row has the generation that the touch names.
    */
   touch(batch: readonly Touch[]): Promise<void>
 
   /**
-   * Returns revoked sessions after a cursor in the order of `at` and `sessionId`, at most `limit`.
+   * Reads the next revocations, at most `limit`: those after a cursor, or those of the last
+   * `within` milliseconds.
    *
-   * Each revoked session has one entry, however it was revoked. An entry stays readable until the
-   * session is deleted.
+   * Shows every entry that commits to every reader that continues from its cursors, however late
+   * it commits. May show an entry again. The order of entries has no meaning.
+   *
+   * `{ within }` counts back from the clock of the database, and may also show entries that are up
+   * to two minutes older. Its first page also shows the last not-before of each realm, whatever its
+   * age and in addition to `limit`. A store that cannot continue from a cursor, such as that of
+   * another store, starts again with a window of 25 hours. This is no error.
+   *
+   * The cost depends on the number of new entries, not on the number of stored ones.
    */
-  revocations(after: Cursor, limit: number): Promise<Revocation[]>
+  revocations(after: Cursor | FeedWindow, limit: number): Promise<RevocationPage>
 
   /**
-   * Deletes sessions whose `expiresAt` is before `endedBefore`, revoked or not, and the revocation
-   * times of users that are before it.
+   * Deletes what ended before `endedBefore`, at most `limit` records.
    *
-   * Deletes at most `limit` records.
+   * These are sessions whose `expiresAt` is before it, revoked or not, and feed entries that were
+   * stored before it by the clock of the database. A not-before of a user goes if its `before` is
+   * before `endedBefore` and no session from before it is left. Not-befores of realms stay.
    *
    * @returns The number of deleted records. Less than `limit` means that nothing is left, except
    * what another sweep or another writer holds at the moment.
@@ -96,41 +144,97 @@ export interface TokenStore {
   sweep(batch: { readonly endedBefore: Millis, readonly limit: number }): Promise<number>
 }
 
-/** One session, or all sessions of a user except `keep`. */
-export type RevocationTarget =
-  | { readonly sessionId: string }
-  | { readonly userId: string, readonly keep?: string }
+/** One session, all sessions of a user except `keep`, or all sessions of a realm. */
+export type RevocationTarget = SessionTarget | UserTarget | RealmTarget
 
-/** Use of a session, for {@link TokenStore.touch}. */
-export interface Touch {
+/** One session. With `secretHash`, only if the session has this secret. */
+export interface SessionTarget {
+  readonly realm: string
   readonly sessionId: string
-  readonly lastUsedAt: Millis
-  readonly confirmedGeneration: number
+  readonly secretHash?: string
 }
 
-/** Position in the list of revocations: after this time and session. IDs compare byte by byte. */
-export interface Cursor {
-  readonly at: Millis
-  readonly sessionId: string
+/** All sessions of a user, except the one with the ID `keep`. */
+export interface UserTarget {
+  readonly realm: string
+  readonly userId: string
+  readonly keep?: string
 }
 
-/** Revoked session and the time of its revocation. */
-export interface Revocation {
+/** All sessions of a realm. */
+export interface RealmTarget {
+  readonly realm: string
+}
+
+/** Moment and reason of a revocation. */
+export interface RevocationDetails {
   readonly at: Millis
+  readonly reason: RevocationReason
+}
+
+/** Position in the feed. Only the store that made it can read it. */
+export type Cursor = string
+
+/** Start of a reader: everything that is not older than `within`. */
+export interface FeedWindow {
+  readonly within: Millis
+}
+
+/** Result of {@link TokenStore.revocations}. */
+export interface RevocationPage {
+  /** Time of the database's clock, read in the same statement. */
+  readonly now: Millis
+  /** Where the next read continues. */
+  readonly cursor: Cursor
+  /** Whether nothing was left to read. Otherwise the next page is there at once. */
+  readonly complete: boolean
+  readonly entries: readonly Revocation[]
+}
+
+/** Entry of the feed: one call of {@link TokenStore.revoke} that ended something. */
+export type Revocation = SessionRevocation | UserRevocation | RealmRevocation
+
+/** Revocation of one session. */
+export interface SessionRevocation {
+  readonly realm: string
+  readonly at: Millis
+  readonly reason: RevocationReason
   readonly sessionId: string
+  readonly userId: string
+}
+
+/** Revocation of the sessions of a user that were authenticated at or before `before`. */
+export interface UserRevocation {
+  readonly realm: string
+  readonly at: Millis
+  readonly reason: RevocationReason
+  readonly userId: string
+  readonly before: Millis
+  readonly keep?: string
+}
+
+/** Revocation of all sessions of a realm that were authenticated at or before `before`. */
+export interface RealmRevocation {
+  readonly realm: string
+  readonly at: Millis
+  readonly reason: RevocationReason
+  readonly before: Millis
 }
 
 /** Thrown by {@link TokenStore.create} if the store works but must not save the session. */
 export class SessionRefusedError extends Error {
   override readonly name = 'SessionRefusedError'
   readonly reason: 'id-taken' | 'revoked-since'
+  /** Latest `before` of the not-befores that end the session; `null` if the ID is taken. */
+  readonly before: Millis | null
 
-  constructor (reason: 'id-taken' | 'revoked-since') {
+  constructor (notBefore: Pick<NotBefore, 'before'> | null) {
     super(
-      reason === 'id-taken'
+      notBefore === null
         ? 'A session with this ID exists'
         : 'All sessions of the user were revoked after this one was authenticated'
     )
-    this.reason = reason
+    this.reason = notBefore === null ? 'id-taken' : 'revoked-since'
+    this.before = notBefore === null ? null : notBefore.before
   }
 }

@@ -1,35 +1,60 @@
+/** Result of an attempt that was tracked. */
+export type AttemptResult = 'counted' | 'not-counted'
+
+/** Attempt of a login, from the moment when it is sent to the store. */
+export interface TrackedAttempt {
+  /** `counted` when the login has finished; `not-counted` if the store did not count it. */
+  settle(result: AttemptResult): void
+}
+
 /** Tracks running attempts by key, so that a blocked caller can wait for their result. */
 export class InFlight {
-  readonly #queues = new Map<string, Promise<unknown>>()
-  readonly #running = new Map<string, Set<Promise<void>>>()
+  readonly #running = new Map<string, Set<Promise<AttemptResult>>>()
 
-  /** Runs `work` after all earlier work of the key, so that it sees every attempt they tracked. */
-  async runInTurn<T> (key: string, work: () => Promise<T>): Promise<T> {
-    const result = (this.#queues.get(key) ?? Promise.resolve()).then(work)
-    const turn = result.catch(() => {}).then(() => {
-      if (this.#queues.get(key) === turn) {
-        this.#queues.delete(key)
+  /** Tracks an attempt under all its keys until it is settled. */
+  track (keys: readonly string[]): TrackedAttempt {
+    const { promise, resolve } = createDeferred<AttemptResult>()
+
+    for (const key of keys) {
+      const running = this.#running.get(key) ?? new Set()
+      this.#running.set(key, running.add(promise))
+    }
+
+    return {
+      settle: result => {
+        for (const key of keys) {
+          this.#remove(key, promise)
+        }
+
+        resolve(result)
       }
-    })
-    this.#queues.set(key, turn)
-    return result
+    }
   }
 
-  /** Tracks an attempt until `finished` resolves. */
-  track (key: string, finished: Promise<void>): void {
-    const running = this.#running.get(key) ?? new Set()
-    this.#running.set(key, running.add(finished))
-    void finished.then(() => {
-      running.delete(finished)
-
-      if (running.size === 0 && this.#running.get(key) === running) {
-        this.#running.delete(key)
-      }
-    })
-  }
-
-  /** Returns one promise per running attempt, because only few callers need to wait for them. */
-  getRunning (key: string): ReadonlyArray<Promise<void>> {
+  /** Returns the results of the running attempts of a key. */
+  getRunning (key: string): ReadonlyArray<Promise<AttemptResult>> {
     return Array.from(this.#running.get(key) ?? [])
   }
+
+  #remove (key: string, promise: Promise<AttemptResult>): void {
+    const running = this.#running.get(key)
+    running?.delete(promise)
+
+    if (running?.size === 0) {
+      this.#running.delete(key)
+    }
+  }
+}
+
+function createDeferred<T> (): {
+  readonly promise: Promise<T>
+  readonly resolve: (value: T) => void
+} {
+  let resolve = (_value: T): void => {}
+
+  const promise = new Promise<T>(_resolve => {
+    resolve = _resolve
+  })
+
+  return { promise, resolve }
 }

@@ -6,7 +6,7 @@ import type { Events, Logger, TokenAuthEvents } from '../events.js'
 import { getNetwork } from '../lib/ip-network.js'
 import { SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
-import type { AttemptStore } from '../stores/attempt-store.js'
+import type { AttemptStore, BlockedKey, CountedKey } from '../stores/attempt-store.js'
 import type { DeviceTokens } from './device-tokens.js'
 import { InFlight } from './in-flight.js'
 
@@ -18,6 +18,8 @@ export interface LoginSubject {
   readonly login: string
   /** `null` if the user does not exist. */
   readonly userId: string | null
+  /** Stored password hash; `null` if there is none. */
+  readonly passwordHash: string | null
   readonly deviceToken: string | null
 }
 
@@ -38,9 +40,7 @@ export interface ThrottleContext {
   readonly clock: () => Millis
 }
 
-interface Counter {
-  readonly key: string
-  readonly rule: AttemptRule
+interface Counter extends CountedKey {
   readonly limit: Limit
 }
 
@@ -66,26 +66,16 @@ export class Throttle {
    * @throws TokenAuthError `AUTH_TOO_MANY_ATTEMPTS`, `AUTH_STORE_UNAVAILABLE`
    */
   async guard<T> (subject: LoginSubject, by: Caller, check: () => Promise<T>): Promise<T> {
-    const counted: Counter[] = []
-
-    let finish = (): void => {}
-
-    const finished = new Promise<void>(resolve => {
-      finish = resolve
-    })
+    const counters = this.#getCounters(subject, by)
+    const finish = await this.#consume(counters, subject, by)
 
     try {
-      for (const counter of this.#getCounters(subject, by)) {
-        await this.#consume(counter, finished, subject, by)
-        counted.push(counter)
-      }
-
       const result = await check()
-      await this.#clear(counted)
+      await this.#clear(counters)
       return result
     } catch (error) {
       if (!isRejection(error)) {
-        await this.#refund(counted)
+        await this.#refund(counters)
       }
 
       throw error
@@ -97,11 +87,11 @@ export class Throttle {
   /**
    * Returns the device token of a successful login.
    *
-   * @param presented - Device token of the request. Its device keeps its ID if the token is valid.
+   * @param passwordHash - Hash that is stored after the login. The token ends with it.
+   * @param subject - The login. A known device keeps its ID.
    */
-  issueDeviceToken (userId: string, presented: string | null): string {
-    const { devices } = this.#context
-    return devices.issue(userId, presented === null ? null : devices.read(presented, userId))
+  issueDeviceToken (userId: string, passwordHash: string, subject: LoginSubject): string {
+    return this.#context.devices.issue({ userId, passwordHash }, this.#readDevice(subject))
   }
 
   /**
@@ -117,10 +107,10 @@ export class Throttle {
     }
 
     const now = clock()
-    const until = await invalidTokens.consume(getNetwork(by.address), now, rule)
+    const blocked = await invalidTokens.consume([{ key: getNetwork(by.address), rule }], now)
 
-    if (until !== null) {
-      throw tooManyAttempts(until - now)
+    if (blocked !== null) {
+      throw tooManyAttempts(blocked.until - now)
     }
   }
 
@@ -137,12 +127,17 @@ export class Throttle {
     await this.#clear(keys.map(key => ({ key, limit: 'account' })))
   }
 
-  /** The address comes first, so that a blocked address does not count against any account. */
-  #getCounters ({ login, userId, deviceToken }: LoginSubject, by: Caller): Counter[] {
-    const { devices, account, address } = this.#context
-    const deviceId = userId === null || deviceToken === null
+  #readDevice ({ userId, passwordHash, deviceToken }: LoginSubject): string | null {
+    return userId === null || passwordHash === null || deviceToken === null
       ? null
-      : devices.read(deviceToken, userId)
+      : this.#context.devices.read(deviceToken, { userId, passwordHash })
+  }
+
+  /** The address comes first, so that a blocked address does not count against any account. */
+  #getCounters (subject: LoginSubject, by: Caller): Counter[] {
+    const { account, address } = this.#context
+    const { login, userId } = subject
+    const deviceId = this.#readDevice(subject)
 
     if (deviceId !== null) {
       return account === null
@@ -173,54 +168,61 @@ export class Throttle {
     return counters
   }
 
+  // Counts all counters or none. A running attempt counts as failed until its result is known, and
+  // may be refunded. So an attempt that is blocked beside running ones waits for them.
   async #consume (
-    { key, rule, limit }: Counter,
-    finished: Promise<void>,
+    counters: readonly Counter[],
     { userId }: LoginSubject,
     by: Caller
-  ): Promise<void> {
+  ): Promise<() => void> {
     const { attempts, events, clock } = this.#context
+    const keys = counters.map(({ key }) => key)
 
     for (;;) {
+      const running = new Map(keys.map(key => [key, this.#inFlight.getRunning(key)]))
+      const attempt = this.#inFlight.track(keys)
       const now = clock()
-      const [until, running] = await this.#inFlight.runInTurn(key, async () => {
-        const running = this.#inFlight.getRunning(key)
-        const until = await attempts.consume(key, now, rule)
+      let blocked: BlockedKey | null
 
-        if (until === null) {
-          this.#inFlight.track(key, finished)
-        }
-
-        return [until, running] as const
-      })
-
-      if (until === null) {
-        return
+      try {
+        blocked = await attempts.consume(counters, now)
+      } catch (error) {
+        attempt.settle('not-counted')
+        throw error
       }
 
-      if (running.length === 0) {
+      if (blocked === null) {
+        return () => {
+          attempt.settle('counted')
+        }
+      }
+
+      attempt.settle('not-counted')
+      const { key, until } = blocked
+      const results = await Promise.all(running.get(key) ?? [])
+
+      if (!results.includes('counted')) {
+        const limit = (counters.find(counter => counter.key === key) as Counter).limit
         events.emit('login-throttled', { at: now, userId, limit, until, ...by })
         throw tooManyAttempts(until - now)
       }
-
-      // A running attempt counts as failed until its result is known, and may be refunded.
-      await Promise.all(running)
     }
   }
 
   async #refund (counters: readonly Counter[]): Promise<void> {
-    await Promise.all(counters.map(({ key }) => this.#context.attempts.refund(key)))
+    await this.#context.attempts.refund(counters.map(({ key }) => key))
   }
 
   async #clear (counters: ReadonlyArray<Pick<Counter, 'key' | 'limit'>>): Promise<void> {
     const { attempts, logger } = this.#context
 
     try {
-      await Promise.all(
-        counters.map(({ key, limit }) =>
-          limit === 'address' ? attempts.refund(key) : attempts.reset(key)
-        )
-      )
+      const addresses = counters.filter(({ limit }) => limit === 'address').map(({ key }) => key)
+      const others = counters.filter(({ limit }) => limit !== 'address').map(({ key }) => key)
+      await Promise.all([
+        addresses.length > 0 && attempts.refund(addresses),
+        others.length > 0 && attempts.reset(others)
+      ])
     } catch {
       // The login has already succeeded. A remaining count only delays a later one.
       logger.warn({}, 'failed to reset login attempts')

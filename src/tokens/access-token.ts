@@ -1,4 +1,4 @@
-import { CLOCK_TOLERANCE } from '../domain/rotation.js'
+import { CLOCK_TOLERANCE } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
 import {
   isNonEmptyString,
@@ -38,7 +38,10 @@ export interface AccessToken extends AccessSubject {
 }
 
 /** Session and OAuth client that a token belongs to. */
-export type TokenOwner = Pick<AccessSubject, 'sessionId' | 'clientId'>
+export type TokenOwner = Pick<AccessSubject, 'sessionId' | 'clientId'> & {
+  /** Set for a refresh token: the session must have this secret. */
+  readonly secretHash?: string
+}
 
 /** Issuer and audience that access tokens must have. If unset, the claim must be missing. */
 export interface AccessScope {
@@ -51,6 +54,13 @@ export interface AccessScope {
    * Tokens without one are first-party. If unset, tokens with a `client_id` are rejected.
    */
   readonly firstParty?: string | undefined
+  /** IDs of the OAuth clients whose tokens are accepted. If unset, any client is. */
+  readonly clientIds?: ReadonlySet<string> | undefined
+  /**
+   * Claim `realm` of tokens whose key another registration may use too. `null` if tokens have no
+   * such claim. If unset, the claim is not checked.
+   */
+  readonly realm?: string | null | undefined
 }
 
 const RESERVED_CLAIMS: ReadonlySet<string> = new Set([
@@ -70,6 +80,7 @@ const RESERVED_CLAIMS: ReadonlySet<string> = new Set([
   'acr',
   'cnf',
   'client_id',
+  'realm',
   '__proto__'
 ])
 
@@ -88,7 +99,7 @@ export function issueAccessToken (
   codec: JwtCodec,
   subject: AccessSubject,
   validity: { readonly from: Millis, readonly to: Millis },
-  { issuer, audience, identified = false, firstParty }: AccessScope
+  { issuer, audience, identified = false, firstParty, realm }: AccessScope
 ): { readonly token: string, readonly expiresIn: number } {
   const { userId, sessionId, generation, persistent = false, authenticatedAt, amr } = subject
   const { clientId, thumbprint } = subject
@@ -111,6 +122,7 @@ export function issueAccessToken (
     auth_time: Math.floor(authenticatedAt / 1000),
     amr: amr.length > 0 ? amr : undefined,
     client_id: constraint.client_id,
+    realm: realm ?? undefined,
     cnf: constraint.cnf,
     iat,
     exp
@@ -172,7 +184,7 @@ export function readAccessClaims (
     return null
   }
 
-  if (constraint.clientId !== null && scope.firstParty === undefined) {
+  if (!isKnownClient(constraint.clientId, scope) || !isOfRealm(payload.realm, scope)) {
     return null
   }
 
@@ -198,6 +210,18 @@ export function readAccessClaims (
     claims: deepFreeze(Object.fromEntries(appClaims)),
     expiresAt: exp * 1000
   }
+}
+
+function isKnownClient (
+  clientId: string | null,
+  { firstParty, clientIds }: AccessScope
+): boolean {
+  return clientId === null || clientId === firstParty ||
+    (firstParty !== undefined && clientIds?.has(clientId) !== false)
+}
+
+function isOfRealm (claim: unknown, { realm }: AccessScope): boolean {
+  return realm === undefined || (claim ?? null) === realm
 }
 
 // Requests with the same token share the result. None of them may change it for the others.

@@ -16,7 +16,7 @@ export const REFRESH_TYP = 'rt+jwt'
 /**
  * Claims of an authentic refresh token.
  *
- * Contains no expiry, because the session in the store decides. So the reuse of an expired token is
+ * The session in the store decides whether it has expired. So the reuse of an expired token is
  * still detected.
  */
 export interface RefreshToken extends SenderConstraint {
@@ -26,6 +26,8 @@ export interface RefreshToken extends SenderConstraint {
   readonly generation: number
   /** SHA-256 of the secret of the session. */
   readonly secretHash: string
+  /** Idle end of the session when the token was issued. */
+  readonly expiresAt: Millis
   /** Whether a cookie with this token outlives the browser. */
   readonly persistent: boolean
   /** Authentication methods of the login (RFC 8176). */
@@ -127,6 +129,7 @@ export function readRefreshToken (codec: JwtCodec, token: string): RefreshToken 
     sessionId: sid,
     generation: gen,
     secretHash: hashSecret(secret),
+    expiresAt: exp * 1000,
     persistent: claims.persistent === true,
     amr,
     clientId: constraint.clientId,

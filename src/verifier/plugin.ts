@@ -108,7 +108,7 @@ function createRequestDpop (app: FastifyInstance, options: ResolvedVerifier): Re
   const sweeper = new Sweeper({
     store: null,
     attempts: [replays],
-    events: new Events({}, logger),
+    events: new Events({}, logger, name),
     logger,
     clock,
     interval: HOUR,

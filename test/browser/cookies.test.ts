@@ -35,7 +35,7 @@ const post = (
   body: object = {}
 ): Promise<Exclude<PageResponse, string>> => act(page, 'json', path, body)
 const describeSessions = async ({ store, clock }: BrowserApp, userId: string): Promise<string> =>
-  (await store.list(userId, { now: clock(), limit: 9 })).map(({ generation }) =>
+  (await store.list('auth', userId, { now: clock(), limit: 9 })).map(({ generation }) =>
     `generation ${generation}`
   ).join(', ')
 

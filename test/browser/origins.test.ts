@@ -112,7 +112,7 @@ t.test('in Chromium', { skip: getChromiumSkipReason() }, async t => {
 
   // Everything that a request may change.
   async function getState (app: BrowserApp): Promise<object> {
-    const sessions = await app.store.list('u-ann', { now: app.clock(), limit: 9 })
+    const sessions = await app.store.list('auth', 'u-ann', { now: app.clock(), limit: 9 })
 
     return {
       sessions: sessions.map(({ id, generation }) => `${id} ${generation}`),

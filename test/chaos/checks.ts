@@ -4,6 +4,7 @@ import { isUnsettled, send } from './http.js'
 import type { ClientResponse, Request } from './http.js'
 import type { Server } from './servers.js'
 import { CLIENT_TIMEOUT, GRACE, PROPAGATION_LIMIT, SECONDS, STALE_SESSIONS } from './settings.js'
+import { REALM } from './stores.js'
 import type { TokenStore } from '../../src/index.js'
 import { readClaims } from './world.js'
 import type { TrackedSession, World } from './world.js'
@@ -64,7 +65,7 @@ export async function runChecks (
     () =>
       mapAll(live, async browser => {
         const { id, generation, accessToken } = browser.session as TrackedSession
-        const row = await store.find(id)
+        const row = await store.find(REALM, id)
         const { status, code, body } = await sendUntilSettled(
           servers[0] as Server,
           '/auth/sessions',
@@ -89,7 +90,7 @@ export async function runChecks (
     'every server rejects the refresh token and the access token of every revoked session',
     () =>
       mapAll(ended, async session => {
-        const row = await store.find(session.id)
+        const row = await store.find(REALM, session.id)
 
         if (row === null || row.revokedAt === null || row.generation < session.generation) {
           return `${session.id}: row ${JSON.stringify(row)}`
@@ -151,7 +152,7 @@ export async function runChecks (
   await check('the sweep deletes the sessions that expired long ago and no others', async () => [
     ...await mapAll(
       staleIds,
-      async id => await store.find(id) === null ? null : `${id} is still there`
+      async id => await store.find(REALM, id) === null ? null : `${id} is still there`
     ),
     (world.counts.get('swept') ?? 0) > STALE_SESSIONS
       ? `${world.counts.get('swept')} sessions were deleted`

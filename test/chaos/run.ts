@@ -32,7 +32,8 @@ import {
   TABS,
   USERS
 } from './settings.js'
-import { engineNames, openStore } from './stores.js'
+import { createSessionId, NO_REPLAYS } from '../../src/domain/session.js'
+import { engineNames, openStore, REALM } from './stores.js'
 import type { EngineName } from './stores.js'
 import type { Session, TokenStore } from '../../src/index.js'
 import { World } from './world.js'
@@ -186,12 +187,16 @@ async function withStore<T> (
 }
 
 async function addStaleSessions (store: TokenStore): Promise<string[]> {
-  const then = Date.now() - DAY
+  // A sweep deletes sessions 25 hours after their end.
+  const then = Date.now() - 2 * DAY
   const by = { address: null, userAgent: null }
-  const ids = Array.from({ length: STALE_SESSIONS }, (_, i) => `s-stale-${i}`)
-  await Promise.all(ids.map(async id => {
+  const ids = Array.from({ length: STALE_SESSIONS }, () => createSessionId(then))
+
+  // One by one, because a pool rejects what waits for a connection for more than a second.
+  for (const id of ids) {
     const session: Session = {
       id,
+      realm: REALM,
       userId: 'u-stale',
       secretHash: id,
       generation: 0,
@@ -200,15 +205,18 @@ async function addStaleSessions (store: TokenStore): Promise<string[]> {
       authenticatedAt: then,
       rotatedAt: then,
       rotatedBy: by,
+      graceFrom: then,
       lastUsedAt: then,
       expiresAt: then,
       endsAt: then,
       revokedAt: null,
       revokedFor: null,
-      device: { label: null, ...by }
+      device: { label: null, ...by },
+      replayRun: NO_REPLAYS
     }
     await store.create(session)
-  }))
+  }
+
   return ids
 }
 

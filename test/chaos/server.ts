@@ -29,29 +29,41 @@ const on: TokenAuthListeners = {
     printEvent('reuse')({ ...event, presented: presented.generation, rotated: rotated.generation })
   },
   sweep: printEvent('sweep'),
+  'suspicious-replay': ({ presented, rotated, ...event }) => {
+    printEvent('suspicious-replay')({
+      ...event,
+      presented: presented.generation,
+      rotated: rotated.generation
+    })
+  },
   'store-rolled-back': printEvent('store-rolled-back'),
+  'session-missing': printEvent('session-missing'),
   'clock-skew': printEvent('clock-skew')
 }
 
 const mutants: Record<Mutant, (store: TokenStore) => Partial<TokenStore>> = {
   'check-then-write': store => ({
     async rotate (attempt) {
-      const session = await store.find(attempt.sessionId)
+      const { realm, sessionId } = attempt
+      const session = await store.find(realm, sessionId)
 
       if (session === null || !canRotate(session, attempt)) {
         return { swapped: false, session }
       }
 
-      const { generation } = await store.find(attempt.sessionId) ?? session
+      const { generation } = await store.find(realm, sessionId) ?? session
       const { session: written } = await store.rotate({
         ...attempt,
-        generation,
-        rotatedBefore: Number.MAX_SAFE_INTEGER
+        from: generation,
+        to: generation + 1,
+        graceBefore: Number.MAX_SAFE_INTEGER
       })
       return { swapped: true, session: written }
     }
   }),
-  'forgets-revocations': () => ({ revocations: async () => [] })
+  'forgets-revocations': store => ({
+    revocations: async (after, limit) => ({ ...await store.revocations(after, limit), entries: [] })
+  })
 }
 
 const { store } = await openStore(engine, url)

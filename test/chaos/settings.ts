@@ -8,11 +8,11 @@ export const SEED = Number(process.env.CHAOS_SEED ?? randomInt(2 ** 31))
 /** Grace period. Short for frequent rotations, but longer than a request on a busy machine. */
 export const GRACE = Number(process.env.CHAOS_GRACE ?? 2000)
 /**
- * Store timeout, at most the grace period.
+ * Store timeout, at most half of the grace period.
  *
- * Two other rotations could overtake a refresh that waits longer.
+ * Other tabs can then still use the previous token after a refresh that timed out.
  */
-export const STORE_TIMEOUT = Number(process.env.CHAOS_STORE_TIMEOUT ?? 2000)
+export const STORE_TIMEOUT = Number(process.env.CHAOS_STORE_TIMEOUT ?? GRACE / 2)
 /** Timeout of clients, longer than the store timeout of a server. */
 export const CLIENT_TIMEOUT = STORE_TIMEOUT + 2000
 export const POLL_INTERVAL = 250

@@ -13,6 +13,9 @@ export interface OpenedStore {
   close(): Promise<unknown>
 }
 
+/** Realm of the servers: the default name of a registration. */
+export const REALM = 'auth'
+
 const CONNECTIONS = 8
 
 const open = {

@@ -173,7 +173,7 @@ export class World {
       this.count('swept', Number(facts.deleted))
     }
 
-    if (/^(reuse|store-rolled-back|clock-skew)$/.test(event)) {
+    if (/^(reuse|suspicious-replay|store-rolled-back|session-missing|clock-skew)$/.test(event)) {
       this.reportFinding(`a server reported ${event}`, session)
     }
   }

@@ -198,7 +198,7 @@ t.test('a revoked session signs out all tabs', async t => {
   const [one, two] = [world.open(), world.open()]
   await world.signIn(one)
   await world.run()
-  await world.server.store.revoke({ userId: 'u-ann' }, {
+  await world.server.store.revoke({ realm: 'auth', userId: 'u-ann' }, {
     at: world.server.clock(),
     reason: 'admin' as 'logout'
   })

@@ -1,71 +1,19 @@
 import { deepEqual, equal, ok } from 'node:assert/strict'
-import {
-  applyRotation,
-  canRotate,
-  CLOCK_TOLERANCE,
-  judgeRotation,
-  planRotation
-} from '../../src/domain/rotation.js'
-import type { Continuation, RotationAttempt, RotationVerdict } from '../../src/domain/rotation.js'
+import { planRotation } from '../../src/domain/rotation.js'
+import type { Continuation, Presentation, RotationVerdict } from '../../src/domain/rotation.js'
 import type { RevocationReason, Session } from '../../src/domain/session.js'
 import type { Millis } from '../../src/lib/time.js'
-
-const START = Date.UTC(2026, 0, 1)
-const NOBODY = { address: null, userAgent: null }
-
-/** The rules under test. Mutants replace one of them. */
-export interface Rules {
-  readonly canRotate: typeof canRotate
-  readonly applyRotation: typeof applyRotation
-  readonly judgeRotation: typeof judgeRotation
-  /** Row after an attempt that {@link canRotate} rejects. */
-  readonly rejectRotation: (session: Session, attempt: RotationAttempt) => Session
-}
-
-export const rules: Rules = {
-  canRotate,
-  applyRotation,
-  judgeRotation,
-  rejectRotation: session => session
-}
-
-export interface Policy {
-  readonly grace: Millis
-  readonly lifetime: Millis
-  readonly absolute: Millis
-}
-
-export type Who = 'client' | 'attacker'
-export type Delivery = 'now' | 'lost' | 'late'
-
-export type Step =
-  | { readonly do: 'refresh', readonly who: Who, readonly delivery: Delivery }
-  // Two requests with one token. The clock of the second instance may be `ahead`: by half a grace
-  // period, and by CLOCK_TOLERANCE at most. In a `race`, the row of the first rotation is read only
-  // after the second request and one more refresh.
-  | {
-    readonly do: 'refresh twice'
-    readonly deliveries: readonly [Delivery, Delivery]
-    readonly ahead: boolean
-    readonly race: boolean
-  }
-  // `deliver` brings the late response of a refresh. `send` and `arrive` are one slow request.
-  | { readonly do: 'deliver' | 'send' | 'arrive' | 'steal' | 'forge' | 'revoke' }
-  | { readonly do: 'use', readonly who: Who }
-  | {
-    readonly do: 'wait'
-    readonly graces: number
-    readonly lifetimes: number
-    readonly millis: number
-  }
+import { createRow, NOBODY, START } from './rotation-steps.js'
+import type { Delivery, Policy, Rules, Step, Who } from './rotation-steps.js'
 
 interface Swap {
-  readonly attempt: RotationAttempt
+  readonly presentation: Presentation
   readonly swapped: boolean
 }
 
 const CONSTANT_MEMBERS = [
   'id',
+  'realm',
   'userId',
   'secretHash',
   'createdAt',
@@ -84,31 +32,19 @@ export class World {
   /** Generation of the tokens that each of them holds. */
   readonly #held: { client: number, attacker: number | null } = { client: 0, attacker: null }
   #late: number | null = null
-  #slow: { readonly generation: number, readonly sentAt: Millis } | null = null
+  #slow: { generation: number, behind: number, arrivedAt: Millis } | null = null
   readonly #tokens = new Map<number, string>()
   readonly #rotated = new Set<number>()
   readonly #confirmed = new Set<number>()
+  /** Ends of the refresh tokens, which clients know. */
+  readonly #ends = new Map<number, Millis>()
+  #saved: Session | null = null
 
   constructor (rules: Rules, policy: Policy) {
     this.#rules = rules
     this.#policy = policy
-    this.row = {
-      id: 's1',
-      userId: 'u-ann',
-      secretHash: 'hash',
-      generation: 0,
-      confirmedGeneration: 0,
-      createdAt: START,
-      authenticatedAt: START,
-      rotatedAt: START,
-      rotatedBy: NOBODY,
-      lastUsedAt: START,
-      expiresAt: START + Math.min(policy.lifetime, policy.absolute),
-      endsAt: START + policy.absolute,
-      revokedAt: null,
-      revokedFor: null,
-      device: { label: null, ...NOBODY }
-    }
+    this.row = createRow(policy)
+    this.#ends.set(0, this.row.expiresAt)
   }
 
   run (steps: readonly Step[]): this {
@@ -132,14 +68,15 @@ export class World {
 
         this.#late = null
         return
-      case 'send':
-        if (this.#held.client === this.row.generation) {
-          this.#slow = { generation: this.row.generation, sentAt: this.now }
-        }
-
-        return
       case 'arrive':
         return this.#arrive()
+      case 'process':
+        return this.#process()
+      case 'save':
+        this.#saved = this.row
+        return
+      case 'lose':
+        return this.#lose()
       case 'use':
         return this.use(step.who)
       case 'steal':
@@ -158,7 +95,7 @@ export class World {
     const generation = this.#held[who]
 
     if (generation !== null) {
-      this.#receive(who, delivery, this.#judge(this.#swap(generation)))
+      this.#receive(who, delivery, this.#present(generation))
     }
   }
 
@@ -173,7 +110,10 @@ export class World {
 
   /** Longest wait after which clocks that differ by half a grace period agree on a live session. */
   get remaining (): Millis {
-    return this.row.expiresAt - this.now - Math.floor(this.#policy.grace / 2) - 1
+    const { client } = this.#held
+    // A token that is ahead of the row can heal it.
+    const end = client > this.row.generation ? this.#ends.get(client) as Millis : this.row.expiresAt
+    return end - this.now - Math.floor(this.#policy.grace / 2) - 1
   }
 
   #wait ({ graces, lifetimes, millis }: Step & { do: 'wait' }): void {
@@ -189,30 +129,77 @@ export class World {
     }
   }
 
+  /** A request reaches an instance, with a token that is current or within its grace period. */
   #arrive (): void {
+    const generation = this.#held.client
+    const behind = this.row.generation - generation
+
+    if (behind === 0 || (behind === 1 && this.row.graceFrom > this.now - this.#policy.grace)) {
+      this.#slow = { generation, behind, arrivedAt: this.now }
+    }
+  }
+
+  /** Sends the statement of a request, unless it has waited longer than a store may take. */
+  #process (): void {
     const slow = this.#slow
     this.#slow = null
 
-    if (slow === null || this.now - slow.sentAt >= this.#policy.grace / 2) {
+    if (slow === null || this.now - slow.arrivedAt >= this.#policy.grace / 2) {
       return
     }
 
-    this.#receive('client', 'now', this.#judge(this.#swap(slow.generation)))
+    // The client received and rotated the successor while its other request waited.
+    if (slow.behind === 1 && this.row.generation - slow.generation > 1) {
+      return
+    }
+
+    this.#receive('client', 'now', this.#present(slow.generation, slow.arrivedAt))
+  }
+
+  /** The store comes back without its latest writes, such as after a failover. */
+  #lose (): void {
+    if (this.#saved === null || this.row.revokedAt !== null) {
+      return
+    }
+
+    const before = this.row
+    this.row = this.#saved
+
+    // No client can continue with a token that has expired in the meantime.
+    if (this.remaining <= 0) {
+      this.row = before
+      return
+    }
+
+    this.#slow = null
+
+    for (const generation of this.#rotated) {
+      if (generation >= this.row.generation) {
+        this.#rotated.delete(generation)
+        this.#tokens.delete(generation + 1)
+        this.#confirmed.delete(generation + 1)
+      }
+    }
   }
 
   #refreshTwice (
     { deliveries: [first, second], ahead, race }: Step & { do: 'refresh twice' }
   ): void {
     const generation = this.#held.client
+
+    if (generation > this.row.generation) {
+      return this.refresh('client', first)
+    }
+
     const here = this.now
     const one = this.#swap(generation)
     const verdict = race && one.swapped ? null : this.#judge(one)
 
     if (ahead) {
-      this.now += Math.min(Math.floor(this.#policy.grace / 2), CLOCK_TOLERANCE)
+      this.now += Math.floor(this.#policy.grace / 2)
     }
 
-    this.#receive('client', second, this.#judge(this.#swap(generation)))
+    this.#receive('client', second, this.#present(generation))
 
     if (race) {
       this.refresh('client', second)
@@ -239,6 +226,26 @@ export class World {
     this.#held[who] = Math.max(this.#held[who] ?? 0, generation)
   }
 
+  /** Presents a token, and heals the row if it is behind the token. */
+  #present (generation: number, arrivedAt = this.now): RotationVerdict {
+    const end = this.#ends.get(generation) as Millis
+    const swap = this.#swap(generation, this.row.secretHash, arrivedAt)
+    const verdict = this.#judge(swap)
+
+    if (verdict.kind !== 'ahead' || this.now >= end) {
+      return verdict
+    }
+
+    const { presentation } = swap
+    const attempt = this.#rules.planHealing(presentation, verdict.session, end)
+    ok(this.#rules.canRotate(this.row, attempt), 'a live row can be healed')
+    const healed = this.#rules.applyRotation(this.row, attempt)
+    this.#put(healed)
+    deepEqual([healed.generation, healed.confirmedGeneration], [generation, generation])
+    this.#tokens.delete(generation)
+    return this.#judge({ presentation: { ...presentation, attempt }, swapped: true })
+  }
+
   #forge (): void {
     for (let generation = 0; generation <= this.row.generation + 2; generation++) {
       equal(
@@ -249,17 +256,16 @@ export class World {
     }
   }
 
-  #plan (generation: number, secretHash: string, now: Millis): RotationAttempt {
-    return planRotation({ sessionId: 's1', secretHash, generation }, {
-      now,
-      ...this.#policy,
-      by: NOBODY
-    })
+  #plan (generation: number, secretHash: string, now: Millis, arrivedAt = now): Presentation {
+    const presented = { realm: 'test', sessionId: 's1', userId: 'u-ann', secretHash, generation }
+    const attempt = planRotation(presented, { now, ...this.#policy, by: NOBODY })
+    return { presented, attempt, arrivedAt, grace: this.#policy.grace }
   }
 
-  #swap (generation: number, secretHash = this.row.secretHash): Swap {
+  #swap (generation: number, secretHash = this.row.secretHash, arrivedAt = this.now): Swap {
     const before = this.row
-    const attempt = this.#plan(generation, secretHash, this.now)
+    const presentation = this.#plan(generation, secretHash, this.now, arrivedAt)
+    const { attempt } = presentation
     const wasLive = this.#isLive()
     const swapped = this.#rules.canRotate(before, attempt)
     this.#put(
@@ -277,19 +283,24 @@ export class World {
       deepEqual(this.row, before, 'a rejected attempt changes nothing')
     }
 
-    return { attempt, swapped }
+    return { presentation, swapped }
   }
 
-  #judge ({ attempt, swapped }: Swap): RotationVerdict {
-    const verdict = this.#rules.judgeRotation(attempt, { swapped, session: this.row })
+  #judge ({ presentation, swapped }: Swap): RotationVerdict {
+    const verdict = this.#rules.judgeRotation(presentation, { swapped, session: this.row })
     this.verdicts.push(verdict.kind)
 
     if (isContinuation(verdict)) {
-      this.#checkContinuation(attempt, swapped, verdict)
+      this.#checkContinuation(presentation, swapped, verdict)
     }
 
     if (verdict.kind === 'kept') {
-      this.#confirm(attempt.generation)
+      this.#confirm(presentation.presented.generation)
+    }
+
+    if (verdict.kind === 'recovered') {
+      this.#put(this.#rules.recover(this.row, this.now))
+      ok(this.row.graceFrom >= this.now, 'a recovery starts a grace period')
     }
 
     if (verdict.kind === 'reused') {
@@ -300,14 +311,14 @@ export class World {
   }
 
   #checkContinuation (
-    attempt: RotationAttempt,
+    { presented, attempt }: Presentation,
     swapped: boolean,
     { kind, generation, issuedAt, expiresAt }: Continuation
   ): void {
     equal(this.row.revokedAt, null, 'a revoked session returns no token')
     ok(attempt.now < expiresAt, 'a returned token has not expired')
-    equal(kind === 'rotated', swapped)
-    equal(generation, attempt.generation + (kind === 'kept' ? 0 : 1))
+    equal(kind === 'rotated', swapped && !attempt.heals)
+    equal(generation, presented.generation + (kind === 'kept' ? 0 : 1))
 
     if (kind === 'recovered') {
       ok(!this.#confirmed.has(generation), 'a confirmed successor invalidates its predecessor')
@@ -320,6 +331,7 @@ export class World {
       `all responses of generation ${generation} contain the same token`
     )
     this.#tokens.set(generation, token)
+    this.#ends.set(generation, expiresAt)
   }
 
   #confirm (generation: number): void {
@@ -348,6 +360,7 @@ export class World {
 
     ok(after.expiresAt <= after.endsAt, 'the idle end is never after the absolute end')
     ok(after.generation >= before.generation, 'the generation never decreases')
+    ok(after.graceFrom >= before.graceFrom, 'the grace period never starts earlier')
     ok(after.confirmedGeneration <= after.generation, 'only existing generations are confirmed')
 
     if (before.revokedAt !== null) {
@@ -368,7 +381,7 @@ export class World {
 
     for (let generation = 0; generation <= row.generation + 1; generation++) {
       for (const now of [this.now, row.expiresAt - 1]) {
-        const attempt = this.#plan(generation, row.secretHash, now)
+        const { attempt } = this.#plan(generation, row.secretHash, now)
 
         if (this.#rules.canRotate(row, attempt)) {
           equal(generation, row.generation, 'only the current token rotates')

@@ -2,31 +2,29 @@ import t from 'tap'
 import { applyRotation, judgeRotation } from '../../src/domain/rotation.js'
 import type { RotationVerdict } from '../../src/domain/rotation.js'
 import type { Session } from '../../src/domain/session.js'
-import { DAY } from '../helpers/clock.js'
+import { DAY, SECOND } from '../helpers/clock.js'
 import {
-  atTolerance,
   confirmed,
   createSession,
   ended,
   GRACE,
+  graceAhead,
+  graceTooFarAhead,
   justRotated,
   LIFETIME,
   NOW,
-  pastTolerance,
   planAttempt,
+  present,
   revoked,
   rotate
 } from './fixtures.js'
+import type { Circumstances } from './fixtures.js'
 
 interface Row {
   readonly when: string
   readonly session?: Partial<Session> | null
   readonly presented: number
-  readonly attempt?: {
-    readonly grace?: number
-    readonly secretHash?: string
-    readonly sessionId?: string
-  }
+  readonly attempt?: Circumstances
   readonly is: RotationVerdict['kind']
 }
 
@@ -34,6 +32,13 @@ const table: Record<string, readonly Row[]> = {
   'a missing session or another secret is unknown': [
     { when: 'there is no row', session: null, presented: 2, is: 'unknown' },
     { when: 'the secret differs', presented: 2, attempt: { secretHash: 'other' }, is: 'unknown' },
+    { when: 'the realm differs', presented: 2, attempt: { realm: 'other' }, is: 'unknown' },
+    {
+      when: 'the secret differs, of a token ahead',
+      presented: 9,
+      attempt: { secretHash: 'other' },
+      is: 'unknown'
+    },
     {
       when: 'the secret differs, of the previous token',
       presented: 1,
@@ -107,48 +112,70 @@ const table: Record<string, readonly Row[]> = {
       presented: 0,
       is: 'expired'
     },
-    { when: 'the token is ahead', session: ended, presented: 3, is: 'expired' }
+    {
+      when: 'the token is far behind',
+      session: { ...ended, generation: 9 },
+      presented: 2,
+      is: 'expired'
+    }
   ],
   'the current token rotates once per grace period': [
     { when: 'the grace ends at this very moment', presented: 2, is: 'rotated' },
     {
       when: 'the grace ended 1 ms ago',
-      session: { rotatedAt: NOW - GRACE - 1 },
+      session: { graceFrom: NOW - GRACE - 1 },
       presented: 2,
       is: 'rotated'
     },
     { when: 'the grace ends in 1 ms', session: justRotated, presented: 2, is: 'kept' },
     {
       when: 'it was rotated in this very moment',
-      session: { rotatedAt: NOW },
+      session: { graceFrom: NOW },
       presented: 2,
       is: 'kept'
     },
     {
       when: 'it is the first one',
-      session: { generation: 0, rotatedAt: NOW },
+      session: { generation: 0, graceFrom: NOW },
       presented: 0,
       is: 'rotated'
     },
     {
       when: 'the grace is 0 and it was rotated in this very moment',
-      session: { rotatedAt: NOW },
+      session: { graceFrom: NOW },
       presented: 2,
       attempt: { grace: 0 },
       is: 'rotated'
     },
     {
-      when: 'the grace is 0 and it was rotated 1 ms in the future',
-      session: { rotatedAt: NOW + 1 },
+      when: 'the grace is 0 and starts 1 ms in the future',
+      session: { graceFrom: NOW + 1 },
       presented: 2,
       attempt: { grace: 0 },
+      is: 'rotated'
+    },
+    {
+      when: 'the grace starts one grace period in the future',
+      session: graceAhead,
+      presented: 2,
       is: 'kept'
     },
-    { when: 'it was rotated 60 s in the future', session: atTolerance, presented: 2, is: 'kept' },
     {
-      when: 'it was rotated 60.001 s in the future',
-      session: pastTolerance,
+      when: 'the grace starts more than one grace period in the future',
+      session: graceTooFarAhead,
       presented: 2,
+      is: 'rotated'
+    },
+    {
+      when: 'the last rotation is long ago and the grace was moved forward',
+      session: { rotatedAt: NOW - DAY, graceFrom: NOW - SECOND },
+      presented: 2,
+      is: 'kept'
+    },
+    {
+      when: 'it arrived within the grace and is sent after it',
+      presented: 2,
+      attempt: { arrivedAt: NOW - GRACE },
       is: 'rotated'
     }
   ],
@@ -163,13 +190,13 @@ const table: Record<string, readonly Row[]> = {
     { when: 'the grace ends at this very moment', presented: 1, is: 'recovered' },
     {
       when: 'the grace ended 1 ms ago',
-      session: { rotatedAt: NOW - GRACE - 1 },
+      session: { graceFrom: NOW - GRACE - 1 },
       presented: 1,
       is: 'recovered'
     },
     {
       when: 'the grace ended long ago',
-      session: { rotatedAt: NOW - DAY },
+      session: { graceFrom: NOW - DAY },
       presented: 1,
       is: 'recovered'
     },
@@ -181,54 +208,69 @@ const table: Record<string, readonly Row[]> = {
     },
     {
       when: 'the grace ended long ago, and the successor is confirmed',
-      session: { ...confirmed, rotatedAt: NOW - DAY },
+      session: { ...confirmed, graceFrom: NOW - DAY },
       presented: 1,
       is: 'reused'
     },
     {
       when: 'the grace is 0',
-      session: { rotatedAt: NOW },
+      session: { graceFrom: NOW },
       presented: 1,
       attempt: { grace: 0 },
       is: 'recovered'
     },
     {
       when: 'the grace is 0, and the successor is confirmed',
-      session: { ...confirmed, rotatedAt: NOW },
+      session: { ...confirmed, graceFrom: NOW },
       presented: 1,
       attempt: { grace: 0 },
       is: 'reused'
     },
     {
-      when: 'it was rotated 60 s in the future',
-      session: atTolerance,
+      when: 'the grace starts in the future',
+      session: graceAhead,
       presented: 1,
       is: 'replayed'
     },
     {
-      when: 'it was rotated 60 s in the future, and the successor is confirmed',
-      session: { ...atTolerance, ...confirmed },
+      when: 'the grace starts far in the future, and the successor is confirmed',
+      session: { graceFrom: NOW + DAY, ...confirmed },
       presented: 1,
       is: 'replayed'
     },
     {
-      when: 'it was rotated 60.001 s in the future',
-      session: pastTolerance,
+      when: 'it arrived within the grace, and the successor is confirmed meanwhile',
+      session: confirmed,
       presented: 1,
-      is: 'recovered'
+      attempt: { arrivedAt: NOW - 1 },
+      is: 'replayed'
     },
     {
-      when: 'it was rotated 60.001 s in the future, and the successor is confirmed',
-      session: { ...pastTolerance, ...confirmed },
+      when: 'it arrived when the grace ended',
+      session: confirmed,
       presented: 1,
+      attempt: { arrivedAt: NOW, now: NOW + SECOND },
       is: 'reused'
+    },
+    {
+      when: 'it arrived before the rotation, and is sent long after it',
+      session: { graceFrom: NOW - GRACE, ...confirmed },
+      presented: 1,
+      attempt: { arrivedAt: NOW - GRACE - SECOND },
+      is: 'replayed'
+    },
+    {
+      when: 'a recovery has moved the grace forward',
+      session: { rotatedAt: NOW - DAY, graceFrom: NOW - 1, ...confirmed },
+      presented: 1,
+      is: 'replayed'
     }
   ],
   'an older token is reused at any time': [
     { when: 'it is two behind', presented: 0, is: 'reused' },
     {
       when: 'it is two behind and the session was just rotated',
-      session: { rotatedAt: NOW },
+      session: { graceFrom: NOW },
       presented: 0,
       is: 'reused'
     },
@@ -244,7 +286,7 @@ const table: Record<string, readonly Row[]> = {
     { when: 'the token is one ahead', presented: 3, is: 'ahead' },
     {
       when: 'the token is one ahead and the session was just rotated',
-      session: { rotatedAt: NOW },
+      session: { graceFrom: NOW },
       presented: 3,
       is: 'ahead'
     },
@@ -254,8 +296,19 @@ const table: Record<string, readonly Row[]> = {
       presented: 1,
       is: 'ahead'
     },
-    { when: 'the token is two ahead', presented: 4, is: 'far-ahead' },
-    { when: 'the token is a hundred ahead', presented: 102, is: 'far-ahead' }
+    { when: 'the token is a hundred ahead', presented: 102, is: 'ahead' },
+    {
+      when: 'the row has expired, because its rotations were lost',
+      session: ended,
+      presented: 3,
+      is: 'ahead'
+    },
+    {
+      when: 'the request was sent before the newest grace period',
+      session: graceAhead,
+      presented: 9,
+      is: 'ahead'
+    }
   ]
 }
 
@@ -263,7 +316,7 @@ for (const [rule, rows] of Object.entries(table)) {
   t.test(rule, async t => {
     for (const { when, session = {}, presented, attempt, is } of rows) {
       t.equal(
-        rotate(session === null ? null : createSession(session), planAttempt(presented, attempt))
+        rotate(session === null ? null : createSession(session), present(presented, attempt))
           .kind,
         is,
         when
@@ -274,18 +327,18 @@ for (const [rule, rows] of Object.entries(table)) {
 
 t.test('a verdict contains the session unless it is unknown', async t => {
   for (const session of [createSession(revoked), createSession(ended), createSession(confirmed)]) {
-    t.match(rotate(session, planAttempt(1)), { session })
+    t.match(rotate(session, present(1)), { session })
   }
 
-  t.match(rotate(createSession(), planAttempt(3)), { session: createSession() })
-  t.match(rotate(createSession(), planAttempt(4)), { session: createSession() })
-  t.strictSame(rotate(createSession(), planAttempt(2, { secretHash: 'other' })), {
+  t.match(rotate(createSession(), present(3)), { session: createSession() })
+  t.match(rotate(createSession(), present(4)), { session: createSession() })
+  t.strictSame(rotate(createSession(), present(2, { secretHash: 'other' })), {
     kind: 'unknown'
   })
 })
 
 t.test('a rotation returns the values that it wrote', async t => {
-  t.match(rotate(createSession(), planAttempt(2)), {
+  t.match(rotate(createSession(), present(2)), {
     kind: 'rotated',
     generation: 3,
     issuedAt: NOW,
@@ -297,13 +350,13 @@ t.test('a rotation returns the values that it wrote', async t => {
 t.test('kept, replayed and recovered return the values of the row', async t => {
   const session = createSession({ ...justRotated, endsAt: NOW + DAY, expiresAt: NOW + DAY })
   const values = { generation: 2, issuedAt: session.rotatedAt, expiresAt: NOW + DAY, session }
-  t.strictSame(rotate(session, planAttempt(2)), { kind: 'kept', ...values })
-  t.strictSame(rotate(session, planAttempt(1)), { kind: 'replayed', ...values })
-  t.strictSame(rotate(session, planAttempt(1, { now: NOW + 1 })), { kind: 'recovered', ...values })
+  t.strictSame(rotate(session, present(2)), { kind: 'kept', ...values })
+  t.strictSame(rotate(session, present(1)), { kind: 'replayed', ...values })
+  t.strictSame(rotate(session, present(1, { now: NOW + 1 })), { kind: 'recovered', ...values })
 })
 
 t.test('a rotation returns its own generation if the row has moved on', async t => {
-  const attempt = planAttempt(2)
+  const presentation = present(2)
 
   for (
     const session of [
@@ -316,7 +369,7 @@ t.test('a rotation returns its own generation if the row has moved on', async t 
       createSession({ generation: 9, rotatedAt: NOW + DAY, expiresAt: NOW + DAY + LIFETIME })
     ]
   ) {
-    t.strictSame(judgeRotation(attempt, { swapped: true, session }), {
+    t.strictSame(judgeRotation(presentation, { swapped: true, session }), {
       kind: 'rotated',
       session,
       generation: 3,
@@ -326,7 +379,7 @@ t.test('a rotation returns its own generation if the row has moved on', async t 
   }
 
   const ending = createSession({ generation: 4, expiresAt: NOW + DAY, endsAt: NOW + DAY })
-  t.match(judgeRotation(attempt, { swapped: true, session: ending }), {
+  t.match(judgeRotation(presentation, { swapped: true, session: ending }), {
     kind: 'rotated',
     expiresAt: NOW + DAY
   }, 'the successor expires with the session')
@@ -335,11 +388,11 @@ t.test('a rotation returns its own generation if the row has moved on', async t 
 t.test('a rotation of a row that was revoked meanwhile returns no token', async t => {
   const session = applyRotation(createSession(), planAttempt(2))
   t.equal(
-    judgeRotation(planAttempt(2), { swapped: true, session: { ...session, ...revoked } }).kind,
+    judgeRotation(present(2), { swapped: true, session: { ...session, ...revoked } }).kind,
     'revoked'
   )
   t.equal(
-    judgeRotation(planAttempt(2), { swapped: true, session: null }).kind,
+    judgeRotation(present(2), { swapped: true, session: null }).kind,
     'unknown',
     'a deleted row returns no token either'
   )

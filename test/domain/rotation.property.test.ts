@@ -2,12 +2,13 @@ import { AssertionError, equal, ok } from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
 import type { Test } from 'tap'
-import { applyRotation, canRotate, judgeRotation } from '../../src/domain/rotation.js'
-import type { Continuation, RotationAttempt, RotationVerdict } from '../../src/domain/rotation.js'
+import { applyRotation, canRotate, judgeRotation, planHealing } from '../../src/domain/rotation.js'
+import type { Continuation, Presentation, RotationVerdict } from '../../src/domain/rotation.js'
 import type { Session } from '../../src/domain/session.js'
 import { DAY, MINUTE, SECOND } from '../helpers/clock.js'
-import { rules, World } from './rotation-model.js'
-import type { Delivery, Policy, Rules, Step, Who } from './rotation-model.js'
+import { World } from './rotation-model.js'
+import { rules } from './rotation-steps.js'
+import type { Delivery, Policy, Rules, Step, Who } from './rotation-steps.js'
 
 const RUNS = 2000
 
@@ -41,7 +42,7 @@ const just = (...steps: Step[]): fc.Arbitrary<Step> => fc.constantFrom(...steps)
 const honest: ReadonlyArray<fc.WeightedArbitrary<Step>> = [
   { weight: 12, arbitrary: refresh('client') },
   { weight: 8, arbitrary: refreshTwice },
-  { weight: 10, arbitrary: just({ do: 'deliver' }, { do: 'send' }, { do: 'arrive' }) },
+  { weight: 10, arbitrary: just({ do: 'deliver' }, { do: 'arrive' }, { do: 'process' }) },
   { weight: 10, arbitrary: just({ do: 'use', who: 'client' }) },
   { weight: 20, arbitrary: wait }
 ]
@@ -55,11 +56,37 @@ const dishonest: ReadonlyArray<fc.WeightedArbitrary<Step>> = [
   { weight: 1, arbitrary: idle }
 ]
 
-const honestLife = fc.array(fc.oneof(...honest, { weight: 2, arbitrary: idle }), {
-  minLength: 1,
-  maxLength: 60,
-  size: 'max'
-})
+const losses: fc.WeightedArbitrary<Step> = {
+  weight: 4,
+  arbitrary: just({ do: 'save' }, { do: 'lose' })
+}
+
+/** A request with the previous token waits for the database until the grace period is over. */
+const slowRequest: Step[] = [
+  { do: 'wait', graces: 1, lifetimes: 0, millis: 0 },
+  { do: 'refresh', who: 'client', delivery: 'late' },
+  { do: 'wait', graces: 0.8, lifetimes: 0, millis: 0 },
+  { do: 'arrive' },
+  { do: 'deliver' },
+  { do: 'use', who: 'client' },
+  { do: 'wait', graces: 0.3, lifetimes: 0, millis: 0 },
+  { do: 'process' }
+]
+
+const honestLife = fc.array(
+  fc.oneof(
+    {
+      weight: 40,
+      arbitrary: fc.oneof(...honest, losses, { weight: 2, arbitrary: idle }).map(step => [step])
+    },
+    { weight: 1, arbitrary: fc.constant(slowRequest) }
+  ),
+  {
+    minLength: 1,
+    maxLength: 60,
+    size: 'max'
+  }
+).map(steps => steps.flat())
 const life = fc.array(fc.oneof(...honest, ...dishonest), {
   minLength: 1,
   maxLength: 60,
@@ -97,7 +124,7 @@ function honestNeverRejected (rules: Rules, tally: Tally = new Map()): fc.IPrope
 
     for (const kind of world.verdicts) {
       ok(
-        ['rotated', 'kept', 'replayed', 'recovered'].includes(kind),
+        ['rotated', 'kept', 'replayed', 'recovered', 'ahead'].includes(kind),
         `an honest client is not rejected as ${kind}`
       )
     }
@@ -128,7 +155,7 @@ function theftIsDetected (rules: Rules): fc.IProperty<unknown> {
   return fc.property(theft, ({ grace, past, turns }) => {
     const world = new World(rules, { grace, lifetime: 30 * DAY, absolute: 300 * DAY }).run(past)
     world.step({ do: 'steal' })
-    world.now = Math.max(world.now, world.row.rotatedAt)
+    world.now = Math.max(world.now, world.row.graceFrom)
 
     for (const { who, extra } of turns) {
       world.now += grace + extra
@@ -145,8 +172,8 @@ function theftIsDetected (rules: Rules): fc.IProperty<unknown> {
   })
 }
 
-const check = (property: fc.IProperty<unknown>): fc.RunDetails<unknown> =>
-  fc.check(property, { numRuns: RUNS })
+const check = (property: fc.IProperty<unknown>, numRuns = RUNS): fc.RunDetails<unknown> =>
+  fc.check(property, { numRuns })
 
 function holds (t: Test, property: fc.IProperty<unknown>): void {
   const details = check(property)
@@ -177,7 +204,7 @@ t.test('an honest client is never rejected for lost, late or repeated requests',
   const tally: Tally = new Map()
   holds(t, honestNeverRejected(rules, tally))
 
-  for (const kind of ['rotated', 'kept', 'replayed', 'recovered'] as const) {
+  for (const kind of ['rotated', 'kept', 'replayed', 'recovered', 'ahead'] as const) {
     t.ok(tally.has(kind), `${kind}: ${tally.get(kind)} times`)
   }
 })
@@ -191,13 +218,13 @@ type Property = (rules: Rules) => fc.IProperty<unknown>
 /** Rules that replace one verdict by another. */
 function mistaking (
   from: 'replayed' | 'recovered' | 'reused',
-  judge: (attempt: RotationAttempt, session: Session) => RotationVerdict
+  judge: (presentation: Presentation, session: Session) => RotationVerdict
 ): Rules {
   return {
     ...rules,
-    judgeRotation (attempt, outcome) {
-      const verdict = judgeRotation(attempt, outcome)
-      return verdict.kind === from ? judge(attempt, verdict.session) : verdict
+    judgeRotation (presentation, outcome) {
+      const verdict = judgeRotation(presentation, outcome)
+      return verdict.kind === from ? judge(presentation, verdict.session) : verdict
     }
   }
 }
@@ -212,7 +239,7 @@ function continued (kind: Continuation['kind'], session: Session): Continuation 
   }
 }
 
-const reused = (_attempt: RotationAttempt, session: Session): RotationVerdict => ({
+const reused = (_presentation: Presentation, session: Session): RotationVerdict => ({
   kind: 'reused',
   session
 })
@@ -224,7 +251,7 @@ const mutants: Record<
   'the previous token is always accepted': {
     rules: mistaking(
       'reused',
-      ({ generation }, session) =>
+      ({ presented: { generation } }, session) =>
         session.generation === generation + 1
           ? continued('recovered', session)
           : { kind: 'reused', session }
@@ -246,22 +273,22 @@ const mutants: Record<
   'every replay gets a different token': {
     rules: mistaking(
       'replayed',
-      ({ now }, session) => ({ ...continued('replayed', session), issuedAt: now })
+      ({ attempt: { now } }, session) => ({ ...continued('replayed', session), issuedAt: now })
     ),
     breaks: { invariants }
   },
   'a rotation is judged by a newer row': {
     rules: {
       ...rules,
-      judgeRotation: (attempt, { session }) => judgeRotation(attempt, { swapped: false, session })
+      judgeRotation: (presentation, { session }) =>
+        judgeRotation(presentation, { swapped: false, session })
     },
     breaks: { invariants, honestNeverRejected }
   },
   'the store does not compare generations': {
     rules: {
       ...rules,
-      canRotate: (session, attempt) =>
-        canRotate(session, { ...attempt, generation: session.generation })
+      canRotate: (session, attempt) => canRotate(session, { ...attempt, from: session.generation })
     },
     breaks: { invariants }
   },
@@ -269,7 +296,7 @@ const mutants: Record<
     rules: {
       ...rules,
       canRotate: (session, attempt) =>
-        canRotate(session, { ...attempt, rotatedBefore: Number.MAX_SAFE_INTEGER })
+        canRotate(session, { ...attempt, graceBefore: Number.MAX_SAFE_INTEGER })
     },
     breaks: { honestNeverRejected }
   },
@@ -298,11 +325,63 @@ const mutants: Record<
     },
     breaks: { invariants }
   },
+  'a previous token is judged by the moment when the statement is sent': {
+    rules: {
+      ...rules,
+      judgeRotation: (presentation, outcome) =>
+        judgeRotation({ ...presentation, arrivedAt: presentation.attempt.now }, outcome)
+    },
+    breaks: { honestNeverRejected }
+  },
+  'a recovery starts no grace period': {
+    rules: { ...rules, recover: session => session },
+    breaks: { invariants, honestNeverRejected }
+  },
+  'a rotation leaves the start of the grace period': {
+    rules: {
+      ...rules,
+      applyRotation: (session, attempt) => ({
+        ...applyRotation(session, attempt),
+        graceFrom: session.graceFrom
+      })
+    },
+    breaks: { honestNeverRejected }
+  },
+  'healing moves by one generation': {
+    rules: {
+      ...rules,
+      planHealing: (presentation, session, end) => ({
+        ...planHealing(presentation, session, end),
+        to: session.generation + 1
+      })
+    },
+    breaks: { honestNeverRejected }
+  },
+  'healing obeys the grace period and the idle end': {
+    rules: {
+      ...rules,
+      planHealing: (presentation, session, end) => ({
+        ...planHealing(presentation, session, end),
+        heals: false
+      })
+    },
+    breaks: { honestNeverRejected }
+  },
+  'healing gives the token a longer lifetime': {
+    rules: {
+      ...rules,
+      applyRotation: (session, attempt) => ({
+        ...applyRotation(session, attempt),
+        ...attempt.heals && { expiresAt: session.endsAt + 1 }
+      })
+    },
+    breaks: { honestNeverRejected }
+  },
   'a replay extends the idle lifetime': {
     rules: {
       ...rules,
       rejectRotation: (session, attempt) =>
-        attempt.generation === session.generation - 1 && session.revokedAt === null
+        attempt.from === session.generation - 1 && session.revokedAt === null
           ? { ...session, expiresAt: Math.min(attempt.expiresAt, session.endsAt) }
           : session
     },
@@ -313,7 +392,7 @@ const mutants: Record<
 for (const [mutant, { rules, breaks }] of Object.entries(mutants)) {
   t.test(`the properties detect the mutant: ${mutant}`, async t => {
     for (const [name, property] of Object.entries(breaks)) {
-      const { failed, errorInstance, numRuns } = check(property(rules))
+      const { failed, errorInstance, numRuns } = check(property(rules), 10 * RUNS)
       t.ok(failed, `${name}, in run ${numRuns}`)
       t.ok(errorInstance instanceof AssertionError, 'by a broken invariant')
     }

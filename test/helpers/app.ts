@@ -15,6 +15,8 @@ import { MemoryStore } from '../../src/stores/memory/index.js'
 import { createClock } from './clock.js'
 import type { TestClock } from './clock.js'
 
+/** Realm of an app without the option `name`. */
+export const REALM = 'auth'
 export const SECRET = 'q7Yk2mVx0TzRb5Wn8Ls3Jd6Hf9Gc1Pa4'
 export const PASSWORD = 'correct horse battery staple'
 
@@ -70,6 +72,7 @@ const eventNames: ReadonlyArray<keyof TokenAuthEvents> = [
   'revoke',
   'sweep',
   'store-rolled-back',
+  'session-missing',
   'revocations-stalled',
   'clock-skew'
 ]

@@ -6,6 +6,10 @@ import { createChildEnv } from './child-env.js'
 
 export interface ServerProcess {
   readonly url: string
+  /** Stops the process, as a debugger or a frozen container does. */
+  pause(): void
+  /** Continues a stopped process. */
+  resume(): void
   /** Kills the process immediately. */
   kill(): Promise<void>
   /** Closes the app, and waits until the process exits. */
@@ -36,6 +40,12 @@ export async function startServer (file: string, isThrottled = false): Promise<S
 
   return {
     url: first[0] as string,
+    pause () {
+      child.kill('SIGSTOP')
+    },
+    resume () {
+      child.kill('SIGCONT')
+    },
     async kill () {
       child.kill('SIGKILL')
       await ended

@@ -67,7 +67,7 @@ t.test('defaults are as documented', async t => {
     maxLifetime: 30 * DAY,
     grace: 10 * SECOND,
     confirmBy: 'access',
-    replayDetection: false,
+    replayDetection: 'report',
     isSameClient: resolved.isSameClient,
     passwords: {
       peppers: [],
@@ -99,7 +99,7 @@ t.test('defaults are as documented', async t => {
     sweepInterval: HOUR,
     revocations: { pollInterval: SECOND, failAfter: null, subscribe: undefined },
     on: {},
-    clock: Date.now
+    clock: null
   })
   t.equal(resolved.store, store)
   t.equal(resolved.users, users)
@@ -199,20 +199,35 @@ t.test('an optional callback of users that is not a function is rejected', async
 })
 
 t.test('a name that does not fit into a cookie name is rejected', async t => {
-  const rule = /"name" must be a letter, followed by letters, digits, "-" and "_"/
+  const rule = /"name" must be a letter, followed by at most 63 letters/
   assertRejected(t, [
     [{ name: 'my app' }, /"-" and "_", not "my app"$/],
-    ...['', '1st', 'a"b', 5, null, true, ['auth']].map(name => [{ name }, rule] as const)
+    ...['', '1st', 'a"b', 'a'.repeat(65), 5, null, true, ['auth']].map(name =>
+      [{ name }, rule] as const
+    )
   ])
 })
 
 t.test('a clock or a listener that is not a function is rejected', async t => {
   assertRejected(t, [
-    [{ clock: Date.now() }, /"clock" must be a function that returns milliseconds$/],
+    [
+      { clock: Date.now() },
+      /"clock" must be a function, or an object with the functions wall\(\) and monotonic\(\)$/
+    ],
     [{ clock: null }, /"clock" must be a function/],
+    [{ clock: { wall: Date.now } }, /"clock" must be a function, or an object/],
+    [{ clock: { wall: Date.now, monotonic: 1 } }, /"clock" must be a function, or an object/],
     [{ on: { login: 'log' } }, /"on\.login" must be a function$/],
     [{ on: { reuse: undefined } }, /"on\.reuse" must be a function$/]
   ])
+})
+
+t.test('a clock is a function or the two clocks of an instance', async t => {
+  const clock = (): number => 0
+  const clocks = { wall: clock, monotonic: clock }
+  t.equal(resolve({ clock }).clock, clock)
+  t.equal(resolve({ clock: clocks }).clock, clocks)
+  t.equal(resolve({ clock: undefined }).clock, null, 'the clock of the store')
 })
 
 t.test('a timeout of 0 or over 24 days is rejected', async t => {

@@ -83,6 +83,7 @@ t.test('limits themselves are accepted', async t => {
   t.equal(resolve({ refreshToken: { lifetime: '30d' } }).refreshLifetime, 30 * DAY)
   t.equal(resolve({ refreshToken: { lifetime: '90d', maxLifetime: '90d' } }).maxLifetime, 90 * DAY)
   t.equal(resolve({ accessToken: { lifetime: 1, cacheSize: 2 } }).accessLifetime, SECOND)
+  t.equal(resolve({ accessToken: { lifetime: '24h' } }).accessLifetime, DAY)
   t.equal(resolve({ sweep: false }).sweepInterval, null)
   t.equal(resolve({ sweep: { interval: '24d' } }).sweepInterval, 24 * DAY)
   t.equal(resolve({ maxSessions: 1 }).maxSessions, 1)
@@ -93,8 +94,13 @@ t.test('limits themselves are accepted', async t => {
 
 t.test('a lifetime outside its limits is rejected', async t => {
   assertRejected(t, [
-    [{ accessToken: { lifetime: 0 } }, /"accessToken\.lifetime" must be at least 1s, not 0$/],
-    [{ accessToken: { lifetime: '500ms' } }, /"accessToken\.lifetime" must be at least 1s/],
+    [{ accessToken: { lifetime: 0 } }, /"accessToken\.lifetime" must be from 1s to 1d, not 0$/],
+    [{ accessToken: { lifetime: '500ms' } }, /"accessToken\.lifetime" must be from 1s to 1d/],
+    [
+      { accessToken: { lifetime: '25h' } },
+      /"accessToken\.lifetime" must be from 1s to 1d, not "25h"$/
+    ],
+    [{ accessToken: { lifetime: 86_401 } }, /"accessToken\.lifetime" must be from 1s to 1d/],
     [
       { accessToken: { lifetime: 1.5 } },
       /"accessToken\.lifetime" must be a whole number of seconds$/
@@ -120,6 +126,38 @@ t.test('a lifetime outside its limits is rejected', async t => {
       /"refreshToken\.grace" must be shorter than "refreshToken\.lifetime"$/
     ]
   ])
+})
+
+t.test('a timeout over half of the grace period is rejected', async t => {
+  const half = /"storeTimeout" must be at most half of "refreshToken\.grace" \(10s by default\)$/
+  assertRejected(t, [
+    [{ storeTimeout: '5001ms' }, half],
+    [{ storeTimeout: '24d' }, half],
+    [{ storeTimeout: 5, refreshToken: { grace: '9s' } }, half],
+    [{ storeTimeout: '61s', refreshToken: { grace: '2m' } }, half]
+  ])
+  const timeout = (given: object): number => resolve(given).storeTimeout
+  t.equal(timeout({ storeTimeout: 5 }), 5 * SECOND)
+  t.equal(timeout({ storeTimeout: 60, refreshToken: { grace: '2m' } }), MINUTE)
+})
+
+t.test('a timeout has no other limit without a grace period', async t => {
+  for (
+    const given of [{ refreshToken: { grace: 0 } }, { refreshToken: false }, { rotation: false }]
+  ) {
+    t.equal(resolve({ ...given, storeTimeout: '24d' }).storeTimeout, 24 * DAY)
+  }
+})
+
+t.test('the default timeout is 5 s, or half of a shorter grace period', async t => {
+  const timeout = (refreshToken: object | false): number => resolve({ refreshToken }).storeTimeout
+  t.equal(timeout({ grace: '2m' }), 5 * SECOND)
+  t.equal(timeout({ grace: '10s' }), 5 * SECOND)
+  t.equal(timeout({ grace: '9s' }), 4500)
+  t.equal(timeout({ grace: '20ms' }), 10)
+  t.equal(timeout({ grace: 0 }), 5 * SECOND)
+  t.equal(timeout(false), 5 * SECOND)
+  t.equal(resolve({ rotation: false }).storeTimeout, 5 * SECOND)
 })
 
 t.test('a grace period that exceeds the tolerance for clocks is rejected', async t => {

@@ -255,7 +255,7 @@ const accepted: readonly object[] = [
   { accessToken: { lifetime: '1d', renewWithin: '2h' } },
   { accessToken: { lifetime: 2, renewWithin: 1 } },
   { rotation: false, accessToken: { renewWithin: '5m' } },
-  { refreshToken: false, accessToken: { lifetime: '60d' } },
+  { refreshToken: false, accessToken: { lifetime: '1d' } },
   { refreshToken: false, accessToken: { lifetime: 5 } },
   {
     refreshToken: { transport: undefined, grace: undefined },

@@ -95,7 +95,7 @@ t.test('pages of the examples', { skip: getSkipReason() }, async t => {
     await page.waitForFunction('clients.length === 3')
     await showsState(page, 'signed-in:ann')
     t.strictSame(await countClients(), [3, 1], 'hot reload disposes of the previous client')
-    t.equal((await app.store.list('u-ann', { now: app.clock(), limit: 9 })).length, 1)
+    t.equal((await app.store.list('auth', 'u-ann', { now: app.clock(), limit: 9 })).length, 1)
 
     await other.click('#log-out')
 

@@ -339,5 +339,5 @@ t.test('the keychain client recovers from a kill while it saves a token', async 
   t.equal((await last.fetch('/protected')).status, 200)
   await last.logout()
   t.equal(keychain.items.size, 0)
-  t.equal((await store.list('u-ann', { now: clock(), limit: 9 })).length, 0)
+  t.equal((await store.list('auth', 'u-ann', { now: clock(), limit: 9 })).length, 0)
 })

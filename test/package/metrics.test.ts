@@ -117,6 +117,8 @@ t.test('the metrics server counts events and shows no user', async t => {
     'token_auth_revoked_total{reason="logout"}': 1,
     'token_auth_revoked_total{reason="logout-all"}': 0,
     token_auth_revocations_stalled_total: 0,
+    token_auth_sessions_missing_total: 0,
+    'token_auth_clock_skew_total{source="store"}': 0,
     token_auth_sweep_deleted_total: 0,
     'token_auth_store_seconds_count{method="create",outcome="ok"}': 2,
     'token_auth_store_seconds_count{method="rotate",outcome="ok"}': 7
@@ -143,8 +145,11 @@ t.test('collectMetrics counts rare events until it is stopped', async t => {
   const { registry, observeStore, stop } = collectMetrics()
   const event = { at: 0, sessionId: 's1', userId: 'u-1', address: null, userAgent: null }
 
-  const publish = <Name extends EventName>(name: Name, event: TokenAuthEvents[Name]): void => {
-    channel(`fastify-token-auth:${name}`).publish(event)
+  const publish = <Name extends EventName>(
+    name: Name,
+    members: Omit<TokenAuthEvents[Name], 'realm'>
+  ): void => {
+    channel(`fastify-token-auth:${name}`).publish({ realm: 'auth', ...members })
   }
 
   const sides = {
@@ -173,10 +178,13 @@ t.test('collectMetrics counts rare events until it is stopped', async t => {
     })
     publish('revoke', { at: 0, sessionId: null, userId: 'u-1', count: 3, reason: 'logout-all' })
     publish('sweep', { at: 0, deleted: 700, took: 250 })
-    publish('store-rolled-back', { ...event, presented: 2, stored: 1, healed: true })
-    publish('store-rolled-back', { ...event, presented: 3, stored: 1, healed: false })
+    publish('store-rolled-back', { ...event, presented: 2, stored: 1 })
+    publish('store-rolled-back', { ...event, presented: 3, stored: 1 })
+    publish('session-missing', event)
     publish('revocations-stalled', { at: 0, since: 0 })
-    publish('clock-skew', { at: 0, sessionId: 's1', ahead: 1500 })
+    publish('clock-skew', { at: 0, source: 'store', ahead: 1500 })
+    publish('clock-skew', { at: 0, source: 'store', ahead: -1500 })
+    publish('clock-skew', { at: 0, source: 'instance', ahead: 1500 })
   }
 
   publishAll()
@@ -197,10 +205,11 @@ t.test('collectMetrics counts rare events until it is stopped', async t => {
     token_auth_sweeps_total: 1,
     token_auth_sweep_deleted_total: 700,
     token_auth_sweep_duration_seconds: 0.25,
-    'token_auth_store_rolled_back_total{healed="true"}': 1,
-    'token_auth_store_rolled_back_total{healed="false"}': 1,
+    token_auth_store_rolled_back_total: 2,
+    token_auth_sessions_missing_total: 1,
     token_auth_revocations_stalled_total: 1,
-    token_auth_clock_skew_total: 1
+    'token_auth_clock_skew_total{source="store"}': 2,
+    'token_auth_clock_skew_total{source="instance"}': 1
   }
   t.match(parseMetrics(await registry.metrics()), expected)
   stop()
@@ -212,7 +221,7 @@ t.test('measureStore measures successful, rejected and failed calls', async t =>
   const observed: string[] = []
   const failing: Partial<TokenStore> = {
     create: async () => {
-      throw new SessionRefusedError('id-taken')
+      throw new SessionRefusedError(null)
     },
     find: async () => {
       await sleep(50)
@@ -228,8 +237,8 @@ t.test('measureStore measures successful, rejected and failed calls', async t =>
     }
   })
   await t.rejects(store.create({} as never), SessionRefusedError)
-  await t.rejects(store.find('s1'), { message: 'gone' })
-  t.strictSame(await store.list('u-1', { now: 0, limit: 1 }), [])
+  await t.rejects(store.find('auth', 's1'), { message: 'gone' })
+  t.strictSame(await store.list('auth', 'u-1', { now: 0, limit: 1 }), [])
   t.strictSame(observed, ['create rejected', 'find failed', 'list ok'])
 })
 

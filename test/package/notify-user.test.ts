@@ -153,7 +153,7 @@ t.test('a reuse causes one mail that describes both sides', async t => {
       '  1 January 2026, 01:03 UTC: another program, 2001:db8::66\n'
   )
   t.match(mail?.body, 'We signed out both. Your other devices stay signed in.')
-  t.match(mail?.body, /For our support: session s[\w-]{22}, generations 2 and 0\./)
+  t.match(mail?.body, /For our support: session s[\w-]{31}, generations 2 and 0\./)
   t.match(
     mail?.body,
     `Change your password: ${links.password}\nCheck your devices: ${links.devices}\n`
@@ -161,19 +161,35 @@ t.test('a reuse causes one mail that describes both sides', async t => {
 
   t.equal((await presentToken(copied, attacker)).statusCode, 401)
   t.equal((await presentToken(newest, phone)).statusCode, 401)
-  const confirmed = await presentToken(alsoCopied, attacker)
-  t.strictSame([confirmed.statusCode, await readMails()], [200, []], 'a recovery causes no mail')
+  const recovered = await presentToken(alsoCopied, attacker)
+  t.strictSame([recovered.statusCode, await readMails()], [200, []], 'the same incident')
 
   // A second session within the hour belongs to the same incident. A day later it does not.
   const third = await openSession(phone)
   await rotate(await rotate(third, phone), phone)
+  clock.advance(SECOND)
   t.equal((await presentToken(third, attacker)).statusCode, 401)
   t.strictSame(await readMails(), [])
   clock.advance(DAY)
   const fourth = await openSession(phone)
   await rotate(await rotate(fourth, phone), phone)
+  clock.advance(SECOND)
   t.equal((await presentToken(fourth, attacker)).statusCode, 401)
   t.equal((await readMails()).length, 1)
+})
+
+t.test('a recovery causes one mail if it comes from another client', async t => {
+  const { readMails, openSession, rotate, presentToken, clock } = await createFixture(t)
+  const [lost, stolen] = [await openSession(phone), await openSession(phone)]
+  await rotate(lost, phone)
+  await rotate(stolen, phone)
+  clock.advance(MINUTE)
+  t.equal((await presentToken(lost, phone)).statusCode, 200)
+  t.strictSame(await readMails(), [], 'the same client lost a response')
+  t.equal((await presentToken(stolen, attacker)).statusCode, 200)
+  const [mail, ...others] = await readMails()
+  t.strictSame(others, [])
+  t.match(mail?.body, 'This sign-in is still active.')
 })
 
 t.test('repeated replays of a session cause one mail per day', async t => {
@@ -261,6 +277,7 @@ t.test('wrong passwords cause at most one mail per hour', async t => {
   clock.advance(DAY)
   const event = {
     at: clock(),
+    realm: 'auth',
     until: clock() + HOUR,
     userId: 'u-ann',
     address: null,

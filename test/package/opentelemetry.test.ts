@@ -155,7 +155,7 @@ t.test('telemetry counts all events of an app and adds them to spans', async t =
   const before = await sdk.readMetrics()
   t.ok(Number(before['token_auth.sweep.lag']) <= (performance.now() - startedAt) / 1000)
   t.ok(Number(before['token_auth.sweep.lag']) > 0)
-  clock.advance(8 * DAY)
+  clock.advance(9 * DAY)
   const sweptAt = performance.now()
   const deleted = await app.tokenAuth.sweep()
   const after = await sdk.readMetrics()
@@ -184,7 +184,9 @@ t.test('telemetry counts all events of an app and adds them to spans', async t =
     'token_auth.revoked{reason=logout}': 1,
     'token_auth.revoked{reason=revoked}': 1,
     'token_auth.revoked{reason=logout-all}': 0,
-    'token_auth.store.rolled_back{healed=true}': 0,
+    'token_auth.store.rolled_back': 0,
+    'token_auth.sessions.missing': 0,
+    'token_auth.clock_skew{source=store}': 0,
     'token_auth.revocations.stalled': 0,
     'token_auth.sweep.deleted': deleted,
     'token_auth.sweep.duration': 1,
@@ -320,9 +322,10 @@ t.test('telemetry adds no events to a span that has ended', async t => {
 
   const publishAll = (): void => {
     const event = { at: 0, sessionId: 's1', userId: 'u-1', address: null, userAgent: null }
-    publish('store-rolled-back', { ...event, presented: 2, stored: 1, healed: true })
+    publish('store-rolled-back', { ...event, presented: 2, stored: 1 })
+    publish('session-missing', event)
     publish('revocations-stalled', { at: 0, since: 0 })
-    publish('clock-skew', { at: 0, sessionId: 's1', ahead: 1500 })
+    publish('clock-skew', { at: 0, source: 'instance', ahead: 1500 })
   }
 
   const span = trace.getTracer('test').startSpan('a request')
@@ -337,18 +340,19 @@ t.test('telemetry adds no events to a span that has ended', async t => {
   telemetry.observeStore('rotate', 'rejected', 0.25)
   const after = await sdk.readMetrics()
   const getIncrease = (name: string): number => Number(after[name]) - (before[name] ?? 0)
-  t.equal(getIncrease('token_auth.store.rolled_back{healed=true}'), 3)
+  t.equal(getIncrease('token_auth.store.rolled_back'), 3)
+  t.equal(getIncrease('token_auth.sessions.missing'), 3)
   t.equal(getIncrease('token_auth.revocations.stalled'), 3)
-  t.equal(getIncrease('token_auth.clock_skew'), 3)
+  t.equal(getIncrease('token_auth.clock_skew{source=instance}'), 3)
   t.equal(getIncrease('token_auth.store{method=rotate,outcome=rejected}'), 2)
 
   const [storeSpan, request] = sdk.readSpans().slice(-2)
   t.match(request?.events, [
     {
       name: 'token_auth.store-rolled-back',
-      attributes: { 'session.id': 's1', generation: 2, healed: true }
+      attributes: { 'session.id': 's1', generation: 2 }
     },
-    { name: 'token_auth.clock-skew', attributes: { 'session.id': 's1', ahead: 1500 } }
+    { name: 'token_auth.session-missing', attributes: { 'session.id': 's1' } }
   ], 'the ended span is unchanged')
   t.equal(request?.events.length, 2)
   t.strictSame(warnings, [])
@@ -358,14 +362,17 @@ t.test('telemetry adds no events to a span that has ended', async t => {
   telemetry.stop()
   publishAll()
   t.equal(
-    (await sdk.readMetrics())['token_auth.clock_skew'],
-    after['token_auth.clock_skew'],
+    (await sdk.readMetrics())['token_auth.clock_skew{source=instance}'],
+    after['token_auth.clock_skew{source=instance}'],
     'nothing is counted after stop'
   )
 })
 
-function publish<Name extends EventName> (name: Name, event: TokenAuthEvents[Name]): void {
-  channel(`fastify-token-auth:${name}`).publish(event)
+function publish<Name extends EventName> (
+  name: Name,
+  members: Omit<TokenAuthEvents[Name], 'realm'>
+): void {
+  channel(`fastify-token-auth:${name}`).publish({ realm: 'auth', ...members })
 }
 
 function getSessionId ({ access_token: token }: TokenResponse): string {

@@ -24,8 +24,10 @@ import type {
   Duration,
   ErrorCode,
   EventName,
+  FeedWindow,
   Millis,
   Revocation,
+  RevocationPage,
   RevocationReason,
   RevocationTarget,
   RotationAttempt,
@@ -159,6 +161,10 @@ takes<TokenAuthOptions>({
   sweep: false,
   clock: () => 0
 })
+takes<TokenAuthOptions>({ ...required, clock: { wall: Date.now, monotonic: () => 0 } })
+// @ts-expect-error: an instance has two clocks
+takes<TokenAuthOptions>({ ...required, clock: { wall: Date.now } })
+takes<TokenStore>(new MemoryStore({ clock: () => 0 }))
 takes<TokenAuthOptions>({ ...required, secret: process.env['AUTH_SECRET'] })
 // @ts-expect-error: an unset environment variable must not select a default
 takes<TokenAuthOptions>({ ...required, issuer: process.env['ISSUER'] })
@@ -252,7 +258,7 @@ takes<TokenAuthOptions>({
   ...required,
   on: {
     login: event => {
-      holds<Equal<typeof event, SessionEvent>>()
+      holds<Equal<typeof event, SessionEvent & { readonly realm: string }>>()
       takes<string | null>(event.userAgent)
     },
     'login-rejected': ({ userId, reason }) => {
@@ -269,7 +275,15 @@ takes<TokenAuthOptions>({
       takes<RevocationReason>(reason)
       takes<string | null>(sessionId)
     },
-    'store-rolled-back': ({ healed }) => takes<boolean>(healed)
+    'store-rolled-back': ({ presented, stored, realm }) => {
+      takes<number[]>([presented, stored])
+      takes<string>(realm)
+    },
+    'session-missing': event => takes<SessionEvent>(event),
+    'clock-skew': ({ source, ahead }) => {
+      holds<Equal<typeof source, 'store' | 'instance'>>()
+      takes<number>(ahead)
+    }
   }
 })
 // @ts-expect-error: no such event
@@ -301,7 +315,7 @@ app.setErrorHandler((caught, _request, reply) => {
 class OwnStore implements TokenStore {
   async create (session: Session): Promise<void> {
     if (session.id === '') {
-      throw new SessionRefusedError('id-taken')
+      throw new SessionRefusedError(null)
     }
   }
 
@@ -317,13 +331,21 @@ class OwnStore implements TokenStore {
     return []
   }
   async revoke (target: RevocationTarget): Promise<number> {
+    takes<string>(target.realm)
     return 'userId' in target ? target.userId.length : 1
   }
   async touch (batch: readonly Touch[]): Promise<void> {
     takes(batch[0]?.confirmedGeneration)
   }
-  async revocations (after: Cursor): Promise<Revocation[]> {
-    return [{ at: after.at, sessionId: after.sessionId }]
+  async revocations (after: Cursor | FeedWindow): Promise<RevocationPage> {
+    const cursor = typeof after === 'string' ? after : String(after.within)
+    const ended = { realm: 'auth', at: 1, reason: 'revoked' } as const
+    const entries: Revocation[] = [
+      { ...ended, sessionId: 's1', userId: 'ann' },
+      { ...ended, userId: 'ann', before: 1, keep: 's1' },
+      { ...ended, before: 1 }
+    ]
+    return { now: 1, cursor, complete: true, entries }
   }
   async sweep (): Promise<number> {
     return 0

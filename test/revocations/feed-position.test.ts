@@ -1,15 +1,20 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import t from 'tap'
-import { HOUR, MINUTE, SECOND } from '../helpers/clock.js'
-import { createFeed, createIds, KEEP, LOOK_BACK, PAGE } from './fixtures.js'
+import { StoreClock } from '../../src/revocations/store-clock.js'
+import type { ClockSkew } from '../../src/revocations/store-clock.js'
+import { createClock, DAY, HOUR, MINUTE, SECOND } from '../helpers/clock.js'
+import { createFeed, createIds, KEEP, mockTimers, PAGE, REALM, tick, WINDOW } from './fixtures.js'
 
-t.test('start reads the revocations that still matter and one minute more', async t => {
+t.test('start reads the revocations that still matter', async t => {
   const { feed, entries, clock, known } = createFeed()
-  entries.add(clock() - KEEP + 1, 'still matters')
-  entries.add(clock() - KEEP, 'over')
+  entries.add(clock(), 'over')
+  clock.advance(1)
+  entries.add(clock(), 'still matters')
+  clock.advance(KEEP)
   entries.add(clock(), 'new')
   await feed.start()
-  t.strictSame(known(['still matters', 'over', 'new']), ['still matters', 'new'])
-  t.strictSame(entries.reads, [{ at: clock() - KEEP - LOOK_BACK, sessionId: '', limit: PAGE }])
+  t.strictSame(known(['over', 'still matters', 'new']), ['still matters', 'new'])
+  t.strictSame(entries.reads, [WINDOW])
 })
 
 for (const count of [0, 1, PAGE - 1, PAGE, PAGE + 1, 2 * PAGE, 2 * PAGE + 50]) {
@@ -19,38 +24,47 @@ for (const count of [0, 1, PAGE - 1, PAGE, PAGE + 1, 2 * PAGE, 2 * PAGE + 50]) {
     entries.add(clock(), ...ids)
     await feed.start()
     t.strictSame(known(ids), ids)
-    const ends = ids.filter((_, index) => index % PAGE === PAGE - 1)
-    t.strictSame(
-      entries.reads.slice(1),
-      ends.map(sessionId => ({ at: clock(), sessionId, limit: PAGE }))
-    )
+    const pages = Math.max(1, Math.ceil(count / PAGE))
+    t.strictSame(entries.reads, [
+      WINDOW,
+      ...Array.from({ length: pages - 1 }, (_, page) => ({
+        after: entries.getCursor((page + 1) * PAGE),
+        limit: PAGE
+      }))
+    ])
   })
 }
 
-t.test('a page continues after the last entry of the previous page', async t => {
+t.test('an incomplete page without entries does not end a poll', async t => {
   const { feed, entries, clock, known } = createFeed()
-  const ids = createIds(2 * PAGE + 1)
+  const read = entries.revocations.bind(entries)
+  let isFirst = true
 
-  for (const [index, id] of ids.entries()) {
-    entries.add(clock() - KEEP / 2 + Math.floor(index / 3), id)
+  entries.revocations = async (after, limit) => {
+    const page = await read(after, limit)
+
+    if (!isFirst) {
+      return page
+    }
+
+    isFirst = false
+    return { ...page, cursor: entries.getCursor(0), complete: false, entries: [] }
   }
 
+  entries.add(clock(), 's1')
   await feed.start()
-  t.strictSame(known(ids), ids)
-  t.match(entries.reads, [{ sessionId: '' }, { sessionId: ids[PAGE - 1] }, {
-    sessionId: ids[2 * PAGE - 1]
-  }])
+  t.strictSame(known(['s1']), ['s1'])
+  t.strictSame(entries.reads[1], { after: entries.getCursor(0), limit: PAGE })
 })
 
-t.test('a poll starts one minute before the newest known entry', async t => {
+t.test('a poll continues from the last cursor, however old the entries are', async t => {
   const { feed, entries, clock } = createFeed()
-  entries.add(clock() - 5 * MINUTE, 'old')
-  entries.add(clock() - 2 * MINUTE, 'newest')
+  entries.add(clock(), 'old', 'newest')
   await feed.start()
-  clock.advance(10 * MINUTE)
+  clock.advance(DAY)
   await feed.poll()
   await feed.poll()
-  const place = { at: clock() - 12 * MINUTE - LOOK_BACK, sessionId: '', limit: PAGE }
+  const place = { after: entries.getCursor(2), limit: PAGE }
   t.strictSame(entries.reads.slice(1), [place, place])
 })
 
@@ -66,56 +80,40 @@ t.test('a poll finds new entries and moves its position', async t => {
   }
 
   await feed.poll()
-  t.match(entries.reads.at(-1), { at: clock() - LOOK_BACK })
+  t.match(entries.reads.at(-1), { after: entries.getCursor(3) })
 })
 
-for (
-  const { late, found } of [
-    { late: 1, found: true },
-    { late: LOOK_BACK, found: true },
-    { late: LOOK_BACK + 1, found: false }
-  ]
-) {
-  t.test(`an entry that is ${late} ms late is ${found ? 'found' : 'not found'}`, async t => {
+for (const late of [1, MINUTE, MINUTE + 1, DAY]) {
+  t.test(`an entry that commits ${late} ms late is found`, async t => {
     const { feed, entries, clock, known } = createFeed()
     entries.add(clock(), 'newest')
     await feed.start()
     entries.add(clock() - late, 'late')
     clock.advance(SECOND)
     await feed.poll()
-    t.strictSame(known(['late']), found ? ['late'] : [])
+    t.strictSame(known(['late']), ['late'])
   })
 }
 
-t.test('a late entry does not move the position back', async t => {
-  const { feed, entries, clock } = createFeed()
-  const newest = clock()
-  entries.add(newest, 'newest')
-  await feed.start()
-  entries.add(newest - SECOND, 'late')
-  clock.advance(MINUTE)
-  await feed.poll()
-  await feed.poll()
-  t.match(entries.reads.at(-1), { at: newest - LOOK_BACK })
-})
-
-t.test('an entry from a clock that is ahead counts and hides no later entry', async t => {
-  const { feed, entries, clock, known } = createFeed()
-  await feed.start()
-  entries.add(clock() + HOUR, 'ahead')
-  await feed.poll()
-  t.strictSame(known(['ahead']), ['ahead'])
-
-  for (let minutes = 1; minutes <= 70; minutes++) {
-    clock.advance(MINUTE)
-    const id = `after ${minutes} minutes`
-    entries.add(clock() - 5 * SECOND, id)
+for (const ahead of [SECOND, HOUR, 10 * DAY]) {
+  t.test(`an entry from a clock that is ${ahead} ms ahead hides no later entry`, async t => {
+    const { feed, entries, clock, known } = createFeed()
+    await feed.start()
+    entries.add(clock() + ahead, 'ahead')
     await feed.poll()
-    t.strictSame(known([id]), [id])
-  }
-})
+    t.strictSame(known(['ahead']), ['ahead'])
 
-t.test('a full page of entries from a clock that is ahead hides no later entry', async t => {
+    for (let minutes = 1; minutes <= 15; minutes++) {
+      clock.advance(MINUTE)
+      const id = `after ${minutes} minutes`
+      entries.add(clock() - 5 * SECOND, id)
+      await feed.poll()
+      t.strictSame(known([id]), [id])
+    }
+  })
+}
+
+t.test('full pages of entries from a clock that is ahead hide no later entry', async t => {
   const { feed, entries, clock, known } = createFeed()
   const ids = createIds(2 * PAGE)
   entries.add(clock() + HOUR, ...ids)
@@ -137,4 +135,121 @@ t.test('a poll finds later entries after the own clock was ahead for a moment', 
   entries.add(clock(), 'revoked elsewhere')
   await feed.poll()
   t.strictSame(known(['revoked elsewhere']), ['revoked elsewhere'])
+})
+
+t.test('entries of other realms are ignored', async t => {
+  const { feed, entries, clock, known } = createFeed()
+  const at = clock()
+  const details = { realm: 'other', at, reason: 'logout' } as const
+  entries.addEntry({ ...details, sessionId: 's1', userId: 'ann' })
+  entries.addEntry({ ...details, userId: 'ann', before: at })
+  entries.addEntry({ ...details, before: at })
+  entries.add(at, 's2')
+  await feed.start()
+  t.strictSame(known(['s1', 's2', 's3']), ['s2'])
+
+  entries.addEntry({ ...details, realm: REALM, before: at })
+  await feed.poll()
+  t.strictSame(known(['s1', 's2', 's3']), ['s1', 's2', 's3'])
+})
+
+/** Feed of an instance whose clocks are those of no database. */
+function createFeedWithClocks ({ storeAhead = 0 } = {}) {
+  const clock = createClock()
+  const skews: ClockSkew[] = []
+  const start = clock()
+  const monotonic = (): number => clock() - start
+  const time = new StoreClock({ wall: clock, monotonic }, skew => {
+    skews.push(skew)
+  })
+  const created = createFeed({ time, failAfter: 10 * SECOND }, clock)
+  const read = created.entries.revocations.bind(created.entries)
+  let ahead = storeAhead
+
+  created.entries.revocations = async (after, limit) => {
+    const page = await read(after, limit)
+    return { ...page, now: page.now + ahead }
+  }
+
+  return {
+    ...created,
+    time,
+    skews,
+    step (by: number) {
+      ahead += by
+    }
+  }
+}
+
+t.test('every page is a sample of the clock of the database', async t => {
+  const { feed, entries, clock, time, skews, step } = createFeedWithClocks({ storeAhead: 3 * HOUR })
+  t.equal(time.isKnown, false)
+  entries.held = []
+  const started = feed.start()
+  clock.advance(40)
+  entries.held[0]?.resolve()
+  await started
+  t.ok(Math.abs(time.now() - (clock() - 40 + 3 * HOUR)) <= 41, 'within the round trip')
+  t.match(skews, [{ source: 'instance' }])
+
+  entries.held = null
+  step(DAY)
+  await feed.poll()
+  t.ok(Math.abs(time.now() - (clock() + DAY + 3 * HOUR)) <= 1)
+  t.match(skews[1], { source: 'store' })
+})
+
+t.test('revocations-stalled names store time', async t => {
+  const { feed, entries, clock, reported, logged } = createFeedWithClocks({ storeAhead: HOUR })
+  await feed.start()
+  const since = clock() + HOUR
+  clock.advance(MINUTE)
+  entries.readsUntilFailure = 0
+  await t.rejects(feed.poll())
+  t.equal(reported.length, 1)
+  t.ok(Math.abs((reported[0]?.at ?? 0) - since - MINUTE) <= 1)
+  t.ok(Math.abs((reported[0]?.since ?? 0) - since) <= 1)
+  t.equal(logged.length, 1)
+})
+
+t.test('failAfter does not follow a step of the database clock', async t => {
+  const { feed, entries, clock, step } = createFeedWithClocks()
+  await feed.start()
+  step(10 * DAY)
+  await feed.poll()
+  entries.readsUntilFailure = 0
+  clock.advance(10 * SECOND)
+  await t.rejects(feed.poll())
+  t.equal(feed.isStale(), false)
+  clock.advance(1)
+  t.equal(feed.isStale(), true)
+})
+
+t.test('a first read that fails is not reported, because the time is not known', async t => {
+  const { feed, entries, reported, logged } = createFeedWithClocks()
+  entries.readsUntilFailure = 0
+  await t.rejects(feed.start(), { message: 'password of the database' })
+  t.strictSame([reported, logged], [[], []])
+})
+
+t.test('no poll runs in the async context of a request', async t => {
+  mockTimers(t)
+  const requests = new AsyncLocalStorage<string>()
+  const { feed, entries } = createFeed({ pollInterval: SECOND })
+  const read = entries.revocations.bind(entries)
+  const contexts: Array<string | undefined> = []
+
+  entries.revocations = (after, limit) => {
+    contexts.push(requests.getStore())
+    return read(after, limit)
+  }
+
+  await requests.run('request', async () => {
+    await feed.start()
+    await feed.poll()
+    await Promise.all([feed.poll(), feed.poll()])
+  })
+  await tick(SECOND)
+  t.strictSame(contexts, Array(5).fill(undefined))
+  await feed.stop()
 })

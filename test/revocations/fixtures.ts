@@ -5,40 +5,63 @@ import type { TokenAuthEvents } from '../../src/events.js'
 import { RevocationFeed } from '../../src/revocations/feed.js'
 import type { RevocationFeedContext } from '../../src/revocations/feed.js'
 import { RevokedSessions } from '../../src/revocations/revoked.js'
-import type { Cursor, Revocation, TokenStore } from '../../src/stores/token-store.js'
+import { createFixedStoreTime } from '../../src/revocations/store-clock.js'
+import type {
+  Cursor,
+  FeedWindow,
+  Revocation,
+  RevocationPage,
+  TokenStore
+} from '../../src/stores/token-store.js'
 import { createClock, MINUTE } from '../helpers/clock.js'
 import type { TestClock } from '../helpers/clock.js'
 
+export const REALM = 'test'
 export const KEEP = 16 * MINUTE
-export const LOOK_BACK = MINUTE
-export const PAGE = 500
+export const PAGE = 5000
+/** Beginning of a read at start. */
+export const WINDOW = { after: { within: KEEP }, limit: PAGE }
 
 export interface Read {
   resolve(): void
   reject(error: Error): void
 }
 
-/** Revocations of other instances. Records all reads, and can fail or hold them. */
+/** Feed of a database. Records all reads, and can fail or hold them. */
 export class Entries {
-  readonly reads: Array<Cursor & { limit: number }> = []
+  readonly reads: Array<{ readonly after: Cursor | FeedWindow, readonly limit: number }> = []
   /** Number of reads that succeed before all others fail. */
   readsUntilFailure = Infinity
   /** Pending reads in order; `null` if reads resolve immediately. */
   held: Read[] | null = null
-  readonly #entries: Revocation[] = []
+  readonly #clock: () => number
+  readonly #entries: Array<{ readonly storedAt: number, readonly entry: Revocation }> = []
 
-  add (at: number, ...sessionIds: string[]): void {
-    for (const sessionId of sessionIds) {
-      this.#entries.push({ at, sessionId })
-    }
-
-    this.#entries.sort((a, b) => isAfter(a, b) ? 1 : -1)
+  /** @param clock - Clock of the database. */
+  constructor (clock: () => number) {
+    this.#clock = clock
   }
 
-  async revocations (after: Cursor, limit: number): Promise<Revocation[]> {
-    this.reads.push({ ...after, limit })
+  /** Commits revocations of single sessions now, with any moment. */
+  add (at: number, ...sessionIds: string[]): void {
+    for (const sessionId of sessionIds) {
+      this.addEntry({ realm: REALM, at, reason: 'logout', sessionId, userId: 'ann' })
+    }
+  }
+
+  addEntry (entry: Revocation): void {
+    this.#entries.push({ storedAt: this.#clock(), entry })
+  }
+
+  /** Returns the cursor of a reader that has read the given number of entries. */
+  getCursor (count: number): Cursor {
+    return `after ${count}`
+  }
+
+  async revocations (after: Cursor | FeedWindow, limit: number): Promise<RevocationPage> {
+    this.reads.push({ after, limit })
     // A database reads its rows when it gets the statement, however late its response arrives.
-    const page = this.#entries.filter(entry => isAfter(entry, after)).slice(0, limit)
+    const page = this.#readPage(after, limit)
 
     if (this.held !== null) {
       await new Promise<void>((resolve, reject) => {
@@ -52,10 +75,25 @@ export class Entries {
 
     return page
   }
-}
 
-function isAfter (a: Cursor, b: Cursor): boolean {
-  return a.at > b.at || (a.at === b.at && a.sessionId > b.sessionId)
+  #readPage (after: Cursor | FeedWindow, limit: number): RevocationPage {
+    const now = this.#clock()
+    const isNew = typeof after === 'string'
+      ? () => true
+      : ({ storedAt }: { storedAt: number }) => storedAt >= now - after.within
+    const from = typeof after === 'string' ? Number(after.replace('after ', '')) : 0
+    const found = [...this.#entries.entries()].slice(from).filter(([, stored]) => isNew(stored))
+    const page = found.slice(0, limit)
+    const complete = page.length === found.length
+    const read = complete ? this.#entries.length : (page.at(-1)?.[0] as number) + 1
+
+    return {
+      now,
+      cursor: this.getCursor(read),
+      complete,
+      entries: page.map(([, { entry }]) => entry)
+    }
+  }
 }
 
 export interface TestFeed {
@@ -69,10 +107,12 @@ export interface TestFeed {
 }
 
 export function createFeed (
-  given: Partial<Pick<RevocationFeedContext, 'pollInterval' | 'failAfter' | 'subscribe'>> = {}
+  given: Partial<
+    Pick<RevocationFeedContext, 'pollInterval' | 'failAfter' | 'subscribe' | 'time'>
+  > = {},
+  clock = createClock()
 ): TestFeed {
-  const entries = new Entries()
-  const clock = createClock()
+  const entries = new Entries(clock)
   const reported: TestFeed['reported'] = []
   const logged: TestFeed['logged'] = []
 
@@ -81,21 +121,30 @@ export function createFeed (
   }
 
   const logger = { error: at('error'), warn: at('warn'), info: at('info') }
-  const events = new Events({ 'revocations-stalled': event => reported.push(event) }, logger)
+  const events = new Events({ 'revocations-stalled': event => reported.push(event) }, logger, REALM)
   const revoked = new RevokedSessions(KEEP)
   const feed = new RevocationFeed({
     store: entries as unknown as TokenStore,
+    realm: REALM,
     revoked,
     events,
     logger,
-    clock,
+    time: createFixedStoreTime(clock),
     pollInterval: null,
     retention: KEEP,
     failAfter: null,
     subscribe: undefined,
     ...given
   })
-  return { feed, entries, clock, reported, logged, known: ids => ids.filter(id => revoked.has(id)) }
+
+  return {
+    feed,
+    entries,
+    clock,
+    reported,
+    logged,
+    known: ids => ids.filter(id => revoked.has(id, 'ann'))
+  }
 }
 
 export const createIds = (count: number): string[] =>

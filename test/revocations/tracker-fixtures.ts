@@ -3,6 +3,7 @@ import type { TokenStore, Touch } from '../../src/stores/token-store.js'
 import { SECOND } from '../helpers/clock.js'
 
 export const NOW = Date.UTC(2026, 0, 1)
+export const REALM = 'test'
 export const GRACE = 10 * SECOND
 
 type Batch = readonly Touch[]
@@ -25,7 +26,7 @@ export function createTracker (
       await write(batch)
     }
   }
-  return { tracker: new UsageTracker(store as unknown as TokenStore, grace), written }
+  return { tracker: new UsageTracker(store as unknown as TokenStore, REALM, grace), written }
 }
 
 interface Call {
@@ -60,8 +61,16 @@ export function createFailingTracker (times: number): TestTracker {
 
 export function touch (
   sessionId: string,
-  confirmedGeneration: number,
+  generation: number,
   lastUsedAt: number = NOW
 ): Touch {
-  return { sessionId, lastUsedAt, confirmedGeneration }
+  return {
+    realm: REALM,
+    sessionId,
+    generation,
+    lastUsedAt,
+    confirmedGeneration: generation,
+    graceFrom: null,
+    replayRun: null
+  }
 }

@@ -1,5 +1,8 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import t from 'tap'
-import { createTracker, NOW, touch } from './tracker-fixtures.js'
+import { SECOND } from '../helpers/clock.js'
+import { mockTimers, tick } from './fixtures.js'
+import { createTracker, NOW, REALM, touch } from './tracker-fixtures.js'
 
 t.test('flush writes a pending record once', async t => {
   const { tracker, written } = createTracker()
@@ -128,4 +131,57 @@ t.test('a batch is in the order of ids', async t => {
     'sa',
     'sb'
   ])
+})
+
+t.test('each record names the realm, and leaves the grace period and the replays', async t => {
+  const { tracker, written } = createTracker()
+  tracker.markConfirmed('s1', 3, NOW)
+  tracker.markUsed('s1', 3, NOW + 1)
+  await tracker.flush()
+  t.strictSame(written, [[{
+    realm: REALM,
+    sessionId: 's1',
+    generation: 3,
+    lastUsedAt: NOW + 1,
+    confirmedGeneration: 3,
+    graceFrom: null,
+    replayRun: null
+  }]])
+})
+
+t.test('a batch does not run in the async context of a request', async t => {
+  mockTimers(t)
+  const requests = new AsyncLocalStorage<string>()
+  const contexts: Array<string | undefined> = []
+  const { tracker } = createTracker(async () => {
+    contexts.push(requests.getStore())
+  })
+  requests.run('first', () => {
+    tracker.markConfirmed('s1', 1, NOW)
+  })
+  requests.run('second', () => {
+    tracker.markUsed('s1', 2, NOW)
+  })
+  await tick(SECOND)
+  t.strictSame(contexts, [undefined])
+})
+
+t.test('the repetition of a failed batch does not run in the context of a request', async t => {
+  mockTimers(t)
+  const requests = new AsyncLocalStorage<string>()
+  const contexts: Array<string | undefined> = []
+  const { tracker } = createTracker(async () => {
+    contexts.push(requests.getStore())
+
+    if (contexts.length === 1) {
+      throw new Error('no connection')
+    }
+  })
+  await requests.run('request', async () => {
+    tracker.markConfirmed('s1', 1, NOW)
+    await tracker.flush()
+  })
+  await tick(SECOND)
+  t.equal(contexts.length, 2)
+  t.equal(contexts[1], undefined)
 })

@@ -72,8 +72,8 @@ t.test('every thrown value results in 503, and only a string name and code are l
 t.test('a SessionRefusedError passes the guard without a log line', async t => {
   const { guard, logged } = createTestGuard()
 
-  for (const reason of ['id-taken', 'revoked-since'] as const) {
-    const refusal = new SessionRefusedError(reason)
+  for (const notBefore of [null, { before: 5 }]) {
+    const refusal = new SessionRefusedError(notBefore)
     t.equal(await getRejection(guard('create', () => Promise.reject(refusal))), refusal)
     t.equal(
       await getRejection(guard('create', () => {

@@ -1,11 +1,12 @@
 import { mock } from 'node:test'
 import t from 'tap'
 import { planRotation } from '../../src/domain/rotation.js'
-import type { Session } from '../../src/domain/session.js'
+import { makeSession, touchOf } from '../../src/stores/conformance/harness.js'
 import { guardStore } from '../../src/stores/guarded-store.js'
 import { SessionRefusedError } from '../../src/stores/token-store.js'
 import type { TokenStore } from '../../src/stores/token-store.js'
 import {
+  createDeferred,
   createTestGuard,
   failures,
   getRejection,
@@ -15,9 +16,9 @@ import {
   UNAVAILABLE
 } from './guard-helpers.js'
 
-const SESSION = { id: 's1' } as Session
+const SESSION = makeSession({ id: 's1' })
 const ATTEMPT = planRotation(
-  { sessionId: 's1', secretHash: 'hash', generation: 0 },
+  { realm: 'test', sessionId: 's1', userId: 'u-ann', secretHash: 'hash', generation: 0 },
   { now: 0, lifetime: 1, grace: 0, by: { address: null, userAgent: null } }
 )
 
@@ -25,11 +26,12 @@ const ATTEMPT = planRotation(
 const methods: Record<keyof TokenStore, (store: TokenStore) => Promise<unknown>> = {
   create: store => store.create(SESSION),
   rotate: store => store.rotate(ATTEMPT),
-  find: store => store.find('s1'),
-  list: store => store.list('u-ann', { now: 1, limit: 2 }),
-  revoke: store => store.revoke({ userId: 'u-ann', keep: 's1' }, { at: 3, reason: 'logout-all' }),
-  touch: store => store.touch([{ sessionId: 's1', lastUsedAt: 4, confirmedGeneration: 5 }]),
-  revocations: store => store.revocations({ at: 6, sessionId: 's1' }, 7),
+  find: store => store.find('test', 's1'),
+  list: store => store.list('test', 'u-ann', { now: 1, limit: 2 }),
+  revoke: store =>
+    store.revoke({ realm: 'test', userId: 'u-ann', keep: 's1' }, { at: 3, reason: 'logout-all' }),
+  touch: store => store.touch([touchOf(SESSION, { lastUsedAt: 4, confirmedGeneration: 5 })]),
+  revocations: store => store.revocations('cursor', 7),
   sweep: store => store.sweep({ endedBefore: 8, limit: 9 })
 }
 
@@ -47,7 +49,7 @@ function createStore (
 
 t.test('a guarded store passes arguments and results unchanged', async t => {
   for (const [method, call] of Object.entries(methods)) {
-    const calls: unknown[] = []
+    const calls: unknown[][] = []
     const store = createStore(async (name, args) => {
       calls.push([name, ...args])
       return `result of ${name}`
@@ -55,7 +57,11 @@ t.test('a guarded store passes arguments and results unchanged', async t => {
     await call(store)
     t.equal(await call(guardStore(store, createTestGuard().guard)), `result of ${method}`)
     t.equal(calls.length, 2)
-    t.strictSame(calls[1], calls[0])
+    const [direct, guarded] = calls
+    t.strictSame(guarded?.slice(0, direct?.length), direct)
+    // The guard adds a signal, so that the store drops a rotation that nobody waits for.
+    const added = guarded?.slice(direct?.length) ?? []
+    t.strictSame(added.map(arg => arg instanceof AbortSignal), method === 'rotate' ? [true] : [])
   }
 })
 
@@ -73,7 +79,7 @@ t.test('a guarded store calls methods with the store as `this`', async t => {
   }
   const store = new CountingStore()
   t.equal(
-    await guardStore(store as unknown as TokenStore, createTestGuard().guard).find('s1'),
+    await guardStore(store as unknown as TokenStore, createTestGuard().guard).find('test', 's1'),
     null
   )
   t.equal(store.count, 1)
@@ -101,9 +107,32 @@ t.test('every method of a guarded store has a timeout', async t => {
   }
 })
 
+t.test('the signal of a rotation is aborted at the timeout, and only then', async t => {
+  mockTimers(t)
+  const signals: AbortSignal[] = []
+  const { promise, resolve } = createDeferred<unknown>()
+  const results = [never(), promise]
+  const store = guardStore(
+    createStore((_, [, signal]) => {
+      signals.push(signal as AbortSignal)
+      return results.shift() as Promise<unknown>
+    }),
+    createTestGuard().guard
+  )
+  const failure = getRejection(store.rotate(ATTEMPT))
+  const success = store.rotate(ATTEMPT)
+  mock.timers.tick(TIMEOUT - 1)
+  t.strictSame(signals.map(({ aborted }) => aborted), [false, false])
+  resolve({ swapped: false, session: null })
+  await success
+  mock.timers.tick(TIMEOUT)
+  t.match(await failure, UNAVAILABLE)
+  t.strictSame(signals.map(({ aborted }) => aborted), [true, false])
+})
+
 t.test('a guarded store rejects a session with the error of its store', async t => {
   const { guard, logged } = createTestGuard()
-  const refusal = new SessionRefusedError('revoked-since')
+  const refusal = new SessionRefusedError({ before: 5 })
   t.equal(
     await getRejection(
       guardStore(createStore(() => Promise.reject(refusal)), guard).create(SESSION)

@@ -26,7 +26,8 @@ export interface TestSweeper {
 /** Sweeper with a clock that stands still and with recorded events and log lines. */
 export function createTestSweeper (
   sweep: Sweep,
-  interval: number | null = HOUR
+  interval: number | null = HOUR,
+  getTime?: () => number | null
 ): TestSweeper {
   const clock = createClock()
   const emitted: TestSweeper['events'] = []
@@ -37,7 +38,7 @@ export function createTestSweeper (
   }
 
   const logger = { error: at('error'), warn: at('warn'), info: at('info') }
-  const events = new Events({ sweep: event => emitted.push(event) }, logger)
+  const events = new Events({ sweep: event => emitted.push(event) }, logger, 'test')
   const store = {
     sweep: async (batch: Parameters<Sweep>[0]) => sweep(batch)
   } as unknown as TokenStore
@@ -49,7 +50,7 @@ export function createTestSweeper (
       attempts: [attempts],
       events,
       logger,
-      clock,
+      clock: getTime ?? clock,
       interval,
       keep: KEEP
     }),
@@ -107,6 +108,14 @@ export function mockTimers (t: Test, { random = 0.5 } = {}): void {
   t.teardown(() => {
     mock.timers.reset()
     mock.restoreAll()
+  })
+}
+
+/** Lets the durations that a sweeper measures follow a clock. */
+export function mockDurations (t: Test, clock: TestClock): void {
+  const mocked = mock.method(performance, 'now', clock)
+  t.teardown(() => {
+    mocked.mock.restore()
   })
 }
 

@@ -13,7 +13,7 @@ function createSweeper (sweepSessions: Sweep, ...sweepAttempts: Sweep[]): Sweepe
   return new Sweeper({
     store: { sweep: sweepSessions } as unknown as TokenStore,
     attempts: sweepAttempts.map(sweep => ({ sweep }) as unknown as AttemptStore),
-    events: new Events({}, logger),
+    events: new Events({}, logger, 'test'),
     logger,
     clock: createClock(),
     interval: null,

@@ -5,6 +5,7 @@ import {
   createManualSweep,
   createScriptedSweep,
   createTestSweeper,
+  mockDurations,
   mockTimers,
   tick,
   waitForCallbacks
@@ -157,6 +158,7 @@ t.test('after an incomplete sweep the next one follows after 1 minute', async t 
     rows -= count
     return count
   })
+  mockDurations(t, clock)
   rows = 250
   sweeper.start()
   await tick(HOUR / 2)

@@ -1,6 +1,6 @@
 import t from 'tap'
+import { makeSession, REALM } from '../../src/stores/conformance/harness.js'
 import { MemoryStore } from '../../src/stores/memory/index.js'
-import type { Session } from '../../src/stores/token-store.js'
 import { DAY, MINUTE } from '../helpers/clock.js'
 import {
   BATCH,
@@ -8,6 +8,7 @@ import {
   createScriptedSweep,
   createTestSweeper,
   KEEP,
+  mockDurations,
   waitForCallbacks
 } from './sweeper-helpers.js'
 
@@ -34,22 +35,27 @@ t.test('a sweep without expired records calls the store once', async t => {
 t.test('every batch of a sweep uses the time at which the sweep began', async t => {
   const calls: number[] = []
   const { sweeper, clock, events } = createTestSweeper(({ endedBefore }) => {
-    clock.advance(20_000)
-    return calls.push(endedBefore) < 3 ? BATCH : 0
+    setImmediate(() => {
+      clock.advance(20_000)
+    })
+    return calls.push(endedBefore) < 4 ? BATCH : 0
   })
+  mockDurations(t, clock)
   const startedAt = clock()
   await sweeper.sweep()
-  t.strictSame(calls, Array(3).fill(startedAt - KEEP))
-  t.strictSame(events, [{ at: startedAt, deleted: 2 * BATCH, took: MINUTE }])
+  t.strictSame(calls, Array(4).fill(startedAt - KEEP))
+  t.strictSame(events, [{ realm: 'test', at: startedAt, deleted: 3 * BATCH, took: MINUTE }])
+  await waitForCallbacks()
   await sweeper.sweep()
-  t.equal(calls[3], startedAt + MINUTE - KEEP, 'the next sweep uses its own time')
+  t.equal(calls[4], startedAt + 80_000 - KEEP, 'the next sweep uses its own time')
 })
 
 t.test('a sweep emits one event and one log line', async t => {
   const { sweeper, clock, events, logged } = createTestSweeper(createScriptedSweep(BATCH, 7).sweep)
+  mockDurations(t, clock)
   await sweeper.sweep()
   const event = { at: clock(), deleted: BATCH + 7, took: 0 }
-  t.strictSame(events, [event])
+  t.strictSame(events, [{ realm: 'test', ...event }])
   t.strictSame(logged, [{ level: 'info', facts: event, message: 'deleted expired records' }])
 })
 
@@ -57,17 +63,10 @@ t.test('a sweep deletes only expired records', async t => {
   const store = new MemoryStore()
   const { sweeper, clock } = createTestSweeper(batch => store.sweep(batch))
   const endedBefore = clock() - KEEP
-  const unknown = { address: null, userAgent: null }
   const create = (id: string, expiresAt: number): Promise<void> =>
-    store.create({
-      id,
-      userId: 'u-ann',
-      expiresAt,
-      endsAt: expiresAt,
-      createdAt: endedBefore - DAY,
-      authenticatedAt: endedBefore - DAY,
-      device: { label: null, ...unknown }
-    } as Session)
+    store.create(
+      makeSession({ id, expiresAt, endsAt: expiresAt, createdAt: endedBefore - DAY })
+    )
 
   for (let index = 0; index < 2 * BATCH + 203; index++) {
     await create(`expired${index}`, endedBefore - 1 - index * MINUTE)
@@ -77,9 +76,30 @@ t.test('a sweep deletes only expired records', async t => {
   await create('live', clock() + DAY)
   t.equal(await sweeper.sweep(), 2 * BATCH + 203)
   t.equal(await sweeper.sweep(), 0)
-  t.match(await store.find('expires now'), { id: 'expires now' })
-  t.match(await store.find('live'), { id: 'live' })
-  t.equal(await store.find('expired0'), null)
+  t.match(await store.find(REALM, 'expires now'), { id: 'expires now' })
+  t.match(await store.find(REALM, 'live'), { id: 'live' })
+  t.equal(await store.find(REALM, 'expired0'), null)
+})
+
+t.test('a sweep deletes nothing while the time is not known', async t => {
+  const { sweep, calls } = createScriptedSweep(5)
+  let now: number | null = null
+  const { sweeper, events, logged } = createTestSweeper(sweep, null, () => now)
+  t.equal(await sweeper.sweep(), 0)
+  t.strictSame([calls, events, logged], [[], [], []])
+
+  now = 100 * DAY
+  t.equal(await sweeper.sweep(), 5)
+  t.match(calls, [{ endedBefore: 100 * DAY - KEEP }])
+})
+
+t.test('the duration of a sweep does not follow a step of its clock', async t => {
+  const { sweeper, clock, events } = createTestSweeper(() => {
+    clock.advance(DAY)
+    return 0
+  })
+  await sweeper.sweep()
+  t.ok((events[0]?.took ?? Infinity) < MINUTE)
 })
 
 t.test('concurrent calls share one sweep', async t => {

@@ -53,9 +53,9 @@ export function createServers (): Servers {
   const clock = createServerClock(() => time())
   const currentStore: TokenStore = {
     create: session => store.create(session),
-    rotate: attempt => store.rotate(attempt),
-    find: id => store.find(id),
-    list: (userId, page) => store.list(userId, page),
+    rotate: (attempt, signal) => store.rotate(attempt, signal),
+    find: (realm, id) => store.find(realm, id),
+    list: (realm, userId, page) => store.list(realm, userId, page),
     revoke: (target, revocation) => store.revoke(target, revocation),
     touch: batch => store.touch(batch),
     revocations: (after, limit) => store.revocations(after, limit),

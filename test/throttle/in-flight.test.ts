@@ -1,74 +1,43 @@
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import t from 'tap'
 import { InFlight } from '../../src/throttle/in-flight.js'
 
-interface Attempt {
-  readonly finished: Promise<void>
-  finish(): void
-}
-
-function createAttempt (): Attempt {
-  let finish = (): void => {}
-
-  const finished = new Promise<void>(resolve => {
-    finish = resolve
-  })
-
-  return {
-    finished,
-    finish: () => {
-      finish()
-    }
-  }
-}
-
-t.test('work of one key runs in order and never concurrently', async t => {
+t.test('an attempt is running from its start until it is settled, for its keys only', async t => {
   const inFlight = new InFlight()
-  const order: string[] = []
-
-  const work = (name: string) => async (): Promise<string> => {
-    order.push(`${name} starts`)
-    await nextTurn()
-    order.push(`${name} ends`)
-    return name
-  }
-
-  const results = await Promise.all([
-    inFlight.runInTurn('key', work('first')),
-    inFlight.runInTurn('key', work('second'))
-  ])
-  t.strictSame(results, ['first', 'second'])
-  t.strictSame(order, ['first starts', 'first ends', 'second starts', 'second ends'])
-})
-
-t.test('work of another key does not wait', async t => {
-  const inFlight = new InFlight()
-  const { finished, finish } = createAttempt()
-  const blocked = inFlight.runInTurn('slow', () => finished)
-  t.equal(await inFlight.runInTurn('fast', async () => 'done'), 'done')
-  finish()
-  await blocked
-})
-
-t.test('failed work does not block the next work of its key', async t => {
-  const inFlight = new InFlight()
-  const failed = inFlight.runInTurn('key', () => Promise.reject(new Error('down')))
-  const next = inFlight.runInTurn('key', async () => 'done')
-  await t.rejects(failed, { message: 'down' })
-  t.equal(await next, 'done')
-})
-
-t.test('an attempt is running from its start to its end, for its key only', async t => {
-  const inFlight = new InFlight()
-  const [first, second] = [createAttempt(), createAttempt()]
-  inFlight.track('key', first.finished)
-  inFlight.track('key', second.finished)
-  t.strictSame(inFlight.getRunning('key'), [first.finished, second.finished])
+  const first = inFlight.track(['account', 'address'])
+  const second = inFlight.track(['account'])
+  t.equal(inFlight.getRunning('account').length, 2)
+  t.equal(inFlight.getRunning('address').length, 1)
   t.strictSame(inFlight.getRunning('other'), [])
-  first.finish()
-  await nextTurn()
-  t.strictSame(inFlight.getRunning('key'), [second.finished])
-  second.finish()
-  await nextTurn()
-  t.strictSame(inFlight.getRunning('key'), [])
+
+  first.settle('counted')
+  t.equal(inFlight.getRunning('account').length, 1)
+  t.strictSame(inFlight.getRunning('address'), [])
+  second.settle('not-counted')
+  t.strictSame(inFlight.getRunning('account'), [])
+})
+
+t.test('running attempts tell their result when they are settled', async t => {
+  for (const result of ['counted', 'not-counted'] as const) {
+    const inFlight = new InFlight()
+    const attempt = inFlight.track(['key', 'other'])
+    const [running] = inFlight.getRunning('key')
+    t.equal(inFlight.getRunning('other')[0], running, 'one promise for all keys')
+    attempt.settle(result)
+    t.equal(await running, result)
+  }
+})
+
+t.test('a caller that tracks itself later does not wait for itself', async t => {
+  const inFlight = new InFlight()
+  const before = inFlight.getRunning('key')
+  inFlight.track(['key'])
+  t.strictSame(before, [])
+})
+
+t.test('an attempt without keys is never running', async t => {
+  const inFlight = new InFlight()
+  const attempt = inFlight.track([])
+  t.doesNotThrow(() => {
+    attempt.settle('counted')
+  })
 })

@@ -51,7 +51,8 @@ t.test('the first refresh token contains the session and its secret', async t =>
     persistent: false,
     amr: [],
     clientId: null,
-    thumbprint: null
+    thumbprint: null,
+    expiresAt: NOW + 7 * DAY
   })
   t.strictSame(claims, {
     sub: 'u-ann',

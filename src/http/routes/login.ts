@@ -67,7 +67,10 @@ export function addLoginRoute (
       deviceToken,
       persistent: TRUE_VALUES.has(body.remember_me),
       clientId,
-      proof: getProof(request)
+      proof: getProof(request),
+      assertSendable: issued => {
+        transport.assertSendable(issued, inCookie)
+      }
     }, getCaller(request))
     await sessions.revokeReplaced(replaced)
 

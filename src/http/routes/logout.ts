@@ -30,7 +30,7 @@ export function addLogoutRoute (
     const owner = sessions.findOwner(tokens)
 
     if (owner !== null) {
-      await sessions.revoke(owner.sessionId, 'logout')
+      await sessions.revokeOwner(owner, 'logout')
     }
 
     if (transport.shouldClearCookies(tokens)) {

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { TokenAuthError } from '../../errors.js'
 import type { Refresh } from '../../sessions/refresh.js'
-import { getCaller } from '../authorization.js'
+import { getCaller, isConnected } from '../authorization.js'
 import type { GetProof } from '../dpop.js'
 import { sendTokens } from '../reply.js'
 import { acceptedContent, refreshTokenBody, tokenResponse } from '../schemas.js'
@@ -31,7 +31,13 @@ export function addRefreshRoute (
       by: getCaller(request),
       clientId: null,
       proof: getProof(request),
-      scope: null
+      scope: null,
+      isConnected: () => isConnected(request),
+      assertSendable: transport.limitsTokens(tokens.inCookie)
+        ? issued => {
+          transport.assertSendable(issued, tokens.inCookie)
+        }
+        : null
     })
 
     return sendTokens(reply, transport.toResponse(reply, issued, tokens.inCookie))

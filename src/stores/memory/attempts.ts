@@ -1,7 +1,7 @@
 import { blockedUntil, countAttempt } from '../../domain/attempt-rule.js'
-import type { AttemptCount, AttemptRule } from '../../domain/attempt-rule.js'
-import type { AttemptStore } from '../attempt-store.js'
+import type { AttemptCount } from '../../domain/attempt-rule.js'
 import type { Millis } from '../../lib/time.js'
+import type { AttemptStore, BlockedKey, CountedKey } from '../attempt-store.js'
 
 const DEFAULT_SIZE = 100_000
 
@@ -31,34 +31,44 @@ export class MemoryAttempts implements AttemptStore {
     this.#size = size
   }
 
-  async consume (key: string, now: Millis, rule: AttemptRule): Promise<Millis | null> {
-    const attempts = this.#attempts.get(key) ?? null
-    const until = blockedUntil(attempts, now)
+  async consume (counts: readonly CountedKey[], now: Millis): Promise<BlockedKey | null> {
+    for (const { key } of counts) {
+      const attempts = this.#attempts.get(key) ?? null
+      const until = blockedUntil(attempts, now)
 
-    if (until !== null) {
-      return until
+      if (until !== null) {
+        return { key, until, since: (attempts as AttemptCount).since }
+      }
     }
 
-    this.#attempts.delete(key)
+    for (const { key, rule } of counts) {
+      const attempts = this.#attempts.get(key) ?? null
+      this.#attempts.delete(key)
 
-    if (this.#attempts.size >= this.#size) {
-      this.#makeRoom(now)
+      if (this.#attempts.size >= this.#size) {
+        this.#makeRoom(now)
+      }
+
+      this.#attempts.set(key, countAttempt(attempts, now, rule))
     }
 
-    this.#attempts.set(key, countAttempt(attempts, now, rule))
     return null
   }
 
-  async refund (key: string): Promise<void> {
-    const attempts = this.#attempts.get(key)
+  async refund (keys: readonly string[]): Promise<void> {
+    for (const key of keys) {
+      const attempts = this.#attempts.get(key)
 
-    if (attempts !== undefined) {
-      this.#attempts.set(key, { ...attempts, count: Math.max(0, attempts.count - 1), nextAt: 0 })
+      if (attempts !== undefined) {
+        this.#attempts.set(key, { ...attempts, count: Math.max(0, attempts.count - 1), nextAt: 0 })
+      }
     }
   }
 
-  async reset (key: string): Promise<void> {
-    this.#attempts.delete(key)
+  async reset (keys: readonly string[]): Promise<void> {
+    for (const key of keys) {
+      this.#attempts.delete(key)
+    }
   }
 
   async sweep ({ now, limit }: { readonly now: Millis, readonly limit: number }): Promise<number> {
@@ -69,36 +79,38 @@ export class MemoryAttempts implements AttemptStore {
         break
       }
 
-      if (forgetAt <= now) {
-        this.#attempts.delete(key)
-        count++
+      if (forgetAt > now) {
+        continue
       }
+
+      this.#attempts.delete(key)
+      count++
     }
 
     return count
   }
 
+  // Forgets a hundredth at once, so that not every attempt has to search.
   #makeRoom (now: Millis): void {
-    const sizeBefore = this.#attempts.size
-    this.#deleteSome(attempts => blockedUntil(attempts, now) === null)
+    const before = this.#attempts.size
+    this.#forget(attempts => blockedUntil(attempts, now) === null)
 
-    if (this.#attempts.size === sizeBefore) {
-      this.#deleteSome(() => true)
+    if (this.#attempts.size === before) {
+      this.#forget(() => true)
     }
   }
 
-  #deleteSome (isDeletable: (attempts: AttemptCount) => boolean): void {
-    // 1 % of the keys, so that not every attempt has to search for one.
-    let remaining = Math.ceil(this.#size / 100)
+  #forget (mayForget: (attempts: AttemptCount) => boolean): void {
+    let left = Math.ceil(this.#size / 100)
 
     for (const [key, attempts] of this.#attempts) {
-      if (remaining === 0) {
+      if (left === 0) {
         return
       }
 
-      if (isDeletable(attempts)) {
+      if (mayForget(attempts)) {
         this.#attempts.delete(key)
-        remaining--
+        left--
       }
     }
   }

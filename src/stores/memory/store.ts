@@ -1,14 +1,52 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { applyNotBefores } from '../../domain/not-before.js'
+import type { NotBefore } from '../../domain/not-before.js'
 import { applyRotation, canRotate } from '../../domain/rotation.js'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
-import { compareIds, compareNewestFirst, isLive } from '../../domain/session.js'
-import type { RevocationReason, Session } from '../../domain/session.js'
+import { compareNewestFirst, isLive } from '../../domain/session.js'
+import type { Session } from '../../domain/session.js'
+import { applyTouch } from '../../domain/touch.js'
 import type { Millis } from '../../lib/time.js'
 import { SessionRefusedError } from '../token-store.js'
-import type { Cursor, Revocation, RevocationTarget, TokenStore, Touch } from '../token-store.js'
+import type {
+  Cursor,
+  FeedWindow,
+  RevocationDetails,
+  RevocationPage,
+  RevocationTarget,
+  SessionTarget,
+  TokenStore,
+  Touch,
+  UserTarget
+} from '../token-store.js'
+import { MemoryFeed } from './feed.js'
 
-/** Time for which a sweep works before other work gets a turn. */
+/** Time that a sweep works before other work gets a turn. */
 const MAX_SWEEP_STEP: Millis = 1
+
+/** Options of {@link MemoryStore}. */
+export interface MemoryStoreOptions {
+  /**
+   * Clock of the store, in milliseconds since 1970.
+   *
+   * @default Date.now
+   */
+  readonly clock?: () => Millis
+}
+
+/** Records of one realm. */
+class Realm {
+  // Arrays, because a Set takes 200 bytes and most users have one session.
+  readonly idsByUser = new Map<string, string[]>()
+  readonly notBefores = new Map<string, NotBefore[]>()
+  /** Not-before of all users. */
+  notBefore: NotBefore | null = null
+
+  getNotBefores (userId: string): NotBefore[] {
+    const ofUser = this.notBefores.get(userId) ?? []
+    return this.notBefore === null ? ofUser : [...ofUser, this.notBefore]
+  }
+}
 
 /**
  * Token store in the memory of one process, for tests, trials and small apps.
@@ -26,55 +64,63 @@ const MAX_SWEEP_STEP: Millis = 1
 export class MemoryStore implements TokenStore {
   // A change replaces the whole object, so that callers can keep what they were given.
   readonly #sessions = new Map<string, Session>()
-  // Arrays, because a Set takes 200 bytes and most users have one session.
-  readonly #idsByUser = new Map<string, string[]>()
-  readonly #revokedIds = new Set<string>()
-  readonly #notBefore = new Map<string, Millis>()
+  readonly #realms = new Map<string, Realm>()
+  readonly #feed: MemoryFeed
   #unfinishedSweep: { readonly endedBefore: Millis, readonly steps: Iterator<boolean> } | null =
     null
 
+  constructor ({ clock = Date.now }: MemoryStoreOptions = {}) {
+    this.#feed = new MemoryFeed(clock)
+  }
+
   async create (session: Session): Promise<void> {
-    const { id, userId, authenticatedAt } = session
+    const { id, realm: name, userId, authenticatedAt } = session
 
     if (this.#sessions.has(id)) {
-      throw new SessionRefusedError('id-taken')
+      throw new SessionRefusedError(null)
     }
 
-    if (authenticatedAt <= (this.#notBefore.get(userId) ?? -Infinity)) {
-      throw new SessionRefusedError('revoked-since')
+    const realm = this.#getRealm(name)
+    const ending = realm.getNotBefores(userId)
+      .filter(({ before, keep }) => authenticatedAt <= before && keep !== id)
+      .sort((a, b) => b.before - a.before)[0]
+
+    if (ending !== undefined) {
+      throw new SessionRefusedError(ending)
     }
 
-    this.#write({ ...session })
-    const ids = this.#idsByUser.get(userId)
+    this.#sessions.set(id, { ...session })
+    const ids = realm.idsByUser.get(userId)
 
     if (ids === undefined) {
-      this.#idsByUser.set(userId, [id])
+      realm.idsByUser.set(userId, [id])
     } else {
       ids.push(id)
     }
   }
 
   async rotate (attempt: RotationAttempt): Promise<RotationOutcome> {
-    const session = this.#sessions.get(attempt.sessionId) ?? null
+    const session = this.#find(attempt.realm, attempt.sessionId)
 
     if (session === null || !canRotate(session, attempt)) {
       return { swapped: false, session }
     }
 
     const rotated = applyRotation(session, attempt)
-    this.#write(rotated)
+    this.#sessions.set(rotated.id, rotated)
     return { swapped: true, session: rotated }
   }
 
-  async find (sessionId: string): Promise<Session | null> {
-    return this.#sessions.get(sessionId) ?? null
+  async find (realm: string, sessionId: string): Promise<Session | null> {
+    return this.#find(realm, sessionId)
   }
 
   async list (
+    realm: string,
     userId: string,
     { now, limit }: { readonly now: Millis, readonly limit: number }
   ): Promise<Session[]> {
-    return this.#findByUser(userId)
+    return this.#findByUser(realm, userId)
       .filter(session => isLive(session, now))
       .sort(compareNewestFirst)
       .slice(0, limit)
@@ -82,50 +128,41 @@ export class MemoryStore implements TokenStore {
 
   async revoke (
     target: RevocationTarget,
-    { at, reason }: { readonly at: Millis, readonly reason: RevocationReason }
+    { at, reason }: RevocationDetails
   ): Promise<number> {
-    let targets: Session[]
+    if ('sessionId' in target) {
+      return this.#revokeSession(target, { at, reason })
+    }
 
     if ('userId' in target) {
-      this.#notBefore.set(target.userId, Math.max(at, this.#notBefore.get(target.userId) ?? at))
-      targets = this.#findByUser(target.userId).filter(({ id }) => id !== target.keep)
-    } else {
-      const session = this.#sessions.get(target.sessionId)
-      targets = session === undefined ? [] : [session]
+      return this.#revokeUser(target, { at, reason })
     }
 
-    const unrevoked = targets.filter(({ revokedAt }) => revokedAt === null)
+    const realm = this.#getRealm(target.realm)
 
-    for (const session of unrevoked) {
-      this.#write({ ...session, revokedAt: at, revokedFor: reason })
+    if (at > (realm.notBefore?.before ?? -Infinity)) {
+      const before = at
+      realm.notBefore = { realm: target.realm, userId: null, before, keep: null, at, reason }
+      this.#feed.add({ realm: target.realm, at, reason, before })
     }
 
-    return unrevoked.length
+    return 0
   }
 
   async touch (batch: readonly Touch[]): Promise<void> {
-    for (const { sessionId, lastUsedAt, confirmedGeneration } of batch) {
-      const session = this.#sessions.get(sessionId)
+    for (const touch of batch) {
+      const session = this.#sessions.get(touch.sessionId)
 
-      if (session !== undefined) {
-        const confirmed = Math.min(confirmedGeneration, session.generation)
-        this.#write({
-          ...session,
-          lastUsedAt: Math.max(session.lastUsedAt, lastUsedAt),
-          confirmedGeneration: Math.max(session.confirmedGeneration, confirmed)
-        })
+      if (session !== undefined && session.realm === touch.realm) {
+        this.#sessions.set(session.id, applyTouch(session, touch))
       }
     }
   }
 
-  async revocations (after: Cursor, limit: number): Promise<Revocation[]> {
-    return Array.from(this.#revokedIds, sessionId => {
-      const at = this.#sessions.get(sessionId)?.revokedAt as Millis
-      return { at, sessionId }
-    })
-      .filter(entry => compareEntries(entry, after) > 0)
-      .sort(compareEntries)
-      .slice(0, limit)
+  async revocations (after: Cursor | FeedWindow, limit: number): Promise<RevocationPage> {
+    const realms = [...this.#realms.values()]
+      .flatMap(({ notBefore }) => notBefore === null ? [] : [notBefore])
+    return this.#feed.read(after, limit, realms)
   }
 
   async sweep (
@@ -138,7 +175,7 @@ export class MemoryStore implements TokenStore {
       : this.#deleteEnded(endedBefore)
     this.#unfinishedSweep = null
     let deleted = 0
-    let turnStartedAt = performance.now()
+    let startedAt = performance.now()
 
     while (deleted < limit) {
       const { done, value } = steps.next()
@@ -151,9 +188,9 @@ export class MemoryStore implements TokenStore {
 
       // A turn for each number of records would be too many turns for 1,000,000 sessions. On a busy
       // event loop, the sweep would then take longer than `storeTimeout`.
-      if (performance.now() - turnStartedAt >= MAX_SWEEP_STEP) {
+      if (performance.now() - startedAt >= MAX_SWEEP_STEP) {
         await nextTurn()
-        turnStartedAt = performance.now()
+        startedAt = performance.now()
       }
     }
 
@@ -163,7 +200,7 @@ export class MemoryStore implements TokenStore {
     return deleted
   }
 
-  /** Examines one record a step, and yields whether this deleted a session or a not-before. */
+  /** Examines one record a step, and yields whether this deleted a record. */
   *#deleteEnded (endedBefore: Millis): Generator<boolean, void> {
     for (const session of this.#sessions.values()) {
       const hasEnded = session.expiresAt < endedBefore
@@ -175,41 +212,118 @@ export class MemoryStore implements TokenStore {
       yield hasEnded
     }
 
-    // Not together with the sessions: when a Map shrinks, it copies what is left, and two Maps of
-    // 100,000 entries would do so in the same step.
-    for (const [userId, ids] of this.#idsByUser) {
+    for (const [name, realm] of this.#realms) {
+      yield* this.#deleteUnused(name, realm, endedBefore)
+    }
+
+    while (this.#feed.deleteOldest(endedBefore)) {
+      yield true
+    }
+  }
+
+  // Not together with the sessions: when a Map shrinks, it copies what is left, and two Maps of
+  // 100,000 entries would do so in the same step.
+  *#deleteUnused (name: string, realm: Realm, endedBefore: Millis): Generator<boolean, void> {
+    for (const [userId, ids] of realm.idsByUser) {
       if (ids.length === 0) {
-        this.#idsByUser.delete(userId)
+        realm.idsByUser.delete(userId)
       }
 
       yield false
     }
 
-    for (const [userId, at] of this.#notBefore) {
-      yield at < endedBefore && this.#notBefore.delete(userId)
+    for (const [userId, notBefores] of realm.notBefores) {
+      const sessions = this.#findByUser(name, userId)
+      const isUsed = ({ before }: NotBefore): boolean =>
+        before >= endedBefore || sessions.some(({ authenticatedAt }) => authenticatedAt <= before)
+      const left = notBefores.filter(isUsed)
+
+      if (left.length === 0) {
+        realm.notBefores.delete(userId)
+      } else {
+        realm.notBefores.set(userId, left)
+      }
+
+      for (let i = left.length; i < notBefores.length; i++) {
+        yield true
+      }
     }
   }
 
-  #findByUser (userId: string): Session[] {
-    return (this.#idsByUser.get(userId) ?? []).map(id => this.#sessions.get(id) as Session)
-  }
+  #revokeSession (
+    target: SessionTarget,
+    { at, reason }: RevocationDetails
+  ): number {
+    const { realm, sessionId, secretHash } = target
+    const session = this.#find(realm, sessionId)
 
-  #write (session: Session): void {
-    this.#sessions.set(session.id, session)
-
-    if (session.revokedAt !== null) {
-      this.#revokedIds.add(session.id)
+    if (
+      session === null || session.revokedAt !== null ||
+      (secretHash !== undefined && secretHash !== session.secretHash)
+    ) {
+      return 0
     }
+
+    this.#sessions.set(sessionId, { ...session, revokedAt: at, revokedFor: reason })
+    this.#feed.add({ realm, at, reason, sessionId, userId: session.userId })
+    return 1
   }
 
-  #delete ({ id, userId }: Session): void {
+  #revokeUser (
+    target: UserTarget,
+    { at, reason }: RevocationDetails
+  ): number {
+    const { realm: name, userId, keep } = target
+    const unrevoked = this.#findByUser(name, userId).filter(({ revokedAt }) => revokedAt === null)
+    const before = Math.max(at, ...unrevoked.map(({ createdAt }) => createdAt))
+    const realm = this.#getRealm(name)
+    const notBefore = { realm: name, userId, before, keep: keep ?? null, at, reason }
+    realm.notBefores.set(userId, [...realm.notBefores.get(userId) ?? [], notBefore])
+    this.#feed.add({
+      realm: name,
+      at,
+      reason,
+      userId,
+      before,
+      ...keep === undefined ? {} : { keep }
+    })
+    const ended = unrevoked.filter(({ id }) => id !== keep)
+
+    for (const session of ended) {
+      this.#sessions.set(session.id, { ...session, revokedAt: at, revokedFor: reason })
+    }
+
+    return ended.length
+  }
+
+  #getRealm (name: string): Realm {
+    let realm = this.#realms.get(name)
+
+    if (realm === undefined) {
+      realm = new Realm()
+      this.#realms.set(name, realm)
+    }
+
+    return realm
+  }
+
+  /** Returns a session with its not-befores applied. */
+  #find (realm: string, sessionId: string): Session | null {
+    const session = this.#sessions.get(sessionId)
+
+    return session === undefined || session.realm !== realm
+      ? null
+      : applyNotBefores(session, this.#getRealm(realm).getNotBefores(session.userId))
+  }
+
+  #findByUser (realm: string, userId: string): Session[] {
+    const ids = this.#realms.get(realm)?.idsByUser.get(userId) ?? []
+    return ids.map(id => this.#find(realm, id) as Session)
+  }
+
+  #delete ({ id, realm, userId }: Session): void {
     this.#sessions.delete(id)
-    this.#revokedIds.delete(id)
-    const ids = this.#idsByUser.get(userId) as string[]
+    const ids = this.#getRealm(realm).idsByUser.get(userId) as string[]
     ids.splice(ids.indexOf(id), 1)
   }
-}
-
-function compareEntries (a: Revocation, b: Cursor): number {
-  return a.at - b.at || compareIds(a.sessionId, b.sessionId)
 }

@@ -1,25 +1,47 @@
 import { blockedUntil, countAttempt } from '../../domain/attempt-rule.js'
-import type { AttemptRule } from '../../domain/attempt-rule.js'
-import type { AttemptStore } from '../attempt-store.js'
-import { getAffectedRows, inTransaction, retryOnDeadlock } from './connection.js'
-import type { MysqlPool, MysqlValue } from './connection.js'
+import type { AttemptCount } from '../../domain/attempt-rule.js'
+import type { AttemptStore, BlockedKey, CountedKey } from '../attempt-store.js'
+import { inTransaction, read, write } from './connection.js'
+import type { MysqlPool } from './connection.js'
+import { decodeText, toBatch, toKeyedStatement } from './rows.js'
+import { sweepAttempts } from './sweep.js'
 import { toAttempts } from '../sql/rows.js'
-import type { Row } from '../sql/rows.js'
 import type { Millis } from '../../lib/time.js'
 
+const batchColumns = [
+  'subject VARCHAR(510)',
+  'attempts BIGINT',
+  'since BIGINT',
+  'next_at BIGINT',
+  'forget_at BIGINT'
+]
+const batchTable = `JSON_TABLE(?, '$[*]' COLUMNS (
+  ${batchColumns.map((column, i) => `${column} PATH '$[${i}]'`).join(', ')})) AS batch`
+const insert = `
+  INSERT INTO token_auth_attempts (subject, attempts, since, next_at, forget_at)
+  SELECT UNHEX(batch.subject), batch.attempts, batch.since, batch.next_at, batch.forget_at
+  FROM ${batchTable}`
+
 const statements = {
-  // Locks the row of the key, or creates an expired one.
-  lock: `
-    INSERT INTO token_auth_attempts (subject, attempts, next_at, forget_at) VALUES (?, 0, 0, 0)
-    ON DUPLICATE KEY UPDATE attempts = attempts`,
-  find: 'SELECT attempts, next_at, forget_at FROM token_auth_attempts WHERE subject = ? FOR UPDATE',
-  write:
-    'UPDATE token_auth_attempts SET attempts = ?, next_at = ?, forget_at = ? WHERE subject = ?',
+  // Locks the rows of the keys in their order, or creates expired ones.
+  lock: `${insert} ON DUPLICATE KEY UPDATE attempts = token_auth_attempts.attempts`,
+  find: `
+    SELECT kept.subject, kept.attempts, kept.since, kept.next_at, kept.forget_at
+    FROM ${batchTable} STRAIGHT_JOIN token_auth_attempts AS kept
+      ON kept.subject = UNHEX(batch.subject)
+    FOR UPDATE`,
+  // `sql_safe_updates` rejects an UPDATE that is joined with a batch.
+  write: `
+    ${insert} ON DUPLICATE KEY UPDATE attempts = batch.attempts, since = batch.since,
+      next_at = batch.next_at, forget_at = batch.forget_at`,
   refund: `
-    UPDATE token_auth_attempts SET attempts = GREATEST(attempts - 1, 0), next_at = 0
-    WHERE subject = ?`,
-  reset: 'DELETE FROM token_auth_attempts WHERE subject = ?',
-  sweep: 'DELETE FROM token_auth_attempts WHERE forget_at <= ? ORDER BY forget_at LIMIT ?'
+    UPDATE token_auth_attempts FORCE INDEX (PRIMARY)
+    SET attempts = GREATEST(attempts - 1, 0), next_at = 0 WHERE subject IN`,
+  reset: toKeyedStatement(
+    'DELETE',
+    `old FROM ${batchTable} STRAIGHT_JOIN token_auth_attempts AS old
+      ON old.subject = UNHEX(batch.subject)`
+  )
 } as const
 
 /**
@@ -39,37 +61,68 @@ export class MysqlAttempts implements AttemptStore {
     this.#pool = pool
   }
 
-  consume (key: string, now: Millis, rule: AttemptRule): Promise<Millis | null> {
-    return inTransaction(this.#pool, async connection => {
-      await connection.execute(statements.lock, [key])
-      const [rows] = await connection.execute(statements.find, [key])
-      const attempts = toAttempts((rows as Row[])[0] as Row)
-      const until = blockedUntil(attempts, now)
+  async consume (counts: readonly CountedKey[], now: Millis): Promise<BlockedKey | null> {
+    if (counts.length === 0) {
+      return null
+    }
 
-      if (until === null) {
-        const { count, nextAt, forgetAt } = countAttempt(attempts, now, rule)
-        await connection.execute(statements.write, [count, nextAt, forgetAt, key])
+    const empty = toBatch(counts.map(({ key }) => [key, 0, 0, 0, 0]))
+
+    return inTransaction(this.#pool, async connection => {
+      await connection.execute(statements.lock, [empty])
+      const rows = await read(connection, statements.find, [empty])
+      const attempts = new Map(rows.map(row => [decodeText(row.subject), toAttempts(row)]))
+      const blocked = findBlocked(counts, attempts, now)
+
+      if (blocked === null) {
+        const counted = counts.map(({ key, rule }) => {
+          const { count, since, nextAt, forgetAt } = countAttempt(
+            attempts.get(key) ?? null,
+            now,
+            rule
+          )
+          return [key, count, since, nextAt, forgetAt] as const
+        })
+        await connection.execute(statements.write, [toBatch(counted)])
       }
 
-      return until
+      return blocked
     }, 'READ COMMITTED')
   }
 
-  async refund (key: string): Promise<void> {
-    await this.#write('refund', [key])
+  // The server locks the rows of a list in the order of the index.
+  async refund (keys: readonly string[]): Promise<void> {
+    if (keys.length > 0) {
+      const placeholders = keys.map(() => '?').join(', ')
+      const values = keys.map(key => Buffer.from(key))
+      await write(this.#pool, `${statements.refund} (${placeholders})`, values)
+    }
   }
 
-  async reset (key: string): Promise<void> {
-    await this.#write('reset', [key])
+  async reset (keys: readonly string[]): Promise<void> {
+    if (keys.length > 0) {
+      await write(this.#pool, statements.reset, [toBatch(keys.map(key => [key]))])
+    }
   }
 
-  // LIMIT gets its number as a string (statements.ts).
   sweep ({ now, limit }: { readonly now: Millis, readonly limit: number }): Promise<number> {
-    return this.#write('sweep', [now, String(limit)])
+    return sweepAttempts(this.#pool, now, limit)
+  }
+}
+
+function findBlocked (
+  counts: readonly CountedKey[],
+  attempts: ReadonlyMap<string, AttemptCount>,
+  now: Millis
+): BlockedKey | null {
+  for (const { key } of counts) {
+    const current = attempts.get(key) ?? null
+    const until = blockedUntil(current, now)
+
+    if (until !== null) {
+      return { key, until, since: current?.since ?? now }
+    }
   }
 
-  async #write (name: keyof typeof statements, values: MysqlValue[]): Promise<number> {
-    const [result] = await retryOnDeadlock(() => this.#pool.execute(statements[name], values))
-    return getAffectedRows(result)
-  }
+  return null
 }

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { SqlValue } from '../sql/rows.js'
+import type { Row, SqlValue } from '../sql/rows.js'
 import type { Millis } from '../../lib/time.js'
 
 /** Part of a pool of `mysql2/promise` that `MysqlStore` uses. */
@@ -24,9 +24,11 @@ export type MysqlValue = SqlValue | Buffer
 
 const ER_CHECKREAD = 1020
 const ER_DUP_ENTRY = 1062
+const ER_NO_SUCH_TABLE = 1146
 const ER_LOCK_WAIT_TIMEOUT = 1205
 const ER_LOCK_DEADLOCK = 1213
 const ER_TRUNCATED_WRONG_VALUE_FOR_FIELD = 1366
+const ER_LOCK_NOWAIT = 3572
 
 // The server reports deadlocks immediately, and so it does with rows that changed during a wait
 // (`innodb_snapshot_isolation` of MariaDB). A lock wait timeout takes 50 s by default.
@@ -71,13 +73,47 @@ export function inTransaction<T> (
   })
 }
 
+/** Runs one statement with its values in the text, and repeats it after a deadlock. */
+export function runQuery (pool: MysqlPool, sql: string): Promise<unknown> {
+  return retryOnDeadlock(async () => {
+    const connection = await pool.getConnection()
+
+    try {
+      const [result] = await connection.query(sql)
+      return result
+    } finally {
+      connection.release()
+    }
+  })
+}
+
+/** Executes a prepared statement, repeats it after a deadlock, and returns its written rows. */
+export async function write (
+  pool: MysqlPool,
+  sql: string,
+  values: MysqlValue[]
+): Promise<number> {
+  const [result] = await retryOnDeadlock(() => pool.execute(sql, values))
+  return getAffectedRows(result)
+}
+
+/** Executes a prepared statement, and returns the rows that it read. */
+export async function read (
+  on: Pick<MysqlConnection, 'execute'>,
+  sql: string,
+  values: MysqlValue[]
+): Promise<Row[]> {
+  const [rows] = await on.execute(sql, values)
+  return rows as Row[]
+}
+
 /** Repeats work after a deadlock or a similar error, which the server has rolled back. */
 export async function retryOnDeadlock<T> (work: () => Promise<T>): Promise<T> {
   for (let retries = 0;; retries++) {
     try {
       return await work()
     } catch (error) {
-      if (retries >= (RETRIES_BY_ERRNO.get(errnoOf(error)) ?? 0)) {
+      if (retries >= (RETRIES_BY_ERRNO.get(getErrno(error)) ?? 0)) {
         throw error
       }
 
@@ -88,7 +124,17 @@ export async function retryOnDeadlock<T> (work: () => Promise<T>): Promise<T> {
 
 /** Whether an error means that a key exists already. */
 export function isDuplicate (error: unknown): boolean {
-  return errnoOf(error) === ER_DUP_ENTRY
+  return getErrno(error) === ER_DUP_ENTRY
+}
+
+/** Whether an error means that a table does not exist. */
+export function isMissingTable (error: unknown): boolean {
+  return getErrno(error) === ER_NO_SUCH_TABLE
+}
+
+/** Whether a statement with NOWAIT met a lock. MariaDB and MySQL have different errors for it. */
+export function isLocked (error: unknown): boolean {
+  return [ER_LOCK_WAIT_TIMEOUT, ER_LOCK_NOWAIT, ER_LOCK_DEADLOCK].includes(getErrno(error))
 }
 
 /**
@@ -97,7 +143,7 @@ export function isDuplicate (error: unknown): boolean {
 export function isDataError (error: unknown): boolean {
   const { sqlState } = (error ?? {}) as { sqlState?: unknown }
 
-  return errnoOf(error) === ER_TRUNCATED_WRONG_VALUE_FOR_FIELD ||
+  return getErrno(error) === ER_TRUNCATED_WRONG_VALUE_FOR_FIELD ||
     (typeof sqlState === 'string' && sqlState.startsWith('22'))
 }
 
@@ -106,7 +152,7 @@ export function getAffectedRows (result: unknown): number {
   return (result as { affectedRows: number }).affectedRows
 }
 
-function errnoOf (error: unknown): number {
+function getErrno (error: unknown): number {
   const { errno } = (error ?? {}) as { errno?: unknown }
   return typeof errno === 'number' ? errno : 0
 }

@@ -1,5 +1,6 @@
 import type { Row } from '../sql/rows.js'
-import type { MysqlConnection } from './connection.js'
+import { isMissingTable } from './connection.js'
+import type { MysqlConnection, MysqlPool } from './connection.js'
 
 // Locks belong to the server, not to a database. Their names have at most 64 characters.
 const MIGRATION_LOCK = 'CONCAT(\'token_auth:\', LEFT(SHA2(DATABASE(), 256), 40))'
@@ -7,6 +8,7 @@ const MIGRATION_WAIT_SECONDS = 60
 const MIGRATION_LOCKED =
   `another instance has not finished its migration after ${MIGRATION_WAIT_SECONDS} s; ` +
   'stop that instance if it hangs, and call "migrate" again'
+const LATEST_VERSION = 'SELECT MAX(version) AS version FROM token_auth_migrations'
 
 /**
  * Migrations of `MysqlStore`. Item n takes the schema from version n to n + 1.
@@ -18,13 +20,14 @@ const MIGRATION_LOCKED =
  * leave it unchanged, and the sweep moves it forward if the session is still live.
  *
  * IDs are bytes, because every collation of both engines ignores case, accents or trailing spaces.
- * The index `by_user` continues with the ID, so that all sessions of a user are locked in that
- * order.
+ * No index contains a column that a rotation changes. `sweep_after` is the moment from which a
+ * sweep examines the row, and only a sweep changes it.
  */
 export const mysqlMigrations: readonly string[] = [
   `
   CREATE TABLE IF NOT EXISTS token_auth_sessions (
     id VARBINARY(255) NOT NULL PRIMARY KEY,
+    realm VARBINARY(255) NOT NULL,
     user_id VARBINARY(255) NOT NULL,
     secret_hash VARBINARY(255) NOT NULL,
     generation BIGINT NOT NULL,
@@ -34,6 +37,7 @@ export const mysqlMigrations: readonly string[] = [
     rotated_at BIGINT NOT NULL,
     rotated_by_address TEXT,
     rotated_by_user_agent TEXT,
+    grace_from BIGINT NOT NULL,
     last_used_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL,
     ends_at BIGINT NOT NULL,
@@ -42,21 +46,39 @@ export const mysqlMigrations: readonly string[] = [
     device_label TEXT,
     device_user_agent TEXT,
     device_address TEXT,
+    replay_generation BIGINT NOT NULL,
+    replay_length BIGINT NOT NULL,
     sweep_after BIGINT NOT NULL,
-    KEY token_auth_sessions_by_user (user_id, id),
-    KEY token_auth_sessions_by_revocation (revoked_at, id),
+    KEY token_auth_sessions_by_user (realm, user_id, id),
     KEY token_auth_sessions_by_end (sweep_after)
   ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
-  CREATE TABLE IF NOT EXISTS token_auth_revoked_users (
-    user_id VARBINARY(255) NOT NULL PRIMARY KEY,
-    revoked_at BIGINT NOT NULL,
-    KEY token_auth_revoked_users_by_time (revoked_at)
-  ) ENGINE = InnoDB;
-  `,
-  `
+  CREATE TABLE IF NOT EXISTS token_auth_not_befores (
+    realm VARBINARY(255) NOT NULL,
+    user_id VARBINARY(255) NOT NULL,
+    not_before BIGINT NOT NULL,
+    kept VARBINARY(255) NOT NULL,
+    at BIGINT NOT NULL,
+    reason VARCHAR(32) NOT NULL,
+    sweep_after BIGINT NOT NULL,
+    PRIMARY KEY (realm, user_id, not_before, kept),
+    KEY token_auth_not_befores_by_end (sweep_after)
+  ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+  CREATE TABLE IF NOT EXISTS token_auth_realms (
+    realm VARBINARY(255) NOT NULL PRIMARY KEY,
+    not_before BIGINT NOT NULL,
+    at BIGINT NOT NULL,
+    reason VARCHAR(32) NOT NULL
+  ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+  CREATE TABLE IF NOT EXISTS token_auth_revocations (
+    id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    at BIGINT NOT NULL,
+    entry TEXT NOT NULL,
+    KEY token_auth_revocations_by_time (at, id)
+  ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
   CREATE TABLE IF NOT EXISTS token_auth_attempts (
     subject VARBINARY(255) NOT NULL PRIMARY KEY,
     attempts BIGINT NOT NULL,
+    since BIGINT NOT NULL,
     next_at BIGINT NOT NULL,
     forget_at BIGINT NOT NULL,
     KEY token_auth_attempts_by_end (forget_at)
@@ -64,8 +86,24 @@ export const mysqlMigrations: readonly string[] = [
   `
 ]
 
-/** Runs the missing migrations on a connection, under a lock of the server. */
-export async function migrate (connection: MysqlConnection): Promise<void> {
+/** Runs the missing migrations. Needs no right to create tables if nothing is missing. */
+export async function migrate (pool: MysqlPool): Promise<void> {
+  const connection = await pool.getConnection()
+
+  try {
+    if (await readVersion(connection) < mysqlMigrations.length) {
+      await runMigrations(connection)
+    }
+
+    connection.release()
+  } catch (error) {
+    // Closing the connection releases the lock.
+    connection.destroy()
+    throw error
+  }
+}
+
+async function runMigrations (connection: MysqlConnection): Promise<void> {
   const [[lock]] = await connection.query(
     `SELECT GET_LOCK(${MIGRATION_LOCK}, ${MIGRATION_WAIT_SECONDS}) AS held`
   ) as [Row[], unknown]
@@ -78,11 +116,9 @@ export async function migrate (connection: MysqlConnection): Promise<void> {
     'CREATE TABLE IF NOT EXISTS token_auth_migrations (version INT NOT NULL PRIMARY KEY) ' +
       'ENGINE = InnoDB'
   )
-  const [[latest]] = await connection.query(
-    'SELECT MAX(version) AS version FROM token_auth_migrations'
-  ) as [Row[], unknown]
+  const start = await readVersion(connection)
 
-  for (let version = Number(latest?.version ?? 0); version < mysqlMigrations.length; version++) {
+  for (let version = start; version < mysqlMigrations.length; version++) {
     const steps = (mysqlMigrations[version] as string).split(';').filter(step => step.trim() !== '')
 
     for (const step of steps) {
@@ -93,4 +129,17 @@ export async function migrate (connection: MysqlConnection): Promise<void> {
   }
 
   await connection.query(`SELECT RELEASE_LOCK(${MIGRATION_LOCK})`)
+}
+
+async function readVersion (connection: MysqlConnection): Promise<number> {
+  try {
+    const [[latest]] = await connection.query(LATEST_VERSION) as [Row[], unknown]
+    return Number(latest?.version ?? 0)
+  } catch (error) {
+    if (isMissingTable(error)) {
+      return 0
+    }
+
+    throw error
+  }
 }

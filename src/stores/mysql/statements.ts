@@ -1,105 +1,128 @@
 import { columns } from '../sql/rows.js'
-import type { SqlValue } from '../sql/rows.js'
-
-// A batch is one parameter: JSON with IDs and strings in hex, so that no character set changes
-// them.
-function batchTable (...fields: string[]): string {
-  const paths = ['id VARCHAR(510)', ...fields].map((field, i) => `${field} PATH '$[${i}]'`)
-  return `JSON_TABLE(?, '$[*]' COLUMNS (${paths.join(', ')})) AS batch STRAIGHT_JOIN`
-}
 
 const allColumns = columns.join(', ')
 const placeholders = columns.map(() => '?').join(', ')
-const touchedRows = batchTable('used_at BIGINT', 'confirmed BIGINT')
-const rotatedRows = batchTable(
-  'gen BIGINT',
-  'at BIGINT',
-  'address LONGTEXT',
-  'user_agent LONGTEXT',
-  'used_at BIGINT',
-  'end_at BIGINT'
-)
+
+// Not-befores of its user that end the session `s`, the earliest first.
+const userNotBefores = `
+  FROM token_auth_not_befores AS n
+  WHERE n.realm = s.realm AND n.user_id = s.user_id AND n.not_before >= s.authenticated_at
+    AND n.kept <> s.id`
+const earliestFirst = 'ORDER BY n.at LIMIT 1'
+
+const sessionColumns = `
+  ${columns.map(column => `s.${column}`).join(', ')},
+  (SELECT CONCAT(n.at, ' ', n.reason) ${userNotBefores} ${earliestFirst}) AS ended_by_user,
+  (SELECT CONCAT(r.at, ' ', r.reason) FROM token_auth_realms AS r
+    WHERE r.realm = s.realm AND r.not_before >= s.authenticated_at) AS ended_by_realm`
+
+// Takes the realm as a parameter and not from the row, so that the server evaluates it once.
+const realmNotBefore =
+  'COALESCE((SELECT r.not_before FROM token_auth_realms AS r WHERE r.realm = ?), -1)'
+
+// A batch is one parameter: JSON with IDs and strings in hex.
+function batchTable (...fields: string[]): string {
+  const paths = ['id VARCHAR(510)', ...fields].map((field, i) => `${field} PATH '$[${i}]'`)
+  return `JSON_TABLE(?, '$[*]' COLUMNS (${paths.join(', ')})) AS batch`
+}
+
+// Forces this index: at READ COMMITTED, a scan of the primary key skips uncommitted rows instead
+// of waiting for them, and a login would keep its mark of a live session.
+const markUser = `
+  UPDATE token_auth_sessions AS s FORCE INDEX (token_auth_sessions_by_user)
+  SET s.revoked_for = (SELECT n.reason ${userNotBefores} ${earliestFirst}),
+    s.revoked_at = (SELECT n.at ${userNotBefores} ${earliestFirst})
+  WHERE s.realm = ? AND s.user_id = ? AND s.authenticated_at <= ? AND s.id <> ?
+    AND s.revoked_at IS NULL AND s.authenticated_at > ${realmNotBefore}`
 
 /**
- * Statements of `MysqlStore`, for MariaDB 10.6 and MySQL 8.
+ * Statements of sessions, for MariaDB 10.6 and MySQL 8.
  *
  * LIMIT gets its number as a string: most driver versions send numbers as DOUBLE, which MySQL
- * rejects there.
+ * rejects there. Every UPDATE and DELETE has a key in its WHERE, or servers with
+ * `sql_safe_updates` reject it.
  */
 export const statements = {
   create: `INSERT INTO token_auth_sessions (${allColumns}) VALUES (${placeholders})`,
-  notBefore: 'SELECT 1 FROM token_auth_revoked_users WHERE user_id = ? AND revoked_at >= ?',
+  findEnding: `
+    SELECT MAX(ending) AS ending FROM (
+      SELECT n.not_before AS ending FROM token_auth_not_befores AS n
+      WHERE n.realm = ? AND n.user_id = ? AND n.not_before >= ? AND n.kept <> ?
+      UNION ALL
+      SELECT r.not_before FROM token_auth_realms AS r WHERE r.realm = ? AND r.not_before >= ?
+    ) AS endings`,
+  find: `SELECT ${sessionColumns} FROM token_auth_sessions AS s WHERE s.id = ? AND s.realm = ?`,
+  // The columns that a touch may change have to be those that the attempt was decided by.
   rotate: `
     UPDATE token_auth_sessions
-    SET generation = generation + 1, rotated_at = ?,
+    SET generation = ?, confirmed_generation = ?, rotated_at = ?,
       rotated_by_address = ?, rotated_by_user_agent = ?,
-      last_used_at = GREATEST(last_used_at, ?), expires_at = LEAST(ends_at, ?)
-    WHERE id = ? AND secret_hash = ? AND generation = ? AND revoked_at IS NULL AND expires_at > ?
-      AND (generation = 0 OR rotated_at <= ? OR rotated_at > ?)`,
+      grace_from = ?, last_used_at = ?, expires_at = ?
+    WHERE id = ? AND revoked_at IS NULL AND generation = ? AND confirmed_generation = ?
+      AND grace_from = ? AND last_used_at = ? AND replay_generation = ?`,
   takeForRotation: `
-    SELECT ${columns.map(column => `kept.${column}`).join(', ')}
-    FROM ${batchTable()} token_auth_sessions AS kept ON kept.id = UNHEX(batch.id) FOR UPDATE`,
+    SELECT ${sessionColumns}
+    FROM ${batchTable()} STRAIGHT_JOIN token_auth_sessions AS s ON s.id = UNHEX(batch.id)
+    FOR UPDATE`,
+  // Inserts nothing, because the rows exist and are locked. `sql_safe_updates` rejects an UPDATE
+  // that is joined with a batch.
   rotateTaken: `
-    UPDATE ${rotatedRows}
-      token_auth_sessions AS kept ON kept.id = UNHEX(batch.id)
-    SET kept.generation = batch.gen, kept.rotated_at = batch.at,
-      kept.rotated_by_address = CONVERT(UNHEX(batch.address) USING utf8mb4),
-      kept.rotated_by_user_agent = CONVERT(UNHEX(batch.user_agent) USING utf8mb4),
-      kept.last_used_at = batch.used_at, kept.expires_at = batch.end_at`,
-  find: `SELECT ${allColumns} FROM token_auth_sessions WHERE id = ?`,
+    INSERT INTO token_auth_sessions (
+      id, realm, user_id, secret_hash, generation, confirmed_generation, created_at,
+      authenticated_at, rotated_at, grace_from, last_used_at, expires_at, ends_at,
+      replay_generation, replay_length, sweep_after)
+    SELECT UNHEX(batch.id), '', '', '', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+    FROM ${
+    batchTable(
+      'gen BIGINT',
+      'confirmed BIGINT',
+      'at BIGINT',
+      'address LONGTEXT',
+      'user_agent LONGTEXT',
+      'grace BIGINT',
+      'used_at BIGINT',
+      'end_at BIGINT'
+    )
+  }
+    ON DUPLICATE KEY UPDATE generation = batch.gen, confirmed_generation = batch.confirmed,
+      rotated_at = batch.at,
+      rotated_by_address = CONVERT(UNHEX(batch.address) USING utf8mb4),
+      rotated_by_user_agent = CONVERT(UNHEX(batch.user_agent) USING utf8mb4),
+      grace_from = batch.grace, last_used_at = batch.used_at, expires_at = batch.end_at`,
   list: `
-    SELECT ${allColumns} FROM token_auth_sessions
-    WHERE user_id = ? AND revoked_at IS NULL AND expires_at > ?
-    ORDER BY created_at DESC, id LIMIT ?`,
+    SELECT ${sessionColumns}
+    FROM token_auth_sessions AS s FORCE INDEX (token_auth_sessions_by_user)
+    WHERE s.realm = ? AND s.user_id = ? AND s.revoked_at IS NULL AND s.expires_at > ?
+      AND s.authenticated_at > ${realmNotBefore}
+      AND NOT EXISTS (SELECT 1 ${userNotBefores})
+    ORDER BY s.id DESC LIMIT ?`,
   revokeOne: `
     UPDATE token_auth_sessions SET revoked_at = ?, revoked_for = ?
     WHERE id = ? AND revoked_at IS NULL`,
-  // Forces this index: at READ COMMITTED, a scan of the primary key skips uncommitted rows instead
-  // of waiting for them, and a login would outlive the revocation. The index must see `user_id`
-  // alone: for a range of IDs, MySQL also locks the first session of the next user.
-  revokeUser: `
-    UPDATE token_auth_sessions FORCE INDEX (token_auth_sessions_by_user)
-    SET revoked_at = ?, revoked_for = ?
-    WHERE user_id = ? AND NOT (id <=> ?) AND revoked_at IS NULL`,
-  // The time is given twice, because the engines disagree on how to name the new row.
-  setNotBefore: `
-    INSERT INTO token_auth_revoked_users (user_id, revoked_at) VALUES (?, ?)
-    ON DUPLICATE KEY UPDATE revoked_at = GREATEST(revoked_at, ?)`,
-  touch: `
-    UPDATE ${touchedRows} token_auth_sessions AS kept ON kept.id = UNHEX(batch.id)
-    SET kept.last_used_at = GREATEST(kept.last_used_at, batch.used_at),
-      kept.confirmed_generation = GREATEST(
-        kept.confirmed_generation, LEAST(batch.confirmed, kept.generation))`,
-  // Two index ranges: the engines read `(revoked_at, id) > (?, ?)` from the start of the index.
-  revocations: `
-    SELECT revoked_at, id FROM token_auth_sessions
-    WHERE (revoked_at = ? AND id > ?) OR revoked_at > ?
-    ORDER BY revoked_at, id LIMIT ?`,
-  takeSessions: `
-    SELECT id, expires_at FROM token_auth_sessions WHERE sweep_after < ?
-    ORDER BY sweep_after LIMIT ? FOR UPDATE SKIP LOCKED`,
-  deleteSessions:
-    `DELETE kept FROM ${batchTable()} token_auth_sessions AS kept ON kept.id = UNHEX(batch.id)`,
-  postponeSweep: `
-    UPDATE ${batchTable()} token_auth_sessions AS kept ON kept.id = UNHEX(batch.id)
-    SET kept.sweep_after = kept.expires_at`,
-  takeUsers: `
-    SELECT user_id FROM token_auth_revoked_users WHERE revoked_at < ?
-    LIMIT ? FOR UPDATE SKIP LOCKED`,
-  deleteUsers: `
-    DELETE kept FROM ${batchTable()} token_auth_revoked_users AS kept
-    ON kept.user_id = UNHEX(batch.id)`
+  // Returns the moment as the insert ID. The values are given twice, because the engines disagree
+  // on how to name the new row.
+  setUserNotBefore: `
+    INSERT INTO token_auth_not_befores
+      (realm, user_id, not_before, kept, at, reason, sweep_after)
+    SELECT ?, ?, LAST_INSERT_ID(latest.moment), ?, ?, ?, latest.moment
+    FROM (
+      SELECT GREATEST(CAST(? AS SIGNED), COALESCE(MAX(s.created_at), 0)) AS moment
+      FROM token_auth_sessions AS s FORCE INDEX (token_auth_sessions_by_user)
+      WHERE s.realm = ? AND s.user_id = ? AND s.revoked_at IS NULL
+        AND s.authenticated_at > ${realmNotBefore}
+    ) AS latest
+    ON DUPLICATE KEY UPDATE reason = IF(? < token_auth_not_befores.at, ?, reason),
+      at = LEAST(token_auth_not_befores.at, ?)`,
+  // No range of IDs here: MySQL also locks the row after a range, which may be another user's.
+  markUser: `${markUser} LIMIT ?`,
+  markUserRange: `${markUser} AND s.id > ? AND s.id <= ?`,
+  findUserRange: `
+    SELECT id FROM token_auth_sessions FORCE INDEX (token_auth_sessions_by_user)
+    WHERE realm = ? AND user_id = ? AND id > ? ORDER BY id LIMIT 1 OFFSET ?`,
+  addRealm: `
+    INSERT INTO token_auth_realms (realm, not_before, at, reason) VALUES (?, ?, ?, ?)
+    ON DUPLICATE KEY UPDATE realm = token_auth_realms.realm`,
+  setRealmNotBefore: `
+    UPDATE token_auth_realms SET not_before = ?, at = ?, reason = ?
+    WHERE realm = ? AND not_before < ?`
 } as const
-
-/** Encodes rows for a batch. Sorts them, so that transactions lock rows in the same order. */
-export function toBatch (
-  rows: ReadonlyArray<readonly [id: unknown, ...values: SqlValue[]]>
-): string {
-  const encoded = rows.map(([id, ...values]) => [toHex(id as string | Buffer), ...values] as const)
-  return JSON.stringify(encoded.sort(([a], [b]) => a < b ? -1 : 1))
-}
-
-/** Encodes a string in hex. */
-export function toHex (text: string | Buffer): string {
-  return Buffer.from(text as string).toString('hex')
-}

@@ -1,25 +1,40 @@
-import { applyRotation, canRotate } from '../../domain/rotation.js'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
-import type { RevocationReason, Session } from '../../domain/session.js'
+import type { Session } from '../../domain/session.js'
 import { SessionRefusedError } from '../token-store.js'
-import type { Cursor, Revocation, RevocationTarget, TokenStore, Touch } from '../token-store.js'
+import type {
+  Cursor,
+  FeedWindow,
+  RealmTarget,
+  RevocationDetails,
+  RevocationPage,
+  RevocationTarget,
+  SessionTarget,
+  TokenStore,
+  Touch,
+  UserTarget
+} from '../token-store.js'
 import {
   getAffectedRows,
   inTransaction,
   isDataError,
   isDuplicate,
-  retryOnDeadlock
+  read,
+  write
 } from './connection.js'
-import type { MysqlConnection, MysqlPool, MysqlValue } from './connection.js'
+import type { MysqlPool } from './connection.js'
+import { addEntry, readFeed } from './feed.js'
+import { findSession, rotateOne, rotateTogether } from './rotations.js'
+import { decodeSession, toStoredBytes } from './rows.js'
 import { migrate, mysqlMigrations } from './schema.js'
-import { statements, toBatch, toHex } from './statements.js'
+import { statements } from './statements.js'
+import { sweepTokens } from './sweep.js'
+import { saveTouches } from './touches.js'
 import { RotationQueue } from '../sql/rotation-queue.js'
-import { toSession, toValues } from '../sql/rows.js'
-import type { Row } from '../sql/rows.js'
+import { toValues } from '../sql/rows.js'
 import type { Millis } from '../../lib/time.js'
 
-const MAX_ID_LENGTH = 255
-const MAX_BATCH_SIZE = 500
+// Bounds how long a statement holds its locks.
+const MARK_BATCH_SIZE = 500
 // A transaction takes five round trips and one flush to disk. Separate rotations take two and one
 // each, in parallel. Both are equally fast at about 12, and a transaction is 3 to 6 times as fast
 // at 64.
@@ -28,23 +43,15 @@ const MIN_TRANSACTION_SIZE = 12
 /**
  * Token store for MariaDB 10.6, MySQL 8 or later, at any isolation level.
  *
- * Requires a pool of `mysql2/promise` with a default database, `autocommit` and utf8mb4 (the last
- * two are defaults). With `autocommit`, each read sees all earlier commits. Any number of instances
- * may share a database. A binary log needs the format ROW or MIXED, because sweeps and concurrent
- * rotations run at READ COMMITTED.
+ * Requires a pool of `mysql2/promise` with a default database, `autocommit` and utf8mb4. The last
+ * two are defaults. Any number of instances may share a database. A binary log needs the format
+ * ROW or MIXED. Servers with `sql_safe_updates` work.
  *
  * All connections must reach the one server that accepts writes. Behind a proxy that reads from
- * replicas, or on a cluster with several writers, a login may outlive the revocation of its user.
- * `rotate` may then also return an earlier state of the session.
+ * replicas, or on a cluster with several writers, a revocation may be missed.
  *
- * A statement waits up to 50 s for a lock (`innodb_lock_wait_timeout`), and once more after that.
- * Requests get 503 after `storeTimeout`, but the connection stays in use until the wait ends.
- *
- * All times come from the app, so the clock and the time zone of the server have no effect.
- *
- * IDs of more than 255 bytes, or with a lone surrogate, are rejected with a `RangeError`. Sessions
- * have no foreign key to your table of users. If you delete a user, call `revokeUser`. A later
- * sweep deletes the sessions.
+ * IDs and realms of more than 255 bytes are rejected with a `RangeError`. Sessions have no foreign
+ * key to your table of users. If you delete a user, call `revokeUser`.
  *
  * @example
  * ```ts
@@ -66,273 +73,222 @@ export class MysqlStore implements TokenStore {
     this.#rotations = new RotationQueue({
       rotateAll: attempts =>
         attempts.length === 1
-          ? Promise.all(attempts.map(attempt => this.#rotateOne(attempt)))
-          : this.#rotateTogether(attempts),
+          ? Promise.all(attempts.map(attempt => rotateOne(pool, attempt)))
+          : rotateTogether(pool, attempts),
       isDataError,
       minBatchSize: MIN_TRANSACTION_SIZE
     })
   }
 
   /**
-   * Creates or updates the tables in the database of the pool.
+   * Creates the missing tables in the database of the pool.
    *
-   * Call it before the app listens. Repeated and concurrent calls are safe.
+   * Call it before the app listens. Repeated and concurrent calls are safe. If nothing is missing,
+   * it only reads, and the user of the pool needs no right to create tables.
    *
    * @throws Error if another instance has not finished its migration after a minute.
    */
-  async migrate (): Promise<void> {
-    const connection = await this.#pool.getConnection()
-
-    try {
-      await migrate(connection)
-      connection.release()
-    } catch (error) {
-      // Closing the connection releases the lock.
-      connection.destroy()
-      throw error
-    }
+  migrate (): Promise<void> {
+    return migrate(this.#pool)
   }
 
   async create (session: Session): Promise<void> {
-    const [, , , ...rest] = toValues(session)
-    const userId = toStoredBytes(session.userId)
-    const values = [toStoredBytes(session.id), userId, toStoredBytes(session.secretHash), ...rest]
-    // `revoke` of a user commits its not-before, and then revokes the sessions. This transaction
+    const [, , , , ...rest] = toValues(session)
+    const [id, realm, userId, secretHash] = [
+      session.id,
+      session.realm,
+      session.userId,
+      session.secretHash
+    ].map(toStoredBytes) as [Buffer, Buffer, Buffer, Buffer]
+    // `revoke` of a user commits its not-before, and then marks the sessions. This transaction
     // inserts, and then looks for a not-before. So either it sees the not-before, or `revoke` waits
-    // for the uncommitted row and revokes it. Neither holds a lock that the other one waits for.
+    // for the uncommitted row and marks it. Neither holds a lock that the other one waits for.
     await inTransaction(this.#pool, async connection => {
-      await connection.execute(statements.create, values).catch((error: unknown) => {
-        throw isDuplicate(error) ? new SessionRefusedError('id-taken') : error
-      })
-      const [notBefores] = await connection.execute(statements.notBefore, [
+      try {
+        await connection.execute(statements.create, [id, realm, userId, secretHash, ...rest])
+      } catch (error) {
+        throw isDuplicate(error) ? new SessionRefusedError(null) : error
+      }
+
+      const [row] = await read(connection, statements.findEnding, [
+        realm,
         userId,
+        session.authenticatedAt,
+        id,
+        realm,
         session.authenticatedAt
       ])
+      const ending = row?.ending ?? null
 
-      if ((notBefores as Row[]).length > 0) {
-        throw new SessionRefusedError('revoked-since')
+      if (ending !== null) {
+        throw new SessionRefusedError({ before: Number(ending) })
       }
     })
   }
 
-  rotate (attempt: RotationAttempt): Promise<RotationOutcome> {
-    return this.#rotations.rotate(attempt)
+  rotate (attempt: RotationAttempt, signal?: AbortSignal): Promise<RotationOutcome> {
+    return this.#rotations.rotate(attempt, signal)
   }
 
-  async find (sessionId: string): Promise<Session | null> {
-    const [row] = await this.#read('find', [Buffer.from(sessionId)])
-    return row === undefined ? null : decode(row)
+  find (realm: string, sessionId: string): Promise<Session | null> {
+    return findSession(this.#pool, realm, sessionId)
   }
 
   async list (
+    realm: string,
     userId: string,
     { now, limit }: { readonly now: Millis, readonly limit: number }
   ): Promise<Session[]> {
-    const rows = await this.#read('list', [Buffer.from(userId), now, String(limit)])
-    return rows.map(decode)
-  }
-
-  async revoke (
-    target: RevocationTarget,
-    { at, reason }: { readonly at: Millis, readonly reason: RevocationReason }
-  ): Promise<number> {
-    if ('sessionId' in target) {
-      return this.#write('revokeOne', [at, reason, Buffer.from(target.sessionId)])
-    }
-
-    const userId = toStoredBytes(target.userId)
-    await this.#write('setNotBefore', [userId, at, at])
-
-    return this.#write('revokeUser', [
-      at,
-      reason,
-      userId,
-      target.keep === undefined ? null : Buffer.from(target.keep)
+    const rows = await read(this.#pool, statements.list, [
+      Buffer.from(realm),
+      Buffer.from(userId),
+      now,
+      Buffer.from(realm),
+      String(limit)
     ])
+    return rows.map(decodeSession)
   }
 
-  async touch (batch: readonly Touch[]): Promise<void> {
-    const rows = merge(batch)
-
-    for (let start = 0; start < rows.length; start += MAX_BATCH_SIZE) {
-      await this.#write('touch', [toBatch(rows.slice(start, start + MAX_BATCH_SIZE))])
+  revoke (target: RevocationTarget, details: RevocationDetails): Promise<number> {
+    if ('sessionId' in target) {
+      return this.#revokeSession(target, details)
     }
+
+    return 'userId' in target
+      ? this.#revokeUser(target, details)
+      : this.#revokeRealm(target, details)
   }
 
-  async revocations ({ at, sessionId }: Cursor, limit: number): Promise<Revocation[]> {
-    const rows = await this.#read('revocations', [at, Buffer.from(sessionId), at, String(limit)])
-    return rows.map(row => ({ at: Number(row.revoked_at), sessionId: toText(row.id) }))
+  touch (batch: readonly Touch[]): Promise<void> {
+    return saveTouches(this.#pool, batch)
   }
 
-  async sweep (
+  revocations (after: Cursor | FeedWindow, limit: number): Promise<RevocationPage> {
+    return readFeed(this.#pool, after, limit)
+  }
+
+  sweep (
     { endedBefore, limit }: { readonly endedBefore: Millis, readonly limit: number }
   ): Promise<number> {
-    let count = 0
+    return sweepTokens(this.#pool, endedBefore, limit)
+  }
 
-    while (count < limit) {
-      const { taken, deleted } = await this.#sweepSessions(endedBefore, limit, limit - count)
-      count += deleted
+  async #revokeSession (
+    { realm, sessionId, secretHash }: SessionTarget,
+    { at, reason }: RevocationDetails
+  ): Promise<number> {
+    const session = await findSession(this.#pool, realm, sessionId)
 
-      if (taken < limit) {
-        break
-      }
+    if (
+      session === null || session.revokedAt !== null ||
+      (secretHash !== undefined && secretHash !== session.secretHash)
+    ) {
+      return 0
     }
 
-    return count === limit ? count : count + await this.#sweepUsers(endedBefore, limit - count)
-  }
+    const { userId } = session
 
-  // Does not rely on the number of changed rows, which depends on the driver flag FOUND_ROWS: a row
-  // that matched had the old generation, and has the new one.
-  async #rotateOne ({
-    sessionId,
-    secretHash,
-    generation,
-    now,
-    expiresAt,
-    rotatedBefore,
-    rotatedAfter,
-    by
-  }: RotationAttempt): Promise<RotationOutcome> {
-    const matched = await this.#write('rotate', [
-      now,
-      by.address,
-      by.userAgent,
-      now,
-      expiresAt,
-      Buffer.from(sessionId),
-      Buffer.from(secretHash),
-      generation,
-      now,
-      rotatedBefore,
-      rotatedAfter
-    ])
-    return { swapped: matched > 0, session: await this.find(sessionId) }
-  }
-
-  // An UPDATE of several rows does not tell which ones it changed. So the rows are locked in the
-  // order of their IDs and compared here. READ COMMITTED locks no gaps that would block logins.
-  #rotateTogether (attempts: readonly RotationAttempt[]): Promise<RotationOutcome[]> {
     return inTransaction(this.#pool, async connection => {
-      const [rows] = await connection.execute(statements.takeForRotation, [
-        toBatch(attempts.map(({ sessionId }) => [sessionId]))
+      const [result] = await connection.execute(statements.revokeOne, [
+        at,
+        reason,
+        Buffer.from(sessionId)
       ])
-      const sessions = new Map((rows as Row[]).map(decode).map(session => [session.id, session]))
-      const outcomes = attempts.map(attempt => {
-        const session = sessions.get(attempt.sessionId) ?? null
 
-        return session !== null && canRotate(session, attempt)
-          ? { swapped: true, session: applyRotation(session, attempt) }
-          : { swapped: false, session }
-      })
-      const swapped = outcomes.flatMap(({ swapped, session }) =>
-        swapped && session !== null ? [session] : []
-      )
-
-      if (swapped.length > 0) {
-        await connection.execute(statements.rotateTaken, [
-          toBatch(swapped.map(({ rotatedBy: { address, userAgent }, ...row }) => [
-            row.id,
-            row.generation,
-            row.rotatedAt,
-            address && toHex(address),
-            userAgent && toHex(userAgent),
-            row.lastUsedAt,
-            row.expiresAt
-          ]))
-        ])
+      if (getAffectedRows(result) === 0) {
+        return 0
       }
 
-      return outcomes
+      await addEntry(connection, { realm, at, reason, sessionId, userId })
+      return 1
+    })
+  }
+
+  async #revokeUser (
+    { realm, userId, keep }: UserTarget,
+    { at, reason }: RevocationDetails
+  ): Promise<number> {
+    const user = [toStoredBytes(realm), toStoredBytes(userId)] as const
+    const kept = toStoredBytes(keep ?? '')
+    // At READ COMMITTED, so that it does not wait for sessions that others are changing.
+    const before = await inTransaction(this.#pool, async connection => {
+      const [result] = await connection.execute(statements.setUserNotBefore, [
+        ...user,
+        kept,
+        at,
+        reason,
+        String(at),
+        ...user,
+        user[0],
+        at,
+        reason,
+        at
+      ])
+      const before = Number((result as { insertId: unknown }).insertId)
+      const kind = keep === undefined ? {} : { keep }
+      await addEntry(connection, { realm, at, reason, userId, before, ...kind })
+      return before
     }, 'READ COMMITTED')
+
+    return this.#markUser(user, [...user, before, kept, user[0]])
   }
 
-  async #sweepSessions (
-    endedBefore: Millis,
-    limit: number,
-    room: number
-  ): Promise<{ taken: number, deleted: number }> {
-    return this.#sweepInTransaction(async connection => {
-      const [rows] = await connection.execute(statements.takeSessions, [
-        endedBefore,
-        String(limit)
-      ]) as [Row[], unknown]
-      const ended = rows.filter(row => Number(row.expires_at) < endedBefore).slice(0, room)
-      const living = rows.filter(row => Number(row.expires_at) >= endedBefore)
-      await connection.execute(statements.postponeSweep, [toBatch(living.map(row => [row.id]))])
-      const [result] = await connection.execute(statements.deleteSessions, [
-        toBatch(ended.map(row => [row.id]))
+  async #markUser (
+    user: readonly [realm: Buffer, userId: Buffer],
+    values: Array<Buffer | number>
+  ): Promise<number> {
+    const batch = String(MARK_BATCH_SIZE)
+    let count = await write(this.#pool, statements.markUser, [...values, batch])
+
+    if (count < MARK_BATCH_SIZE) {
+      return count
+    }
+
+    // Ranges, because each of many batches would read the rows of all earlier ones again.
+    let start: Buffer = Buffer.alloc(0)
+    let end = await this.#findRangeEnd(user, start)
+
+    while (end !== null) {
+      count += await write(this.#pool, statements.markUserRange, [...values, start, end])
+      start = end
+      end = await this.#findRangeEnd(user, start)
+    }
+
+    // The rest, and logins that were not committed before.
+    for (let marked = MARK_BATCH_SIZE; marked === MARK_BATCH_SIZE; count += marked) {
+      marked = await write(this.#pool, statements.markUser, [...values, batch])
+    }
+
+    return count
+  }
+
+  async #findRangeEnd (
+    user: readonly [realm: Buffer, userId: Buffer],
+    start: Buffer
+  ): Promise<Buffer | null> {
+    const offset = String(MARK_BATCH_SIZE - 1)
+    const [row] = await read(this.#pool, statements.findUserRange, [...user, start, offset])
+    return row === undefined ? null : row.id as Buffer
+  }
+
+  #revokeRealm ({ realm }: RealmTarget, { at, reason }: RevocationDetails): Promise<number> {
+    const key = toStoredBytes(realm)
+
+    return inTransaction(this.#pool, async connection => {
+      await connection.execute(statements.addRealm, [key, at - 1, at, reason])
+      const [result] = await connection.execute(statements.setRealmNotBefore, [
+        at,
+        at,
+        reason,
+        key,
+        at
       ])
-      return { taken: rows.length, deleted: getAffectedRows(result) }
+
+      if (getAffectedRows(result) > 0) {
+        await addEntry(connection, { realm, at, reason, before: at })
+      }
+
+      return 0
     })
   }
-
-  async #sweepUsers (endedBefore: Millis, limit: number): Promise<number> {
-    return this.#sweepInTransaction(async connection => {
-      const [rows] = await connection.execute(statements.takeUsers, [
-        endedBefore,
-        String(limit)
-      ]) as [Row[], unknown]
-      const [result] = await connection.execute(statements.deleteUsers, [
-        toBatch(rows.map(row => [row.user_id]))
-      ])
-      return getAffectedRows(result)
-    })
-  }
-
-  // Skips locked rows. READ COMMITTED locks no gaps that would block logins.
-  #sweepInTransaction<T> (work: (connection: MysqlConnection) => Promise<T>): Promise<T> {
-    return inTransaction(this.#pool, work, 'READ COMMITTED')
-  }
-
-  async #read (name: keyof typeof statements, values: MysqlValue[]): Promise<Row[]> {
-    const [rows] = await this.#pool.execute(statements[name], values)
-    return rows as Row[]
-  }
-
-  async #write (name: keyof typeof statements, values: MysqlValue[]): Promise<number> {
-    const [result] = await retryOnDeadlock(() => this.#pool.execute(statements[name], values))
-    return getAffectedRows(result)
-  }
-}
-
-// Without strict mode, a server truncates long values, and different IDs would become the same.
-function toStoredBytes (id: string): Buffer {
-  const bytes = Buffer.from(id)
-
-  if (bytes.length <= MAX_ID_LENGTH && id.isWellFormed()) {
-    return bytes
-  }
-
-  throw new RangeError(`IDs must be well-formed strings of at most ${MAX_ID_LENGTH} bytes`)
-}
-
-function decode (row: Row): Session {
-  return toSession({
-    ...row,
-    id: toText(row.id),
-    user_id: toText(row.user_id),
-    secret_hash: toText(row.secret_hash)
-  })
-}
-
-function toText (bytes: unknown): string {
-  return (bytes as Buffer).toString()
-}
-
-// A batch may contain an ID twice. The rows of a statement must not.
-function merge (
-  batch: readonly Touch[]
-): Array<readonly [id: string, lastUsedAt: Millis, confirmedGeneration: number]> {
-  const rows = new Map<string, readonly [string, Millis, number]>()
-
-  for (const { sessionId, lastUsedAt, confirmedGeneration } of batch) {
-    const [, used, confirmed] = rows.get(sessionId) ?? [sessionId, lastUsedAt, confirmedGeneration]
-    rows.set(sessionId, [
-      sessionId,
-      Math.max(used, lastUsedAt),
-      Math.max(confirmed, confirmedGeneration)
-    ])
-  }
-
-  return [...rows.values()]
 }

@@ -1,35 +1,26 @@
-import { countAttempt, MAX_DOUBLINGS } from '../../domain/attempt-rule.js'
-import type { AttemptRule } from '../../domain/attempt-rule.js'
-import type { AttemptStore } from '../attempt-store.js'
-import type { PostgresDatabase } from './store.js'
-import type { Row, SqlValue } from '../sql/rows.js'
 import type { Millis } from '../../lib/time.js'
+import type { AttemptStore, BlockedKey, CountedKey } from '../attempt-store.js'
+import type { Row } from '../sql/rows.js'
+import { runStatement, toArray } from './database.js'
+import type { PostgresDatabase } from './database.js'
 
-// The next count, and the end of its retention. An expired count starts again at 1.
-const count = '(CASE WHEN kept.forget_at <= $2::bigint THEN 1 ELSE kept.attempts + 1 END)'
-const forgetAt = `(
-  CASE WHEN kept.forget_at <= $2::bigint OR $9::bigint = 1 THEN $4::bigint ELSE kept.forget_at END)`
+const mine = `
+    WITH mine AS (
+      SELECT subject FROM token_auth_attempts WHERE subject = ANY ($1::text[])
+      ORDER BY subject FOR UPDATE
+    )`
 
 const statements = {
-  // $1 key, $2 now, $3 next_at and $4 forget_at of a first attempt, $5 freeAttempts,
-  // $6 maxAttempts, $7 wait, $8 longestWait, $9 1 if sliding
   consume: `
-    INSERT INTO token_auth_attempts AS kept (subject, attempts, next_at, forget_at)
-    VALUES ($1, 1, $3::bigint, $4::bigint)
-    ON CONFLICT (subject) DO UPDATE SET
-      attempts = ${count},
-      next_at = CASE WHEN ${count} >= $6::bigint THEN ${forgetAt} WHEN ${count} < $5::bigint THEN 0
-        ELSE $2::bigint + LEAST(
-          $8::bigint, $7::bigint << LEAST(${count} - $5::bigint, ${MAX_DOUBLINGS})::int
-        ) END,
-      forget_at = ${forgetAt}
-    WHERE kept.forget_at <= $2::bigint OR kept.next_at <= $2::bigint
-    RETURNING attempts`,
-  nextAt: 'SELECT next_at FROM token_auth_attempts WHERE subject = $1',
-  refund: `
-    UPDATE token_auth_attempts SET attempts = GREATEST(attempts - 1, 0), next_at = 0
-    WHERE subject = $1`,
-  reset: 'DELETE FROM token_auth_attempts WHERE subject = $1',
+    SELECT token_auth_consume(
+      $1::text[], $2::bigint, $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+      $7::bigint[], $8::text[]::boolean[]
+    ) AS blocked`,
+  refund: `${mine}
+    UPDATE token_auth_attempts a SET attempts = greatest(a.attempts - 1, 0), next_at = 0
+    FROM mine WHERE a.subject = mine.subject`,
+  reset: `${mine}
+    DELETE FROM token_auth_attempts a USING mine WHERE a.subject = mine.subject`,
   sweep: `
     DELETE FROM token_auth_attempts WHERE subject IN (
       SELECT subject FROM token_auth_attempts WHERE forget_at <= $1::bigint
@@ -54,44 +45,39 @@ export class PostgresAttempts implements AttemptStore {
     this.#db = db
   }
 
-  async consume (key: string, now: Millis, rule: AttemptRule): Promise<Millis | null> {
-    const first = countAttempt(null, now, rule)
-    const { freeAttempts, maxAttempts, wait, longestWait, sliding } = rule
-    const counted = await this.#query('consume', [
-      key,
-      now,
-      first.nextAt,
-      first.forgetAt,
-      freeAttempts,
-      maxAttempts,
-      wait,
-      longestWait,
-      sliding ? 1 : 0
-    ])
-
-    if (counted.length > 0) {
+  async consume (counts: readonly CountedKey[], now: Millis): Promise<BlockedKey | null> {
+    if (counts.length === 0) {
       return null
     }
 
-    // The key was reset in the meantime if there is no row.
-    const [row] = await this.#query('nextAt', [key])
-    return Math.max(now, Number(row?.next_at ?? 0))
+    const rules = counts.map(({ rule }) => rule)
+    const [row] = await this.#query('consume', [
+      toArray(counts.map(({ key }) => key)),
+      now,
+      toArray(rules.map(({ freeAttempts }) => freeAttempts)),
+      toArray(rules.map(({ maxAttempts }) => maxAttempts)),
+      toArray(rules.map(({ wait }) => wait)),
+      toArray(rules.map(({ longestWait }) => longestWait)),
+      toArray(rules.map(({ retention }) => retention)),
+      toArray(rules.map(({ sliding }) => String(sliding)))
+    ])
+    const blocked = row?.blocked ?? null
+    return blocked === null ? null : JSON.parse(blocked as string) as BlockedKey
   }
 
-  async refund (key: string): Promise<void> {
-    await this.#query('refund', [key])
+  async refund (keys: readonly string[]): Promise<void> {
+    await this.#query('refund', [toArray(keys)])
   }
 
-  async reset (key: string): Promise<void> {
-    await this.#query('reset', [key])
+  async reset (keys: readonly string[]): Promise<void> {
+    await this.#query('reset', [toArray(keys)])
   }
 
   async sweep ({ now, limit }: { readonly now: Millis, readonly limit: number }): Promise<number> {
     return (await this.#query('sweep', [now, limit])).length
   }
 
-  async #query (name: keyof typeof statements, values: readonly SqlValue[]): Promise<Row[]> {
-    const { rows } = await this.#db.query(statements[name], [...values])
-    return rows as Row[]
+  #query (name: keyof typeof statements, values: unknown[]): Promise<Row[]> {
+    return runStatement(this.#db, statements[name], values)
   }
 }

@@ -1,5 +1,6 @@
-export { PostgresStore, withPreparedStatements } from './store.js'
-export type { PostgresDatabase, PreparingDatabase } from './store.js'
+export { PostgresStore } from './store.js'
+export { withPreparedStatements } from './database.js'
+export type { PostgresDatabase, PreparingDatabase } from './database.js'
 export { PostgresAttempts } from './attempts.js'
 export { listenForRevocations } from './listener.js'
 export type { PostgresListener } from './listener.js'

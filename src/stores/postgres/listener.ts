@@ -1,4 +1,4 @@
-import { CHANNEL } from './statements.js'
+import { CHANNEL } from './functions.js'
 
 /** Part of a connected `pg.Client` that {@link listenForRevocations} uses. */
 export interface PostgresListener {

@@ -1,29 +1,32 @@
-import { createHash } from 'node:crypto'
 import { canRotate } from '../../domain/rotation.js'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
-import type { RevocationReason, Session } from '../../domain/session.js'
+import type { Session } from '../../domain/session.js'
+import type { Millis } from '../../lib/time.js'
+import { RotationQueue } from '../sql/rotation-queue.js'
+import { columns, toSession, toValues } from '../sql/rows.js'
+import type { Row, SqlValue } from '../sql/rows.js'
 import { SessionRefusedError } from '../token-store.js'
-import type { Cursor, Revocation, RevocationTarget, TokenStore, Touch } from '../token-store.js'
+import type {
+  Cursor,
+  FeedWindow,
+  RevocationDetails,
+  RevocationPage,
+  RevocationTarget,
+  TokenStore,
+  Touch,
+  UserTarget
+} from '../token-store.js'
+import { isDataError, runStatement, toArray } from './database.js'
+import type { PostgresDatabase } from './database.js'
+import { PostgresFeed } from './feed.js'
 import { postgresMigrations } from './schema.js'
 import { statements } from './statements.js'
-import { RotationQueue } from '../sql/rotation-queue.js'
-import { toSession, toValues } from '../sql/rows.js'
-import type { Row, SqlValue } from '../sql/rows.js'
-import type { Millis } from '../../lib/time.js'
-
-/**
- * Part of a driver that {@link PostgresStore} uses. `pg.Pool`, `pg.Client`, PGlite and Neon have
- * it.
- *
- * No state outlives a statement on its connection, so a pooler in transaction mode works. Without a
- * pooler, see {@link withPreparedStatements}.
- */
-export interface PostgresDatabase {
-  query(text: string, values?: unknown[]): Promise<{ readonly rows: unknown[] }>
-}
 
 // Key of an advisory lock that other software is unlikely to use.
 const MIGRATION_LOCK = 7_265_348_101
+
+// Rows that one statement marks and locks until it commits.
+const MARK_BATCH_SIZE = 500
 
 /**
  * Token store for PostgreSQL 12 or later.
@@ -33,6 +36,9 @@ const MIGRATION_LOCK = 7_265_348_101
  *
  * Sessions have no foreign key to your table of users. If you delete a user, call `revokeUser`. A
  * later sweep deletes the sessions.
+ *
+ * A cursor of the revocation feed is valid on one server until it restarts. After a restart or a
+ * failover, instances read the last 25 hours of the feed again.
  *
  * @example
  * ```ts
@@ -47,15 +53,17 @@ export class PostgresStore implements TokenStore {
    * Schema for other migration tools. Item n takes the schema from version n to n + 1.
    *
    * Send each item as one query, because functions contain semicolons. If PUBLIC has lost EXECUTE,
-   * grant it on `token_auth_rotate` to the role of the app.
+   * grant it on the functions `token_auth_*` to the role of the app.
    */
   static readonly migrations: readonly string[] = postgresMigrations
 
   readonly #db: PostgresDatabase
   readonly #rotations: RotationQueue
+  readonly #feed: PostgresFeed
 
   constructor (db: PostgresDatabase) {
     this.#db = db
+    this.#feed = new PostgresFeed(db)
     this.#rotations = new RotationQueue({
       rotateAll: attempts => this.#rotateAll(attempts),
       isDataError
@@ -81,51 +89,59 @@ export class PostgresStore implements TokenStore {
       END $migrate$`)
   }
 
-  // `revoke` of a user sets the not-before first, and then revokes the sessions that it sees. So
-  // either `revoke` sees this session, or `deleteIfRevoked` sees the not-before.
   async create (session: Session): Promise<void> {
-    const created = await this.#query('create', toValues(session))
+    const values = toValues(session)
+    const row = Object.fromEntries(columns.map((column, i) => [column, values[i]]))
+    const [created] = await this.#query('create', [
+      session.realm,
+      session.userId,
+      JSON.stringify(row)
+    ])
+    let refusal = created?.refusal ?? null
 
-    if (created.length === 0) {
-      throw new SessionRefusedError(
-        await this.find(session.id) === null ? 'revoked-since' : 'id-taken'
-      )
+    if (refusal === 'unsure') {
+      const [deleted] = await this.#query('deleteIfEnded', [session.id])
+      refusal = deleted?.before ?? null
     }
 
-    if ((await this.#query('deleteIfRevoked', [session.id])).length > 0) {
-      throw new SessionRefusedError('revoked-since')
+    if (refusal !== null) {
+      throw new SessionRefusedError(refusal === 'id-taken' ? null : { before: Number(refusal) })
     }
   }
 
-  rotate (attempt: RotationAttempt): Promise<RotationOutcome> {
-    return this.#rotations.rotate(attempt)
+  rotate (attempt: RotationAttempt, signal?: AbortSignal): Promise<RotationOutcome> {
+    return this.#rotations.rotate(attempt, signal)
   }
 
-  async find (sessionId: string): Promise<Session | null> {
-    const [row] = await this.#query('find', [sessionId])
+  async find (realm: string, sessionId: string): Promise<Session | null> {
+    const [row] = await this.#query('find', [sessionId, realm])
     return row === undefined ? null : toSession(row)
   }
 
   async list (
+    realm: string,
     userId: string,
     { now, limit }: { readonly now: Millis, readonly limit: number }
   ): Promise<Session[]> {
-    const rows = await this.#query('list', [userId, now, limit])
+    const rows = await this.#query('list', [realm, userId, now, limit])
     return rows.map(toSession)
   }
 
-  async revoke (
-    target: RevocationTarget,
-    { at, reason }: { readonly at: Millis, readonly reason: RevocationReason }
-  ): Promise<number> {
-    if ('sessionId' in target) {
-      return (await this.#query('revokeOne', [target.sessionId, at, reason])).length
+  async revoke (target: RevocationTarget, details: RevocationDetails): Promise<number> {
+    const { at, reason } = details
+
+    if ('userId' in target) {
+      return this.#revokeUser(target, details)
     }
 
-    await this.#query('setNotBefore', [target.userId, at])
+    if ('sessionId' in target) {
+      const { realm, sessionId, secretHash } = target
+      const values = [realm, sessionId, secretHash ?? null, at, reason]
+      return (await this.#query('revokeOne', values)).length
+    }
 
-    return (await this.#query('revokeUser', [target.userId, at, reason, target.keep ?? null]))
-      .length
+    await this.#query('revokeRealm', [target.realm, at, reason])
+    return 0
   }
 
   async touch (batch: readonly Touch[]): Promise<void> {
@@ -134,38 +150,71 @@ export class PostgresStore implements TokenStore {
     }
 
     await this.#query('touch', [
-      toArray(batch.map(touch => touch.sessionId)),
-      toArray(batch.map(touch => touch.lastUsedAt)),
-      toArray(batch.map(touch => touch.confirmedGeneration))
+      toArray(batch.map(({ realm }) => realm)),
+      toArray(batch.map(({ sessionId }) => sessionId)),
+      toArray(batch.map(({ generation }) => generation)),
+      toArray(batch.map(({ lastUsedAt }) => lastUsedAt)),
+      toArray(batch.map(({ confirmedGeneration }) => confirmedGeneration)),
+      toArray(batch.map(({ graceFrom }) => graceFrom)),
+      toArray(batch.map(({ replayRun }) => replayRun?.generation ?? null)),
+      toArray(batch.map(({ replayRun }) => replayRun?.length ?? null))
     ])
   }
 
-  async revocations (after: Cursor, limit: number): Promise<Revocation[]> {
-    const rows = await this.#query('revocations', [after.at, after.sessionId, limit])
-    return rows.map(row => ({ at: Number(row.revoked_at), sessionId: row.id as string }))
+  revocations (after: Cursor | FeedWindow, limit: number): Promise<RevocationPage> {
+    return this.#feed.read(after, limit)
   }
 
   async sweep (
     { endedBefore, limit }: { readonly endedBefore: Millis, readonly limit: number }
   ): Promise<number> {
+    let left = limit
+
+    for (const name of ['sweepSessions', 'sweepNotBefores', 'sweepEntries'] as const) {
+      left -= left > 0 ? await this.#sweepTable(name, endedBefore, left) : 0
+    }
+
+    return limit - left
+  }
+
+  async #sweepTable (
+    name: 'sweepSessions' | 'sweepNotBefores' | 'sweepEntries',
+    endedBefore: Millis,
+    limit: number
+  ): Promise<number> {
     let count = 0
 
     while (count < limit) {
-      const [row] = await this.#query('sweepSessions', [endedBefore, limit - count])
-      const deleted = Number(row?.deleted)
+      const due = limit - count
+      const [row] = await this.#query(name, [endedBefore, due])
+      count += Number(row?.deleted)
 
-      if (deleted + Number(row?.postponed) === 0) {
+      if (Number(row?.deleted) + Number(row?.postponed) < due) {
         break
       }
-
-      count += deleted
     }
 
-    if (count === limit) {
-      return count
-    }
+    return count
+  }
 
-    return count + (await this.#query('sweepUsers', [endedBefore, limit - count])).length
+  async #revokeUser (
+    { realm, userId, keep }: UserTarget,
+    { at, reason }: RevocationDetails
+  ): Promise<number> {
+    await this.#query('revokeUser', [realm, userId, keep ?? null, at, reason])
+    let count = 0
+    let lastId = ''
+
+    for (;;) {
+      const rows = await this.#query('markRows', [realm, userId, lastId, MARK_BATCH_SIZE])
+      count += rows.length
+
+      if (rows.length < MARK_BATCH_SIZE) {
+        return count
+      }
+
+      lastId = rows.map(({ id }) => id as string).reduce((a, b) => a > b ? a : b)
+    }
   }
 
   #rotateAll (attempts: readonly RotationAttempt[]): Promise<RotationOutcome[]> {
@@ -177,19 +226,7 @@ export class PostgresStore implements TokenStore {
   // The row is read after the update. If it can rotate by then, the attempt was ahead of the row,
   // and is repeated under a lock.
   async #rotateOne (attempt: RotationAttempt): Promise<RotationOutcome[]> {
-    const { sessionId, secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, by } =
-      attempt
-    const [row] = await this.#query('rotateOne', [
-      sessionId,
-      secretHash,
-      generation,
-      now,
-      expiresAt,
-      rotatedBefore,
-      rotatedAfter,
-      by.address,
-      by.userAgent
-    ])
+    const [row] = await this.#query('rotateOne', toParameters(attempt))
     const outcome = typeof row?.outcome === 'string' ? row.outcome : ''
     const swapped = outcome.startsWith('+')
     const session = outcome === '' ? null : toSession(JSON.parse(outcome.slice(1)) as Row)
@@ -199,7 +236,7 @@ export class PostgresStore implements TokenStore {
     }
 
     return [
-      (await this.#rotateBy('rotate', [attempt])).get(sessionId) ??
+      (await this.#rotateBy('rotate', [attempt])).get(attempt.sessionId) ??
         { swapped: false, session: null }
     ]
   }
@@ -221,88 +258,40 @@ export class PostgresStore implements TokenStore {
     name: 'rotateFitting' | 'rotate',
     attempts: readonly RotationAttempt[]
   ): Promise<ReadonlyMap<unknown, RotationOutcome>> {
-    const column = (pick: (attempt: RotationAttempt) => SqlValue): string =>
-      toArray(attempts.map(pick))
-    const rows = await this.#query(name, [
-      column(attempt => attempt.sessionId),
-      column(attempt => attempt.secretHash),
-      column(attempt => attempt.generation),
-      column(attempt => attempt.now),
-      column(attempt => attempt.expiresAt),
-      column(attempt => attempt.rotatedBefore),
-      column(attempt => attempt.rotatedAfter),
-      column(attempt => attempt.by.address),
-      column(attempt => attempt.by.userAgent)
-    ])
+    const parameters = attempts.map(toParameters)
+    const rows = await this.#query(
+      name,
+      (parameters[0] as SqlValue[]).map((_, i) =>
+        toArray(parameters.map(values => values[i] as SqlValue))
+      )
+    )
 
     return new Map(
       rows.map(row => [row.id, { swapped: row.swapped === true, session: toSession(row) }])
     )
   }
 
-  // After a deadlock or serialization failure, PostgreSQL has undone the statement.
-  async #query (name: keyof typeof statements, values: unknown[]): Promise<Row[]> {
-    try {
-      return (await this.#db.query(statements[name], values)).rows as Row[]
-    } catch (error) {
-      if (!/^40(001|P01)$/.test(stateOf(error))) {
-        throw error
-      }
-
-      return (await this.#db.query(statements[name], values)).rows as Row[]
-    }
+  #query (name: keyof typeof statements, values: unknown[]): Promise<Row[]> {
+    return runStatement(this.#db, statements[name], values)
   }
 }
 
-/** Part of a `pg.Pool` or `pg.Client` that {@link withPreparedStatements} uses. */
-export interface PreparingDatabase {
-  query(
-    statement: { name?: string, text: string, values?: unknown[] }
-  ): Promise<{ readonly rows: unknown[] }>
-}
+/** Returns an attempt in the order of the parameters of all rotations. */
+function toParameters (attempt: RotationAttempt): SqlValue[] {
+  const { realm, sessionId, secretHash, from, to, heals, now, expiresAt, by } = attempt
 
-/**
- * Prepares the statements of a rotation once per connection, which makes rotations 10 % faster.
- *
- * Use it only without a pooler in transaction mode, or with one that supports prepared statements
- * (PgBouncer 1.24, or `max_prepared_statements`). Otherwise refreshes fail with 503.
- *
- * @example
- * ```ts
- * const store = new PostgresStore(withPreparedStatements(pool))
- * ```
- */
-export function withPreparedStatements (db: PreparingDatabase): PostgresDatabase {
-  // Not the statements of a sweep: a plan without their values scans the whole table.
-  const names = new Map<string, string>(
-    [statements.rotateOne, statements.rotateFitting].map(
-      text => [text, `token_auth_${createHash('sha256').update(text).digest('base64url')}`]
-    )
-  )
-
-  return {
-    query (text, values) {
-      const name = names.get(text)
-      return db.query({ text, ...(values && { values }), ...(name && { name }) })
-    }
-  }
-}
-
-// An array literal of PostgreSQL. Drivers convert arrays differently, and some only join the values
-// with commas (postgres.js with `fetch_types: false`). All drivers pass strings on unchanged.
-function toArray (values: readonly SqlValue[]): string {
-  return `{${
-    values.map(value => value === null ? 'NULL' : `"${String(value).replace(/["\\]/g, '\\$&')}"`)
-      .join(',')
-  }}`
-}
-
-// Class 22 of SQLSTATE: invalid data.
-function isDataError (error: unknown): boolean {
-  return stateOf(error).startsWith('22')
-}
-
-function stateOf (error: unknown): string {
-  const { code } = (error ?? {}) as { code?: unknown }
-  return typeof code === 'string' ? code : ''
+  return [
+    realm,
+    sessionId,
+    secretHash,
+    from,
+    to,
+    String(heals),
+    now,
+    expiresAt,
+    attempt.graceBefore,
+    attempt.graceAfter,
+    by.address,
+    by.userAgent
+  ]
 }

@@ -1,6 +1,6 @@
 export { RedisStore } from './store.js'
-export type { RedisStoreOptions } from './store.js'
-export type { IoredisClient, NodeRedisClient, RedisClient } from './scripts.js'
+export type { RedisStoreOptions } from './keys.js'
+export type { IoredisClient, NodeRedisClient, RedisClient } from './client.js'
 export { RedisAttempts } from './attempts.js'
 export { listenForRevocations } from './listener.js'
 export type { IoredisSubscriber, NodeRedisSubscriber } from './listener.js'

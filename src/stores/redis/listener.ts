@@ -1,5 +1,5 @@
-import { DEFAULT_PREFIX, getChannel } from './scripts.js'
-import type { RedisStoreOptions } from './store.js'
+import { DEFAULT_PREFIX, getChannel } from './keys.js'
+import type { RedisStoreOptions } from './keys.js'
 
 /** Part of an ioredis connection that {@link listenForRevocations} uses. */
 export interface IoredisSubscriber {

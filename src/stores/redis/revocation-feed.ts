@@ -1,115 +1,118 @@
-import { MAX_PIPELINE } from './scripts.js'
-import type { RedisKeys } from './scripts.js'
-import { toEntry, toRevocation } from './rows.js'
-import type { Cursor, Revocation } from '../token-store.js'
+import { createHash } from 'node:crypto'
+import { HOUR } from '../../lib/time.js'
 import type { Millis } from '../../lib/time.js'
+import type { Cursor, FeedWindow, Revocation, RevocationPage } from '../token-store.js'
+import type { RedisConnection } from './connection.js'
+import { SHARDS } from './keys.js'
 
-const MAX_SWEPT_ENTRIES = 100
-const MAX_CONFIRMED = 10_000
+/** Window of a reader whose cursor is not valid. */
+const DEFAULT_WINDOW: Millis = 25 * HOUR
+const POSITION = /^(?:(?<id>\d{1,16}-\d{1,16})\.(?<digest>[0-9a-f]{8}))?$/
+
+/** Entry of a stream. */
+interface Entry {
+  readonly id: string
+  readonly json: string
+}
+
+/** Part of a page that one shard returns. */
+interface ShardPage {
+  readonly now: Millis
+  /** Where the reader is before the first entry. */
+  readonly start: string
+  readonly entries: readonly Entry[]
+  readonly realms: readonly string[]
+}
+
+/** Start of a reader without a position. */
+const NEW_READER = '*'
 
 /**
- * List of revocations in a sorted set.
+ * Feed of revocations, in one stream for each shard.
  *
- * All members have the score 0, so they sort by their bytes. An entry is written before its session
- * is revoked, and is returned only if the session confirms it. A crash in between leaves an entry
- * that no reader gets, but never a revocation without an entry.
+ * A script writes an entry together with the row or the not-before that it tells of. The IDs of a
+ * stream grow by the order of these writes, also when the clock of the server goes back. So a
+ * reader that continues after an ID misses nothing.
+ *
+ * A cursor has the last entry of each shard. If this entry is not there any more, a failover may
+ * have lost later ones too, and the shard starts again with a window. The digest of the entry
+ * detects another one that got the same ID.
  */
 export class RedisFeed {
-  readonly #keys: RedisKeys
-  // A revocation stays, so an entry needs to be confirmed only once.
-  readonly #confirmed = new Set<string>()
+  readonly #redis: RedisConnection
 
-  constructor (keys: RedisKeys) {
-    this.#keys = keys
+  constructor (redis: RedisConnection) {
+    this.#redis = redis
   }
 
-  /** Adds entries. */
-  async add (revocations: readonly Revocation[]): Promise<void> {
-    await this.#keys.command(
-      'ZADD',
-      this.#keys.revocations,
-      ...revocations.flatMap(each => [0, toEntry(each)])
+  /** Reads a page. `now` is the time of the server that has the first shard. */
+  async read (after: Cursor | FeedWindow, limit: number): Promise<RevocationPage> {
+    const positions = typeof after === 'string' ? parseCursor(after) : null
+    const within = typeof after === 'string' ? DEFAULT_WINDOW : after.within
+    const share = Math.max(1, Math.ceil(limit / SHARDS))
+    const pages = await Promise.all(
+      Array.from(
+        { length: SHARDS },
+        (_, shard) => this.#follow(shard, positions?.[shard] ?? NEW_READER, within, share)
+      )
     )
-  }
+    const entries = pages.flatMap(({ realms }) => realms)
+    const next: string[] = []
+    let left = limit
+    let complete = true
 
-  /** Removes entries. */
-  async remove (revocations: readonly Revocation[]): Promise<void> {
-    if (revocations.length > 0) {
-      await this.#keys.command('ZREM', this.#keys.revocations, ...revocations.map(toEntry))
+    for (const page of pages) {
+      const taken = page.entries.slice(0, Math.min(share, left))
+      const last = taken.at(-1)
+      entries.push(...taken.map(({ json }) => json))
+      next.push(last === undefined ? page.start : toPosition(last))
+      left -= taken.length
+      complete &&= taken.length === page.entries.length
+    }
+
+    return {
+      now: (pages[0] as ShardPage).now,
+      cursor: next.join(','),
+      complete,
+      entries: entries.map(json => JSON.parse(json) as Revocation)
     }
   }
 
-  /** Asks other instances to poll now. If that fails, they poll a little later. */
-  async notifyReaders (): Promise<void> {
-    await this.#keys.run('publish', this.#keys.revocations, this.#keys.channel).catch(() => {})
-  }
+  // Reads one entry more than the share, to know whether the page is the last one.
+  async #follow (
+    shard: number,
+    position: string,
+    within: Millis,
+    share: number
+  ): Promise<ShardPage> {
+    const { keys } = this.#redis
+    const { id = position, digest = '' } = POSITION.exec(position)?.groups ?? {}
+    const [seconds, micros, start, found, realms] = await this.#redis.run('follow', {
+      keys: [keys.feed(shard), keys.realms(shard)],
+      values: [id, digest, within, share + 1]
+    }) as [unknown, unknown, unknown[], unknown[], unknown[]]
+    const texts = found.map(String)
+    const [startId, startJson] = start.map(String)
 
-  /** Returns confirmed revocations after a cursor. */
-  async read (after: Cursor, limit: number): Promise<Revocation[]> {
-    const found: Revocation[] = []
-    let last = after.at < 0 ? '' : toEntry(after)
-
-    while (found.length < limit) {
-      const room = Math.min(limit - found.length, MAX_PIPELINE)
-      const entries = await this.#entries(`(${last}`, '+', room)
-      const shown = await Promise.all(entries.map(entry => this.#confirm(entry)))
-      found.push(...entries.filter((_, i) => shown[i]).map(toRevocation))
-
-      if (entries.length < room) {
-        break
-      }
-
-      last = entries.at(-1) as string
+    return {
+      now: Number(seconds) * 1000 + Math.floor(Number(micros) / 1000),
+      start: startId === undefined ? '' : toPosition({ id: startId, json: startJson as string }),
+      entries: Array.from(
+        { length: texts.length / 2 },
+        (_, i) => ({ id: texts[2 * i] as string, json: texts[2 * i + 1] as string })
+      ),
+      realms: realms.map(String)
     }
-
-    return found
   }
+}
 
-  /** Removes old entries without a session, which a crashed writer or sweeper has left. */
-  async sweep (endedBefore: Millis): Promise<void> {
-    const entries = await this.#entries(
-      '-',
-      `(${toEntry({ at: endedBefore, sessionId: '' })}`,
-      MAX_SWEPT_ENTRIES
-    )
-    const revocations = entries.map(toRevocation)
-    const ends = await Promise.all(
-      revocations.map(({ sessionId }) => this.#keys.getField(sessionId, 'expiresAt'))
-    )
-    await this.remove(revocations.filter((_, i) => ends[i] === null))
-  }
+/** Returns the positions of all shards, or `null` if the cursor is not valid. */
+function parseCursor (cursor: Cursor): string[] | null {
+  const positions = cursor.split(',')
+  const isValid = positions.length === SHARDS && positions.every(each => POSITION.test(each))
+  return isValid ? positions : null
+}
 
-  async #confirm (entry: string): Promise<boolean> {
-    if (this.#confirmed.has(entry)) {
-      return true
-    }
-
-    const { at, sessionId } = toRevocation(entry)
-    const revokedAt = await this.#keys.getField(sessionId, 'revokedAt')
-
-    if (revokedAt === null || Number(revokedAt) !== at) {
-      return false
-    }
-
-    if (this.#confirmed.size >= MAX_CONFIRMED) {
-      this.#confirmed.clear()
-    }
-
-    this.#confirmed.add(entry)
-    return true
-  }
-
-  async #entries (from: string, to: string, limit: number): Promise<string[]> {
-    const entries = await this.#keys.command(
-      'ZRANGE',
-      this.#keys.revocations,
-      from,
-      to,
-      'BYLEX',
-      'LIMIT',
-      0,
-      limit
-    )
-    return (entries as unknown[]).map(String)
-  }
+function toPosition ({ id, json }: Entry): string {
+  return `${id}.${createHash('sha1').update(json).digest('hex').slice(0, 8)}`
 }

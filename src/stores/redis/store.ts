@@ -1,56 +1,65 @@
-import { randomBytes } from 'node:crypto'
+import { applyNotBefores, isEndedBy } from '../../domain/not-before.js'
+import type { NotBefore } from '../../domain/not-before.js'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
-import { compareNewestFirst, isLive } from '../../domain/session.js'
-import type { RevocationReason, Session } from '../../domain/session.js'
-import { RedisFeed } from './revocation-feed.js'
-import { toFields, toFixedPart } from './rows.js'
-import { DEFAULT_PREFIX, MAX_PIPELINE, MAX_SWEEP_PIPELINE, RedisKeys } from './scripts.js'
-import type { RedisClient } from './scripts.js'
-import { SessionRefusedError } from '../token-store.js'
-import type { Cursor, Revocation, RevocationTarget, TokenStore, Touch } from '../token-store.js'
-import { DAY } from '../../lib/time.js'
+import { isLive } from '../../domain/session.js'
+import type { Session } from '../../domain/session.js'
 import type { Millis } from '../../lib/time.js'
+import { SessionRefusedError } from '../token-store.js'
+import type {
+  Cursor,
+  FeedWindow,
+  RevocationDetails,
+  RevocationPage,
+  RevocationTarget,
+  SessionTarget,
+  TokenStore,
+  Touch,
+  UserTarget
+} from '../token-store.js'
+import type { RedisClient } from './client.js'
+import { mapInBatches, MAX_PIPELINE, RedisConnection } from './connection.js'
+import { DEFAULT_PREFIX } from './keys.js'
+import type { RedisStoreOptions } from './keys.js'
+import { RedisFeed } from './revocation-feed.js'
+import { RedisSessions } from './sessions.js'
+import { RedisSweep } from './sweep.js'
+import { getRevokedScore, getScore, RedisUsers } from './users.js'
+import type { Move } from './users.js'
 
-/** Options of `RedisStore`, `RedisAttempts` and `listenForRevocations`. */
-export interface RedisStoreOptions {
-  /**
-   * Prefix of all keys. Two apps on one Redis need different ones.
-   *
-   * Must not contain `{`, which would put all sessions of a cluster on one node.
-   *
-   * @default 'token-auth:'
-   */
-  readonly prefix?: string
-}
+/** Sessions that `list` reads beyond its limit, because some may have expired. */
+const SPARE_SESSIONS = 10
 
 /**
  * Token store for Redis 6.2 or later and Valkey, with ioredis or node-redis, on a server or a
  * cluster.
  *
  * Redis must not evict keys: set `maxmemory-policy noeviction`, or users are signed out when memory
- * runs short. A session takes about 1.5 kB. Redis deletes a session that no sweep deletes one day
- * after its absolute expiry, by the clock of Redis.
+ * runs short. Set `appendonly yes`, or a restart loses the logins and logouts of the last minutes.
+ * A failover can lose the writes of the last second, because Redis replicates asynchronously.
  *
- * Set `appendonly yes`, or a restart loses the last minutes: new sessions are gone, and revoked
- * sessions are valid again. A session that lost one rotation recovers at its next refresh. A
- * session that lost several does not, and its user has to log in again.
+ * Let the client reject commands while it is disconnected (`enableOfflineQueue: false` in ioredis,
+ * `disableOfflineQueue: true` in node-redis). Otherwise it sends rotations later, after their
+ * requests have failed.
  *
- * On a cluster, sessions are on all nodes. The feed, `ends` and `not-before` are on one node each.
- * A refresh uses none of these three, a login uses the last two.
+ * A session takes about 2 kB, and a revocation up to 0.5 kB. Redis deletes a session that no sweep
+ * deletes one day after its absolute expiry. Only sweeps delete the feed and the not-befores of
+ * users. The app may share the connection, and closes it.
  *
- * The app may share the connection, and closes it.
+ * Keys, below the prefix. The number in braces is one of 16 shards, so that a session and its
+ * entries in the feed are on one node. A cluster uses at most 16 nodes.
  *
- * Keys, below the prefix:
- *
- * - `s:{<id>}`, hash: a session
- * - `u:{<user>}`, sorted set: IDs of a user's sessions by absolute expiry
- * - `ends`, sorted set: IDs by a lower bound of the idle expiry
- * - `revocations`, sorted set: the feed, by time and ID
- * - `not-before`, sorted set: users by the time at which all their sessions were revoked
+ * - `{0}:s:<id>`, hash: a session
+ * - `{0}:ends`, sorted set: IDs by a lower bound of the idle expiry
+ * - `{0}:u:<realm>:<user>`, sorted set: IDs of a user's sessions
+ * - `{0}:n:<realm>:<user>`, hash: not-befores of a user
+ * - `{0}:not-befores`, sorted set: not-befores of users by the earliest moment of their deletion
+ * - `{0}:realms`, hash: not-befores of realms
+ * - `{0}:feed`, stream: revocations
  * - `revoked`, channel: asks readers to poll
  *
- * No step covers two keys, which may be on different nodes. Indexes are written before sessions, so
- * that a crash leaves too many index entries, never too few. Readers trust the session alone.
+ * No step covers a session and its user, which may be on different nodes. The session and the
+ * not-befores decide. The index of a user may have IDs of sessions that are revoked or gone, and
+ * readers remove them.
  *
  * @example
  * ```ts
@@ -61,260 +70,220 @@ export interface RedisStoreOptions {
  * ```
  */
 export class RedisStore implements TokenStore {
-  readonly #keys: RedisKeys
+  readonly #redis: RedisConnection
+  readonly #sessions: RedisSessions
+  readonly #users: RedisUsers
   readonly #feed: RedisFeed
 
   constructor (client: RedisClient, { prefix = DEFAULT_PREFIX }: RedisStoreOptions = {}) {
-    this.#keys = new RedisKeys(client, prefix)
-    this.#feed = new RedisFeed(this.#keys)
+    this.#redis = new RedisConnection(client, prefix)
+    this.#sessions = new RedisSessions(this.#redis)
+    this.#users = new RedisUsers(this.#redis)
+    this.#feed = new RedisFeed(this.#redis)
   }
 
-  // With a concurrent `revoke` of the user: either `create` sees the not-before and deletes the
-  // session, or `revoke` sees the session and revokes it. `create` writes the index before the
-  // session and reads the not-before after it. `revoke` writes the not-before before it reads the
-  // index.
+  // With a concurrent `revoke` of the user: one step adds the session to the index and reads the
+  // not-befores. Either it sees the not-before and `create` deletes the session, or `revoke` finds
+  // the session in the index.
   async create (session: Session): Promise<void> {
-    const { id, userId, createdAt, endsAt, revokedAt } = session
-    // Counted by the clock of Redis, which may differ from that of the app.
-    const timeToLive = Math.max(endsAt - createdAt, 0) + DAY
-    await Promise.all([
-      this.#keys.run('index', this.#keys.user(userId), id, endsAt, timeToLive),
-      this.#keys.command('ZADD', this.#keys.ends, 'LT', session.expiresAt, id),
-      revokedAt !== null && this.#feed.add([{ at: revokedAt, sessionId: id }])
+    const { id, realm, userId } = session
+    const deleteCreated = await this.#sessions.create(session)
+
+    if (deleteCreated === null) {
+      throw new SessionRefusedError(null)
+    }
+
+    const [ofUser, ofRealm] = await Promise.all([
+      this.#users.add(session),
+      this.#users.getRealmNotBefores(realm)
     ])
-    const mark = randomBytes(9).toString('base64url')
-    const [created, there] = await this.#keys.run(
-      'create',
-      this.#keys.session(id),
-      timeToLive,
-      mark,
-      ...toFields(session)
-    ) as [unknown, unknown?]
+    const [ending] = [...ofUser, ...ofRealm]
+      .filter(notBefore => isEndedBy(session, notBefore))
+      .sort((a, b) => b.before - a.before)
 
-    if (Number(created) === 0) {
-      if (toFixedPart(there).userId !== userId) {
-        await this.#keys.command('ZREM', this.#keys.user(userId), id)
-      }
-
-      throw new SessionRefusedError('id-taken')
+    if (ending !== undefined) {
+      await Promise.all([deleteCreated(), this.#users.move(realm, userId, [[id, null]])])
+      throw new SessionRefusedError(ending)
     }
-
-    const notBefore = await this.#keys.command('ZSCORE', this.#keys.notBefore, userId)
-
-    if (notBefore === null || session.authenticatedAt > Number(notBefore)) {
-      return
-    }
-
-    const revokedMeanwhile = await this.#keys.run('deleteCreated', this.#keys.session(id), mark)
-    await this.#removeFromIndexes(session, revokedMeanwhile)
-    throw new SessionRefusedError('revoked-since')
   }
 
-  async rotate (attempt: RotationAttempt): Promise<RotationOutcome> {
-    const { sessionId, secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, by } =
-      attempt
-    const shown = await this.#keys.run(
-      'rotate',
-      this.#keys.session(sessionId),
-      secretHash,
-      generation,
-      now,
-      expiresAt,
-      rotatedBefore,
-      rotatedAfter,
-      JSON.stringify(by)
-    )
-    return JSON.parse(String(shown)) as RotationOutcome
+  // Sends the reads of the not-befores after the rotation, so that they see all from before it.
+  // Several connections may change this order. Then a rotation may succeed while its user is being
+  // revoked, as if it came first.
+  async rotate (attempt: RotationAttempt, signal?: AbortSignal): Promise<RotationOutcome> {
+    const { realm, userId } = attempt
+    const [rotated, ofUser, ofRealm] = await Promise.all([
+      this.#sessions.rotate(attempt, signal),
+      this.#users.getNotBefores(realm, userId),
+      this.#users.getRealmNotBefores(realm)
+    ])
+
+    if (rotated.session === null) {
+      return { swapped: false, session: null }
+    }
+
+    const notBefores = [...ofUser, ...ofRealm]
+    const session = applyNotBefores(rotated.session, notBefores)
+
+    if (!rotated.swapped || session.revokedAt === null) {
+      return { swapped: rotated.swapped, session }
+    }
+
+    const previous = { ...rotated.session, ...rotated.previous }
+    await this.#sessions.undoRotation(attempt, rotated.previous)
+    return { swapped: false, session: applyNotBefores(previous, notBefores) }
   }
 
-  // A script, because cluster clients may send plain reads to a replica.
-  async find (sessionId: string): Promise<Session | null> {
-    const shown = await this.#keys.run('find', this.#keys.session(sessionId))
-    return shown === null ? null : JSON.parse(String(shown)) as Session
+  async find (realm: string, sessionId: string): Promise<Session | null> {
+    const [session, ofRealm] = await Promise.all([
+      this.#sessions.read(sessionId),
+      this.#users.getRealmNotBefores(realm)
+    ])
+
+    if (session === null || session.realm !== realm) {
+      return null
+    }
+
+    if (session.revokedAt !== null) {
+      return session
+    }
+
+    const ofUser = await this.#users.getNotBefores(realm, session.userId)
+    return applyNotBefores(session, [...ofUser, ...ofRealm])
   }
 
   async list (
+    realm: string,
     userId: string,
     { now, limit }: { readonly now: Millis, readonly limit: number }
   ): Promise<Session[]> {
-    const sessions = await this.#findByUser(userId, now)
+    const read = new Map<string, Session | null>()
 
-    return sessions
-      .filter(session => isLive(session, now))
-      .sort(compareNewestFirst)
-      .slice(0, limit)
+    // Reads IDs from the newest one again, because a page by offset may skip a session while others
+    // are removed. Reads each session once.
+    for (let size = limit + SPARE_SESSIONS;; size *= 2) {
+      const [{ ids, notBefores }, ofRealm] = await Promise.all([
+        this.#users.read(realm, userId, { limit: size }),
+        this.#users.getRealmNotBefores(realm)
+      ])
+      const unread = ids.filter(id => !read.has(id))
+      const moves = await mapInBatches(unread, async id => {
+        const row = await this.#sessions.read(id)
+        const session = row?.realm === realm && row.userId === userId ? row : null
+        read.set(id, session)
+        return toMoves(id, session)
+      })
+      await this.#users.move(realm, userId, moves.flat())
+      const all = [...notBefores, ...ofRealm]
+      const found = ids.flatMap(id => read.get(id) ?? [])
+      const live = found.map(session => applyNotBefores(session, all))
+        .filter(session => isLive(session, now))
+      const isComplete = ids.length < size || areOlderEnded(found.at(-1), all)
+
+      if (live.length >= limit || isComplete) {
+        return live.sort((a, b) => a.id < b.id ? 1 : -1).slice(0, limit)
+      }
+    }
   }
 
-  async revoke (
-    target: RevocationTarget,
-    { at, reason }: { readonly at: Millis, readonly reason: RevocationReason }
-  ): Promise<number> {
+  async revoke (target: RevocationTarget, details: RevocationDetails): Promise<number> {
     if ('sessionId' in target) {
-      const session = await this.find(target.sessionId)
-      return session === null ? 0 : this.#revokeSessions([session], at, reason)
+      return this.#revokeSession(target, details)
     }
 
-    await this.#keys.command('ZADD', this.#keys.notBefore, 'GT', at, target.userId)
-    const sessions = await this.#findByUser(target.userId, at)
-    return this.#revokeSessions(sessions.filter(({ id }) => id !== target.keep), at, reason)
+    if ('userId' in target) {
+      return this.#revokeUser(target, details)
+    }
+
+    await this.#users.endRealm(target.realm, details)
+    return 0
   }
 
   async touch (batch: readonly Touch[]): Promise<void> {
-    await Promise.all(
-      batch.map(({ sessionId, lastUsedAt, confirmedGeneration }) =>
-        this.#keys.run('touch', this.#keys.session(sessionId), lastUsedAt, confirmedGeneration)
-      )
-    )
+    await mapInBatches(batch, touch => this.#sessions.touch(touch))
   }
 
-  revocations (after: Cursor, limit: number): Promise<Revocation[]> {
+  revocations (after: Cursor | FeedWindow, limit: number): Promise<RevocationPage> {
     return this.#feed.read(after, limit)
   }
 
-  async sweep (
+  sweep (
     { endedBefore, limit }: { readonly endedBefore: Millis, readonly limit: number }
   ): Promise<number> {
-    let count = 0
-
-    while (count < limit) {
-      const room = Math.min(limit - count, MAX_SWEEP_PIPELINE)
-      const ids = await this.#keys.command(
-        'ZRANGE',
-        this.#keys.ends,
-        '-inf',
-        `(${endedBefore}`,
-        'BYSCORE',
-        'LIMIT',
-        0,
-        room
-      ) as unknown[]
-
-      if (ids.length === 0) {
-        break
-      }
-
-      count += await this.#sweepBatch(ids.map(String), endedBefore)
-    }
-
-    while (count < limit) {
-      const room = Math.min(limit - count, MAX_PIPELINE)
-      const deleted = Number(
-        await this.#keys.run('sweepUsers', this.#keys.notBefore, endedBefore, room)
-      )
-      count += deleted
-
-      if (deleted < room) {
-        break
-      }
-    }
-
-    if (count < limit) {
-      await this.#feed.sweep(endedBefore)
-    }
-
-    return count
+    return new RedisSweep(this.#redis, endedBefore).run(limit)
   }
 
-  // Two sweeps may see the same IDs. The one that deletes a session counts it.
-  async #sweepBatch (ids: readonly string[], endedBefore: Millis): Promise<number> {
-    const rows = await Promise.all(
-      ids.map(id => this.#keys.run('sweep', this.#keys.session(id), endedBefore))
-    )
-    const swept = rows.filter(row => row !== null) as Array<[fixed: unknown, revokedAt: unknown]>
-    const [gone, living] = [ids.filter((_, i) => rows[i] !== null), [] as Array<string | number>]
-    await Promise.all(ids.map(async (id, i) => {
-      if (rows[i] !== null) {
-        return
-      }
-
-      const end = await this.#keys.getField(id, 'expiresAt')
-
-      if (end === null) {
-        gone.push(id)
-      } else {
-        living.push(Number(end), id)
-      }
-    }))
-    const entries: Revocation[] = []
-    await Promise.all(swept.map(([fixed, revokedAt]) => {
-      const { id, userId } = toFixedPart(fixed)
-
-      if (revokedAt !== null) {
-        entries.push({ at: Number(revokedAt), sessionId: id })
-      }
-
-      return this.#keys.command('ZREM', this.#keys.user(userId), id)
-    }))
-    await Promise.all([
-      living.length > 0 && this.#keys.command('ZADD', this.#keys.ends, 'XX', 'GT', ...living),
-      gone.length > 0 && this.#keys.command('ZREM', this.#keys.ends, ...gone),
-      this.#feed.remove(entries)
-    ])
-    return swept.length
-  }
-
-  async #removeFromIndexes (
-    { id, userId }: { readonly id: string, readonly userId: string },
-    revokedAt: unknown
-  ): Promise<void> {
-    await Promise.all([
-      this.#keys.command('ZREM', this.#keys.user(userId), id),
-      this.#keys.command('ZREM', this.#keys.ends, id),
-      revokedAt !== null && this.#feed.remove([{ at: Number(revokedAt), sessionId: id }])
-    ])
-  }
-
-  // Returns all sessions in the index, live or not. An ID without a session may belong to one that
-  // is being created. It stays in the index until that session would have expired.
-  async #findByUser (userId: string, now: Millis): Promise<Session[]> {
-    const key = this.#keys.user(userId)
-    const members = (await this.#keys.command('ZRANGE', key, 0, -1, 'WITHSCORES') as unknown[]).map(
-      String
-    )
-    const found: Session[] = []
-
-    for (let i = 0; i < members.length; i += 2 * MAX_PIPELINE) {
-      const ids = members.slice(i, i + 2 * MAX_PIPELINE).filter((_, j) => j % 2 === 0)
-      const rows = await Promise.all(ids.map(id => this.find(id)))
-      found.push(...rows.filter(row => row?.userId === userId) as Session[])
-      const gone = ids.filter((_, j) => rows[j] === null && Number(members[i + 2 * j + 1]) <= now)
-
-      if (gone.length > 0) {
-        await this.#keys.command('ZREM', key, ...gone)
-      }
-    }
-
-    return found
-  }
-
-  async #revokeSessions (
-    sessions: readonly Session[],
-    at: Millis,
-    reason: RevocationReason
+  async #revokeSession (
+    { realm, sessionId, secretHash }: SessionTarget,
+    { at, reason }: RevocationDetails
   ): Promise<number> {
-    const revocations = sessions.filter(({ revokedAt }) => revokedAt === null).map(({ id }) => ({
-      at,
-      sessionId: id
-    }))
+    const session = await this.find(realm, sessionId)
+
+    if (
+      session === null || session.revokedAt !== null ||
+      (secretHash !== undefined && secretHash !== session.secretHash)
+    ) {
+      return 0
+    }
+
+    const { userId, authenticatedAt } = session
+    const revoked = await this.#sessions.revoke({ realm, at, reason, sessionId, userId })
+
+    // The session is revoked, so a failure from here on must not look like one of the revocation. A
+    // list repairs the index.
+    await this.#users.move(realm, userId, [[sessionId, getRevokedScore(authenticatedAt)]])
+      .catch(() => {})
+    return revoked
+  }
+
+  async #revokeUser (target: UserTarget, details: RevocationDetails): Promise<number> {
+    const { realm, userId } = target
+    const [notBefores, [ofRealm]] = await Promise.all([
+      this.#users.end(target, details),
+      this.#users.getRealmNotBefores(realm)
+    ])
+    const values = [
+      realm,
+      userId,
+      ofRealm?.before ?? '',
+      ...notBefores.toSorted((a, b) => a.at - b.at)
+        .flatMap(({ before, keep, at, reason }) => [before, keep ?? '', at, reason])
+    ]
     let count = 0
 
-    for (let i = 0; i < revocations.length; i += MAX_PIPELINE) {
-      const these = revocations.slice(i, i + MAX_PIPELINE)
-      await this.#feed.add(these)
-      const shown = await Promise.all(
-        these.map(({ sessionId }) =>
-          this.#keys.run('revoke', this.#keys.session(sessionId), at, reason)
-        )
-      ) as Array<[unknown, unknown?]>
-      count += shown.filter(([revoked]) => Number(revoked) === 1).length
-      // Another call has revoked the session at another time.
-      await this.#feed.remove(these.filter((_, j) => Number(shown[j]?.[1]) !== at))
-    }
+    for (let offset = 0;;) {
+      const { ids } = await this.#users.read(realm, userId, { offset, limit: MAX_PIPELINE })
+      const marked = await mapInBatches(ids, async id => ({
+        id,
+        ...await this.#sessions.mark(id, values)
+      }))
+      const moves = marked.filter(({ state }) => state !== 'unmarked')
+        .map(({ id, authenticatedAt }): Move => [
+          id,
+          authenticatedAt === null ? null : getRevokedScore(authenticatedAt)
+        ])
+      await this.#users.move(realm, userId, moves)
+      count += marked.filter(({ state }) => state === 'marked').length
+      offset += ids.length - moves.length
 
-    if (count > 0) {
-      await this.#feed.notifyReaders()
+      if (ids.length < MAX_PIPELINE) {
+        return count
+      }
     }
-
-    return count
   }
+}
+
+/** Whether not-befores end all sessions that were created before the given one. */
+function areOlderEnded (session: Session | undefined, notBefores: readonly NotBefore[]): boolean {
+  return session !== undefined &&
+    notBefores.some(({ keep, before }) => keep === null && session.createdAt <= before)
+}
+
+/** Returns the change that the index needs if a session is gone or revoked. */
+function toMoves (id: string, session: Session | null): Move[] {
+  if (session === null) {
+    return [[id, null]]
+  }
+
+  return session.revokedAt === null ? [] : [[id, getScore(session)]]
 }

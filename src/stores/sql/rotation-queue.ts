@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks'
 import { canRotate } from '../../domain/rotation.js'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
 import type { Millis } from '../../lib/time.js'
@@ -21,11 +22,14 @@ export interface RotationQueueOptions {
 
 const MAX_CONCURRENT_BATCHES = 2
 const MAX_BATCH_SIZE = 500
+// Bounds the memory while the database does not respond.
+const MAX_PENDING = 10_000
 // A lost connection must not block the other batches.
 const BATCH_TIMEOUT: Millis = 30_000
 
 interface Waiting {
   readonly attempt: RotationAttempt
+  readonly signal: AbortSignal | undefined
   readonly resolve: (outcome: RotationOutcome) => void
   readonly reject: (error: unknown) => void
 }
@@ -43,17 +47,46 @@ export class RotationQueue {
   readonly #waiting = new Map<string, Row>()
   // A session is in one batch at a time.
   readonly #running = new Set<string>()
+  // A batch serves several requests, so it must not run in the async context of one of them.
+  readonly #sendInOwnContext: () => void
   #inFlight = 0
+  #pending = 0
   #scheduled = false
 
   constructor (options: RotationQueueOptions) {
     this.#options = options
+    this.#sendInOwnContext = AsyncResource.bind(() => {
+      void this.#send()
+    })
   }
 
-  /** Rotates one session, at the latest at the end of this turn of the event loop. */
-  rotate (attempt: RotationAttempt): Promise<RotationOutcome> {
+  /**
+   * Rotates one session.
+   *
+   * @param signal - Aborted when the caller has given up. The attempt is not sent then.
+   * @throws Error if too many attempts are pending, or if the signal was aborted before the attempt
+   * was sent.
+   */
+  rotate (attempt: RotationAttempt, signal?: AbortSignal): Promise<RotationOutcome> {
     return new Promise((resolve, reject) => {
-      const waiting = { attempt, resolve, reject }
+      if (this.#pending >= MAX_PENDING) {
+        reject(new Error('too many rotations wait for the database'))
+        return
+      }
+
+      this.#pending++
+      const waiting: Waiting = {
+        attempt,
+        signal,
+        resolve: outcome => {
+          this.#pending--
+          resolve(outcome)
+        },
+        reject: error => {
+          this.#pending--
+          reject(error)
+        }
+      }
       const row = this.#waiting.get(attempt.sessionId) as Waiting[] | undefined
 
       if (row === undefined) {
@@ -72,13 +105,11 @@ export class RotationQueue {
     }
 
     this.#scheduled = true
-    setImmediate(() => {
-      this.#scheduled = false
-      void this.#send()
-    })
+    setImmediate(this.#sendInOwnContext)
   }
 
   async #send (): Promise<void> {
+    this.#scheduled = false
     const batch: Row[] = []
 
     for (const [sessionId, row] of this.#waiting) {
@@ -91,8 +122,12 @@ export class RotationQueue {
       }
 
       this.#waiting.delete(sessionId)
-      this.#running.add(sessionId)
-      batch.push(row)
+      const [first, ...behind] = rejectAbandoned(row)
+
+      if (first !== undefined) {
+        this.#running.add(sessionId)
+        batch.push([first, ...behind])
+      }
     }
 
     if (batch.length === 0) {
@@ -152,7 +187,9 @@ export class RotationQueue {
     const { session } = outcome
     first.resolve(outcome)
     const fitting = behind.filter(({ attempt, resolve }) => {
-      if (session !== null && canRotate(session, attempt)) {
+      const isOtherRealm = attempt.realm !== first.attempt.realm
+
+      if (isOtherRealm || (session !== null && canRotate(session, attempt))) {
         return true
       }
 
@@ -171,4 +208,16 @@ export class RotationQueue {
       this.#waiting.set(sessionId, [first, ...others])
     }
   }
+}
+
+/** Rejects the attempts whose callers have given up, and returns the others. */
+function rejectAbandoned (row: readonly Waiting[]): Waiting[] {
+  return row.filter(({ signal, reject }) => {
+    if (signal?.aborted === true) {
+      reject(signal.reason)
+      return false
+    }
+
+    return true
+  })
 }

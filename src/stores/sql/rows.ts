@@ -10,6 +10,7 @@ export type Row = Readonly<Record<string, unknown>>
 /** Columns of a session, in the order of {@link toValues}. All SQL stores have the same ones. */
 export const columns = [
   'id',
+  'realm',
   'user_id',
   'secret_hash',
   'generation',
@@ -19,6 +20,7 @@ export const columns = [
   'rotated_at',
   'rotated_by_address',
   'rotated_by_user_agent',
+  'grace_from',
   'last_used_at',
   'expires_at',
   'ends_at',
@@ -27,6 +29,8 @@ export const columns = [
   'device_label',
   'device_user_agent',
   'device_address',
+  'replay_generation',
+  'replay_length',
   'sweep_after'
 ] as const
 
@@ -34,6 +38,7 @@ export const columns = [
 export function toValues (session: Session): SqlValue[] {
   return [
     session.id,
+    session.realm,
     session.userId,
     session.secretHash,
     session.generation,
@@ -43,6 +48,7 @@ export function toValues (session: Session): SqlValue[] {
     session.rotatedAt,
     session.rotatedBy.address,
     session.rotatedBy.userAgent,
+    session.graceFrom,
     session.lastUsedAt,
     session.expiresAt,
     session.endsAt,
@@ -51,14 +57,26 @@ export function toValues (session: Session): SqlValue[] {
     session.device.label,
     session.device.userAgent,
     session.device.address,
+    session.replayRun.generation,
+    session.replayRun.length,
     session.expiresAt
   ]
 }
 
-/** Converts a row to a session. */
+/**
+ * Converts a row to a session.
+ *
+ * A statement may add the columns `ended_at` and `ended_for` of the not-before that ends the
+ * session. They count as its revocation unless the row is marked.
+ */
 export function toSession (row: Row): Session {
+  const isMarked = row.revoked_at !== null
+  const endedAt = row.ended_at ?? null
+  const revokedAt = isMarked ? row.revoked_at : endedAt
+
   return {
     id: row.id as string,
+    realm: row.realm as string,
     userId: row.user_id as string,
     secretHash: row.secret_hash as string,
     generation: Number(row.generation),
@@ -70,15 +88,20 @@ export function toSession (row: Row): Session {
       address: row.rotated_by_address as string | null,
       userAgent: row.rotated_by_user_agent as string | null
     },
+    graceFrom: Number(row.grace_from),
     lastUsedAt: Number(row.last_used_at),
     expiresAt: Number(row.expires_at),
     endsAt: Number(row.ends_at),
-    revokedAt: row.revoked_at === null ? null : Number(row.revoked_at),
-    revokedFor: row.revoked_for as RevocationReason | null,
+    revokedAt: revokedAt === null ? null : Number(revokedAt),
+    revokedFor: (isMarked ? row.revoked_for : row.ended_for ?? null) as RevocationReason | null,
     device: {
       label: row.device_label as string | null,
       userAgent: row.device_user_agent as string | null,
       address: row.device_address as string | null
+    },
+    replayRun: {
+      generation: Number(row.replay_generation),
+      length: Number(row.replay_length)
     }
   }
 }
@@ -87,6 +110,7 @@ export function toSession (row: Row): Session {
 export function toAttempts (row: Row): AttemptCount {
   return {
     count: Number(row.attempts),
+    since: Number(row.since),
     nextAt: Number(row.next_at),
     forgetAt: Number(row.forget_at)
   }

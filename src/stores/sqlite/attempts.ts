@@ -1,20 +1,23 @@
 import { blockedUntil, countAttempt } from '../../domain/attempt-rule.js'
-import type { AttemptRule } from '../../domain/attempt-rule.js'
-import type { AttemptStore } from '../attempt-store.js'
+import type { Millis } from '../../lib/time.js'
+import type { AttemptStore, BlockedKey, CountedKey } from '../attempt-store.js'
 import { toAttempts } from '../sql/rows.js'
 import { SqliteConnection } from './connection.js'
 import type { SqliteDatabase } from './connection.js'
-import type { Millis } from '../../lib/time.js'
 
 const statements = {
-  find: 'SELECT * FROM token_auth_attempts WHERE subject = ?',
+  findAll: `
+    SELECT * FROM token_auth_attempts WHERE subject IN (SELECT value FROM json_each(?))`,
   write: `
-    INSERT INTO token_auth_attempts (subject, attempts, next_at, forget_at) VALUES (?, ?, ?, ?)
+    INSERT INTO token_auth_attempts (subject, attempts, since, next_at, forget_at)
+    VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (subject) DO UPDATE
-    SET attempts = excluded.attempts, next_at = excluded.next_at, forget_at = excluded.forget_at`,
-  refund:
-    'UPDATE token_auth_attempts SET attempts = max(attempts - 1, 0), next_at = 0 WHERE subject = ?',
-  reset: 'DELETE FROM token_auth_attempts WHERE subject = ?',
+    SET attempts = excluded.attempts, since = excluded.since, next_at = excluded.next_at,
+      forget_at = excluded.forget_at`,
+  refund: `
+    UPDATE token_auth_attempts SET attempts = max(attempts - 1, 0), next_at = 0
+    WHERE subject IN (SELECT value FROM json_each(?))`,
+  reset: 'DELETE FROM token_auth_attempts WHERE subject IN (SELECT value FROM json_each(?))',
   sweep: `
     DELETE FROM token_auth_attempts
     WHERE subject IN (SELECT subject FROM token_auth_attempts WHERE forget_at <= ? LIMIT ?)`
@@ -37,27 +40,36 @@ export class SqliteAttempts implements AttemptStore {
     this.#db = new SqliteConnection(db)
   }
 
-  consume (key: string, now: Millis, rule: AttemptRule): Promise<Millis | null> {
+  consume (counts: readonly CountedKey[], now: Millis): Promise<BlockedKey | null> {
     return this.#db.transaction(() => {
-      const [row] = this.#db.all(statements.find, [key])
-      const attempts = row === undefined ? null : toAttempts(row)
-      const until = blockedUntil(attempts, now)
+      const rows = this.#db.all(statements.findAll, [JSON.stringify(counts.map(({ key }) => key))])
+      const found = new Map(rows.map(row => [row.subject, toAttempts(row)]))
 
-      if (until === null) {
-        const { count, nextAt, forgetAt } = countAttempt(attempts, now, rule)
-        this.#db.run(statements.write, [key, count, nextAt, forgetAt])
+      for (const { key } of counts) {
+        const attempts = found.get(key)
+        const until = blockedUntil(attempts ?? null, now)
+
+        if (attempts !== undefined && until !== null) {
+          return { key, until, since: attempts.since }
+        }
       }
 
-      return until
+      for (const { key, rule } of counts) {
+        const counted = countAttempt(found.get(key) ?? null, now, rule)
+        const { count, since, nextAt, forgetAt } = counted
+        this.#db.run(statements.write, [key, count, since, nextAt, forgetAt])
+      }
+
+      return null
     })
   }
 
-  async refund (key: string): Promise<void> {
-    await this.#db.write(statements.refund, [key])
+  async refund (keys: readonly string[]): Promise<void> {
+    await this.#db.write(statements.refund, [JSON.stringify(keys)])
   }
 
-  async reset (key: string): Promise<void> {
-    await this.#db.write(statements.reset, [key])
+  async reset (keys: readonly string[]): Promise<void> {
+    await this.#db.write(statements.reset, [JSON.stringify(keys)])
   }
 
   sweep ({ now, limit }: { readonly now: Millis, readonly limit: number }): Promise<number> {

@@ -2,13 +2,20 @@
  * Migrations of `SqliteStore`. Item n takes the schema from version n to n + 1. Released items
  * never change.
  *
- * A rotation writes no indexed column. `sweep_after` is a lower bound of the expiry: rotations
- * leave it unchanged, and the sweep moves it forward if the session is still live.
+ * A rotation writes no indexed column. `sweep_after` is the earliest moment when a sweep must look
+ * at a record again. Rotations leave it unchanged. A sweep moves it forward if the record is still
+ * needed.
+ *
+ * The index by user contains `revoked_at`, so that a list skips the revoked sessions of the user.
+ *
+ * `mark` is a random number. It shows that an entry is the one that a cursor was made from, and
+ * not another one that got its ID after a backup was restored.
  */
 export const sqliteMigrations: readonly string[] = [
   `
   CREATE TABLE token_auth_sessions (
     id TEXT NOT NULL PRIMARY KEY,
+    realm TEXT NOT NULL,
     user_id TEXT NOT NULL,
     secret_hash TEXT NOT NULL,
     generation INTEGER NOT NULL,
@@ -18,6 +25,7 @@ export const sqliteMigrations: readonly string[] = [
     rotated_at INTEGER NOT NULL,
     rotated_by_address TEXT,
     rotated_by_user_agent TEXT,
+    grace_from INTEGER NOT NULL,
     last_used_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
     ends_at INTEGER NOT NULL,
@@ -26,22 +34,45 @@ export const sqliteMigrations: readonly string[] = [
     device_label TEXT,
     device_user_agent TEXT,
     device_address TEXT,
+    replay_generation INTEGER NOT NULL,
+    replay_length INTEGER NOT NULL,
     sweep_after INTEGER NOT NULL
   ) WITHOUT ROWID;
-  CREATE INDEX token_auth_sessions_by_user ON token_auth_sessions (user_id, created_at);
-  CREATE INDEX token_auth_sessions_by_revocation ON token_auth_sessions (revoked_at, id)
-    WHERE revoked_at IS NOT NULL;
+  CREATE INDEX token_auth_sessions_by_user
+    ON token_auth_sessions (realm, user_id, revoked_at, id);
   CREATE INDEX token_auth_sessions_by_end ON token_auth_sessions (sweep_after);
-  CREATE TABLE token_auth_revoked_users (
-    user_id TEXT NOT NULL PRIMARY KEY,
-    revoked_at INTEGER NOT NULL
+
+  CREATE TABLE token_auth_user_not_befores (
+    realm TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    not_before INTEGER NOT NULL,
+    kept_id TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    sweep_after INTEGER NOT NULL,
+    PRIMARY KEY (realm, user_id, not_before, kept_id)
   ) WITHOUT ROWID;
-  CREATE INDEX token_auth_revoked_users_by_time ON token_auth_revoked_users (revoked_at);
-  `,
-  `
+  CREATE INDEX token_auth_user_not_befores_by_end ON token_auth_user_not_befores (sweep_after);
+
+  CREATE TABLE token_auth_realm_not_befores (
+    realm TEXT NOT NULL PRIMARY KEY,
+    not_before INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    reason TEXT NOT NULL
+  ) WITHOUT ROWID;
+
+  CREATE TABLE token_auth_revocations (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    mark INTEGER NOT NULL DEFAULT (random() & 0xFFFFFFFFFF),
+    stored_at INTEGER NOT NULL,
+    entry TEXT NOT NULL
+  );
+  CREATE INDEX token_auth_revocations_by_time ON token_auth_revocations (stored_at);
+
   CREATE TABLE token_auth_attempts (
     subject TEXT NOT NULL PRIMARY KEY,
     attempts INTEGER NOT NULL,
+    since INTEGER NOT NULL,
     next_at INTEGER NOT NULL,
     forget_at INTEGER NOT NULL
   ) WITHOUT ROWID;

@@ -1,54 +1,122 @@
 import { columns } from '../sql/rows.js'
 
+// A session `s` is ended by the rows of these two tables.
+const userEndings = `
+  SELECT at, reason FROM token_auth_user_not_befores AS n
+  WHERE n.realm = s.realm AND n.user_id = s.user_id
+    AND n.not_before >= s.authenticated_at AND n.kept_id <> s.id`
+const realmEndings = `
+  SELECT at, reason FROM token_auth_realm_not_befores AS n
+  WHERE n.realm = s.realm AND n.not_before >= s.authenticated_at`
+const endings = `${userEndings} UNION ALL ${realmEndings}`
+
+// The first not-before counts.
+const withEnding = `
+  SELECT s.*,
+    (SELECT at FROM (${endings}) ORDER BY at LIMIT 1) AS ended_at,
+    (SELECT reason FROM (${endings}) ORDER BY at LIMIT 1) AS ended_for
+  FROM token_auth_sessions AS s`
+
+// The sessions that a not-before `n` of a user ends.
+const endedSessions = `
+  FROM token_auth_sessions AS s
+  WHERE s.realm = n.realm AND s.user_id = n.user_id
+    AND s.authenticated_at <= n.not_before AND s.id <> n.kept_id`
+
+const oldSessions = `
+  SELECT id FROM token_auth_sessions WHERE sweep_after < ? ORDER BY sweep_after LIMIT ?`
+const oldNotBefores = `
+  SELECT realm, user_id, not_before, kept_id FROM token_auth_user_not_befores
+  WHERE sweep_after < ? ORDER BY sweep_after LIMIT ?`
+
 /** Statements of `SqliteStore`. */
 export const statements = {
+  exists: 'SELECT 1 FROM token_auth_sessions WHERE id = ?',
+  findLatestNotBefore: `
+    SELECT max(not_before) AS not_before FROM (
+      SELECT not_before FROM token_auth_user_not_befores
+      WHERE realm = ? AND user_id = ? AND not_before >= ? AND kept_id <> ?
+      UNION ALL
+      SELECT not_before FROM token_auth_realm_not_befores WHERE realm = ? AND not_before >= ?
+    )`,
   create: `
     INSERT INTO token_auth_sessions (${columns.join(', ')})
-    SELECT ${columns.map(() => '?').join(', ')}
-    WHERE NOT EXISTS (
-      SELECT 1 FROM token_auth_revoked_users WHERE user_id = ? AND revoked_at >= ?
-    )
-    ON CONFLICT (id) DO NOTHING`,
+    VALUES (${columns.map(() => '?').join(', ')})`,
   // Without RETURNING, because drivers take longer to read a row than to write it.
   rotate: `
-    UPDATE token_auth_sessions
-    SET generation = generation + 1, rotated_at = ?,
-      rotated_by_address = ?, rotated_by_user_agent = ?,
+    UPDATE token_auth_sessions AS s
+    SET generation = ?, confirmed_generation = max(confirmed_generation, ?), rotated_at = ?,
+      rotated_by_address = ?, rotated_by_user_agent = ?, grace_from = max(grace_from, ?),
       last_used_at = max(last_used_at, ?), expires_at = min(?, ends_at)
-    WHERE id = ? AND secret_hash = ? AND generation = ? AND revoked_at IS NULL AND expires_at > ?
-      AND (generation = 0 OR rotated_at <= ? OR rotated_at > ?)`,
-  find: 'SELECT * FROM token_auth_sessions WHERE id = ?',
-  findAll: 'SELECT * FROM token_auth_sessions WHERE id IN (SELECT value FROM json_each(?))',
+    WHERE id = ? AND realm = ? AND secret_hash = ? AND generation = ? AND revoked_at IS NULL
+      AND (? = 1 OR (
+        expires_at > ? AND (generation = 0 OR grace_from <= ? OR grace_from > ?)
+      ))
+      AND NOT EXISTS (${endings})`,
+  find: `${withEnding} WHERE s.id = ? AND s.realm = ?`,
+  findAll: `${withEnding} WHERE s.id IN (SELECT value FROM json_each(?))`,
   list: `
-    SELECT * FROM token_auth_sessions WHERE user_id = ? AND revoked_at IS NULL AND expires_at > ?
-    ORDER BY created_at DESC, id LIMIT ?`,
-  revokeOne: `
-    UPDATE token_auth_sessions SET revoked_at = ?, revoked_for = ?
-    WHERE id = ? AND revoked_at IS NULL`,
-  revokeUser: `
-    UPDATE token_auth_sessions SET revoked_at = ?, revoked_for = ?
-    WHERE user_id = ? AND id IS NOT ? AND revoked_at IS NULL`,
-  setNotBefore: `
-    INSERT INTO token_auth_revoked_users (user_id, revoked_at) VALUES (?, ?)
-    ON CONFLICT (user_id) DO UPDATE SET revoked_at = max(revoked_at, excluded.revoked_at)`,
+    SELECT * FROM token_auth_sessions AS s
+    WHERE realm = ? AND user_id = ? AND revoked_at IS NULL AND expires_at > ?
+      AND NOT EXISTS (${endings})
+    ORDER BY id DESC LIMIT ?`,
+  revokeSession: `
+    UPDATE token_auth_sessions AS s SET revoked_at = ?, revoked_for = ?
+    WHERE id = ? AND realm = ? AND secret_hash = coalesce(?, secret_hash) AND revoked_at IS NULL
+      AND NOT EXISTS (${endings})
+    RETURNING user_id`,
+  findLatestCreation: `
+    SELECT max(created_at) AS created_at FROM token_auth_sessions AS s
+    WHERE realm = ? AND user_id = ? AND revoked_at IS NULL AND NOT EXISTS (${endings})`,
+  addUserNotBefore: `
+    INSERT INTO token_auth_user_not_befores AS n
+      (realm, user_id, not_before, kept_id, at, reason, sweep_after)
+    VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET at = excluded.at, reason = excluded.reason WHERE excluded.at < n.at`,
+  // With the details of the first not-before: a crash may have left sessions of an earlier call.
+  markSessions: `
+    UPDATE token_auth_sessions AS s
+    SET (revoked_at, revoked_for) = (${userEndings} ORDER BY at LIMIT 1)
+    WHERE id IN (
+      SELECT id FROM token_auth_sessions AS s
+      WHERE realm = ? AND user_id = ? AND revoked_at IS NULL AND authenticated_at <= ? AND id <> ?
+        AND NOT EXISTS (${realmEndings})
+      ORDER BY id LIMIT ?
+    )`,
+  setRealmNotBefore: `
+    INSERT INTO token_auth_realm_not_befores AS n (realm, not_before, at, reason)
+    VALUES (?, ?, ?, ?)
+    ON CONFLICT DO UPDATE
+    SET not_before = excluded.not_before, at = excluded.at, reason = excluded.reason
+    WHERE excluded.not_before > n.not_before`,
   touch: `
-    UPDATE token_auth_sessions
-    SET last_used_at = max(last_used_at, ?),
-      confirmed_generation = max(confirmed_generation, min(?, generation))
-    WHERE id = ?`,
-  revocations: `
-    SELECT revoked_at, id FROM token_auth_sessions
-    WHERE revoked_at IS NOT NULL AND (revoked_at, id) > (?, ?)
-    ORDER BY revoked_at, id LIMIT ?`,
+    UPDATE token_auth_sessions AS s
+    SET last_used_at = max(s.last_used_at, t.last_used_at),
+      confirmed_generation =
+        max(s.confirmed_generation, min(t.confirmed_generation, s.generation)),
+      grace_from = iif(s.generation = t.generation, max(s.grace_from, t.grace_from), s.grace_from),
+      replay_generation =
+        iif(s.generation = t.generation, max(s.replay_generation, t.replay_generation), s.replay_generation),
+      replay_length = iif(
+        s.generation = t.generation AND t.replay_generation > s.replay_generation,
+        t.replay_length, s.replay_length)
+    FROM (
+      SELECT ? AS realm, ? AS id, ? AS generation, ? AS last_used_at, ? AS confirmed_generation,
+        ? AS grace_from, ? AS replay_generation, ? AS replay_length
+    ) AS t
+    WHERE s.id = t.id AND s.realm = t.realm`,
   sweepSessions: `
-    DELETE FROM token_auth_sessions WHERE expires_at < ?
-    AND id IN (
-      SELECT id FROM token_auth_sessions WHERE sweep_after < ? ORDER BY sweep_after LIMIT ?)`,
-  postponeSweep: `
-    UPDATE token_auth_sessions SET sweep_after = expires_at WHERE expires_at >= ?
-    AND id IN (
-      SELECT id FROM token_auth_sessions WHERE sweep_after < ? ORDER BY sweep_after LIMIT ?)`,
-  sweepUsers: `
-    DELETE FROM token_auth_revoked_users
-    WHERE user_id IN (SELECT user_id FROM token_auth_revoked_users WHERE revoked_at < ? LIMIT ?)`
+    DELETE FROM token_auth_sessions WHERE expires_at < ? AND id IN (${oldSessions})`,
+  postponeSessions: `
+    UPDATE token_auth_sessions SET sweep_after = expires_at
+    WHERE expires_at >= ? AND id IN (${oldSessions})`,
+  sweepNotBefores: `
+    DELETE FROM token_auth_user_not_befores AS n
+    WHERE not_before < ? AND (realm, user_id, not_before, kept_id) IN (${oldNotBefores})
+      AND NOT EXISTS (SELECT 1 ${endedSessions})`,
+  postponeNotBefores: `
+    UPDATE token_auth_user_not_befores AS n
+    SET sweep_after = max(?, (SELECT max(expires_at) ${endedSessions}))
+    WHERE (realm, user_id, not_before, kept_id) IN (${oldNotBefores})
+      AND EXISTS (SELECT 1 ${endedSessions})`
 } as const

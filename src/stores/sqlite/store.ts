@@ -1,22 +1,37 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
-import type { RevocationReason, Session } from '../../domain/session.js'
-import { SessionRefusedError } from '../token-store.js'
-import type { Cursor, Revocation, RevocationTarget, TokenStore, Touch } from '../token-store.js'
+import type { Session } from '../../domain/session.js'
+import type { Millis } from '../../lib/time.js'
 import { RotationQueue } from '../sql/rotation-queue.js'
 import { toSession, toValues } from '../sql/rows.js'
-import { sqliteMigrations } from './schema.js'
+import { SessionRefusedError } from '../token-store.js'
+import type {
+  Cursor,
+  FeedWindow,
+  RealmTarget,
+  RevocationDetails,
+  RevocationPage,
+  RevocationTarget,
+  SessionTarget,
+  TokenStore,
+  Touch,
+  UserTarget
+} from '../token-store.js'
 import { retryWhileBusy, SqliteConnection } from './connection.js'
 import type { SqliteDatabase } from './connection.js'
+import { SqliteFeed } from './feed.js'
+import { sqliteMigrations } from './schema.js'
 import { statements } from './statements.js'
-import type { Millis } from '../../lib/time.js'
+
+/** Number of sessions that one transaction marks as revoked. More would block the event loop. */
+const MARK_BATCH = 500
 
 /**
  * Token store for SQLite, with `libsql`, `better-sqlite3` or `node:sqlite`.
  *
  * Requires a connection of its own, because an open transaction of the app would contain the
- * store's writes. Several processes may share a file. `migrate` disables `busy_timeout`, which
- * would block the whole process. The store waits without blocking instead.
+ * store's writes. Several processes of one machine may share a file. `migrate` disables
+ * `busy_timeout`, which would block the whole process. The store waits without blocking instead.
  *
  * @example
  * ```ts
@@ -32,10 +47,12 @@ export class SqliteStore implements TokenStore {
   static readonly migrations: readonly string[] = sqliteMigrations
 
   readonly #db: SqliteConnection
+  readonly #feed: SqliteFeed
   readonly #rotations: RotationQueue
 
   constructor (db: SqliteDatabase) {
     this.#db = new SqliteConnection(db)
+    this.#feed = new SqliteFeed(this.#db)
     this.#rotations = new RotationQueue({
       rotateAll: attempts => this.#rotateAll(attempts),
       isDataError
@@ -69,90 +86,124 @@ export class SqliteStore implements TokenStore {
     })
   }
 
-  async create (session: Session): Promise<void> {
-    const values = [...toValues(session), session.userId, session.authenticatedAt]
-
-    if (await this.#db.write(statements.create, values) > 0) {
-      return
-    }
-
-    throw new SessionRefusedError(
-      await this.find(session.id) === null ? 'revoked-since' : 'id-taken'
-    )
-  }
-
-  rotate (attempt: RotationAttempt): Promise<RotationOutcome> {
-    return this.#rotations.rotate(attempt)
-  }
-
-  find (sessionId: string): Promise<Session | null> {
-    return retryWhileBusy(() => this.#find(sessionId))
-  }
-
-  async list (
-    userId: string,
-    { now, limit }: { readonly now: Millis, readonly limit: number }
-  ): Promise<Session[]> {
-    const rows = await retryWhileBusy(() => this.#db.all(statements.list, [userId, now, limit]))
-    return rows.map(toSession)
-  }
-
-  async revoke (
-    target: RevocationTarget,
-    { at, reason }: { readonly at: Millis, readonly reason: RevocationReason }
-  ): Promise<number> {
-    if ('sessionId' in target) {
-      return this.#db.write(statements.revokeOne, [at, reason, target.sessionId])
-    }
-
+  create (session: Session): Promise<void> {
+    // No revocation can commit between the check and the insert.
     return this.#db.transaction(() => {
-      this.#db.run(statements.setNotBefore, [target.userId, at])
-      return this.#db.run(statements.revokeUser, [at, reason, target.userId, target.keep ?? null])
+      if (this.#db.all(statements.exists, [session.id]).length > 0) {
+        throw new SessionRefusedError(null)
+      }
+
+      const before = this.#findLatestNotBefore(session)
+
+      if (before !== null) {
+        throw new SessionRefusedError({ before })
+      }
+
+      this.#db.run(statements.create, toValues(session))
     })
   }
 
-  async touch (batch: readonly Touch[]): Promise<void> {
+  rotate (attempt: RotationAttempt, signal?: AbortSignal): Promise<RotationOutcome> {
+    return this.#rotations.rotate(attempt, signal)
+  }
+
+  async find (realm: string, sessionId: string): Promise<Session | null> {
+    const [row] = await retryWhileBusy(() => this.#db.all(statements.find, [sessionId, realm]))
+    return row === undefined ? null : toSession(row)
+  }
+
+  async list (
+    realm: string,
+    userId: string,
+    { now, limit }: { readonly now: Millis, readonly limit: number }
+  ): Promise<Session[]> {
+    const rows = await retryWhileBusy(() =>
+      this.#db.all(statements.list, [realm, userId, now, limit])
+    )
+    return rows.map(toSession)
+  }
+
+  async revoke (target: RevocationTarget, details: RevocationDetails): Promise<number> {
+    if ('sessionId' in target) {
+      return this.#db.transaction(() => this.#revokeSession(target, details))
+    }
+
+    if ('userId' in target) {
+      return this.#revokeUser(target, details)
+    }
+
     await this.#db.transaction(() => {
-      for (const { lastUsedAt, confirmedGeneration, sessionId } of batch) {
-        this.#db.run(statements.touch, [lastUsedAt, confirmedGeneration, sessionId])
+      this.#revokeRealm(target, details)
+    })
+    return 0
+  }
+
+  async touch (batch: readonly Touch[]): Promise<void> {
+    if (batch.length === 0) {
+      return
+    }
+
+    await this.#db.transaction(() => {
+      for (const touch of batch) {
+        this.#db.run(statements.touch, [
+          touch.realm,
+          touch.sessionId,
+          touch.generation,
+          touch.lastUsedAt,
+          touch.confirmedGeneration,
+          touch.graceFrom ?? 0,
+          touch.replayRun?.generation ?? 0,
+          touch.replayRun?.length ?? 0
+        ])
       }
     })
   }
 
-  async revocations (after: Cursor, limit: number): Promise<Revocation[]> {
-    const rows = await retryWhileBusy(() =>
-      this.#db.all(statements.revocations, [after.at, after.sessionId, limit])
-    )
-    return rows.map(row => ({ at: Number(row.revoked_at), sessionId: row.id as string }))
+  revocations (after: Cursor | FeedWindow, limit: number): Promise<RevocationPage> {
+    return retryWhileBusy(() => this.#feed.read(after, limit))
   }
 
   async sweep (
     { endedBefore, limit }: { readonly endedBefore: Millis, readonly limit: number }
   ): Promise<number> {
-    let count = 0
+    const { sweepSessions, postponeSessions, sweepNotBefores, postponeNotBefores } = statements
+    let count = await this.#sweepTable(sweepSessions, postponeSessions, endedBefore, limit)
 
-    for (;;) {
-      const room = limit - count
+    // After the sessions, which may be the last ones that a not-before ends.
+    if (count < limit) {
+      count += await this.#sweepTable(
+        sweepNotBefores,
+        postponeNotBefores,
+        endedBefore,
+        limit - count
+      )
+    }
+
+    return count < limit ? count + await this.#feed.sweep(endedBefore, limit - count) : count
+  }
+
+  /** Deletes old records, and moves `sweep_after` of those that are still needed. */
+  async #sweepTable (
+    remove: string,
+    postpone: string,
+    endedBefore: Millis,
+    limit: number
+  ): Promise<number> {
+    for (let count = 0;;) {
       const [deleted, postponed] = await this.#db.sweepTransaction(() =>
         [
-          this.#db.run(statements.sweepSessions, [endedBefore, endedBefore, room]),
-          this.#db.run(statements.postponeSweep, [endedBefore, endedBefore, limit])
+          this.#db.run(remove, [endedBefore, endedBefore, limit - count]),
+          this.#db.run(postpone, [endedBefore, endedBefore, limit])
         ] as const
       )
       count += deleted
 
-      if (count === limit) {
+      if (count === limit || deleted + postponed === 0) {
         return count
-      }
-
-      if (deleted + postponed === 0) {
-        break
       }
 
       await sleep(0)
     }
-
-    return count + await this.#db.sweepWrite(statements.sweepUsers, [endedBefore, limit - count])
   }
 
   // One transaction waits for the disk once. No other process writes before it ends, so the rows
@@ -165,35 +216,99 @@ export class SqliteStore implements TokenStore {
       ])
       const sessions = new Map(rows.map(row => [row.id, toSession(row)]))
 
-      return attempts.map(({ sessionId }, i) => ({
-        swapped: swapped[i] === true,
-        session: sessions.get(sessionId) ?? null
-      }))
+      return attempts.map(({ realm, sessionId }, i) => {
+        const session = sessions.get(sessionId)
+
+        return {
+          swapped: swapped[i] === true,
+          session: session?.realm === realm ? session : null
+        }
+      })
     })
   }
 
-  #rotate (
-    { sessionId, secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, by }:
-      RotationAttempt
-  ): boolean {
+  #rotate (attempt: RotationAttempt): boolean {
+    const { realm, sessionId, secretHash, from, to, heals, now, expiresAt, by } = attempt
+
     return this.#db.run(statements.rotate, [
+      to,
+      heals ? to : 0,
       now,
       by.address,
       by.userAgent,
       now,
+      now,
       expiresAt,
       sessionId,
+      realm,
       secretHash,
-      generation,
+      from,
+      heals ? 1 : 0,
       now,
-      rotatedBefore,
-      rotatedAfter
+      attempt.graceBefore,
+      attempt.graceAfter
     ]) > 0
   }
 
-  #find (sessionId: string): Session | null {
-    const [row] = this.#db.all(statements.find, [sessionId])
-    return row === undefined ? null : toSession(row)
+  #revokeSession (
+    { realm, sessionId, secretHash }: SessionTarget,
+    { at, reason }: RevocationDetails
+  ): number {
+    const values = [at, reason, sessionId, realm, secretHash ?? null]
+    const [row] = this.#db.all(statements.revokeSession, values)
+
+    if (row === undefined) {
+      return 0
+    }
+
+    this.#feed.add({ realm, at, reason, sessionId, userId: row.user_id as string })
+    return 1
+  }
+
+  async #revokeUser (target: UserTarget, details: RevocationDetails): Promise<number> {
+    // The first sessions in the same transaction, because each transaction waits for the disk.
+    let [before, count] = await this.#db.transaction(() => {
+      const before = this.#addUserNotBefore(target, details)
+      return [before, this.#markSessions(target, before)] as const
+    })
+
+    for (let marked = count; marked === MARK_BATCH; count += marked) {
+      await sleep(0)
+      marked = await this.#db.transaction(() => this.#markSessions(target, before))
+    }
+
+    return count
+  }
+
+  /** Returns the last moment of authentication that the not-before ends. */
+  #addUserNotBefore (
+    { realm, userId, keep }: UserTarget,
+    { at, reason }: RevocationDetails
+  ): Millis {
+    const [row] = this.#db.all(statements.findLatestCreation, [realm, userId])
+    const before = Math.max(at, Number(row?.created_at ?? at))
+    const values = [realm, userId, before, keep ?? '', at, reason, before]
+    this.#db.run(statements.addUserNotBefore, values)
+    const kept = keep === undefined ? {} : { keep }
+    this.#feed.add({ realm, at, reason, userId, before, ...kept })
+    return before
+  }
+
+  #markSessions ({ realm, userId, keep }: UserTarget, before: Millis): number {
+    const values = [realm, userId, before, keep ?? '', MARK_BATCH]
+    return this.#db.run(statements.markSessions, values)
+  }
+
+  #revokeRealm ({ realm }: RealmTarget, { at, reason }: RevocationDetails): void {
+    if (this.#db.run(statements.setRealmNotBefore, [realm, at, at, reason]) > 0) {
+      this.#feed.add({ realm, at, reason, before: at })
+    }
+  }
+
+  #findLatestNotBefore ({ id, realm, userId, authenticatedAt }: Session): Millis | null {
+    const values = [realm, userId, authenticatedAt, id, realm, authenticatedAt]
+    const before = this.#db.all(statements.findLatestNotBefore, values)[0]?.not_before ?? null
+    return before === null ? null : Number(before)
   }
 }
 

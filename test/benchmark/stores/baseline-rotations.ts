@@ -8,20 +8,24 @@ import type { RotationAttempt } from 'fastify-token-auth'
 import type { Redis } from 'ioredis'
 import type Libsql from 'libsql'
 import type pg from 'pg'
+import { getShard } from '../../../dist/stores/redis/keys.js'
 import type { Rotate } from './rotation-load.js'
 
 const createAssignments = (greatest: string, least: string): string => `
-  generation = generation + 1, rotated_at = $now,
+  generation = $to, rotated_at = $now,
   rotated_by_address = $address, rotated_by_user_agent = $user_agent,
+  grace_from = ${greatest}(grace_from, $now),
   last_used_at = ${greatest}(last_used_at, $now), expires_at = ${least}($until, ends_at)`
 const condition = `
-  id = $id AND secret_hash = $secret AND generation = $generation
+  id = $id AND realm = $realm AND secret_hash = $secret AND generation = $from
   AND revoked_at IS NULL AND expires_at > $now
-  AND (generation = 0 OR rotated_at <= $before OR rotated_at > $after)`
+  AND (generation = 0 OR grace_from <= $before OR grace_from > $after)`
 const parameters = [
   'id',
+  'realm',
   'secret',
-  'generation',
+  'from',
+  'to',
   'now',
   'until',
   'before',
@@ -40,22 +44,26 @@ function numberParameters (statement: string, sign: string): string {
 
 function getValues ({
   sessionId,
+  realm,
   secretHash,
-  generation,
+  from,
+  to,
   now,
   expiresAt,
-  rotatedBefore,
-  rotatedAfter,
+  graceBefore,
+  graceAfter,
   by
 }: RotationAttempt): Array<string | number | null> {
   return [
     sessionId,
+    realm,
     secretHash,
-    generation,
+    from,
+    to,
     now,
     expiresAt,
-    rotatedBefore,
-    rotatedAfter,
+    graceBefore,
+    graceAfter,
     by.address,
     by.userAgent
   ]
@@ -96,23 +104,25 @@ export function createSqliteRotation (db: Libsql.Database): Rotate {
 }
 
 const script = `
-  local row = redis.call('HMGET', KEYS[1], 'fixed', 'secretHash', 'generation',
-    'confirmedGeneration', 'rotatedAt', 'rotatedBy', 'lastUsedAt', 'expiresAt', 'endsAt',
-    'revokedAt', 'revokedFor')
-  local secret, generation, now, expires, before, after, by = unpack(ARGV)
-  local rotatedAt = tonumber(row[5])
-  if row[2] ~= secret or row[3] ~= generation or row[10] or tonumber(now) >= tonumber(row[8])
-    or not (generation == '0' or rotatedAt <= tonumber(before) or rotatedAt > tonumber(after))
+  local row = redis.call('HMGET', KEYS[1], 'fixed', 'realm', 'secretHash', 'generation',
+    'confirmedGeneration', 'rotatedAt', 'rotatedBy', 'graceFrom', 'lastUsedAt', 'expiresAt',
+    'endsAt', 'revokedAt', 'revokedFor', 'replayRun')
+  local realm, secret, from, to, now, expires, before, after, by = unpack(ARGV)
+  local graceFrom = tonumber(row[8])
+  if row[2] ~= realm or row[3] ~= secret or row[4] ~= from or row[12]
+    or tonumber(now) >= tonumber(row[10])
+    or not (from == '0' or graceFrom <= tonumber(before) or graceFrom > tonumber(after))
   then return false end
-  row[3] = string.format('%.0f', tonumber(generation) + 1)
-  row[5] = now
-  row[6] = by
-  if tonumber(now) > tonumber(row[7]) then row[7] = now end
-  row[8] = row[9]
-  if tonumber(expires) < tonumber(row[9]) then row[8] = expires end
+  row[4] = to
+  row[6] = now
+  row[7] = by
+  if tonumber(now) > graceFrom then row[8] = now end
+  if tonumber(now) > tonumber(row[9]) then row[9] = now end
+  row[10] = row[11]
+  if tonumber(expires) < tonumber(row[11]) then row[10] = expires end
   redis.call('HSET', KEYS[1],
-    'generation', row[3], 'rotatedAt', now, 'rotatedBy', by,
-    'lastUsedAt', row[7], 'expiresAt', row[8])
+    'generation', to, 'rotatedAt', now, 'rotatedBy', by, 'graceFrom', row[8],
+    'lastUsedAt', row[9], 'expiresAt', row[10])
   return row`
 
 /**
@@ -124,18 +134,19 @@ export async function createRedisRotation (redis: Redis, prefix: string): Promis
   const sha = await redis.script('LOAD', script) as string
 
   return async attempt => {
-    const { sessionId, secretHash, generation, now, expiresAt, rotatedBefore, rotatedAfter, by } =
-      attempt
+    const { realm, sessionId, secretHash, from, to, now, expiresAt, by } = attempt
     const row = await redis.evalsha(
       sha,
       1,
-      `${prefix}s:{${sessionId}}`,
+      `${prefix}{${getShard(sessionId)}}:s:${sessionId}`,
+      realm,
       secretHash,
-      generation,
+      from,
+      to,
       now,
       expiresAt,
-      rotatedBefore,
-      rotatedAfter,
+      attempt.graceBefore,
+      attempt.graceAfter,
       JSON.stringify(by)
     )
 

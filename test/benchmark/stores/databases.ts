@@ -12,13 +12,16 @@ import { Redis } from 'ioredis'
 import Libsql from 'libsql'
 import mysql from 'mysql2/promise'
 import pg from 'pg'
+import { NO_REPLAYS } from '../../../dist/domain/session.js'
 import {
   caller,
   createInsert,
+  createRedisShards,
   createSecretHash,
   createSessionId,
   DAY,
   EXPIRY_STEP,
+  REALM,
   redisInsert
 } from './seed.js'
 import type { Seed } from './seed.js'
@@ -80,13 +83,20 @@ export async function openMemory (): Promise<Database> {
     store,
     async seed ({ count, firstExpiry }) {
       const at = firstExpiry - 7 * DAY
-      const times = { createdAt: at, authenticatedAt: at, rotatedAt: at, lastUsedAt: at }
+      const times = {
+        createdAt: at,
+        authenticatedAt: at,
+        rotatedAt: at,
+        graceFrom: at,
+        lastUsedAt: at
+      }
 
       for (let n = 0; n < count; n++) {
         const expiresAt = firstExpiry + n * EXPIRY_STEP
         await store.create({
           ...times,
           id: flatten(createSessionId(n)),
+          realm: REALM,
           userId: `u${n}`,
           secretHash: flatten(createSecretHash(n)),
           generation: 0,
@@ -96,7 +106,8 @@ export async function openMemory (): Promise<Database> {
           endsAt: expiresAt + 23 * DAY,
           revokedAt: null,
           revokedFor: null,
-          device: { label: null, ...caller }
+          device: { label: null, ...caller },
+          replayRun: NO_REPLAYS
         })
       }
     },
@@ -233,15 +244,9 @@ export async function openRedis (): Promise<
     store: new RedisStore(redis, { prefix }),
     async seed ({ count, firstExpiry }) {
       for (let from = 0; from < count; from += BATCH_SIZE) {
-        await redis.eval(
-          redisInsert,
-          0,
-          prefix,
-          from,
-          Math.min(from + BATCH_SIZE, count),
-          firstExpiry,
-          Date.now()
-        )
+        const to = Math.min(from + BATCH_SIZE, count)
+        const shards = createRedisShards(from, to)
+        await redis.eval(redisInsert, 0, prefix, from, to, firstExpiry, Date.now(), shards)
       }
     },
     remove

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { MemoryStore } from 'fastify-token-auth/memory'
+import { createSessionId, NO_REPLAYS } from '../../../dist/domain/session.js'
 import { callInChildProcess } from '../child-process.js'
 import { median } from '../comparison.js'
 import type { ResultRow, RunSettings } from '../comparison.js'
-import { DAY, MANY_SESSIONS } from './seed.js'
+import { DAY, MANY_SESSIONS, REALM } from './seed.js'
 
 const MAX_BYTES = 650
 
@@ -46,7 +47,8 @@ export async function measureSessionSize (count: number): Promise<number> {
     // Different times and strings, because sessions share none in production.
     const createdAt = startTime + n
     await store.create({
-      id: `s${randomBytes(16).toString('base64url')}`,
+      id: createSessionId(createdAt),
+      realm: REALM,
       userId: `u-${n}`,
       secretHash: randomBytes(32).toString('base64url'),
       generation: 0,
@@ -55,18 +57,20 @@ export async function measureSessionSize (count: number): Promise<number> {
       authenticatedAt: createdAt,
       rotatedAt: createdAt,
       rotatedBy: { address: null, userAgent: null },
+      graceFrom: createdAt,
       lastUsedAt: createdAt,
       expiresAt: createdAt + 7 * DAY,
       endsAt: createdAt + 30 * DAY,
       revokedAt: null,
       revokedFor: null,
-      device: { label: null, address: null, userAgent: null }
+      device: { label: null, address: null, userAgent: null },
+      replayRun: NO_REPLAYS
     })
   }
 
   const bytes = (readUsedBytes() - bytesBefore) / count
   // Reads the store, so that the garbage collector cannot free it before the measurement.
-  const [session] = await store.list('u-0', { now: startTime, limit: 1 })
+  const [session] = await store.list(REALM, 'u-0', { now: startTime, limit: 1 })
 
   if (session?.userId !== 'u-0') {
     throw new Error('Store lost a session')

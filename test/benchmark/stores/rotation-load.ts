@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { RotationAttempt, TokenStore } from 'fastify-token-auth'
 import { median } from '../comparison.js'
-import { caller, createSecretHash, createSessionId, DAY } from './seed.js'
+import { caller, createSecretHash, createSessionId, DAY, REALM } from './seed.js'
 
 /** Rotates a session. Rejects if the session did not move to its next generation. */
 export type Rotate = (attempt: RotationAttempt) => Promise<void>
@@ -15,14 +15,14 @@ export interface RotationRun {
 
 // A prime number, so that every session is rotated before one is rotated again.
 const STRIDE = 7919
-const CLOCK_TOLERANCE = 60_000
+const GRACE = 10_000
 
 /** Creates a function that rotates sessions with a store. */
 export function createStoreRotation (store: TokenStore): Rotate {
   return async attempt => {
     const { swapped, session } = await store.rotate(attempt)
 
-    if (!swapped || session?.generation !== attempt.generation + 1) {
+    if (!swapped || session?.generation !== attempt.to) {
       throw new Error('Store did not rotate a session')
     }
   }
@@ -65,7 +65,7 @@ export class RotationLoad {
 
     for (let n = 0; n < this.#generations.length; n += step) {
       const id = createSessionId(n)
-      const session = await store.find(id)
+      const session = await store.find(REALM, id)
       assert.equal(session?.generation, this.#generations[n], `generation of ${id}`)
       assert.equal(session?.userId, `u${n}`)
     }
@@ -76,13 +76,17 @@ export class RotationLoad {
     const generation = this.#generations[n] as number
     const now = Date.now()
     await rotate({
+      realm: REALM,
       sessionId: createSessionId(n),
+      userId: `u${n}`,
       secretHash: createSecretHash(n),
-      generation,
+      from: generation,
+      to: generation + 1,
+      heals: false,
       now,
       expiresAt: now + 7 * DAY,
-      rotatedBefore: now,
-      rotatedAfter: now + CLOCK_TOLERANCE,
+      graceBefore: now,
+      graceAfter: now + GRACE,
       by: caller
     })
     this.#generations[n] = generation + 1

@@ -8,7 +8,12 @@
  * @module
  */
 
+import { getShard, getUserShard } from '../../../dist/stores/redis/keys.js'
+
 export const DAY = 86_400_000
+
+/** Realm of all sessions: the default name of a registration. */
+export const REALM = 'auth'
 
 /** Number of sessions for large tables. Use fewer to try the benchmark. */
 export const MANY_SESSIONS = Number(process.env.SESSIONS ?? 1_000_000)
@@ -32,7 +37,7 @@ export const EXPIRY_STEP = 3
 
 const MULTIPLIER = 2_654_435_761
 const MODULUS = 2 ** 32
-const ID_DIGITS = 22
+const ID_DIGITS = 31
 const SECRET_DIGITS = 43
 const ABSOLUTE_LIFETIME = 23 * DAY
 
@@ -65,6 +70,7 @@ export function createInsert (
   const expiry = `${firstExpiry} + n * ${EXPIRY_STEP}`
   const values = {
     id: concat('\'s\'', pad(`n * ${MULTIPLIER} % ${MODULUS}`, ID_DIGITS)),
+    realm: `'${REALM}'`,
     user_id: concat('\'u\'', pad('n', 0)),
     secret_hash: pad('n', SECRET_DIGITS),
     generation: 0,
@@ -74,11 +80,14 @@ export function createInsert (
     rotated_at: createdAt,
     rotated_by_address: `'${caller.address}'`,
     rotated_by_user_agent: `'${caller.userAgent}'`,
+    grace_from: createdAt,
     last_used_at: createdAt,
     expires_at: expiry,
     ends_at: `${expiry} + ${ABSOLUTE_LIFETIME}`,
     device_user_agent: `'${caller.userAgent}'`,
     device_address: `'${caller.address}'`,
+    replay_generation: 0,
+    replay_length: 0,
     sweep_after: expiry
   }
   const columns = Object.keys(values).join(', ')
@@ -90,11 +99,21 @@ export function createInsert (
   } SELECT ${expressions} FROM numbers WHERE n < ${count} ORDER BY 1`
 }
 
+/** Returns the shards of sessions and of their users: two hexadecimal digits for each session. */
+export function createRedisShards (from: number, to: number): string {
+  return Array.from(
+    { length: to - from },
+    (_, i) =>
+      [getShard(createSessionId(from + i)), getUserShard(REALM, `u${from + i}`)]
+        .map(shard => shard.toString(16)).join('')
+  ).join('')
+}
+
 /**
  * Lua script that inserts sessions into Redis.
  *
- * ARGV: prefix, from, to, first expiry, now. It computes the names of its keys, so that it works on
- * a single server only, not on a cluster.
+ * ARGV: prefix, from, to, first expiry, now, shards of {@link createRedisShards}. It computes the
+ * names of its keys, so that it works on a single server only, not on a cluster.
  */
 export const redisInsert = `
   local prefix, from, to = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -103,19 +122,24 @@ export const redisInsert = `
   local caller = '{"address":"${caller.address}","userAgent":"${caller.userAgent}"}'
   local device = '{"label":null,"address":"${caller.address}","userAgent":"${caller.userAgent}"}'
   local at = integer(first - ${7 * DAY})
+  local function tag (position)
+    return prefix .. '{' .. tonumber(string.sub(ARGV[6], position, position), 16) .. '}:'
+  end
   for n = from, to - 1 do
+    local ofSession, ofUser = tag(2 * (n - from) + 1), tag(2 * (n - from) + 2)
     local id = 's' .. string.format('%0${ID_DIGITS}.0f', n * ${MULTIPLIER} % ${MODULUS})
     local user, expires = 'u' .. n, first + n * ${EXPIRY_STEP}
     local ends = expires + ${ABSOLUTE_LIFETIME}
     local ttl = integer(math.max(ends - now, 0) + ${DAY})
-    redis.call('ZADD', prefix .. 'u:{' .. user .. '}', integer(ends), id)
-    redis.call('PEXPIRE', prefix .. 'u:{' .. user .. '}', ttl)
-    redis.call('ZADD', prefix .. 'ends', integer(expires), id)
-    redis.call('HSET', prefix .. 's:{' .. id .. '}', 'mark', 'benchmark123',
+    local userKey = ofUser .. 'u:${REALM}:' .. user
+    redis.call('ZADD', userKey, at, id)
+    redis.call('PEXPIRE', userKey, ttl)
+    redis.call('ZADD', ofSession .. 'ends', integer(expires), id)
+    redis.call('HSET', ofSession .. 's:' .. id, 'mark', 'benchmark123', 'realm', '${REALM}',
       'fixed', '{"id":"' .. id .. '","userId":"' .. user .. '","createdAt":' .. at ..
         ',"authenticatedAt":' .. at .. ',"device":' .. device .. '}',
       'secretHash', string.format('%0${SECRET_DIGITS}.0f', n),
       'generation', '0', 'confirmedGeneration', '0', 'rotatedAt', at, 'rotatedBy', caller,
-      'lastUsedAt', at, 'expiresAt', integer(expires), 'endsAt', integer(ends))
-    redis.call('PEXPIRE', prefix .. 's:{' .. id .. '}', ttl)
+      'graceFrom', at, 'lastUsedAt', at, 'expiresAt', integer(expires), 'endsAt', integer(ends))
+    redis.call('PEXPIRE', ofSession .. 's:' .. id, ttl)
   end`

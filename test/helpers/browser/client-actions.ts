@@ -99,7 +99,7 @@ export async function countSessions (
   { store, clock }: BrowserApp,
   userId = 'u-ann'
 ): Promise<number> {
-  const sessions = await store.list(userId, { now: clock(), limit: 9 })
+  const sessions = await store.list('auth', userId, { now: clock(), limit: 9 })
   return sessions.length
 }
 

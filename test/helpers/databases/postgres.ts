@@ -49,7 +49,8 @@ export async function createPostgresDatabase (url: string): Promise<PostgresData
   return {
     connect,
     async empty () {
-      await admin.query('TRUNCATE token_auth_sessions, token_auth_revoked_users')
+      await admin.query(`TRUNCATE token_auth_sessions, token_auth_user_not_befores,
+        token_auth_realm_not_befores, token_auth_revocations, token_auth_attempts`)
     },
     async remove () {
       await admin.query(`DROP SCHEMA ${schema} CASCADE`)

@@ -14,11 +14,7 @@ import type { IoredisClient } from '../../../src/stores/redis/index.js'
 
 export const redisUrl = process.env.REDIS_URL ?? 'redis://127.0.0.1:6379'
 
-/**
- * Returns the reason to skip tests with Redis, or `false` if the server is reachable.
- *
- * @throws Error in CI if the server is not reachable.
- */
+/** Why tests that need Redis are skipped; `false` where it answers. In CI it has to. */
 export async function whyNoRedis (): Promise<string | false> {
   const redis = new Redis(redisUrl, {
     lazyConnect: true,
@@ -59,20 +55,17 @@ export async function deleteKeys (redis: Redis, prefix: string): Promise<void> {
   await Promise.all((await keysOf(redis, prefix)).map(key => redis.del(key)))
 }
 
-/** Script call before it is sent. For the script `command`, `name` is the name of the command. */
+/** Script that is about to be sent. `name` is that of the command if it is the script `command`. */
 export interface Call {
   readonly name: string
+  /** First key. */
   readonly key: string
   readonly values: readonly string[]
 }
 
 export type Hook = (call: Call, send: () => Promise<unknown>) => Promise<unknown>
 
-/**
- * Adds a hook around every call of a client.
- *
- * Sends scripts with `EVAL`, because `EVALSHA` may need a second call.
- */
+/** Wraps every call of a client. Sends scripts by their text, so that each is sent once. */
 export function hooked (client: IoredisClient, hook: Hook): IoredisClient {
   const names = new Map(Object.entries(scripts).map(([name, { text }]) => [text, name]))
   const texts = new Map(Object.values(scripts).map(({ text, sha }) => [sha, text]))
@@ -81,15 +74,20 @@ export function hooked (client: IoredisClient, hook: Hook): IoredisClient {
     evalsha (sha, ...input) {
       return this.eval(texts.get(sha) as string, ...input)
     },
-    eval (text, keyCount, key = '', ...values) {
+    eval (text, keyCount, ...keysAndValues) {
       const name = names.get(text) as string
-      const call = { name: name === 'command' ? values[0] as string : name, key, values }
-      return hook(call, () => client.eval(text, keyCount, key, ...values))
+      const values = keysAndValues.slice(keyCount)
+      const call = {
+        name: name === 'command' ? values[0] as string : name,
+        key: keysAndValues[0] as string,
+        values
+      }
+      return hook(call, () => client.eval(text, keyCount, ...keysAndValues))
     }
   }
 }
 
-/** Creates a hook that pauses the first matching call until `release` is called. */
+/** Holds the first call that is meant; everything else passes. */
 export function pausing (
   isMeant: (call: Call) => boolean
 ): { hook: Hook, reached: Promise<void>, release: () => void } {
@@ -123,7 +121,7 @@ export function pausing (
   }
 }
 
-/** Creates a hook that rejects the first matching call and every call after it. */
+/** Lets the calls through until the first that is meant; from then on the connection is broken. */
 export function breaking (isMeant: (call: Call) => boolean): Hook {
   let broken = false
 
@@ -138,7 +136,7 @@ export function breaking (isMeant: (call: Call) => boolean): Hook {
   }
 }
 
-/** Starts a Redis server. Returns `null` if `redis-server` is not installed. */
+/** A Redis of the test's own; `null` where there is no `redis-server` to start. */
 export async function startRedis (): Promise<
   { readonly url: string, readonly stop: () => Promise<void> } | null
 > {
@@ -170,7 +168,7 @@ export interface RedisCluster {
   readonly stop: () => Promise<void>
 }
 
-/** Starts a cluster of three nodes. Returns `null` if `redis-server` is not installed. */
+/** Three machines of a cluster; `null` where there is no `redis-server` to start. */
 export async function startCluster (): Promise<RedisCluster | null> {
   const folder = mkdtempSync(join(tmpdir(), 'token-auth-redis-'))
   const ports = await freePorts(6)

@@ -3,7 +3,7 @@ import type { LightMyRequestResponse } from 'fastify'
 import * as jose from 'jose'
 import type { TokenAuthOptions, TokenResponse } from '../../../src/index.js'
 import { MemoryStore } from '../../../src/stores/memory/index.js'
-import { createTestApp, PASSWORD } from '../../helpers/app.js'
+import { createTestApp, PASSWORD, REALM } from '../../helpers/app.js'
 import type { TestApp, TestAppOptions } from '../../helpers/app.js'
 import { createBreakableStore } from '../../helpers/broken-store.js'
 import type { BreakableStore } from '../../helpers/broken-store.js'
@@ -42,7 +42,7 @@ export async function start (
     ...test,
     breakable,
     holder: new DpopClient(test.app),
-    row: async () => (await test.store.list('u-ann', { now: 0, limit: 1 }))[0],
+    row: async () => (await test.store.list(REALM, 'u-ann', { now: 0, limit: 1 }))[0],
     names: () => test.events.map(({ name }) => name)
   }
 }

@@ -5,6 +5,7 @@ import type { LightMyRequestResponse } from 'fastify'
 import { MemoryAttempts } from '../../../src/stores/memory/index.js'
 import { MINUTE } from '../../helpers/clock.js'
 import { DpopClient, hashAccessToken } from '../../helpers/dpop.js'
+import { REALM } from '../../helpers/app.js'
 import { assertRejected, credentials, decodeClaims, refresh, signIn, start } from './dpop-app.js'
 
 t.test('a bound access token requires a proof of its key for itself and the request', async t => {
@@ -201,7 +202,7 @@ t.test('a failed replay store results in 503 and rotates no token', async t => {
   }
 
   t.strictSame(await row(), before)
-  t.equal((await store.list('u-ann', { now: 0, limit: 9 })).length, 1)
+  t.equal((await store.list(REALM, 'u-ann', { now: 0, limit: 9 })).length, 1)
   isDown = false
   t.equal((await refresh(holder, refreshToken)).statusCode, 200)
   t.strictSame(names(), ['login', 'refresh'])

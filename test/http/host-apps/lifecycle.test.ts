@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { tokenAuth } from '../../../src/index.js'
 import type { Auth, TokenResponse } from '../../../src/index.js'
-import { createTestApp } from '../../helpers/app.js'
+import { createTestApp, REALM } from '../../helpers/app.js'
 import { HOUR } from '../../helpers/clock.js'
 import { form, getOptions, start, startEmpty } from './host-app.js'
 
@@ -15,9 +15,9 @@ t.test('app.close() saves pending confirmations and last uses', async t => {
   const second = (await refresh(first.refresh_token)).json<TokenResponse>()
   clock.advance(1000)
   const { sessionId } = (await get('/protected', second.access_token)).json<Auth>()
-  t.match(await store.find(sessionId), { generation: 1, confirmedGeneration: 0 })
+  t.match(await store.find(REALM, sessionId), { generation: 1, confirmedGeneration: 0 })
   await app.close()
-  t.match(await store.find(sessionId), {
+  t.match(await store.find(REALM, sessionId), {
     generation: 1,
     confirmedGeneration: 1,
     lastUsedAt: clock()

@@ -1,6 +1,7 @@
 import type { Test } from 'tap'
-import type { TokenResponse, TokenStore } from '../../../src/index.js'
-import { createTestApp } from '../../helpers/app.js'
+import type { RevocationPage, TokenResponse, TokenStore } from '../../../src/index.js'
+import { touchOf } from '../../../src/stores/conformance/harness.js'
+import { createTestApp, REALM } from '../../helpers/app.js'
 import type { TestApp } from '../../helpers/app.js'
 import { createClock, DAY, MINUTE, SECOND } from '../../helpers/clock.js'
 import type { TestClock } from '../../helpers/clock.js'
@@ -8,10 +9,10 @@ import type { TestClock } from '../../helpers/clock.js'
 export const START = Date.UTC(2026, 0, 1)
 export const GRACE = 10 * SECOND
 export const ACCESS = 15 * MINUTE
-export const FOREVER = START + 1000 * DAY
+export const FOREVER = Date.UTC(2100)
 
 export interface Instance extends TestApp {
-  /** Time by which this clock is ahead. Negative if it is behind. */
+  /** Time by which the wall clock of the instance is ahead. Negative if it is behind. */
   readonly error: TestClock
   /** Reads the revocations of the other instances. */
   poll(): Promise<void>
@@ -23,7 +24,11 @@ export interface World {
   readonly store: TokenStore
 }
 
-/** Starts three instances with clocks that are `ahead` of the true time. */
+/**
+ * Starts three instances with wall clocks that are `ahead` of the true time.
+ *
+ * The clock of the database shows the true time, `time`.
+ */
 export async function startWorld (
   t: Test,
   stores: readonly [TokenStore, TokenStore, TokenStore],
@@ -51,18 +56,20 @@ export async function startWorld (
         return async (...args: unknown[]): Promise<unknown> => {
           const result: unknown = await Reflect.apply(value, store, args)
 
-          if (verb === 'revocations') {
-            heard()
+          if (verb !== 'revocations') {
+            return result
           }
 
-          return result
+          heard()
+          return { ...result as RevocationPage, now: time() }
         }
       }
     })
     const app = await createTestApp({
       store: watched,
-      clock: Object.assign(() => time() + error(), { advance: time.advance, set: time.set }),
+      clock: time,
       options: {
+        clock: { wall: () => time() + error(), monotonic: time },
         accessToken: { lifetime: ACCESS / SECOND },
         refreshToken: { grace: GRACE / SECOND, maxLifetime: absolute / SECOND },
         revocations: {
@@ -133,15 +140,11 @@ export async function refreshOrThrow (
 
 /** Confirms the current generation, as an instance does after it was used. */
 export async function confirm ({ store }: World, tokens: TokenResponse): Promise<void> {
-  const session = await store.find(getSessionId(tokens))
+  const session = await store.find(REALM, getSessionId(tokens))
 
   if (session === null) {
     throw new Error('session is not in the store')
   }
 
-  await store.touch([{
-    sessionId: session.id,
-    lastUsedAt: 0,
-    confirmedGeneration: session.generation
-  }])
+  await store.touch([touchOf(session, { confirmedGeneration: session.generation })])
 }

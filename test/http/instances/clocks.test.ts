@@ -50,6 +50,24 @@ for (const [name, { open, skip = false }] of Object.entries(databases)) {
       }
     })
 
+    await t.test('each instance reports how much its own clock is ahead', async t => {
+      const { instances } = await startWorld(t, stores, [HOUR, -2 * SECOND, 900])
+      t.match(
+        instances.map(({ events }) => events.filter(({ name }) => name === 'clock-skew')),
+        [[{ source: 'instance', ahead: HOUR }], [{ source: 'instance', ahead: -2 * SECOND }], []]
+      )
+
+      for (const instance of instances) {
+        await instance.poll()
+      }
+
+      t.strictSame(
+        instances.map(({ events }) => events.filter(({ name }) => name === 'clock-skew').length),
+        [1, 1, 0],
+        'once for each deviation'
+      )
+    })
+
     await t.test('two tabs can refresh at instances with clocks 3 s apart', async t => {
       const world = await startWorld(t, stores, [3 * SECOND, 0, 1500])
       const { time, instances } = world

@@ -3,6 +3,7 @@ import type { Test } from 'tap'
 import pg from 'pg'
 import type { TokenResponse } from '../../../src/index.js'
 import { listenForRevocations, PostgresStore } from '../../../src/stores/postgres/index.js'
+import { REALM } from '../../helpers/app.js'
 import { createBreakableStore } from '../../helpers/broken-store.js'
 import type { Fault } from '../../helpers/broken-store.js'
 import { createClock, MINUTE } from '../../helpers/clock.js'
@@ -128,7 +129,12 @@ for (const [name, open] of Object.entries(databases)) {
           'AUTH_SESSION_REVOKED',
           'the missed revocation'
         )
-        t.strictSame(behind(), [{ name: 'revocations-stalled', at: since + MINUTE, since }])
+        t.strictSame(behind(), [{
+          name: 'revocations-stalled',
+          realm: REALM,
+          at: since + MINUTE,
+          since
+        }])
       })
     }
 

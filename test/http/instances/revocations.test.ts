@@ -81,6 +81,7 @@ for (const [name, open] of Object.entries(databases)) {
           const third = (await others[0]?.refresh(second.refresh_token))?.json<
             TokenResponse
           >() as TokenResponse
+          clock.advance(1)
           t.equal((await here.refresh(first.refresh_token)).json().code, 'AUTH_REFRESH_REUSED')
           t.equal(await here.status(third), 401)
           await assertRejectedAfterPoll(t, others, [third])

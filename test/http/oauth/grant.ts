@@ -1,3 +1,4 @@
+import { REALM } from '../../helpers/app.js'
 import { decodeClaims } from './demo.js'
 import type { OAuthApp } from './demo.js'
 
@@ -7,6 +8,6 @@ export async function getGeneration (
   app: OAuthApp,
   refreshToken: string
 ): Promise<number | undefined> {
-  const session = await app.store.find(decodeClaims(refreshToken).sid as string)
+  const session = await app.store.find(REALM, decodeClaims(refreshToken).sid as string)
   return session?.revokedAt === null ? session.generation : undefined
 }

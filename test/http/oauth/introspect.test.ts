@@ -3,6 +3,7 @@ import t from 'tap'
 import { MemoryStore } from '../../../src/stores/memory/index.js'
 import { createBreakableStore } from '../../helpers/broken-store.js'
 import { createClock, DAY, MINUTE } from '../../helpers/clock.js'
+import { REALM } from '../../helpers/app.js'
 import { assertRejected, basic, createOAuthApp, decodeClaims, ISSUER } from './demo.js'
 import type { Form, Headers } from './demo.js'
 import { asOrders, inspect, ORDERS, OTHER_SECRET } from './introspection.js'
@@ -116,11 +117,33 @@ t.test('introspection returns the claims of a valid token', async t => {
     ['login'],
     'nothing is moved by it'
   )
-  t.match(await app.store.find(decodeClaims(refresh).sid as string), {
+  t.match(await app.store.find(REALM, decodeClaims(refresh).sid as string), {
     generation: 0,
     confirmedGeneration: 0,
     revokedAt: null
   })
+})
+
+t.test('introspection of an access token confirms its generation', async t => {
+  const app = await createOAuthApp(t)
+  const other = await createOAuthApp(t, { store: app.store, clock: app.clock })
+  const { refresh: first } = await app.signIn('phone')
+  const { access_token: access, refresh_token: second } = (await app.refreshAs(first)).json()
+  t.match((await inspect(t, other, second)).answer, { active: false }, 'of another client')
+  t.match((await inspect(t, other, access)).answer, { active: true, sub: 'u-ann' })
+  app.clock.advance(MINUTE)
+  const reused = await other.refreshAs(first)
+  t.strictSame([reused.statusCode, reused.json().error], [400, 'invalid_grant'])
+  t.match(other.events.at(-1), { name: 'reuse' })
+})
+
+t.test('introspection confirms nothing with confirmBy "refresh"', async t => {
+  const app = await createOAuthApp(t, { options: { refreshToken: { confirmBy: 'refresh' } } })
+  const { refresh: first } = await app.signIn('phone')
+  const { access_token: access, refresh_token: second } = (await app.refreshAs(first)).json()
+  t.match((await inspect(t, app, access)).answer, { active: true })
+  app.clock.advance(MINUTE)
+  t.equal((await app.refreshAs(first)).json().refresh_token, second, 'recovered')
 })
 
 t.test('claims of the app do not replace members of the introspection response', async t => {

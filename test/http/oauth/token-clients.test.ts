@@ -1,7 +1,7 @@
 import { request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
-import { PASSWORD } from '../../helpers/app.js'
+import { PASSWORD, REALM } from '../../helpers/app.js'
 import { MINUTE } from '../../helpers/clock.js'
 import {
   assertRejected,
@@ -172,7 +172,7 @@ t.test('a refresh token of another client is rejected and stays valid for its ow
   const { refresh } = await app.signIn()
   const { refresh_token: second } = (await app.refreshAs(refresh)).json()
   app.clock.advance(MINUTE)
-  const before = await app.store.find(decodeClaims(refresh).sid as string)
+  const before = await app.store.find(REALM, decodeClaims(refresh).sid as string)
 
   for (const token of [refresh, second]) {
     assertRejected(t, await app.refreshAs(token, { client_id: 'pad' }), 400, 'invalid_grant')
@@ -192,7 +192,7 @@ t.test('a refresh token of another client is rejected and stays valid for its ow
   }
 
   t.strictSame(
-    await app.store.find(decodeClaims(refresh).sid as string),
+    await app.store.find(REALM, decodeClaims(refresh).sid as string),
     before,
     'the row is as it was'
   )
@@ -325,5 +325,32 @@ t.test('openSession with clientId opens a session of that client', async t => {
       /"clientId" of openSession must be one of "oauth\.clients"/,
       clientId
     )
+  }
+})
+
+t.test('tokens of a client that was removed are rejected', async t => {
+  const app = await createOAuthApp(t)
+  const without = await createOAuthApp(t, {
+    store: app.store,
+    clock: app.clock,
+    options: { oauth: { clients: clients.filter(({ clientId }) => clientId !== 'phone') } }
+  })
+  const phone = await app.signIn('phone')
+  const pad = await app.signIn('pad')
+  const first = await app.signIn(null)
+
+  for (const { access } of [phone, pad, first]) {
+    t.equal((await app.get('/protected', access)).statusCode, 200)
+  }
+
+  t.match((await without.get('/protected', phone.access)).json(), {
+    statusCode: 401,
+    code: 'AUTH_ACCESS_INVALID'
+  })
+  const refreshed = await without.refreshAs(phone.refresh)
+  t.strictSame([refreshed.statusCode, refreshed.json().error], [400, 'invalid_client'])
+
+  for (const { access } of [pad, first]) {
+    t.equal((await without.get('/protected', access)).statusCode, 200)
   }
 })

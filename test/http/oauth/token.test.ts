@@ -86,6 +86,7 @@ t.test('a replay gets the same successor, a reuse revokes the session', async t 
   const [second = ''] = successors
   app.clock.advance(MINUTE)
   const { access_token: access, refresh_token: third } = (await app.refreshAs(second)).json()
+  app.clock.advance(1)
   assertRejected(t, await app.refreshAs(refresh), 400, 'invalid_grant')
   t.match(app.events.filter(({ name }) => name === 'reuse'), [{ userId: 'u-ann' }])
   assertRejected(t, await app.refreshAs(third), 400, 'invalid_grant')

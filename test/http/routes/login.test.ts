@@ -103,7 +103,7 @@ t.test('users.present shapes the user, users.claims the access token', async t =
 
   clock.advance(60 * SECOND)
   ann.claims = { sub: 'u-bob' }
-  t.equal((await refresh(token)).statusCode, 500, 'a claim of the token\'s own is refused')
+  t.equal((await refresh(token)).statusCode, 503, 'a claim of the token\'s own is refused')
   ann.claims = {}
   t.equal(
     (await app.tokenAuth.listSessions('u-ann'))[0]?.generation,
@@ -268,6 +268,6 @@ t.test('too long claims fail before a session is opened', async t => {
     }
   })
   t.teardown(() => app.close())
-  t.equal((await post('/auth/login', { username: 'ann', password: PASSWORD })).statusCode, 500)
+  t.equal((await post('/auth/login', { username: 'ann', password: PASSWORD })).statusCode, 503)
   t.strictSame(await app.tokenAuth.listSessions('u-ann'), [])
 })

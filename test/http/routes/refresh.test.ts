@@ -1,5 +1,6 @@
 import t from 'tap'
-import { createTestApp } from '../../helpers/app.js'
+import { createTestApp, REALM } from '../../helpers/app.js'
+import type { TestUser } from '../../helpers/app.js'
 import { DAY, MINUTE, SECOND } from '../../helpers/clock.js'
 import { localStores } from '../../helpers/stores.js'
 import { assertRejected, createSignIn, GRACE } from './signed-in.js'
@@ -13,7 +14,25 @@ for (const [name, open] of Object.entries(localStores)) {
       const other = await createTestApp({ clock: one.clock })
       t.teardown(() => other.app.close())
       assertRejected(t, await other.refresh(one.first), 'AUTH_REFRESH_INVALID')
+      t.match(other.events, [{
+        name: 'session-missing',
+        realm: REALM,
+        at: one.clock(),
+        sessionId: one.sessionId,
+        userId: 'u-ann'
+      }])
       t.equal((await one.refresh(one.first)).statusCode, 200)
+    })
+
+    t.test('a forged or expired token emits no session-missing', async t => {
+      const one = await signIn(t)
+      const other = await createTestApp({ clock: one.clock })
+      t.teardown(() => other.app.close())
+      const forged = `${one.first.slice(0, -5)}AAAAA`
+      assertRejected(t, await other.refresh(forged), 'AUTH_REFRESH_INVALID')
+      one.clock.advance(7 * DAY)
+      assertRejected(t, await other.refresh(one.first), 'AUTH_REFRESH_INVALID')
+      t.strictSame(other.events, [])
     })
 
     t.test('refresh with another secret is rejected without a revocation', async t => {
@@ -23,11 +42,11 @@ for (const [name, open] of Object.entries(localStores)) {
       t.teardown(() => others.app.close())
       await others.store.create({ ...session, secretHash: 'of another secret' })
       assertRejected(t, await others.refresh(first), 'AUTH_REFRESH_INVALID')
-      t.equal((await others.store.find(sessionId))?.revokedAt, null)
+      t.equal((await others.store.find(REALM, sessionId))?.revokedAt, null)
       others.users.delete('u-ann')
       assertRejected(t, await others.refresh(first), 'AUTH_REFRESH_INVALID')
-      t.equal((await others.store.find(sessionId))?.revokedAt, null)
-      t.equal((await store.find(sessionId))?.revokedAt, null)
+      t.equal((await others.store.find(REALM, sessionId))?.revokedAt, null)
+      t.equal((await store.find(REALM, sessionId))?.revokedAt, null)
       t.equal((await refresh(first)).statusCode, 200)
     })
 
@@ -65,6 +84,31 @@ for (const [name, open] of Object.entries(localStores)) {
       assertRejected(t, await refresh(first), 'AUTH_REFRESH_REVOKED')
       users.delete('u-ann')
       assertRejected(t, await refresh(first), 'AUTH_REFRESH_REVOKED')
+    })
+
+    t.test('a user who is not found ends a session after a minute only', async t => {
+      const { clock, users, refresh, row, first, names, store } = await signIn(t)
+      const replica = await createTestApp({ store, clock })
+      t.teardown(() => replica.app.close())
+      replica.users.delete('u-ann')
+      clock.advance(MINUTE - 1)
+      const early = await replica.refresh(first)
+      t.match(early.json(), { statusCode: 503, code: 'AUTH_STORE_UNAVAILABLE' })
+      t.match(await row(), { generation: 0, revokedAt: null })
+      t.equal((await refresh(first)).statusCode, 200, 'an instance that knows the user')
+
+      users.delete('u-ann')
+      clock.advance(1)
+      assertRejected(t, await refresh(first), 'AUTH_REFRESH_REVOKED')
+      t.match(await row(), { revokedAt: clock(), revokedFor: 'user-gone' })
+      t.strictSame(names(), ['login', 'refresh', 'revoke'])
+    })
+
+    t.test('a disabled user ends a session within the first minute', async t => {
+      const { users, refresh, row, first } = await signIn(t)
+      Object.assign(users.get('u-ann') as TestUser, { disabled: true })
+      assertRejected(t, await refresh(first), 'AUTH_REFRESH_REVOKED')
+      t.equal((await row()).revokedFor, 'user-gone')
     })
 
     t.test('refresh is rejected after the idle lifetime', async t => {
@@ -149,7 +193,7 @@ for (const [name, open] of Object.entries(localStores)) {
       const second = await next(first)
       const before = await row()
 
-      for (const step of [0, 4 * SECOND, 6 * SECOND - 1]) {
+      for (const step of [0, 4 * SECOND, SECOND]) {
         clock.advance(step)
         const answer = (await refresh(first)).json()
         t.equal(answer.refresh_token, second)
@@ -157,7 +201,35 @@ for (const [name, open] of Object.entries(localStores)) {
         t.match(events.at(-1), { name: 'replay', generation: 1 })
       }
 
-      t.strictSame(await row(), before, 'the grace period does not slide, and the row is unchanged')
+      t.strictSame(await row(), before, 'the row is unchanged')
+    })
+
+    t.test('a late replay by the same client starts the grace period again', async t => {
+      const { clock, refresh, next, first, row } = await signIn(t)
+      const second = await next(first)
+      clock.advance(GRACE - 1)
+      t.equal((await refresh(first)).json().refresh_token, second)
+      t.equal((await row()).graceFrom, clock())
+      clock.advance(GRACE - 1)
+      t.equal(await next(second), second, 'the successor does not rotate before its end')
+      clock.advance(1)
+      t.not(await next(second), second)
+    })
+
+    t.test('a late replay by another client leaves the grace period unchanged', async t => {
+      const { app, clock, next, first, row } = await signIn(t)
+      const second = await next(first)
+      const before = await row()
+      clock.advance(GRACE - 1)
+      const response = await app.inject({
+        method: 'POST',
+        url: '/auth/refresh',
+        remoteAddress: '198.51.100.7',
+        headers: { 'user-agent': 'another' },
+        payload: { refresh_token: first }
+      })
+      t.equal(response.json().refresh_token, second)
+      t.equal((await row()).graceFrom, before.graceFrom)
     })
 
     t.test('refresh accepts the previous token of a used successor', async t => {
@@ -179,7 +251,7 @@ for (const [name, open] of Object.entries(localStores)) {
         t.match(events.at(-1), { name: 'recovery', generation: 1 })
       }
 
-      t.strictSame(await row(), before)
+      t.strictSame(await row(), { ...before, graceFrom: clock() }, 'a grace period of its own')
       clock.advance(GRACE)
       t.not(await next(second), second, 'and the successor works')
     })
@@ -194,8 +266,9 @@ for (const [name, open] of Object.entries(localStores)) {
       t.equal(await next(second), second, 'a recovery starts a new grace period')
       t.equal(await next(first), second, 'a slow tab is one generation behind')
       t.equal((await row()).generation, 1)
-      clock.advance(1)
+      clock.advance(GRACE)
       t.not(await next(second), second)
+      clock.advance(1)
       assertRejected(t, await refresh(first), 'AUTH_REFRESH_REUSED')
     })
   })

@@ -1,9 +1,12 @@
 import type { FastifyServerOptions } from 'fastify'
 import t from 'tap'
+import type { Session } from '../../../src/index.js'
+import { touchOf } from '../../../src/stores/conformance/harness.js'
 import { MemoryStore } from '../../../src/stores/memory/index.js'
+import { createTestApp, REALM } from '../../helpers/app.js'
 import { createBreakableStore } from '../../helpers/broken-store.js'
-import { MINUTE } from '../../helpers/clock.js'
-import { assertNotRenewed, open } from './renewal-app.js'
+import { MINUTE, SECOND } from '../../helpers/clock.js'
+import { assertNotRenewed, getNewToken, open } from './renewal-app.js'
 
 t.test('a failed renewal is logged with its session and cause', async t => {
   const { store, break: breakStore } = createBreakableStore(new MemoryStore())
@@ -28,3 +31,32 @@ t.test('a failed renewal is logged with its session and cause', async t => {
     cause: 'TokenAuthError AUTH_STORE_UNAVAILABLE'
   }])
 })
+
+for (const revocations of [false, {}] as const) {
+  const about = revocations ? 'with another instance' : 'with one instance'
+
+  t.test(`an access token of an outdated generation is not renewed: ${about}`, async t => {
+    const store = new MemoryStore()
+    const { login, get, clock, refresh } = await open(t, { revocations }, { store })
+    const other = await createTestApp({ store, clock })
+    t.teardown(() => other.app.close())
+    const rotate = revocations ? other.refresh : refresh
+    const { access_token: first, refresh_token: token } = await login()
+    clock.advance(11 * MINUTE)
+    t.type(getNewToken(await get('/protected', first)), 'string', 'current')
+    clock.advance(SECOND)
+    const { access_token: second, refresh_token: next } = (await rotate(token)).json()
+    clock.advance(10 * SECOND - 1)
+    t.type(getNewToken(await get('/protected', first)), 'string', 'previous, within grace')
+    clock.advance(MINUTE)
+    t.type(getNewToken(await get('/protected', first)), 'string', 'the successor is not used')
+    t.equal((await get('/protected', second)).statusCode, 200)
+    // The confirmation is written within a second.
+    const [row] = await store.list(REALM, 'u-ann', { now: clock(), limit: 1 })
+    await store.touch([touchOf(row as Session, { confirmedGeneration: 1 })])
+    assertNotRenewed(t, await get('/protected', first), 200, 'previous, the successor is used')
+
+    t.equal((await rotate(next)).statusCode, 200)
+    assertNotRenewed(t, await get('/protected', first), 200, 'two generations old')
+  })
+}

@@ -2,7 +2,7 @@ import cors from '@fastify/cors'
 import cookie from '@fastify/cookie'
 import fastifyAuth from '@fastify/auth'
 import t from 'tap'
-import { PASSWORD } from '../../helpers/app.js'
+import { PASSWORD, REALM } from '../../helpers/app.js'
 import type { TestApp } from '../../helpers/app.js'
 import { MINUTE } from '../../helpers/clock.js'
 import { sortCookieAttributes } from '../../helpers/set-cookie.js'
@@ -100,7 +100,7 @@ t.test('renewal works as a function of @fastify/auth', async t => {
   const response = await get('/either', token)
   t.strictSame([response.statusCode, response.json().userId], [200, 'u-ann'])
   t.type(getNewToken(response), 'string')
-  await store.revoke({ sessionId: String(decodeClaims(token).sid) }, {
+  await store.revoke({ realm: REALM, sessionId: String(decodeClaims(token).sid) }, {
     at: clock(),
     reason: 'revoked'
   })

@@ -4,6 +4,7 @@ import type { TokenAuthOptions, TokenResponse } from '../../../src/index.js'
 import { MemoryStore } from '../../../src/stores/memory/index.js'
 import { createBreakableStore } from '../../helpers/broken-store.js'
 import { createClock, DAY, HOUR, MINUTE, SECOND } from '../../helpers/clock.js'
+import { REALM } from '../../helpers/app.js'
 import { assertNotRenewed, decodeClaims, endings, getNewToken, open } from './renewal-app.js'
 
 const GRACE = 10 * SECOND
@@ -152,7 +153,7 @@ t.test('a renewed token keeps the generation of its predecessor', async t => {
     'AUTH_REFRESH_REUSED',
     'whereas the token that was renewed last was of generation 1'
   )
-  t.equal((await store.find(String(decodeClaims(after).sid)))?.revokedFor, 'reuse')
+  t.equal((await store.find(REALM, String(decodeClaims(after).sid)))?.revokedFor, 'reuse')
 })
 
 t.test('renewal rejects a session that another instance has revoked', async t => {
@@ -183,8 +184,8 @@ t.test('a session that is revoked during the renewal issues no valid token', asy
     proceed = resolve
   })
   const store = Object.assign(Object.create(inner), {
-    find: async (id: string) => {
-      const found = await inner.find(id)
+    find: async (realm: string, id: string) => {
+      const found = await inner.find(realm, id)
       await waiting
       return found
     }

@@ -23,9 +23,15 @@ interface Chase extends TestApp {
 
 async function startChase (
   t: Test,
-  refreshToken: NonNullable<TokenAuthOptions['refreshToken']>
+  refreshToken: NonNullable<TokenAuthOptions['refreshToken']>,
+  beside: Partial<Pick<TestApp, 'store' | 'clock'>> = {}
 ): Promise<Chase & { readonly token: string }> {
-  const test = await createTestApp({ options: { refreshToken } })
+  const { store, clock } = beside
+  const test = await createTestApp({
+    ...(store && { store }),
+    ...(clock && { clock }),
+    options: { refreshToken }
+  })
   t.teardown(() => test.app.close())
   const send = async (
     url: string,
@@ -130,19 +136,49 @@ t.test('a failed revocation results in 503 and is repeated by the next replay', 
   t.equal((await chase.present(next, thief)).statusCode, 401, 'in the next generation')
 })
 
-t.test('a recovery by another client counts as a replay', async t => {
+t.test('a recovery by another client is reported immediately', async t => {
   const chase = await startChase(t, { replayDetection: 'report' })
   let { token } = chase
 
-  for (let i = 0; i < 3; i++) {
+  for (let i = 1; i <= 3; i++) {
     chase.clock.advance(10 * MINUTE)
     await chase.present(token, thief)
     chase.clock.advance(MINUTE)
     token = (await chase.present(token, client)).json<TokenResponse>().refresh_token ?? ''
+    t.equal(chase.events.filter(({ name }) => name === 'recovery').length, i)
+    t.equal(shadowsIn(chase).length, i)
+  }
+})
+
+t.test('a client that presents current tokens of another one is reported', async t => {
+  const chase = await startChase(t, {})
+  let { token } = chase
+
+  for (let i = 0; i < 3; i++) {
+    t.strictSame(shadowsIn(chase), [])
+    token = await chase.generation(token, client)
+    t.equal((await chase.present(token, thief)).json().refresh_token, token, 'kept')
   }
 
-  t.equal(chase.events.filter(({ name }) => name === 'recovery').length, 3)
-  t.equal(shadowsIn(chase).length, 1)
+  t.match(shadowsIn(chase), [{ revoked: false, presented: { generation: 3 } }])
+})
+
+t.test('replays count over all instances', async t => {
+  const here = await startChase(t, {})
+  const there = await startChase(t, {}, here)
+  let { token } = here
+
+  for (const [round, [first, second]] of [[here, there], [there, here], [here, there]].entries()) {
+    here.clock.advance(10 * MINUTE)
+    const next = (await first?.present(token, client))?.json().refresh_token
+    const { length } = [...shadowsIn(here), ...shadowsIn(there)]
+    t.equal(length, 0, `round ${round}`)
+    t.equal((await second?.present(token, thief))?.json().refresh_token, next)
+    token = next
+  }
+
+  t.strictSame(shadowsIn(here), [])
+  t.match(shadowsIn(there), [{ presented: { generation: 2 }, rotated: { generation: 3 } }])
 })
 
 for (
@@ -213,7 +249,10 @@ t.test('isSameClient replaces the comparison of clients', async t => {
 })
 
 t.test('without replayDetection no client is compared', async t => {
-  const chase = await startChase(t, {})
+  const chase = await startChase(t, {
+    replayDetection: false,
+    isSameClient: () => t.fail('a client is compared')
+  })
   let { token } = chase
 
   for (let i = 0; i < 5; i++) {

@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
 import type { LightMyRequestResponse } from 'fastify'
 import type { Session } from '../../../src/index.js'
-import { createTestApp } from '../../helpers/app.js'
+import { createTestApp, REALM } from '../../helpers/app.js'
 import type { TestApp, TestAppOptions } from '../../helpers/app.js'
 import { SECOND } from '../../helpers/clock.js'
 import { localStores } from '../../helpers/stores.js'
@@ -38,7 +38,7 @@ export function createSignIn (open: OpenStore): SignIn {
       ...test,
       first,
       sessionId,
-      row: async () => await store.find(sessionId) as Session,
+      row: async () => await store.find(REALM, sessionId) as Session,
       names: () => test.events.map(event => event.name),
       async next (token) {
         const response = await test.refresh(token)

@@ -167,8 +167,15 @@ t.test('a late result of the store is ignored', async t => {
   t.equal((await app.tokenAuth.listSessions('u-ann'))[0]?.generation, 1)
 })
 
-t.test('an HTTP error of a user callback keeps its status', async t => {
+t.test('invalid data of a user callback results in 503 with a log line', async t => {
+  const lines: string[] = []
+  const stream = {
+    write: (line: string) => {
+      lines.push(line)
+    }
+  }
   const { app, post } = await createTestApp({
+    fastify: { logger: { level: 'warn', stream } },
     options: {
       users: {
         findByLogin: () => ({ id: 7 as unknown as string, passwordHash: PASSWORD_HASH }),
@@ -177,5 +184,8 @@ t.test('an HTTP error of a user callback keeps its status', async t => {
     }
   })
   t.teardown(() => app.close())
-  t.equal((await post('/auth/login', { username: 'ann', password: PASSWORD })).statusCode, 500)
+  const response = await post('/auth/login', { username: 'ann', password: PASSWORD })
+  t.match(response.json(), { statusCode: 503, code: 'AUTH_STORE_UNAVAILABLE' })
+  t.match(lines.join(''), 'users.findByLogin')
+  t.match(lines.join(''), 'must be a non-empty string')
 })

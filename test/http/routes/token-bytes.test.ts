@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Session, TokenAuthOptions } from '../../../src/index.js'
-import { createTestApp, PASSWORD_HASH } from '../../helpers/app.js'
+import { createTestApp, PASSWORD_HASH, REALM } from '../../helpers/app.js'
 import { DAY, MINUTE } from '../../helpers/clock.js'
 
 const START = Date.UTC(2026, 0, 1)
@@ -21,6 +21,7 @@ function createSession (id: string, secretHash: string): Session {
 
   return {
     id,
+    realm: REALM,
     userId: 'u-ann',
     secretHash,
     generation: 0,
@@ -29,12 +30,14 @@ function createSession (id: string, secretHash: string): Session {
     authenticatedAt: START,
     rotatedAt: START,
     rotatedBy: caller,
+    graceFrom: START,
     lastUsedAt: START,
     expiresAt: START + 7 * DAY,
     endsAt: START + 30 * DAY,
     revokedAt: null,
     revokedFor: null,
-    device: { label: null, ...caller }
+    device: { label: null, ...caller },
+    replayRun: { generation: 0, length: 0 }
   }
 }
 

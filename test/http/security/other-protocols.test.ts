@@ -198,6 +198,7 @@ async function life (t: Test, along: Headers): Promise<unknown[]> {
   test.clock.advance(MINUTE)
   const { refresh_token: third } =
     (await send('POST', '/auth/refresh', {}, { refresh_token: second })).json<TokenResponse>()
+  test.clock.advance(1)
   await send('POST', '/auth/refresh', {}, { refresh_token: login.refresh_token })
   await send('POST', '/auth/refresh', {}, { refresh_token: third })
   await send('GET', '/auth/me', { authorization })

@@ -72,9 +72,9 @@ t.test('a proof that arrives with an invalid token is not consumed', async t => 
   const replays = new MemoryAttempts()
   const consume = replays.consume.bind(replays)
 
-  replays.consume = (key, ...rest) => {
-    consumed.push(key)
-    return consume(key, ...rest)
+  replays.consume = (counts, now) => {
+    consumed.push(...counts.map(({ key }) => key))
+    return consume(counts, now)
   }
 
   const { ask } = await startVerifier(t, issuer, { nonces: false, replays })
@@ -120,14 +120,15 @@ t.test('used proofs are deleted after they have expired', async t => {
     dpop: { replays: watched }
   })
   await app.ready()
-  await replays.consume('seen', clock(), {
+  const rule = {
     freeAttempts: 1,
     maxAttempts: 1,
     wait: 0,
     longestWait: 0,
     retention: MINUTE,
     sliding: false
-  })
+  }
+  await replays.consume([{ key: 'seen', rule }], clock())
   clock.advance(MINUTE)
   mock.timers.tick(HOUR)
   await new Promise(resolve => setImmediate(resolve))

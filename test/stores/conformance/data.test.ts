@@ -4,61 +4,27 @@ import { applyRotation, planRotation } from '../../../src/domain/rotation.js'
 import type { RotationAttempt } from '../../../src/domain/rotation.js'
 import { rejectUnstorableStrings } from '../../../src/stores/guarded-store.js'
 import { SessionRefusedError } from '../../../src/stores/token-store.js'
-import type { Caller, Session, TokenStore } from '../../../src/stores/token-store.js'
+import type { Caller, Revocation, Session, TokenStore } from '../../../src/stores/token-store.js'
 import type { Millis } from '../../../src/lib/time.js'
 import { DAY } from '../../../src/lib/time.js'
-import { makeSession, NOW } from '../../../src/stores/conformance/harness.js'
+import {
+  makeSession,
+  NOW,
+  readFeed,
+  REALM,
+  sortEntries,
+  touchOf
+} from '../../../src/stores/conformance/harness.js'
 import { databases } from '../../helpers/databases/index.js'
-
-const strings: Record<string, string> = {
-  'emoji of several code points': '👩🏽‍👩‍👧‍👦 🏴󠁧󠁢󠁳󠁣󠁴󠁿 ❤️',
-  'characters of 4 bytes': '𠜎𝒳🦊\u{10ffff}',
-  quotes: '\'"`\'\'""$$$1$tag$',
-  backslashes: '\\ \\\\ \\n \\x00 \\u0041 \\\'; --',
-  patterns: '%_*?[a-z]^',
-  'braces of arrays and hash tags': '{a,b} {"a",NULL} }{',
-  'the string NULL': 'NULL',
-  'a number': '007',
-  JSON: '{"id":"x","userId":null}',
-  'line breaks and tabs': 'a\nb\r\nc\td\u2028e',
-  'control characters': '\u0001\u001f\u007f\u0085',
-  'right to left': 'שלום مرحبا \u202eabc\u202c',
-  'combining sequences': 'e\u0301 a\u0308\u0323 \u1100\u1161 \u212b',
-  noncharacters: '\ufeffa\ufffe\uffff\ufffd',
-  'only spaces': ' \u00a0\u3000 '
-}
-
-/** Ids that a collation, driver or encoding can treat as equal. */
-const similarIds: readonly string[][] = [
-  ['ann', 'Ann', 'ANN', 'ann ', ' ann', 'ann\t', 'ann\n', 'ａｎｎ', 'ann\u200b', 'ann\u00ad'],
-  ['é', 'e\u0301', 'e', 'É'],
-  ['ß', 'ss', 'ẞ'],
-  ['i', 'I', 'İ', 'ı'],
-  ['1', '01', '1.0', '1e0', '+1'],
-  ['null', 'NULL', '', '\\N', '""', '{}'],
-  ['a\\', 'a\\\\', 'a%', 'a_', 'a*'],
-  ['🦊', '🐺', '\ufffd', '?', '????']
-]
-
-/**
- * Strings that some databases cannot store, and strings that could replace them.
- *
- * A silent replacement could turn an id into the id of another user.
- */
-const unstorable: Record<string, readonly [value: string, replacements: readonly string[]]> = {
-  'an inner NUL': ['a\0b', ['a', 'ab', 'a\\0b']],
-  'a trailing NUL': ['a\0', ['a']],
-  'a single NUL': ['\0', ['']],
-  'a lone high surrogate': ['fox \ud83e', ['fox \ufffd', 'fox ', 'fox ?']],
-  'a lone low surrogate': ['\udd8a', ['\ufffd', '', '?']],
-  'surrogates in the wrong order': ['\udd8a\ud83e', ['\ufffd\ufffd', '🦊']]
-}
+import { similarIds, strings, unstorable } from './data-strings.js'
 
 const createCaller = (value: string): Caller => ({ address: value, userAgent: value })
 
 /** Creates a session with the same value in every string property except `id`. */
 function createUniformSession (id: string, value: string): Session {
-  return makeSession(id, {
+  return makeSession({
+    id,
+    realm: value,
     userId: value,
     secretHash: value,
     rotatedBy: createCaller(value),
@@ -67,11 +33,11 @@ function createUniformSession (id: string, value: string): Session {
 }
 
 function planAttempt (
-  { id: sessionId, secretHash, generation }: Session,
+  { id: sessionId, realm, userId, secretHash, generation }: Session,
   now: Millis,
   value = ''
 ): RotationAttempt {
-  return planRotation({ sessionId, secretHash, generation }, {
+  return planRotation({ realm, sessionId, userId, secretHash, generation }, {
     now,
     lifetime: 7 * DAY,
     grace: 0,
@@ -87,8 +53,12 @@ async function assertUnchanged (
   value: string
 ): Promise<void> {
   await store.create(session)
-  t.strictSame(await store.find(session.id), session, 'find')
-  t.strictSame(await store.list(session.userId, { now: NOW, limit: 9 }), [session], 'list')
+  t.strictSame(await store.find(session.realm, session.id), session, 'find')
+  t.strictSame(
+    await store.list(session.realm, session.userId, { now: NOW, limit: 9 }),
+    [session],
+    'list'
+  )
   const attempt = planAttempt(session, NOW + 1, value)
   const rotated = applyRotation(session, attempt)
   t.strictSame(await store.rotate(attempt), { swapped: true, session: rotated }, 'rotate')
@@ -98,10 +68,15 @@ async function assertUnchanged (
     'repeated rotate'
   )
   t.strictSame(
-    await store.list(session.userId, { now: NOW, limit: 9 }),
+    await store.list(session.realm, session.userId, { now: NOW, limit: 9 }),
     [rotated],
     'list after rotate'
   )
+}
+
+/** Returns the entries without repetitions, which a feed may contain. */
+function distinct (entries: readonly Revocation[]): Revocation[] {
+  return [...new Map(entries.map(entry => [JSON.stringify(entry), entry])).values()]
 }
 
 /** Returns whether the call succeeded. A failure must be a RangeError. */
@@ -122,23 +97,36 @@ for (const [name, { open, skip = false, longestId = Infinity }] of Object.entrie
       for (const [kind, value] of Object.entries(strings)) {
         await t.test(kind, async t => {
           await assertUnchanged(t, store, createUniformSession(newId(), value), value)
-          await assertUnchanged(t, store, makeSession(`s${value}`, { userId: newId() }), value)
-          t.equal(
-            await store.revoke({ sessionId: `s${value}` }, {
-              at: NOW + created,
-              reason: 'revoked'
-            }),
-            1
+          await assertUnchanged(t, store, makeSession({ id: `s${value}`, userId: newId() }), value)
+          const { cursor } = await readFeed(store)
+          const ended = { realm: REALM, sessionId: `s${value}` }
+          t.equal(await store.revoke(ended, { at: NOW + created, reason: 'revoked' }), 1)
+          const user = { realm: value, userId: value, keep: `k${value}` }
+          t.equal(await store.revoke(user, { at: NOW, reason: 'revoked' }), 1)
+          await store.revoke({ realm: value }, { at: NOW - 1, reason: 'logout-all' })
+          const { entries } = await readFeed(store, cursor)
+          const { userId } = await store.find(REALM, `s${value}`) as Session
+          t.strictSame(
+            sortEntries(distinct(entries)),
+            sortEntries([
+              {
+                realm: REALM,
+                at: NOW + created,
+                reason: 'revoked',
+                sessionId: `s${value}`,
+                userId
+              },
+              { ...user, at: NOW, reason: 'revoked', before: NOW },
+              { realm: value, at: NOW - 1, reason: 'logout-all', before: NOW - 1 }
+            ])
           )
-          t.strictSame(await store.revocations({ at: NOW + created, sessionId: '' }, 9), [{
-            at: NOW + created,
-            sessionId: `s${value}`
-          }])
-          t.equal(await store.revoke({ userId: value }, { at: NOW, reason: 'revoked' }), 1)
           await t.rejects(
-            store.create(makeSession(newId(), { userId: value })),
-            new SessionRefusedError('revoked-since')
+            store.create(makeSession({ id: newId(), realm: value, userId: value })),
+            new SessionRefusedError({ before: NOW })
           )
+          const kept = makeSession({ id: `k${value}`, realm: value, userId: value })
+          await store.create(kept)
+          t.strictSame(await store.find(value, kept.id), kept, 'the kept session')
         })
       }
     })
@@ -149,7 +137,8 @@ for (const [name, { open, skip = false, longestId = Infinity }] of Object.entrie
         await assertUnchanged(
           t,
           store,
-          makeSession(newId(), {
+          makeSession({
+            id: newId(),
             userId: newId(),
             rotatedBy: caller,
             device: { label: value, ...caller }
@@ -163,14 +152,15 @@ for (const [name, { open, skip = false, longestId = Infinity }] of Object.entrie
       const value = String.fromCodePoint(
         ...Array.from({ length: 512 }, (_, i) => 0x20000 + i * 83)
       )
-      const session = createUniformSession(newId(), value)
+      // Indexes contain the realm and the user ID, and the plugin gives short realms.
+      const session = { ...createUniformSession(newId(), value), realm: REALM }
       const isTooLong = Buffer.byteLength(value) > longestId
 
       if (isTooLong) {
         await t.rejects(store.create(session), RangeError, 'ids have a lower limit')
       }
 
-      const { id, userId, secretHash } = makeSession(newId(), { userId: newId() })
+      const { id, userId, secretHash } = makeSession({ id: newId(), userId: newId() })
       await assertUnchanged(
         t,
         store,
@@ -182,7 +172,7 @@ for (const [name, { open, skip = false, longestId = Infinity }] of Object.entrie
     await t.test('users with similar ids have separate sessions', async t => {
       for (const ids of similarIds) {
         await store.sweep({ endedBefore: NOW + 90 * DAY, limit: 10_000 })
-        const sessions = ids.map(userId => makeSession(newId(), { userId }))
+        const sessions = ids.map(userId => makeSession({ id: newId(), userId }))
 
         for (const session of sessions) {
           await store.create(session)
@@ -190,7 +180,7 @@ for (const [name, { open, skip = false, longestId = Infinity }] of Object.entrie
 
         for (const session of sessions) {
           t.strictSame(
-            await store.list(session.userId, { now: NOW, limit: 99 }),
+            await store.list(session.realm, session.userId, { now: NOW, limit: 99 }),
             [session],
             `"${session.userId}" is listed alone`
           )
@@ -198,19 +188,22 @@ for (const [name, { open, skip = false, longestId = Infinity }] of Object.entrie
 
         const [first, ...others] = sessions as [Session, ...Session[]]
         t.equal(
-          await store.revoke({ userId: first.userId }, { at: NOW, reason: 'revoked' }),
+          await store.revoke({ realm: REALM, userId: first.userId }, {
+            at: NOW,
+            reason: 'revoked'
+          }),
           1,
           `"${first.userId}" is revoked alone`
         )
 
         for (const { userId } of others) {
-          await store.create(makeSession(newId(), { userId }))
+          await store.create(makeSession({ id: newId(), userId }))
         }
 
         for (const { id, userId } of others) {
-          t.equal((await store.list(userId, { now: NOW, limit: 99 })).length, 2)
+          t.equal((await store.list(REALM, userId, { now: NOW, limit: 99 })).length, 2)
           t.equal(
-            await store.revoke({ userId, keep: id }, { at: NOW, reason: 'revoked' }),
+            await store.revoke({ realm: REALM, userId, keep: id }, { at: NOW, reason: 'revoked' }),
             1,
             `"${userId}" is revoked alone`
           )
@@ -220,8 +213,9 @@ for (const [name, { open, skip = false, longestId = Infinity }] of Object.entrie
 
     for (const [kind, [value, replacements]] of Object.entries(unstorable)) {
       await t.test(`${kind} is stored unchanged or rejected, and never replaced`, async t => {
+        // A realm has letters, digits, `-` and `_` only.
         for (const property of ['id', 'userId', 'secretHash', 'label', 'address']) {
-          const plain = makeSession(newId(), { userId: newId() })
+          const plain = makeSession({ id: newId(), userId: newId() })
           const session = property === 'label'
             ? { ...plain, device: { label: value, ...createCaller(value) } }
             : property === 'address'
@@ -229,54 +223,59 @@ for (const [name, { open, skip = false, longestId = Infinity }] of Object.entrie
             : { ...plain, [property]: value + plain.id }
 
           if (await isAccepted(t, store.create(session))) {
-            t.strictSame(await store.find(session.id), session, property)
+            t.strictSame(await store.find(session.realm, session.id), session, property)
           } else {
             t.equal(
-              await store.find(plain.id),
+              await store.find(plain.realm, plain.id),
               null,
               `a rejected ${property} leaves no session`
             )
           }
         }
 
-        const rotating = makeSession(newId(), { userId: newId() })
+        const rotating = makeSession({ id: newId(), userId: newId() })
         await store.create(rotating)
         const attempt = planAttempt(rotating, NOW + 1, value)
         const expected = await isAccepted(t, store.rotate(attempt))
           ? applyRotation(rotating, attempt)
           : rotating
-        t.strictSame(await store.find(rotating.id), expected, 'rotated by')
+        t.strictSame(await store.find(rotating.realm, rotating.id), expected, 'rotated by')
 
         const replacementIds = replacements.map(replacement => `${created}${replacement}`)
-        const sessions = replacementIds.map(id => makeSession(id, { userId: id }))
+        const sessions = replacementIds.map(id => makeSession({ id, userId: id }))
 
         for (const session of sessions) {
           await store.create(session)
         }
 
         const unstorableId = `${created}${value}`
-        t.equal(await store.find(unstorableId), null, 'find')
-        t.strictSame(await store.list(unstorableId, { now: NOW, limit: 9 }), [], 'list')
+        t.equal(await store.find(REALM, unstorableId), null, 'find')
+        t.strictSame(await store.list(REALM, unstorableId, { now: NOW, limit: 9 }), [], 'list')
         t.equal(
-          await store.revoke({ sessionId: unstorableId }, { at: NOW, reason: 'revoked' }),
+          await store.revoke({ realm: REALM, sessionId: unstorableId }, {
+            at: NOW,
+            reason: 'revoked'
+          }),
           0,
           'revoke'
         )
-        await store.touch([{
-          sessionId: unstorableId,
-          lastUsedAt: NOW + 5,
-          confirmedGeneration: 0
-        }])
+        await store.touch([
+          touchOf({ ...rotating, id: unstorableId }, { lastUsedAt: NOW + 5 })
+        ])
         const unknown = await store.rotate(planAttempt({ ...rotating, id: unstorableId }, NOW + 1))
         t.strictSame(unknown, { swapped: false, session: null }, 'rotate')
         await isAccepted(
           t,
-          store.revoke({ userId: unstorableId }, { at: NOW + 1, reason: 'revoked' })
+          store.revoke({ realm: REALM, userId: unstorableId }, { at: NOW + 1, reason: 'revoked' })
         )
 
         for (const session of sessions) {
-          t.strictSame(await store.find(session.id), session, 'the session of the replacement')
-          await store.create(makeSession(newId(), { userId: session.userId }))
+          t.strictSame(
+            await store.find(session.realm, session.id),
+            session,
+            'the session of the replacement'
+          )
+          await store.create(makeSession({ id: newId(), userId: session.userId }))
         }
       })
     }
@@ -298,48 +297,70 @@ for (const [name, { open, skip = false, longestId = Infinity }] of Object.entrie
       ) {
         // All times differ, so that a store that mixes up two of them fails.
         const start = Math.max(0, end - 9)
-        const session = makeSession(newId(), {
+        const session = makeSession({
+          id: newId(),
           userId: newId(),
           generation: 2 ** 31 - 2,
           confirmedGeneration: 2 ** 31 - 3,
-          createdAt: start,
-          authenticatedAt: start + 1,
+          createdAt: start + 1,
+          authenticatedAt: start,
           rotatedAt: start + 2,
+          graceFrom: start + 4,
           lastUsedAt: start + 3,
           expiresAt: start + 8,
           endsAt: start + 9
         })
         await store.create(session)
-        t.strictSame(await store.find(session.id), session, `until ${end}`)
+        t.strictSame(await store.find(session.realm, session.id), session, `until ${end}`)
         const attempt = planAttempt(session, start + 5)
         const rotated = applyRotation(session, attempt)
         t.strictSame(await store.rotate(attempt), { swapped: true, session: rotated })
-        await store.touch([{
-          sessionId: session.id,
+        const replayRun = { generation: 2 ** 31 - 1, length: 2 ** 31 - 2 }
+        await store.touch([
+          touchOf(rotated, {
+            lastUsedAt: start + 6,
+            confirmedGeneration: 2 ** 31,
+            graceFrom: start + 7,
+            replayRun
+          })
+        ])
+        const touched = {
+          ...rotated,
           lastUsedAt: start + 6,
-          confirmedGeneration: 2 ** 31
-        }])
-        const touched = { ...rotated, lastUsedAt: start + 6, confirmedGeneration: 2 ** 31 - 1 }
-        t.strictSame(await store.find(session.id), touched)
-        t.strictSame(await store.list(session.userId, { now: start + 8, limit: 9 }), [touched])
-        t.strictSame(await store.list(session.userId, { now: start + 9, limit: 9 }), [])
-        await store.revoke({ userId: session.userId }, { at: start + 7, reason: 'logout-all' })
-        const [revocation] = await store.revocations({ at: start + 6, sessionId: '~' }, 1)
-        t.strictSame(revocation, { at: start + 7, sessionId: session.id })
-        t.strictSame(await store.find(session.id), {
+          confirmedGeneration: 2 ** 31 - 1,
+          graceFrom: start + 7,
+          replayRun
+        }
+        t.strictSame(await store.find(session.realm, session.id), touched)
+        t.strictSame(
+          await store.list(session.realm, session.userId, { now: start + 8, limit: 9 }),
+          [touched]
+        )
+        t.strictSame(
+          await store.list(session.realm, session.userId, { now: start + 9, limit: 9 }),
+          []
+        )
+        const user = { realm: session.realm, userId: session.userId }
+        const { cursor } = await readFeed(store)
+        await store.revoke(user, { at: start + 7, reason: 'logout-all' })
+        const { entries } = await readFeed(store, cursor)
+        t.strictSame(distinct(entries), [
+          { ...user, at: start + 7, reason: 'logout-all', before: start + 7 }
+        ])
+        t.strictSame(await store.find(session.realm, session.id), {
           ...touched,
           revokedAt: start + 7,
           revokedFor: 'logout-all'
         })
         await t.rejects(
           store.create({ ...session, id: newId(), authenticatedAt: start + 7 }),
-          SessionRefusedError
+          new SessionRefusedError({ before: start + 7 })
         )
         await store.create({ ...session, id: newId(), authenticatedAt: start + 8 })
         await store.sweep({ endedBefore: start + 9, limit: 10_000 })
-        t.not(await store.find(session.id), null, 'the session has not ended yet')
+        t.not(await store.find(session.realm, session.id), null, 'the session has not ended yet')
         await store.sweep({ endedBefore: start + 10, limit: 10_000 })
-        t.equal(await store.find(session.id), null)
+        t.equal(await store.find(session.realm, session.id), null)
       }
     })
   })

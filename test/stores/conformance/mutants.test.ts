@@ -1,160 +1,223 @@
 import t from 'tap'
-import { applyRotation } from '../../../src/domain/rotation.js'
-import type { RotationAttempt, RotationOutcome } from '../../../src/domain/rotation.js'
-import type { RevocationReason, Session } from '../../../src/domain/session.js'
-import type { Millis } from '../../../src/lib/time.js'
-import { MemoryStore } from '../../../src/stores/memory/index.js'
-import type { RevocationTarget, TokenStore, Touch } from '../../../src/stores/token-store.js'
+import { NO_REPLAYS } from '../../../src/domain/session.js'
+import { DAY } from '../../../src/lib/time.js'
+import { SessionRefusedError } from '../../../src/stores/token-store.js'
 import { findConformanceFailures } from '../../helpers/conformance-failures.js'
+import {
+  changeFound,
+  forgetRefusals,
+  ignore,
+  openMutant,
+  rethrow,
+  testFaults
+} from './mutant-helpers.js'
 
-const yieldOnce = (): Promise<void> =>
-  new Promise(resolve => {
-    setImmediate(resolve)
-  })
+testFaults(t, /^create/, {
+  'forgets the run of replays': store => ({
+    create: session => store.create({ ...session, replayRun: NO_REPLAYS })
+  }),
+  'saves `createdAt` as `authenticatedAt`': store => ({
+    create: session => store.create({ ...session, authenticatedAt: session.createdAt })
+  }),
+  'ignores a session whose ID is taken': store => ({
+    create: session => store.create(session).catch(ignore('id-taken'))
+  }),
+  'accepts an ID that is taken in another realm': store => ({
+    async create (session) {
+      const inRealm = await store.find(session.realm, session.id)
+      return store.create(session).catch(inRealm === null ? ignore('id-taken') : rethrow)
+    }
+  }),
+  'ignores that a not-before ends the session': store => ({
+    create: session => store.create(session).catch(ignore('revoked-since'))
+  }),
+  'refuses a session 1 ms after a not-before': store => ({
+    create: session => store.create({ ...session, authenticatedAt: session.authenticatedAt - 1 })
+  }),
+  'reports the first not-before': store => {
+    let first: number | null = null
 
-const mutants: Record<string, () => TokenStore> = {
-  'returns the old session after a lost race': () =>
-    new class extends MemoryStore {
-      override async rotate (attempt: RotationAttempt): Promise<RotationOutcome> {
-        const old = await this.find(attempt.sessionId)
-        await yieldOnce()
-        const outcome = await super.rotate(attempt)
-        return outcome.swapped ? outcome : { swapped: false, session: old }
-      }
-    }(),
-  'reports success twice for one generation': () =>
-    new class extends MemoryStore {
-      override async rotate (attempt: RotationAttempt): Promise<RotationOutcome> {
-        const { swapped, session } = await super.rotate(attempt)
-        return { swapped: swapped || session?.generation === attempt.generation + 1, session }
-      }
-    }(),
-  'checks and writes in two steps': () => {
-    const store = new MemoryStore()
-    const rows = new Map<string, Session>()
-
-    return Object.assign(store, {
-      async rotate (attempt: RotationAttempt): Promise<RotationOutcome> {
-        const row = rows.get(attempt.sessionId) ?? await store.find(attempt.sessionId)
-        await yieldOnce()
-
-        if (row?.generation !== attempt.generation) {
-          return { swapped: false, session: row }
-        }
-
-        const session = applyRotation(row, attempt)
-        rows.set(session.id, session)
-        return { swapped: true, session }
-      }
-    })
+    return {
+      revoke (target, details) {
+        first ??= details.at
+        return store.revoke(target, details)
+      },
+      create: session =>
+        store.create(session).catch((error: unknown) => {
+          throw (error as SessionRefusedError).reason === 'revoked-since'
+            ? new SessionRefusedError({ before: first as number })
+            : error
+        })
+    }
   },
-  'sweeps without a limit': () =>
-    new class extends MemoryStore {
-      override sweep ({ endedBefore }: { endedBefore: Millis }): Promise<number> {
-        return super.sweep({ endedBefore, limit: 1_000_000 })
-      }
-    }(),
-  'sweeps 1 ms too early': () =>
-    new class extends MemoryStore {
-      override sweep (
-        { endedBefore, limit }: { endedBefore: Millis, limit: number }
-      ): Promise<number> {
-        return super.sweep({ endedBefore: endedBefore + 1, limit })
-      }
-    }(),
-  'ends a sweep at the first live session': () =>
-    new class extends MemoryStore {
-      override async sweep (batch: { endedBefore: Millis, limit: number }): Promise<number> {
-        return Math.min(
-          await super.sweep({ ...batch, limit: Math.min(batch.limit, 3) }),
-          batch.limit
-        )
-      }
-    }(),
-  'ignores the not-before of a user': () =>
-    new class extends MemoryStore {
-      override create (session: Session): Promise<void> {
-        return super.create({ ...session, authenticatedAt: Number.MAX_SAFE_INTEGER })
-      }
-    }(),
-  'overwrites the reason of a revocation': () =>
-    new class extends MemoryStore {
-      override async find (id: string): Promise<Session | null> {
-        const session = await super.find(id)
+  'keeps a session for every not-before of its user': store => {
+    const kept = new Set<string>()
 
-        return session && this.latest !== undefined && session.revokedAt !== null
-          ? { ...session, revokedFor: this.latest }
-          : session
-      }
-
-      latest: RevocationReason | undefined
-      override revoke (
-        target: RevocationTarget,
-        revocation: { at: Millis, reason: RevocationReason }
-      ): Promise<number> {
-        this.latest = revocation.reason
-        return super.revoke(target, revocation)
-      }
-    }(),
-  'ignores `keep`': () =>
-    new class extends MemoryStore {
-      override revoke (
-        target: RevocationTarget,
-        revocation: { at: Millis, reason: RevocationReason }
-      ): Promise<number> {
-        return super.revoke('userId' in target ? { userId: target.userId } : target, revocation)
-      }
-    }(),
-  'confirms a generation that does not exist yet': () =>
-    new class extends MemoryStore {
-      override async touch (batch: readonly Touch[]): Promise<void> {
-        await super.touch(
-          batch.map(touch => ({ ...touch, confirmedGeneration: touch.confirmedGeneration + 1 }))
-        )
-      }
-    }(),
-  'lists ended sessions': () =>
-    new class extends MemoryStore {
-      override list (userId: string, { limit }: { limit: number }): Promise<Session[]> {
-        return super.list(userId, { now: 0, limit })
-      }
-    }(),
-  'repeats the entry at the cursor in the feed': () =>
-    new class extends MemoryStore {
-      override revocations (
-        after: { at: Millis, sessionId: string },
-        limit: number
-      ): ReturnType<MemoryStore['revocations']> {
-        return super.revocations({ at: after.at, sessionId: '' }, limit)
-      }
-    }(),
-  'compares user ids case-insensitively': () =>
-    new class extends MemoryStore {
-      override list (userId: string, page: { now: Millis, limit: number }): Promise<Session[]> {
-        return super.list(userId.toLowerCase(), page)
-      }
-    }(),
-  'extends a session past its absolute end': () =>
-    new class extends MemoryStore {
-      override async rotate (attempt: RotationAttempt): Promise<RotationOutcome> {
-        const { swapped, session } = await super.rotate(attempt)
-
-        return {
-          swapped,
-          session: session && swapped ? { ...session, expiresAt: attempt.expiresAt } : session
-        }
-      }
-    }()
-}
-
-t.test('the memory store without a fault passes the conformance suite', async t => {
-  t.strictSame(await findConformanceFailures(() => ({ store: new MemoryStore() })), [])
+    return {
+      revoke (target, details) {
+        kept.add('userId' in target ? target.keep ?? '' : '')
+        return store.revoke(target, details)
+      },
+      create: session => store.create(session).catch(kept.has(session.id) ? () => {} : rethrow)
+    }
+  }
 })
 
-for (const [fault, open] of Object.entries(mutants)) {
-  t.test(`a store that ${fault} fails the conformance suite`, async t => {
-    const failures = await findConformanceFailures(() => ({ store: open() }))
-    t.ok(failures.length > 0, 'at least one test fails')
-    t.comment(failures.map(({ title }) => title).join('; '))
+testFaults(t, /^(find|list|revoke of a realm)/, {
+  'finds a session of another realm': store => ({
+    find: async (realm, id) => await store.find(realm, id) ?? store.find('test', id)
+  }),
+  'ignores the case of an ID': store => ({
+    find: async (realm, id) => await store.find(realm, id) ?? store.find(realm, 'sAbc')
+  }),
+  'finds a session as if its realm were not revoked': store => ({
+    async find (realm, id) {
+      const session = await store.find(realm, id)
+      return session === null ? null : { ...session, revokedAt: null, revokedFor: null }
+    }
+  }),
+  'lists ended sessions': store => ({
+    list: (realm, userId, { limit }) => store.list(realm, userId, { now: 0, limit })
+  }),
+  'lists sessions of other realms': store => ({
+    list: (_realm, userId, page) => store.list('test', userId, page)
+  }),
+  'lists the oldest session first': store => ({
+    list: async (realm, userId, page) =>
+      (await store.list(realm, userId, { ...page, limit: 100 })).toReversed()
+        .slice(0, page.limit)
+  }),
+  'lists without a limit': store => ({
+    list: (realm, userId, { now }) => store.list(realm, userId, { now, limit: 100 })
+  }),
+  'compares user IDs case-insensitively': store => ({
+    list: (realm, userId, page) => store.list(realm, userId.toLowerCase(), page)
+  }),
+  'trims user IDs': store => ({
+    list: (realm, userId, page) => store.list(realm, userId.trim(), page)
   })
-}
+})
+
+testFaults(t, /^touch/, {
+  'confirms a generation that does not exist yet': store => ({
+    async touch (batch) {
+      await store.touch(batch.map(touch => ({
+        ...touch,
+        confirmedGeneration: touch.confirmedGeneration + 1
+      })))
+    }
+  }),
+  'touches a session of another realm': store => ({
+    touch: batch =>
+      store.touch(batch.flatMap(touch => ['test', 'other'].map(realm => ({ ...touch, realm }))))
+  }),
+  'touches only the first session of a batch': store => ({
+    touch: batch => store.touch(batch.slice(0, 1))
+  }),
+  'rejects a batch with an unknown session': store => ({
+    async touch (batch) {
+      for (const { realm, sessionId } of batch) {
+        if (await store.find(realm, sessionId) === null) {
+          throw new Error('unknown session')
+        }
+      }
+
+      return store.touch(batch)
+    }
+  }),
+  'ignores the generation of a touch': store => ({
+    async touch (batch) {
+      for (const touch of batch) {
+        const session = await store.find(touch.realm, touch.sessionId)
+        await store.touch([{ ...touch, generation: session?.generation ?? 0 }])
+      }
+    }
+  }),
+  'ignores `graceFrom`': store => ({
+    touch: batch => store.touch(batch.map(touch => ({ ...touch, graceFrom: null })))
+  }),
+  'ignores `replayRun`': store => ({
+    touch: batch => store.touch(batch.map(touch => ({ ...touch, replayRun: null })))
+  }),
+  'accepts a run of a lower generation': store =>
+    changeFound(store, session => ({
+      replayRun: { ...session.replayRun, generation: Math.min(session.replayRun.generation, 4) }
+    })),
+  'moves `lastUsedAt` back': store => {
+    let last = 0
+
+    return {
+      touch (batch) {
+        last = batch.at(-1)?.lastUsedAt ?? last
+        return store.touch(batch)
+      },
+      ...changeFound(store, () => ({ lastUsedAt: last }))
+    }
+  }
+})
+
+testFaults(t, /^sweep/, {
+  'sweeps without a limit': store => ({
+    sweep: ({ endedBefore }) => store.sweep({ endedBefore, limit: 1_000_000 })
+  }),
+  'sweeps 1 ms too early': store => ({
+    sweep: ({ endedBefore, limit }) => store.sweep({ endedBefore: endedBefore + 1, limit })
+  }),
+  'sweeps nothing': () => ({ sweep: async () => 0 }),
+  'ends a sweep before everything is deleted': store => ({
+    sweep: ({ endedBefore, limit }) => store.sweep({ endedBefore, limit: Math.min(limit, 3) })
+  }),
+  'sweeps not-befores that still end sessions': store =>
+    forgetRefusals(store, (endedBefore, before) => before < endedBefore),
+  'sweeps no not-befores': store => {
+    const befores: number[] = []
+
+    return {
+      revoke (target, details) {
+        befores.push(details.at)
+        return store.revoke(target, details)
+      },
+      async create (session) {
+        if (befores.some(before => session.authenticatedAt <= before)) {
+          throw new SessionRefusedError({ before: Math.max(...befores) })
+        }
+
+        await store.create(session)
+      }
+    }
+  },
+  'sweeps the not-befores of realms': store =>
+    forgetRefusals(store, (endedBefore, before) => before < endedBefore - 80 * DAY),
+  'sweeps feed entries by the time of the revocation': store => {
+    let swept = -Infinity
+
+    return {
+      async sweep (batch) {
+        swept = Math.max(swept, batch.endedBefore)
+        return store.sweep(batch)
+      },
+      async revocations (after, limit) {
+        const page = await store.revocations(after, limit)
+        return { ...page, entries: page.entries.filter(({ at }) => at >= swept) }
+      }
+    }
+  },
+  'stops readers by a sweep': store => {
+    let isSwept = false
+
+    return {
+      sweep (batch) {
+        isSwept = true
+        return store.sweep(batch)
+      },
+      async revocations (after, limit) {
+        const page = await store.revocations(after, limit)
+        return isSwept && typeof after === 'string' ? { ...page, entries: [] } : page
+      }
+    }
+  }
+})
+
+t.test('the memory store without a fault passes the conformance suite', async t => {
+  t.strictSame(await findConformanceFailures(() => ({ store: openMutant(() => ({})) })), [])
+})

@@ -10,7 +10,7 @@ async function createFullStore (count: number): Promise<MemoryStore> {
 
   for (let n = 0; n < count; n++) {
     await store.create(
-      makeSession(`s${n}`, { createdAt: NOW - DAY, expiresAt: NOW + n, endsAt: NOW + DAY })
+      makeSession({ id: `s${n}`, createdAt: NOW - DAY, expiresAt: NOW + n, endsAt: NOW + DAY })
     )
   }
 
@@ -46,15 +46,30 @@ t.test('concurrent batches of one sweep delete all ended sessions', async t => {
   t.equal(deleted, 600)
 })
 
-t.test('sweep continues behind the sessions that the last batch examined', async t => {
+t.test('sweep yields to the event loop while it examines live sessions', async t => {
+  const store = await createFullStore(100_000)
+  let turns = 0
+
+  const countTurn = (): void => {
+    turns++
+    counting = setImmediate(countTurn)
+  }
+
+  let counting = setImmediate(countTurn)
+  t.equal(await store.sweep({ endedBefore: NOW, limit: 10 }), 0)
+  clearImmediate(counting)
+  t.ok(turns >= 3, `${turns} turns`)
+})
+
+t.test('sweep continues after the last session that the previous batch examined', async t => {
   const store = await createFullStore(1000)
 
   for (let batch = 0; batch < 10; batch++) {
     t.equal(await store.sweep({ endedBefore: NOW + 1000, limit: 100 }), 100)
   }
 
-  await store.create(makeSession('late', { expiresAt: NOW }))
+  await store.create(makeSession({ id: 'late', expiresAt: NOW }))
   t.equal(await store.sweep({ endedBefore: NOW + 1000, limit: 100 }), 1)
-  await store.create(makeSession('later', { expiresAt: NOW }))
+  await store.create(makeSession({ id: 'later', expiresAt: NOW }))
   t.equal(await store.sweep({ endedBefore: NOW + 1000, limit: 100 }), 1)
 })

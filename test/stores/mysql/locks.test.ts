@@ -1,5 +1,5 @@
 import t from 'tap'
-import { makeSession, NOW } from '../../../src/stores/conformance/harness.js'
+import { makeSession, NOW, REALM, touchOf } from '../../../src/stores/conformance/harness.js'
 import { MysqlStore } from '../../../src/stores/mysql/index.js'
 import { whyNoMysql } from '../../helpers/databases/mysql.js'
 import { createGate, createMysqlDatabase, handleErrors, pauseAfter } from './mysql-helpers.js'
@@ -26,15 +26,22 @@ t.test('MySQL locks', { skip: await whyNoMysql() }, async t => {
           await gate.opened
         }))
         const login = Promise.allSettled([
-          slow.create(makeSession('late', { authenticatedAt: NOW - 1 }))
+          slow.create(makeSession({ id: 'late', authenticatedAt: NOW - 1 }))
         ])
         await reached.opened
 
         if (level !== 'READ UNCOMMITTED') {
-          t.equal(await store.find('late'), null, 'the session is not visible before the commit')
+          t.equal(
+            await store.find(REALM, 'late'),
+            null,
+            'the session is not visible before the commit'
+          )
         }
 
-        const revocation = store.revoke({ userId: 'ann' }, { at: NOW, reason: 'logout-all' })
+        const revocation = store.revoke({ realm: REALM, userId: 'ann' }, {
+          at: NOW,
+          reason: 'logout-all'
+        })
         await Promise.race([waitUntilBlocked(), revocation])
         gate.open()
         return { login: (await login)[0], revoked: await revocation }
@@ -46,14 +53,14 @@ t.test('MySQL locks', { skip: await whyNoMysql() }, async t => {
         revoked: 0
       })
       t.equal(
-        await store.find('late'),
+        await store.find(REALM, 'late'),
         null,
         'the login reads the not-before after the pause and is rejected'
       )
       const checked = await race(2)
       t.match(checked, { login: { status: 'fulfilled' }, revoked: 1 })
       t.equal(
-        (await store.find('late'))?.revokedAt,
+        (await store.find(REALM, 'late'))?.revokedAt,
         NOW,
         'the login read the not-before before the pause, so its session is revoked'
       )
@@ -68,20 +75,20 @@ t.test('MySQL locks', { skip: await whyNoMysql() }, async t => {
     }))
 
     for (const id of ['a', 'b']) {
-      await store.create(makeSession(id))
+      await store.create(makeSession({ id }))
     }
 
     const blocker = await defaultPool.getConnection()
     await blocker.beginTransaction()
     // InnoDB rolls back the transaction with fewer changes.
-    await blocker.query('INSERT INTO token_auth_revoked_users VALUES ?', [
-      Array.from({ length: 100 }, (_, i) => [`user ${i}`, NOW])
+    await blocker.query('INSERT INTO token_auth_not_befores VALUES ?', [
+      Array.from({ length: 100 }, (_, i) => [REALM, `user ${i}`, NOW, '', NOW, 'revoked', NOW])
     ])
     await blocker.query(
       'UPDATE token_auth_sessions SET last_used_at = last_used_at + 1 WHERE id = \'b\''
     )
     const touched = store.touch(
-      ['b', 'a'].map(sessionId => ({ sessionId, lastUsedAt: NOW + 5, confirmedGeneration: 0 }))
+      ['b', 'a'].map(id => touchOf(makeSession({ id }), { lastUsedAt: NOW + 5 }))
     )
     await waitUntilBlocked()
     await blocker.query(
@@ -93,14 +100,14 @@ t.test('MySQL locks', { skip: await whyNoMysql() }, async t => {
     t.same(errors, [1213])
 
     for (const id of ['a', 'b']) {
-      t.equal((await store.find(id))?.lastUsedAt, NOW + 5)
+      t.equal((await store.find(REALM, id))?.lastUsedAt, NOW + 5)
     }
   })
 
   await t.test('a transaction is retried once after a lock wait timeout', async t => {
     await clear()
     const shortTimeoutPool = connect({ setup: ['SET SESSION innodb_lock_wait_timeout = 1'] })
-    await new MysqlStore(defaultPool).create(makeSession('a'))
+    await new MysqlStore(defaultPool).create(makeSession({ id: 'a' }))
     const blocker = await defaultPool.getConnection()
 
     const hold = async (): Promise<void> => {
@@ -110,7 +117,7 @@ t.test('MySQL locks', { skip: await whyNoMysql() }, async t => {
 
     await hold()
     const store = new MysqlStore(handleErrors(shortTimeoutPool, () => blocker.commit()))
-    t.equal(await store.revoke({ sessionId: 'a' }, { at: NOW, reason: 'logout' }), 1)
+    t.equal(await store.revoke({ realm: REALM, sessionId: 'a' }, { at: NOW, reason: 'logout' }), 1)
 
     await hold()
     const errors: number[] = []
@@ -118,7 +125,7 @@ t.test('MySQL locks', { skip: await whyNoMysql() }, async t => {
       errors.push(errno)
     }))
     await t.rejects(
-      failingStore.touch([{ sessionId: 'a', lastUsedAt: NOW, confirmedGeneration: 0 }]),
+      failingStore.touch([touchOf(makeSession({ id: 'a' }), {})]),
       /Lock wait timeout/
     )
     t.same(errors, [1205, 1205])
@@ -131,7 +138,7 @@ t.test('MySQL locks', { skip: await whyNoMysql() }, async t => {
     const store = new MysqlStore(defaultPool)
 
     for (const userId of ['bob', 'bob ', 'boa']) {
-      await store.create(makeSession(`session of ${userId}`, { userId }))
+      await store.create(makeSession({ id: `session of ${userId}`, userId }))
     }
 
     const blocker = await defaultPool.getConnection()
@@ -144,7 +151,7 @@ t.test('MySQL locks', { skip: await whyNoMysql() }, async t => {
       )
     }
 
-    const revoked = store.revoke({ userId: 'bob' }, { at: NOW, reason: 'revoked' })
+    const revoked = store.revoke({ realm: REALM, userId: 'bob' }, { at: NOW, reason: 'revoked' })
     t.equal(await Promise.race([waitUntilBlocked(), revoked]), 1)
     await blocker.commit()
     blocker.release()
@@ -158,22 +165,24 @@ t.test('MySQL locks', { skip: await whyNoMysql() }, async t => {
     const users = Array.from({ length: 10 }, (_, i) => `user ${i}`)
 
     for (let round = 0; round < 5; round++) {
-      await defaultPool.query('DELETE FROM token_auth_sessions')
+      await clear()
       await Promise.all(
-        ids.map((id, i) => store.create(makeSession(id, { userId: users[i % 10] as string })))
+        ids.map((id, i) => store.create(makeSession({ id, userId: users[i % 10] as string })))
       )
-      const touches = ids.map(sessionId => ({
-        sessionId,
-        lastUsedAt: NOW + round,
-        confirmedGeneration: 0
-      }))
+      const touches = ids.map(id => touchOf(makeSession({ id }), { lastUsedAt: NOW + round }))
       await Promise.all(
         Array.from({ length: 10 }, (_, i) => [
           store.touch(touches),
           other.touch(touches.toReversed()),
           other.touch([...touches.slice(i * 12), ...touches.slice(0, i * 12)]),
-          store.revoke({ userId: users[i] as string }, { at: NOW - 99, reason: 'revoked' }),
-          other.revoke({ userId: users[9 - i] as string }, { at: NOW - 99, reason: 'revoked' })
+          store.revoke({ realm: REALM, userId: users[i] as string }, {
+            at: NOW - 99,
+            reason: 'revoked'
+          }),
+          other.revoke({ realm: REALM, userId: users[9 - i] as string }, {
+            at: NOW - 99,
+            reason: 'revoked'
+          })
         ]).flat()
       )
     }

@@ -1,14 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import mysql from 'mysql2/promise'
 import type { Test } from 'tap'
-import { planRotation } from '../../../src/domain/rotation.js'
-import type { RotationAttempt } from '../../../src/domain/rotation.js'
-import { DAY } from '../../../src/lib/time.js'
-import { NOW } from '../../../src/stores/conformance/harness.js'
 import { MysqlStore } from '../../../src/stores/mysql/index.js'
 import type { MysqlPool } from '../../../src/stores/mysql/index.js'
-import type { Session } from '../../../src/stores/token-store.js'
 import { mysqlUrl } from '../../helpers/databases/mysql.js'
+
+const tables = ['sessions', 'not_befores', 'realms', 'revocations', 'attempts']
 
 export interface PoolOptions extends mysql.PoolOptions {
   /** Statements that each new connection executes first. */
@@ -18,7 +15,7 @@ export interface PoolOptions extends mysql.PoolOptions {
 export interface MysqlDatabase {
   readonly connect: (options?: PoolOptions) => mysql.Pool
   readonly defaultPool: mysql.Pool
-  /** Deletes all sessions and revocations of users. */
+  /** Deletes all records. */
   readonly clear: () => Promise<unknown>
   /** Opens two stores with one pool each. Adds the numbers of their errors to `errors`. */
   readonly openTwoStores: (errors?: number[]) => [MysqlStore, MysqlStore]
@@ -70,8 +67,7 @@ export async function createEmptyMysqlDatabase (t: Test): Promise<MysqlDatabase>
     defaultPool: connect(),
     clear: () =>
       admin.query(
-        `DELETE FROM ${database}.token_auth_sessions;
-        DELETE FROM ${database}.token_auth_revoked_users`
+        tables.map(table => `DELETE FROM ${database}.token_auth_${table}`).join('; ')
       ),
     openTwoStores: (errors = []) => [open(errors), open(errors)],
     waitUntilBlocked: () => waitUntilBlocked(admin, database)
@@ -102,18 +98,6 @@ async function waitUntilBlocked (admin: mysql.Pool, database: string): Promise<v
   }
 }
 
-/** Plans a rotation of the current generation. */
-export function planAttempt ({ id: sessionId, secretHash, generation }: Session): RotationAttempt {
-  const by = { address: null, userAgent: null }
-
-  return planRotation({ sessionId, secretHash, generation }, {
-    now: NOW,
-    lifetime: 7 * DAY,
-    grace: 10_000,
-    by
-  })
-}
-
 /** Creates a promise and the function that fulfills it. */
 export function createGate (): { readonly opened: Promise<void>, readonly open: () => void } {
   let open = (): void => {}
@@ -126,7 +110,7 @@ export function createGate (): { readonly opened: Promise<void>, readonly open: 
 
 type QueryResult = [unknown, unknown]
 
-/** Returns the pool with `around` applied to every prepared statement. */
+/** Returns the pool with `around` applied to every statement. */
 function interceptStatements (
   pool: mysql.Pool,
   around: (run: () => Promise<QueryResult>) => Promise<QueryResult>
@@ -138,7 +122,7 @@ function interceptStatements (
 
       return {
         execute: (sql, values) => around(() => connection.execute(sql, values)),
-        query: sql => connection.query(sql),
+        query: sql => around(() => connection.query(sql)),
         beginTransaction: () => connection.beginTransaction(),
         commit: () => connection.commit(),
         rollback: () => connection.rollback(),

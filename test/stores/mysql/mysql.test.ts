@@ -1,12 +1,13 @@
+import { randomBytes } from 'node:crypto'
 import type mysql from 'mysql2/promise'
 import t from 'tap'
-import { makeSession, NOW } from '../../../src/stores/conformance/harness.js'
-import { MysqlStore } from '../../../src/stores/mysql/index.js'
-import { whyNoMysql } from '../../helpers/databases/mysql.js'
+import { makeSession, NOW, REALM, touchOf } from '../../../src/stores/conformance/harness.js'
+import { MysqlAttempts, MysqlStore } from '../../../src/stores/mysql/index.js'
+import { mysqlUrl, whyNoMysql } from '../../helpers/databases/mysql.js'
+import { testAttemptStore } from '../../../src/stores/conformance/attempt-store.js'
 import { testTokenStore } from '../../../src/stores/conformance/token-store.js'
 import { SessionRefusedError } from '../../../src/stores/token-store.js'
 import { createEmptyMysqlDatabase } from './mysql-helpers.js'
-import type { PoolOptions } from './mysql-helpers.js'
 
 t.test('MySQL', { skip: await whyNoMysql() }, async t => {
   const { clear, connect, defaultPool } = await createEmptyMysqlDatabase(t)
@@ -26,12 +27,33 @@ t.test('MySQL', { skip: await whyNoMysql() }, async t => {
 
   await t.test('migrate completes an interrupted migration', async t => {
     const store = new MysqlStore(defaultPool)
-    await store.create(makeSession('before'))
+    await store.create(makeSession({ id: 'before' }))
     await defaultPool.query('DELETE FROM token_auth_migrations')
-    await defaultPool.query('DROP TABLE token_auth_revoked_users')
+    await defaultPool.query('DROP TABLE token_auth_not_befores')
     await store.migrate()
-    t.equal(await store.revoke({ userId: 'ann' }, { at: NOW, reason: 'revoked' }), 1)
+    t.equal(await store.revoke({ realm: REALM, userId: 'ann' }, { at: NOW, reason: 'revoked' }), 1)
     await clear()
+  })
+
+  await t.test('migrate needs no right to create tables if none is missing', async t => {
+    const user = `token_auth_${randomBytes(4).toString('hex')}`
+    const [[current]] = await defaultPool.query<mysql.RowDataPacket[]>('SELECT DATABASE() AS name')
+    await defaultPool.query(`CREATE USER ${user} IDENTIFIED BY 'secret'`)
+    t.teardown(() => defaultPool.query(`DROP USER ${user}`))
+    await defaultPool.query(
+      `GRANT SELECT, INSERT, UPDATE, DELETE ON ${current?.name}.* TO ${user}`
+    )
+    const { host, port } = new URL(mysqlUrl)
+    const uri = `mysql://${user}:secret@${host.split(':')[0]}:${port || 3306}/${current?.name}`
+    const store = new MysqlStore(connect({ uri }))
+    await store.migrate()
+    testTokenStore({
+      test: (name, run) => t.test(name, run),
+      open: async () => {
+        await clear()
+        return { store }
+      }
+    })
   })
 
   await t.test('migrate rejects on a read-only connection and releases its lock', async t => {
@@ -43,45 +65,24 @@ t.test('MySQL', { skip: await whyNoMysql() }, async t => {
     await new MysqlStore(defaultPool).migrate()
   })
 
-  const ansi = 'SET SESSION sql_mode = \'ANSI,NO_BACKSLASH_ESCAPES,STRICT_ALL_TABLES\''
-  // MySQL and older MariaDB versions treat the second setting as a comment.
-  const snapshots =
-    'SET SESSION sql_mode = \'\' /*M!101108 , SESSION innodb_snapshot_isolation = ON */'
-  const variants: Record<string, [store: PoolOptions, other: PoolOptions]> = {
-    'default settings': [{}, {}],
-    'unusual driver options, and affected rows as changed rows': [
-      {
-        supportBigNumbers: true,
-        bigNumberStrings: true,
-        dateStrings: true,
-        namedPlaceholders: true,
-        flags: ['-FOUND_ROWS']
-      },
-      {
-        supportBigNumbers: true,
-        decimalNumbers: true,
-        disableEval: true,
-        timezone: '+05:00',
-        flags: ['-FOUND_ROWS']
+  await t.test('the store passes the conformance suite over two pools', async t => {
+    const [store, other] = [new MysqlStore(connect({})), new MysqlStore(connect({}))] as const
+    testTokenStore({
+      test: (name, run) => t.test(name, run),
+      open: async () => {
+        await clear()
+        return { store, other }
       }
-    ],
-    'ANSI mode without backslash escapes, at READ COMMITTED': [
-      { setup: [ansi, 'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED'] },
-      { setup: [ansi, 'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED'] }
-    ],
-    'non-strict mode, MariaDB snapshot isolation, READ UNCOMMITTED and SERIALIZABLE': [
-      { setup: [snapshots, 'SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED'] },
-      { setup: [snapshots, 'SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE'] }
-    ]
-  }
+    })
+  })
 
-  for (const [name, options] of Object.entries(variants)) {
-    await t.test(`passes the conformance suite over two pools: ${name}`, async t => {
-      const [store, other] = options.map(each => new MysqlStore(connect(each))) as [
-        MysqlStore,
-        MysqlStore
+  for (const setup of [[], ['SET SESSION sql_safe_updates = 1']]) {
+    await t.test(`attempts pass the conformance suite ${setup.join()}`, async t => {
+      const [store, other] = [setup, setup].map(setup => new MysqlAttempts(connect({ setup }))) as [
+        MysqlAttempts,
+        MysqlAttempts
       ]
-      testTokenStore({
+      testAttemptStore({
         test: (name, run) => t.test(name, run),
         open: async () => {
           await clear()
@@ -94,13 +95,15 @@ t.test('MySQL', { skip: await whyNoMysql() }, async t => {
   await t.test('the store works with one connection', async t => {
     await clear()
     const store = new MysqlStore(connect({ connectionLimit: 1 }))
-    await Promise.all(Array.from({ length: 30 }, (_, i) => store.create(makeSession(`s${i}`))))
+    await Promise.all(
+      Array.from({ length: 30 }, (_, i) => store.create(makeSession({ id: `s${i}` })))
+    )
     const [counts] = await Promise.all([
       Promise.all([
-        store.revoke({ userId: 'ann' }, { at: NOW, reason: 'revoked' }),
-        store.sweep({ endedBefore: NOW, limit: 5 })
+        store.revoke({ realm: REALM, userId: 'ann' }, { at: NOW, reason: 'revoked' }),
+        store.sweep({ endedBefore: 0, limit: 5 })
       ]),
-      t.rejects(store.create(makeSession('s1')), new SessionRefusedError('id-taken'))
+      t.rejects(store.create(makeSession({ id: 's1' })), new SessionRefusedError(null))
     ])
     t.same(counts, [30, 0])
   })
@@ -110,26 +113,32 @@ t.test('MySQL', { skip: await whyNoMysql() }, async t => {
     const store = new MysqlStore(connect({ setup: ['SET SESSION sql_mode = \'\''] }))
     const longest = '🦊'.repeat(63) + 'abc'
     const device = { label: '🦊'.repeat(1000), userAgent: 'x'.repeat(60_000), address: '' }
-    await store.create(makeSession('s1', { userId: longest, device }))
-    t.same((await store.list(longest, { now: NOW, limit: 10 }))[0]?.device, device)
+    await store.create(makeSession({ id: 's1', userId: longest, device }))
+    t.same((await store.list(REALM, longest, { now: NOW, limit: 10 }))[0]?.device, device)
 
     for (const id of [longest + 'd', 'fox \ud83e', '\udd8a']) {
-      await t.rejects(store.create(makeSession('s2', { userId: id })), RangeError)
-      await t.rejects(store.create(makeSession(id)), RangeError)
-      await t.rejects(store.revoke({ userId: id }, { at: NOW, reason: 'revoked' }), RangeError)
-      t.same(await store.list(id, { now: NOW, limit: 10 }), [])
-      t.equal(await store.find(id), null)
-      t.equal(await store.revoke({ sessionId: id }, { at: NOW, reason: 'revoked' }), 0)
-      await store.touch([{ sessionId: id, lastUsedAt: NOW, confirmedGeneration: 0 }])
+      await t.rejects(store.create(makeSession({ id: 's2', userId: id })), RangeError)
+      await t.rejects(store.create(makeSession({ id })), RangeError)
+      await t.rejects(
+        store.revoke({ realm: REALM, userId: id }, { at: NOW, reason: 'revoked' }),
+        RangeError
+      )
+      t.same(await store.list(REALM, id, { now: NOW, limit: 10 }), [])
+      t.equal(await store.find(REALM, id), null)
+      t.equal(
+        await store.revoke({ realm: REALM, sessionId: id }, { at: NOW, reason: 'revoked' }),
+        0
+      )
+      await store.touch([touchOf(makeSession({ id }), {})])
     }
 
     for (const id of ['a', 'A', 'a ', 'á', 'a\0', 'ａ']) {
-      await store.create(makeSession(id))
+      await store.create(makeSession({ id }))
     }
 
     for (const id of ['a', 'A', 'a ', 'á', 'a\0', 'ａ']) {
-      await store.touch([{ sessionId: id, lastUsedAt: NOW + 1, confirmedGeneration: 0 }])
-      t.equal((await store.find(id))?.lastUsedAt, NOW + 1)
+      await store.touch([touchOf(makeSession({ id }), { lastUsedAt: NOW + 1 })])
+      t.equal((await store.find(REALM, id))?.lastUsedAt, NOW + 1)
     }
   })
 
@@ -139,15 +148,15 @@ t.test('MySQL', { skip: await whyNoMysql() }, async t => {
     const ids = Array.from({ length: 1201 }, (_, i) => `s${i}`)
 
     for (const id of [ids[0], ids[1200]]) {
-      await store.create(makeSession(id as string))
+      await store.create(makeSession({ id: id as string }))
     }
 
     await store.touch(
-      ids.map(sessionId => ({ sessionId, lastUsedAt: NOW + 1, confirmedGeneration: 0 }))
+      ids.map(id => touchOf(makeSession({ id }), { lastUsedAt: NOW + 1 }))
     )
 
     for (const id of [ids[0], ids[1200]]) {
-      t.equal((await store.find(id as string))?.lastUsedAt, NOW + 1)
+      t.equal((await store.find(REALM, id as string))?.lastUsedAt, NOW + 1)
     }
   })
 })

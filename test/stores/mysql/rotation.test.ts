@@ -1,10 +1,10 @@
 import t from 'tap'
 import type { RotationAttempt } from '../../../src/domain/rotation.js'
-import { makeSession, NOW } from '../../../src/stores/conformance/harness.js'
+import { attemptAt, makeSession, NOW, REALM } from '../../../src/stores/conformance/harness.js'
 import { MysqlStore } from '../../../src/stores/mysql/index.js'
 import type { MysqlPool } from '../../../src/stores/mysql/index.js'
 import { whyNoMysql } from '../../helpers/databases/mysql.js'
-import { createMysqlDatabase, planAttempt } from './mysql-helpers.js'
+import { createMysqlDatabase } from './mysql-helpers.js'
 
 t.test('MySQL rotations', { skip: await whyNoMysql() }, async t => {
   const { clear, connect } = await createMysqlDatabase(t)
@@ -21,16 +21,14 @@ t.test('MySQL rotations', { skip: await whyNoMysql() }, async t => {
       }
     }
     const stores = [new MysqlStore(counting), new MysqlStore(connect())] as const
-    const sessions = Array.from({ length: 64 }, (_, i) => makeSession(`s${i}`))
+    const sessions = Array.from({ length: 64 }, (_, i) => makeSession({ id: `s${i}` }))
     await Promise.all(sessions.map(session => stores[1].create(session)))
     const by = [{ address: null, userAgent: null }, { address: '', userAgent: 'null "\\\n\0🦊' }]
 
     for (let generation = 0; generation < 10; generation++) {
       const attempts = sessions.map((session, i) => ({
-        ...planAttempt({ ...session, generation }),
-        now: NOW + 60_000 * (generation + 1),
-        rotatedBefore: NOW + 60_000 * generation,
-        by: by[i % 2] ?? makeSession('').rotatedBy
+        ...attemptAt({ ...session, generation }, NOW + 60_000 * (generation + 1)),
+        by: by[i % 2] ?? { address: null, userAgent: null }
       }))
       const outcomes = await Promise.all(stores.map(store =>
         Promise.all([
@@ -48,6 +46,7 @@ t.test('MySQL rotations', { skip: await whyNoMysql() }, async t => {
           generation: generation + 1,
           rotatedAt: now,
           rotatedBy: by,
+          graceFrom: now,
           lastUsedAt: now,
           expiresAt
         }
@@ -56,7 +55,7 @@ t.test('MySQL rotations', { skip: await whyNoMysql() }, async t => {
           t.same(outcome?.session, expected)
         }
 
-        t.same(await stores[0].find(session.id), expected)
+        t.same(await stores[0].find(REALM, session.id), expected)
       }
 
       for (const each of outcomes) {
@@ -71,16 +70,16 @@ t.test('MySQL rotations', { skip: await whyNoMysql() }, async t => {
   await t.test('an invalid rotation fails without affecting concurrent rotations', async t => {
     await clear()
     const store = new MysqlStore(connect())
-    const sessions = Array.from({ length: 20 }, (_, i) => makeSession(`s${i}`))
+    const sessions = Array.from({ length: 20 }, (_, i) => makeSession({ id: `s${i}` }))
     await Promise.all(sessions.map(session => store.create(session)))
     const results = await Promise.allSettled(sessions.map((session, i) =>
       store.rotate({
-        ...planAttempt(session),
+        ...attemptAt(session, NOW),
         by: { address: null, userAgent: i === 7 ? 'x'.repeat(70_000) : 'short' }
       })
     ))
     t.strictSame(results.flatMap(({ status }, i) => status === 'rejected' ? [i] : []), [7])
-    t.equal((await store.find('s7'))?.generation, 0)
+    t.equal((await store.find(REALM, 's7'))?.generation, 0)
 
     for (const result of results) {
       if (result.status === 'fulfilled') {

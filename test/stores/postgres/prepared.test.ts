@@ -1,26 +1,20 @@
 import t from 'tap'
-import { planRotation } from '../../../src/domain/rotation.js'
 import { PostgresStore, withPreparedStatements } from '../../../src/stores/postgres/index.js'
 import { statements } from '../../../src/stores/postgres/statements.js'
 import { DAY } from '../../helpers/clock.js'
 import {
-  answers,
-  createPostgresDatabase,
-  POSTGRES_URL,
-  startPostgres
-} from '../../helpers/databases/postgres.js'
-import { makeSession, NOW } from '../../../src/stores/conformance/harness.js'
-
-const by = { address: null, userAgent: null }
+  attemptAt,
+  makeSession,
+  NOW,
+  readFeed,
+  REALM,
+  touchOf
+} from '../../../src/stores/conformance/harness.js'
+import { openDatabase } from './postgres-helpers.js'
 
 async function callAllMethods (store: PostgresStore, generation: number): Promise<void> {
-  const planAttempt = (sessionId: string) =>
-    planRotation({ sessionId, secretHash: `hash of ${sessionId}`, generation }, {
-      now: NOW + DAY / 2,
-      lifetime: DAY,
-      grace: 0,
-      by
-    })
+  const planAttempt = (id: string) =>
+    attemptAt(makeSession({ id, generation }), NOW + DAY / 2, { graceBefore: NOW + DAY })
 
   for (const ids of [['s1'], ['s2', 's3']]) {
     for (const { swapped } of await Promise.all(ids.map(id => store.rotate(planAttempt(id))))) {
@@ -33,26 +27,21 @@ async function callAllMethods (store: PostgresStore, generation: number): Promis
     }
   }
 
-  t.equal((await store.find('s1'))?.generation, generation + 1)
-  t.equal((await store.list('ann', { now: NOW, limit: 9 })).length, 3)
-  await store.touch([{ sessionId: 's1', lastUsedAt: NOW, confirmedGeneration: 1 }])
-  await store.revocations({ at: 0, sessionId: '' }, 9)
+  t.equal((await store.find(REALM, 's1'))?.generation, generation + 1)
+  t.equal((await store.list(REALM, 'ann', { now: NOW, limit: 9 })).length, 3)
+  await store.touch([touchOf(makeSession({ id: 's1' }), { confirmedGeneration: 1 })])
+  await readFeed(store)
   await store.sweep({ endedBefore: 0, limit: 9 })
 }
 
 t.test('prepared statements are reused and survive a new column', async t => {
-  const server = await answers(POSTGRES_URL)
-    ? { url: POSTGRES_URL, stop: async () => {} }
-    : await startPostgres()
-  t.teardown(() => server.stop())
-  const database = await createPostgresDatabase(server.url)
-  t.teardown(() => database.remove())
+  const database = await openDatabase(t)
   const pool = database.connect({ max: 1 })
   const store = new PostgresStore(withPreparedStatements(pool))
   await store.migrate()
 
   for (const id of ['s1', 's2', 's3']) {
-    await store.create(makeSession(id))
+    await store.create(makeSession({ id }))
   }
 
   await callAllMethods(store, 0)

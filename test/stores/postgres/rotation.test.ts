@@ -1,47 +1,24 @@
-import pg from 'pg'
 import t from 'tap'
-import { applyRotation, planRotation } from '../../../src/domain/rotation.js'
+import { applyRotation } from '../../../src/domain/rotation.js'
 import type { RotationAttempt } from '../../../src/domain/rotation.js'
+import { attemptAt, makeSession, NOW } from '../../../src/stores/conformance/harness.js'
 import { statements } from '../../../src/stores/postgres/statements.js'
 import { PostgresStore } from '../../../src/stores/postgres/index.js'
 import type { PostgresDatabase } from '../../../src/stores/postgres/index.js'
-import type { Session } from '../../../src/stores/token-store.js'
-import {
-  answers,
-  createPostgresDatabase,
-  POSTGRES_URL,
-  startPostgres
-} from '../../helpers/databases/postgres.js'
+import { columns, toValues } from '../../../src/stores/sql/rows.js'
+import { DAY } from '../../helpers/clock.js'
+import { begin, openDatabase, waitUntilBlocked } from './postgres-helpers.js'
 
-const NOW = Date.UTC(2040, 0, 1)
-const DAY = 86_400_000
 const by = { address: null, userAgent: 'It\'s "me", \\ {1}' }
 
-const session: Session = {
+const session = makeSession({
   id: 's1',
-  userId: 'ann',
   secretHash: 'hash',
-  generation: 0,
-  confirmedGeneration: 0,
-  createdAt: NOW,
-  authenticatedAt: NOW,
-  rotatedAt: NOW,
-  rotatedBy: { address: null, userAgent: null },
-  lastUsedAt: NOW,
-  expiresAt: NOW + 7 * DAY,
-  endsAt: NOW + 30 * DAY,
-  revokedAt: null,
-  revokedFor: null,
   device: { label: 'naïve 🦊', address: null, userAgent: null }
-}
+})
 
 function createAttempt (generation: number, secretHash = 'hash'): RotationAttempt {
-  return planRotation({ sessionId: 's1', secretHash, generation }, {
-    now: NOW + 1,
-    lifetime: 7 * DAY,
-    grace: 0,
-    by
-  })
+  return attemptAt({ ...session, secretHash, generation }, NOW + 1, { graceBefore: NOW + 1, by })
 }
 
 function createRecordingStore (
@@ -58,12 +35,7 @@ function createRecordingStore (
 }
 
 t.test('PostgreSQL server', async t => {
-  const server = await answers(POSTGRES_URL)
-    ? { url: POSTGRES_URL, stop: async () => {} }
-    : await startPostgres()
-  t.teardown(() => server.stop())
-  const database = await createPostgresDatabase(server.url)
-  t.teardown(() => database.remove())
+  const database = await openDatabase(t)
   const pool = database.connect()
   const { store, queries } = createRecordingStore((text, values) => pool.query(text, values))
   const attempt = createAttempt(0)
@@ -76,18 +48,6 @@ t.test('PostgreSQL server', async t => {
   // Every update changes `ctid`, even if it changes no value.
   const readVersion = async (condition = 'true'): Promise<unknown> =>
     (await pool.query(`SELECT ctid, xmin FROM token_auth_sessions WHERE ${condition}`)).rows
-  const rotateIn = (client: pg.PoolClient, attempt: RotationAttempt): Promise<unknown> =>
-    client.query(statements.rotateOne, [
-      attempt.sessionId,
-      attempt.secretHash,
-      attempt.generation,
-      attempt.now,
-      attempt.expiresAt,
-      attempt.rotatedBefore,
-      attempt.rotatedAfter,
-      attempt.by.address,
-      attempt.by.userAgent
-    ])
 
   await t.test('one attempt costs one statement, and a rejected one writes nothing', async t => {
     t.strictSame(await store.rotate(attempt), { swapped: true, session: rotated })
@@ -132,15 +92,13 @@ t.test('PostgreSQL server', async t => {
 
   for (const isolation of ['READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE']) {
     await t.test(`an attempt sees the result of a concurrent rotation at ${isolation}`, async t => {
-      const client = await pool.connect()
+      const winner = await begin(pool)
       const other = database.connect({ max: 1 })
       await other.query(`SET default_transaction_isolation = '${isolation}'`)
-      await client.query('BEGIN')
-      await rotateIn(client, attempt)
+      await winner.rotate(attempt)
       const waiting = new PostgresStore(other).rotate(attempt)
-      await waitUntilBlocked(pool, client)
-      await client.query('COMMIT')
-      client.release()
+      await waitUntilBlocked(pool, winner.client)
+      await winner.end('COMMIT')
       const written = await readVersion()
       t.strictSame(await waiting, { swapped: false, session: rotated })
       t.strictSame(await readVersion(), written)
@@ -148,50 +106,38 @@ t.test('PostgreSQL server', async t => {
   }
 
   await t.test('an attempt succeeds after the concurrent rotation is rolled back', async t => {
-    const client = await pool.connect()
-    await client.query('BEGIN')
-    await rotateIn(client, attempt)
+    const winner = await begin(pool)
+    await winner.rotate(attempt)
     const next = store.rotate(attempt)
-    await waitUntilBlocked(pool, client)
-    await client.query('ROLLBACK')
-    client.release()
+    await waitUntilBlocked(pool, winner.client)
+    await winner.end('ROLLBACK')
     t.strictSame(await next, { swapped: true, session: rotated })
   })
 
   await t.test('the cached plan uses the index even if the table was small', async t => {
-    await pool.query('VACUUM ANALYZE token_auth_sessions')
-    const client = await pool.connect()
-    await client.query('BEGIN')
+    await pool.query(`VACUUM ANALYZE token_auth_sessions, token_auth_user_not_befores,
+      token_auth_realm_not_befores`)
+    const transaction = await begin(pool)
 
     // PostgreSQL can switch to a generic plan after five executions.
     for (let generation = 0; generation < 8; generation++) {
-      await rotateIn(client, createAttempt(generation))
+      await transaction.rotate(createAttempt(generation))
     }
 
     for (let i = 0; i < 8; i++) {
-      await rotateIn(client, attempt)
+      await transaction.rotate(attempt)
     }
 
-    const { rows } = await client.query(
-      `SELECT seq_scan::int FROM pg_stat_xact_user_tables
-      WHERE relid = 'token_auth_sessions'::regclass`
+    const { rows } = await transaction.client.query(
+      `SELECT sum(seq_scan)::int AS count FROM pg_stat_xact_user_tables
+      WHERE schemaname = current_schema()`
     )
-    await client.query('ROLLBACK')
-    client.release()
-    t.strictSame(rows, [{ seq_scan: 0 }])
+    await transaction.end('ROLLBACK')
+    t.strictSame(rows, [{ count: 0 }])
   })
 
   await t.test('rotations work if every statement uses a new connection', async t => {
-    const { store } = createRecordingStore(async (text, values) => {
-      const client = new pg.Client({ connectionString: server.url })
-      await client.connect()
-      await client.query(
-        `SET search_path = ${
-          (await pool.query('SELECT current_schema() AS schema')).rows[0].schema
-        }`
-      )
-      return client.query(text, values).finally(() => client.end())
-    })
+    const store = new PostgresStore(database.connect({ maxUses: 1 }))
 
     for (let generation = 0; generation < 3; generation++) {
       t.match(await store.rotate(createAttempt(generation)), {
@@ -203,16 +149,8 @@ t.test('PostgreSQL server', async t => {
 })
 
 t.test('an attempt is repeated with a lock if the returned row can be rotated', async t => {
-  const row = {
-    id: 's1',
-    user_id: 'ann',
-    secret_hash: 'hash',
-    generation: 1,
-    rotated_at: NOW,
-    expires_at: NOW + DAY,
-    ends_at: NOW + DAY,
-    revoked_at: null
-  }
+  const values = toValues({ ...session, generation: 1, expiresAt: NOW + DAY })
+  const row = Object.fromEntries(columns.map((column, i) => [column, values[i]]))
   const { store, queries } = createRecordingStore(async text => ({
     rows: text === statements.rotateOne
       ? [{ outcome: `-${JSON.stringify(row)}` }]
@@ -221,22 +159,3 @@ t.test('an attempt is repeated with a lock if the returned row can be rotated', 
   t.match(await store.rotate(createAttempt(1)), { swapped: true, session: { generation: 2 } })
   t.strictSame(queries, [statements.rotateOne, statements.rotate])
 })
-
-async function waitUntilBlocked (pool: pg.Pool, blocker: pg.PoolClient): Promise<void> {
-  const { rows: [{ pid }] } = await blocker.query('SELECT pg_backend_pid() AS pid')
-
-  for (;;) {
-    const { rows } = await pool.query(
-      'SELECT 1 FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))',
-      [pid]
-    )
-
-    if (rows.length > 0) {
-      return
-    }
-
-    await new Promise(resolve => {
-      setTimeout(resolve, 5)
-    })
-  }
-}

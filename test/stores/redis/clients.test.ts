@@ -1,19 +1,31 @@
+import { randomBytes } from 'node:crypto'
 import { Cluster, Redis } from 'ioredis'
 import { createClient, createCluster, RESP_TYPES } from 'redis'
 import type { createClientPool, createSentinel } from 'redis'
 import t from 'tap'
 import { applyRotation } from '../../../src/domain/rotation.js'
+import type { Session } from '../../../src/domain/session.js'
 import { DAY } from '../../../src/lib/time.js'
-import { makeSession, NOW } from '../../../src/stores/conformance/harness.js'
+import {
+  assertRefused,
+  NOW,
+  readFeed,
+  REALM,
+  saveSession,
+  saveSessions,
+  sortEntries
+} from '../../../src/stores/conformance/harness.js'
 import { listenForRevocations, RedisStore } from '../../../src/stores/redis/index.js'
 import type {
+  IoredisClient,
   IoredisSubscriber,
   NodeRedisSubscriber,
   RedisClient
 } from '../../../src/stores/redis/index.js'
-import { SessionRefusedError } from '../../../src/stores/token-store.js'
+import { RedisKeys } from '../../../src/stores/redis/keys.js'
+import { scripts } from '../../../src/stores/redis/scripts.js'
 import { deleteKeys, hooked, redisUrl, whyNoRedis } from '../../helpers/databases/redis.js'
-import { connectRedisClients, planAttempt, START } from './redis-helpers.js'
+import { connectRedisClients, planAttempt } from './redis-helpers.js'
 
 // The compiler checks that the store accepts each of these clients.
 type Client<T extends RedisClient> = T
@@ -59,35 +71,40 @@ t.test('Redis clients', { skip: await whyNoRedis() }, async t => {
 
     for (const [name, client] of Object.entries(clients)) {
       const store = new RedisStore(client, { prefix: newPrefix() })
-      const session = makeSession('sa')
-      await store.create(session)
-      const first = planAttempt('sa', 0, NOW + 1)
-      t.strictSame(
-        await store.rotate(first),
-        { swapped: true, session: applyRotation(session, first) },
-        name
+      const session = await saveSession(store)
+      const first = planAttempt(session, 0, NOW + 1)
+      const rotated = applyRotation(session, first)
+      t.strictSame(await store.rotate(first), { swapped: true, session: rotated }, name)
+      t.strictSame(await store.list(REALM, 'ann', { now: NOW, limit: 9 }), [rotated], name)
+      const target = { realm: REALM, userId: 'ann' }
+      t.equal(await store.revoke(target, { at: NOW, reason: 'logout-all' }), 1, name)
+      await store.revoke({ realm: REALM }, { at: NOW + 1, reason: 'revoked' })
+      const { entries, cursor } = await readFeed(store)
+      const ofUser = { realm: REALM, at: NOW, reason: 'logout-all', userId: 'ann', before: NOW }
+      const ofRealm = { realm: REALM, at: NOW + 1, reason: 'revoked', before: NOW + 1 }
+      t.strictSame(sortEntries(entries), [ofUser, ofRealm, ofRealm], name)
+      t.strictSame((await readFeed(store, cursor)).entries, [], name)
+      t.equal(
+        await store.sweep({ endedBefore: NOW + 60 * DAY, limit: 9 }),
+        4,
+        `${name}: the session, the not-before of the user and two entries of the feed`
       )
-      t.strictSame(
-        await store.list('ann', { now: NOW, limit: 9 }),
-        [applyRotation(session, first)],
-        name
-      )
-      t.equal(await store.revoke({ userId: 'ann' }, { at: NOW, reason: 'logout-all' }), 1, name)
-      t.strictSame(await store.revocations(START, 9), [{ at: NOW, sessionId: 'sa' }], name)
-      t.equal(await store.sweep({ endedBefore: NOW + 60 * DAY, limit: 9 }), 2, name)
     }
   })
 
   await t.test('scripts are sent again after SCRIPT FLUSH', async t => {
     for (const client of [redis, nodeRedis]) {
       const store = new RedisStore(client, { prefix: newPrefix() })
-      await store.create(makeSession('sa'))
+      const session = await saveSession(store)
 
       for (let generation = 0; generation < 20; generation++) {
         const now = NOW + generation + 1
         const [, ...outcomes] = await Promise.all([
           redis.script('FLUSH'),
-          ...Array.from({ length: 5 }, () => store.rotate(planAttempt('sa', generation, now)))
+          ...Array.from(
+            { length: 5 },
+            () => store.rotate(planAttempt(session, generation, now))
+          )
         ])
         t.equal(outcomes.filter(outcome => outcome.swapped).length, 1)
       }
@@ -114,10 +131,7 @@ t.test('Redis clients', { skip: await whyNoRedis() }, async t => {
     ) {
       const prefix = newPrefix()
       const store = new RedisStore(client, { prefix })
-
-      for (const id of ['sa', 'sb', 'sc']) {
-        await store.create(makeSession(id))
-      }
+      const [a, , c] = await saveSessions(store, {}, {}, {}) as [Session, Session, Session]
 
       let notify = (): void => {}
 
@@ -128,45 +142,55 @@ t.test('Redis clients', { skip: await whyNoRedis() }, async t => {
       const stop = await listenForRevocations(subscriber, { prefix })(() => {
         notify()
       })
+      const targets = [
+        { realm: REALM, sessionId: a.id },
+        { realm: REALM, userId: 'ann', keep: c.id },
+        { realm: REALM, userId: 'unknown' },
+        { realm: 'other' }
+      ]
 
-      const first = notification()
-      await store.revoke({ sessionId: 'sa' }, { at: NOW, reason: 'logout' })
-      await first
-      const second = notification()
-      await store.revoke({ userId: 'ann', keep: 'sc' }, { at: NOW, reason: 'logout-all' })
-      await second
+      for (const target of targets) {
+        const notified = notification()
+        await store.revoke(target, { at: NOW, reason: 'revoked' })
+        await notified
+      }
 
       notify = () => {
         t.fail('the subscription has ended')
       }
 
       await stop()
-      t.equal(await store.revoke({ sessionId: 'sc' }, { at: NOW, reason: 'logout' }), 1)
+      const last = { realm: REALM, sessionId: c.id }
+      t.equal(await store.revoke(last, { at: NOW, reason: 'logout' }), 1)
       t.equal(await redis.publish(`${prefix}revoked`, ''), 0)
     }
   })
 
   await t.test('a failed PUBLISH does not fail the revocation', async t => {
-    const store = new RedisStore(
-      hooked(redis, (call, send) => {
-        if (call.name === 'publish') {
-          throw new Error('NOPERM')
-        }
-
-        return send()
-      }),
-      { prefix: newPrefix() }
-    )
-    await store.create(makeSession('sa'))
-    t.equal(await store.revoke({ sessionId: 'sa' }, { at: NOW, reason: 'logout' }), 1)
+    const prefix = newPrefix()
+    const username = `token-auth-test-${randomBytes(6).toString('hex')}`
+    await redis.acl('SETUSER', username, 'on', '>secret', '~*', '+@all', 'resetchannels')
+    const restricted = redis.duplicate({ username, password: 'secret' })
+    t.teardown(async () => {
+      restricted.disconnect()
+      await redis.acl('DELUSER', username)
+    })
+    await t.rejects(restricted.publish(`${prefix}revoked`, ''), /NOPERM/)
+    const store = new RedisStore(restricted, { prefix })
+    const { id: sessionId } = await saveSession(store)
+    const details = { at: NOW, reason: 'logout' } as const
+    t.equal(await store.revoke({ realm: REALM, sessionId }, details), 1)
+    await store.revoke({ realm: REALM, userId: 'ann' }, details)
+    await store.revoke({ realm: 'other' }, details)
+    t.equal((await readFeed(store)).entries.length, 4, 'a window shows the realm twice')
   })
 
   await t.test('other errors of Redis reach the caller', async t => {
     const prefix = newPrefix()
-    await redis.set(`${prefix}s:{sa}`, 'not a hash')
+    await redis.set(new RedisKeys(prefix).session('sa'), 'not a hash')
 
     for (const client of [redis, nodeRedis]) {
-      await t.rejects(new RedisStore(client, { prefix }).find('sa'), /WRONGTYPE/)
+      await t.rejects(new RedisStore(client, { prefix }).find(REALM, 'sa'), /WRONGTYPE/)
     }
   })
 
@@ -182,9 +206,32 @@ t.test('Redis clients', { skip: await whyNoRedis() }, async t => {
       }),
       { prefix }
     )
-    const session = makeSession('sa')
-    await store.create(session)
-    t.strictSame(await store.find('sa'), session)
-    await t.rejects(store.create(session), new SessionRefusedError('id-taken'))
+    const session = await saveSession(store)
+    t.strictSame(await store.find(REALM, session.id), session)
+    await assertRefused('id-taken', store.create(session))
+  })
+
+  await t.test('a rotation is not sent after its caller has given up', async t => {
+    const prefix = newPrefix()
+    const store = new RedisStore(redis, { prefix })
+    const session = await saveSession(store)
+    const attempt = planAttempt(session, 0, NOW + 1)
+    await t.rejects(store.rotate(attempt, AbortSignal.abort(new Error('too late'))), /too late/)
+    const controller = new AbortController()
+    const restarted: IoredisClient = {
+      async evalsha (sha, keyCount, ...input) {
+        if (sha === scripts.rotate.sha) {
+          controller.abort(new Error('too late'))
+          throw new Error('NOSCRIPT')
+        }
+
+        return redis.evalsha(sha, keyCount, ...input)
+      },
+      eval: (text, keyCount, ...input) => redis.eval(text, keyCount, ...input)
+    }
+    const other = new RedisStore(restarted, { prefix })
+    await t.rejects(other.rotate(attempt, controller.signal), /too late/)
+    t.strictSame(await store.find(REALM, session.id), session)
+    t.equal((await store.rotate(attempt, new AbortController().signal)).swapped, true)
   })
 })

@@ -2,27 +2,21 @@ import { Redis } from 'ioredis'
 import { createClient } from 'redis'
 import type { Test } from 'tap'
 import { planRotation } from '../../../src/domain/rotation.js'
+import type { RotationAttempt } from '../../../src/domain/rotation.js'
+import type { Session } from '../../../src/domain/session.js'
 import { DAY } from '../../../src/lib/time.js'
+import type { Millis } from '../../../src/lib/time.js'
 import { deleteKeys, randomPrefix, redisUrl } from '../../helpers/databases/redis.js'
 
-/** Cursor before the first entry of the revocation feed. */
-
-export const START = { at: 0, sessionId: '' }
-
-/** Plans a rotation of a session from `makeSession`. */
+/** Plans a rotation of a session from `makeSession`, without a grace period. */
 export function planAttempt (
-  sessionId: string,
+  { id: sessionId, realm, userId, secretHash }: Session,
   generation: number,
-  now: number
-): ReturnType<typeof planRotation> {
+  now: Millis
+): RotationAttempt {
   const by = { address: null, userAgent: '' }
-
-  return planRotation({ sessionId, secretHash: `hash of ${sessionId}`, generation }, {
-    now,
-    lifetime: 7 * DAY,
-    grace: 0,
-    by
-  })
+  const presented = { realm, sessionId, userId, secretHash, generation }
+  return planRotation(presented, { now, lifetime: 7 * DAY, grace: 0, by })
 }
 
 // The return type is inferred, because it depends on the arguments of `createClient`.

@@ -26,15 +26,15 @@ t.test('attempts behind a successful rotation receive its session without a call
 })
 
 t.test('a waiting attempt is sent only if it can rotate the received session', async t => {
-  const received = createSession('s1', { generation: 3, rotatedAt: NOW - MINUTE })
+  const received = createSession('s1', { generation: 3, graceFrom: NOW - MINUTE })
   const attempts = [
     createAttempt('s1', { generation: 3 }),
     createAttempt('s1', { generation: 2 }),
     createAttempt('s1', { generation: 4 }),
     createAttempt('s1', { generation: 3, secretHash: 'other' }),
     createAttempt('s1', { generation: 3, now: NOW + DAY }),
-    createAttempt('s1', { generation: 3, now: received.rotatedAt + GRACE - 1 }),
-    createAttempt('s1', { generation: 3, now: received.rotatedAt + GRACE })
+    createAttempt('s1', { generation: 3, now: received.graceFrom + GRACE - 1 }),
+    createAttempt('s1', { generation: 3, now: received.graceFrom + GRACE })
   ]
   t.strictSame(attempts.map(attempt => canRotate(received, attempt)), [
     true,
@@ -124,4 +124,29 @@ t.test('an attempt never receives a session that was read before the attempt', a
   t.equal(calls.length, 2, 'the database is queried again')
   await calls[1]?.respond([{ swapped: false, session: revoked }])
   t.strictSame(await late, { swapped: false, session: revoked })
+})
+
+t.test('an attempt behind one of another realm is sent', async t => {
+  const { queue, calls } = createTestQueue()
+  const first = queue.rotate(createAttempt('s1', { realm: 'other' }))
+  const second = queue.rotate(createAttempt('s1'))
+  await nextTurn()
+  await calls[0]?.respond([{ swapped: false, session: null }])
+  t.strictSame(await first, { swapped: false, session: null })
+  t.strictSame(calls[1]?.attempts, [createAttempt('s1')])
+  await calls[1]?.respond()
+  t.strictSame(await second, createSuccess(createAttempt('s1')))
+})
+
+t.test('an attempt that heals is sent behind the one whose session it can move', async t => {
+  const { queue, calls } = createTestQueue()
+  const attempt = { ...createAttempt('s1'), to: 7, heals: true }
+  const received = createSession('s1', { graceFrom: NOW })
+  const refused = queue.rotate(createAttempt('s1', { generation: 7 }))
+  const healed = queue.rotate(attempt)
+  await nextTurn()
+  await calls[0]?.respond([{ swapped: false, session: received }])
+  t.strictSame(await refused, { swapped: false, session: received })
+  await calls[1]?.respond()
+  t.match(await healed, { swapped: true, session: { generation: 7 } })
 })

@@ -1,5 +1,6 @@
 import { planRotation } from '../../../src/domain/rotation.js'
 import type { RotationAttempt, RotationOutcome } from '../../../src/domain/rotation.js'
+import { NO_REPLAYS } from '../../../src/domain/session.js'
 import type { Session } from '../../../src/domain/session.js'
 import { RotationQueue } from '../../../src/stores/sql/rotation-queue.js'
 import type { RotationQueueOptions } from '../../../src/stores/sql/rotation-queue.js'
@@ -13,6 +14,7 @@ export const UNKNOWN_CALLER = { address: null, userAgent: null }
 export function createSession (id: string, over: Partial<Session> = {}): Session {
   return {
     id,
+    realm: 'test',
     userId: 'u-ann',
     secretHash: 'hash',
     generation: 0,
@@ -21,21 +23,23 @@ export function createSession (id: string, over: Partial<Session> = {}): Session
     authenticatedAt: NOW - MINUTE,
     rotatedAt: NOW - MINUTE,
     rotatedBy: UNKNOWN_CALLER,
+    graceFrom: NOW - MINUTE,
     lastUsedAt: NOW - MINUTE,
     expiresAt: NOW + DAY,
     endsAt: NOW + DAY,
     revokedAt: null,
     revokedFor: null,
     device: { label: null, ...UNKNOWN_CALLER },
+    replayRun: NO_REPLAYS,
     ...over
   }
 }
 
 export function createAttempt (
   sessionId: string,
-  { generation = 0, secretHash = 'hash', now = NOW } = {}
+  { generation = 0, secretHash = 'hash', now = NOW, realm = 'test' } = {}
 ): RotationAttempt {
-  return planRotation({ sessionId, secretHash, generation }, {
+  return planRotation({ realm, sessionId, userId: 'u-ann', secretHash, generation }, {
     now,
     lifetime: DAY,
     grace: GRACE,
@@ -45,10 +49,10 @@ export function createAttempt (
 
 /** Outcome of a successful rotation. */
 export const createSuccess = (
-  { sessionId, generation, now }: RotationAttempt
+  { realm, sessionId, to, now }: RotationAttempt
 ): RotationOutcome => ({
   swapped: true,
-  session: createSession(sessionId, { generation: generation + 1, rotatedAt: now })
+  session: createSession(sessionId, { realm, generation: to, rotatedAt: now, graceFrom: now })
 })
 
 export const createIds = (count: number): string[] =>

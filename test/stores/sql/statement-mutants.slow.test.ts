@@ -10,6 +10,7 @@ import { RedisStore } from '../../../src/stores/redis/index.js'
 import { MysqlStore } from '../../../src/stores/mysql/index.js'
 import type { MysqlPool } from '../../../src/stores/mysql/index.js'
 import { statements as mysqlStatements } from '../../../src/stores/mysql/statements.js'
+import { functions as postgresFunctions } from '../../../src/stores/postgres/functions.js'
 import { PostgresStore } from '../../../src/stores/postgres/index.js'
 import { statements as postgresStatements } from '../../../src/stores/postgres/statements.js'
 import { SqliteStore } from '../../../src/stores/sqlite/index.js'
@@ -31,8 +32,8 @@ type Open = (rewrite: Rewrite) => Promise<OpenStore>
 /** Statements with a fault. The prefix of a name selects the conformance tests that must fail. */
 type Mutants = Readonly<
   Record<
-    `${'rotate' | 'sweep'}: ${string}`,
-    ReadonlyArray<readonly [statement: string, mutant: string]>
+    `${'revoke' | 'rotate' | 'sweep'}: ${string}`,
+    ReadonlyArray<readonly [statementOrPart: string, mutant: string]>
   >
 >
 
@@ -60,22 +61,24 @@ async function testMutants (t: Test, open: Open, mutants: Mutants): Promise<void
 
   for (const [name, changes] of Object.entries(mutants)) {
     await t.test(name, async t => {
-      const mutants = new Map(changes)
       const sent = new Set<string>()
 
       const rewrite: Rewrite = statement => {
-        if (mutants.has(statement)) {
-          sent.add(statement)
+        const [part, mutant] = changes.find(([part]) => statement.includes(part)) ?? []
+
+        if (part === undefined || mutant === undefined) {
+          return statement
         }
 
-        return mutants.get(statement) ?? statement
+        sent.add(part)
+        return statement.replace(part, () => mutant)
       }
 
       const failures = await findConformanceFailures(
         () => open(rewrite),
-        name.startsWith('rotate') ? /^rotate/ : /^sweep/
+        new RegExp(`^${name.split(':', 1)[0]}`)
       )
-      t.equal(sent.size, mutants.size, 'all mutants were sent')
+      t.equal(sent.size, changes.length, 'all mutants were sent')
       t.ok(failures.length > 0, 'at least one test fails')
 
       // A mutant that the database rejects as invalid would test nothing.
@@ -108,7 +111,7 @@ t.test('PostgreSQL', async t => {
     name: string,
     changes: Readonly<Record<string, string>>
   ): Promise<readonly [string, string]> => {
-    const [, mutant] = change(PostgresStore.migrations[2] as string, {
+    const [, mutant] = change(postgresFunctions.rotate, {
       ...changes,
       token_auth_rotate: name
     })
@@ -118,7 +121,7 @@ t.test('PostgreSQL', async t => {
 
   const withoutLimit = { 'LIMIT $2': 'LIMIT $2 + 1000000' }
   const withoutChecks = {
-    's.generation = a.at_generation': 'true',
+    's.generation = a.from_generation': 'true',
     's.generation = 0 OR': 'true OR'
   }
   // Sends all attempts through `rotate`, which otherwise handles only failed attempts.
@@ -126,28 +129,19 @@ t.test('PostgreSQL', async t => {
     'WHERE s.id': 'WHERE false AND s.id'
   })
   await testMutants(t, open, {
-    'rotate: one attempt, returns the old row after a lost race': [
-      await createFunctionMutant('stale', {
-        'shown token_auth_sessions;': 'shown token_auth_sessions; before token_auth_sessions;',
-        BEGIN:
-          'BEGIN SELECT s.* INTO before FROM token_auth_sessions s WHERE s.id = of_id COLLATE "C";',
-        'SELECT s.* INTO shown FROM token_auth_sessions s WHERE s.id = of_id COLLATE "C"':
-          'SELECT before.* INTO shown'
-      })
-    ],
     'rotate: one attempt, reads, compares and then writes': [
       await createFunctionMutant('unlocked', {
         'UPDATE token_auth_sessions s':
-          `PERFORM FROM token_auth_sessions s WHERE s.id = of_id AND s.generation = at_generation
-        AND (s.generation = 0 OR s.rotated_at <= rotated_before OR s.rotated_at > rotated_after);
+          `PERFORM FROM token_auth_sessions s WHERE s.id = of_id AND s.generation = from_generation
+        AND (s.generation = 0 OR s.grace_from <= grace_before OR s.grace_from > grace_after);
         UPDATE token_auth_sessions s`,
-        's.generation = at_generation\n      AND': 'FOUND AND',
-        'OR s.rotated_at > rotated_after)\n    RETURNING': 'OR true) RETURNING'
+        's.generation = from_generation\n      AND': 'FOUND AND',
+        'OR s.grace_from > grace_after\n': 'OR true\n'
       })
     ],
     'rotate: one attempt, compares neither generation nor grace': [
       await createFunctionMutant('unchecked', {
-        's.generation = at_generation': 'true',
+        's.generation = from_generation': 'true',
         's.generation = 0 OR': 'true OR'
       })
     ],
@@ -159,21 +153,21 @@ t.test('PostgreSQL', async t => {
       postgresStatements.rotate,
       `
       WITH attempt AS (
-        SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[],
-          $6::bigint[], $7::bigint[], $8::text[], $9::text[])
-        AS a (id, secret, at_generation, now, until, rotated_before, rotated_after,
-          by_address, by_user_agent)
+        SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[],
+          $6::text[]::boolean[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[],
+          $11::text[], $12::text[])
+        AS a (realm, id, secret, from_generation, to_generation, heals, now, until,
+          grace_before, grace_after, by_address, by_user_agent)
       ), swapped AS (
         UPDATE token_auth_sessions s
-        SET generation = s.generation + 1, rotated_at = a.now, rotated_by_address = a.by_address,
+        SET generation = a.to_generation, rotated_at = a.now, rotated_by_address = a.by_address,
           rotated_by_user_agent = a.by_user_agent, last_used_at = greatest(s.last_used_at, a.now),
-          expires_at = least(a.until, s.ends_at)
+          grace_from = greatest(s.grace_from, a.now), expires_at = least(a.until, s.ends_at)
         FROM attempt a
         WHERE s.id = a.id COLLATE "C" AND s.secret_hash = a.secret COLLATE "C"
-          AND s.generation = a.at_generation
+          AND s.generation = a.from_generation
           AND s.revoked_at IS NULL AND s.expires_at > a.now
-          AND (s.generation = 0 OR s.rotated_at <= a.rotated_before
-            OR s.rotated_at > a.rotated_after)
+          AND (s.generation = 0 OR s.grace_from <= a.grace_before OR s.grace_from > a.grace_after)
         RETURNING s.*
       )
       SELECT true AS swapped, swapped.* FROM swapped
@@ -189,11 +183,16 @@ t.test('PostgreSQL', async t => {
       change(postgresStatements.rotate, withoutChecks)
     ],
     'sweep: deletes sessions without a limit': [
-      change(postgresStatements.sweepSessions, withoutLimit),
-      // Prevents a negative limit, because sessions and users share one limit.
-      change(postgresStatements.sweepUsers, { 'LIMIT $2': 'LIMIT greatest($2, 0)' })
+      change(postgresStatements.sweepSessions, withoutLimit)
     ],
-    'sweep: deletes users without a limit': [change(postgresStatements.sweepUsers, withoutLimit)]
+    'sweep: deletes not-befores without a limit': [
+      change(postgresStatements.sweepNotBefores, withoutLimit)
+    ],
+    'sweep: deletes not-befores that still end a session': [
+      change(postgresStatements.sweepNotBefores, {
+        'SELECT max(s.expires_at)': 'SELECT NULL::bigint'
+      })
+    ]
   })
 })
 
@@ -219,14 +218,31 @@ t.test('SQLite', async t => {
   await testMutants(t, open, {
     'rotate: compares neither generation nor grace': [
       change(sqliteStatements.rotate, {
-        'generation = ?': '? >= 0',
+        'AND generation = ?': 'AND ? >= 0',
         'generation = 0 OR': 'true OR'
       })
+    ],
+    'rotate: heals no expired session': [
+      change(sqliteStatements.rotate, { '? = 1 OR': '? = 2 OR' })
+    ],
+    'rotate: moves `graceFrom` back': [
+      change(sqliteStatements.rotate, { 'max(grace_from, ?)': '?' })
+    ],
+    'revoke: finds a session as if no not-before ended it': [
+      change(sqliteStatements.find, { 'AS ended_at': 'AS unused_at' })
+    ],
+    'revoke: ignores sessions that were created later': [
+      change(sqliteStatements.findLatestCreation, { 'max(created_at)': 'min(created_at) - 99' })
     ],
     'sweep: deletes sessions without a limit': [
       change(sqliteStatements.sweepSessions, withoutLimit)
     ],
-    'sweep: deletes users without a limit': [change(sqliteStatements.sweepUsers, withoutLimit)]
+    'sweep: deletes not-befores without a limit': [
+      change(sqliteStatements.sweepNotBefores, withoutLimit)
+    ],
+    'sweep: deletes not-befores that end sessions': [
+      change(sqliteStatements.sweepNotBefores, { 'AND NOT EXISTS': 'OR EXISTS' })
+    ]
   })
 })
 
@@ -238,7 +254,8 @@ function rewriteStatements (pool: mysql.Pool, rewrite: Rewrite): MysqlPool {
       const connection = await pool.getConnection()
 
       return Object.assign(Object.create(connection) as mysql.PoolConnection, {
-        execute: (sql: string, values: Buffer[]) => connection.execute(rewrite(sql), values)
+        execute: (sql: string, values: Buffer[]) => connection.execute(rewrite(sql), values),
+        query: (sql: string) => connection.query(rewrite(sql))
       })
     }
   }
@@ -260,7 +277,9 @@ t.test('MySQL', { skip: await whyNoMysql() }, async t => {
   const open: Open = async rewrite => {
     await admin.query(
       `DELETE FROM ${database}.token_auth_sessions;
-      DELETE FROM ${database}.token_auth_revoked_users`
+      DELETE FROM ${database}.token_auth_not_befores;
+      DELETE FROM ${database}.token_auth_realms;
+      DELETE FROM ${database}.token_auth_revocations`
     )
     const [store, other] = pools.map(pool => new MysqlStore(rewriteStatements(pool, rewrite))) as [
       MysqlStore,
@@ -273,14 +292,28 @@ t.test('MySQL', { skip: await whyNoMysql() }, async t => {
     'rotate: selects, then updates without a lock': [
       change(mysqlStatements.takeForRotation, { 'FOR UPDATE': '' })
     ],
-    'rotate: compares neither generation nor grace': [
+    'rotate: writes a row that has changed since it was read': [
       change(mysqlStatements.rotate, {
-        'generation = ? AND': '? >= 0 AND',
-        'generation = 0 OR': 'true OR'
+        'AND generation = ? AND confirmed_generation = ?': 'AND ? >= 0 AND ? >= 0',
+        'AND grace_from = ? AND last_used_at = ? AND replay_generation = ?':
+          'AND ? >= 0 AND ? >= 0 AND ? >= 0'
       })
     ],
-    'sweep: deletes users without a limit': [
-      change(mysqlStatements.takeUsers, { 'LIMIT ?': 'AND ? > 0' })
+    'revoke: finds a session as if no not-before of the realm ended it': [
+      change(mysqlStatements.find, { 'r.not_before >= s': 'r.not_before < 0 AND 0 <> s' })
+    ],
+    'revoke: lists sessions as if no not-before of the realm ended them': [
+      change(mysqlStatements.list, { '> COALESCE': '> -9 + 0 * COALESCE' })
+    ],
+    'revoke: ignores sessions that were created later': [
+      change(mysqlStatements.setUserNotBefore, { 'MAX(s.created_at)': 'MIN(s.created_at) - 99' })
+    ],
+    // The server accepts no expression as a limit, so the mutant appends digits to the number.
+    'sweep: deletes records without a limit': [
+      [' FOR UPDATE SKIP LOCKED', '0000 FOR UPDATE SKIP LOCKED']
+    ],
+    'sweep: deletes not-befores that still end a session': [
+      ['AND s.authenticated_at <= old.not_before', 'AND s.authenticated_at < 0']
     ]
   })
 })
@@ -304,12 +337,30 @@ t.test('Redis', { skip: await whyNoRedis() }, async t => {
   await testMutants(t, open, {
     'rotate: compares neither generation nor grace': [
       change(scripts.rotate.text, {
-        'row[3] == generation and': '',
-        'generation == \'0\' or': 'true or'
+        'row[4] == from and': '',
+        'from == \'0\' or': 'true or'
       })
     ],
-    'sweep: deletes users without a limit': [
-      change(scripts.sweepUsers.text, { '\'LIMIT\', 0, ARGV[2]': '\'LIMIT\', 0, 1000000' })
+    'rotate: does not compare the realm': [
+      change(scripts.rotate.text, { 'row[2] ~= realm': 'not row[1]' })
+    ],
+    'rotate: lets graceFrom go back': [
+      change(scripts.rotate.text, { 'tonumber(now) > graceFrom': 'true' })
+    ],
+    'rotate: ignores the absolute end': [
+      change(scripts.rotate.text, {
+        'tonumber(expiresAt) < tonumber(row[11]) and expiresAt or row[11]': 'expiresAt'
+      })
+    ],
+    'sweep: deletes sessions that are not expired': [
+      change(scripts.findEnded.text, { 'tonumber(row[1]) >= tonumber(ARGV[1])': 'false' }),
+      change(scripts.deleteEnded.text, { 'tonumber(expiresAt) >= tonumber(ARGV[1])': 'false' })
+    ],
+    'sweep: deletes the not-befores of sessions that are left': [
+      change(scripts.sweepNotBefore.text, { '#left > 0': 'false' })
+    ],
+    'sweep: deletes entries of the feed by no time': [
+      change(scripts.sweepFeed.text, { '\'(\' .. ARGV[1]': '\'+\'' })
     ]
   })
 })

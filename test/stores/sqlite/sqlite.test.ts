@@ -5,7 +5,11 @@ import { SqliteStore } from '../../../src/stores/sqlite/index.js'
 import { makeSession } from '../../../src/stores/conformance/harness.js'
 import { createSqliteFile, openSqliteStore } from '../../helpers/databases/sqlite.js'
 
-const EMPTY = 'DELETE FROM token_auth_sessions; DELETE FROM token_auth_revoked_users'
+const EMPTY = `
+  DELETE FROM token_auth_sessions;
+  DELETE FROM token_auth_user_not_befores;
+  DELETE FROM token_auth_realm_not_befores;
+  DELETE FROM token_auth_revocations;`
 
 t.test('passes the conformance suite over two connections', async t => {
   testTokenStore({
@@ -91,25 +95,36 @@ t.test('every write happens in a transaction', async t => {
   }
 
   t.strictSame(unsafeWrites, [])
-  t.equal(written.size, 9, 'all writing statements were executed')
+  t.equal(written.size, 13, 'all writing statements were executed')
 })
 
-t.test('migrate upgrades the tables of an older version', async t => {
+t.test('migrate leaves tables alone that another migration tool created', async t => {
   const file = createSqliteFile()
   t.teardown(() => {
     file.remove()
   })
   const db = file.connect()
-  db.exec(SqliteStore.migrations[0] as string)
+  db.exec(SqliteStore.migrations.join(';'))
   db.exec(
     `CREATE TABLE token_auth_migrations (version INTEGER NOT NULL PRIMARY KEY);
-    INSERT INTO token_auth_migrations VALUES (1)`
+    INSERT INTO token_auth_migrations VALUES (${SqliteStore.migrations.length})`
   )
-  await new SqliteStore(db).migrate()
-  t.strictSame(db.prepare('SELECT * FROM token_auth_attempts').all(), [])
-  t.match(db.prepare('SELECT version FROM token_auth_migrations ORDER BY version').all(), [{
-    version: 1
-  }, { version: 2 }])
+  const store = new SqliteStore(db)
+  await store.migrate()
+  await store.create(makeSession())
+})
+
+t.test('migrate may run twice, and in two processes at once', async t => {
+  const file = createSqliteFile()
+  t.teardown(() => {
+    file.remove()
+  })
+  const stores = [new SqliteStore(file.connect()), new SqliteStore(file.connect())] as const
+  await Promise.all(stores.map(store => store.migrate()))
+  await stores[0].migrate()
+  const session = makeSession()
+  await stores[0].create(session)
+  t.strictSame(await stores[1].find(session.realm, session.id), session)
 })
 
 t.test('a sweep limits checkpoints and restores wal_autocheckpoint', async t => {
@@ -127,7 +142,8 @@ t.test('a sweep limits checkpoints and restores wal_autocheckpoint', async t => 
     Array.from(
       { length: 1000 },
       (_, n) =>
-        store.create(makeSession(`s${String(n * 7919 % 1000).padStart(4, '0')}`, {
+        store.create(makeSession({
+          id: `s${String(n * 7919 % 1000).padStart(4, '0')}`,
           userId: `u${n}`,
           rotatedBy: { address: null, userAgent },
           expiresAt: n + 1,

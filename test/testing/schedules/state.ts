@@ -136,7 +136,7 @@ export function hasPendingLogout ({ device }: DeviceState): boolean {
 }
 
 async function isSessionAlive ({ server, faults }: Schedule, sid: string | null): Promise<boolean> {
-  const session = sid === null ? null : await server.store.find(sid)
+  const session = sid === null ? null : await server.store.find('auth', sid)
   return session !== null && isLive(session, faults.clock.time())
 }
 

@@ -1,21 +1,28 @@
 import pg from 'pg'
 import postgres from 'postgres'
 import t from 'tap'
-import { applyRotation, planRotation } from '../../../src/domain/rotation.js'
-import { testTokenStore } from '../../../src/stores/conformance/token-store.js'
-import { PostgresStore, withPreparedStatements } from '../../../src/stores/postgres/index.js'
-import type { PostgresDatabase } from '../../../src/stores/postgres/index.js'
-import type { Session } from '../../../src/stores/token-store.js'
+import { applyRotation } from '../../../src/domain/rotation.js'
+import { testAttemptStore } from '../../../src/stores/conformance/attempt-store.js'
 import {
-  answers,
-  createPostgresDatabase,
-  POSTGRES_URL,
-  startPostgres
-} from '../../helpers/databases/postgres.js'
+  attemptAt,
+  makeSession,
+  NOW,
+  readFeed,
+  sortEntries,
+  touchOf
+} from '../../../src/stores/conformance/harness.js'
+import { testTokenStore } from '../../../src/stores/conformance/token-store.js'
+import {
+  PostgresAttempts,
+  PostgresStore,
+  withPreparedStatements
+} from '../../../src/stores/postgres/index.js'
+import type { PostgresDatabase } from '../../../src/stores/postgres/index.js'
+import type { Revocation, Session } from '../../../src/stores/token-store.js'
+import { DAY } from '../../helpers/clock.js'
+import { createPostgresDatabase } from '../../helpers/databases/postgres.js'
 import type { PostgresDatabase as TestDatabase } from '../../helpers/databases/postgres.js'
-
-const NOW = Date.UTC(2040, 0, 1)
-const DAY = 86_400_000
+import { openServer } from './postgres-helpers.js'
 
 /** Creates parsers for node-postgres with the given parser for int8. */
 function createInt8Types (parse: (text: string) => unknown): pg.CustomTypesConfig {
@@ -48,7 +55,7 @@ function connectPostgresJs (
   prepare: boolean
 ): Connect {
   return (_database, schema) => {
-    const sql = postgres(server.url, {
+    const sql = postgres(url, {
       max: 4,
       connection: { search_path: schema, synchronous_commit: 'off' },
       ...options
@@ -111,33 +118,21 @@ const strings = [
 ]
 
 function createSession (value: string, i: number): Session {
-  return {
+  return makeSession({
     id: `s${i} ${value}`,
+    realm: value,
     userId: value,
     secretHash: `hash ${value}`,
-    generation: 0,
-    confirmedGeneration: 0,
-    createdAt: NOW,
-    authenticatedAt: NOW,
-    rotatedAt: NOW,
     rotatedBy: { address: null, userAgent: value },
-    lastUsedAt: NOW,
-    expiresAt: NOW + 7 * DAY,
-    endsAt: NOW + 30 * DAY,
-    revokedAt: null,
-    revokedFor: null,
     device: { label: value, address: value, userAgent: value }
-  }
+  })
 }
 
-const server = await answers(POSTGRES_URL)
-  ? { url: POSTGRES_URL, stop: async () => {} }
-  : await startPostgres()
-t.teardown(() => server.stop())
+const url = await openServer(t)
 
 for (const [name, connect] of Object.entries(drivers)) {
   await t.test(name, async t => {
-    const database = await createPostgresDatabase(server.url)
+    const database = await createPostgresDatabase(url)
     t.teardown(() => database.remove())
     const { rows: [{ schema }] } = await database.connect({ max: 1 }).query(
       'SELECT current_schema() AS schema'
@@ -154,14 +149,21 @@ for (const [name, connect] of Object.entries(drivers)) {
     }
 
     const db = open()
-    const [store, other] = [new PostgresStore(db), new PostgresStore(open())]
+    const second = open()
 
-    await t.test('passes the conformance suite', async t => {
+    await t.test('passes the conformance suites', async t => {
       testTokenStore({
         test: (name, run) => t.test(name, run),
         open: async () => {
           await database.empty()
-          return { store, other }
+          return { store: new PostgresStore(db), other: new PostgresStore(second) }
+        }
+      })
+      testAttemptStore({
+        test: (name, run) => t.test(name, run),
+        open: async () => {
+          await database.empty()
+          return { store: new PostgresAttempts(db), other: new PostgresAttempts(second) }
         }
       })
     })
@@ -182,13 +184,8 @@ for (const [name, connect] of Object.entries(drivers)) {
       })
       const sessions = [...strings, 'last'].map(createSession)
       await Promise.all(sessions.map(session => store.create(session)))
-      const attempts = sessions.map(({ id: sessionId, secretHash, generation }, i) =>
-        planRotation({ sessionId, secretHash, generation }, {
-          now: NOW + DAY,
-          lifetime: 7 * DAY,
-          grace: 0,
-          by: createCaller(i)
-        })
+      const attempts = sessions.map((session, i) =>
+        attemptAt(session, NOW + DAY, { by: createCaller(i) })
       )
       const expected = sessions.map((session, i) =>
         applyRotation(session, attempts[i] as typeof attempts[number])
@@ -200,33 +197,39 @@ for (const [name, connect] of Object.entries(drivers)) {
       )
       t.equal(queries, 1, 'all attempts share one statement')
       await store.touch(
-        expected.map(({ id }) => ({
-          sessionId: id,
-          lastUsedAt: NOW + 2 * DAY,
-          confirmedGeneration: 1
-        }))
+        expected.map(session =>
+          touchOf(session, { lastUsedAt: NOW + 2 * DAY, confirmedGeneration: 1 })
+        )
       )
 
       for (const session of expected) {
         const touched = { ...session, lastUsedAt: NOW + 2 * DAY, confirmedGeneration: 1 }
-        t.strictSame(await store.find(session.id), touched)
-        t.strictSame(await store.list(session.userId, { now: NOW, limit: 2 }), [touched])
+        t.strictSame(await store.find(session.realm, session.id), touched)
+        const listed = await store.list(session.realm, session.userId, { now: NOW, limit: 2 })
+        t.strictSame(listed, [touched])
       }
 
       // A driver can serialize a single value differently from an array.
       for (const [i, session] of expected.entries()) {
-        const { id: sessionId, secretHash, generation } = session
         const by = createCaller(i)
         const { swapped, session: rotated } = await store.rotate(
-          planRotation({ sessionId, secretHash, generation }, {
-            now: NOW + 2 * DAY,
-            lifetime: 7 * DAY,
-            grace: 0,
-            by
-          })
+          attemptAt(session, NOW + 2 * DAY, { by })
         )
         t.strictSame([swapped, rotated?.rotatedBy], [true, by])
       }
+
+      const expectedEntries: Revocation[] = []
+
+      for (const { id: sessionId, realm, userId } of expected) {
+        await store.revoke({ realm, sessionId }, { at: NOW, reason: 'logout' })
+        await store.revoke({ realm, userId, keep: sessionId }, { at: NOW + 1, reason: 'revoked' })
+        expectedEntries.push(
+          { realm, at: NOW, reason: 'logout', sessionId, userId },
+          { realm, at: NOW + 1, reason: 'revoked', userId, before: NOW + 1, keep: sessionId }
+        )
+      }
+
+      t.strictSame(sortEntries((await readFeed(store)).entries), sortEntries(expectedEntries))
     })
   })
 }

@@ -1,0 +1,36 @@
+import type { Millis } from '../lib/time.js'
+import type { ReplayRun, Session } from './session.js'
+
+/** Use of a session, for `touch` of a store. */
+export interface Touch {
+  readonly realm: string
+  readonly sessionId: string
+  /** Generation of the row that `graceFrom` and `replayRun` are about. */
+  readonly generation: number
+  readonly lastUsedAt: Millis
+  /** Greatest generation that was seen in use; 0 if there is no news. */
+  readonly confirmedGeneration: number
+  /** New start of the grace period; `null` leaves it. */
+  readonly graceFrom: Millis | null
+  /** New run of replays by another client; `null` leaves it. */
+  readonly replayRun: ReplayRun | null
+}
+
+/** Returns the row after a touch. Values move forward only. */
+export function applyTouch (session: Session, touch: Touch): Session {
+  const { lastUsedAt, confirmedGeneration, generation, graceFrom, replayRun } = touch
+  const isCurrent = session.generation === generation
+  const confirmed = Math.min(confirmedGeneration, session.generation)
+  const isNewRun = isCurrent && replayRun !== null &&
+    replayRun.generation > session.replayRun.generation
+
+  return {
+    ...session,
+    lastUsedAt: Math.max(session.lastUsedAt, lastUsedAt),
+    confirmedGeneration: Math.max(session.confirmedGeneration, confirmed),
+    graceFrom: isCurrent && graceFrom !== null
+      ? Math.max(session.graceFrom, graceFrom)
+      : session.graceFrom,
+    replayRun: isNewRun ? replayRun : session.replayRun
+  }
+}

@@ -1,0 +1,210 @@
+import { TokenAuthError } from '../errors.js'
+import { HOUR, SECOND } from '../lib/time.js'
+import type { Millis } from '../lib/time.js'
+
+/** The two clocks of an instance, in milliseconds. */
+export interface InstanceClocks {
+  /** Time since 1970. May jump and may be wrong. */
+  readonly wall: () => Millis
+  /** Time since any moment. Never jumps. */
+  readonly monotonic: () => Millis
+}
+
+/** Moments of one read of the database's clock. The instance's moments are monotonic. */
+export interface ClockSample {
+  readonly sentAt: Millis
+  readonly receivedAt: Millis
+  /** Time of the database's clock at some moment between the two. */
+  readonly now: Millis
+}
+
+/** Deviation of a clock that a sample has proved. */
+export interface ClockSkew {
+  /** `store`: the database's clock has stepped. `instance`: the wall clock here is wrong. */
+  readonly source: 'store' | 'instance'
+  /**
+   * Milliseconds by which the clock is ahead: the database's of what it was, or the instance's of
+   * store time. Negative if it is behind.
+   */
+  readonly ahead: Millis
+}
+
+/** Bounds of the difference between store time and the monotonic clock. */
+interface Bounds {
+  readonly low: Millis
+  readonly high: Millis
+  /** Monotonic moment of the sample. */
+  readonly at: Millis
+}
+
+const MAX_SAMPLES = 16
+/** Clocks drift apart by at most this part of a second per second. */
+const MAX_DRIFT = 0.0001
+const MIN_REPORTED_SKEW: Millis = SECOND
+/** Time after a step of the database's clock in which nothing is deleted. */
+const SWEEP_PAUSE: Millis = HOUR
+
+/** Store time: the only clock by which sessions and tokens are judged. */
+export interface StoreTime {
+  /**
+   * Returns store time in whole milliseconds. Never runs backwards within a process.
+   *
+   * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE` before the first answer of the store.
+   */
+  now(): Millis
+  /** Returns a moment for a {@link ClockSample}, and for durations. */
+  monotonic(): Millis
+  /** Whether the store has answered once. */
+  readonly isKnown: boolean
+  /** Whether records may be deleted: the time is known, and has not stepped within an hour. */
+  readonly allowsSweep: boolean
+  /** Refines the estimate by one answer of the database. */
+  addSample(sample: ClockSample): void
+}
+
+/** Uses a clock of the app as store time: for tests, and for apps with one instance. */
+export function createFixedStoreTime (clock: () => Millis): StoreTime {
+  return { now: clock, monotonic: clock, isKnown: true, allowsSweep: true, addSample: () => {} }
+}
+
+/**
+ * Creates the clock by which sessions and tokens are judged.
+ *
+ * @param clock - Clock of the app, or the two clocks of the instance.
+ * @param isSingle - Whether there is a single instance, which needs no other clock than its own.
+ */
+export function createStoreTime (
+  clock: (() => Millis) | InstanceClocks | null,
+  isSingle: boolean,
+  onSkew: (skew: ClockSkew) => void
+): StoreTime {
+  if (typeof clock === 'function') {
+    return createFixedStoreTime(clock)
+  }
+
+  const clocks = clock ?? { wall: Date.now, monotonic: () => performance.now() }
+
+  return isSingle
+    ? createFixedStoreTime(() => clocks.wall())
+    : new StoreClock(clocks, onSkew)
+}
+
+/**
+ * Estimates the clock of the database.
+ *
+ * Every answer of the database proves an interval for the difference between its clock and the
+ * monotonic clock of the instance. The estimate is the middle of the intersection of the last
+ * samples. An interval that does not meet the others proves that the database's clock has stepped.
+ *
+ * Store time never runs backwards within a process. After a step ahead, it follows at once. After
+ * a step behind, it runs at half speed until the database has caught up.
+ */
+export class StoreClock implements StoreTime {
+  readonly #clocks: InstanceClocks
+  readonly #onSkew: (skew: ClockSkew) => void
+  #samples: Bounds[] = []
+  #offset: Millis | null = null
+  /** Latest result of {@link now}, and the monotonic moment of it. */
+  #latest = { value: -Infinity, at: 0 }
+  #steppedAt = -Infinity
+  #isInstanceWrong = false
+
+  /** @param onSkew - Called when a sample proves that a clock is wrong, once for each deviation. */
+  constructor (clocks: InstanceClocks, onSkew: (skew: ClockSkew) => void) {
+    this.#clocks = clocks
+    this.#onSkew = onSkew
+  }
+
+  now (): Millis {
+    if (this.#offset === null) {
+      throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
+    }
+
+    const at = this.#clocks.monotonic()
+    const estimate = at + this.#offset
+    const atHalfSpeed = this.#latest.value + (at - this.#latest.at) / 2
+
+    if (estimate < atHalfSpeed) {
+      return Math.floor(atHalfSpeed)
+    }
+
+    this.#latest = { value: estimate, at }
+    return Math.floor(estimate)
+  }
+
+  monotonic (): Millis {
+    return this.#clocks.monotonic()
+  }
+
+  get isKnown (): boolean {
+    return this.#offset !== null
+  }
+
+  get allowsSweep (): boolean {
+    return this.isKnown && this.#clocks.monotonic() - this.#steppedAt >= SWEEP_PAUSE
+  }
+
+  addSample ({ sentAt, receivedAt, now }: ClockSample): void {
+    // The database cuts its time to whole milliseconds.
+    const bounds = { low: now - receivedAt, high: now + 1 - sentAt, at: receivedAt }
+    const samples = [...this.#samples, bounds].slice(-MAX_SAMPLES)
+    const common = intersect(samples, receivedAt)
+
+    if (common === null) {
+      this.#followStep(bounds)
+    } else {
+      this.#samples = samples
+      this.#setOffset((common.low + common.high) / 2)
+    }
+
+    this.#compareWall()
+  }
+
+  #followStep (bounds: Bounds): void {
+    const before = this.#offset as Millis
+    this.#samples = [bounds]
+    this.#setOffset((bounds.low + bounds.high) / 2)
+    this.#steppedAt = bounds.at
+    this.#onSkew({ source: 'store', ahead: Math.round(this.#offset as Millis - before) })
+  }
+
+  // Fixes the current time first, so that `now` continues from there at half speed.
+  #setOffset (offset: Millis): void {
+    if (this.#offset !== null) {
+      const at = this.#clocks.monotonic()
+      const atHalfSpeed = this.#latest.value + (at - this.#latest.at) / 2
+      this.#latest = { value: Math.max(at + this.#offset, atHalfSpeed), at }
+    }
+
+    this.#offset = offset
+  }
+
+  #compareWall (): void {
+    const { wall, monotonic } = this.#clocks
+    const ahead = Math.round(wall() - monotonic() - (this.#offset as Millis))
+    const isWrong = Math.abs(ahead) > MIN_REPORTED_SKEW
+
+    if (isWrong && !this.#isInstanceWrong) {
+      this.#onSkew({ source: 'instance', ahead })
+    }
+
+    this.#isInstanceWrong = isWrong
+  }
+}
+
+/** Returns the bounds that all samples allow, or `null` if two of them contradict each other. */
+function intersect (
+  samples: readonly Bounds[],
+  now: Millis
+): { readonly low: Millis, readonly high: Millis } | null {
+  let low = -Infinity
+  let high = Infinity
+
+  for (const sample of samples) {
+    const drift = (now - sample.at) * MAX_DRIFT
+    low = Math.max(low, sample.low - drift)
+    high = Math.min(high, sample.high + drift)
+  }
+
+  return low > high ? null : { low, high }
+}

@@ -1,0 +1,93 @@
+import type { Session } from '../../domain/session.js'
+import { toSession } from '../sql/rows.js'
+import type { Row, SqlValue } from '../sql/rows.js'
+
+const MAX_ID_LENGTH = 255
+
+/**
+ * Converts an ID to the bytes of its column.
+ *
+ * @throws RangeError if it does not fit. Without strict mode, a server truncates long values, and
+ * different IDs would become the same.
+ */
+export function toStoredBytes (id: string): Buffer {
+  const bytes = Buffer.from(id)
+
+  if (bytes.length <= MAX_ID_LENGTH && id.isWellFormed()) {
+    return bytes
+  }
+
+  throw new RangeError(`IDs must be well-formed strings of at most ${MAX_ID_LENGTH} bytes`)
+}
+
+/** Converts a row to a session. Expects the columns of `notBeforeColumns` too. */
+export function decodeSession (row: Row): Session {
+  const [endedAt, endedFor] = findEarliest(row.ended_by_user, row.ended_by_realm)
+
+  return toSession({
+    ...row,
+    id: decodeText(row.id),
+    realm: decodeText(row.realm),
+    user_id: decodeText(row.user_id),
+    secret_hash: decodeText(row.secret_hash),
+    ended_at: endedAt,
+    ended_for: endedFor
+  })
+}
+
+/** Converts bytes of a column to a string. */
+export function decodeText (bytes: unknown): string {
+  return (bytes as Buffer).toString()
+}
+
+/** Encodes a string in hex. */
+export function toHex (text: string | Buffer): string {
+  return Buffer.from(text as string).toString('hex')
+}
+
+/**
+ * Encodes rows for `JSON_TABLE`. Sorts them, so that transactions lock rows in the same order.
+ *
+ * The first value of a row is its ID. IDs and strings are in hex, so that no character set changes
+ * them.
+ */
+export function toBatch (
+  rows: ReadonlyArray<readonly [id: string | Buffer, ...values: SqlValue[]]>
+): string {
+  const encoded = rows.map(([id, ...values]) => [toHex(id), ...values] as const)
+  return JSON.stringify(encoded.sort(([a], [b]) => a < b ? -1 : 1))
+}
+
+/** Writes a value into the text of a statement, as hex or as digits. */
+export function toLiteral (value: unknown): string {
+  return Buffer.isBuffer(value) ? `x'${toHex(value)}'` : String(Number(value))
+}
+
+/**
+ * Writes a statement that `sql_safe_updates` rejects although it finds each row by a key: one that
+ * is joined with a batch. A list of keys is no choice, because the server may scan a small table
+ * instead and wait for rows that others have locked.
+ *
+ * Switches the setting off for the statement. MariaDB reads the first comment, MySQL the second.
+ */
+export function toKeyedStatement (verb: 'UPDATE' | 'DELETE', rest: string): string {
+  return `/*M!100600 SET STATEMENT sql_safe_updates = 0 FOR */
+    ${verb} /*+ SET_VAR(sql_safe_updates = 0) */ ${rest}`
+}
+
+// The statements return each not-before as `<at> <reason>`.
+function findEarliest (...endings: readonly unknown[]): readonly [at: unknown, reason: unknown] {
+  let earliest: readonly [number, string] | null = null
+
+  for (const ending of endings) {
+    if (typeof ending === 'string') {
+      const [at, reason] = ending.split(' ') as [string, string]
+
+      if (earliest === null || Number(at) < earliest[0]) {
+        earliest = [Number(at), reason]
+      }
+    }
+  }
+
+  return earliest ?? [null, null]
+}

@@ -1,0 +1,93 @@
+import { createHash } from 'node:crypto'
+import type { Row, SqlValue } from '../sql/rows.js'
+import { statements } from './statements.js'
+
+/**
+ * Part of a driver that `PostgresStore` uses. `pg.Pool`, `pg.Client`, PGlite and Neon have it.
+ *
+ * No state outlives a statement on its connection, so a pooler in transaction mode works. Without a
+ * pooler, see {@link withPreparedStatements}.
+ *
+ * Every statement must be a transaction of its own and must run on the writable server. A pooler
+ * that sends `SELECT` to a replica does not work, because functions that write start with `SELECT`.
+ */
+export interface PostgresDatabase {
+  query(text: string, values?: unknown[]): Promise<{ readonly rows: unknown[] }>
+}
+
+/** Part of a `pg.Pool` or `pg.Client` that {@link withPreparedStatements} uses. */
+export interface PreparingDatabase {
+  query(
+    statement: { name?: string, text: string, values?: unknown[] }
+  ): Promise<{ readonly rows: unknown[] }>
+}
+
+/**
+ * Prepares the statements of a rotation once per connection, which makes rotations 10 % faster.
+ *
+ * Use it only without a pooler in transaction mode, or with one that supports prepared statements
+ * (PgBouncer 1.24, or `max_prepared_statements`). Otherwise refreshes fail with 503.
+ *
+ * @example
+ * ```ts
+ * const store = new PostgresStore(withPreparedStatements(pool))
+ * ```
+ */
+export function withPreparedStatements (db: PreparingDatabase): PostgresDatabase {
+  // Not the statements of a sweep: a plan without their values scans the whole table.
+  const names = new Map<string, string>(
+    [statements.rotateOne, statements.rotateFitting].map(
+      text => [text, `token_auth_${createHash('sha256').update(text).digest('base64url')}`]
+    )
+  )
+
+  return {
+    query (text, values) {
+      const name = names.get(text)
+      return db.query({ text, ...(values && { values }), ...(name && { name }) })
+    }
+  }
+}
+
+/**
+ * Runs a statement, and repeats it once after a deadlock or a serialization failure. PostgreSQL has
+ * undone the statement in both cases.
+ */
+export async function runStatement (
+  db: PostgresDatabase,
+  text: string,
+  values: unknown[]
+): Promise<Row[]> {
+  try {
+    return (await db.query(text, values)).rows as Row[]
+  } catch (error) {
+    if (!/^40(001|P01)$/.test(getState(error))) {
+      throw error
+    }
+
+    return (await db.query(text, values)).rows as Row[]
+  }
+}
+
+/**
+ * Converts values to an array literal of PostgreSQL.
+ *
+ * Drivers convert arrays differently, and some only join the values with commas (postgres.js with
+ * `fetch_types: false`). All drivers pass strings on unchanged.
+ */
+export function toArray (values: readonly SqlValue[]): string {
+  return `{${
+    values.map(value => value === null ? 'NULL' : `"${String(value).replace(/["\\]/g, '\\$&')}"`)
+      .join(',')
+  }}`
+}
+
+/** Whether the values of a statement caused an error (class 22 of SQLSTATE). */
+export function isDataError (error: unknown): boolean {
+  return getState(error).startsWith('22')
+}
+
+function getState (error: unknown): string {
+  const { code } = (error ?? {}) as { code?: unknown }
+  return typeof code === 'string' ? code : ''
+}

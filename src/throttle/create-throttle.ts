@@ -1,0 +1,30 @@
+import type { AttemptRule } from '../domain/attempt-rule.js'
+import type { AttemptStore } from '../stores/attempt-store.js'
+import type { SigningKeys } from '../tokens/key-derivation.js'
+import { DeviceTokens } from './device-tokens.js'
+import { Throttle } from './throttle.js'
+import type { ThrottleContext } from './throttle.js'
+
+/** Limits of login attempts. `null` for none. */
+export interface ThrottleLimits {
+  readonly account: AttemptRule | null
+  readonly address: AttemptRule | null
+}
+
+/** Collaborators of a {@link Throttle} that its registration provides. */
+export type ThrottleParts = Pick<ThrottleContext, 'attempts' | 'events' | 'logger' | 'clock'> & {
+  /** Counts refresh tokens that were never issued. */
+  readonly invalidTokens: AttemptStore
+  /** Derives keys of the registration. */
+  readonly deriveKeys: (purpose: 'attempts' | 'device') => SigningKeys
+}
+
+/** Creates the throttle of a registration. */
+export function createThrottle (
+  { account, address }: ThrottleLimits,
+  { deriveKeys, ...parts }: ThrottleParts
+): Throttle {
+  const [{ key }] = deriveKeys('attempts')
+  const devices = new DeviceTokens(deriveKeys('device'))
+  return new Throttle({ ...parts, key, devices, account, address })
+}
