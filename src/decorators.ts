@@ -189,7 +189,8 @@ export interface TokenAuth {
   /**
    * Deletes expired sessions now, or joins a running sweep.
    *
-   * Takes at most 1 minute. The next sweep deletes the rest.
+   * Takes at most 1 minute. The next sweep deletes the rest. A script that only sweeps must await
+   * `app.ready()` first.
    *
    * @returns The number of deleted records.
    * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE` if the store fails.

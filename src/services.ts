@@ -126,7 +126,8 @@ export function createServices (
     attempts: dpop === null ? [attempts] : [attempts, dpop.replays],
     events,
     logger,
-    clock: () => time.allowsSweep ? time.now() : null,
+    // Rejects while the time is not known, so that a job that forgot `app.ready()` notices.
+    clock: () => !time.isKnown || time.allowsSweep ? time.now() : null,
     interval: options.sweepInterval,
     keep: KEPT_AFTER_END
   })

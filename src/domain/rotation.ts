@@ -226,8 +226,7 @@ export function judgeRotation (
     return continueCurrent('kept', session)
   }
 
-  // A start after the arrival counts as the moment of the arrival.
-  if (behind === 1 && Math.min(session.graceFrom, arrivedAt) > arrivedAt - grace) {
+  if (behind === 1 && grace > 0 && session.graceFrom > arrivedAt - grace) {
     return continueCurrent('replayed', session)
   }
 

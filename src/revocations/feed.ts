@@ -146,14 +146,16 @@ export class RevocationFeed {
     try {
       await this.#readPages()
     } catch (error) {
-      if (!this.#isBehind && time.isKnown) {
+      const wasBehind = this.#isBehind
+      this.#isBehind = true
+
+      if (!wasBehind && time.isKnown) {
         const at = time.now()
         const since = at - (startedAt - this.#readAt)
         logger.warn({ since }, 'failed to read revocations')
         events.emit('revocations-stalled', { at, since })
       }
 
-      this.#isBehind = true
       throw error
     }
 

@@ -63,8 +63,14 @@ export interface StoreTime {
 }
 
 /** Uses a clock of the app as store time: for tests, and for apps with one instance. */
-export function createFixedStoreTime (clock: () => Millis): StoreTime {
-  return { now: clock, monotonic: clock, isKnown: true, allowsSweep: true, addSample: () => {} }
+export function createFixedStoreTime (clock: () => Millis, monotonic = clock): StoreTime {
+  return {
+    now: clock,
+    monotonic,
+    isKnown: true,
+    allowsSweep: true,
+    addSample: () => {}
+  }
 }
 
 /**
@@ -85,7 +91,7 @@ export function createStoreTime (
   const clocks = clock ?? { wall: Date.now, monotonic: () => performance.now() }
 
   return isSingle
-    ? createFixedStoreTime(() => clocks.wall())
+    ? createFixedStoreTime(() => clocks.wall(), () => clocks.monotonic())
     : new StoreClock(clocks, onSkew)
 }
 
@@ -164,8 +170,13 @@ export class StoreClock implements StoreTime {
     const before = this.#offset as Millis
     this.#samples = [bounds]
     this.#setOffset((bounds.low + bounds.high) / 2)
-    this.#steppedAt = bounds.at
-    this.#onSkew({ source: 'store', ahead: Math.round(this.#offset as Millis - before) })
+    const ahead = Math.round(this.#offset as Millis - before)
+
+    // A smaller one is a clock that is being corrected slowly.
+    if (Math.abs(ahead) > MIN_REPORTED_SKEW) {
+      this.#steppedAt = bounds.at
+      this.#onSkew({ source: 'store', ahead })
+    }
   }
 
   // Fixes the current time first, so that `now` continues from there at half speed.

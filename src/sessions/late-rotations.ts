@@ -27,7 +27,9 @@ export function extendGraceOfLateRotations (
     const outcome = await store.rotate(attempt, signal)
     const { swapped, session } = outcome
 
-    if (!swapped || session === null || time.monotonic() - sentAt <= grace * LATE_PART) {
+    const isLate = grace > 0 && time.monotonic() - sentAt > grace * LATE_PART
+
+    if (!swapped || session === null || !isLate) {
       return outcome
     }
 

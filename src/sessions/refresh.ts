@@ -169,7 +169,7 @@ export class Refresh {
       }
     }
 
-    await this.#recordContinuation(presented, verdict, now, by)
+    await this.#recordContinuation(refresh, verdict, now)
     return verdict
   }
 
@@ -184,11 +184,11 @@ export class Refresh {
   }
 
   async #recordContinuation (
-    presented: RefreshToken,
+    refresh: AuthenticRefresh,
     { kind, generation, session }: Continuation,
-    now: Millis,
-    by: Caller
+    now: Millis
   ): Promise<void> {
+    const { presented, by } = refresh
     const { events, usage, rotation, reuseGuard } = this.#context
     const { id: sessionId, userId } = session
     const event = { at: now, sessionId, userId, ...by, generation }
@@ -204,7 +204,7 @@ export class Refresh {
     }
 
     if (kind !== 'rotated') {
-      await reuseGuard.recordReplay({ presented, session, now, by }, kind)
+      await reuseGuard.recordReplay({ presented, session, now, by }, kind, refresh)
     }
 
     if (kind === 'rotated' || kind === 'kept') {

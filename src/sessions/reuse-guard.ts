@@ -5,7 +5,7 @@ import type { Caller, Session } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import type { Events, SessionEvent, TokenUse } from '../events.js'
 import type { Millis } from '../lib/time.js'
-import type { TokenStore } from '../stores/token-store.js'
+import type { TokenStore, Touch } from '../stores/token-store.js'
 import type { RefreshToken } from '../tokens/refresh-token.js'
 import { createGraceTouch } from './late-rotations.js'
 import { judgeReplay } from './replay-monitor.js'
@@ -57,14 +57,8 @@ export class ReuseGuard {
    *
    * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE` if the client may have given up.
    */
-  async revoke (use: RepeatedUse, { afterStandstill, isConnected }: Arrival): Promise<void> {
-    // The end of a connection is noticed in the next turn of the event loop.
-    await nextTurn()
-
-    if (afterStandstill || !isConnected()) {
-      throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
-    }
-
+  async revoke (use: RepeatedUse, arrival: Arrival): Promise<void> {
+    await assertStillWaiting(arrival)
     const { sessions, events } = this.#context
 
     if (await sessions.revoke(use.session.id, 'reuse')) {
@@ -82,8 +76,12 @@ export class ReuseGuard {
    * @throws TokenAuthError `AUTH_REFRESH_REUSED` if the replay is suspicious and `replayDetection`
    * is `'revoke'`, or `AUTH_STORE_UNAVAILABLE`.
    */
-  async recordReplay (use: RepeatedUse, kind: Continuation['kind']): Promise<void> {
-    const { store, clock, replayDetection, isSameClient, grace } = this.#context
+  async recordReplay (
+    use: RepeatedUse,
+    kind: Continuation['kind'],
+    arrival: Arrival
+  ): Promise<void> {
+    const { store, events, clock, replayDetection, isSameClient, grace } = this.#context
     const { session, by } = use
     const judgement = replayDetection === false
       ? null
@@ -93,29 +91,50 @@ export class ReuseGuard {
       (kind === 'replayed' && isLateReplay(session, now, grace) &&
         isSameClient(session.rotatedBy, by))
 
-    if (startsGrace || judgement !== null) {
-      const touch = createGraceTouch(session, session.generation, startsGrace ? now : null)
-      await store.touch([{ ...touch, replayRun: judgement?.run ?? null }])
+    if (!startsGrace && judgement === null) {
+      return
     }
 
+    const touch = {
+      ...createGraceTouch(session, session.generation, startsGrace ? now : null),
+      replayRun: judgement?.run ?? null
+    }
+
+    if (judgement?.isSuspicious === true && replayDetection === 'revoke') {
+      return this.#revokeSuspicious(use, touch, arrival)
+    }
+
+    await store.touch([touch])
+
     if (judgement?.isSuspicious === true) {
-      await this.#report(use)
+      events.emit('suspicious-replay', { ...createReuseEvent(use), revoked: false })
     }
   }
 
-  async #report (use: RepeatedUse): Promise<void> {
-    const { replayDetection, sessions, events } = this.#context
-    const revokesReplays = replayDetection === 'revoke'
-    const revoked = revokesReplays && await sessions.revoke(use.session.id, 'suspicious-replay')
+  // Revokes while it records the replay. Otherwise a concurrent replay would count as known.
+  async #revokeSuspicious (use: RepeatedUse, touch: Touch, arrival: Arrival): Promise<never> {
+    await assertStillWaiting(arrival)
+    const { store, sessions, events } = this.#context
+    const [isRevoked] = await Promise.all([
+      sessions.revoke(use.session.id, 'suspicious-replay'),
+      store.touch([touch])
+    ])
 
     // If another request revoked the session, that request emits the event.
-    if (revoked || !revokesReplays) {
-      events.emit('suspicious-replay', { ...createReuseEvent(use), revoked })
+    if (isRevoked) {
+      events.emit('suspicious-replay', { ...createReuseEvent(use), revoked: true })
     }
 
-    if (revokesReplays) {
-      throw new TokenAuthError('AUTH_REFRESH_REUSED')
-    }
+    throw new TokenAuthError('AUTH_REFRESH_REUSED')
+  }
+}
+
+async function assertStillWaiting ({ afterStandstill, isConnected }: Arrival): Promise<void> {
+  // The end of a connection is noticed in the next turn of the event loop.
+  await nextTurn()
+
+  if (afterStandstill || !isConnected()) {
+    throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
   }
 }
 

@@ -62,7 +62,7 @@ export class Sweeper {
    *
    * Sweeps every store, also after another one failed.
    *
-   * @returns The number of deleted records. 0 if the time is not known, or has stepped.
+   * @returns The number of deleted records. 0 within an hour after a step of the store's clock.
    * @throws The first error of a store.
    */
   sweep (): Promise<number> {

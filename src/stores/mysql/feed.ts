@@ -63,7 +63,7 @@ interface Entry {
 
 /** Adds an entry to the feed, in the transaction of the connection. */
 export async function addEntry (
-  connection: MysqlConnection,
+  connection: Pick<MysqlConnection, 'execute'>,
   revocation: Revocation
 ): Promise<void> {
   await connection.execute(feedStatements.tell, [JSON.stringify(revocation)])

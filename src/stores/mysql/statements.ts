@@ -114,6 +114,9 @@ export const statements = {
     ON DUPLICATE KEY UPDATE reason = IF(? < token_auth_not_befores.at, ?, reason),
       at = LEAST(token_auth_not_befores.at, ?)`,
   // No range of IDs here: MySQL also locks the row after a range, which may be another user's.
+  findLate: `
+    SELECT id FROM token_auth_sessions FORCE INDEX (token_auth_sessions_by_user)
+    WHERE realm = ? AND user_id = ? AND authenticated_at <= ? AND created_at > ? AND id <> ?`,
   markUser: `${markUser} LIMIT ?`,
   markUserRange: `${markUser} AND s.id > ? AND s.id <= ?`,
   findUserRange: `

@@ -24,7 +24,7 @@ import {
 import type { MysqlPool } from './connection.js'
 import { addEntry, readFeed } from './feed.js'
 import { findSession, rotateOne, rotateTogether } from './rotations.js'
-import { decodeSession, toStoredBytes } from './rows.js'
+import { decodeSession, decodeText, toStoredBytes } from './rows.js'
 import { migrate, mysqlMigrations } from './schema.js'
 import { statements } from './statements.js'
 import { sweepTokens } from './sweep.js'
@@ -230,7 +230,25 @@ export class MysqlStore implements TokenStore {
       return before
     }, 'READ COMMITTED')
 
-    return this.#markUser(user, [...user, before, kept, user[0]])
+    const count = await this.#markUser(user, [...user, before, kept, user[0]])
+    await this.#tellOfLateLogins(user, kept, before, { at, reason })
+    return count
+  }
+
+  // Logins that were not committed when `before` was read. Their rows are marked now, but their
+  // access tokens name a creation after `before`. So each one gets an entry of its own.
+  async #tellOfLateLogins (
+    user: readonly [realm: Buffer, userId: Buffer],
+    kept: Buffer,
+    before: number,
+    { at, reason }: RevocationDetails
+  ): Promise<void> {
+    const rows = await read(this.#pool, statements.findLate, [...user, before, before, kept])
+    const [realm, userId] = user.map(decodeText) as [string, string]
+
+    for (const { id } of rows) {
+      await addEntry(this.#pool, { realm, at, reason, sessionId: decodeText(id), userId })
+    }
   }
 
   async #markUser (
