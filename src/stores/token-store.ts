@@ -184,7 +184,7 @@ export interface FeedWindow {
 export interface RevocationPage {
   /** Time of the database's clock, read in the same statement. */
   readonly now: Millis
-  /** Where the next read continues. */
+  /** Position of the next read. */
   readonly cursor: Cursor
   /** Whether nothing was left to read. Otherwise the next page is there at once. */
   readonly complete: boolean

@@ -136,7 +136,7 @@ function testConsume (test: ConformanceTest<AttemptStore>): void {
     }
   })
 
-  test('consume: the last attempt of a rule blocks the key until its retention ends', async store => {
+  test('consume: the last attempt of a rule blocks the key until its end', async store => {
     const consume = async (now: Millis): Promise<BlockedKey | null> =>
       store.consume([{ key: 'k', rule: sliding }], now)
     let now = NOW

@@ -16,7 +16,7 @@ import type { ConformanceTest } from './harness.js'
 
 /** Registers the tests of `revocations`. */
 export function testFeed (test: ConformanceTest<TokenStore>): void {
-  test('revocations: an empty feed is complete and returns the time of the database', async store => {
+  test('revocations: an empty feed is complete and has the time of the database', async store => {
     const first = await store.revocations({ within: DAY }, 10)
     assert.deepEqual([first.entries, first.complete], [[], true])
     const second = await store.revocations(first.cursor, 10)
@@ -138,7 +138,7 @@ export function testFeed (test: ConformanceTest<TokenStore>): void {
     }
   })
 
-  test('revocations: a window of 0 shows no old entry, but the not-befores of realms', async store => {
+  test('revocations: a window of 0 shows only the not-befores of realms', async store => {
     const { id: sessionId } = await saveSession(store)
     await store.revoke({ realm: REALM, sessionId }, { at: NOW, reason: 'logout' })
     await store.revoke({ realm: REALM }, { at: NOW, reason: 'revoked' })

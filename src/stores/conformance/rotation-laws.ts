@@ -56,7 +56,7 @@ const refusedCases: Record<
 
 /** Registers the tests of `rotate`. */
 export function testRotation (test: ConformanceTest<TokenStore>): void {
-  test('rotate: a fitting attempt writes applyRotation, and returns the row after it', async store => {
+  test('rotate: a fitting attempt writes and returns applyRotation', async store => {
     const session = await saveSession(store)
     let expected = session
 
@@ -102,7 +102,7 @@ export function testRotation (test: ConformanceTest<TokenStore>): void {
     })
   }
 
-  test('rotate: an attempt that heals skips generations, grace period and idle end', async store => {
+  test('rotate: an attempt that heals skips grace period and idle end', async store => {
     const states: Array<Partial<Session>> = [
       { generation: 3 },
       { generation: 0 },

@@ -33,7 +33,8 @@ const rotate = `
   BEGIN
     UPDATE token_auth_sessions s
     SET generation = to_generation,
-      confirmed_generation = CASE WHEN is_healing THEN to_generation ELSE s.confirmed_generation END,
+      confirmed_generation =
+        CASE WHEN is_healing THEN to_generation ELSE s.confirmed_generation END,
       rotated_at = at_time, rotated_by_address = by_address, rotated_by_user_agent = by_user_agent,
       grace_from = greatest(s.grace_from, at_time),
       last_used_at = greatest(s.last_used_at, at_time), expires_at = least(until, s.ends_at)
@@ -117,7 +118,8 @@ const consume = `
     FOR lock_key IN SELECT DISTINCT hashtext(k) FROM unnest(of_keys) AS k ORDER BY 1 LOOP
       PERFORM pg_advisory_xact_lock(${ATTEMPT_LOCKS}, lock_key);
     END LOOP;
-    PERFORM FROM token_auth_attempts a WHERE a.subject = ANY (of_keys) ORDER BY a.subject FOR UPDATE;
+    PERFORM FROM token_auth_attempts a
+    WHERE a.subject = ANY (of_keys) ORDER BY a.subject FOR UPDATE;
     SELECT json_build_object('key', a.subject, 'until', a.next_at, 'since', a.since) INTO blocked
     FROM unnest(of_keys) WITH ORDINALITY AS k (subject, n)
     JOIN token_auth_attempts a ON a.subject = k.subject COLLATE "C"

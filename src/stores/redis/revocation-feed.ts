@@ -18,7 +18,7 @@ interface Entry {
 /** Part of a page that one shard returns. */
 interface ShardPage {
   readonly now: Millis
-  /** Where the reader is before the first entry. */
+  /** Position of a reader before the first entry. */
   readonly start: string
   readonly entries: readonly Entry[]
   readonly realms: readonly string[]

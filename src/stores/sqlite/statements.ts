@@ -96,7 +96,8 @@ export const statements = {
         max(s.confirmed_generation, min(t.confirmed_generation, s.generation)),
       grace_from = iif(s.generation = t.generation, max(s.grace_from, t.grace_from), s.grace_from),
       replay_generation =
-        iif(s.generation = t.generation, max(s.replay_generation, t.replay_generation), s.replay_generation),
+        iif(s.generation = t.generation,
+          max(s.replay_generation, t.replay_generation), s.replay_generation),
       replay_length = iif(
         s.generation = t.generation AND t.replay_generation > s.replay_generation,
         t.replay_length, s.replay_length)

@@ -274,10 +274,10 @@ function findKinds (text: string): string[] {
   return [...new Set(kinds)]
 }
 
-// Some tests send a session id as a token. Fastify itself logs malformed packets and host names.
+// Some tests send a session ID as a token. Fastify itself logs malformed packets and host names.
 const ignoredMembers = new RegExp(
   [
-    '"sessionId":"[\\w-]{1,30}"',
+    '"sessionId":"[\\w-]{1,32}"',
     '"rawPacket":\\{"type":"Buffer","data":\\[[\\d,]*\\]\\}',
     '"host":"(?:[^"\\\\]|\\\\.)*"'
   ].join('|'),

@@ -263,7 +263,7 @@ await t.test('a read costs no more than what is new', async t => {
   await open.end('ROLLBACK')
 })
 
-await t.test('every revocation notifies listeners, and a call that revokes nothing does not', async t => {
+await t.test('only calls that revoke something notify listeners', async t => {
   const listener = await pool.connect()
   let notifications = 0
   listener.on('notification', () => {

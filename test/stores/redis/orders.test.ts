@@ -315,7 +315,7 @@ t.test('interleaved and interrupted calls', { skip: await whyNoRedis() }, async 
     }
   })
 
-  await t.test('a sweep does not examine a not-before again before a session has ended', async t => {
+  await t.test('a sweep examines a not-before again only after a session has ended', async t => {
     const { store, withHooks } = open()
     await saveSession(store, { createdAt: NOW - 9 * DAY, expiresAt: NOW + DAY })
     await store.revoke(ann, logoutAll(NOW - 8 * DAY))

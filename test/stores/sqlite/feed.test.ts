@@ -119,7 +119,7 @@ t.test('a reader starts at the first entry of its window, also after a clock ste
   t.strictSame((await readFeed(store, none.cursor)).entries, [], 'continues at the last entry')
 })
 
-t.test('pages of a window and of a reader that continues say whether they are the last', async t => {
+t.test('every page says whether it is the last', async t => {
   const { store, db } = await openTestStore(t)
   const writer = new SqliteFeed(new SqliteConnection(db))
   const { cursor } = await readFeed(store)

@@ -79,7 +79,7 @@ t.test('no statement reads a whole table, except that of the realms', async t =>
   t.strictSame(scans, ['SCAN token_auth_realm_not_befores'])
 })
 
-t.test('a list reads the index by user, which skips revoked sessions and needs no sort', async t => {
+t.test('a list reads the index by user without revoked sessions or a sort', async t => {
   const { db } = await openTestStore(t)
   const statements = new Set<string>()
   const store = new SqliteStore(recordStatements(db, statements))
