@@ -114,7 +114,9 @@ export class TokenRotator {
       this.#context.usage.confirmedGeneration(session.id),
       session.generation
     )
-    const confirmedGeneration = Math.max(session.confirmedGeneration, seen)
-    return judgeRotation(presentation, { swapped, session: { ...session, confirmedGeneration } })
+    const known = seen > session.confirmedGeneration
+      ? { ...session, confirmedGeneration: seen }
+      : session
+    return judgeRotation(presentation, { swapped, session: known })
   }
 }

@@ -106,15 +106,12 @@ export class UserDirectory {
 
   /** Finds a user by username or email. */
   async findByLogin (login: string): Promise<FoundUser | null> {
-    return this.#guard(
-      'users.findByLogin',
-      async () => readUser(await this.#users.findByLogin(login))
-    )
+    return this.#guard('users.findByLogin', () => mapUser(this.#users.findByLogin(login)))
   }
 
   /** Finds a user by ID. */
   async findById (id: string): Promise<FoundUser | null> {
-    return this.#guard('users.findById', async () => readUser(await this.#users.findById(id)))
+    return this.#guard('users.findById', () => mapUser(this.#users.findById(id)))
   }
 
   /** Returns the username and email of a user, without those that are not set. */
@@ -193,6 +190,15 @@ export class UserDirectory {
     )
     this.#logger.info({ userId: id }, 'upgraded a password hash')
   }
+}
+
+// A result that is there already needs neither a promise nor a timeout.
+function mapUser (
+  result: Awaitable<AuthUser | null | undefined>
+): FoundUser | null | Promise<FoundUser | null> {
+  return typeof (result as Partial<PromiseLike<unknown>> | null | undefined)?.then === 'function'
+    ? Promise.resolve(result).then(readUser)
+    : readUser(result as AuthUser | null | undefined)
 }
 
 // Reads each member once, because it may be a getter.

@@ -130,12 +130,17 @@ export function rejectUnstorableStrings (store: TokenStore): TokenStore {
       assertStorable(...getStrings(session))
       return store.create(session)
     },
-    async rotate (attempt, signal) {
-      assertStorable(attempt.by.address, attempt.by.userAgent)
+    // Not async, because that would cost every refresh one more promise.
+    rotate (attempt, signal) {
+      const { sessionId, userId, by } = attempt
 
-      return isStorable(attempt.sessionId) && isStorable(attempt.userId)
+      if (!isAbsentOrStorable(by.address) || !isAbsentOrStorable(by.userAgent)) {
+        return Promise.reject(createStringError())
+      }
+
+      return isStorable(sessionId) && isStorable(userId)
         ? store.rotate(attempt, signal)
-        : { swapped: false, session: null }
+        : Promise.resolve({ swapped: false, session: null })
     },
     find: async (realm, sessionId) => isStorable(sessionId) ? store.find(realm, sessionId) : null,
     list: async (realm, userId, page) => isStorable(userId) ? store.list(realm, userId, page) : [],
@@ -170,9 +175,17 @@ function getStrings ({ id, userId, secretHash, rotatedBy, device }: Session): Ar
 }
 
 function assertStorable (...values: ReadonlyArray<string | null | undefined>): void {
-  if (!values.every(value => value == null || isStorable(value))) {
-    throw new RangeError('strings with NUL or a lone surrogate cannot be stored')
+  if (!values.every(isAbsentOrStorable)) {
+    throw createStringError()
   }
+}
+
+function createStringError (): RangeError {
+  return new RangeError('strings with NUL or a lone surrogate cannot be stored')
+}
+
+function isAbsentOrStorable (value: string | null | undefined): boolean {
+  return value == null || isStorable(value)
 }
 
 function isStorable (value: string): boolean {
