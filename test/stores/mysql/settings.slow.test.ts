@@ -1,15 +1,38 @@
 // The conformance suite with other settings of the server and the driver.
 
+import { randomBytes } from 'node:crypto'
+import type mysql from 'mysql2/promise'
 import t from 'tap'
 import { testTokenStore } from '../../../src/stores/conformance/token-store.js'
 import { MysqlStore } from '../../../src/stores/mysql/index.js'
-import { whyNoMysql } from '../../helpers/databases/mysql.js'
+import { mysqlUrl, whyNoMysql } from '../../helpers/databases/mysql.js'
 import { createEmptyMysqlDatabase } from './mysql-helpers.js'
 import type { PoolOptions } from './mysql-helpers.js'
 
 t.test('MySQL', { skip: await whyNoMysql() }, async t => {
   const { clear, connect, defaultPool } = await createEmptyMysqlDatabase(t)
   await new MysqlStore(defaultPool).migrate()
+  await t.test('migrate needs no right to create tables if none is missing', async t => {
+    const user = `token_auth_${randomBytes(4).toString('hex')}`
+    const [[current]] = await defaultPool.query<mysql.RowDataPacket[]>('SELECT DATABASE() AS name')
+    await defaultPool.query(`CREATE USER ${user} IDENTIFIED BY 'secret'`)
+    t.teardown(() => defaultPool.query(`DROP USER ${user}`))
+    await defaultPool.query(
+      `GRANT SELECT, INSERT, UPDATE, DELETE ON ${current?.name}.* TO ${user}`
+    )
+    const { host, port } = new URL(mysqlUrl)
+    const uri = `mysql://${user}:secret@${host.split(':')[0]}:${port || 3306}/${current?.name}`
+    const store = new MysqlStore(connect({ uri }))
+    await store.migrate()
+    testTokenStore({
+      test: (name, run) => t.test(name, run),
+      open: async () => {
+        await clear()
+        return { store }
+      }
+    })
+  })
+
   const ansi = 'SET SESSION sql_mode = \'ANSI,NO_BACKSLASH_ESCAPES,STRICT_ALL_TABLES\''
   // MySQL and older MariaDB versions treat the second setting as a comment.
   const snapshots =

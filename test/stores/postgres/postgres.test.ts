@@ -1,8 +1,6 @@
 import t from 'tap'
-import type { Test } from 'tap'
 import { applyRotation } from '../../../src/domain/rotation.js'
 import { HOUR } from '../../../src/lib/time.js'
-import { testAttemptStore } from '../../../src/stores/conformance/attempt-store.js'
 import {
   attemptAt,
   NOW,
@@ -10,37 +8,19 @@ import {
   saveSession,
   touchOf
 } from '../../../src/stores/conformance/harness.js'
-import { testTokenStore } from '../../../src/stores/conformance/token-store.js'
-import { PostgresAttempts, PostgresStore } from '../../../src/stores/postgres/index.js'
+import { PostgresStore } from '../../../src/stores/postgres/index.js'
 import {
   answers,
   createPostgresDatabase,
   POSTGRES_URL,
   startPostgres
 } from '../../helpers/databases/postgres.js'
+import { testConformance } from './conformance.js'
 
-async function testConformance (t: Test, url: string): Promise<void> {
-  const database = await createPostgresDatabase(url)
-  t.teardown(() => database.remove())
-  const [one, two] = [database.connect(), database.connect()]
-  testTokenStore({
-    test: (name, run) => t.test(name, run),
-    open: async () => {
-      await database.empty()
-      return { store: new PostgresStore(one), other: new PostgresStore(two) }
-    }
-  })
-  testAttemptStore({
-    test: (name, run) => t.test(name, run),
-    open: async () => {
-      await database.empty()
-      return { store: new PostgresAttempts(one), other: new PostgresAttempts(two) }
-    }
-  })
-}
+const hasServer = await answers(POSTGRES_URL)
 
-t.test('embedded PostgreSQL', async t => {
-  const server = await startPostgres()
+t.test('PostgreSQL', async t => {
+  const server = hasServer ? { url: POSTGRES_URL, stop: () => {} } : await startPostgres()
   t.teardown(() => server.stop())
 
   await t.test('passes the conformance suites over two pools', t => testConformance(t, server.url))
@@ -112,15 +92,6 @@ t.test('embedded PostgreSQL', async t => {
     t.equal(Number(updates.n_tup_upd), 49)
     t.equal(Number(updates.n_tup_hot_upd), 49)
   })
-})
-
-const hasServer = await answers(POSTGRES_URL)
-
-t.test('PostgreSQL server at POSTGRES_URL', {
-  skip: !hasServer && 'set POSTGRES_URL to test against a PostgreSQL server'
-}, async t => {
-  await t.test('passes the conformance suites over two pools', t =>
-    testConformance(t, POSTGRES_URL))
 })
 
 t.test('CI has a PostgreSQL server', async t => {
