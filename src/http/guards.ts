@@ -5,7 +5,7 @@ import { CLOCK_TOLERANCE } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
 import type { Auth, AuthClaims } from '../tokens/auth.js'
 import { createHook } from './authenticate.js'
-import type { Authenticate, AuthenticatedRequest } from './authenticate.js'
+import type { Authenticate } from './authenticate.js'
 
 type Accepted<Claim> = Claim extends ReadonlyArray<infer Member> ? Member | readonly Member[] :
   Claim | readonly Claim[]
@@ -91,30 +91,10 @@ export function requireFirstParty (authenticate: Authenticate): Authenticate {
     }
   })
 
-  function hook (request: AuthenticatedRequest, reply: unknown): Promise<void>
-  function hook (
-    request: AuthenticatedRequest,
-    reply: unknown,
-    done: (error?: Error) => void
-  ): void
-
-  function hook (
-    request: AuthenticatedRequest,
-    reply: unknown,
-    done?: (error?: Error) => void
-  ): Promise<void> | void {
-    if (done === undefined) {
-      return authenticate(request, reply).then(() => assertFirstParty(request, reply))
-    }
-
-    authenticate(
-      request,
-      reply,
-      error => error === undefined ? assertFirstParty(request, reply, done) : done(error)
-    )
-  }
-
-  return hook
+  return createHook(async request => {
+    await authenticate(request, null)
+    await assertFirstParty(request, null)
+  })
 }
 
 function createGuard (assertAllowed: (auth: Auth) => void): Authenticate {

@@ -1,6 +1,6 @@
 import { TokenAuthError } from '../errors.js'
 import type { Logger } from '../events.js'
-import { InvalidUserDataError } from '../stores/guarded-store.js'
+import { InvalidUserDataError, isThenable } from '../stores/guarded-store.js'
 import type { Guard } from '../stores/guarded-store.js'
 import { findReservedClaim } from '../tokens/access-token.js'
 import type { AuthClaims } from '../tokens/auth.js'
@@ -195,10 +195,8 @@ export class UserDirectory {
 // A result that is there already needs neither a promise nor a timeout.
 function mapUser (
   result: Awaitable<AuthUser | null | undefined>
-): FoundUser | null | Promise<FoundUser | null> {
-  return typeof (result as Partial<PromiseLike<unknown>> | null | undefined)?.then === 'function'
-    ? Promise.resolve(result).then(readUser)
-    : readUser(result as AuthUser | null | undefined)
+): FoundUser | null | PromiseLike<FoundUser | null> {
+  return isThenable(result) ? result.then(readUser) : readUser(result)
 }
 
 // Reads each member once, because it may be a getter.

@@ -14,7 +14,7 @@ import type { Millis } from '../lib/time.js'
  */
 export interface Guard {
   /** @param onTimeout - Called when the caller gets the timeout, while the work may go on. */
-  <T>(operation: string, work: () => T | Promise<T>, onTimeout?: () => void): Promise<T>
+  <T>(operation: string, work: () => T | PromiseLike<T>, onTimeout?: () => void): Promise<T>
 }
 
 /** Creates a {@link Guard} that logs the cause of each failure. */
@@ -63,8 +63,8 @@ export function createGuard (timeout: Millis, logger: Logger): Guard {
     })
 }
 
-// Query builders are not promises, but they can be awaited.
-function isThenable<T> (result: T | PromiseLike<T>): result is PromiseLike<T> {
+/** Whether a result must be awaited. Query builders are no promises, but they can be awaited. */
+export function isThenable<T> (result: T | PromiseLike<T>): result is PromiseLike<T> {
   return typeof (result as Partial<PromiseLike<T>> | null | undefined)?.then === 'function'
 }
 

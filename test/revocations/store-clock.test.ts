@@ -1,5 +1,9 @@
 import t from 'tap'
-import { createFixedStoreTime, StoreClock } from '../../src/revocations/store-clock.js'
+import {
+  createFixedStoreTime,
+  createStoreTime,
+  StoreClock
+} from '../../src/revocations/store-clock.js'
 import type { ClockSkew } from '../../src/revocations/store-clock.js'
 import { createRandom } from '../../src/testing/random.js'
 import { DAY, HOUR, MINUTE, SECOND } from '../helpers/clock.js'
@@ -183,6 +187,32 @@ t.test('a sample that took very long neither harms nor proves a step', async t =
   sample(20 * SECOND, 0)
   t.ok(Math.abs(clock.now() - getStoreTime()) <= 5)
   t.strictSame(skews, [])
+})
+
+t.test('a clock that is corrected slowly is followed without an event', async t => {
+  const { clock, sample, getStoreTime, wait, step, skews } = createWorld()
+
+  for (let i = 0; i < 120; i++) {
+    sample(0.1, 0.1)
+    wait(SECOND)
+    // 500 millionths, as ntpd corrects a clock.
+    step(0.5)
+    t.ok(Math.abs(clock.now() - getStoreTime()) < 5, `sample ${i}`)
+  }
+
+  t.strictSame(skews, [])
+  t.equal(clock.allowsSweep, true)
+})
+
+t.test('a single instance measures durations by its monotonic clock', async t => {
+  let wall = START
+  let monotonic = 5
+  const time = createStoreTime({ wall: () => wall, monotonic: () => monotonic }, true, () => {
+    t.fail('a single instance has one clock')
+  })
+  wall -= HOUR
+  monotonic += SECOND
+  t.strictSame([time.now(), time.monotonic()], [START - HOUR, 5 + SECOND])
 })
 
 t.test('a fixed store time is the given clock', async t => {

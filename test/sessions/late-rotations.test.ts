@@ -85,6 +85,14 @@ t.test('a later response moves the start of the grace period to now', async t =>
   }
 })
 
+t.test('a grace period of 0 is never extended', async t => {
+  const { slow, time, session, touches, setDelay } = await createWorld()
+  setDelay(SECOND)
+  const store = extendGraceOfLateRotations(slow, time, 0)
+  t.equal((await store.rotate(attemptAt(session, NOW))).swapped, true)
+  t.strictSame(touches, [])
+})
+
 t.test('the start of the grace period never moves back', async t => {
   const { store, session, memory, setDelay } = await createWorld()
   const ahead = { ...session, id: `${session.id.slice(0, -1)}x`, graceFrom: NOW + 5 * GRACE }

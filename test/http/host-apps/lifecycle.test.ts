@@ -1,10 +1,12 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { mock } from 'node:test'
+import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { tokenAuth } from '../../../src/index.js'
 import type { Auth, TokenResponse } from '../../../src/index.js'
-import { createTestApp, REALM } from '../../helpers/app.js'
+import { MemoryStore } from '../../../src/stores/memory/index.js'
+import { createTestApp, REALM, SECRET } from '../../helpers/app.js'
 import { HOUR } from '../../helpers/clock.js'
 import { form, getOptions, start, startEmpty } from './host-app.js'
 
@@ -55,6 +57,20 @@ t.test('app.close() stops the sweeper', async t => {
   await app.close()
   await pass()
   t.equal(sweeps, 2)
+})
+
+t.test('sweep rejects before app.ready(), because the time is not known', async t => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(tokenAuth, {
+    secret: SECRET,
+    store: new MemoryStore(),
+    sweep: false,
+    users: { findByLogin: () => null, findById: () => null }
+  })
+  await t.rejects(app.tokenAuth.sweep(), { code: 'AUTH_STORE_UNAVAILABLE' })
+  await app.ready()
+  t.equal(await app.tokenAuth.sweep(), 0)
 })
 
 t.test('the plugin adds only its documented decorators to the app', async t => {

@@ -131,6 +131,30 @@ t.test('a reuse after a standstill of the process results in 503', async t => {
   await assertReuse(t, test)
 })
 
+t.test('a suspicious recovery after a standstill revokes nothing', async t => {
+  const test = await createTestApp({
+    options: { refreshToken: { grace: '1s', replayDetection: 'revoke' } }
+  })
+  t.teardown(() => test.app.close())
+  const { refresh_token: first } = await test.login()
+  t.equal((await test.refresh(first)).statusCode, 200)
+  test.clock.advance(MINUTE)
+  const recover = async (): Promise<string> =>
+    (await test.app.inject({
+      method: 'POST',
+      url: '/auth/refresh',
+      remoteAddress: '198.51.100.7',
+      headers: { 'user-agent': 'another' },
+      payload: { refresh_token: first }
+    })).json().code
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 600)
+  t.equal(await recover(), 'AUTH_STORE_UNAVAILABLE')
+  t.notOk(test.events.some(({ name }) => name === 'suspicious-replay' || name === 'revoke'))
+  await sleep(1.2 * SECOND)
+  t.equal(await recover(), 'AUTH_REFRESH_REUSED')
+  t.match(test.events.at(-1), { name: 'suspicious-replay', revoked: true })
+})
+
 t.test('a reuse that cannot be revoked results in 503', async t => {
   const test = await start(t, {})
   const { revoke } = test.store

@@ -11,6 +11,7 @@ import {
   saveSession,
   saveSessions
 } from '../../../src/stores/conformance/harness.js'
+import { columns, toValues } from '../../../src/stores/sql/rows.js'
 import { MysqlStore } from '../../../src/stores/mysql/index.js'
 import { whyNoMysql } from '../../helpers/databases/mysql.js'
 import { createMysqlDatabase } from './mysql-helpers.js'
@@ -73,6 +74,27 @@ t.test('MySQL not-befores', { skip: await whyNoMysql() }, async t => {
     await blocker.commit()
     blocker.release()
     t.equal(await revoked, 1)
+  })
+
+  await t.test('a login that commits during a revocation gets an entry of its own', async t => {
+    await clear()
+    const blocker = await pool.getConnection()
+    await blocker.beginTransaction()
+    const session = makeSession({ authenticatedAt: NOW - 50, createdAt: NOW + 2 })
+    const values = toValues(session)
+    await blocker.query(
+      `INSERT INTO token_auth_sessions (${columns.join(', ')}) VALUES (?)`,
+      [values]
+    )
+    const revoked = store.revoke(ann, { at: NOW, reason: 'password-changed' })
+    await Promise.race([waitUntilBlocked(), revoked])
+    await blocker.commit()
+    blocker.release()
+    t.equal(await revoked, 1)
+    const { entries } = await readFeed(store)
+    const details = { realm: REALM, at: NOW, reason: 'password-changed', userId: 'ann' }
+    t.same(entries.find(entry => 'sessionId' in entry), { ...details, sessionId: session.id })
+    t.same(entries.find(entry => 'before' in entry), { ...details, before: NOW })
   })
 
   await t.test('a repeated revocation completes one that was interrupted', async t => {
