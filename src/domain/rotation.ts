@@ -192,10 +192,16 @@ export function applyRotation (session: Session, attempt: RotationAttempt): Sess
   }
 }
 
-/** Judges a presented token by the response of the store. */
+/**
+ * Judges a presented token by the response of the store.
+ *
+ * @param judgedAt - Moment of the response. A rotation more than a grace period later comes from a
+ * wrong clock.
+ */
 export function judgeRotation (
   { presented, attempt, arrivedAt, grace }: Presentation,
-  { swapped, session }: RotationOutcome
+  { swapped, session }: RotationOutcome,
+  judgedAt: Millis = attempt.now
 ): RotationVerdict {
   if (
     session === null || session.realm !== presented.realm ||
@@ -235,7 +241,8 @@ export function judgeRotation (
   }
 
   // The token was valid when the request arrived. The instance took too long to present it.
-  return { kind: arrivedAt <= session.rotatedAt ? 'late' : 'reused', session }
+  const isLate = arrivedAt <= session.rotatedAt && session.rotatedAt <= judgedAt + grace
+  return { kind: isLate ? 'late' : 'reused', session }
 }
 
 /**

@@ -117,6 +117,6 @@ export class TokenRotator {
     const known = seen > session.confirmedGeneration
       ? { ...session, confirmedGeneration: seen }
       : session
-    return judgeRotation(presentation, { swapped, session: known })
+    return judgeRotation(presentation, { swapped, session: known }, this.#context.clock())
   }
 }

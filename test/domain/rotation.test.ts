@@ -173,6 +173,18 @@ t.test('healing never moves the idle end past the absolute end', async t => {
   t.equal(applyRotation(lost, healing).expiresAt, NOW + DAY)
 })
 
+t.test('a rotation in the future, by a wrong clock, excuses no old token', async t => {
+  for (
+    const [ahead, kind] of [[0, 'late'], [GRACE, 'late'], [GRACE + 1, 'reused'], [
+      DAY,
+      'reused'
+    ]] as const
+  ) {
+    const session = createSession({ ...confirmed, rotatedAt: NOW + ahead, graceFrom: NOW + ahead })
+    t.equal(rotate(session, present(0)).kind, kind, `${ahead} ms`)
+  }
+})
+
 t.test('a token from before the healing is judged like any older one', async t => {
   const healed = applyRotation(createSession(), planHealing(present(9), createSession(), NOW + DAY))
   t.equal(rotate(healed, present(8)).kind, 'replayed')
