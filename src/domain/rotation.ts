@@ -280,7 +280,7 @@ function isOutsideGrace (
   return generation === 0 || graceFrom <= graceBefore || graceFrom > graceAfter
 }
 
-/** Takes all values from the attempt, because the row may have rotated again before it was read. */
+/** Ignores the times of the row, which may have rotated again. Only `endsAt` never changes. */
 function continueRotated (session: Session, attempt: RotationAttempt): Continuation {
   return {
     kind: 'rotated',

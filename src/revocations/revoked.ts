@@ -1,6 +1,9 @@
 import { getCreationTime } from '../domain/session.js'
 import type { Millis } from '../lib/time.js'
-import type { Revocation } from '../stores/token-store.js'
+import type { RealmRevocation, SessionRevocation, UserRevocation } from '../stores/token-store.js'
+
+/** Revocation as {@link RevokedSessions} needs it. The user of a session may be unknown. */
+export type KnownRevocation = Omit<SessionRevocation, 'userId'> | UserRevocation | RealmRevocation
 
 /** Revocation of a user or a realm, for sessions that began at or before a moment. */
 interface NotBefore {
@@ -46,7 +49,7 @@ export class RevokedSessions {
   }
 
   /** Adds a revocation and deletes those that are no longer needed. */
-  add (revocation: Revocation, now: Millis): void {
+  add (revocation: KnownRevocation, now: Millis): void {
     const until = now + this.#retention
 
     if ('sessionId' in revocation) {

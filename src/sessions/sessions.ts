@@ -151,9 +151,9 @@ export class Sessions {
       : { realm, sessionId, secretHash }
     const count = await store.revoke(target, { at, reason })
 
-    // Without a secret, the session is revoked now, or was before.
+    // With a wrong secret, the session lives on. Without one, 0 means that it had ended before.
     if (count > 0 || secretHash === undefined) {
-      revoked.add({ realm, sessionId, at, reason, userId: '' }, at)
+      revoked.add({ realm, sessionId, at, reason }, at)
     }
 
     if (count > 0) {

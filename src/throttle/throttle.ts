@@ -67,6 +67,11 @@ export class Throttle {
    */
   async guard<T> (subject: LoginSubject, by: Caller, check: () => Promise<T>): Promise<T> {
     const counters = this.#getCounters(subject, by)
+
+    if (counters.length === 0) {
+      return check()
+    }
+
     const finish = await this.#consume(counters, subject, by)
 
     try {
