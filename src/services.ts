@@ -107,7 +107,8 @@ export function createServices (
   const { store, users } = wrapStore(options, storeTimeout, time, logger)
   const attempts = wrapAttemptStore(options.throttle?.attempts, storeTimeout, logger)
   const retention = options.accessLifetime + HOUR / 2
-  const usage = new UsageTracker(store, realm, grace)
+  const writesImmediately = options.confirmWrites === 'immediate'
+  const usage = new UsageTracker(store, realm, grace, writesImmediately)
   const confirming = options.confirmBy === 'access' ? usage : null
   const revoked = new RevokedSessions(retention)
   const standstill = new StandstillMonitor(grace * STANDSTILL_PART)

@@ -70,8 +70,8 @@ interface RequestToken {
 /**
  * Creates the `onRequest` hook that verifies the access token and sets `request.auth`.
  *
- * Usually runs synchronously. It is asynchronous for remote tokens that are not cached, for renewal
- * and for DPoP.
+ * Usually runs synchronously. It is asynchronous for remote tokens that are not cached, for
+ * renewal, for DPoP and for the first use of a generation if `confirmWrites` is `'immediate'`.
  */
 export function createAuthenticate<Verified extends VerifiedToken> (
   context: AuthenticateContext<Verified>
@@ -100,7 +100,7 @@ export function createAuthenticate<Verified extends VerifiedToken> (
       }
 
       await dpop.requireProof(request, token, verified.thumbprint)
-      verifier.onPossessionProved?.(verified)
+      await verifier.onPossessionProved?.(verified)
     }
 
     if (renewer?.isDue(verified) === true) {

@@ -72,7 +72,7 @@ export class Introspection {
       return INACTIVE
     }
 
-    usage?.markConfirmed(read.sessionId, read.generation, now)
+    await usage?.markConfirmed(read.sessionId, read.generation, now)
     return { ...claims, active: true, token_type: read.thumbprint === null ? 'Bearer' : 'DPoP' }
   }
 

@@ -124,6 +124,18 @@ export interface RefreshTokenOptions {
   readonly confirmBy?: 'access' | 'refresh'
 
   /**
+   * Time at which the first use of a generation is written.
+   *
+   * `'batched'` writes it within a second, and no request waits. `'immediate'` writes it before the
+   * response, for a process that may be frozen or stopped after its response (serverless). A lost
+   * write would let an attacker use the previous token again. It costs one write per refresh; if
+   * it fails, the response is 503.
+   *
+   * @default 'batched'
+   */
+  readonly confirmWrites?: 'batched' | 'immediate'
+
+  /**
    * Reaction to an attacker who keeps pace with the client.
    *
    * `'report'` emits the event `suspicious-replay` if another client has presented the tokens of
@@ -297,6 +309,7 @@ export const refreshTokenShape = {
   maxLifetime: duration({ fallback: '30d' }),
   grace: duration({ max: 2 * CLOCK_TOLERANCE, fallback: '10s' }),
   confirmBy: oneOf(['access', 'refresh'], 'access'),
+  confirmWrites: oneOf(['batched', 'immediate'], 'batched'),
   replayDetection: oneOf(['report', 'revoke', false], 'report'),
   isSameClient: callable<IsSameClient>('compares two callers', isSameClientByDefault),
   secret: optional(resolveSecret)
@@ -339,8 +352,8 @@ export function resolveSessions (
   givenTimeout: Millis | null
 ) {
   const { accessToken, refreshToken, revocations } = options
-  const { lifetime, maxLifetime, grace, confirmBy, replayDetection, isSameClient } = refreshToken ??
-    resolveShape(refreshTokenShape, {})
+  const refreshOptions = refreshToken ?? resolveShape(refreshTokenShape, {})
+  const { lifetime, maxLifetime, grace } = refreshOptions
   assertAccessToken(options)
   assertRotation(given)
   const usedGrace = options.rotation && refreshToken !== null ? grace : 0
@@ -372,9 +385,10 @@ export function resolveSessions (
     refreshLifetime: refreshToken === null ? accessToken.lifetime : lifetime,
     maxLifetime: refreshToken === null ? accessToken.lifetime : maxLifetime,
     grace,
-    confirmBy,
-    replayDetection,
-    isSameClient,
+    confirmBy: refreshOptions.confirmBy,
+    confirmWrites: refreshOptions.confirmWrites,
+    replayDetection: refreshOptions.replayDetection,
+    isSameClient: refreshOptions.isSameClient,
     maxSessions: options.maxSessions,
     /** `null` if the plugin does not sweep on its own. */
     sweepInterval: options.sweep?.interval ?? null,

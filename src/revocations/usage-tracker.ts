@@ -1,4 +1,5 @@
 import { AsyncResource } from 'node:async_hooks'
+import { TokenAuthError } from '../errors.js'
 import { BoundedMap } from '../lib/bounded-map.js'
 import { SingleFlight } from '../lib/single-flight.js'
 import { SECOND } from '../lib/time.js'
@@ -14,44 +15,50 @@ const MAX_SEEN = 200_000
 /**
  * Tracks which generation of each session was last used, and writes it in batches.
  *
- * No request waits for a write, and each generation of a session is written once.
+ * Each generation of a session is written once. By default no request waits for the write.
  */
 export class UsageTracker {
   readonly #store: TokenStore
   readonly #realm: string
   readonly #delay: Millis
   readonly #seen = new BoundedMap<string, number>(MAX_SEEN)
+  /** Generations that the store has confirmed to have written. `null` if no request waits. */
+  readonly #written: BoundedMap<string, number> | null
   readonly #writing = new SingleFlight<void>()
   #pending = new Map<string, Touch>()
   // A batch serves several requests, so it must not run in the async context of one of them.
-  readonly #flushInOwnContext: () => void
+  readonly #writePending: () => Promise<void>
   #timer: NodeJS.Timeout | undefined
 
   /**
    * @param grace - Grace period of rotations. Batches are at most half of it apart, so that a
    * recovery is judged by recent data.
+   * @param writesImmediately - Whether responses wait for the first write of a generation.
    */
-  constructor (store: TokenStore, realm: string, grace: Millis) {
+  constructor (store: TokenStore, realm: string, grace: Millis, writesImmediately = false) {
     this.#store = store
     this.#realm = realm
-    this.#flushInOwnContext = AsyncResource.bind(() => {
-      this.#timer = undefined
-      void this.flush()
-    })
+    this.#written = writesImmediately ? new BoundedMap(MAX_SEEN) : null
+    this.#writePending = AsyncResource.bind(() => this.#writing.run(() => this.#write()))
     this.#delay = Math.max(MIN_DELAY, Math.min(MAX_DELAY, grace / 2))
   }
 
-  /** Records that a token of this generation was accepted. Writes each generation once. */
-  markConfirmed (sessionId: string, generation: number, at: Millis): void {
-    const seen = this.#seen.get(sessionId)
+  /**
+   * Records that a token of this generation was accepted. Writes each generation once.
+   *
+   * @returns `null` if the response need not wait. Otherwise a promise of the write, which rejects
+   * with `AUTH_STORE_UNAVAILABLE` if it fails. The next call then tries again.
+   */
+  markConfirmed (sessionId: string, generation: number, at: Millis): Promise<void> | null {
+    const known = this.#written ?? this.#seen
 
-    if (seen === undefined || seen < generation) {
-      this.markUsed(sessionId, generation, at)
-    }
+    return (known.get(sessionId) ?? -1) < generation
+      ? this.markUsed(sessionId, generation, at)
+      : null
   }
 
   /** Does the same as {@link markConfirmed}, but always writes the moment of use. */
-  markUsed (sessionId: string, generation: number, at: Millis): void {
+  markUsed (sessionId: string, generation: number, at: Millis): Promise<void> | null {
     this.#seen.set(sessionId, Math.max(generation, this.#seen.get(sessionId) ?? 0))
     this.#add({
       realm: this.#realm,
@@ -62,7 +69,13 @@ export class UsageTracker {
       graceFrom: null,
       replayRun: null
     })
+
+    if (this.#written !== null) {
+      return this.#writeNow(sessionId, generation, this.#written)
+    }
+
     this.#schedule(this.#delay)
+    return null
   }
 
   /**
@@ -85,7 +98,7 @@ export class UsageTracker {
     }
 
     if (this.#pending.size > 0) {
-      await this.#writing.run(() => this.#write())
+      await this.#writePending()
     }
   }
 
@@ -95,6 +108,20 @@ export class UsageTracker {
     clearTimeout(this.#timer)
   }
 
+  async #writeNow (
+    sessionId: string,
+    generation: number,
+    written: BoundedMap<string, number>
+  ): Promise<void> {
+    // The current write may have started before this use was added. The next one contains it.
+    await this.#writing.running
+    await this.#writePending()
+
+    if ((written.get(sessionId) ?? -1) < generation) {
+      throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
+    }
+  }
+
   async #write (): Promise<void> {
     // In the order of IDs, so that two instances cannot deadlock on each other's rows.
     const touches = [...this.#pending.values()].sort((a, b) => a.sessionId < b.sessionId ? -1 : 1)
@@ -102,8 +129,10 @@ export class UsageTracker {
 
     try {
       while (touches.length > 0) {
-        await this.#store.touch(touches.slice(0, BATCH_SIZE))
+        const batch = touches.slice(0, BATCH_SIZE)
+        await this.#store.touch(batch)
         touches.splice(0, BATCH_SIZE)
+        this.#recordWritten(batch)
       }
     } catch {
       for (const touch of touches) {
@@ -111,6 +140,18 @@ export class UsageTracker {
       }
 
       this.#schedule(MAX_DELAY)
+    }
+  }
+
+  #recordWritten (batch: readonly Touch[]): void {
+    const written = this.#written
+
+    if (written === null) {
+      return
+    }
+
+    for (const { sessionId, confirmedGeneration } of batch) {
+      written.set(sessionId, Math.max(confirmedGeneration, written.get(sessionId) ?? -1))
     }
   }
 
@@ -130,6 +171,9 @@ export class UsageTracker {
   }
 
   #schedule (delay: Millis): void {
-    this.#timer ??= setTimeout(this.#flushInOwnContext, delay).unref()
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined
+      void this.flush()
+    }, delay).unref()
   }
 }

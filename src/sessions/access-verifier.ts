@@ -57,13 +57,15 @@ export class AccessVerifier implements AccessTokenVerifier<VerifiedAccessToken> 
   /**
    * Verifies an access token and records the use of its generation.
    *
+   * Returns a promise only if the response must wait until the use is written.
+   *
    * If the token is DPoP-bound, the caller must verify the proof and then call
    * {@link onPossessionProved}.
    *
    * @throws TokenAuthError `AUTH_ACCESS_INVALID`, `AUTH_ACCESS_EXPIRED`, `AUTH_SESSION_REVOKED` or
    * `AUTH_STORE_UNAVAILABLE`.
    */
-  verify (token: string, cacheKey: string): VerifiedAccessToken {
+  verify (token: string, cacheKey: string): VerifiedAccessToken | Promise<VerifiedAccessToken> {
     const { clock, revoked, feed } = this.#context
     const now = clock()
     const cached = this.#cache.get(cacheKey)
@@ -84,16 +86,17 @@ export class AccessVerifier implements AccessTokenVerifier<VerifiedAccessToken> 
       throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
     }
 
-    if (verified.thumbprint === null) {
-      this.#confirm(verified)
+    if (verified.isConfirmed || verified.thumbprint !== null) {
+      return verified
     }
 
-    return verified
+    const writing = this.#confirm(verified)
+    return writing === null ? verified : writing.then(() => verified)
   }
 
   /** Records the use of a DPoP-bound token. */
-  onPossessionProved (verified: VerifiedAccessToken): void {
-    this.#confirm(verified as CachedToken)
+  async onPossessionProved (verified: VerifiedAccessToken): Promise<void> {
+    await this.#confirm(verified as CachedToken)
   }
 
   /** Removes all cached tokens. Called when a key is removed. */
@@ -129,14 +132,24 @@ export class AccessVerifier implements AccessTokenVerifier<VerifiedAccessToken> 
     return this.#context.codec.looksLike(token)
   }
 
-  #confirm (verified: CachedToken): void {
+  #confirm (verified: CachedToken): Promise<void> | null {
     if (verified.isConfirmed) {
-      return
+      return null
+    }
+
+    const { auth: { sessionId }, generation } = verified
+    const { usage, clock } = this.#context
+    const writing = usage?.markConfirmed(sessionId, generation, clock()) ?? null
+
+    // After a failed write, the next request with this token tries again.
+    if (writing !== null) {
+      return writing.then(() => {
+        verified.isConfirmed = true
+      })
     }
 
     verified.isConfirmed = true
-    const { auth: { sessionId }, generation } = verified
-    this.#context.usage?.markConfirmed(sessionId, generation, this.#context.clock())
+    return null
   }
 
   #verifyUncached (token: string, cacheKey: string, now: Millis): CachedToken {

@@ -194,13 +194,13 @@ export class Refresh {
     const event = { at: now, sessionId, userId, ...by, generation }
 
     if (!rotation) {
-      usage.markUsed(sessionId, generation, now)
+      await usage.markUsed(sessionId, generation, now)
       events.emit('refresh', { ...event, rotated: false })
       return
     }
 
     if (kind === 'kept') {
-      usage.markConfirmed(sessionId, generation, now)
+      await usage.markConfirmed(sessionId, generation, now)
     }
 
     if (kind !== 'rotated') {

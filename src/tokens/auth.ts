@@ -46,6 +46,10 @@ export interface AccessTokenVerifier<Verified extends VerifiedToken = VerifiedTo
    * `AUTH_STORE_UNAVAILABLE` or `AUTH_KEYS_UNAVAILABLE`. A promise rejects with the same errors.
    */
   verify(token: string, cacheKey: string): Verified | Promise<Verified>
-  /** Called after the client of a DPoP-bound token has proved possession of its key. */
-  onPossessionProved?(verified: Verified): void
+  /**
+   * Called after the client of a DPoP-bound token has proved possession of its key.
+   *
+   * The request waits for the promise, and fails if it rejects.
+   */
+  onPossessionProved?(verified: Verified): Promise<void>
 }

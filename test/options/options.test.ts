@@ -67,6 +67,7 @@ t.test('defaults are as documented', async t => {
     maxLifetime: 30 * DAY,
     grace: 10 * SECOND,
     confirmBy: 'access',
+    confirmWrites: 'batched',
     replayDetection: 'report',
     isSameClient: resolved.isSameClient,
     passwords: {

@@ -234,6 +234,10 @@ t.test('a value that is not one of the valid ones is rejected', async t => {
       /"refreshToken\.confirmBy" must be "access" or "refresh", not "both"$/
     ],
     [
+      { refreshToken: { confirmWrites: 'now' } },
+      /"refreshToken\.confirmWrites" must be "batched" or "immediate", not "now"$/
+    ],
+    [
       { refreshToken: { replayDetection: 'end' } },
       /"refreshToken\.replayDetection" must be "report", "revoke" or false, not "end"$/
     ],

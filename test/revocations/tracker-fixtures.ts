@@ -17,7 +17,8 @@ interface TestTracker {
 /** A tracker on a store that resolves immediately, unless `touch` is given. */
 export function createTracker (
   write: (batch: Batch) => Promise<void> = async () => {},
-  grace = GRACE
+  grace = GRACE,
+  writesImmediately = false
 ): TestTracker {
   const written: Batch[] = []
   const store = {
@@ -26,7 +27,8 @@ export function createTracker (
       await write(batch)
     }
   }
-  return { tracker: new UsageTracker(store as unknown as TokenStore, REALM, grace), written }
+  const tracker = new UsageTracker(store as unknown as TokenStore, REALM, grace, writesImmediately)
+  return { tracker, written }
 }
 
 interface Call {
@@ -36,15 +38,22 @@ interface Call {
 }
 
 /** A tracker on a store whose writes stay pending until the test settles them. */
-export function createHeldTracker (grace = GRACE): TestTracker & { readonly calls: Call[] } {
+export function createHeldTracker (
+  grace = GRACE,
+  writesImmediately = false
+): TestTracker & { readonly calls: Call[] } {
   const calls: Call[] = []
 
   return {
     calls,
-    ...createTracker(batch =>
-      new Promise<void>((resolve, reject) => {
-        calls.push({ batch, resolve, reject })
-      }), grace)
+    ...createTracker(
+      batch =>
+        new Promise<void>((resolve, reject) => {
+          calls.push({ batch, resolve, reject })
+        }),
+      grace,
+      writesImmediately
+    )
   }
 }
 
