@@ -72,4 +72,4 @@ export type {
   BlockedKey,
   CountedKey
 } from './stores/attempt-store.js'
-export { SessionRefusedError } from './stores/token-store.js'
+export { SessionRefusedError, StoreSetupError } from './stores/token-store.js'

@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import type { Kysely, Selectable } from 'kysely'
-import { SessionRefusedError } from 'fastify-token-auth'
+import { SessionRefusedError, StoreSetupError } from 'fastify-token-auth'
 import type {
   Cursor,
   FeedWindow,
@@ -18,7 +18,7 @@ import type {
   Touch,
   UserTarget
 } from 'fastify-token-auth'
-import { schema, toRow, toSession } from './tables.js'
+import { columns, schema, toRow, toSession } from './tables.js'
 import type { Tables } from './tables.js'
 
 /** Window of a reader whose cursor is not valid. */
@@ -39,7 +39,7 @@ const isUnrevoked = sql<boolean>`revoked_at IS NULL AND NOT EXISTS (
 /**
  * Token store on Kysely, as a template for a store of your own.
  *
- * A store implements the eight methods of `TokenStore`. The conformance suite beside this file
+ * A store implements the nine methods of `TokenStore`. The conformance suite beside this file
  * tests them. This version uses the dialect of SQLite. Its feed relies on SQLite, which has one
  * writer at a time: IDs ascend in the order of the commits.
  *
@@ -61,6 +61,26 @@ export class KyselyStore implements TokenStore {
     for (const statement of schema) {
       await statement.execute(this.#db)
     }
+  }
+
+  async check (): Promise<readonly string[]> {
+    const found = new Map(
+      (await this.#db.introspection.getTables()).map(table => [
+        table.name,
+        new Set(table.columns.map(({ name }) => name))
+      ])
+    )
+    const problems = Object.entries(columns).flatMap(([table, names]) =>
+      names
+        .filter(name => found.get(table)?.has(name) !== true)
+        .map(name => `column "${table}.${name}" is missing`)
+    )
+
+    if (problems.length > 0) {
+      throw new StoreSetupError(problems, 'run "await store.migrate()"')
+    }
+
+    return []
   }
 
   async create (session: Session): Promise<void> {

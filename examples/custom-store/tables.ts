@@ -43,6 +43,33 @@ interface NotBeforeTable {
   reason: string
 }
 
+/** Columns that `check` looks for. */
+export const columns: Readonly<Record<keyof Tables, readonly string[]>> = {
+  auth_session: [
+    'id',
+    'realm',
+    'user_id',
+    'secret_hash',
+    'generation',
+    'confirmed_generation',
+    'authenticated_at',
+    'created_at',
+    'rotated_at',
+    'grace_from',
+    'last_used_at',
+    'expires_at',
+    'ends_at',
+    'revoked_at',
+    'revoked_for',
+    'replay_generation',
+    'replay_length',
+    'rotated_by',
+    'device'
+  ],
+  auth_not_before: ['realm', 'user_id', 'before', 'keep', 'at', 'reason'],
+  auth_revocation: ['id', 'stored_at', 'entry']
+}
+
 /** Statements that create the tables and indexes, unless they exist. */
 export const schema = [
   sql`CREATE TABLE IF NOT EXISTS auth_session (

@@ -151,6 +151,7 @@ export function measureStore (store: TokenStore, observe: ObserveStore): TokenSt
   }
 
   return {
+    check: () => measure('check', () => store.check()),
     create: session => measure('create', () => store.create(session)),
     rotate: (attempt, signal) => measure('rotate', () => store.rotate(attempt, signal)),
     find: (realm, sessionId) => measure('find', () => store.find(realm, sessionId)),

@@ -190,7 +190,7 @@ export const listenerShape = {
 /** Checks of {@link TokenAuthOptions}. */
 export const optionsShape = {
   store: implementation<TokenStore>(
-    ['create', 'rotate', 'find', 'list', 'revoke', 'touch', 'revocations', 'sweep'],
+    ['check', 'create', 'rotate', 'find', 'list', 'revoke', 'touch', 'revocations', 'sweep'],
     'a TokenStore, such as new MemoryStore() from fastify-token-auth/memory'
   ),
   users: resolveUsers,

@@ -170,7 +170,7 @@ export function implementation<Interface> (
  */
 export function attemptStore (example: string): Check<AttemptStore> {
   return implementation<AttemptStore>(
-    ['consume', 'refund', 'reset', 'sweep'],
+    ['check', 'consume', 'refund', 'reset', 'sweep'],
     `an AttemptStore, such as ${example}`
   )
 }

@@ -39,6 +39,7 @@ export function extendGraceOfLateRotations (
   }
 
   return {
+    check: () => store.check(),
     create: session => store.create(session),
     rotate,
     find: (realm, sessionId) => store.find(realm, sessionId),

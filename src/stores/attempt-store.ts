@@ -18,6 +18,16 @@ export type { AttemptCount, AttemptRule } from '../domain/attempt-rule.js'
  */
 export interface AttemptStore {
   /**
+   * Checks that the database has what the store needs. Changes nothing.
+   *
+   * Rejects with `StoreSetupError` if something is missing, such as a table. Rejects with another
+   * error if the database does not respond. The plugin calls it at startup, and logs the warnings.
+   *
+   * @returns Warnings, one sentence each. Empty if there are none.
+   */
+  check(): Promise<readonly string[]>
+
+  /**
    * Counts one attempt of each key as `countAttempt` does, unless `blockedUntil` forbids it for one
    * of them.
    *

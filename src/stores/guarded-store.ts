@@ -2,7 +2,7 @@ import type { Session } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import type { Logger } from '../events.js'
 import type { AttemptStore } from './attempt-store.js'
-import { SessionRefusedError } from './token-store.js'
+import { SessionRefusedError, StoreSetupError } from './token-store.js'
 import type { TokenStore } from './token-store.js'
 import type { Millis } from '../lib/time.js'
 
@@ -25,7 +25,7 @@ export function createGuard (timeout: Millis, logger: Logger): Guard {
   }
 
   function toError (operation: string, error: unknown): Error {
-    return error instanceof SessionRefusedError
+    return error instanceof SessionRefusedError || error instanceof StoreSetupError
       ? error
       : createFailure(operation, describeError(error))
   }
@@ -71,6 +71,7 @@ export function isThenable<T> (result: T | PromiseLike<T>): result is PromiseLik
 /** Wraps every method of a token store with a guard. */
 export function guardStore (store: TokenStore, guard: Guard): TokenStore {
   return {
+    check: () => guard('check', () => store.check()),
     create: session => guard('create', () => store.create(session)),
     rotate (attempt) {
       const abandoned = new AbortController()
@@ -91,6 +92,7 @@ export function guardStore (store: TokenStore, guard: Guard): TokenStore {
 /** Wraps every method of an attempt store with a guard. */
 export function guardAttemptStore (attempts: AttemptStore, guard: Guard): AttemptStore {
   return {
+    check: () => guard('attempts.check', () => attempts.check()),
     consume: (counts, now) => guard('attempts.consume', () => attempts.consume(counts, now)),
     refund: keys => guard('attempts.refund', () => attempts.refund(keys)),
     reset: keys => guard('attempts.reset', () => attempts.reset(keys)),
@@ -126,6 +128,7 @@ export function describeError (error: unknown): string {
  */
 export function rejectUnstorableStrings (store: TokenStore): TokenStore {
   return {
+    check: () => store.check(),
     async create (session) {
       assertStorable(...getStrings(session))
       return store.create(session)

@@ -15,6 +15,8 @@ export type {
 } from '../domain/session.js'
 export type { Touch } from '../domain/touch.js'
 
+const MAX_SHOWN_PROBLEMS = 8
+
 /**
  * Interface between the plugin and a database.
  *
@@ -42,6 +44,17 @@ export type { Touch } from '../domain/touch.js'
  * ```
  */
 export interface TokenStore {
+  /**
+   * Checks that the database has what the store needs. Changes nothing.
+   *
+   * Rejects with {@link StoreSetupError} if something is missing, such as a table, a right or a
+   * version. Rejects with another error if the database does not respond. The plugin calls it at
+   * startup, and logs the warnings.
+   *
+   * @returns Warnings, one sentence each. Empty if there are none.
+   */
+  check(): Promise<readonly string[]>
+
   /**
    * Saves a new session. `find` returns it unchanged.
    *
@@ -219,6 +232,33 @@ export interface RealmRevocation {
   readonly at: Millis
   readonly reason: RevocationReason
   readonly before: Millis
+}
+
+/**
+ * Thrown by `check`, `migrate` and `baseline` of a store if the database is not as the store needs
+ * it.
+ *
+ * The message has the problems and the fix. It contains no data of the app.
+ *
+ * @example
+ * ```ts
+ * throw new StoreSetupError(['table "sessions" is missing'], 'run "await store.migrate()"')
+ * ```
+ */
+export class StoreSetupError extends Error {
+  override readonly name = 'StoreSetupError'
+  /** What is missing or differs, such as `table "token_auth_sessions" is missing`. */
+  readonly problems: readonly string[]
+  /** What solves it, such as `run "await store.migrate()"`. */
+  readonly fix: string
+
+  constructor (problems: readonly string[], fix: string, options?: ErrorOptions) {
+    const shown = problems.slice(0, MAX_SHOWN_PROBLEMS)
+    const rest = problems.length - shown.length
+    super(`${shown.join(', ')}${rest > 0 ? ` and ${rest} more` : ''}; ${fix}`, options)
+    this.problems = problems
+    this.fix = fix
+  }
 }
 
 /** Thrown by {@link TokenStore.create} if the store works but must not save the session. */

@@ -13,10 +13,15 @@ export interface ConformanceFailure {
  */
 export async function findConformanceFailures (
   open: ConformanceOptions['open'],
-  titlePattern = /./
+  titlePattern = /./,
+  openIncomplete?: ConformanceOptions['open']
 ): Promise<ConformanceFailure[]> {
   const tests: Array<readonly [title: string, run: () => Promise<void>]> = []
-  testTokenStore({ test: (title, run) => tests.push([title, run]), open })
+  testTokenStore({
+    test: (title, run) => tests.push([title, run]),
+    open,
+    ...openIncomplete && { openIncomplete }
+  })
   const failures: ConformanceFailure[] = []
 
   for (const [title, run] of tests.filter(([title]) => titlePattern.test(title))) {

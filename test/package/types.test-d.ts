@@ -10,6 +10,7 @@ import type {
 } from 'fastify'
 import tokenAuthByDefault, {
   SessionRefusedError,
+  StoreSetupError,
   tokenAuth,
   TokenAuthError
 } from '../../src/index.js'
@@ -313,6 +314,10 @@ app.setErrorHandler((caught, _request, reply) => {
 // A store of the app's own
 
 class OwnStore implements TokenStore {
+  async check (): Promise<readonly string[]> {
+    throw new StoreSetupError(['table "sessions" is missing'], 'run "npx migrate"')
+  }
+
   async create (session: Session): Promise<void> {
     if (session.id === '') {
       throw new SessionRefusedError(null)

@@ -24,6 +24,7 @@ const ATTEMPT = planRotation(
 
 /** Calls every method of a store with distinct arguments. */
 const methods: Record<keyof TokenStore, (store: TokenStore) => Promise<unknown>> = {
+  check: store => store.check(),
   create: store => store.create(SESSION),
   rotate: store => store.rotate(ATTEMPT),
   find: store => store.find('test', 's1'),

@@ -52,6 +52,7 @@ export function createServers (): Servers {
   let time = (): number => 0
   const clock = createServerClock(() => time())
   const currentStore: TokenStore = {
+    check: () => store.check(),
     create: session => store.create(session),
     rotate: (attempt, signal) => store.rotate(attempt, signal),
     find: (realm, id) => store.find(realm, id),

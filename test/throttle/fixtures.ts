@@ -48,6 +48,7 @@ export function createTestThrottle (
   const consumed: string[][] = []
   const logger = { error () {}, warn () {}, info () {} }
   const attempts: AttemptStore = {
+    check: () => memory.check(),
     async consume (counts, now) {
       consumed.push(counts.map(({ key }) => key))
       const blocked = await memory.consume(counts, now)

@@ -3,6 +3,7 @@ import { blockedUntil, countAttempt } from '../../domain/attempt-rule.js'
 import type { AttemptCount, AttemptRule } from '../../domain/attempt-rule.js'
 import type { AttemptStore, BlockedKey } from '../attempt-store.js'
 import { HOUR, SECOND } from '../../lib/time.js'
+import { testCheck } from './check-laws.js'
 import { defineTest, NOW } from './harness.js'
 import type { ConformanceTest, HarnessOptions, Opened } from './harness.js'
 import type { Millis } from '../../lib/time.js'
@@ -54,9 +55,26 @@ const longest: AttemptRule = {
  */
 export function testAttemptStore (options: AttemptConformanceOptions): void {
   const test = defineTest(options)
+  testCheck(options)
+  testCheckOfAttempts(test)
   testConsume(test)
   testSeveralKeys(test)
   testRefundAndReset(test)
+}
+
+function testCheckOfAttempts (test: ConformanceTest<AttemptStore>): void {
+  test('check: changes no count', async store => {
+    const count = (): Promise<BlockedKey | null> => store.consume([{ key: 'k', rule: fixed }], NOW)
+
+    for (let i = 1; i < fixed.maxAttempts; i++) {
+      await count()
+    }
+
+    await store.check()
+    assert.equal(await count(), null, 'the last free attempt')
+    await store.check()
+    assert.equal((await count())?.until, NOW + HOUR)
+  })
 }
 
 function testConsume (test: ConformanceTest<AttemptStore>): void {

@@ -24,6 +24,11 @@ export interface HarnessOptions<Store> {
   readonly test: (name: string, run: () => Promise<void>) => unknown
   /** Returns an empty store. Called once for each test. */
   readonly open: () => Promise<Opened<Store>> | Opened<Store>
+  /**
+   * Returns a store on a database that lacks something, such as the tables. Leave it out if the
+   * store needs nothing.
+   */
+  readonly openIncomplete?: () => Promise<Opened<Store>> | Opened<Store>
 }
 
 /** Store that a test uses. */

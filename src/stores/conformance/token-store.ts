@@ -1,4 +1,5 @@
 import type { TokenStore } from '../token-store.js'
+import { testCheck, testCheckOfSessions } from './check-laws.js'
 import { testFeed } from './feed-laws.js'
 import { defineTest } from './harness.js'
 import type { HarnessOptions, Opened } from './harness.js'
@@ -27,6 +28,8 @@ export type OpenStore = Opened<TokenStore>
  */
 export function testTokenStore (options: ConformanceOptions): void {
   const test = defineTest(options)
+  testCheck(options)
+  testCheckOfSessions(test)
   testSessions(test)
   testRotation(test)
   testRevocations(test)

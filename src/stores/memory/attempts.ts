@@ -31,6 +31,10 @@ export class MemoryAttempts implements AttemptStore {
     this.#size = size
   }
 
+  async check (): Promise<readonly string[]> {
+    return []
+  }
+
   async consume (counts: readonly CountedKey[], now: Millis): Promise<BlockedKey | null> {
     for (const { key } of counts) {
       const attempts = this.#attempts.get(key) ?? null

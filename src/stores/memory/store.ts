@@ -73,6 +73,16 @@ export class MemoryStore implements TokenStore {
     this.#feed = new MemoryFeed(clock)
   }
 
+  /** Warns if `NODE_ENV` is `production`. */
+  async check (): Promise<readonly string[]> {
+    return process.env.NODE_ENV === 'production'
+      ? [
+        'sessions are in the memory of this process: a restart signs every user out, and other ' +
+        'instances do not know them; use a store with a database'
+      ]
+      : []
+  }
+
   async create (session: Session): Promise<void> {
     const { id, realm: name, userId, authenticatedAt } = session
 

@@ -1,11 +1,13 @@
 import { blockedUntil, countAttempt } from '../../domain/attempt-rule.js'
 import type { AttemptCount } from '../../domain/attempt-rule.js'
 import type { AttemptStore, BlockedKey, CountedKey } from '../attempt-store.js'
-import { inTransaction, read, write } from './connection.js'
+import { inTransaction, read, withTablePrefix, write } from './connection.js'
 import type { MysqlPool } from './connection.js'
 import { decodeText, toBatch, toKeyedStatement } from './rows.js'
+import { MysqlSetup } from './setup.js'
 import { sweepAttempts } from './sweep.js'
 import { toAttempts } from '../sql/rows.js'
+import type { SqlStoreOptions } from '../sql/table-prefix.js'
 import type { Millis } from '../../lib/time.js'
 
 const batchColumns = [
@@ -56,9 +58,17 @@ const statements = {
  */
 export class MysqlAttempts implements AttemptStore {
   readonly #pool: MysqlPool
+  readonly #setup: MysqlSetup
 
-  constructor (pool: MysqlPool) {
-    this.#pool = pool
+  /** @param options - The same ones as those of the store. */
+  constructor (pool: MysqlPool, options: SqlStoreOptions = {}) {
+    this.#pool = withTablePrefix(pool, options)
+    this.#setup = new MysqlSetup(pool, options)
+  }
+
+  /** @throws StoreSetupError with what is missing, and the fix. */
+  check (): Promise<readonly string[]> {
+    return this.#setup.checkAttempts()
   }
 
   async consume (counts: readonly CountedKey[], now: Millis): Promise<BlockedKey | null> {

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Row, SqlValue } from '../sql/rows.js'
 import type { Millis } from '../../lib/time.js'
+import { createPrefixer } from '../sql/table-prefix.js'
+import type { SqlStoreOptions } from '../sql/table-prefix.js'
 
 /** Part of a pool of `mysql2/promise` that `MysqlStore` uses. */
 export interface MysqlPool {
@@ -24,10 +26,14 @@ export type MysqlValue = SqlValue | Buffer
 
 const ER_CHECKREAD = 1020
 const ER_DUP_ENTRY = 1062
-const ER_NO_SUCH_TABLE = 1146
+const ER_DBACCESS_DENIED = 1044
+const ER_TABLEACCESS_DENIED = 1142
 const ER_LOCK_WAIT_TIMEOUT = 1205
 const ER_LOCK_DEADLOCK = 1213
+const ER_OPTION_PREVENTS_STATEMENT = 1290
 const ER_TRUNCATED_WRONG_VALUE_FOR_FIELD = 1366
+const ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION = 1792
+const ER_READ_ONLY_MODE = 1836
 const ER_LOCK_NOWAIT = 3572
 
 // The server reports deadlocks immediately, and so it does with rows that changed during a wait
@@ -38,6 +44,36 @@ const RETRIES_BY_ERRNO: ReadonlyMap<number, number> = new Map([
   [ER_LOCK_WAIT_TIMEOUT, 1]
 ])
 const MAX_PAUSE: Millis = 50
+
+/** Returns a pool that uses the table prefix of the options in every statement. */
+export function withTablePrefix (pool: MysqlPool, options: SqlStoreOptions): MysqlPool {
+  const prefix = createPrefixer(options)
+
+  if (prefix === null) {
+    return pool
+  }
+
+  return {
+    execute: (sql, values) => pool.execute(prefix(sql), values),
+    async getConnection () {
+      const connection = await pool.getConnection()
+
+      return {
+        execute: (sql, values) => connection.execute(prefix(sql), values),
+        query: sql => connection.query(prefix(sql)),
+        beginTransaction: () => connection.beginTransaction(),
+        commit: () => connection.commit(),
+        rollback: () => connection.rollback(),
+        release: () => {
+          connection.release()
+        },
+        destroy: () => {
+          connection.destroy()
+        }
+      }
+    }
+  }
+}
 
 /**
  * Runs work in a transaction, and repeats the whole transaction after a deadlock.
@@ -127,9 +163,18 @@ export function isDuplicate (error: unknown): boolean {
   return getErrno(error) === ER_DUP_ENTRY
 }
 
-/** Whether an error means that a table does not exist. */
-export function isMissingTable (error: unknown): boolean {
-  return getErrno(error) === ER_NO_SUCH_TABLE
+/** Whether the user of the connection lacks a right. */
+export function isAccessDenied (error: unknown): boolean {
+  return [ER_DBACCESS_DENIED, ER_TABLEACCESS_DENIED].includes(getErrno(error))
+}
+
+/** Whether the server or the session rejects writes. */
+export function isReadOnly (error: unknown): boolean {
+  return [
+    ER_OPTION_PREVENTS_STATEMENT,
+    ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION,
+    ER_READ_ONLY_MODE
+  ].includes(getErrno(error))
 }
 
 /** Whether a statement with NOWAIT met a lock. MariaDB and MySQL have different errors for it. */

@@ -1,3 +1,4 @@
 export { MysqlStore } from './store.js'
 export type { MysqlConnection, MysqlPool, MysqlValue } from './connection.js'
 export { MysqlAttempts } from './attempts.js'
+export type { SqlStoreOptions } from '../sql/table-prefix.js'

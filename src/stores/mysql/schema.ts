@@ -1,20 +1,9 @@
-import type { Row } from '../sql/rows.js'
-import { isMissingTable } from './connection.js'
-import type { MysqlConnection, MysqlPool } from './connection.js'
-
-// Locks belong to the server, not to a database. Their names have at most 64 characters.
-const MIGRATION_LOCK = 'CONCAT(\'token_auth:\', LEFT(SHA2(DATABASE(), 256), 40))'
-const MIGRATION_WAIT_SECONDS = 60
-const MIGRATION_LOCKED =
-  `another instance has not finished its migration after ${MIGRATION_WAIT_SECONDS} s; ` +
-  'stop that instance if it hangs, and call "migrate" again'
-const LATEST_VERSION = 'SELECT MAX(version) AS version FROM token_auth_migrations'
-
 /**
  * Migrations of `MysqlStore`. Item n takes the schema from version n to n + 1.
  *
- * DDL commits implicitly, and a version that failed halfway runs again from its start. So each
- * statement must be repeatable. Statements end with a semicolon and contain no other one.
+ * Each item records its version at its end. DDL commits implicitly, and a version that failed
+ * halfway runs again from its start. So each statement must be repeatable. Statements end with a
+ * semicolon and contain no other one.
  *
  * A rotation changes no indexed column. `sweep_after` is a lower bound of the expiry: rotations
  * leave it unchanged, and the sweep moves it forward if the session is still live.
@@ -25,6 +14,9 @@ const LATEST_VERSION = 'SELECT MAX(version) AS version FROM token_auth_migration
  */
 export const mysqlMigrations: readonly string[] = [
   `
+  CREATE TABLE IF NOT EXISTS token_auth_migrations (
+    version INT NOT NULL PRIMARY KEY
+  ) ENGINE = InnoDB;
   CREATE TABLE IF NOT EXISTS token_auth_sessions (
     id VARBINARY(255) NOT NULL PRIMARY KEY,
     realm VARBINARY(255) NOT NULL,
@@ -83,63 +75,6 @@ export const mysqlMigrations: readonly string[] = [
     forget_at BIGINT NOT NULL,
     KEY token_auth_attempts_by_end (forget_at)
   ) ENGINE = InnoDB;
+  INSERT IGNORE INTO token_auth_migrations (version) VALUES (1);
   `
 ]
-
-/** Runs the missing migrations. Needs no right to create tables if nothing is missing. */
-export async function migrate (pool: MysqlPool): Promise<void> {
-  const connection = await pool.getConnection()
-
-  try {
-    if (await readVersion(connection) < mysqlMigrations.length) {
-      await runMigrations(connection)
-    }
-
-    connection.release()
-  } catch (error) {
-    // Closing the connection releases the lock.
-    connection.destroy()
-    throw error
-  }
-}
-
-async function runMigrations (connection: MysqlConnection): Promise<void> {
-  const [[lock]] = await connection.query(
-    `SELECT GET_LOCK(${MIGRATION_LOCK}, ${MIGRATION_WAIT_SECONDS}) AS held`
-  ) as [Row[], unknown]
-
-  if (Number(lock?.held) !== 1) {
-    throw new Error(MIGRATION_LOCKED)
-  }
-
-  await connection.query(
-    'CREATE TABLE IF NOT EXISTS token_auth_migrations (version INT NOT NULL PRIMARY KEY) ' +
-      'ENGINE = InnoDB'
-  )
-  const start = await readVersion(connection)
-
-  for (let version = start; version < mysqlMigrations.length; version++) {
-    const steps = (mysqlMigrations[version] as string).split(';').filter(step => step.trim() !== '')
-
-    for (const step of steps) {
-      await connection.query(step)
-    }
-
-    await connection.query(`INSERT INTO token_auth_migrations (version) VALUES (${version + 1})`)
-  }
-
-  await connection.query(`SELECT RELEASE_LOCK(${MIGRATION_LOCK})`)
-}
-
-async function readVersion (connection: MysqlConnection): Promise<number> {
-  try {
-    const [[latest]] = await connection.query(LATEST_VERSION) as [Row[], unknown]
-    return Number(latest?.version ?? 0)
-  } catch (error) {
-    if (isMissingTable(error)) {
-      return 0
-    }
-
-    throw error
-  }
-}

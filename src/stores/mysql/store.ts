@@ -19,18 +19,22 @@ import {
   isDataError,
   isDuplicate,
   read,
+  withTablePrefix,
   write
 } from './connection.js'
 import type { MysqlPool } from './connection.js'
 import { addEntry, readFeed } from './feed.js'
 import { findSession, rotateOne, rotateTogether } from './rotations.js'
 import { decodeSession, decodeText, toStoredBytes } from './rows.js'
-import { migrate, mysqlMigrations } from './schema.js'
+import { mysqlMigrations } from './schema.js'
+import { MysqlSetup } from './setup.js'
 import { statements } from './statements.js'
 import { sweepTokens } from './sweep.js'
 import { saveTouches } from './touches.js'
 import { RotationQueue } from '../sql/rotation-queue.js'
 import { toValues } from '../sql/rows.js'
+import { addPrefix } from '../sql/table-prefix.js'
+import type { SqlStoreOptions } from '../sql/table-prefix.js'
 import type { Millis } from '../../lib/time.js'
 
 // Bounds how long a statement holds its locks.
@@ -62,14 +66,26 @@ const MIN_TRANSACTION_SIZE = 12
  * ```
  */
 export class MysqlStore implements TokenStore {
-  /** Schema for other migration tools. Item n takes the schema from version n to n + 1. */
+  /**
+   * Schema for other migration tools. Item n takes the schema from version n to n + 1.
+   *
+   * Every statement ends with a semicolon and can be repeated.
+   */
   static readonly migrations: readonly string[] = mysqlMigrations
 
+  /** The same as `MysqlStore.migrations`, with the table prefix of this store. */
+  readonly migrations: readonly string[]
+
   readonly #pool: MysqlPool
+  readonly #setup: MysqlSetup
   readonly #rotations: RotationQueue
 
-  constructor (pool: MysqlPool) {
+  /** @throws TypeError if `tablePrefix` is invalid. */
+  constructor (db: MysqlPool, options: SqlStoreOptions = {}) {
+    const pool = withTablePrefix(db, options)
     this.#pool = pool
+    this.migrations = addPrefix(mysqlMigrations, options)
+    this.#setup = new MysqlSetup(db, options)
     this.#rotations = new RotationQueue({
       rotateAll: attempts =>
         attempts.length === 1
@@ -81,15 +97,38 @@ export class MysqlStore implements TokenStore {
   }
 
   /**
-   * Creates the missing tables in the database of the pool.
+   * Checks the version and the settings of the server, and the schema.
+   *
+   * Warns of settings with which data may be lost.
+   *
+   * @throws StoreSetupError with what is missing, and the fix.
+   */
+  check (): Promise<readonly string[]> {
+    return this.#setup.check()
+  }
+
+  /**
+   * Creates the missing tables and indexes in the database of the pool.
    *
    * Call it before the app listens. Repeated and concurrent calls are safe. If nothing is missing,
-   * it only reads, and the user of the pool needs no right to create tables.
+   * it only reads, takes no lock, and works for a user who may not create tables.
    *
-   * @throws Error if another instance has not finished its migration after a minute.
+   * @throws StoreSetupError if a table has the name of one of the store and other columns, if the
+   * user lacks a right, or if another instance has not finished its migration after a minute.
    */
   migrate (): Promise<void> {
-    return migrate(this.#pool)
+    return this.#setup.migrate()
+  }
+
+  /**
+   * Records the current schema as migrated, if another tool has created the tables.
+   *
+   * Not necessary after an execution of `migrations`, which record their versions.
+   *
+   * @throws StoreSetupError if a table or an index is missing or differs.
+   */
+  baseline (): Promise<void> {
+    return this.#setup.baseline()
   }
 
   async create (session: Session): Promise<void> {

@@ -1,8 +1,10 @@
 import type { Millis } from '../../lib/time.js'
 import type { AttemptStore, BlockedKey, CountedKey } from '../attempt-store.js'
 import type { Row } from '../sql/rows.js'
-import { runStatement, toArray } from './database.js'
+import type { SqlStoreOptions } from '../sql/table-prefix.js'
+import { runStatement, toArray, withTablePrefix } from './database.js'
 import type { PostgresDatabase } from './database.js'
+import { PostgresSetup } from './setup.js'
 
 const mine = `
     WITH mine AS (
@@ -40,9 +42,17 @@ const statements = {
  */
 export class PostgresAttempts implements AttemptStore {
   readonly #db: PostgresDatabase
+  readonly #setup: PostgresSetup
 
-  constructor (db: PostgresDatabase) {
-    this.#db = db
+  /** @param options - The same ones as those of the store. */
+  constructor (db: PostgresDatabase, options: SqlStoreOptions = {}) {
+    this.#db = withTablePrefix(db, options)
+    this.#setup = new PostgresSetup(db, options)
+  }
+
+  /** @throws StoreSetupError with what is missing, and the fix. */
+  check (): Promise<readonly string[]> {
+    return this.#setup.checkAttempts()
   }
 
   async consume (counts: readonly CountedKey[], now: Millis): Promise<BlockedKey | null> {

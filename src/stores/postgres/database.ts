@@ -1,5 +1,8 @@
 import { createHash } from 'node:crypto'
+import type { EventEmitter } from 'node:events'
 import type { Row, SqlValue } from '../sql/rows.js'
+import { addPrefix, createPrefixer } from '../sql/table-prefix.js'
+import type { SqlStoreOptions } from '../sql/table-prefix.js'
 import { statements } from './statements.js'
 
 /**
@@ -28,25 +31,41 @@ export interface PreparingDatabase {
  * Use it only without a pooler in transaction mode, or with one that supports prepared statements
  * (PgBouncer 1.24, or `max_prepared_statements`). Otherwise refreshes fail with 503.
  *
+ * @param options - The same ones as those of the store.
+ *
  * @example
  * ```ts
  * const store = new PostgresStore(withPreparedStatements(pool))
  * ```
  */
-export function withPreparedStatements (db: PreparingDatabase): PostgresDatabase {
+export function withPreparedStatements (
+  db: PreparingDatabase,
+  options: SqlStoreOptions = {}
+): PostgresDatabase {
   // Not the statements of a sweep: a plan without their values scans the whole table.
   const names = new Map<string, string>(
-    [statements.rotateOne, statements.rotateFitting].map(
+    addPrefix([statements.rotateOne, statements.rotateFitting], options).map(
       text => [text, `token_auth_${createHash('sha256').update(text).digest('base64url')}`]
     )
   )
 
   return {
+    // `check` of a store looks for listeners.
+    ...'listenerCount' in db && {
+      listenerCount: (event: string): unknown =>
+        (db as unknown as EventEmitter).listenerCount(event)
+    },
     query (text, values) {
       const name = names.get(text)
       return db.query({ text, ...(values && { values }), ...(name && { name }) })
     }
   }
+}
+
+/** Returns a database that uses the table prefix of the options in every statement. */
+export function withTablePrefix (db: PostgresDatabase, options: SqlStoreOptions): PostgresDatabase {
+  const prefix = createPrefixer(options)
+  return prefix === null ? db : { query: (text, values) => db.query(prefix(text), values) }
 }
 
 /**
@@ -87,7 +106,8 @@ export function isDataError (error: unknown): boolean {
   return getState(error).startsWith('22')
 }
 
-function getState (error: unknown): string {
+/** Returns the SQLSTATE of an error, or an empty string. */
+export function getState (error: unknown): string {
   const { code } = (error ?? {}) as { code?: unknown }
   return typeof code === 'string' ? code : ''
 }

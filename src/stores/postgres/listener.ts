@@ -1,3 +1,5 @@
+import { addPrefix } from '../sql/table-prefix.js'
+import type { SqlStoreOptions } from '../sql/table-prefix.js'
 import { CHANNEL } from './functions.js'
 
 /** Part of a connected `pg.Client` that {@link listenForRevocations} uses. */
@@ -16,6 +18,8 @@ export interface PostgresListener {
  * Requires a connected client of its own, which the app opens, watches and closes. A pool or a
  * pooler in transaction mode does not work.
  *
+ * @param options - The same ones as those of the store.
+ *
  * @example
  * ```ts
  * const client = new pg.Client()
@@ -24,21 +28,24 @@ export interface PostgresListener {
  * ```
  */
 export function listenForRevocations (
-  client: PostgresListener
+  client: PostgresListener,
+  options: SqlStoreOptions = {}
 ): (poll: () => void) => Promise<() => Promise<unknown>> {
+  const [channel] = addPrefix([CHANNEL], options) as [string]
+
   return async poll => {
-    const onNotification = ({ channel }: { readonly channel: string }): void => {
-      if (channel === CHANNEL) {
+    const onNotification = (notification: { readonly channel: string }): void => {
+      if (notification.channel === channel) {
         poll()
       }
     }
 
     client.on('notification', onNotification)
-    await client.query(`LISTEN ${CHANNEL}`)
+    await client.query(`LISTEN ${channel}`)
 
     return async () => {
       client.off('notification', onNotification)
-      await client.query(`UNLISTEN ${CHANNEL}`).catch(() => {})
+      await client.query(`UNLISTEN ${channel}`).catch(() => {})
     }
   }
 }

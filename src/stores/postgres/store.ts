@@ -5,6 +5,8 @@ import type { Millis } from '../../lib/time.js'
 import { RotationQueue } from '../sql/rotation-queue.js'
 import { columns, toSession, toValues } from '../sql/rows.js'
 import type { Row, SqlValue } from '../sql/rows.js'
+import { addPrefix } from '../sql/table-prefix.js'
+import type { SqlStoreOptions } from '../sql/table-prefix.js'
 import { SessionRefusedError } from '../token-store.js'
 import type {
   Cursor,
@@ -16,14 +18,12 @@ import type {
   Touch,
   UserTarget
 } from '../token-store.js'
-import { isDataError, runStatement, toArray } from './database.js'
+import { isDataError, runStatement, toArray, withTablePrefix } from './database.js'
 import type { PostgresDatabase } from './database.js'
 import { PostgresFeed } from './feed.js'
 import { postgresMigrations } from './schema.js'
+import { PostgresSetup } from './setup.js'
 import { statements } from './statements.js'
-
-// Key of an advisory lock that other software is unlikely to use.
-const MIGRATION_LOCK = 7_265_348_101
 
 // Rows that one statement marks and locks until it commits.
 const MARK_BATCH_SIZE = 500
@@ -52,18 +52,26 @@ export class PostgresStore implements TokenStore {
   /**
    * Schema for other migration tools. Item n takes the schema from version n to n + 1.
    *
-   * Send each item as one query, because functions contain semicolons. If PUBLIC has lost EXECUTE,
-   * grant it on the functions `token_auth_*` to the role of the app.
+   * Send each item as one query, because functions contain semicolons. Every statement can be
+   * repeated. If PUBLIC has lost EXECUTE, grant it on the functions `token_auth_*` to the role of
+   * the app.
    */
   static readonly migrations: readonly string[] = postgresMigrations
 
+  /** The same as `PostgresStore.migrations`, with the table prefix of this store. */
+  readonly migrations: readonly string[]
+
   readonly #db: PostgresDatabase
+  readonly #setup: PostgresSetup
   readonly #rotations: RotationQueue
   readonly #feed: PostgresFeed
 
-  constructor (db: PostgresDatabase) {
-    this.#db = db
-    this.#feed = new PostgresFeed(db)
+  /** @throws TypeError if `tablePrefix` is invalid. */
+  constructor (db: PostgresDatabase, options: SqlStoreOptions = {}) {
+    this.#db = withTablePrefix(db, options)
+    this.migrations = addPrefix(postgresMigrations, options)
+    this.#setup = new PostgresSetup(db, options)
+    this.#feed = new PostgresFeed(this.#db)
     this.#rotations = new RotationQueue({
       rotateAll: attempts => this.#rotateAll(attempts),
       isDataError
@@ -71,22 +79,38 @@ export class PostgresStore implements TokenStore {
   }
 
   /**
-   * Creates or updates the tables in the first schema of the search path.
+   * Checks the version and the role of the server, the schema, and the rights of the role.
    *
-   * Call it before the app listens. Repeated and concurrent calls are safe.
+   * Warns if the pool has no listener for `error`.
+   *
+   * @throws StoreSetupError with what is missing, and the fix.
    */
-  async migrate (): Promise<void> {
-    const steps = postgresMigrations.map((text, version) => `
-      IF NOT EXISTS (SELECT 1 FROM token_auth_migrations WHERE version = ${version + 1}) THEN
-        ${text}
-        INSERT INTO token_auth_migrations (version) VALUES (${version + 1});
-      END IF;`)
-    await this.#db.query(`
-      DO $migrate$ BEGIN
-        PERFORM pg_advisory_xact_lock(${MIGRATION_LOCK});
-        CREATE TABLE IF NOT EXISTS token_auth_migrations (version integer NOT NULL PRIMARY KEY);
-        ${steps.join('\n')}
-      END $migrate$`)
+  check (): Promise<readonly string[]> {
+    return this.#setup.check()
+  }
+
+  /**
+   * Creates the missing tables, indexes and functions in the first schema of the search path.
+   *
+   * Call it before the app listens. Repeated and concurrent calls are safe. If nothing is missing,
+   * it only reads, takes no lock, and works for a role that may not create anything.
+   *
+   * @throws StoreSetupError if a table has the name of one of the store and other columns, or if
+   * the role lacks a right.
+   */
+  migrate (): Promise<void> {
+    return this.#setup.migrate()
+  }
+
+  /**
+   * Records the current schema as migrated, if another tool has created the tables.
+   *
+   * Not necessary after an execution of `migrations`, which record their versions.
+   *
+   * @throws StoreSetupError if a table, an index or a function is missing or differs.
+   */
+  baseline (): Promise<void> {
+    return this.#setup.baseline()
   }
 
   async create (session: Session): Promise<void> {

@@ -5,6 +5,7 @@ import { runScript, script } from './client.js'
 import type { RedisClient } from './client.js'
 import { DEFAULT_PREFIX } from './keys.js'
 import type { RedisStoreOptions } from './keys.js'
+import { checkServers } from './setup.js'
 
 const VALUES_PER_KEY = 6
 
@@ -76,6 +77,11 @@ export class RedisAttempts implements AttemptStore {
   constructor (client: RedisClient, { prefix = DEFAULT_PREFIX }: RedisStoreOptions = {}) {
     this.#client = client
     this.#prefix = `${prefix}{attempts}:`
+  }
+
+  /** @throws StoreSetupError with what is wrong, and the fix. */
+  check (): Promise<readonly string[]> {
+    return checkServers(this.#client, [`${this.#prefix}check`])
   }
 
   async consume (counts: readonly CountedKey[], now: Millis): Promise<BlockedKey | null> {

@@ -18,10 +18,11 @@ import type {
 } from '../token-store.js'
 import type { RedisClient } from './client.js'
 import { mapInBatches, MAX_PIPELINE, RedisConnection } from './connection.js'
-import { DEFAULT_PREFIX } from './keys.js'
+import { DEFAULT_PREFIX, SHARDS } from './keys.js'
 import type { RedisStoreOptions } from './keys.js'
 import { RedisFeed } from './revocation-feed.js'
 import { RedisSessions } from './sessions.js'
+import { checkServers } from './setup.js'
 import { RedisSweep } from './sweep.js'
 import { getRevokedScore, getScore, RedisUsers } from './users.js'
 import type { Move } from './users.js'
@@ -70,16 +71,31 @@ const SPARE_SESSIONS = 10
  * ```
  */
 export class RedisStore implements TokenStore {
+  readonly #client: RedisClient
   readonly #redis: RedisConnection
   readonly #sessions: RedisSessions
   readonly #users: RedisUsers
   readonly #feed: RedisFeed
 
   constructor (client: RedisClient, { prefix = DEFAULT_PREFIX }: RedisStoreOptions = {}) {
+    this.#client = client
     this.#redis = new RedisConnection(client, prefix)
     this.#sessions = new RedisSessions(this.#redis)
     this.#users = new RedisUsers(this.#redis)
     this.#feed = new RedisFeed(this.#redis)
+  }
+
+  /**
+   * Checks the version and the role of the servers.
+   *
+   * Warns if they may evict keys, if a restart loses data, or if the client has no listener for
+   * `error`. Servers that forbid INFO get no such warning.
+   *
+   * @throws StoreSetupError with what is wrong, and the fix.
+   */
+  check (): Promise<readonly string[]> {
+    const keys = Array.from({ length: SHARDS }, (_, shard) => this.#redis.keys.feed(shard))
+    return checkServers(this.#client, keys)
   }
 
   // With a concurrent `revoke` of the user: one step adds the session to the index and reads the

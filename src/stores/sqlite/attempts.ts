@@ -2,8 +2,10 @@ import { blockedUntil, countAttempt } from '../../domain/attempt-rule.js'
 import type { Millis } from '../../lib/time.js'
 import type { AttemptStore, BlockedKey, CountedKey } from '../attempt-store.js'
 import { toAttempts } from '../sql/rows.js'
-import { SqliteConnection } from './connection.js'
+import type { SqlStoreOptions } from '../sql/table-prefix.js'
+import { SqliteConnection, withTablePrefix } from './connection.js'
 import type { SqliteDatabase } from './connection.js'
+import { SqliteSetup } from './setup.js'
 
 const statements = {
   findAll: `
@@ -35,9 +37,17 @@ const statements = {
  */
 export class SqliteAttempts implements AttemptStore {
   readonly #db: SqliteConnection
+  readonly #setup: SqliteSetup
 
-  constructor (db: SqliteDatabase) {
-    this.#db = new SqliteConnection(db)
+  /** @param options - The same ones as those of the store. */
+  constructor (db: SqliteDatabase, options: SqlStoreOptions = {}) {
+    this.#db = new SqliteConnection(withTablePrefix(db, options))
+    this.#setup = new SqliteSetup(new SqliteConnection(db), options)
+  }
+
+  /** @throws StoreSetupError with what is missing, and the fix. */
+  check (): Promise<readonly string[]> {
+    return this.#setup.checkAttempts()
   }
 
   consume (counts: readonly CountedKey[], now: Millis): Promise<BlockedKey | null> {

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Row, SqlValue } from '../sql/rows.js'
 import type { Millis } from '../../lib/time.js'
+import { createPrefixer } from '../sql/table-prefix.js'
+import type { SqlStoreOptions } from '../sql/table-prefix.js'
 
 /** Part of a driver that is used: `libsql`, `better-sqlite3` or `DatabaseSync` of `node:sqlite`. */
 export interface SqliteDatabase {
@@ -18,6 +20,16 @@ const MAX_BUSY_RETRIES = 24
 const MAX_PAUSE: Millis = 256
 // A checkpoint of 1,000 pages, the default of SQLite, blocks the event loop for 20 ms.
 const SWEEP_CHECKPOINT_PAGES = 50
+
+/** Returns a database that uses the table prefix of the options in every statement. */
+export function withTablePrefix (db: SqliteDatabase, options: SqlStoreOptions): SqliteDatabase {
+  const prefix = createPrefixer(options)
+
+  return prefix === null ? db : {
+    exec: sql => db.exec(prefix(sql)),
+    prepare: sql => db.prepare(prefix(sql))
+  }
+}
 
 /** Prepares statements once, and waits for a busy database without blocking the event loop. */
 export class SqliteConnection {
@@ -135,13 +147,22 @@ export async function retryWhileBusy<T> (work: () => T): Promise<T> {
   }
 }
 
-// libsql and better-sqlite3 set `code` to a name, node:sqlite sets `errcode` (5 busy, 6 locked).
+/** Whether the file, or the connection to it, is read-only. */
+export function isReadOnly (error: unknown): boolean {
+  return isPrimaryCode(error, [8], /^SQLITE_READONLY/)
+}
+
 function isBusy (error: unknown): boolean {
+  return isPrimaryCode(error, [5, 6], /^SQLITE_(BUSY|LOCKED)/)
+}
+
+// libsql and better-sqlite3 set `code` to a name, node:sqlite sets `errcode` to a number.
+function isPrimaryCode (error: unknown, numbers: readonly number[], names: RegExp): boolean {
   const { code, errcode } = error as { code?: unknown, errcode?: unknown }
 
   if (typeof errcode === 'number') {
-    return [5, 6].includes(errcode & 0xff)
+    return numbers.includes(errcode & 0xff)
   }
 
-  return typeof code === 'string' && /^SQLITE_(BUSY|LOCKED)/.test(code)
+  return typeof code === 'string' && names.test(code)
 }

@@ -1,6 +1,6 @@
 /**
  * Migrations of `SqliteStore`. Item n takes the schema from version n to n + 1. Released items
- * never change.
+ * never change. Each item records its version at its end. Every statement can be repeated.
  *
  * A rotation writes no indexed column. `sweep_after` is the earliest moment when a sweep must look
  * at a record again. Rotations leave it unchanged. A sweep moves it forward if the record is still
@@ -13,7 +13,11 @@
  */
 export const sqliteMigrations: readonly string[] = [
   `
-  CREATE TABLE token_auth_sessions (
+  CREATE TABLE IF NOT EXISTS token_auth_migrations (
+    version INTEGER NOT NULL PRIMARY KEY
+  );
+
+  CREATE TABLE IF NOT EXISTS token_auth_sessions (
     id TEXT NOT NULL PRIMARY KEY,
     realm TEXT NOT NULL,
     user_id TEXT NOT NULL,
@@ -38,11 +42,11 @@ export const sqliteMigrations: readonly string[] = [
     replay_length INTEGER NOT NULL,
     sweep_after INTEGER NOT NULL
   ) WITHOUT ROWID;
-  CREATE INDEX token_auth_sessions_by_user
+  CREATE INDEX IF NOT EXISTS token_auth_sessions_by_user
     ON token_auth_sessions (realm, user_id, revoked_at, id);
-  CREATE INDEX token_auth_sessions_by_end ON token_auth_sessions (sweep_after);
+  CREATE INDEX IF NOT EXISTS token_auth_sessions_by_end ON token_auth_sessions (sweep_after);
 
-  CREATE TABLE token_auth_user_not_befores (
+  CREATE TABLE IF NOT EXISTS token_auth_user_not_befores (
     realm TEXT NOT NULL,
     user_id TEXT NOT NULL,
     not_before INTEGER NOT NULL,
@@ -52,30 +56,31 @@ export const sqliteMigrations: readonly string[] = [
     sweep_after INTEGER NOT NULL,
     PRIMARY KEY (realm, user_id, not_before, kept_id)
   ) WITHOUT ROWID;
-  CREATE INDEX token_auth_user_not_befores_by_end ON token_auth_user_not_befores (sweep_after);
+  CREATE INDEX IF NOT EXISTS token_auth_user_not_befores_by_end ON token_auth_user_not_befores (sweep_after);
 
-  CREATE TABLE token_auth_realm_not_befores (
+  CREATE TABLE IF NOT EXISTS token_auth_realm_not_befores (
     realm TEXT NOT NULL PRIMARY KEY,
     not_before INTEGER NOT NULL,
     at INTEGER NOT NULL,
     reason TEXT NOT NULL
   ) WITHOUT ROWID;
 
-  CREATE TABLE token_auth_revocations (
+  CREATE TABLE IF NOT EXISTS token_auth_revocations (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     mark INTEGER NOT NULL DEFAULT (random() & 0xFFFFFFFFFF),
     stored_at INTEGER NOT NULL,
     entry TEXT NOT NULL
   );
-  CREATE INDEX token_auth_revocations_by_time ON token_auth_revocations (stored_at);
+  CREATE INDEX IF NOT EXISTS token_auth_revocations_by_time ON token_auth_revocations (stored_at);
 
-  CREATE TABLE token_auth_attempts (
+  CREATE TABLE IF NOT EXISTS token_auth_attempts (
     subject TEXT NOT NULL PRIMARY KEY,
     attempts INTEGER NOT NULL,
     since INTEGER NOT NULL,
     next_at INTEGER NOT NULL,
     forget_at INTEGER NOT NULL
   ) WITHOUT ROWID;
-  CREATE INDEX token_auth_attempts_by_end ON token_auth_attempts (forget_at);
+  CREATE INDEX IF NOT EXISTS token_auth_attempts_by_end ON token_auth_attempts (forget_at);
+  INSERT OR IGNORE INTO token_auth_migrations (version) VALUES (1);
   `
 ]

@@ -4,6 +4,8 @@ import type { Session } from '../../domain/session.js'
 import type { Millis } from '../../lib/time.js'
 import { RotationQueue } from '../sql/rotation-queue.js'
 import { toSession, toValues } from '../sql/rows.js'
+import { addPrefix } from '../sql/table-prefix.js'
+import type { SqlStoreOptions } from '../sql/table-prefix.js'
 import { SessionRefusedError } from '../token-store.js'
 import type {
   Cursor,
@@ -17,10 +19,11 @@ import type {
   Touch,
   UserTarget
 } from '../token-store.js'
-import { retryWhileBusy, SqliteConnection } from './connection.js'
+import { retryWhileBusy, SqliteConnection, withTablePrefix } from './connection.js'
 import type { SqliteDatabase } from './connection.js'
 import { SqliteFeed } from './feed.js'
 import { sqliteMigrations } from './schema.js'
+import { SqliteSetup } from './setup.js'
 import { statements } from './statements.js'
 
 /** Number of sessions that one transaction marks as revoked. More would block the event loop. */
@@ -43,15 +46,26 @@ const MARK_BATCH = 500
  * ```
  */
 export class SqliteStore implements TokenStore {
-  /** Schema for other migration tools. Item n takes the schema from version n to n + 1. */
+  /**
+   * Schema for other migration tools. Item n takes the schema from version n to n + 1.
+   *
+   * Every statement ends with a semicolon and can be repeated.
+   */
   static readonly migrations: readonly string[] = sqliteMigrations
 
+  /** The same as `SqliteStore.migrations`, with the table prefix of this store. */
+  readonly migrations: readonly string[]
+
+  readonly #setup: SqliteSetup
   readonly #db: SqliteConnection
   readonly #feed: SqliteFeed
   readonly #rotations: RotationQueue
 
-  constructor (db: SqliteDatabase) {
-    this.#db = new SqliteConnection(db)
+  /** @throws TypeError if `tablePrefix` is invalid. */
+  constructor (db: SqliteDatabase, options: SqlStoreOptions = {}) {
+    this.#db = new SqliteConnection(withTablePrefix(db, options))
+    this.migrations = addPrefix(sqliteMigrations, options)
+    this.#setup = new SqliteSetup(new SqliteConnection(db), options)
     this.#feed = new SqliteFeed(this.#db)
     this.#rotations = new RotationQueue({
       rotateAll: attempts => this.#rotateAll(attempts),
@@ -60,30 +74,38 @@ export class SqliteStore implements TokenStore {
   }
 
   /**
-   * Creates or updates the tables, enables write-ahead logging, and disables `busy_timeout`.
+   * Checks the version of SQLite, the schema, and that the file can be written.
    *
-   * Call it before the app listens. Repeated and concurrent calls are safe.
+   * Warns if the connection is not as `migrate` configures it.
+   *
+   * @throws StoreSetupError with what is missing, and the fix.
    */
-  async migrate (): Promise<void> {
-    this.#db.exec('PRAGMA busy_timeout = 0')
-    await retryWhileBusy(() => {
-      this.#db.exec('PRAGMA journal_mode = WAL')
-    })
-    await this.#db.transaction(() => {
-      this.#db.exec(
-        'CREATE TABLE IF NOT EXISTS token_auth_migrations (version INTEGER NOT NULL PRIMARY KEY)'
-      )
-      const [latest] = this.#db.all('SELECT max(version) AS version FROM token_auth_migrations')
+  check (): Promise<readonly string[]> {
+    return this.#setup.check()
+  }
 
-      for (
-        let version = Number(latest?.version ?? 0);
-        version < sqliteMigrations.length;
-        version++
-      ) {
-        this.#db.exec(sqliteMigrations[version] as string)
-        this.#db.run('INSERT INTO token_auth_migrations (version) VALUES (?)', [version + 1])
-      }
-    })
+  /**
+   * Creates the missing tables and indexes, enables write-ahead logging, and disables
+   * `busy_timeout`.
+   *
+   * Call it before the app listens, on the connection of the store. Repeated and concurrent calls
+   * are safe. If nothing is missing, it only reads and takes no lock.
+   *
+   * @throws StoreSetupError if a table has the name of one of the store and other columns.
+   */
+  migrate (): Promise<void> {
+    return this.#setup.migrate()
+  }
+
+  /**
+   * Records the current schema as migrated, if another tool has created the tables.
+   *
+   * Not necessary after an execution of `migrations`, which record their versions.
+   *
+   * @throws StoreSetupError if a table or an index is missing or differs.
+   */
+  baseline (): Promise<void> {
+    return this.#setup.baseline()
   }
 
   create (session: Session): Promise<void> {

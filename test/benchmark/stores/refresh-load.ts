@@ -40,6 +40,7 @@ export async function startRefreshLoad (store: TokenStore): Promise<RefreshLoad>
   const gate = new Gate()
   let sweptTotal = 0
   const gatedStore: TokenStore = {
+    check: () => store.check(),
     create: session => store.create(session),
     rotate: (attempt, signal) => store.rotate(attempt, signal),
     find: (realm, id) => store.find(realm, id),

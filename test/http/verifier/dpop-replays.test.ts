@@ -102,6 +102,7 @@ t.test('used proofs are deleted after they have expired', async t => {
   const swept: number[] = []
   const replays = new MemoryAttempts()
   const watched = {
+    check: replays.check.bind(replays),
     consume: replays.consume.bind(replays),
     refund: replays.refund.bind(replays),
     reset: replays.reset.bind(replays),

@@ -138,6 +138,15 @@ const mutants: Record<string, () => AttemptStore> = {
       consume: (counts, now) =>
         store.consume(counts.map(({ key, rule }) => ({ key: key.toLowerCase(), rule })), now)
     })),
+  'counts an attempt in a check': () =>
+    createMutant(store => ({
+      async check () {
+        await store.consume([{ key: 'k', rule }], NOW)
+        return []
+      }
+    })),
+  'resolves a check without warnings': () =>
+    createMutant(() => ({ check: async () => undefined as unknown as string[] })),
   'sweeps without a limit': () =>
     createMutant(store => ({ sweep: ({ now }) => store.sweep({ now, limit: 1e6 }) })),
   'sweeps keys before their retention ends': () =>
@@ -148,6 +157,7 @@ function createMutant (change: (store: AttemptStore) => Partial<AttemptStore>): 
   const store = new MemoryAttempts()
 
   return {
+    check: () => store.check(),
     consume: (counts, now) => store.consume(counts, now),
     refund: keys => store.refund(keys),
     reset: keys => store.reset(keys),
@@ -178,6 +188,7 @@ for (const [fault, open] of Object.entries(mutants)) {
 /** Returns the store and records its keys, so that each test starts without attempts. */
 function recordKeys (store: AttemptStore, keys: Set<string>): AttemptStore {
   return {
+    check: () => store.check(),
     consume (counts, now) {
       for (const { key } of counts) {
         keys.add(key)

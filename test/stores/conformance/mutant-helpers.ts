@@ -118,6 +118,7 @@ export function forgetRefusals (
 export function openMutant (fault: Fault): TokenStore {
   const store = new MemoryStore()
   const methods = [
+    'check',
     'create',
     'rotate',
     'find',

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { NO_REPLAYS } from '../../../src/domain/session.js'
 import { DAY } from '../../../src/lib/time.js'
-import { SessionRefusedError } from '../../../src/stores/token-store.js'
+import { SessionRefusedError, StoreSetupError } from '../../../src/stores/token-store.js'
 import { findConformanceFailures } from '../../helpers/conformance-failures.js'
 import {
   changeFound,
@@ -11,6 +11,65 @@ import {
   rethrow,
   testFaults
 } from './mutant-helpers.js'
+
+testFaults(t, /^check/, {
+  'resolves without warnings': () => ({ check: async () => undefined as unknown as string[] }),
+  'resolves with one string': () => ({ check: async () => 'a warning' as unknown as string[] }),
+  'resolves with an empty warning': () => ({ check: async () => [''] }),
+  'rejects the second call': () => {
+    let calls = 0
+
+    return {
+      async check () {
+        if (++calls > 1) {
+          throw new Error('checked already')
+        }
+
+        return []
+      }
+    }
+  },
+  'revokes a session': store => ({
+    async check () {
+      await store.revoke({ realm: 'test', userId: 'ann' }, { at: 0, reason: 'revoked' })
+      return []
+    }
+  }),
+  'adds an entry to the feed': store => ({
+    async check () {
+      await store.revoke({ realm: 'other' }, { at: 0, reason: 'revoked' })
+      return []
+    }
+  }),
+  'deletes ended sessions': store => ({
+    async check () {
+      await store.sweep({ endedBefore: Infinity, limit: 100 })
+      return []
+    }
+  })
+})
+
+const missing = new StoreSetupError(['table "x" is missing'], 'run migrate')
+
+for (
+  const [name, check] of Object.entries({
+    'resolves without its tables': async () => [],
+    'rejects with another error': () => Promise.reject(new Error(missing.message)),
+    'names no problem': () => Promise.reject(new StoreSetupError([], 'run migrate')),
+    'names no fix': () => Promise.reject(new StoreSetupError(['table "x" is missing'], '')),
+    'rejects with the problem and the fix': () => Promise.reject(missing)
+  })
+) {
+  t.test(`the tests of check judge an incomplete store that ${name}`, async t => {
+    const openIncomplete = () => ({ store: openMutant(() => ({ check })) })
+    const failures = await findConformanceFailures(
+      () => ({ store: openMutant(() => ({})) }),
+      /^check/,
+      openIncomplete
+    )
+    t.equal(failures.length, name === 'rejects with the problem and the fix' ? 0 : 1)
+  })
+}
 
 testFaults(t, /^create/, {
   'forgets the run of replays': store => ({

@@ -105,10 +105,6 @@ t.test('migrate leaves tables alone that another migration tool created', async 
   })
   const db = file.connect()
   db.exec(SqliteStore.migrations.join(';'))
-  db.exec(
-    `CREATE TABLE token_auth_migrations (version INTEGER NOT NULL PRIMARY KEY);
-    INSERT INTO token_auth_migrations VALUES (${SqliteStore.migrations.length})`
-  )
   const store = new SqliteStore(db)
   await store.migrate()
   await store.create(makeSession())
