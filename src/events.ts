@@ -1,7 +1,19 @@
 import { channel } from 'node:diagnostics_channel'
 import type { Channel } from 'node:diagnostics_channel'
 import type { Caller, RevocationReason } from './domain/session.js'
+import { RateLimit } from './lib/rate-limit.js'
+import { SECOND } from './lib/time.js'
 import type { Millis } from './lib/time.js'
+
+/**
+ * Cause of an event.
+ *
+ * - `client`: a request to a route of the plugin. `address` and `userAgent` are its sender.
+ * - `app`: a call of `app.tokenAuth` by the app's code, such as an admin page. `address` and
+ *   `userAgent` are those of the `request` that the app passed, or `null`.
+ * - `plugin`: a rule of the plugin, such as `maxSessions`, the reaction to a reuse, or a timer.
+ */
+export type Actor = 'client' | 'app' | 'plugin'
 
 /** A session and the sender of the request. Address and user agent are hints and prove nothing. */
 export interface SessionEvent extends Caller {
@@ -16,10 +28,20 @@ export interface TokenUse extends Caller {
   readonly generation: number
 }
 
-/** Members of the events by name, without `realm`. */
+/** Reason of the event `refresh-rejected`. */
+export type RefreshRejection =
+  | 'invalid'
+  | 'wrong-client'
+  | 'wrong-key'
+  | 'unknown'
+  | 'expired'
+  | 'revoked'
+  | 'reused'
+
+/** Members of the events by name, without `realm`, and with `actor` only if it varies. */
 export interface EventMembers {
-  /** A user logged in. */
-  login: SessionEvent
+  /** A user logged in, or the app opened a session (`actor: 'app'`). */
+  login: SessionEvent & { readonly actor?: Actor }
   /**
    * A login failed. `userId` is `null` if the user does not exist. The response is the same for all
    * reasons.
@@ -46,6 +68,33 @@ export interface EventMembers {
     readonly userId: string | null
     readonly limit: 'account' | 'address' | 'device'
     readonly until: Millis
+  }
+  /**
+   * A refresh token was rejected with 401, so its client is signed out.
+   *
+   * | reason | cause |
+   * |---|---|
+   * | `expired` | Nobody used the session within its lifetime. |
+   * | `revoked` | The session was revoked for the reason `revokedFor`. |
+   * | `reused` | The token is outdated. The event `reuse` or `suspicious-replay` has both sides. |
+   * | `unknown` | The store does not have the session. See `session-missing`. |
+   * | `wrong-client` | The token belongs to another OAuth client. |
+   * | `wrong-key` | The DPoP proof has another key than the session. |
+   * | `invalid` | The token is forged, malformed, or signed with another `secret` or `name`. |
+   *
+   * For `invalid`, session and user are `null`, because nothing in such a token can be trusted. The
+   * plugin emits at most one such event per second. `count` is the number of rejected tokens since
+   * the last one, so a flood of forged tokens causes no flood of events. For other reasons, `count`
+   * is 1.
+   */
+  'refresh-rejected': Caller & {
+    readonly at: Millis
+    readonly sessionId: string | null
+    readonly userId: string | null
+    readonly reason: RefreshRejection
+    /** Why the session was revoked. `null` for other reasons than `revoked`. */
+    readonly revokedFor: RevocationReason | null
+    readonly count: number
   }
   /** A refresh succeeded. `rotated` is `false` if the refresh token stayed the same. */
   refresh: SessionEvent & { readonly generation: number, readonly rotated: boolean }
@@ -128,11 +177,18 @@ export interface EventMembers {
 /**
  * Events by name. They contain IDs and facts, but never a token or a password.
  *
- * Each event names the realm, which is the option `name` of the registration. It goes to the
- * listener in `on` and to the `node:diagnostics_channel` named `fastify-token-auth:<event>`.
+ * Each event names its cause, and the realm, which is the option `name` of the registration. It
+ * goes to the listener in `on` and to the `node:diagnostics_channel` named
+ * `fastify-token-auth:<event>`.
+ *
+ * Without a listener in `on`, the plugin logs the events `reuse`, `suspicious-replay`,
+ * `store-rolled-back`, `session-missing`, `revocations-stalled` and `clock-skew` at level `warn`,
+ * each at most 10 times in 10 s.
  */
 export type TokenAuthEvents = {
-  readonly [Name in keyof EventMembers]: EventMembers[Name] & { readonly realm: string }
+  readonly [Name in keyof EventMembers]:
+    & EventMembers[Name]
+    & { readonly realm: string, readonly actor: Actor }
 }
 
 /** Name of an event. */
@@ -162,12 +218,46 @@ export interface Logger {
   info(facts: object, message: string): void
 }
 
+/** Cause of each event, unless its members name another one. */
+const DEFAULT_ACTORS: { readonly [Name in EventName]: Actor } = {
+  login: 'client',
+  'login-rejected': 'client',
+  'login-throttled': 'client',
+  'refresh-rejected': 'client',
+  refresh: 'client',
+  replay: 'client',
+  recovery: 'client',
+  reuse: 'client',
+  'suspicious-replay': 'client',
+  revoke: 'client',
+  sweep: 'plugin',
+  'store-rolled-back': 'client',
+  'session-missing': 'client',
+  'revocations-stalled': 'plugin',
+  'clock-skew': 'plugin'
+}
+
+/** Log messages of the events that somebody must know about. */
+const WARNINGS: { readonly [Name in EventName]?: string } = {
+  reuse: 'revoked a session because its refresh token was reused',
+  'suspicious-replay': 'another client replays the refresh tokens of a session',
+  'store-rolled-back': 'the store has lost writes: a refresh token is newer than its session',
+  'session-missing': 'the store does not have the session of a valid refresh token',
+  'revocations-stalled': 'revocations of other instances cannot be read',
+  'clock-skew': 'a clock is wrong'
+}
+
+// A store that lost its table causes one warning for each user.
+const MAX_WARNINGS = 10
+const WARNING_WINDOW: Millis = 10 * SECOND
+
 /** Sends events to the app's listeners and to the diagnostics channels. */
 export class Events {
   readonly #listeners: TokenAuthListeners
   readonly #logger: Logger
   readonly #realm: string
   readonly #channels: { [Name in EventName]?: Channel } = {}
+  readonly #limits: { [Name in EventName]?: RateLimit } = {}
 
   constructor (listeners: TokenAuthListeners, logger: Logger, realm: string) {
     this.#listeners = listeners
@@ -178,14 +268,32 @@ export class Events {
   /** Publishes an event without waiting for a listener. */
   emit<Name extends EventName> (name: Name, members: EventMembers[Name]): void {
     const diagnostics = this.#channels[name] ??= channel(`fastify-token-auth:${name}`)
+    const isHandled = this.#listeners[name] !== undefined
+    const warning = isHandled ? undefined : WARNINGS[name]
 
-    if (!diagnostics.hasSubscribers && this.#listeners[name] === undefined) {
+    if (!isHandled && warning === undefined && !diagnostics.hasSubscribers) {
       return
     }
 
-    const event = { realm: this.#realm, ...members } as TokenAuthEvents[Name]
+    const actor = DEFAULT_ACTORS[name]
+    const event = { realm: this.#realm, actor, ...members } as TokenAuthEvents[Name]
+
+    if (warning !== undefined) {
+      this.#warn(name, event, warning)
+    }
+
     diagnostics.publish(event)
     void this.#notify(name, event)
+  }
+
+  // A subscriber of a channel usually counts, so the log does not depend on it.
+  #warn (name: EventName, event: object, message: string): void {
+    const limit = this.#limits[name] ??= new RateLimit(MAX_WARNINGS, WARNING_WINDOW)
+    const skipped = limit.next()
+
+    if (skipped !== null) {
+      this.#logger.warn({ event: name, ...event, ...(skipped > 0 && { skipped }) }, message)
+    }
   }
 
   async #notify<Name extends EventName> (name: Name, event: TokenAuthEvents[Name]): Promise<void> {

@@ -27,7 +27,9 @@ export type { InstanceClocks } from './revocations/store-clock.js'
 export type { IsSameClient } from './sessions/replay-monitor.js'
 export type { AuthUser, Users } from './sessions/users.js'
 export type {
+  Actor,
   EventName,
+  RefreshRejection,
   SessionEvent,
   TokenAuthEvents,
   TokenAuthListeners,

@@ -12,7 +12,8 @@ const LOGIN: EventMembers['login'] = {
   userAgent: 'Ann/1.0'
 }
 const SWEEP: EventMembers['sweep'] = { at: 2, deleted: 3, took: 4 }
-const [LOGIN_EVENT, SWEEP_EVENT] = [LOGIN, SWEEP].map(members => ({ realm: 'staff', ...members }))
+const LOGIN_EVENT = { realm: 'staff', actor: 'client', ...LOGIN }
+const SWEEP_EVENT = { realm: 'staff', actor: 'plugin', ...SWEEP }
 
 interface TestEvents {
   readonly events: Events
@@ -62,13 +63,22 @@ t.test('emit calls the listener of the event immediately and no other', async t 
   t.strictSame(logged, [])
 })
 
-t.test('every event names its realm, and the members of the caller stay unchanged', async t => {
+t.test('every event names its realm and actor, and the given members stay unchanged', async t => {
   const received: unknown[] = []
   const { events } = eventsFor({ 'clock-skew': event => received.push(event) })
   const members = { at: 5, source: 'store', ahead: -7 } as const
   events.emit('clock-skew', members)
-  t.strictSame(received, [{ realm: 'staff', at: 5, source: 'store', ahead: -7 }])
+  t.strictSame(received, [
+    { realm: 'staff', actor: 'plugin', at: 5, source: 'store', ahead: -7 }
+  ])
   t.strictSame(members, { at: 5, source: 'store', ahead: -7 })
+})
+
+t.test('the members of an event may name another actor', async t => {
+  const received: unknown[] = []
+  const { events } = eventsFor({ login: event => received.push(event) })
+  events.emit('login', { ...LOGIN, actor: 'app' })
+  t.strictSame(received, [{ ...LOGIN_EVENT, actor: 'app' }])
 })
 
 t.test('a listener is called as a method of the options', async t => {
@@ -151,4 +161,46 @@ t.test('emit does not wait for a slow listener', async t => {
   await settled()
   await settled()
   t.strictSame(received, ['sweep', 'login'])
+})
+
+const CALLER = { address: '192.0.2.1', userAgent: 'Ann/1.0' }
+const SESSION = { at: 1, sessionId: 's1', userId: 'u-ann', ...CALLER }
+const USE = { at: 1, generation: 3, ...CALLER }
+const warned: { readonly [Name in keyof EventMembers]?: EventMembers[Name] } = {
+  reuse: { ...SESSION, presented: USE, rotated: USE },
+  'suspicious-replay': { ...SESSION, presented: USE, rotated: USE, revoked: false },
+  'store-rolled-back': { ...SESSION, presented: 3, stored: 1 },
+  'session-missing': SESSION,
+  'revocations-stalled': { at: 1, since: 0 },
+  'clock-skew': { at: 1, source: 'instance', ahead: 2000 }
+}
+
+for (const [name, members] of Object.entries(warned) as Array<['reuse', EventMembers['reuse']]>) {
+  t.test(`${name} is logged with its members if it has no listener`, async t => {
+    subscribe(t, `fastify-token-auth:${name}`)
+    const { events, logged } = eventsFor({ login: () => {} })
+    events.emit(name, members)
+    t.match(logged, [{ level: 'warn', facts: { event: name, realm: 'staff', ...members } }])
+    t.type(logged[0]?.message, 'string')
+    t.equal(Object.keys(logged[0]?.facts ?? {}).includes('skipped'), false)
+  })
+
+  t.test(`${name} is not logged if it has a listener`, async t => {
+    const { events, logged } = eventsFor({ [name]: () => {} })
+    events.emit(name, members)
+    await settled()
+    t.strictSame(logged, [])
+  })
+}
+
+t.test('at most 10 warnings of an event are logged in 10 seconds', async t => {
+  const { events, logged } = eventsFor({})
+
+  for (let i = 0; i < 1000; i++) {
+    events.emit('session-missing', SESSION)
+  }
+
+  t.equal(logged.length, 10)
+  events.emit('clock-skew', { at: 1, source: 'store', ahead: 2000 })
+  t.equal(logged.length, 11, 'another event has its own limit')
 })

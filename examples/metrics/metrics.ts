@@ -4,6 +4,7 @@ import {
   getReuseKind,
   onEvent,
   refreshKinds,
+  refreshRejections,
   rejectionReasons,
   reuseKinds,
   revocationReasons,
@@ -87,6 +88,12 @@ export function collectMetrics (): TokenAuthMetrics {
     'refreshes',
     'Refreshes that succeeded'
   )
+  const rejectedRefreshes = createLabeledCounter(
+    'reason',
+    refreshRejections,
+    'refreshes_rejected',
+    'Refresh tokens that were rejected'
+  )
   const reuses = createLabeledCounter(
     'kind',
     reuseKinds,
@@ -155,6 +162,9 @@ export function collectMetrics (): TokenAuthMetrics {
     }),
     onEvent('refresh', ({ rotated }) => {
       refreshes.labels(rotated ? 'rotated' : 'kept').inc()
+    }),
+    onEvent('refresh-rejected', ({ reason, count }) => {
+      rejectedRefreshes.labels(reason).inc(count)
     }),
     onEvent('replay', () => {
       refreshes.labels('replayed').inc()

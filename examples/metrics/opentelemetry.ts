@@ -12,6 +12,7 @@ import {
   getReuseKind,
   onEvent,
   refreshKinds,
+  refreshRejections,
   rejectionReasons,
   reuseKinds,
   revocationReasons,
@@ -127,6 +128,12 @@ export function startTelemetry (): Telemetry {
     'refreshes',
     'Refreshes that succeeded'
   )
+  const rejectedRefreshes = createLabeledCounter(
+    'reason',
+    refreshRejections,
+    'refreshes.rejected',
+    'Refresh tokens that were rejected'
+  )
   const reuses = createLabeledCounter(
     'kind',
     reuseKinds,
@@ -204,6 +211,13 @@ export function startTelemetry (): Telemetry {
       const kind = rotated ? 'rotated' : 'kept'
       refreshes.add(1, { kind })
       addSpanEvent('refresh', withSessionId(sessionId, { generation, kind }))
+    }),
+    onEvent('refresh-rejected', ({ sessionId, reason, count }) => {
+      rejectedRefreshes.add(count, { reason })
+      addSpanEvent(
+        'refresh-rejected',
+        sessionId === null ? { reason } : withSessionId(sessionId, { reason })
+      )
     }),
     onEvent('replay', ({ sessionId, generation }) => {
       refreshes.add(1, { kind: 'replayed' })

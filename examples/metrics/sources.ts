@@ -7,7 +7,13 @@
  */
 
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import type { EventName, RevocationReason, TokenAuthEvents, TokenStore } from 'fastify-token-auth'
+import type {
+  EventName,
+  RefreshRejection,
+  RevocationReason,
+  TokenAuthEvents,
+  TokenStore
+} from 'fastify-token-auth'
 
 /** Method of a store, a label value. */
 export type StoreMethod = keyof TokenStore
@@ -37,6 +43,17 @@ export const throttleLimits = listKeys<TokenAuthEvents['login-throttled']['limit
   account: true,
   address: true,
   device: true
+})
+
+/** Reasons of rejected refresh tokens. */
+export const refreshRejections = listKeys<RefreshRejection>({
+  invalid: true,
+  'wrong-client': true,
+  'wrong-key': true,
+  unknown: true,
+  expired: true,
+  revoked: true,
+  reused: true
 })
 
 /** Reasons of revoked sessions. */

@@ -174,6 +174,7 @@ export const listenerShape = {
   login: true,
   'login-rejected': true,
   'login-throttled': true,
+  'refresh-rejected': true,
   refresh: true,
   replay: true,
   recovery: true,

@@ -13,6 +13,7 @@ import type { Throttle } from '../throttle/throttle.js'
 import type { JwtCodec } from '../tokens/jwt-codec.js'
 import { issueSuccessor, readRefreshToken } from '../tokens/refresh-token.js'
 import type { RefreshToken } from '../tokens/refresh-token.js'
+import { RefreshRejections } from './refresh-rejections.js'
 import type { Arrival, ReuseGuard } from './reuse-guard.js'
 import type { Sessions } from './sessions.js'
 import { getScope } from './token-issuer.js'
@@ -69,9 +70,11 @@ interface AuthenticRefresh extends Arrival {
 /** Refreshes sessions: turns the verdicts of `domain/rotation.ts` into responses. */
 export class Refresh {
   readonly #context: RefreshContext
+  readonly #rejections: RefreshRejections
 
   constructor (context: RefreshContext) {
     this.#context = context
+    this.#rejections = new RefreshRejections(context.events, context.clock)
   }
 
   /**
@@ -93,15 +96,15 @@ export class Refresh {
 
     if (presented === null) {
       await throttle?.countInvalidToken(by)
-      throw new TokenAuthError('AUTH_REFRESH_INVALID')
+      throw this.#rejections.rejectInvalid(by)
     }
 
     if (presented.clientId !== request.clientId) {
-      throw new TokenAuthError('AUTH_REFRESH_INVALID')
+      throw this.#rejections.reject('wrong-client', presented, by)
     }
 
     const isBound = presented.thumbprint !== null || proof !== null
-    const thumbprint = isBound ? await this.#verifyPossession(presented, proof) : null
+    const thumbprint = isBound ? await this.#verifyPossession(presented, proof, by) : null
     const profile = await users.getProfile(presented.userId)
 
     if (profile === 'gone' || profile === 'disabled') {
@@ -127,17 +130,19 @@ export class Refresh {
   // A bound session requires a proof of its key, so a stolen token alone can neither refresh nor
   // revoke it. An unbound session stays unbound, even if its access tokens are bound.
   async #verifyPossession (
-    { thumbprint }: RefreshToken,
-    proof: DpopProof | null
+    presented: RefreshToken,
+    proof: DpopProof | null,
+    by: Caller
   ): Promise<string> {
     const { dpop } = this.#context
+    const { thumbprint } = presented
 
     if (proof === null || dpop === null) {
       throw missingProof()
     }
 
     if (thumbprint !== null && thumbprint !== proof.thumbprint) {
-      throw new TokenAuthError('AUTH_REFRESH_INVALID')
+      throw this.#rejections.reject('wrong-key', presented, by)
     }
 
     await dpop.consume(proof)
@@ -153,19 +158,18 @@ export class Refresh {
 
     switch (verdict.kind) {
       case 'unknown':
-        this.#reportMissingSession(presented, now, by)
-        throw new TokenAuthError('AUTH_REFRESH_INVALID')
+        throw this.#rejectMissingSession(presented, now, by)
       case 'ahead':
       case 'late':
         throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
       case 'revoked':
-        throw new TokenAuthError('AUTH_REFRESH_REVOKED')
+        throw this.#rejections.reject('revoked', presented, by, verdict.session.revokedFor)
       case 'expired':
-        throw new TokenAuthError('AUTH_REFRESH_EXPIRED')
+        throw this.#rejections.reject('expired', presented, by)
       case 'reused': {
         const use = { presented, session: verdict.session, now, by }
         await this.#context.reuseGuard.revoke(use, refresh)
-        throw new TokenAuthError('AUTH_REFRESH_REUSED')
+        throw this.#rejections.reject('reused', presented, by)
       }
     }
 
@@ -173,14 +177,14 @@ export class Refresh {
     return verdict
   }
 
-  #reportMissingSession (
-    { sessionId, userId, expiresAt }: RefreshToken,
-    now: Millis,
-    by: Caller
-  ): void {
+  #rejectMissingSession (presented: RefreshToken, now: Millis, by: Caller): TokenAuthError {
+    const { sessionId, userId, expiresAt } = presented
+
     if (expiresAt > now) {
       this.#context.events.emit('session-missing', { at: now, sessionId, userId, ...by })
     }
+
+    return this.#rejections.reject('unknown', presented, by)
   }
 
   async #recordContinuation (
@@ -204,7 +208,12 @@ export class Refresh {
     }
 
     if (kind !== 'rotated') {
-      await reuseGuard.recordReplay({ presented, session, now, by }, kind, refresh)
+      const use = { presented, session, now, by }
+      const isRevoked = await reuseGuard.recordReplay(use, kind, refresh)
+
+      if (isRevoked) {
+        throw this.#rejections.reject('reused', presented, by)
+      }
     }
 
     if (kind === 'rotated' || kind === 'kept') {
@@ -271,8 +280,7 @@ export class Refresh {
     const session = await store.find(realm, sessionId)
 
     if (session?.secretHash !== secretHash) {
-      this.#reportMissingSession(presented, clock(), by)
-      throw new TokenAuthError('AUTH_REFRESH_INVALID')
+      throw this.#rejectMissingSession(presented, clock(), by)
     }
 
     const age = clock() - (getCreationTime(sessionId) ?? -Infinity)
@@ -282,7 +290,7 @@ export class Refresh {
     }
 
     await sessions.revoke(sessionId, 'user-gone', secretHash)
-    throw new TokenAuthError('AUTH_REFRESH_REVOKED')
+    throw this.#rejections.reject('revoked', presented, by, session.revokedFor ?? 'user-gone')
   }
 }
 

@@ -73,14 +73,15 @@ export class ReuseGuard {
    * does a replay by the same client towards the end of the period. The row has it before the
    * response is sent, so that every instance knows.
    *
-   * @throws TokenAuthError `AUTH_REFRESH_REUSED` if the replay is suspicious and `replayDetection`
-   * is `'revoke'`, or `AUTH_STORE_UNAVAILABLE`.
+   * @returns Whether the session was revoked, because the replay is suspicious and
+   * `replayDetection` is `'revoke'`.
+   * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE` if the client may have given up.
    */
   async recordReplay (
     use: RepeatedUse,
     kind: Continuation['kind'],
     arrival: Arrival
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { store, events, clock, replayDetection, isSameClient, grace } = this.#context
     const { session, by } = use
     const judgement = replayDetection === false
@@ -92,7 +93,7 @@ export class ReuseGuard {
         isSameClient(session.rotatedBy, by))
 
     if (!startsGrace && judgement === null) {
-      return
+      return false
     }
 
     const touch = {
@@ -101,7 +102,8 @@ export class ReuseGuard {
     }
 
     if (judgement?.isSuspicious === true && replayDetection === 'revoke') {
-      return this.#revokeSuspicious(use, touch, arrival)
+      await this.#revokeSuspicious(use, touch, arrival)
+      return true
     }
 
     await store.touch([touch])
@@ -109,10 +111,12 @@ export class ReuseGuard {
     if (judgement?.isSuspicious === true) {
       events.emit('suspicious-replay', { ...createReuseEvent(use), revoked: false })
     }
+
+    return false
   }
 
   // Revokes while it records the replay. Otherwise a concurrent replay would count as known.
-  async #revokeSuspicious (use: RepeatedUse, touch: Touch, arrival: Arrival): Promise<never> {
+  async #revokeSuspicious (use: RepeatedUse, touch: Touch, arrival: Arrival): Promise<void> {
     await assertStillWaiting(arrival)
     const { store, sessions, events } = this.#context
     const [isRevoked] = await Promise.all([
@@ -124,8 +128,6 @@ export class ReuseGuard {
     if (isRevoked) {
       events.emit('suspicious-replay', { ...createReuseEvent(use), revoked: true })
     }
-
-    throw new TokenAuthError('AUTH_REFRESH_REUSED')
   }
 }
 

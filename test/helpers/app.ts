@@ -7,6 +7,7 @@ import { tokenAuth } from '../../src/index.js'
 import type {
   AuthUser,
   TokenAuthEvents,
+  TokenAuthListeners,
   TokenAuthOptions,
   TokenResponse,
   TokenStore
@@ -35,8 +36,10 @@ export interface TestApp {
   readonly store: TokenStore
   /** Users by id. Tests may change or delete them. */
   readonly users: Map<string, TestUser>
-  /** Events that the listeners in `options.on` received, in order. */
+  /** Events that the listeners in `options.on` received, in order, without `rejections`. */
   readonly events: RecordedEvent[]
+  /** Events `refresh-rejected`, which follow each refresh with 401. */
+  readonly rejections: Array<TokenAuthEvents['refresh-rejected']>
   login(username?: string): Promise<TokenResponse>
   post(
     path: string,
@@ -60,7 +63,7 @@ export interface TestAppOptions {
   readonly after?: (app: FastifyInstance) => unknown
 }
 
-const eventNames: ReadonlyArray<keyof TokenAuthEvents> = [
+const eventNames: ReadonlyArray<Exclude<keyof TokenAuthEvents, 'refresh-rejected'>> = [
   'login',
   'login-rejected',
   'login-throttled',
@@ -92,9 +95,13 @@ export async function createTestApp (options: TestAppOptions = {}): Promise<Test
   }))
   const users = new Map<string, TestUser>(userList.map(user => [user.id, user]))
   const events: RecordedEvent[] = []
-  const on = Object.fromEntries(eventNames.map(name => [name, (event: object) => {
-    events.push({ name, ...event } as RecordedEvent)
-  }]))
+  const rejections: TestApp['rejections'] = []
+  const on: TokenAuthListeners = {
+    ...Object.fromEntries(eventNames.map(name => [name, (event: object) => {
+      events.push({ name, ...event } as RecordedEvent)
+    }])),
+    'refresh-rejected': event => rejections.push(event)
+  }
 
   const app = Fastify(options.fastify)
   await options.before?.(app)
@@ -127,6 +134,7 @@ export async function createTestApp (options: TestAppOptions = {}): Promise<Test
     store,
     users,
     events,
+    rejections,
     post,
     get: async (url, accessToken) =>
       app.inject({

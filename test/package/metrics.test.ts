@@ -110,6 +110,9 @@ t.test('the metrics server counts events and shows no user', async t => {
     'token_auth_refreshes_total{kind="replayed"}': 1,
     'token_auth_refreshes_total{kind="kept"}': 1,
     'token_auth_refreshes_total{kind="recovered"}': 1,
+    'token_auth_refreshes_rejected_total{reason="reused"}': 1,
+    'token_auth_refreshes_rejected_total{reason="revoked"}': 1,
+    'token_auth_refreshes_rejected_total{reason="expired"}': 0,
     'token_auth_reuse_total{kind="previous"}': 1,
     'token_auth_reuse_total{kind="older"}': 0,
     'token_auth_suspicious_replays_total{revoked="false"}': 0,
@@ -147,9 +150,9 @@ t.test('collectMetrics counts rare events until it is stopped', async t => {
 
   const publish = <Name extends EventName>(
     name: Name,
-    members: Omit<TokenAuthEvents[Name], 'realm'>
+    members: Omit<TokenAuthEvents[Name], 'realm' | 'actor'>
   ): void => {
-    channel(`fastify-token-auth:${name}`).publish({ realm: 'auth', ...members })
+    channel(`fastify-token-auth:${name}`).publish({ realm: 'auth', actor: 'client', ...members })
   }
 
   const sides = {
@@ -165,6 +168,14 @@ t.test('collectMetrics counts rare events until it is stopped', async t => {
       until: 1000,
       address: null,
       userAgent: null
+    })
+    publish('refresh-rejected', {
+      ...event,
+      sessionId: null,
+      userId: null,
+      reason: 'invalid',
+      revokedFor: null,
+      count: 40
     })
     publish('reuse', { ...event, ...sides })
     publish('suspicious-replay', { ...event, ...sides, revoked: false })
@@ -197,6 +208,7 @@ t.test('collectMetrics counts rare events until it is stopped', async t => {
     'token_auth_logins_throttled_total{limit="account"}': 0,
     'token_auth_logins_throttled_total{limit="address"}': 1,
     'token_auth_logins_throttled_total{limit="device"}': 0,
+    'token_auth_refreshes_rejected_total{reason="invalid"}': 40,
     'token_auth_reuse_total{kind="older"}': 1,
     'token_auth_suspicious_replays_total{revoked="false"}': 1,
     'token_auth_suspicious_replays_total{revoked="true"}': 1,

@@ -278,11 +278,12 @@ t.test('wrong passwords cause at most one mail per hour', async t => {
   const event = {
     at: clock(),
     realm: 'auth',
+    actor: 'client',
     until: clock() + HOUR,
     userId: 'u-ann',
     address: null,
     userAgent: null
-  }
+  } as const
 
   for (const limit of ['address', 'device'] as const) {
     await listeners['login-throttled']?.({ ...event, limit })

@@ -219,7 +219,15 @@ t.test('telemetry counts all events of an app and adds them to spans', async t =
         { name }
       ) => name.replace('token_auth.', ''))
   t.strictSame(getEvents(plain), ['login', 'revoke'])
-  t.strictSame(getEvents(copied), ['login', 'refresh', 'replay', 'refresh', 'revoke', 'reuse'])
+  t.strictSame(getEvents(copied), [
+    'login',
+    'refresh',
+    'replay',
+    'refresh',
+    'revoke',
+    'reuse',
+    'refresh-rejected'
+  ])
   t.strictSame(getEvents(lost), ['login', 'refresh', 'recovery'])
   t.strictSame(getEvents(replayed), [
     'login',
@@ -229,7 +237,8 @@ t.test('telemetry counts all events of an app and adds them to spans', async t =
     'replay',
     'refresh',
     'revoke',
-    'suspicious-replay'
+    'suspicious-replay',
+    'refresh-rejected'
   ])
   const reuses = spans.flatMap(({ events }) => events).filter(({ name }) =>
     name === 'token_auth.reuse'
@@ -324,6 +333,7 @@ t.test('telemetry adds no events to a span that has ended', async t => {
     const event = { at: 0, sessionId: 's1', userId: 'u-1', address: null, userAgent: null }
     publish('store-rolled-back', { ...event, presented: 2, stored: 1 })
     publish('session-missing', event)
+    publish('refresh-rejected', { ...event, reason: 'unknown', revokedFor: null, count: 1 })
     publish('revocations-stalled', { at: 0, since: 0 })
     publish('clock-skew', { at: 0, source: 'instance', ahead: 1500 })
   }
@@ -342,6 +352,7 @@ t.test('telemetry adds no events to a span that has ended', async t => {
   const getIncrease = (name: string): number => Number(after[name]) - (before[name] ?? 0)
   t.equal(getIncrease('token_auth.store.rolled_back'), 3)
   t.equal(getIncrease('token_auth.sessions.missing'), 3)
+  t.equal(getIncrease('token_auth.refreshes.rejected{reason=unknown}'), 3)
   t.equal(getIncrease('token_auth.revocations.stalled'), 3)
   t.equal(getIncrease('token_auth.clock_skew{source=instance}'), 3)
   t.equal(getIncrease('token_auth.store{method=rotate,outcome=rejected}'), 2)
@@ -352,9 +363,13 @@ t.test('telemetry adds no events to a span that has ended', async t => {
       name: 'token_auth.store-rolled-back',
       attributes: { 'session.id': 's1', generation: 2 }
     },
-    { name: 'token_auth.session-missing', attributes: { 'session.id': 's1' } }
+    { name: 'token_auth.session-missing', attributes: { 'session.id': 's1' } },
+    {
+      name: 'token_auth.refresh-rejected',
+      attributes: { 'session.id': 's1', reason: 'unknown' }
+    }
   ], 'the ended span is unchanged')
-  t.equal(request?.events.length, 2)
+  t.equal(request?.events.length, 3)
   t.strictSame(warnings, [])
   t.equal(storeSpan?.name, 'token_auth.store rotate')
   t.equal(storeSpan?.duration[1], 250_000_000, '250 ms')
@@ -370,9 +385,9 @@ t.test('telemetry adds no events to a span that has ended', async t => {
 
 function publish<Name extends EventName> (
   name: Name,
-  members: Omit<TokenAuthEvents[Name], 'realm'>
+  members: Omit<TokenAuthEvents[Name], 'realm' | 'actor'>
 ): void {
-  channel(`fastify-token-auth:${name}`).publish({ realm: 'auth', ...members })
+  channel(`fastify-token-auth:${name}`).publish({ realm: 'auth', actor: 'client', ...members })
 }
 
 function getSessionId ({ access_token: token }: TokenResponse): string {

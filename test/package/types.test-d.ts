@@ -15,6 +15,7 @@ import tokenAuthByDefault, {
   TokenAuthError
 } from '../../src/index.js'
 import type {
+  Actor,
   Auth,
   AuthClaims,
   Authenticate,
@@ -27,6 +28,7 @@ import type {
   EventName,
   FeedWindow,
   Millis,
+  RefreshRejection,
   Revocation,
   RevocationPage,
   RevocationReason,
@@ -259,13 +261,19 @@ takes<TokenAuthOptions>({
   ...required,
   on: {
     login: event => {
-      holds<Equal<typeof event, SessionEvent & { readonly realm: string }>>()
+      takes<SessionEvent & { readonly realm: string }>(event)
+      holds<Equal<typeof event.actor, Actor>>()
       takes<string | null>(event.userAgent)
     },
     'login-rejected': ({ userId, reason }) => {
       takes<string | null>(userId)
       // @ts-expect-error: no such reason
       takes(reason === 'bad-luck')
+    },
+    'refresh-rejected': ({ userId, reason, revokedFor }) => {
+      takes<string | null>(userId)
+      takes<RefreshRejection>(reason)
+      takes<RevocationReason | null>(revokedFor)
     },
     reuse: async ({ presented, rotated, userId }) => {
       takes<TokenUse[]>([presented, rotated])

@@ -103,6 +103,7 @@ for (const [name, { open, skip = false }] of Object.entries(databases)) {
         t.strictSame(facts, {
           name: 'store-rolled-back',
           realm: REALM,
+          actor: 'client',
           sessionId,
           userId: 'u-ann',
           presented: generation,
@@ -242,6 +243,7 @@ for (const [name, { open, skip = false }] of Object.entries(databases)) {
         tokens.map(() => ({
           name: 'session-missing',
           realm: REALM,
+          actor: 'client',
           at: app.clock(),
           sessionId,
           userId: 'u-ann',
