@@ -179,13 +179,15 @@ export interface TokenAuth {
    * 2. Sign with it: `[new, old]`. Wait until the last access token of the old key has expired.
    * 3. Remove the old key: `[new]`.
    *
+   * The entry `'secret'` stands for the key derived from `secret`, as in the option.
+   *
    * @throws TypeError if a key cannot be used, or the app started without `keys`.
    * @example
    * ```ts
    * app.tokenAuth.rotateKeys([{ key: oldKey }, { key: newKey }])
    * ```
    */
-  rotateKeys(keys: readonly KeyInput[]): void
+  rotateKeys(keys: ReadonlyArray<KeyInput | 'secret'>): void
   /**
    * Deletes expired sessions now, or joins a running sweep.
    *

@@ -37,7 +37,6 @@ import { ACCESS_TYP } from './tokens/access-token.js'
 import { createFastifyJwtSigners, shadowJwtDecorator } from './tokens/fastify-jwt.js'
 import type { JwtSigners } from './tokens/jwt-codec.js'
 import { deriveKeys } from './tokens/key-derivation.js'
-import { createSigners } from './tokens/key-signer.js'
 import { REFRESH_TYP } from './tokens/refresh-token.js'
 
 const DECORATORS = ['authenticate', 'requireFresh', 'requireClaims', 'tokenAuth'] as const
@@ -121,16 +120,14 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
 
 async function createTokenSigners (
   scope: FastifyInstance,
-  { name, secrets, keys }: ResolvedOptions
+  { name, secrets }: ResolvedOptions
 ): Promise<TokenSigners> {
   shadowJwtDecorator(scope)
   const derive = (typ: string, purpose: 'access' | 'refresh'): Promise<JwtSigners> =>
     createFastifyJwtSigners(scope, typ, deriveKeys(secrets[purpose], name, purpose))
 
   return {
-    access: keys === null
-      ? await derive(ACCESS_TYP, 'access')
-      : createSigners(keys, ACCESS_TYP),
+    access: await derive(ACCESS_TYP, 'access'),
     refresh: await derive(REFRESH_TYP, 'refresh')
   }
 }
@@ -242,7 +239,7 @@ async function addRoutes (
     realm: options.name,
     clock,
     getProof,
-    audience: options.audience,
+    audiences: options.acceptedAudiences,
     dpopAlgorithms: dpop?.algorithms ?? null
   })
 }

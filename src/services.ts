@@ -7,8 +7,8 @@ import type { Millis } from './lib/time.js'
 import { defaultConcurrency, HashQueue } from './login/hash-queue.js'
 import { PasswordLogin } from './login/password-login.js'
 import { Passwords } from './login/passwords.js'
+import { createAccessScope } from './options/access-scope.js'
 import type { ResolvedOptions } from './options/resolve.js'
-import { DEFAULT_NAME } from './options/validate.js'
 import { RevocationFeed } from './revocations/feed.js'
 import { RevokedSessions } from './revocations/revoked.js'
 import type { StoreTime } from './revocations/store-clock.js'
@@ -35,11 +35,11 @@ import type { TokenStore } from './stores/token-store.js'
 import { createThrottle } from './throttle/create-throttle.js'
 import type { Throttle } from './throttle/throttle.js'
 import { ACCESS_TYP } from './tokens/access-token.js'
-import type { AccessScope } from './tokens/access-token.js'
 import { JwtCodec } from './tokens/jwt-codec.js'
 import type { JwtSigners } from './tokens/jwt-codec.js'
 import { deriveKeys } from './tokens/key-derivation.js'
 import { KeyRing } from './tokens/key-ring.js'
+import { addRealm, createSigners } from './tokens/key-signer.js'
 import { REFRESH_TYP } from './tokens/refresh-token.js'
 
 // A request succeeds without renewal, so it must not wait long for the store.
@@ -52,7 +52,7 @@ const KEPT_AFTER_END: Millis = 25 * HOUR
 /** Part of the grace period after which a process that did not run stood still. */
 const STANDSTILL_PART = 1 / 4
 
-/** Signers of both kinds of tokens. */
+/** Signers of both kinds of tokens, with keys that derive from a secret. */
 export interface TokenSigners {
   readonly access: JwtSigners
   readonly refresh: JwtSigners
@@ -144,9 +144,13 @@ export function createServices (
     })
   const passwords = new Passwords(new HashQueue(defaultConcurrency()), options.passwords)
 
-  const accessTokens = new JwtCodec(ACCESS_TYP, signers.access)
-  const refreshTokens = new JwtCodec(REFRESH_TYP, signers.refresh)
   const scope = createAccessScope(options)
+  const derived = addRealm(signers.access, scope.realm ?? null)
+  const accessTokens = new JwtCodec(
+    ACCESS_TYP,
+    keys === null ? derived : createSigners(keys, ACCESS_TYP, derived)
+  )
+  const refreshTokens = new JwtCodec(REFRESH_TYP, signers.refresh)
   const issuer = new TokenIssuer({ codec: accessTokens, scope, lifetime: options.accessLifetime })
   const access = new AccessVerifier({
     codec: accessTokens,
@@ -160,7 +164,7 @@ export function createServices (
   })
   const keyRing = keys === null
     ? null
-    : new KeyRing(keys, accessTokens, () => {
+    : new KeyRing(keys, accessTokens, derived, () => {
       access.clearCache()
     })
   const shared = { store, realm, users, issuer, refreshTokens, events, clock, dpop }
@@ -264,16 +268,4 @@ export function wrapAttemptStore (
   logger: Logger
 ): AttemptStore {
   return guardAttemptStore(attempts ?? new MemoryAttempts(), createGuard(timeout, logger))
-}
-
-function createAccessScope ({ name, keys, issuer, audience, oauth }: ResolvedOptions): AccessScope {
-  return {
-    issuer,
-    audience,
-    identified: keys !== null || oauth !== null,
-    firstParty: oauth === null ? undefined : name,
-    clientIds: oauth === null ? undefined : new Set(oauth.clients.map(client => client.clientId)),
-    // Two registrations may share a key pair. Keys that derive from a secret differ by name.
-    realm: keys === null ? undefined : name === DEFAULT_NAME ? null : name
-  }
 }

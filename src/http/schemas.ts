@@ -7,6 +7,7 @@ const createStringSchema = (maxLength: number): object => ({
   pattern: '^[^\\u0000]*$'
 })
 const nullableString = { type: ['string', 'null'] }
+const rememberMe = { type: ['boolean', 'string', 'number', 'null'], maxLength: 16 }
 const time = { type: 'string' }
 const user = { type: 'object', additionalProperties: true }
 
@@ -20,7 +21,7 @@ export const loginBody = {
     password: { type: 'string', minLength: 1, maxLength: MAX_PASSWORD_LENGTH },
     device: createStringSchema(128),
     device_token: { type: ['string', 'null'], maxLength: 128 },
-    remember_me: { type: ['boolean', 'string', 'number', 'null'], maxLength: 16 }
+    remember_me: rememberMe
   }
 }
 
@@ -36,7 +37,7 @@ export const acceptedContent = {
  */
 export const refreshTokenBody = {
   type: ['object', 'null'],
-  properties: { refresh_token: { type: ['string', 'null'] } }
+  properties: { refresh_token: { type: ['string', 'null'] }, remember_me: rememberMe }
 }
 
 /** JSON Schema of the response to a login or refresh. */

@@ -13,8 +13,21 @@ import type { OriginRequest } from './csrf.js'
 /** Lifetime of the device cookie after the last login, in seconds: half a year. */
 const DEVICE_COOKIE_LIFETIME = 15_552_000
 
+const TRUE_VALUES: ReadonlySet<unknown> = new Set([true, 1, 'true', 'on', 'yes', '1'])
+
 /** Body of a request with a refresh token. Absent if the token travels elsewhere. */
-export type RefreshTokenBody = { readonly refresh_token?: string | null } | null | undefined
+export type RefreshTokenBody =
+  | { readonly refresh_token?: string | null, readonly remember_me?: RememberMe }
+  | null
+  | undefined
+
+/** Value of `remember_me` in JSON or in a form. */
+export type RememberMe = boolean | string | number | null
+
+/** Whether a request asks for cookies that outlive the browser. */
+export function wantsPersistence (body: { readonly remember_me?: RememberMe } | null): boolean {
+  return TRUE_VALUES.has(body?.remember_me)
+}
 
 /** Tokens of a refresh or logout request. */
 export interface PresentedTokens {
@@ -70,6 +83,15 @@ export class TokenTransport {
     }
 
     return wantsCookie
+  }
+
+  /**
+   * Whether a refresh moves its session from the body to a cookie.
+   *
+   * @throws TokenAuthError `AUTH_ORIGIN_REJECTED` if a page of another origin asks for it.
+   */
+  movesToCookie (request: TokenRequest, { refresh, inCookie }: PresentedTokens): boolean {
+    return !inCookie && request.body?.refresh_token === refresh && this.wantsCookie(request)
   }
 
   /** Reads the refresh cookie that a login replaces. */

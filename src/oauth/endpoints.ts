@@ -16,7 +16,8 @@ export interface TokenRoute {
   readonly clients: Clients
   readonly refresh: Refresh
   readonly getProof: GetProof
-  readonly audience: string | undefined
+  /** Audiences of accepted access tokens. */
+  readonly audiences: ReadonlyArray<string | undefined>
 }
 
 /**
@@ -29,7 +30,7 @@ export interface TokenRoute {
 export function addTokenRoute (
   scope: FastifyInstance,
   url: string,
-  { clients, refresh, getProof, audience }: TokenRoute
+  { clients, refresh, getProof, audiences }: TokenRoute
 ): void {
   scope.post(url, { config: { tokenAuth: 'public' } }, async (request, reply) => {
     const form = readForm(request)
@@ -48,7 +49,7 @@ export function addTokenRoute (
       throw badRequest('refresh_token is missing')
     }
 
-    if (form.resource !== undefined && form.resource !== audience) {
+    if (form.resource !== undefined && !audiences.includes(form.resource)) {
       throw new OAuthError('invalid_target', 'Resource must be the audience of the access tokens')
     }
 
@@ -57,6 +58,7 @@ export function addTokenRoute (
       clientId,
       proof: getProof(request),
       scope: form.scope ?? null,
+      move: null,
       isConnected: () => isConnected(request),
       assertSendable: null
     })

@@ -4,6 +4,7 @@ import type { ResolvedOAuth } from '../options/oauth.js'
 import type { ResolvedOptions } from '../options/resolve.js'
 import type { RouteName } from '../protocol.js'
 import type { Sessions } from '../sessions/sessions.js'
+import { getOwnKeys } from '../tokens/keys.js'
 import { createClientIdReader } from './client-authentication.js'
 import { Clients } from './clients.js'
 import { addIntrospectRoute, addRevokeRoute, addTokenRoute } from './endpoints.js'
@@ -97,7 +98,7 @@ function addMetadata (
 
   const getUrl = (route: RouteName, { prefix }: FastifyInstance): string | undefined =>
     paths[route] === false ? undefined : oauth.baseUrl + prefix + paths[route]
-  const hasPublicKeys = keys?.some(({ publicJwk }) => publicJwk !== null) === true
+  const hasPublicKeys = getOwnKeys(keys ?? []).some(({ publicJwk }) => publicJwk !== null)
 
   addMetadataRoute(app, paths.metadata, {
     issuer: oauth.issuer,

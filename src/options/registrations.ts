@@ -1,6 +1,10 @@
+import { getOwnKeys } from '../tokens/keys.js'
 import type { ResolvedOptions } from './resolve.js'
 
-type RegisteredOptions = Pick<ResolvedOptions, 'name' | 'keys' | 'issuer' | 'audience'>
+type RegisteredOptions = Pick<
+  ResolvedOptions,
+  'name' | 'keys' | 'acceptedIssuers' | 'acceptedAudiences'
+>
 
 // Registrations of an app, by its server. All scopes of an app share the server.
 const registrations = new WeakMap<object, RegisteredOptions[]>()
@@ -10,11 +14,12 @@ const registrations = new WeakMap<object, RegisteredOptions[]>()
  *
  * Two registrations with the same name or the same keys would accept each other's tokens.
  *
- * @throws Error if the name exists, or if keys, issuer and audience are those of another one.
+ * @throws Error if the name exists, or if another one has a key, an issuer and an audience of this
+ * one.
  */
 export function addRegistration (
   server: object,
-  { name, keys, issuer, audience }: RegisteredOptions
+  { name, keys, acceptedIssuers, acceptedAudiences }: RegisteredOptions
 ): void {
   const others = registrations.get(server) ?? []
   registrations.set(server, others)
@@ -26,7 +31,8 @@ export function addRegistration (
   }
 
   const twin = others.find(other =>
-    other.issuer === issuer && other.audience === audience && haveSameKey(other.keys, keys)
+    overlap(other.acceptedIssuers, acceptedIssuers) &&
+    overlap(other.acceptedAudiences, acceptedAudiences) && haveSameKey(other.keys, keys)
   )
 
   if (twin !== undefined) {
@@ -36,12 +42,21 @@ export function addRegistration (
     )
   }
 
-  others.push({ name, keys, issuer, audience })
+  others.push({ name, keys, acceptedIssuers, acceptedAudiences })
+}
+
+function overlap (
+  some: ReadonlyArray<string | undefined>,
+  others: ReadonlyArray<string | undefined>
+): boolean {
+  return some.some(value => others.includes(value))
 }
 
 function haveSameKey (
   one: RegisteredOptions['keys'],
   other: RegisteredOptions['keys']
 ): boolean {
-  return one?.some(({ verifying }) => other?.some(key => key.verifying.equals(verifying))) === true
+  return getOwnKeys(one ?? []).some(({ verifying }) =>
+    getOwnKeys(other ?? []).some(key => key.verifying.equals(verifying))
+  )
 }

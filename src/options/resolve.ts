@@ -2,7 +2,7 @@ import { resolveOAuth } from './oauth.js'
 import { optionsShape } from './options.js'
 import type { TokenAuthOptions } from './options.js'
 import { resolveSessions } from './sessions.js'
-import { assertKeyOptions, resolveSecrets } from './signing.js'
+import { assertKeyOptions, resolveParties, resolveSecrets } from './signing.js'
 import { resolvePaths, resolveTransport } from './transport.js'
 import { resolveShape } from './validate.js'
 
@@ -19,7 +19,7 @@ export function resolveOptions (given: TokenAuthOptions, mountedAt = '') {
   const options = resolveShape(optionsShape, given)
   const { name, prefix, accessToken, refreshToken, throttle } = options
   const sessions = resolveSessions(options, given, options.storeTimeout)
-  const oauth = resolveOAuth(options)
+  const oauth = resolveOAuth({ ...options, issuer: options.issuer?.[0] ?? null })
   assertKeyOptions(options, accessToken.secret)
   const paths = {
     ...resolvePaths(options.routes, oauth?.metadataPath),
@@ -44,9 +44,7 @@ export function resolveOptions (given: TokenAuthOptions, mountedAt = '') {
     users: options.users,
     /** `null` if access tokens are signed with a key derived from `secret`. */
     keys: options.keys,
-    issuer: options.issuer ?? undefined,
-    // The default audience of tokens (RFC 9068, section 3).
-    audience: options.audience ?? oauth?.issuer,
+    ...resolveParties(options.issuer, options.audience, oauth !== null),
     /** `null` if there are no OAuth clients. */
     oauth,
     /** `null` if tokens cannot be bound to a key. */

@@ -48,7 +48,8 @@ export interface AccessTokenOptions {
   /**
    * Secret for access tokens only, so that it can be replaced independently of `secret`.
    *
-   * Cannot be combined with `keys`.
+   * To introduce it without rejecting a token, deploy `[secret, own]` to every instance, then
+   * `[own, secret]`. Cannot be combined with `keys` unless they contain `'secret'`.
    *
    * @default a key derived from `secret`
    * @example
@@ -74,7 +75,8 @@ export interface RefreshTokenOptions {
    * Transport of the refresh token: in JSON, in an HttpOnly cookie, or as the client chooses.
    *
    * With `'both'`, a client that sends the header `X-Token-Transport: cookie` at login gets a
-   * cookie, and every other client gets JSON. The option `cookie` sets the cookie attributes.
+   * cookie, and every other client gets JSON. The option `cookie` sets the cookie attributes. A
+   * refresh with the token in JSON and this header moves the session to a cookie.
    *
    * @default 'body'
    */

@@ -1,6 +1,6 @@
 import { findWeakness } from '../tokens/key-derivation.js'
 import type { Secrets } from '../tokens/key-derivation.js'
-import { readKeys } from '../tokens/keys.js'
+import { DERIVED_KEY, getOwnKeys, readKeys } from '../tokens/keys.js'
 import type { AppKeys, KeyInput } from '../tokens/keys.js'
 import { assert, optional, resolveString } from './validate.js'
 import type { Resolved, Shape } from './validate.js'
@@ -14,6 +14,13 @@ export type Secret =
   | string
   | Uint8Array
   | readonly [string | Uint8Array, ...Array<string | Uint8Array>]
+
+/**
+ * Value of a claim, or a list of the current value and others that are accepted.
+ *
+ * `null` in a list means tokens without the claim.
+ */
+export type Party = string | readonly [string | null, ...Array<string | null>]
 
 /** Options for signing keys and for the parties that tokens name. */
 export interface SigningOptions {
@@ -42,41 +49,55 @@ export interface SigningOptions {
    * share a key. Refresh tokens are still signed with `secret`. `app.tokenAuth.rotateKeys`
    * replaces the keys at runtime.
    *
+   * The entry `'secret'` stands for the key derived from `accessToken.secret` or `secret`. To move
+   * from the secret to keys, deploy `['secret', key]` to every instance, then `[key, 'secret']`.
+   * Remove `'secret'` after `accessToken.lifetime`. The way back is the reverse.
+   *
    * @default HS256 with a key derived from `secret`
    * @example
    * ```ts
    * keys: [privateKeyPem] // openssl genpkey -algorithm ed25519
    * ```
    */
-  readonly keys?: readonly [KeyInput, ...KeyInput[]]
+  readonly keys?: readonly [KeyInput | 'secret', ...Array<KeyInput | 'secret'>]
 
   /**
    * The `iss` claim of access tokens (RFC 7519, section 4.1.1).
    *
-   * Access tokens with another issuer are rejected, including tokens from before the change. With
-   * `oauth` it must be an https URL, because clients find the metadata below it (RFC 8414,
-   * section 3).
+   * Access tokens with another issuer are rejected. Of a list, the first value is written and all
+   * are accepted; `null` means tokens without the claim. To change it without rejecting a token,
+   * deploy `[old, new]` to every instance, then `[new, old]`. Remove `old` after
+   * `accessToken.lifetime`. With `oauth` the first value must be an https URL, because clients find
+   * the metadata below it (RFC 8414, section 3).
    *
    * @default no `iss` claim
+   * @example
+   * ```ts
+   * issuer: ['https://auth.example.org', 'https://example.org']
+   * ```
    */
-  readonly issuer?: string
+  readonly issuer?: Party
 
   /**
    * The `aud` claim of access tokens (RFC 7519, section 4.1.3).
    *
-   * Access tokens for another audience are rejected, including tokens from before the change.
+   * Access tokens for another audience are rejected. A list has the same meaning as for `issuer`.
    *
    * @default no `aud` claim; with `oauth`, the value of `issuer`
+   * @example
+   * ```ts
+   * audience: [null, 'https://api.example.org'] // announces the first audience
+   * ```
    */
-  readonly audience?: string
+  readonly audience?: Party
 }
 
 /** Checks of {@link SigningOptions}. */
 export const signingShape = {
   secret: resolveSecret,
   keys: optional(resolveKeys),
-  issuer: optional(resolveString),
-  audience: optional(resolveString)
+  issuer: optional(resolveParty),
+  audience: optional(resolveParty)
 } satisfies Shape<SigningOptions>
 
 /**
@@ -145,18 +166,65 @@ export function assertKeyOptions (
   }
 
   // Without both, a second registration with the same key would accept these tokens as its own.
+  const accepts = (parties: Parties | null): boolean =>
+    parties !== null && (keys[0] === DERIVED_KEY || parties[0] !== undefined)
   assert(
-    issuer !== null && audience !== null,
+    getOwnKeys(keys).length === 0 || (accepts(issuer) && accepts(audience)),
     '"keys" requires "issuer" and "audience"; set both, so that services can check who ' +
       'issued a token and for whom (RFC 9068, section 2.2)'
   )
   assert(
-    accessSecret === null,
-    '"accessToken.secret" cannot be combined with "keys"; remove one of them'
+    accessSecret === null || keys.includes(DERIVED_KEY),
+    '"accessToken.secret" cannot be combined with "keys"; remove one of them, or add "secret" ' +
+      'to "keys"'
   )
 }
 
-// Previous secrets may be equal: both kinds of token may have shared one until now.
+/** Written value of a claim, then other accepted ones. `undefined` stands for a missing claim. */
+export type Parties = readonly [string | undefined, ...Array<string | undefined>]
+
+/**
+ * Chooses the issuers and audiences of access tokens.
+ *
+ * @param usesIssuer - Whether the issuer is the default audience (RFC 9068, section 3).
+ */
+export function resolveParties (
+  issuers: Parties | null,
+  audiences: Parties | null,
+  usesIssuer: boolean
+) {
+  const acceptedIssuers = issuers ?? [undefined] as const
+  const acceptedAudiences = audiences ?? (usesIssuer ? acceptedIssuers : [undefined] as const)
+
+  return {
+    issuer: acceptedIssuers[0],
+    audience: acceptedAudiences[0],
+    acceptedIssuers,
+    acceptedAudiences
+  }
+}
+
+function resolveParty (value: unknown, path: string): Parties {
+  if (!Array.isArray(value)) {
+    return [resolveString(value, path)]
+  }
+
+  const parties = value.map((party, i) =>
+    party === null ? undefined : resolveString(party, `${path}[${i}]`)
+  )
+  assert(
+    parties.some(party => party !== undefined),
+    `"${path}" must contain a string; remove it if tokens have no such claim`
+  )
+  assert(
+    new Set(parties).size === parties.length,
+    `"${path}" must not contain the same value twice; remove one of them`
+  )
+  return parties as unknown as Parties
+}
+
+// Previous secrets may be equal: both kinds of token may have shared one until now. While a secret
+// is replaced, the current one may be equal too. Each kind of token derives its own key from it.
 function assertDifferent (
   path: string,
   secrets: Secrets | null,
@@ -164,7 +232,8 @@ function assertDifferent (
   others: Secrets | null
 ): void {
   assert(
-    secrets === null || others === null || encode(secrets[0]) !== encode(others[0]),
+    secrets === null || others === null || secrets.length > 1 ||
+      encode(secrets[0]) !== encode(others[0]),
     `"${path}" must differ from "${otherPath}"; use a separate secret for each`
   )
 }

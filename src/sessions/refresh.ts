@@ -55,6 +55,11 @@ export interface RefreshRequest {
   readonly proof: DpopProof | null
   /** Requested scope (RFC 6749, section 6). `null` for the scope of the user. */
   readonly scope: string | null
+  /**
+   * Set if the session moves from the body to a cookie: whether the cookie outlives the browser.
+   * The response then contains a refresh token, also without rotation.
+   */
+  readonly move: { readonly persistent: boolean } | null
   /** Whether the client still waits for the response. */
   readonly isConnected: () => boolean
   /** Throws if the tokens cannot be sent. `null` if tokens of any length can. */
@@ -92,12 +97,14 @@ export class Refresh {
     const { by, scope, proof, isConnected } = request
     const arrivedAt = clock()
     const afterStandstill = standstill.stoodStill
-    const presented = readRefreshToken(refreshTokens, token)
+    const authentic = readRefreshToken(refreshTokens, token)
 
-    if (presented === null) {
+    if (authentic === null) {
       await throttle?.countInvalidToken(by)
       throw this.#rejections.rejectInvalid(by)
     }
+
+    const presented = request.move?.persistent === true ? makePersistent(authentic) : authentic
 
     if (presented.clientId !== request.clientId) {
       throw this.#rejections.reject('wrong-client', presented, by)
@@ -124,7 +131,7 @@ export class Refresh {
       refresh,
       await rotator.rotate(presented, arrivedAt, by)
     )
-    return this.#issue(profile, presented, thumbprint, continuation)
+    return this.#issue(profile, presented, thumbprint, continuation, request.move !== null)
   }
 
   // A bound session requires a proof of its key, so a stolen token alone can neither refresh nor
@@ -227,12 +234,13 @@ export class Refresh {
     profile: Profile,
     presented: RefreshToken,
     thumbprint: string | null,
-    continuation: Continuation
+    continuation: Continuation,
+    moves: boolean
   ): IssuedTokens {
     const { issuer, refreshTokens, rotation, clock } = this.#context
     const { sessionId, persistent, amr, clientId } = presented
     const { generation, expiresAt, session: { authenticatedAt } } = continuation
-    const keepsToken = !rotation && continuation.kind === 'kept'
+    const keepsToken = !rotation && continuation.kind === 'kept' && !moves
     const refreshToken = keepsToken ? null : issueSuccessor(refreshTokens, presented, continuation)
 
     return issuer.issue(profile, {
@@ -292,6 +300,10 @@ export class Refresh {
     await sessions.revoke(sessionId, 'user-gone', secretHash)
     throw this.#rejections.reject('revoked', presented, by, session.revokedFor ?? 'user-gone')
   }
+}
+
+function makePersistent (token: RefreshToken): RefreshToken {
+  return { ...token, persistent: true, claims: { ...token.claims, persistent: true } }
 }
 
 function isWithinScope (requested: string, granted: string | null): boolean {

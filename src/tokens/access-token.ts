@@ -43,10 +43,14 @@ export type TokenOwner = Pick<AccessSubject, 'sessionId' | 'clientId'> & {
   readonly secretHash?: string
 }
 
-/** Issuer and audience that access tokens must have. If unset, the claim must be missing. */
+/** Issuer and audience of access tokens. If one is `undefined`, tokens do not have the claim. */
 export interface AccessScope {
   readonly issuer: string | undefined
   readonly audience: string | undefined
+  /** Issuers of accepted tokens. If unset, only `issuer`. */
+  readonly acceptedIssuers?: ReadonlyArray<string | undefined> | undefined
+  /** Audiences of accepted tokens. If unset, only `audience`. */
+  readonly acceptedAudiences?: ReadonlyArray<string | undefined> | undefined
   /** Whether tokens have a `jti`, for other services that verify them (RFC 9068, section 2.2). */
   readonly identified?: boolean
   /**
@@ -180,7 +184,7 @@ export function readAccessClaims (
     return null
   }
 
-  if (iss !== scope.issuer || aud !== scope.audience) {
+  if (!isOfScope(iss, aud, scope)) {
     return null
   }
 
@@ -210,6 +214,20 @@ export function readAccessClaims (
     claims: deepFreeze(Object.fromEntries(appClaims)),
     expiresAt: exp * 1000
   }
+}
+
+function isOfScope (
+  iss: unknown,
+  aud: unknown,
+  {
+    issuer,
+    audience,
+    acceptedIssuers = [issuer],
+    acceptedAudiences = [audience]
+  }: AccessScope
+): boolean {
+  return acceptedIssuers.some(accepted => accepted === iss) &&
+    acceptedAudiences.some(accepted => accepted === aud)
 }
 
 function isKnownClient (

@@ -1,24 +1,29 @@
-import type { JwtCodec } from './jwt-codec.js'
+import type { JwtCodec, JwtSigners } from './jwt-codec.js'
 import { createSigners } from './key-signer.js'
-import { readKeys } from './keys.js'
-import type { AppKey, AppKeys, KeyInput, PublicJwk } from './keys.js'
+import { DERIVED_KEY, getOwnKeys, readKeys } from './keys.js'
+import type { AppKeys, KeyInput, PublicJwk } from './keys.js'
 
 /** Holds the app's own keys for access tokens and replaces them while the app runs. */
 export class KeyRing {
   readonly #codec: JwtCodec
+  readonly #derived: JwtSigners
   readonly #onKeyRemoved: () => void
   #keys: AppKeys
 
-  /** @param onKeyRemoved - Called when tokens of a removed key may still be cached. */
-  constructor (keys: AppKeys, codec: JwtCodec, onKeyRemoved: () => void) {
+  /**
+   * @param derived - Signers that the entry `'secret'` stands for.
+   * @param onKeyRemoved - Called when tokens of a removed key may still be cached.
+   */
+  constructor (keys: AppKeys, codec: JwtCodec, derived: JwtSigners, onKeyRemoved: () => void) {
     this.#keys = keys
     this.#codec = codec
+    this.#derived = derived
     this.#onKeyRemoved = onKeyRemoved
   }
 
   /** Public keys for the JWKS route. Secrets have none. */
   get publicKeys (): PublicJwk[] {
-    return this.#keys.flatMap(({ publicJwk }) => publicJwk ?? [])
+    return getOwnKeys(this.#keys).flatMap(({ publicJwk }) => publicJwk ?? [])
   }
 
   /**
@@ -28,16 +33,20 @@ export class KeyRing {
    */
   rotate (inputs: readonly KeyInput[]): void {
     const keys = readKeys(inputs)
-    const isKept = (old: AppKey): boolean =>
-      keys.some(({ kid, alg, verifying }) =>
-        kid === old.kid && alg === old.alg && verifying.equals(old.verifying)
-      )
-    const hasRemoved = !this.#keys.every(isKept)
+    const hasRemoved = !this.#keys.every(old => hasKey(keys, old))
     this.#keys = keys
-    this.#codec.use(createSigners(keys, this.#codec.typ))
+    this.#codec.use(createSigners(keys, this.#codec.typ, this.#derived))
 
     if (hasRemoved) {
       this.#onKeyRemoved()
     }
   }
+}
+
+function hasKey (keys: AppKeys, wanted: AppKeys[0]): boolean {
+  return wanted === DERIVED_KEY
+    ? keys.includes(DERIVED_KEY)
+    : getOwnKeys(keys).some(({ kid, alg, verifying }) =>
+      kid === wanted.kid && alg === wanted.alg && verifying.equals(wanted.verifying)
+    )
 }

@@ -1,11 +1,45 @@
+import { isRecord } from './claims.js'
 import { encodeHeader, encodePayload } from './jwt-codec.js'
 import type { JwtSigner, JwtSigners } from './jwt-codec.js'
+import { DERIVED_KEY } from './keys.js'
 import type { AppKey, AppKeys } from './keys.js'
 import { createSignature, isCanonicalSignature } from './signatures.js'
 
-/** Creates a signer for each key of the app, for tokens of type `typ`. */
-export function createSigners (keys: AppKeys, typ: string): JwtSigners {
-  return keys.map(key => createKeySigner(key, typ)) as unknown as JwtSigners
+/**
+ * Creates a signer for each key of the app, for tokens of type `typ`.
+ *
+ * @param derived - Signers that the entry `'secret'` of `keys` stands for.
+ */
+export function createSigners (
+  keys: AppKeys,
+  typ: string,
+  derived: readonly JwtSigner[]
+): JwtSigners {
+  return keys.flatMap(key =>
+    key === DERIVED_KEY ? derived : [createKeySigner(key, typ)]
+  ) as unknown as JwtSigners
+}
+
+/**
+ * Adds the claim `realm` to the tokens that signers verify.
+ *
+ * Tokens from before `keys` have no such claim. Only this realm can have signed them, because
+ * derived keys differ by realm.
+ *
+ * @param realm - `null` for the default realm, whose tokens never have the claim.
+ */
+export function addRealm (signers: JwtSigners, realm: string | null): JwtSigners {
+  if (realm === null) {
+    return signers
+  }
+
+  return signers.map((signer): JwtSigner => ({
+    ...signer,
+    verify (token) {
+      const claims = signer.verify(token)
+      return isRecord(claims) ? { ...claims, realm } : claims
+    }
+  })) as unknown as JwtSigners
 }
 
 /**

@@ -59,8 +59,14 @@ export interface AppKey {
   readonly publicJwk: PublicJwk | null
 }
 
+/** Entry of `keys` that stands for the keys that derive from the option `secret`. */
+export const DERIVED_KEY = 'secret'
+
 /** At least one key. The first one signs, all of them verify. */
-export type AppKeys = readonly [AppKey, ...AppKey[]]
+export type AppKeys = readonly [
+  AppKey | typeof DERIVED_KEY,
+  ...Array<AppKey | typeof DERIVED_KEY>
+]
 
 const ALGORITHMS_BY_TYPE: Readonly<Record<string, readonly KeyAlgorithm[]>> = {
   secret: ['HS256', 'HS384', 'HS512'],
@@ -94,7 +100,7 @@ export function readKeys (inputs: readonly KeyInput[]): AppKeys {
 
   const keys = inputs.map((input, i) => {
     try {
-      return readKey(input)
+      return input === DERIVED_KEY ? input : readKey(input)
     } catch (error) {
       throw new TypeError(
         `"keys[${i}]" ${error instanceof TypeError ? error.message : 'cannot be read'}`
@@ -103,20 +109,26 @@ export function readKeys (inputs: readonly KeyInput[]): AppKeys {
   })
   const [first] = keys
 
-  if (first === undefined || first.signing === null) {
+  if (first === undefined || (first !== DERIVED_KEY && first.signing === null)) {
     throw new TypeError('"keys[0]" must be a private key or a secret, because it signs')
   }
 
-  if (new Set(keys.map(({ kid }) => kid)).size < keys.length) {
+  if (new Set(keys.map(key => key === DERIVED_KEY ? '' : key.kid)).size < keys.length) {
     throw new TypeError('"keys" must not contain a kid twice')
   }
 
-  // A public key could be presented as an HMAC secret (RFC 8725, section 3.1).
-  if (new Set(keys.map(({ publicJwk }) => publicJwk === null)).size > 1) {
+  // A public key could be presented as an HMAC secret (RFC 8725, section 3.1). A derived key cannot
+  // be confused with one, because its ID and its algorithm are fixed.
+  if (new Set(getOwnKeys(keys).map(({ publicJwk }) => publicJwk === null)).size > 1) {
     throw new TypeError('"keys" must be either all key pairs or all secrets')
   }
 
   return keys as unknown as AppKeys
+}
+
+/** Returns the keys without the entry for derived ones. */
+export function getOwnKeys (keys: ReadonlyArray<AppKey | typeof DERIVED_KEY>): readonly AppKey[] {
+  return keys.filter(key => key !== DERIVED_KEY)
 }
 
 /**

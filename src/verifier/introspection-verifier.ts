@@ -8,18 +8,17 @@ import { decodeHeader, decodeParts, isSameType, parseRecord } from '../tokens/jw
 import { TokenCache } from '../tokens/token-cache.js'
 import type { CacheEntry } from '../tokens/token-cache.js'
 import { readRemoteToken } from './remote-token.js'
+import type { RemoteScope } from './remote-token.js'
 import { readBody } from './response-body.js'
 
 /** Maximum length of a response in bytes. Tokens are at most 8 kB. */
 const MAX_RESPONSE_LENGTH = 65_536
 
 /** Settings of an {@link IntrospectionVerifier}. */
-export interface IntrospectionVerifierContext {
+export interface IntrospectionVerifierContext extends RemoteScope {
   readonly uri: URL
   readonly clientId: string
   readonly clientSecret: string
-  readonly issuer: string
-  readonly audience: string
   /** Time for which a response is valid. */
   readonly maxAge: Millis
   /** Maximum number of responses to cache. */
@@ -150,7 +149,7 @@ export class IntrospectionVerifier implements AccessTokenVerifier {
 function assertPlausible (
   token: string,
   now: Millis,
-  context: Pick<IntrospectionVerifierContext, 'issuer' | 'audience'>
+  context: RemoteScope
 ): void {
   const header = decodeHeader(token)
   const claims = parseRecord(decodeParts(token)?.payload)

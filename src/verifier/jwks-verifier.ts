@@ -7,12 +7,11 @@ import { TokenCache } from '../tokens/token-cache.js'
 import type { CacheEntry } from '../tokens/token-cache.js'
 import type { RemoteKeys } from './remote-keys.js'
 import { readRemoteToken } from './remote-token.js'
+import type { RemoteScope } from './remote-token.js'
 
 /** Settings and collaborators of a {@link JwksVerifier}. */
-export interface JwksVerifierContext {
+export interface JwksVerifierContext extends RemoteScope {
   readonly keys: RemoteKeys
-  readonly issuer: string
-  readonly audience: string
   /** Maximum number of verified tokens to cache. */
   readonly cacheSize: number
   readonly clock: () => Millis

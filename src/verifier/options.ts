@@ -142,11 +142,30 @@ export interface TokenVerifierOptions {
    */
   readonly publicUrl?: string
 
-  /** The `iss` claim of accepted tokens. Set it to the issuer's option `issuer`. */
-  readonly issuer: string
+  /**
+   * The `iss` claim of accepted tokens, or a list of accepted ones. Set it to the issuer's option
+   * `issuer`.
+   *
+   * Before the issuer changes its option, accept both values here: otherwise tokens with the new
+   * one are rejected.
+   *
+   * @example
+   * ```ts
+   * issuer: ['https://auth.example.org', 'https://example.org']
+   * ```
+   */
+  readonly issuer: string | readonly [string, ...string[]]
 
-  /** An `aud` claim of accepted tokens. Set it to the issuer's option `audience`. */
-  readonly audience: string
+  /**
+   * An `aud` claim of accepted tokens, or a list of accepted ones. Set it to the issuer's option
+   * `audience`.
+   *
+   * @example
+   * ```ts
+   * audience: 'https://api.example.org'
+   * ```
+   */
+  readonly audience: string | readonly [string, ...string[]]
 
   /**
    * The `realm` of challenges. Letters, digits, `-` and `_`.
@@ -247,8 +266,8 @@ const verifierShape = {
   introspection: optional(group(introspectionShape)),
   dpop: groupOrBoolean(verifierDpopShape),
   publicUrl: optional(resolvePublicUrl),
-  issuer: createCopyCheck('set it to the option "issuer" of the issuer'),
-  audience: createCopyCheck('set it to the option "audience" of the issuer'),
+  issuer: createListCheck('set it to the option "issuer" of the issuer'),
+  audience: createListCheck('set it to the option "audience" of the issuer'),
   name: resolveName,
   algorithms: resolveAlgorithms,
   cacheSize: integer({ min: 2, fallback: 10_000 }),
@@ -279,12 +298,12 @@ export type ResolvedVerifier = ReturnType<typeof resolveVerifier>
  */
 export function resolveVerifier (given: TokenVerifierOptions) {
   const options = resolveShape(verifierShape, given)
-  const { issuer, audience, name, cacheSize, timeout, clock, dpop } = options
+  const { issuer: issuers, audience: audiences, name, cacheSize, timeout, clock, dpop } = options
 
   return {
     source: resolveSource(options, given),
-    issuer,
-    audience,
+    issuers,
+    audiences,
     name,
     cacheSize,
     timeout,
@@ -341,6 +360,20 @@ function createCopyCheck (fix: string): (value: unknown, path: string) => string
       `"${path}" must be a non-empty string; ${fix}`
     )
     return value
+  }
+}
+
+/** Creates a check for such a string, or a list of them. */
+function createListCheck (fix: string): (value: unknown, path: string) => [string, ...string[]] {
+  const check = createCopyCheck(fix)
+
+  return (value, path) => {
+    if (!Array.isArray(value)) {
+      return [check(value, path)]
+    }
+
+    assert(value.length > 0, `"${path}" must be a non-empty string or a list of them; ${fix}`)
+    return value.map((entry, i) => check(entry, `${path}[${i}]`)) as [string, ...string[]]
   }
 }
 

@@ -55,7 +55,7 @@ function assertNotRegistered (app: FastifyInstance): void {
 }
 
 function createVerifier (app: FastifyInstance, options: ResolvedVerifier): AccessTokenVerifier {
-  const { source, name, issuer, audience, cacheSize, timeout, clock } = options
+  const { source, name, issuers, audiences, cacheSize, timeout, clock } = options
   const url = source.uri.origin + source.uri.pathname
 
   if (source.kind === 'introspection') {
@@ -65,8 +65,8 @@ function createVerifier (app: FastifyInstance, options: ResolvedVerifier): Acces
 
     return new IntrospectionVerifier({
       ...source,
-      issuer,
-      audience,
+      issuers,
+      audiences,
       cacheSize,
       timeout,
       clock,
@@ -84,7 +84,7 @@ function createVerifier (app: FastifyInstance, options: ResolvedVerifier): Acces
     keys.readAhead()
   })
 
-  return new JwksVerifier({ keys, issuer, audience, cacheSize, clock })
+  return new JwksVerifier({ keys, issuers, audiences, cacheSize, clock })
 }
 
 function createRequestDpop (app: FastifyInstance, options: ResolvedVerifier): RequestDpop | null {

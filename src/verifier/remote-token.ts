@@ -5,10 +5,16 @@ import type { VerifiedToken } from '../tokens/auth.js'
 import { isNonEmptyString, isStringArray } from '../tokens/claims.js'
 import type { Claims } from '../tokens/claims.js'
 
+/** Parties that an accepted token names. */
+export interface RemoteScope {
+  readonly issuers: readonly [string, ...string[]]
+  readonly audiences: readonly [string, ...string[]]
+}
+
 /**
  * Reads the claims of an authentic token of another service.
  *
- * Accepts a token with several audiences if `audience` is one of them. Returns the client ID
+ * Accepts a token with several audiences if one of them is accepted. Returns the client ID
  * unchanged.
  *
  * @throws TokenAuthError `AUTH_ACCESS_INVALID` or `AUTH_ACCESS_EXPIRED`
@@ -16,16 +22,16 @@ import type { Claims } from '../tokens/claims.js'
 export function readRemoteToken (
   claims: Claims,
   now: Millis,
-  { issuer, audience }: { readonly issuer: string, readonly audience: string }
+  { issuers, audiences }: RemoteScope
 ): VerifiedToken {
   const { aud, client_id: clientId = null } = claims
-  const isOneOfSeveral = isStringArray(aud) && aud.includes(audience)
-  const normalized = {
-    ...claims,
-    ...(isOneOfSeveral && { aud: audience }),
-    client_id: undefined
-  }
-  const read = readAccessClaims(normalized, now, { issuer, audience })
+  const audience = isStringArray(aud) ? audiences.find(accepted => aud.includes(accepted)) : aud
+  const read = readAccessClaims({ ...claims, aud: audience, client_id: undefined }, now, {
+    issuer: issuers[0],
+    audience: audiences[0],
+    acceptedIssuers: issuers,
+    acceptedAudiences: audiences
+  })
 
   if (read === null || (clientId !== null && !isNonEmptyString(clientId))) {
     throw new TokenAuthError('AUTH_ACCESS_INVALID')

@@ -56,6 +56,8 @@ t.test('defaults are as documented', async t => {
     keys: null,
     issuer: undefined,
     audience: undefined,
+    acceptedIssuers: [undefined],
+    acceptedAudiences: [undefined],
     oauth: null,
     dpop: null,
     publicUrl: undefined,

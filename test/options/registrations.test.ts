@@ -44,7 +44,10 @@ t.test('two registrations that would accept tokens of each other are rejected', 
   const equal: ReadonlyArray<readonly [object, object]> = [
     [{ keys: [first] }, { keys: [first] }],
     [{ keys: [first, second] }, { keys: [second] }],
-    [{ keys: [first] }, { keys: [second, first] }]
+    [{ keys: [first] }, { keys: [second, first] }],
+    [{ keys: [first] }, { keys: ['secret', first] }],
+    [{ keys: [first] }, { keys: [first], issuer: ['https://next.test', parties.issuer] }],
+    [{ keys: [first] }, { keys: [first], audience: ['https://next.test', parties.audience] }]
   ]
 
   for (const [one, other] of equal) {
@@ -60,6 +63,7 @@ t.test('registrations that differ in keys, issuer or audience are accepted', asy
   const accepted: ReadonlyArray<readonly [object, object]> = [
     [{}, {}],
     [{ ...parties, keys }, {}],
+    [{ ...parties, keys: ['secret', first] }, { ...parties, keys: ['secret', second] }],
     [{ ...parties, keys }, { ...parties, keys: [second] }],
     [{ ...parties, keys }, { ...parties, keys, issuer: 'https://other.test' }],
     [{ ...parties, keys }, { ...parties, keys, audience: 'https://other.test' }]

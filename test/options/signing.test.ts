@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto'
 import t from 'tap'
 import { SECRET } from '../helpers/app.js'
 import { assertRejected, findError, OTHER_SECRET, resolve, THIRD_SECRET } from './resolve.js'
@@ -131,6 +132,42 @@ t.test('an issuer or audience that is not a non-empty string is rejected', async
     [{ issuer: '' }, /"issuer" must be a non-empty string$/],
     [{ issuer: new URL('https://example.org') }, /"issuer" must be a non-empty string$/],
     [{ audience: '' }, /"audience" must be a non-empty string$/],
-    [{ audience: ['a', 'b'] }, /"audience" must be a non-empty string$/]
+    [{ audience: ['a', ''] }, /"audience\[1\]" must be a non-empty string$/],
+    [{ audience: [] }, /"audience" must contain a string; remove it if tokens have no such claim$/],
+    [{ issuer: [null] }, /"issuer" must contain a string/],
+    [{ issuer: ['a', 'a'] }, /"issuer" must not contain the same value twice; remove one of them$/]
   ])
+})
+
+t.test('the first issuer and audience are written, and all of them are accepted', t => {
+  const parties = { issuer: ['a', null, 'b'], audience: [null, 'c'] }
+  const { issuer, audience, acceptedIssuers, acceptedAudiences } = resolve(parties)
+  t.strictSame([issuer, audience], ['a', undefined])
+  t.strictSame([acceptedIssuers, acceptedAudiences], [['a', undefined, 'b'], [undefined, 'c']])
+  t.end()
+})
+
+t.test('"secret" in keys stands for the derived key', t => {
+  const key = generateKeyPairSync('ed25519').privateKey
+  const parties = { issuer: 'https://auth.test', audience: 'https://api.test' }
+  const announced = { issuer: [null, 'https://auth.test'], audience: [null, 'https://api.test'] }
+  const accessToken = { secret: OTHER_SECRET }
+  t.equal(findError({ ...parties, keys: ['secret', key], accessToken }), null)
+  t.equal(findError({ ...announced, keys: ['secret', key.export({ format: 'jwk' })] }), null)
+  assertRejected(t, [
+    [{ ...announced, keys: [key, 'secret'] }, /"keys" requires "issuer" and "audience"; set both/],
+    [{ keys: ['secret', key] }, /"keys" requires "issuer" and "audience"/],
+    [
+      { ...parties, keys: [key], accessToken },
+      /"accessToken\.secret" cannot be .* remove one of them, or add "secret" to "keys"$/
+    ],
+    [{ ...parties, keys: ['secret', key, 'secret'] }, /"keys" must not contain a kid twice$/]
+  ])
+  t.end()
+})
+
+t.test('a list of secrets may start with the shared secret, which it replaces', t => {
+  t.equal(findError({ accessToken: { secret: [SECRET, OTHER_SECRET] } }), null)
+  t.equal(findError({ refreshToken: { secret: [SECRET, OTHER_SECRET] } }), null)
+  t.end()
 })

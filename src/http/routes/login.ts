@@ -7,7 +7,8 @@ import type { HttpRequest } from '../authorization.js'
 import type { GetProof } from '../dpop.js'
 import { sendTokens } from '../reply.js'
 import { acceptedContent, loginBody, tokenResponse } from '../schemas.js'
-import type { TokenTransport } from '../token-transport.js'
+import { wantsPersistence } from '../token-transport.js'
+import type { RememberMe, TokenTransport } from '../token-transport.js'
 
 /** Members of a body that identify an OAuth client. */
 export interface ClientMembers {
@@ -24,7 +25,7 @@ interface LoginBody extends ClientMembers {
   readonly password: string
   readonly device?: string
   readonly device_token?: string | null
-  readonly remember_me?: boolean | string | number | null
+  readonly remember_me?: RememberMe
 }
 
 /** Collaborators of the login route. */
@@ -35,8 +36,6 @@ export interface LoginRoute {
   readonly getClientId: GetClientId
   readonly getProof: GetProof
 }
-
-const TRUE_VALUES: ReadonlySet<unknown> = new Set([true, 1, 'true', 'on', 'yes', '1'])
 
 /**
  * Adds `POST login`: logs a user in with a password, by JSON or form.
@@ -65,7 +64,7 @@ export function addLoginRoute (
       password: body.password,
       device: body.device || null,
       deviceToken,
-      persistent: TRUE_VALUES.has(body.remember_me),
+      persistent: wantsPersistence(body),
       clientId,
       proof: getProof(request),
       assertSendable: issued => {

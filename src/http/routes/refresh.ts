@@ -5,9 +5,15 @@ import { getCaller, isConnected } from '../authorization.js'
 import type { GetProof } from '../dpop.js'
 import { sendTokens } from '../reply.js'
 import { acceptedContent, refreshTokenBody, tokenResponse } from '../schemas.js'
+import { wantsPersistence } from '../token-transport.js'
 import type { RefreshTokenBody, TokenTransport } from '../token-transport.js'
 
-/** Adds `POST refresh`: exchanges a refresh token for new tokens. */
+/**
+ * Adds `POST refresh`: exchanges a refresh token for new tokens.
+ *
+ * A client that sends its refresh token in the body may ask for a cookie. Its session then moves
+ * from the body to the cookie.
+ */
 export function addRefreshRoute (
   scope: FastifyInstance,
   url: string,
@@ -27,19 +33,22 @@ export function addRefreshRoute (
       )
     }
 
+    const movesToCookie = transport.movesToCookie(request, tokens)
+    const inCookie = tokens.inCookie || movesToCookie
     const issued = await refresh.refresh(tokens.refresh, {
       by: getCaller(request),
       clientId: null,
       proof: getProof(request),
       scope: null,
+      move: movesToCookie ? { persistent: wantsPersistence(request.body ?? null) } : null,
       isConnected: () => isConnected(request),
-      assertSendable: transport.limitsTokens(tokens.inCookie)
+      assertSendable: transport.limitsTokens(inCookie)
         ? issued => {
-          transport.assertSendable(issued, tokens.inCookie)
+          transport.assertSendable(issued, inCookie)
         }
         : null
     })
 
-    return sendTokens(reply, transport.toResponse(reply, issued, tokens.inCookie))
+    return sendTokens(reply, transport.toResponse(reply, issued, inCookie))
   })
 }

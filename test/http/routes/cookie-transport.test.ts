@@ -92,7 +92,7 @@ t.test('transport "both" responds the way the token was sent', async t => {
     ...asCookie,
     authorization: `Bearer ${pair.refresh_token}`
   })
-  t.match(asBearer.json(), { refresh_token: /./ }, 'the header selects the transport at login only')
+  t.match(asBearer.json(), { refresh_token: /./ }, 'a bearer token stays one')
   const inCookie = await browser.refresh()
   t.strictSame(Object.keys(inCookie.json()).sort(), ['expires_in', 'token_type', 'user'])
   t.equal(setCookies(inCookie).length, 2)

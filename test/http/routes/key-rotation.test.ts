@@ -201,7 +201,7 @@ t.test('invalid keys fail at startup without a trace of key material', async t =
   t.match(await start(null), 'fastify-token-auth: "keys" must be an array')
   t.match(
     await start([pem], { accessToken: { secret: randomBytes(32) } }),
-    /"accessToken\.secret" cannot be combined with "keys"; remove one of them$/
+    /"accessToken\.secret" cannot be combined with "keys"; remove one of them, or add "secret" to "keys"$/
   )
 
   for (const less of [{ issuer: undefined }, { audience: undefined }]) {

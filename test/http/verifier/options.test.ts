@@ -35,7 +35,8 @@ t.test('an invalid option of a verifier with a key set throws at startup', async
       /"issuer" must be a non-empty string; set it to the option "issuer" of/
     ],
     [{ issuer: '' }, /"issuer" must be a non-empty string/],
-    [{ audience: ['api'] }, /"audience" must be a non-empty string/],
+    [{ audience: [] }, /"audience" must be a non-empty string or a list of them; set it to/],
+    [{ audience: ['api', ''] }, /"audience\[1\]" must be a non-empty string/],
     ...['HS256', 'none', 'ES384'].map(alg =>
       [
         { algorithms: ['EdDSA', alg] },
