@@ -125,8 +125,8 @@ export interface TokenAuth {
   /**
    * Revokes all sessions of a user after a change of the password.
    *
-   * The event `revoke` has the reason `password-changed`. Resets the failed logins of the user, so
-   * that a throttled account accepts the new password immediately.
+   * The event `session-ended` has the reason `password-changed`. Resets the failed logins of the
+   * user, so that a throttled account accepts the new password immediately.
    *
    * @param options.keep - Id of a session to keep, usually the one that changed the password.
    * @returns The number of sessions that this call revoked.

@@ -128,15 +128,43 @@ export interface EventMembers {
     readonly revoked: boolean
   }
   /**
-   * Sessions were revoked: either one session, named by `sessionId`, or `count` sessions of the
-   * user `userId`.
+   * Sessions were revoked: one session, all sessions of a user, or all sessions of the realm.
+   *
+   * Every instance emits it once for each revocation, whichever instance made it. `local` is `true`
+   * on the instance that did. Listen for it to end what belongs to a session, such as a WebSocket.
+   * For a user or the realm, compare the session's start with `at`. An instance does not emit what
+   * it reads at startup. With `revocations: false`, it emits its own revocations only.
+   *
+   * @example
+   * ```ts
+   * on: {
+   *   'session-ended': ({ sessionId, userId, keep }) => {
+   *     for (const socket of sockets) {
+   *       const isOfUser = userId === null || socket.userId === userId
+   *       const isEnded = sessionId === null
+   *         ? isOfUser && socket.sessionId !== keep
+   *         : socket.sessionId === sessionId
+   *
+   *       if (isEnded) {
+   *         socket.close()
+   *       }
+   *     }
+   *   }
+   * }
+   * ```
    */
-  revoke: {
+  'session-ended': {
+    /** Moment of the revocation. */
     readonly at: Millis
+    /** `null` if all sessions of a user or of the realm were revoked. */
     readonly sessionId: string | null
+    /** `null` if all sessions of the realm were revoked. */
     readonly userId: string | null
-    readonly count: number
     readonly reason: RevocationReason
+    /** Whether this instance made the revocation. */
+    readonly local: boolean
+    /** ID of the user's session that was not revoked. Missing if there is none. */
+    readonly keep?: string
   }
   /** Expired records were deleted. */
   sweep: { readonly at: Millis, readonly deleted: number, readonly took: Millis }
@@ -229,7 +257,7 @@ const DEFAULT_ACTORS: { readonly [Name in EventName]: Actor } = {
   recovery: 'client',
   reuse: 'client',
   'suspicious-replay': 'client',
-  revoke: 'client',
+  'session-ended': 'client',
   sweep: 'plugin',
   'store-rolled-back': 'client',
   'session-missing': 'client',

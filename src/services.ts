@@ -10,6 +10,7 @@ import { Passwords } from './login/passwords.js'
 import { createAccessScope } from './options/access-scope.js'
 import type { ResolvedOptions } from './options/resolve.js'
 import { RevocationFeed } from './revocations/feed.js'
+import { RevocationReporter } from './revocations/reporter.js'
 import { RevokedSessions } from './revocations/revoked.js'
 import type { StoreTime } from './revocations/store-clock.js'
 import { UsageTracker } from './revocations/usage-tracker.js'
@@ -111,12 +112,13 @@ export function createServices (
   const usage = new UsageTracker(store, realm, grace, writesImmediately)
   const confirming = options.confirmBy === 'access' ? usage : null
   const revoked = new RevokedSessions(retention)
+  const reporter = new RevocationReporter({ revoked, events, retention })
   const standstill = new StandstillMonitor(grace * STANDSTILL_PART)
   const feed = new RevocationFeed({
     ...options.revocations,
     store,
     realm,
-    revoked,
+    reporter,
     events,
     logger,
     time,
@@ -173,7 +175,7 @@ export function createServices (
     ...shared,
     logger,
     access,
-    revoked,
+    reporter,
     feed,
     lifetime,
     maxLifetime: options.maxLifetime,
@@ -209,7 +211,7 @@ export function createServices (
       ...wrapStore(options, Math.min(storeTimeout, MAX_RENEWAL_TIMEOUT), time, logger),
       realm,
       issuer,
-      revoked,
+      reporter,
       usage,
       logger,
       clock,

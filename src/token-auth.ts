@@ -102,12 +102,12 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
       const live = await sessions.list(userId)
       return live.map(({ secretHash, ...info }) => info)
     },
-    revokeSession: sessionId => sessions.revoke(sessionId, 'revoked'),
-    revokeUser: (userId, { keep } = {}) => sessions.revokeAll(userId, 'revoked', keep),
+    revokeSession: sessionId => sessions.revokeById(sessionId, 'revoked'),
+    revokeUser: (userId, { keep } = {}) => sessions.revokeUser(userId, 'revoked', keep),
     async passwordChanged (userId, { keep } = {}) {
       // Looked up first, so that a failure changes nothing.
       const logins = throttle === null ? [] : await users.getLogins(userId)
-      const count = await sessions.revokeAll(userId, 'password-changed', keep)
+      const count = await sessions.revokeUser(userId, 'password-changed', keep)
       await throttle?.forget(userId, logins)
       return count
     },

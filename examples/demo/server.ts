@@ -89,7 +89,7 @@ await app.register(tokenAuth, {
     replay: logEvent('replay: returned the same successor'),
     recovery: logEvent('recovery: returned the successor again, because its response was lost'),
     reuse: logEvent('reuse: revoked the session, because an outdated token was presented'),
-    revoke: logEvent('revoke')
+    'session-ended': logEvent('session-ended')
   }
 })
 

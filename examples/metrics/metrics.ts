@@ -106,11 +106,11 @@ export function collectMetrics (): TokenAuthMetrics {
     'suspicious_replays',
     'Sessions whose refresh tokens were repeatedly replayed by another client'
   )
-  const revokedSessions = createLabeledCounter(
+  const revocations = createLabeledCounter(
     'reason',
     revocationReasons,
-    'revoked',
-    'Sessions that were revoked'
+    'revocations',
+    'Revocations of a session, of a user or of all users that this instance made'
   )
   const rollbacks = createCounter(
     'store_rolled_back',
@@ -178,8 +178,11 @@ export function collectMetrics (): TokenAuthMetrics {
     onEvent('suspicious-replay', ({ revoked }) => {
       suspiciousReplays.labels(String(revoked)).inc()
     }),
-    onEvent('revoke', ({ reason, count }) => {
-      revokedSessions.labels(reason).inc(count)
+    onEvent('session-ended', ({ reason, local }) => {
+      // Every instance emits the event, so only the instance that made the revocation counts it.
+      if (local) {
+        revocations.labels(reason).inc()
+      }
     }),
     onEvent('sweep', ({ deleted, took }) => {
       sweeps.inc()

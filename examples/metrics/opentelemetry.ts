@@ -146,11 +146,11 @@ export function startTelemetry (): Telemetry {
     'suspicious_replays',
     'Sessions whose refresh tokens were repeatedly replayed by another client'
   )
-  const revokedSessions = createLabeledCounter(
+  const revocations = createLabeledCounter(
     'reason',
     revocationReasons,
-    'revoked',
-    'Sessions that were revoked'
+    'revocations',
+    'Revocations of a session, of a user or of all users that this instance made'
   )
   const rollbacks = createCounter(
     'store.rolled_back',
@@ -238,12 +238,15 @@ export function startTelemetry (): Telemetry {
       suspiciousReplays.add(1, { revoked })
       addSpanEvent('suspicious-replay', withSessionId(sessionId, { generation, revoked }))
     }),
-    onEvent('revoke', ({ sessionId, reason, count }) => {
-      revokedSessions.add(count, { reason })
-      addSpanEvent(
-        'revoke',
-        sessionId === null ? { reason, count } : withSessionId(sessionId, { reason })
-      )
+    onEvent('session-ended', ({ sessionId, reason, local }) => {
+      // Every instance emits the event, so only the instance that made the revocation counts it.
+      if (local) {
+        revocations.add(1, { reason })
+        addSpanEvent(
+          'session-ended',
+          sessionId === null ? { reason } : withSessionId(sessionId, { reason })
+        )
+      }
     }),
     onEvent('sweep', ({ deleted, took }) => {
       sweptRecords.add(deleted)

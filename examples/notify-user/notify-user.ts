@@ -148,21 +148,22 @@ export function notifyUser (options: NotifyOptions): TokenAuthListeners {
       })
     },
 
-    async revoke ({ reason, userId, at, count }) {
+    async 'session-ended' ({ reason, userId, at, local, keep }) {
       if (
-        reason !== 'password-changed' || userId === null ||
+        // Every instance emits the event. The one that made the change writes the mail.
+        !local || reason !== 'password-changed' || userId === null ||
         // An app may report one change twice.
         !await seen.add(`password:${userId}`, MINUTE)
       ) {
         return
       }
 
-      const effect = `This signed out ${count === 1 ? 'one session' : `${count} sessions`}.`
+      const devices = keep === undefined ? 'all devices' : 'all other devices'
       await sendMail(userId, {
         subject: `Your password for ${appName} was changed`,
         lines: [
           `The password of your ${appName} account was changed on ${formatTime(at)}.`,
-          ...(count === 0 ? [] : [effect]),
+          `This signed out ${devices}.`,
           '',
           'Was it you? Then you need to do nothing. If not, set a new password now:'
         ]

@@ -180,7 +180,7 @@ export const listenerShape = {
   recovery: true,
   reuse: true,
   'suspicious-replay': true,
-  revoke: true,
+  'session-ended': true,
   sweep: true,
   'store-rolled-back': true,
   'session-missing': true,

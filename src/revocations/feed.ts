@@ -3,7 +3,7 @@ import type { Events, Logger } from '../events.js'
 import { SingleFlight } from '../lib/single-flight.js'
 import type { Millis } from '../lib/time.js'
 import type { Cursor, TokenStore } from '../stores/token-store.js'
-import type { RevokedSessions } from './revoked.js'
+import type { RevocationReporter } from './reporter.js'
 import type { StoreTime } from './store-clock.js'
 
 const PAGE_SIZE = 5000
@@ -27,7 +27,8 @@ export interface RevocationFeedContext {
   readonly store: TokenStore
   /** Entries of other realms are ignored. */
   readonly realm: string
-  readonly revoked: RevokedSessions
+  /** Learns every entry of the realm. */
+  readonly reporter: RevocationReporter
   readonly events: Events
   readonly logger: Logger
   /** Learns the time of the database from every page. */
@@ -55,6 +56,7 @@ export class RevocationFeed {
   #cursor: Cursor | null = null
   /** Monotonic moment at which the last complete read began. */
   #readAt: Millis
+  #hasCaughtUp = false
   #isBehind = false
   #timer: NodeJS.Timeout | undefined
   #unsubscribe: (() => unknown) | undefined
@@ -164,7 +166,9 @@ export class RevocationFeed {
   }
 
   async #readPages (): Promise<void> {
-    const { store, realm, revoked, retention, time } = this.#context
+    const { store, realm, reporter, retention, time, pollInterval } = this.#context
+    // The first read shows what happened before this instance started.
+    const isNews = this.#hasCaughtUp && pollInterval !== null
 
     for (let isComplete = false; !isComplete;) {
       const sentAt = time.monotonic()
@@ -174,12 +178,14 @@ export class RevocationFeed {
 
       for (const revocation of page.entries) {
         if (revocation.realm === realm) {
-          revoked.add(revocation, now)
+          reporter.addEntry(revocation, now, isNews)
         }
       }
 
       this.#cursor = page.cursor
       isComplete = page.complete
     }
+
+    this.#hasCaughtUp = true
   }
 }

@@ -1,12 +1,17 @@
 import { getCreationTime } from '../domain/session.js'
+import { deleteExpired } from '../lib/expiry.js'
 import type { Millis } from '../lib/time.js'
 import type { RealmRevocation, SessionRevocation, UserRevocation } from '../stores/token-store.js'
 
-/** Revocation as {@link RevokedSessions} needs it. The user of a session may be unknown. */
-export type KnownRevocation = Omit<SessionRevocation, 'userId'> | UserRevocation | RealmRevocation
+/** Revocation as {@link RevokedSessions} needs it. */
+export type KnownRevocation =
+  | Pick<SessionRevocation, 'at' | 'sessionId'>
+  | Pick<UserRevocation, 'at' | 'userId' | 'before' | 'keep'>
+  | Pick<RealmRevocation, 'at' | 'before'>
 
-/** Revocation of a user or a realm, for sessions that began at or before a moment. */
+/** Revocation of a user, for sessions that began at or before a moment. */
 interface NotBefore {
+  readonly at: Millis
   readonly before: Millis
   readonly keep: string | null
   /** Moment from which no access token of these sessions is valid. */
@@ -23,7 +28,10 @@ export class RevokedSessions {
   /** Moments from which no access token of a session is valid. */
   readonly #sessions = new Map<string, Millis>()
   readonly #users = new Map<string, readonly NotBefore[]>()
+  /** Last not-before of the realm. Never deleted. */
   #realm = -Infinity
+  /** Recent revocations of the realm, by moment. */
+  readonly #realmRevocations = new Map<string, Millis>()
 
   /** @param retention - Time until all access tokens from before a revocation have expired. */
   constructor (retention: Millis) {
@@ -48,39 +56,50 @@ export class RevokedSessions {
       notBefores?.some(({ before, keep }) => createdAt <= before && keep !== sessionId) === true
   }
 
-  /** Adds a revocation and deletes those that are no longer needed. */
-  add (revocation: KnownRevocation, now: Millis): void {
+  /**
+   * Adds a revocation and deletes those that are no longer needed.
+   *
+   * @returns Whether the revocation was not in memory before.
+   */
+  add (revocation: KnownRevocation, now: Millis): boolean {
+    this.#deleteExpired(now)
     const until = now + this.#retention
 
     if ('sessionId' in revocation) {
-      // An entry that is shown again keeps its place in the Map.
-      if (!this.#sessions.has(revocation.sessionId)) {
-        this.#sessions.set(revocation.sessionId, until)
-      }
-    } else if ('userId' in revocation) {
-      const { userId, before, keep = null } = revocation
-      const others = this.#users.get(userId)?.filter(other =>
-        other.until > now && (other.before !== before || other.keep !== keep)
-      ) ?? []
-      // Moves the user to the end of the Map.
-      this.#users.delete(userId)
-      this.#users.set(userId, [...others, { before, keep, until }])
-    } else {
-      this.#realm = Math.max(this.#realm, revocation.before)
+      return addOnce(this.#sessions, revocation.sessionId, until)
     }
 
-    this.#deleteExpired(now)
+    if ('userId' in revocation) {
+      return this.#addUser(revocation, now, until)
+    }
+
+    this.#realm = Math.max(this.#realm, revocation.before)
+    return addOnce(this.#realmRevocations, String(revocation.at), until)
   }
 
-  // Both Maps are in the order of expiry, except where store time has stepped.
-  #deleteExpired (now: Millis): void {
-    for (const [sessionId, until] of this.#sessions) {
-      if (until > now) {
-        break
-      }
+  #addUser (
+    revocation: Pick<UserRevocation, 'userId' | 'at' | 'before' | 'keep'>,
+    now: Millis,
+    until: Millis
+  ): boolean {
+    const { userId, at, before } = revocation
+    const keep = revocation.keep ?? null
+    const known = this.#users.get(userId)?.filter(other => other.until > now) ?? []
+    const isSame = (other: NotBefore): boolean => other.at === at && other.keep === keep
+    const earlier = known.find(isSame)
+    const others = known.filter(other => !isSame(other))
+    // The store may have ended sessions that began later than `at`.
+    const latest = Math.max(before, earlier?.before ?? before)
+    // Moves the user to the end of the Map.
+    this.#users.delete(userId)
+    this.#users.set(userId, [...others, { at, before: latest, keep, until }])
+    return earlier === undefined
+  }
 
-      this.#sessions.delete(sessionId)
-    }
+  // The Maps are in the order of expiry, except where store time has stepped.
+  #deleteExpired (now: Millis): void {
+    deleteExpired(this.#sessions, now)
+    deleteExpired(this.#realmRevocations, now)
 
     for (const [userId, notBefores] of this.#users) {
       if (notBefores.some(({ until }) => until > now)) {
@@ -90,4 +109,14 @@ export class RevokedSessions {
       this.#users.delete(userId)
     }
   }
+}
+
+// An entry that is shown again keeps its place in the Map, and its expiry.
+function addOnce (expiries: Map<string, Millis>, key: string, until: Millis): boolean {
+  if (expiries.has(key)) {
+    return false
+  }
+
+  expiries.set(key, until)
+  return true
 }

@@ -284,7 +284,7 @@ export class Refresh {
     by: Caller
   ): Promise<never> {
     const { store, realm, clock, sessions } = this.#context
-    const { sessionId, secretHash } = presented
+    const { sessionId, userId, secretHash } = presented
     const session = await store.find(realm, sessionId)
 
     if (session?.secretHash !== secretHash) {
@@ -297,7 +297,7 @@ export class Refresh {
       throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
     }
 
-    await sessions.revoke(sessionId, 'user-gone', secretHash)
+    await sessions.revoke({ sessionId, userId, secretHash }, 'user-gone')
     throw this.#rejections.reject('revoked', presented, by, session.revokedFor ?? 'user-gone')
   }
 }

@@ -5,7 +5,7 @@ import type { Logger } from '../events.js'
 import { KeyedSingleFlight } from '../lib/single-flight.js'
 import { SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
-import type { RevokedSessions } from '../revocations/revoked.js'
+import type { RevocationReporter } from '../revocations/reporter.js'
 import type { UsageTracker } from '../revocations/usage-tracker.js'
 import { describeError } from '../stores/guarded-store.js'
 import type { TokenStore } from '../stores/token-store.js'
@@ -19,7 +19,7 @@ export interface RenewalContext {
   readonly realm: string
   readonly users: UserDirectory
   readonly issuer: TokenIssuer
-  readonly revoked: RevokedSessions
+  readonly reporter: RevocationReporter
   readonly usage: UsageTracker
   readonly logger: Logger
   readonly clock: () => Millis
@@ -71,7 +71,7 @@ export class Renewal {
   // The new token starts when the renewal window of the old one began, not now. So all instances
   // issue the same claims for the same token.
   async #renew (verified: VerifiedAccessToken): Promise<RenewedAccessToken | null> {
-    const { store, realm, users, issuer, revoked, logger, clock, window } = this.#context
+    const { store, realm, users, issuer, reporter, logger, clock, window } = this.#context
     const { auth: { userId, sessionId, expiresAt, amr, clientId }, persistent } = verified
     const { generation, thumbprint } = verified
 
@@ -82,8 +82,7 @@ export class Renewal {
       ])
 
       if (session?.revokedAt != null) {
-        const { revokedAt: at, revokedFor } = session
-        revoked.add({ realm, sessionId, userId, at, reason: revokedFor ?? 'revoked' }, clock())
+        reporter.addRevokedRow(sessionId, session.revokedAt, clock())
         throw new TokenAuthError('AUTH_SESSION_REVOKED')
       }
 

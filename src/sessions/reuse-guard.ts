@@ -10,7 +10,7 @@ import type { RefreshToken } from '../tokens/refresh-token.js'
 import { createGraceTouch } from './late-rotations.js'
 import { judgeReplay } from './replay-monitor.js'
 import type { IsSameClient } from './replay-monitor.js'
-import type { Sessions } from './sessions.js'
+import type { SessionOwner, Sessions } from './sessions.js'
 
 /** Settings and collaborators of a {@link ReuseGuard}. */
 export interface ReuseGuardContext {
@@ -61,7 +61,7 @@ export class ReuseGuard {
     await assertStillWaiting(arrival)
     const { sessions, events } = this.#context
 
-    if (await sessions.revoke(use.session.id, 'reuse')) {
+    if (await sessions.revoke(getOwner(use), 'reuse')) {
       events.emit('reuse', createReuseEvent(use))
     }
   }
@@ -120,7 +120,7 @@ export class ReuseGuard {
     await assertStillWaiting(arrival)
     const { store, sessions, events } = this.#context
     const [isRevoked] = await Promise.all([
-      sessions.revoke(use.session.id, 'suspicious-replay'),
+      sessions.revoke(getOwner(use), 'suspicious-replay'),
       store.touch([touch])
     ])
 
@@ -138,6 +138,10 @@ async function assertStillWaiting ({ afterStandstill, isConnected }: Arrival): P
   if (afterStandstill || !isConnected()) {
     throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
   }
+}
+
+function getOwner ({ session: { id: sessionId, userId } }: RepeatedUse): SessionOwner {
+  return { sessionId, userId }
 }
 
 function createReuseEvent (

@@ -4,7 +4,7 @@ import type { DpopProof, DpopVerifier } from '../dpop/verifier.js'
 import type { Events, Logger } from '../events.js'
 import type { Millis } from '../lib/time.js'
 import type { RevocationFeed } from '../revocations/feed.js'
-import type { RevokedSessions } from '../revocations/revoked.js'
+import type { RevocationReporter } from '../revocations/reporter.js'
 import { SessionRefusedError } from '../stores/token-store.js'
 import type { TokenStore } from '../stores/token-store.js'
 import { describeError } from '../stores/guarded-store.js'
@@ -42,6 +42,14 @@ export interface NewSessionInput {
   readonly assertSendable: (issued: IssuedTokens) => void
 }
 
+/** Session to revoke, and the user it belongs to. */
+export interface SessionOwner {
+  readonly sessionId: string
+  readonly userId: string
+  /** Secret that the session must have. Without it, any session is revoked. */
+  readonly secretHash?: string
+}
+
 /** Settings and collaborators of {@link Sessions}. */
 export interface SessionsContext {
   readonly store: TokenStore
@@ -50,7 +58,7 @@ export interface SessionsContext {
   readonly access: AccessVerifier
   readonly issuer: TokenIssuer
   readonly refreshTokens: JwtCodec
-  readonly revoked: RevokedSessions
+  readonly reporter: RevocationReporter
   readonly feed: RevocationFeed
   readonly events: Events
   readonly clock: () => Millis
@@ -136,39 +144,48 @@ export class Sessions {
   /**
    * Revokes a session.
    *
-   * @param secretHash - Secret that the session must have. Without it, any session is revoked.
    * @returns Whether the session existed and was not revoked before.
    */
   async revoke (
-    sessionId: string,
-    reason: RevocationReason,
-    secretHash?: string
+    { sessionId, userId, secretHash }: SessionOwner,
+    reason: RevocationReason
   ): Promise<boolean> {
-    const { store, realm, revoked, events, clock } = this.#context
+    const { store, realm, reporter, clock } = this.#context
     const at = clock()
+    const revocation = { realm, at, reason, sessionId, userId }
     const target = secretHash === undefined
       ? { realm, sessionId }
       : { realm, sessionId, secretHash }
-    const count = await store.revoke(target, { at, reason })
+    reporter.begin(revocation)
 
-    // With a wrong secret, the session lives on. Without one, 0 means that it had ended before.
-    if (count > 0 || secretHash === undefined) {
-      revoked.add({ realm, sessionId, at, reason }, at)
+    if (await store.revoke(target, { at, reason }) > 0) {
+      reporter.complete(revocation, at)
+      return true
     }
 
-    if (count > 0) {
-      events.emit('revoke', { at, sessionId, userId: null, count, reason })
+    reporter.cancel(revocation)
+
+    // With a wrong secret, the session lives on. Without one, it had ended before.
+    if (secretHash === undefined) {
+      reporter.addRevokedRow(sessionId, at, at)
     }
 
-    return count > 0
+    return false
   }
 
-  /** Revokes the session of a token. */
-  async revokeOwner (
-    { sessionId, secretHash }: TokenOwner,
-    reason: RevocationReason
-  ): Promise<void> {
-    await this.revoke(sessionId, reason, secretHash)
+  /** Revokes the session with an ID, like {@link revoke}. */
+  async revokeById (sessionId: string, reason: RevocationReason): Promise<boolean> {
+    const { store, realm, reporter, clock } = this.#context
+    const session = await store.find(realm, sessionId)
+
+    if (session !== null) {
+      return this.revoke({ sessionId, userId: session.userId }, reason)
+    }
+
+    // The store may have lost the session. Its access tokens must not outlive the call.
+    const now = clock()
+    reporter.addRevokedRow(sessionId, now, now)
+    return false
   }
 
   /** Revokes the session of a refresh token that a new login replaces. Ignores unknown tokens. */
@@ -176,7 +193,7 @@ export class Sessions {
     const owner = this.findOwner({ refresh: refreshToken, access: null })
 
     if (owner !== null) {
-      await this.revokeOwner(owner, 'replaced')
+      await this.revoke(owner, 'replaced')
     }
   }
 
@@ -186,7 +203,7 @@ export class Sessions {
     const session = await store.find(realm, sessionId)
 
     if (session?.userId === userId) {
-      await this.revoke(sessionId, 'revoked')
+      await this.revoke({ sessionId, userId }, 'revoked')
     }
   }
 
@@ -195,13 +212,14 @@ export class Sessions {
    *
    * @returns The number of sessions that this call revoked.
    */
-  async revokeAll (userId: string, reason: RevocationReason, keep?: string): Promise<number> {
-    const { store, realm, revoked, feed, events, clock } = this.#context
+  async revokeUser (userId: string, reason: RevocationReason, keep?: string): Promise<number> {
+    const { store, realm, reporter, feed, clock } = this.#context
     const at = clock()
     const target = keep === undefined ? { realm, userId } : { realm, userId, keep }
+    const revocation = { ...target, at, reason, before: at }
+    reporter.begin(revocation)
     const count = await store.revoke(target, { at, reason })
-    revoked.add({ ...target, at, reason, before: at }, at)
-    events.emit('revoke', { at, sessionId: null, userId, count, reason })
+    reporter.complete(revocation, at)
     // The store may have ended sessions that began later than `at`.
     await feed.poll()
     return count
@@ -292,7 +310,7 @@ export class Sessions {
       const live = await store.list(realm, userId, { now, limit: maxSessions + MAX_LISTED })
 
       for (const session of live.slice(maxSessions)) {
-        await this.revoke(session.id, 'too-many')
+        await this.revoke({ sessionId: session.id, userId }, 'too-many')
       }
     } catch (error) {
       logger.warn({ userId, cause: describeError(error) }, 'failed to enforce "maxSessions"')

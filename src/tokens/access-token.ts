@@ -38,7 +38,7 @@ export interface AccessToken extends AccessSubject {
 }
 
 /** Session and OAuth client that a token belongs to. */
-export type TokenOwner = Pick<AccessSubject, 'sessionId' | 'clientId'> & {
+export type TokenOwner = Pick<AccessSubject, 'sessionId' | 'userId' | 'clientId'> & {
   /** Set for a refresh token: the session must have this secret. */
   readonly secretHash?: string
 }
@@ -148,12 +148,18 @@ export function findTokenOwner (
   const claims = codec.verify(token) ?? {}
   const constraint = readConstraint(claims)
 
-  if (claims.type !== 'access' || !isNonEmptyString(claims.sid) || constraint === null) {
+  const { type, sid: sessionId, sub: userId } = claims
+
+  if (
+    type !== 'access' || !isNonEmptyString(sessionId) || !isNonEmptyString(userId) ||
+    constraint === null
+  ) {
     return null
   }
 
   return {
-    sessionId: claims.sid,
+    sessionId,
+    userId,
     clientId: constraint.clientId === firstParty ? null : constraint.clientId
   }
 }

@@ -90,7 +90,7 @@ t.test('in Chromium', { skip }, async t => {
         app.refreshes.maxConcurrent <= maxConcurrent,
         `${name}: ${app.refreshes.maxConcurrent} concurrent`
       )
-      t.notOk(app.events.some(({ name }) => name === 'reuse' || name === 'revoke'), name)
+      t.notOk(app.events.some(({ name }) => name === 'reuse' || name === 'session-ended'), name)
 
       for (const page of tabs) {
         t.match(await getState(page), { status: 'signed-in', user: { username: 'ann' } }, name)

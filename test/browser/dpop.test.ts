@@ -93,10 +93,10 @@ t.test('in Chromium', { skip }, async t => {
     })
     t.match([stolen.statusCode, stolen.json().code], [401, 'AUTH_DPOP_INVALID'])
     t.equal(await status(next), 200)
-    t.notOk(app.events.some(({ name }) => name === 'reuse' || name === 'revoke'))
+    t.notOk(app.events.some(({ name }) => name === 'reuse' || name === 'session-ended'))
 
     await next.evaluate('auth.logout()')
     t.equal(await next.evaluate('auth.state.status'), 'signed-out')
-    t.strictSame(app.events.filter(({ name }) => name === 'revoke').length, 1)
+    t.strictSame(app.events.filter(({ name }) => name === 'session-ended').length, 1)
   })
 })

@@ -315,7 +315,7 @@ t.test('in Chromium', { skip: getChromiumSkipReason() }, async t => {
       t.strictSame(await getRefreshCookies(browser, app), second)
       t.match(await post(page as Page, '/auth/logout'), { status: 204 })
       t.strictSame(await getRefreshCookies(browser, app), {})
-      t.strictSame(app.events.map(({ name }) => name), ['login', 'refresh', 'revoke'])
+      t.strictSame(app.events.map(({ name }) => name), ['login', 'refresh', 'session-ended'])
     })
   }
 

@@ -5,7 +5,7 @@ import { createWorld, credentials, reply } from './world.js'
 import type { ClientOptions, World } from './world.js'
 
 function getRevocations (world: World): unknown[] {
-  return world.server.events.filter(event => event.name === 'revoke')
+  return world.server.events.filter(event => event.name === 'session-ended')
 }
 
 /** Asserts that no part of a session is left on the device. */

@@ -46,7 +46,7 @@ t.test('login revokes the new session if the keychain fails', async t => {
   await t.rejects(world.until(client.login(credentials())), { code: 'storage' })
   await world.run()
   t.equal(client.state.status, 'signed-out')
-  t.ok(world.server.events.some(event => event.name === 'revoke'))
+  t.ok(world.server.events.some(event => event.name === 'session-ended'))
 })
 
 type Write = (proceed: () => Promise<string | null>, later: Promise<void>) => Promise<string | null>

@@ -115,7 +115,7 @@ t.test('a login of another user reaches the other tab', async t => {
   const response = await world.until(two.fetch('/protected'))
   t.match(await response.json(), { userId: 'u-bob' })
   t.equal(
-    world.server.events.filter(event => event.name === 'revoke').length,
+    world.server.events.filter(event => event.name === 'session-ended').length,
     1,
     'the earlier session was replaced'
   )
@@ -189,7 +189,7 @@ for (
     await world.until(client.logout())
     await world.run(100)
     t.strictSame(other.state, { status: 'signed-out', user: null, reason: 'logout' })
-    t.equal(world.server.events.filter(event => event.name === 'revoke').length, 1)
+    t.equal(world.server.events.filter(event => event.name === 'session-ended').length, 1)
   })
 }
 

@@ -72,7 +72,7 @@ const eventNames: ReadonlyArray<Exclude<keyof TokenAuthEvents, 'refresh-rejected
   'recovery',
   'reuse',
   'suspicious-replay',
-  'revoke',
+  'session-ended',
   'sweep',
   'store-rolled-back',
   'session-missing',

@@ -150,7 +150,12 @@ t.test('pages of the examples', { skip: getSkipReason() }, async t => {
     await page.click('#logout')
     await showsStatus('signed-out')
     await waitUntil(() => events.length === 4)
-    t.strictSame(events.map(({ name }) => name), ['login-rejected', 'login', 'refresh', 'revoke'])
+    t.strictSame(events.map(({ name }) => name), [
+      'login-rejected',
+      'login',
+      'refresh',
+      'session-ended'
+    ])
   })
 
   await t.test('browser-cookies refreshes its cookies and shows no token', async t => {

@@ -116,9 +116,9 @@ t.test('the metrics server counts events and shows no user', async t => {
     'token_auth_reuse_total{kind="previous"}': 1,
     'token_auth_reuse_total{kind="older"}': 0,
     'token_auth_suspicious_replays_total{revoked="false"}': 0,
-    'token_auth_revoked_total{reason="reuse"}': 1,
-    'token_auth_revoked_total{reason="logout"}': 1,
-    'token_auth_revoked_total{reason="logout-all"}': 0,
+    'token_auth_revocations_total{reason="reuse"}': 1,
+    'token_auth_revocations_total{reason="logout"}': 1,
+    'token_auth_revocations_total{reason="logout-all"}': 0,
     token_auth_revocations_stalled_total: 0,
     token_auth_sessions_missing_total: 0,
     'token_auth_clock_skew_total{source="store"}': 0,
@@ -180,14 +180,15 @@ t.test('collectMetrics counts rare events until it is stopped', async t => {
     publish('reuse', { ...event, ...sides })
     publish('suspicious-replay', { ...event, ...sides, revoked: false })
     publish('suspicious-replay', { ...event, ...sides, revoked: true })
-    publish('revoke', {
-      at: 0,
+    const ended = { at: 0, sessionId: null, userId: 'u-1' }
+    publish('session-ended', {
+      ...ended,
       sessionId: 's1',
-      userId: null,
-      count: 1,
-      reason: 'suspicious-replay'
+      reason: 'suspicious-replay',
+      local: true
     })
-    publish('revoke', { at: 0, sessionId: null, userId: 'u-1', count: 3, reason: 'logout-all' })
+    publish('session-ended', { ...ended, reason: 'logout-all', local: true })
+    publish('session-ended', { ...ended, reason: 'logout-all', local: false })
     publish('sweep', { at: 0, deleted: 700, took: 250 })
     publish('store-rolled-back', { ...event, presented: 2, stored: 1 })
     publish('store-rolled-back', { ...event, presented: 3, stored: 1 })
@@ -212,8 +213,8 @@ t.test('collectMetrics counts rare events until it is stopped', async t => {
     'token_auth_reuse_total{kind="older"}': 1,
     'token_auth_suspicious_replays_total{revoked="false"}': 1,
     'token_auth_suspicious_replays_total{revoked="true"}': 1,
-    'token_auth_revoked_total{reason="suspicious-replay"}': 1,
-    'token_auth_revoked_total{reason="logout-all"}': 3,
+    'token_auth_revocations_total{reason="suspicious-replay"}': 1,
+    'token_auth_revocations_total{reason="logout-all"}': 1,
     token_auth_sweeps_total: 1,
     token_auth_sweep_deleted_total: 700,
     token_auth_sweep_duration_seconds: 0.25,

@@ -179,11 +179,11 @@ t.test('telemetry counts all events of an app and adds them to spans', async t =
     'token_auth.reuse{kind=older}': 1,
     'token_auth.suspicious_replays{revoked=true}': 1,
     'token_auth.suspicious_replays{revoked=false}': 0,
-    'token_auth.revoked{reason=reuse}': 2,
-    'token_auth.revoked{reason=suspicious-replay}': 1,
-    'token_auth.revoked{reason=logout}': 1,
-    'token_auth.revoked{reason=revoked}': 1,
-    'token_auth.revoked{reason=logout-all}': 0,
+    'token_auth.revocations{reason=reuse}': 2,
+    'token_auth.revocations{reason=suspicious-replay}': 1,
+    'token_auth.revocations{reason=logout}': 1,
+    'token_auth.revocations{reason=revoked}': 1,
+    'token_auth.revocations{reason=logout-all}': 0,
     'token_auth.store.rolled_back': 0,
     'token_auth.sessions.missing': 0,
     'token_auth.clock_skew{source=store}': 0,
@@ -218,13 +218,13 @@ t.test('telemetry counts all events of an app and adds them to spans', async t =
       .filter(({ attributes }) => attributes?.['session.id'] === getSessionId(session)).map((
         { name }
       ) => name.replace('token_auth.', ''))
-  t.strictSame(getEvents(plain), ['login', 'revoke'])
+  t.strictSame(getEvents(plain), ['login', 'session-ended'])
   t.strictSame(getEvents(copied), [
     'login',
     'refresh',
     'replay',
     'refresh',
-    'revoke',
+    'session-ended',
     'reuse',
     'refresh-rejected'
   ])
@@ -236,7 +236,7 @@ t.test('telemetry counts all events of an app and adds them to spans', async t =
     'refresh',
     'replay',
     'refresh',
-    'revoke',
+    'session-ended',
     'suspicious-replay',
     'refresh-rejected'
   ])

@@ -279,10 +279,11 @@ takes<TokenAuthOptions>({
       takes<TokenUse[]>([presented, rotated])
       takes<string>(userId)
     },
-    revoke: ({ count, reason, sessionId }) => {
-      takes<number>(count)
+    'session-ended': ({ local, reason, sessionId, userId, keep }) => {
+      takes<boolean>(local)
       takes<RevocationReason>(reason)
-      takes<string | null>(sessionId)
+      takes<Array<string | null>>([sessionId, userId])
+      takes<string | undefined>(keep)
     },
     'store-rolled-back': ({ presented, stored, realm }) => {
       takes<number[]>([presented, stored])

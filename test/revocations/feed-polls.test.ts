@@ -13,7 +13,7 @@ t.test('failing polls are reported once per outage', async t => {
     await t.rejects(feed.poll(), { message: 'password of the database' })
   }
 
-  t.strictSame(reported, [{ realm: REALM, at: since + MINUTE, since }])
+  t.strictSame(reported, [{ realm: REALM, actor: 'plugin', at: since + MINUTE, since }])
   const behind = { level: 'warn', facts: { since }, message: 'failed to read revocations' }
   t.strictSame(logged, [behind], 'without the message of a driver')
 
@@ -25,7 +25,7 @@ t.test('failing polls are reported once per outage', async t => {
   await t.rejects(feed.poll())
   t.strictSame(
     reported.slice(1),
-    [{ realm: REALM, at: again + SECOND, since: again }],
+    [{ realm: REALM, actor: 'plugin', at: again + SECOND, since: again }],
     'a new outage is reported again'
   )
   t.equal(logged.length, 2)

@@ -1,9 +1,10 @@
 import { mock } from 'node:test'
 import type { Test } from 'tap'
 import { Events } from '../../src/events.js'
-import type { TokenAuthEvents } from '../../src/events.js'
+import type { TokenAuthEvents, TokenAuthListeners } from '../../src/events.js'
 import { RevocationFeed } from '../../src/revocations/feed.js'
 import type { RevocationFeedContext } from '../../src/revocations/feed.js'
+import { RevocationReporter } from '../../src/revocations/reporter.js'
 import { RevokedSessions } from '../../src/revocations/revoked.js'
 import { createFixedStoreTime } from '../../src/revocations/store-clock.js'
 import type {
@@ -101,6 +102,7 @@ export interface TestFeed {
   readonly entries: Entries
   readonly clock: TestClock
   readonly reported: Array<TokenAuthEvents['revocations-stalled']>
+  readonly ended: Array<TokenAuthEvents['session-ended']>
   readonly logged: Array<{ level: string, facts: object, message: string }>
   /** Returns the sessions that are known to be revoked. */
   known(ids: readonly string[]): string[]
@@ -121,12 +123,17 @@ export function createFeed (
   }
 
   const logger = { error: at('error'), warn: at('warn'), info: at('info') }
-  const events = new Events({ 'revocations-stalled': event => reported.push(event) }, logger, REALM)
+  const ended: TestFeed['ended'] = []
+  const listeners: TokenAuthListeners = {
+    'revocations-stalled': event => reported.push(event),
+    'session-ended': event => ended.push(event)
+  }
+  const events = new Events(listeners, logger, REALM)
   const revoked = new RevokedSessions(KEEP)
   const feed = new RevocationFeed({
     store: entries as unknown as TokenStore,
     realm: REALM,
-    revoked,
+    reporter: new RevocationReporter({ revoked, events, retention: KEEP }),
     events,
     logger,
     time: createFixedStoreTime(clock),
@@ -142,6 +149,7 @@ export function createFeed (
     entries,
     clock,
     reported,
+    ended,
     logged,
     known: ids => ids.filter(id => revoked.has(id, 'ann'))
   }

@@ -30,7 +30,7 @@ export function addLogoutRoute (
     const owner = sessions.findOwner(tokens)
 
     if (owner !== null) {
-      await sessions.revokeOwner(owner, 'logout')
+      await sessions.revoke(owner, 'logout')
     }
 
     if (transport.shouldClearCookies(tokens)) {
@@ -53,7 +53,7 @@ export function addLogoutAllRoute (
     onRequest: [authenticate],
     schema: { response: { 204: emptyResponse } }
   }, async (request, reply) => {
-    await sessions.revokeAll((request.auth as Auth).userId, 'logout-all')
+    await sessions.revokeUser((request.auth as Auth).userId, 'logout-all')
     transport.clearCookies(reply)
     return reply.code(204).send()
   })

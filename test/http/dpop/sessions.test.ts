@@ -104,9 +104,9 @@ t.test('a copied refresh token without the key does not change the session', asy
     'AUTH_REFRESH_REUSED',
     'with the key, an ancient one is reuse'
   )
-  t.strictSame(names().filter(name => name === 'reuse' || name === 'revoke').sort(), [
+  t.strictSame(names().filter(name => name === 'reuse' || name === 'session-ended').sort(), [
     'reuse',
-    'revoke'
+    'session-ended'
   ])
   assertRejected(
     t,

@@ -64,7 +64,7 @@ async function start (t: Test, store: TokenStore, clock: TestClock): Promise<Ins
         'replay',
         'recovery',
         'reuse',
-        'revoke',
+        'session-ended',
         'session-missing',
         'store-rolled-back',
         'sweep'
@@ -189,8 +189,13 @@ for (const [name, open] of Object.entries(localStores)) {
         }
 
         await assertUntouched(t, [here, there], other)
-        t.notOk(there.events.some(event => event.name === 'revoke'))
-        t.ok(here.events.some(event => event.name === 'revoke' && event.realm === 'staff'))
+
+        for (const { events } of [here, there]) {
+          const realms = events.filter(({ name }) => name === 'session-ended').map(({ realm }) =>
+            realm
+          )
+          t.strictSame(realms, ['staff'])
+        }
       })
     }
 
@@ -215,7 +220,9 @@ for (const [name, open] of Object.entries(localStores)) {
         })
       }
 
-      t.notOk(here.events.some(({ name }) => name === 'session-missing' || name === 'revoke'))
+      t.notOk(
+        here.events.some(({ name }) => name === 'session-missing' || name === 'session-ended')
+      )
       await assertUntouched(t, [here, there], other)
     })
 

@@ -97,7 +97,7 @@ for (const [name, { open, skip = false }] of Object.entries(databases)) {
 
       t.strictSame(
         instances.flatMap(({ events }) => events).filter(({ name }) =>
-          name === 'reuse' || name === 'revoke'
+          name === 'reuse' || name === 'session-ended'
         ),
         []
       )

@@ -131,7 +131,7 @@ for (const [name, { open, skip = false }] of Object.entries(databases)) {
         app.clock.advance(1)
         await assertRejected(t, app, stale, 'AUTH_REFRESH_REUSED')
         await assertRejected(t, app, next, 'AUTH_REFRESH_REVOKED')
-        t.strictSame(takeEvents(app).map(event => event.name), ['revoke', 'reuse'])
+        t.strictSame(takeEvents(app).map(event => event.name), ['session-ended', 'reuse'])
       })
     }
 

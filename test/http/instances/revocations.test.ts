@@ -8,7 +8,8 @@ import {
   getSessionId,
   GRACE,
   skipPostgres,
-  startInstances
+  startInstances,
+  until
 } from './instances-setup.js'
 import type { Instance } from './instances-setup.js'
 
@@ -67,6 +68,37 @@ for (const [name, open] of Object.entries(databases)) {
           await assertRejectedAfterPoll(t, others, ended)
           await assertAccepted(t, [here, ...others], [kept])
           t.equal((await others[0]?.refresh(kept.refresh_token))?.statusCode, 200)
+        })
+
+        t.test('every instance emits session-ended once for each revocation', async t => {
+          const [here, ...others] = await startInstances(t, open, count) as [
+            Instance,
+            ...Instance[]
+          ]
+          const [first, kept] = [await here.login(), await here.login()]
+          const keep = getSessionId(kept)
+          await here.post('/auth/logout', { refresh_token: first.refresh_token })
+          await here.app.tokenAuth.revokeUser('u-ann', { keep })
+          const at = here.clock()
+          const expected = [
+            { at, sessionId: getSessionId(first), userId: 'u-ann', reason: 'logout' },
+            { at, sessionId: null, userId: 'u-ann', reason: 'revoked', keep }
+          ]
+          const getEnded = ({ events }: Instance): object[] =>
+            events.filter(({ name }) => name === 'session-ended')
+
+          for (const instance of [here, ...others]) {
+            instance.hint()
+            await until(() => getEnded(instance).length === 2)
+            instance.hint()
+            t.match(
+              getEnded(instance),
+              expected.map(event => ({
+                ...event,
+                local: instance === here
+              }))
+            )
+          }
         })
 
         t.test('a reused refresh token revokes its session on all instances', async t => {

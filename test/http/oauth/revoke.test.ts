@@ -38,10 +38,10 @@ t.test('revoke revokes the session of either kind of token, whatever the hint', 
       t.equal(response.statusCode, 401, what)
       t.equal(response.json().code, 'AUTH_SESSION_REVOKED', what)
       t.match(app.events.at(-1), {
-        name: 'revoke',
+        name: 'session-ended',
         sessionId: decodeClaims(tokens.refresh).sid,
         reason: 'revoked',
-        count: 1
+        local: true
       }, what)
       t.equal(
         (await app.get('/protected', elsewhere.access)).statusCode,
@@ -118,7 +118,7 @@ t.test('revoke of an unknown token results in 200', async t => {
   }
 
   t.equal((await app.refreshAs(refresh)).statusCode, 200)
-  t.notOk(app.events.some(({ name }) => name === 'revoke'))
+  t.notOk(app.events.some(({ name }) => name === 'session-ended'))
 })
 
 t.test('revoke rejects a token of another client', async t => {
@@ -152,7 +152,7 @@ t.test('revoke rejects a token of another client', async t => {
     }
   }
 
-  t.notOk(app.events.some(({ name }) => name === 'revoke'))
+  t.notOk(app.events.some(({ name }) => name === 'session-ended'))
 
   for (const { access } of Object.values(tokens)) {
     t.equal((await app.get('/protected', access)).statusCode, 200)

@@ -76,7 +76,7 @@ t.test('a secret is replaced without signing users out', async t => {
   t.strictSame(await useTokens(after, await between.login()), accepted)
   t.strictSame(
     before.events.concat(after.events).filter(event =>
-      event.name === 'revoke' || event.name === 'reuse'
+      event.name === 'session-ended' || event.name === 'reuse'
     ),
     []
   )

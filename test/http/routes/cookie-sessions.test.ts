@@ -45,7 +45,7 @@ t.test('a cookie is rejected after the logout', async t => {
   t.equal(reply.json().code, 'AUTH_SESSION_REVOKED')
   assertRejected(t, await browser.refresh(), 401, 'AUTH_REFRESH_MISSING')
   assertRejected(t, await browser.send('POST', '/auth/logout'), 401, 'AUTH_REFRESH_MISSING')
-  t.match(browser.test.events.at(-1), { name: 'revoke', reason: 'logout', count: 1 })
+  t.match(browser.test.events.at(-1), { name: 'session-ended', reason: 'logout', local: true })
 })
 
 t.test('a bearer token takes precedence over the access cookie', async t => {
@@ -115,7 +115,7 @@ t.test('a login revokes the session of the existing cookie', async t => {
   await browser.logIn()
   const before = browser.cookie
   await browser.logIn({ username: 'bob' })
-  t.match(browser.test.events.at(-1), { name: 'revoke', reason: 'replaced', count: 1 })
+  t.match(browser.test.events.at(-1), { name: 'session-ended', reason: 'replaced', local: true })
   t.strictSame([await countSessions(browser), await countSessions(browser, 'u-bob')], [0, 1])
   assertRejected(
     t,
@@ -156,7 +156,7 @@ t.test('a failed login keeps the session of the existing cookie', async t => {
   }
 
   t.equal(browser.cookie, before)
-  t.notOk(browser.test.events.some(event => event.name === 'revoke'))
+  t.notOk(browser.test.events.some(event => event.name === 'session-ended'))
   t.equal((await browser.refresh()).statusCode, 200)
 })
 
@@ -178,7 +178,7 @@ t.test('a login succeeds with any existing cookie', async t => {
     )
   }
 
-  t.notOk(browser.test.events.some(event => event.name === 'revoke'))
+  t.notOk(browser.test.events.some(event => event.name === 'session-ended'))
   browser.test.clock.advance(60 * DAY)
   const late = await browser.send('POST', '/auth/login', credentials, {
     cookie: `${REFRESH}=${bystander}`

@@ -75,7 +75,7 @@ for (const [name, open] of Object.entries(localStores)) {
 
       assertRejected(t, await refresh(first), 'AUTH_REFRESH_REVOKED')
       t.equal((await row()).revokedFor, 'user-gone')
-      t.match(events.at(-1), { name: 'revoke', reason: 'user-gone', count: 1 })
+      t.match(events.at(-1), { name: 'session-ended', reason: 'user-gone', local: true })
 
       if (ann) {
         ann.disabled = false
@@ -101,7 +101,7 @@ for (const [name, open] of Object.entries(localStores)) {
       clock.advance(1)
       assertRejected(t, await refresh(first), 'AUTH_REFRESH_REVOKED')
       t.match(await row(), { revokedAt: clock(), revokedFor: 'user-gone' })
-      t.strictSame(names(), ['login', 'refresh', 'revoke'])
+      t.strictSame(names(), ['login', 'refresh', 'session-ended'])
     })
 
     t.test('a disabled user ends a session within the first minute', async t => {

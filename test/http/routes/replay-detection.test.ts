@@ -109,7 +109,9 @@ t.test('replayDetection "revoke" revokes the session immediately', async t => {
   t.ok(answers.some(answer => answer.json().code === 'AUTH_REFRESH_REUSED'))
   t.match(shadowsIn(chase), [{ revoked: true }])
   t.equal(shadowsIn(chase).length, 1)
-  t.match(chase.events.filter(({ name }) => name === 'revoke'), [{ reason: 'suspicious-replay' }])
+  t.match(chase.events.filter(({ name }) => name === 'session-ended'), [{
+    reason: 'suspicious-replay'
+  }])
   t.equal(
     (await chase.present(rotated.refresh_token ?? '', client)).json().code,
     'AUTH_REFRESH_REVOKED'

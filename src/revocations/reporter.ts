@@ -1,0 +1,106 @@
+import type { Events } from '../events.js'
+import { deleteExpired } from '../lib/expiry.js'
+import type { Millis } from '../lib/time.js'
+import type { Revocation } from '../stores/token-store.js'
+import type { RevokedSessions } from './revoked.js'
+
+/** Collaborators and settings of a {@link RevocationReporter}. */
+export interface RevocationReporterContext {
+  readonly revoked: RevokedSessions
+  readonly events: Events
+  /** Time for which a revocation is remembered, so that it is reported once. */
+  readonly retention: Millis
+}
+
+/**
+ * Emits `session-ended` once for each revocation, whichever instance made it.
+ *
+ * A revocation of this instance is reported when its caller gets the result. The entry of the feed
+ * then adds nothing. It reports the revocation if the caller got an error although the store has
+ * written it.
+ */
+export class RevocationReporter {
+  readonly #context: RevocationReporterContext
+  /** Revocations of this instance without a result, by key, until their entry is too old. */
+  readonly #pending = new Map<string, Millis>()
+  /** Sessions that a row showed to be revoked before their entry was read. */
+  readonly #unreported = new Map<string, Millis>()
+
+  constructor (context: RevocationReporterContext) {
+    this.#context = context
+  }
+
+  /** Records a revocation that this instance is about to make, before it calls the store. */
+  begin (revocation: Revocation): void {
+    const { retention } = this.#context
+    deleteExpired(this.#pending, revocation.at)
+    this.#pending.set(getKey(revocation), revocation.at + retention)
+  }
+
+  /** Adds a revocation that this instance has made, and reports it. */
+  complete (revocation: Revocation, now: Millis): void {
+    this.#pending.delete(getKey(revocation))
+
+    if (this.#context.revoked.add(revocation, now)) {
+      this.#emit(revocation, true)
+    }
+  }
+
+  /** Withdraws a revocation that had nothing to revoke. */
+  cancel (revocation: Revocation): void {
+    this.#pending.delete(getKey(revocation))
+  }
+
+  /** Adds a session whose row says that it is revoked. Its entry of the feed reports it. */
+  addRevokedRow (sessionId: string, at: Millis, now: Millis): void {
+    const { revoked, retention } = this.#context
+    deleteExpired(this.#unreported, now)
+
+    if (revoked.add({ sessionId, at }, now)) {
+      this.#unreported.set(sessionId, now + retention)
+    }
+  }
+
+  /**
+   * Adds an entry of the feed.
+   *
+   * @param isNews - Whether the entry is reported. One of this instance is reported in any case.
+   */
+  addEntry (entry: Revocation, now: Millis, isNews: boolean): void {
+    const { revoked, retention } = this.#context
+    const isLocal = this.#pending.delete(getKey(entry))
+    const wasFound = 'sessionId' in entry && this.#unreported.delete(entry.sessionId)
+    const isNew = revoked.add(entry, now) || wasFound
+
+    // A store may show older entries again, which are no longer in memory.
+    if (isNew && (isLocal || isNews) && entry.at > now - retention) {
+      this.#emit(entry, isLocal)
+    }
+  }
+
+  #emit (revocation: Revocation, local: boolean): void {
+    const { at, reason } = revocation
+    const keep = 'keep' in revocation ? revocation.keep : undefined
+    this.#context.events.emit('session-ended', {
+      at,
+      sessionId: 'sessionId' in revocation ? revocation.sessionId : null,
+      userId: 'userId' in revocation ? revocation.userId : null,
+      reason,
+      local,
+      ...(keep !== undefined && { keep })
+    })
+  }
+}
+
+// No ID contains a space, except the ID of a user, which is last.
+function getKey (revocation: Revocation): string {
+  const { at } = revocation
+
+  if ('sessionId' in revocation) {
+    return `${at} session ${revocation.sessionId}`
+  }
+
+  return 'userId' in revocation
+    ? `${at} user ${revocation.keep ?? ''} ${revocation.userId}`
+    : `${at} realm`
+}
