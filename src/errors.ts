@@ -25,12 +25,21 @@ const ERRORS: Readonly<Record<ErrorCode, readonly [statusCode: number, message: 
   AUTH_KEYS_UNAVAILABLE: [503, 'Public keys are unavailable, try again later']
 }
 
+interface TokenAuthErrorOptions {
+  readonly hint?: string
+  readonly retryAfter?: number
+  readonly cause?: Error
+}
+
 /**
  * An error that the plugin sends to a client.
  *
  * Fastify sends it as `{ statusCode, code, error, message }`, unless the app has an error handler.
  * The `code` is the contract, the message may change. A message never contains a token, a password
  * or the message of a database driver.
+ *
+ * `cause` is the error of a callback of the app, or a copy of the error of a database driver
+ * without its message. No response contains it, and `JSON.stringify` leaves it out.
  *
  * @example
  * ```ts
@@ -48,6 +57,10 @@ export class TokenAuthError extends Error {
   readonly code: ErrorCode
   /** HTTP status of the response. */
   readonly statusCode: number
+  /** Same as `statusCode`, for frameworks that read this member. */
+  readonly status: number
+  /** Whether the fault is with the client (status below 500), as frameworks use this member. */
+  readonly expose: boolean
   /** Seconds after which the client may retry; `null` if a retry cannot help. */
   readonly retryAfter: number | null
 
@@ -55,15 +68,21 @@ export class TokenAuthError extends Error {
    * @param options.hint - Detail that is appended to the message. Must not contain `"` or `\`,
    * because the message is also the `error_description` of a challenge.
    * @param options.retryAfter - Seconds until a retry makes sense. Defaults to 1 for status 503.
+   * @param options.cause - Error that led to this one. Logs contain its message and stack.
    */
   constructor (
     code: ErrorCode,
-    { hint, retryAfter }: { readonly hint?: string, readonly retryAfter?: number } = {}
+    { hint, retryAfter, cause }: TokenAuthErrorOptions = {}
   ) {
     const [statusCode, message] = ERRORS[code]
-    super(hint === undefined ? message : `${message}: ${hint}`)
+    super(
+      hint === undefined ? message : `${message}: ${hint}`,
+      cause === undefined ? {} : { cause }
+    )
     this.code = code
     this.statusCode = statusCode
+    this.status = statusCode
+    this.expose = statusCode < 500
     this.retryAfter = retryAfter ?? (statusCode === 503 ? 1 : null)
   }
 }

@@ -2,6 +2,7 @@ import { channel } from 'node:diagnostics_channel'
 import type { Channel } from 'node:diagnostics_channel'
 import type { Caller, RevocationReason } from './domain/session.js'
 import { RateLimit } from './lib/rate-limit.js'
+import { describeError } from './lib/safe-error.js'
 import { SECOND } from './lib/time.js'
 import type { Millis } from './lib/time.js'
 
@@ -328,7 +329,10 @@ export class Events {
     try {
       await this.#listeners[name]?.(event)
     } catch (error) {
-      this.#logger.error({ event: name, err: error }, 'event listener failed')
+      this.#logger.error(
+        { event: name, cause: describeError(error, true) },
+        'event listener failed'
+      )
     }
   }
 }

@@ -24,8 +24,8 @@ import { TokenIssuer } from './sessions/token-issuer.js'
 import { TokenRotator } from './sessions/token-rotator.js'
 import { UserDirectory } from './sessions/users.js'
 import type { AttemptStore } from './stores/attempt-store.js'
+import { createGuard, guardCallback } from './stores/guard.js'
 import {
-  createGuard,
   guardAttemptStore,
   guardStore,
   rejectUnstorableStrings
@@ -187,6 +187,7 @@ export function createServices (
   const rotator = new TokenRotator({ ...shared, usage, rotation, lifetime, grace })
   const refresh = new Refresh({
     ...shared,
+    logger,
     sessions,
     throttle,
     usage,
@@ -195,13 +196,12 @@ export function createServices (
     lifetime,
     standstill,
     reuseGuard: new ReuseGuard({
-      store,
+      ...shared,
       sessions,
-      events,
-      clock,
       grace,
       replayDetection: options.replayDetection,
-      isSameClient: options.isSameClient
+      isSameClient: guardCallback('refreshToken.isSameClient', options.isSameClient, logger),
+      logger
     })
   })
   const login = new PasswordLogin({ users, passwords, sessions, throttle, events, logger, clock })
@@ -253,13 +253,14 @@ function wrapStore (
   time: StoreTime,
   logger: Logger
 ): { readonly store: TokenStore, readonly users: UserDirectory } {
-  const guard = createGuard(timeout, logger)
-
   return {
     store: rejectUnstorableStrings(
-      guardStore(extendGraceOfLateRotations(store, time, grace), guard)
+      guardStore(
+        extendGraceOfLateRotations(store, time, grace),
+        createGuard(timeout, logger, 'store')
+      )
     ),
-    users: new UserDirectory(users, guard, logger)
+    users: new UserDirectory(users, createGuard(timeout, logger, 'callback'), logger)
   }
 }
 
@@ -269,5 +270,5 @@ export function wrapAttemptStore (
   timeout: Millis,
   logger: Logger
 ): AttemptStore {
-  return guardAttemptStore(attempts ?? new MemoryAttempts(), createGuard(timeout, logger))
+  return guardAttemptStore(attempts ?? new MemoryAttempts(), createGuard(timeout, logger, 'store'))
 }

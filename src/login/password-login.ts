@@ -2,12 +2,12 @@ import type { Caller } from '../domain/session.js'
 import type { DpopProof } from '../dpop/verifier.js'
 import { TokenAuthError } from '../errors.js'
 import type { Events, Logger, TokenAuthEvents } from '../events.js'
+import { describeError } from '../lib/safe-error.js'
 import type { Millis } from '../lib/time.js'
 import { getRevokedSince } from '../sessions/sessions.js'
 import type { Sessions } from '../sessions/sessions.js'
 import type { IssuedTokens } from '../sessions/token-issuer.js'
 import type { FoundUser, UserDirectory } from '../sessions/users.js'
-import { describeError } from '../stores/guarded-store.js'
 import type { Throttle } from '../throttle/throttle.js'
 import type { PasswordResult, Passwords } from './passwords.js'
 
@@ -238,7 +238,10 @@ export class PasswordLogin {
       await users.savePasswordHash(userId, hash, stored)
       return hash
     } catch (error) {
-      logger.warn({ userId, cause: describeError(error) }, 'failed to replace a weak password hash')
+      logger.warn(
+        { userId, cause: describeError(error, false) },
+        'failed to replace a weak password hash'
+      )
       return null
     }
   }

@@ -3,7 +3,7 @@ import { getCreationTime } from '../domain/session.js'
 import type { Caller } from '../domain/session.js'
 import type { DpopProof, DpopVerifier } from '../dpop/verifier.js'
 import { missingProof, TokenAuthError } from '../errors.js'
-import type { Events } from '../events.js'
+import type { Events, Logger } from '../events.js'
 import type { StandstillMonitor } from '../lib/standstill.js'
 import { MINUTE } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
@@ -36,6 +36,7 @@ export interface RefreshContext {
   readonly throttle: Throttle | null
   readonly usage: UsageTracker
   readonly events: Events
+  readonly logger: Logger
   readonly clock: () => Millis
   readonly rotation: boolean
   /** Idle lifetime of a refresh token. */
@@ -167,8 +168,9 @@ export class Refresh {
       case 'unknown':
         throw this.#rejectMissingSession(presented, now, by)
       case 'ahead':
+        throw this.#rejectTemporarily(presented, 'the row is still behind the token')
       case 'late':
-        throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
+        throw this.#rejectTemporarily(presented, 'the session was rotated while the request waited')
       case 'revoked':
         throw this.#rejections.reject('revoked', presented, by, verdict.session.revokedFor)
       case 'expired':
@@ -182,6 +184,11 @@ export class Refresh {
 
     await this.#recordContinuation(refresh, verdict, now)
     return verdict
+  }
+
+  #rejectTemporarily ({ sessionId, userId }: RefreshToken, reason: string): TokenAuthError {
+    this.#context.logger.warn({ sessionId, userId, reason }, 'rejected a refresh with 503')
+    return new TokenAuthError('AUTH_STORE_UNAVAILABLE')
   }
 
   #rejectMissingSession (presented: RefreshToken, now: Millis, by: Caller): TokenAuthError {
@@ -294,7 +301,7 @@ export class Refresh {
     const age = clock() - (getCreationTime(sessionId) ?? -Infinity)
 
     if (session.revokedAt === null && reason === 'gone' && age < MIN_AGE_OF_ORPHANS) {
-      throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
+      throw this.#rejectTemporarily(presented, 'the user of a new session was not found')
     }
 
     await sessions.revoke({ sessionId, userId, secretHash }, 'user-gone')

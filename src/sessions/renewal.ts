@@ -4,10 +4,10 @@ import { TokenAuthError } from '../errors.js'
 import type { Logger } from '../events.js'
 import { KeyedSingleFlight } from '../lib/single-flight.js'
 import { SECOND } from '../lib/time.js'
+import { describeError } from '../lib/safe-error.js'
 import type { Millis } from '../lib/time.js'
 import type { RevocationReporter } from '../revocations/reporter.js'
 import type { UsageTracker } from '../revocations/usage-tracker.js'
-import { describeError } from '../stores/guarded-store.js'
 import type { TokenStore } from '../stores/token-store.js'
 import type { VerifiedAccessToken } from './access-verifier.js'
 import type { TokenIssuer } from './token-issuer.js'
@@ -116,7 +116,10 @@ export class Renewal {
         throw error
       }
 
-      logger.warn({ sessionId, cause: describeError(error) }, 'failed to renew an access token')
+      logger.warn(
+        { sessionId, cause: describeError(error, false) },
+        'failed to renew an access token'
+      )
       return null
     }
   }

@@ -3,7 +3,7 @@ import { isLateReplay } from '../domain/rotation.js'
 import type { Continuation } from '../domain/rotation.js'
 import type { Caller, Session } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
-import type { Events, SessionEvent, TokenUse } from '../events.js'
+import type { Events, Logger, SessionEvent, TokenUse } from '../events.js'
 import type { Millis } from '../lib/time.js'
 import type { TokenStore, Touch } from '../stores/token-store.js'
 import type { RefreshToken } from '../tokens/refresh-token.js'
@@ -17,6 +17,7 @@ export interface ReuseGuardContext {
   readonly store: TokenStore
   readonly sessions: Sessions
   readonly events: Events
+  readonly logger: Logger
   readonly clock: () => Millis
   /** Reaction to a suspicious replay. `false` disables the detection. */
   readonly replayDetection: 'report' | 'revoke' | false
@@ -58,7 +59,7 @@ export class ReuseGuard {
    * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE` if the client may have given up.
    */
   async revoke (use: RepeatedUse, arrival: Arrival): Promise<void> {
-    await assertStillWaiting(arrival)
+    await this.#assertStillWaiting(use, arrival)
     const { sessions, events } = this.#context
 
     if (await sessions.revoke(getOwner(use), 'reuse')) {
@@ -117,7 +118,7 @@ export class ReuseGuard {
 
   // Revokes while it records the replay. Otherwise a concurrent replay would count as known.
   async #revokeSuspicious (use: RepeatedUse, touch: Touch, arrival: Arrival): Promise<void> {
-    await assertStillWaiting(arrival)
+    await this.#assertStillWaiting(use, arrival)
     const { store, sessions, events } = this.#context
     const [isRevoked] = await Promise.all([
       sessions.revoke(getOwner(use), 'suspicious-replay'),
@@ -129,14 +130,27 @@ export class ReuseGuard {
       events.emit('suspicious-replay', { ...createReuseEvent(use), revoked: true })
     }
   }
-}
 
-async function assertStillWaiting ({ afterStandstill, isConnected }: Arrival): Promise<void> {
-  // The end of a connection is noticed in the next turn of the event loop.
-  await nextTurn()
+  async #assertStillWaiting (
+    { session }: RepeatedUse,
+    { afterStandstill, isConnected }: Arrival
+  ): Promise<void> {
+    // The end of a connection is noticed in the next turn of the event loop.
+    await nextTurn()
+    const reason = afterStandstill
+      ? 'the process stood still before the request'
+      : isConnected()
+      ? null
+      : 'the client has closed the connection'
 
-  if (afterStandstill || !isConnected()) {
-    throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
+    if (reason !== null) {
+      const { id: sessionId, userId } = session
+      this.#context.logger.warn(
+        { sessionId, userId, reason },
+        'rejected a repeated refresh token with 503 instead of revoking its session'
+      )
+      throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
+    }
   }
 }
 

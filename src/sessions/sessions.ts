@@ -2,12 +2,12 @@ import { createSessionId, NO_REPLAYS } from '../domain/session.js'
 import type { Caller, RevocationReason, Session } from '../domain/session.js'
 import type { DpopProof, DpopVerifier } from '../dpop/verifier.js'
 import type { Events, Logger } from '../events.js'
+import { describeError } from '../lib/safe-error.js'
 import type { Millis } from '../lib/time.js'
 import type { RevocationFeed } from '../revocations/feed.js'
 import type { RevocationReporter } from '../revocations/reporter.js'
 import { SessionRefusedError } from '../stores/token-store.js'
 import type { TokenStore } from '../stores/token-store.js'
-import { describeError } from '../stores/guarded-store.js'
 import type { TokenOwner } from '../tokens/access-token.js'
 import type { SenderConstraint } from '../tokens/claims.js'
 import type { JwtCodec } from '../tokens/jwt-codec.js'
@@ -313,7 +313,7 @@ export class Sessions {
         await this.revoke({ sessionId: session.id, userId }, 'too-many')
       }
     } catch (error) {
-      logger.warn({ userId, cause: describeError(error) }, 'failed to enforce "maxSessions"')
+      logger.warn({ userId, cause: describeError(error, false) }, 'failed to enforce "maxSessions"')
     }
   }
 }

@@ -1,7 +1,7 @@
 import { TokenAuthError } from '../errors.js'
 import type { Logger } from '../events.js'
-import { InvalidUserDataError, isThenable } from '../stores/guarded-store.js'
-import type { Guard } from '../stores/guarded-store.js'
+import { InvalidUserDataError, isThenable } from '../stores/guard.js'
+import type { Guard } from '../stores/guard.js'
 import { findReservedClaim } from '../tokens/access-token.js'
 import type { AuthClaims } from '../tokens/auth.js'
 

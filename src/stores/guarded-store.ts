@@ -1,72 +1,7 @@
 import type { Session } from '../domain/session.js'
-import { TokenAuthError } from '../errors.js'
-import type { Logger } from '../events.js'
 import type { AttemptStore } from './attempt-store.js'
-import { SessionRefusedError, StoreSetupError } from './token-store.js'
+import type { Guard } from './guard.js'
 import type { TokenStore } from './token-store.js'
-import type { Millis } from '../lib/time.js'
-
-/**
- * Calls the store or a user callback of the app with a timeout.
- *
- * A failure or a timeout rejects with `AUTH_STORE_UNAVAILABLE`, so an outage never signs a user in
- * or out.
- */
-export interface Guard {
-  /** @param onTimeout - Called when the caller gets the timeout, while the work may go on. */
-  <T>(operation: string, work: () => T | PromiseLike<T>, onTimeout?: () => void): Promise<T>
-}
-
-/** Creates a {@link Guard} that logs the cause of each failure. */
-export function createGuard (timeout: Millis, logger: Logger): Guard {
-  function createFailure (operation: string, cause: string): TokenAuthError {
-    logger.error({ operation, cause }, 'the token store or a user callback failed')
-    return new TokenAuthError('AUTH_STORE_UNAVAILABLE')
-  }
-
-  function toError (operation: string, error: unknown): Error {
-    return error instanceof SessionRefusedError || error instanceof StoreSetupError
-      ? error
-      : createFailure(operation, describeError(error))
-  }
-
-  return (operation, work, onTimeout) =>
-    new Promise((resolve, reject) => {
-      try {
-        const result = work()
-
-        // A result that is there already needs no timeout.
-        if (!isThenable(result)) {
-          return resolve(result)
-        }
-
-        let isPending = true
-        const timer = setTimeout(() => {
-          isPending = false
-          reject(createFailure(operation, `no response within ${timeout} ms`))
-          onTimeout?.()
-        }, timeout)
-        result.then(value => {
-          clearTimeout(timer)
-          resolve(value)
-        }, (error: unknown) => {
-          clearTimeout(timer)
-
-          // A failure after the timeout must not be logged twice.
-          if (isPending) {
-            reject(toError(operation, error))
-          }
-        })
-      } catch (error) {
-        reject(toError(operation, error))
-      }
-    })
-}
-
-/** Whether a result must be awaited. Query builders are no promises, but they can be awaited. */
-export function isThenable<T> (result: T | PromiseLike<T>): result is PromiseLike<T> {
-  return typeof (result as Partial<PromiseLike<T>> | null | undefined)?.then === 'function'
-}
 
 /** Wraps every method of a token store with a guard. */
 export function guardStore (store: TokenStore, guard: Guard): TokenStore {
@@ -98,25 +33,6 @@ export function guardAttemptStore (attempts: AttemptStore, guard: Guard): Attemp
     reset: keys => guard('attempts.reset', () => attempts.reset(keys)),
     sweep: batch => guard('attempts.sweep', () => attempts.sweep(batch))
   }
-}
-
-/** Thrown if a user callback of the app returns a value that the plugin cannot use. */
-export class InvalidUserDataError extends TypeError {
-  override readonly name = 'InvalidUserDataError'
-}
-
-/**
- * Returns the name and code of an error for the log.
- *
- * Leaves out the message, because that of a driver may contain the values of a statement.
- */
-export function describeError (error: unknown): string {
-  if (error instanceof InvalidUserDataError) {
-    return error.message
-  }
-
-  const { name, code } = (error ?? {}) as { name?: unknown, code?: unknown }
-  return [name, code].filter(part => typeof part === 'string').join(' ')
 }
 
 /**

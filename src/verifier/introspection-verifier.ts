@@ -1,4 +1,5 @@
 import { TokenAuthError } from '../errors.js'
+import { toSafeError } from '../lib/safe-error.js'
 import type { Millis } from '../lib/time.js'
 import { ACCESS_TYP } from '../tokens/access-token.js'
 import type { AccessTokenVerifier, VerifiedToken } from '../tokens/auth.js'
@@ -134,7 +135,7 @@ export class IntrospectionVerifier implements AccessTokenVerifier {
       return result
     } catch (error) {
       onFailure(describeError(error as Error))
-      throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
+      throw new TokenAuthError('AUTH_STORE_UNAVAILABLE', { cause: toSafeError(error, false) })
     }
   }
 }

@@ -9,7 +9,8 @@ import { createRequireFresh, requireClaims } from '../http/guards.js'
 import { addErrorHeaders } from '../http/headers.js'
 import { HOUR } from '../lib/time.js'
 import { dpopUrlWarning } from '../options/warnings.js'
-import { createGuard, guardAttemptStore } from '../stores/guarded-store.js'
+import { createGuard } from '../stores/guard.js'
+import { guardAttemptStore } from '../stores/guarded-store.js'
 import { MemoryAttempts } from '../stores/memory/attempts.js'
 import { Sweeper } from '../stores/sweeper.js'
 import { ACCESS_TYP } from '../tokens/access-token.js'
@@ -103,7 +104,7 @@ function createRequestDpop (app: FastifyInstance, options: ResolvedVerifier): Re
   const logger = app.log
   const replays = guardAttemptStore(
     dpop.replays ?? new MemoryAttempts(),
-    createGuard(timeout, logger)
+    createGuard(timeout, logger, 'store')
   )
   const sweeper = new Sweeper({
     store: null,

@@ -1,6 +1,7 @@
 import { compactVerify, createRemoteJWKSet, customFetch, jwksCache } from 'jose'
 import type { FetchImplementation, JWK, JWKSCacheInput, RemoteJWKSet } from 'jose'
 import { TokenAuthError } from '../errors.js'
+import { toSafeError } from '../lib/safe-error.js'
 import { SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
 import { isNonEmptyString, isRecord } from '../tokens/claims.js'
@@ -163,7 +164,7 @@ export class RemoteKeys {
         this.#context.onFailure(describeError(error))
       }
 
-      throw new TokenAuthError('AUTH_KEYS_UNAVAILABLE')
+      throw new TokenAuthError('AUTH_KEYS_UNAVAILABLE', { cause: toSafeError(error, false) })
     }
   }
 

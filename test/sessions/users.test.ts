@@ -17,7 +17,7 @@ interface TestUsers extends TestGuard {
 }
 
 function createUsers (callbacks: Partial<Users> = {}): TestUsers {
-  const { guard, logged } = createTestGuard()
+  const { guard, logged } = createTestGuard(undefined, 'callback')
   const users = { findByLogin: () => ANN, findById: () => ANN, ...callbacks }
   const logger = { error () {}, warn () {}, info () {} }
   return { guard, logged, directory: new UserDirectory(users, guard, logger) }
@@ -32,7 +32,9 @@ async function findCause (callbacks: Partial<Users>, user = ANN): Promise<unknow
   const found = await findAnn(directory)
   const error = await getRejection(directory.createProfile(found))
   t.match(error, UNAVAILABLE)
-  return (logged[0]?.facts as { cause?: unknown }).cause
+  const { message, type, code } =
+    (logged[0]?.facts as { cause: { message?: string, type: string, code?: string } }).cause
+  return message ?? `${type} ${code}`
 }
 
 t.test('claims and public data become plain data', async t => {
@@ -147,7 +149,7 @@ for (const name of ['claims', 'present'] as const) {
     }
   })
 
-  t.test(`a failure of users.${name} is logged without its message`, async t => {
+  t.test(`a failure of users.${name} is logged without a password hash in its message`, async t => {
     const cause = await findCause({
       [name]: () => {
         throw Object.assign(new RangeError(HASH), { code: 'E_DB' })
@@ -216,7 +218,7 @@ t.test('claims and user ID have at most 4096 bytes of JSON', async t => {
 
   const { directory: other, logged } = createUsers({ findById: () => ({ id: 'é'.repeat(2050) }) })
   t.match(await getRejection(other.findById('x')), UNAVAILABLE)
-  t.match(logged, [{ facts: { operation: 'users.findById', cause: message } }])
+  t.match(logged, [{ facts: { operation: 'users.findById', cause: { message } } }])
 })
 
 t.test('callbacks without a result have the default', async t => {
@@ -242,7 +244,10 @@ t.test('a look-up without a valid ID results in 503 with a log line', async t =>
       t.match(logged, [{
         facts: {
           operation: `users.${operation}`,
-          cause: '"id" of a user must be a non-empty string; convert numbers with String(id)'
+          cause: {
+            type: 'InvalidUserDataError',
+            message: '"id" of a user must be a non-empty string; convert numbers with String(id)'
+          }
         }
       }])
     }
@@ -258,7 +263,10 @@ t.test('a record whose getter throws results in 503 and never in a missing user'
     })
   })
   t.match(await getRejection(directory.getProfile('u-ann')), UNAVAILABLE)
-  t.match(logged, [{ facts: { operation: 'users.findById', cause: 'Error' } }])
+  t.match(logged, [{
+    facts: { operation: 'users.findById', cause: { message: 'the connection is closed' } },
+    message: 'the callback users.findById failed'
+  }])
 })
 
 t.test('a profile is gone only if the look-up answers null or undefined', async t => {

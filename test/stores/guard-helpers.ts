@@ -1,8 +1,8 @@
 import { mock } from 'node:test'
 import type { Test } from 'tap'
 import type { TokenAuthError } from '../../src/errors.js'
-import { createGuard } from '../../src/stores/guarded-store.js'
-import type { Guard } from '../../src/stores/guarded-store.js'
+import { createGuard } from '../../src/stores/guard.js'
+import type { Guard, GuardedParty } from '../../src/stores/guard.js'
 import { SECOND } from '../helpers/clock.js'
 
 export const TIMEOUT = 5 * SECOND
@@ -19,7 +19,10 @@ export interface TestGuard {
 }
 
 /** Guard with a logger that records errors. */
-export function createTestGuard (timeout = TIMEOUT): TestGuard {
+export function createTestGuard (
+  timeout = TIMEOUT,
+  party: GuardedParty = 'store'
+): TestGuard {
   const logged: TestGuard['logged'] = []
 
   const unexpected = (): never => {
@@ -33,7 +36,7 @@ export function createTestGuard (timeout = TIMEOUT): TestGuard {
     warn: unexpected,
     info: unexpected
   }
-  return { guard: createGuard(timeout, logger), logged }
+  return { guard: createGuard(timeout, logger, party), logged }
 }
 
 export function mockTimers (t: Test): void {

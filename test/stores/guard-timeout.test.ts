@@ -26,8 +26,11 @@ t.test('a call without a result within the timeout results in 503', async t => {
   mock.timers.tick(1)
   t.match(await failure, UNAVAILABLE)
   t.strictSame(logged, [{
-    facts: { operation: 'rotate', cause: 'no response within 5000 ms' },
-    message: 'the token store or a user callback failed'
+    facts: {
+      operation: 'rotate',
+      cause: { type: 'SafeError', message: 'no response within 5000 ms' }
+    },
+    message: 'the store failed'
   }])
 })
 

@@ -1,6 +1,7 @@
 import { AsyncResource } from 'node:async_hooks'
 import { canRotate } from '../../domain/rotation.js'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
+import { SafeError } from '../../lib/safe-error.js'
 import type { Millis } from '../../lib/time.js'
 
 /** Rotates several different sessions. Returns the outcomes in the order of the attempts. */
@@ -70,7 +71,7 @@ export class RotationQueue {
   rotate (attempt: RotationAttempt, signal?: AbortSignal): Promise<RotationOutcome> {
     return new Promise((resolve, reject) => {
       if (this.#pending >= MAX_PENDING) {
-        reject(new Error('too many rotations wait for the database'))
+        reject(new SafeError('too many rotations wait for the database'))
         return
       }
 
@@ -173,7 +174,7 @@ export class RotationQueue {
   #inTime<T> (work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
-        reject(new Error('the database does not respond'))
+        reject(new SafeError('the database does not respond'))
       }, BATCH_TIMEOUT).unref()
       work.then(resolve, reject).finally(() => {
         clearTimeout(timer)

@@ -204,7 +204,7 @@ t.test('login replaces a weak hash, and ignores a failure to save it', async t =
   t.match(JSON.parse(lines.at(-1) ?? ''), {
     msg: 'failed to replace a weak password hash',
     userId: 'u-ann',
-    cause: 'TokenAuthError AUTH_STORE_UNAVAILABLE'
+    cause: { type: 'TokenAuthError', code: 'AUTH_STORE_UNAVAILABLE' }
   })
   fails = false
   await login()

@@ -28,7 +28,7 @@ t.test('a failed renewal is logged with its session and cause', async t => {
   const lines = log.trim().split('\n').map(line => JSON.parse(line) as Record<string, unknown>)
   t.match(lines.filter(({ msg }) => msg === 'failed to renew an access token'), [{
     sessionId,
-    cause: 'TokenAuthError AUTH_STORE_UNAVAILABLE'
+    cause: { type: 'TokenAuthError', code: 'AUTH_STORE_UNAVAILABLE' }
   }])
 })
 

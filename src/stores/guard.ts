@@ -1,0 +1,127 @@
+import { TokenAuthError } from '../errors.js'
+import type { Logger } from '../events.js'
+import { describeError, getChain, SafeError, toSafeError } from '../lib/safe-error.js'
+import type { Millis } from '../lib/time.js'
+import { SessionRefusedError, StoreSetupError } from './token-store.js'
+
+/**
+ * Calls the store or a user callback of the app with a timeout.
+ *
+ * A failure or a timeout rejects with `AUTH_STORE_UNAVAILABLE`, so an outage never signs a user in
+ * or out.
+ */
+export interface Guard {
+  /** @param onTimeout - Called when the caller gets the timeout, while the work may go on. */
+  <T>(operation: string, work: () => T | PromiseLike<T>, onTimeout?: () => void): Promise<T>
+}
+
+/** Whether a guard calls a store, or callbacks that the app has written. */
+export type GuardedParty = 'store' | 'callback'
+
+const MIGRATION_HINT = 'a table, column or function is missing; run store.migrate()'
+// SQLSTATE of PostgreSQL: undefined table, column, function and schema.
+const MISSING_STATES: ReadonlySet<unknown> = new Set(['42P01', '42703', '42883', '3F000'])
+// Errors of MySQL: unknown column, no such table.
+const MISSING_ERRNOS: ReadonlySet<unknown> = new Set([1054, 1146])
+const MISSING_IN_SQLITE = /\bno such (?:table|column)\b/
+
+/** Creates a {@link Guard} that logs the cause of each failure. */
+export function createGuard (timeout: Millis, logger: Logger, party: GuardedParty): Guard {
+  const fail = (operation: string, error: unknown): TokenAuthError =>
+    reportFailure(logger, party, operation, error)
+
+  const toError = (operation: string, error: unknown): Error =>
+    error instanceof SessionRefusedError || error instanceof StoreSetupError
+      ? error
+      : fail(operation, error)
+
+  return (operation, work, onTimeout) =>
+    new Promise((resolve, reject) => {
+      try {
+        const result = work()
+
+        // A result that is there already needs no timeout.
+        if (!isThenable(result)) {
+          return resolve(result)
+        }
+
+        let isPending = true
+        const timer = setTimeout(() => {
+          isPending = false
+          reject(fail(operation, new SafeError(`no response within ${timeout} ms`)))
+          onTimeout?.()
+        }, timeout)
+        result.then(value => {
+          clearTimeout(timer)
+          resolve(value)
+        }, (error: unknown) => {
+          clearTimeout(timer)
+
+          // A failure after the timeout must not be logged twice.
+          if (isPending) {
+            reject(toError(operation, error))
+          }
+        })
+      } catch (error) {
+        reject(toError(operation, error))
+      }
+    })
+}
+
+/**
+ * Wraps a synchronous callback of the app, so that a failure is logged and results in 503.
+ *
+ * @param name - Path of the option, for the log.
+ */
+export function guardCallback<Args extends unknown[], Result> (
+  name: string,
+  callback: (...args: Args) => Result,
+  logger: Logger
+): (...args: Args) => Result {
+  return (...args) => {
+    try {
+      return callback(...args)
+    } catch (error) {
+      throw reportFailure(logger, 'callback', name, error)
+    }
+  }
+}
+
+/** Whether a result must be awaited. Query builders are no promises, but they can be awaited. */
+export function isThenable<T> (result: T | PromiseLike<T>): result is PromiseLike<T> {
+  return typeof (result as Partial<PromiseLike<T>> | null | undefined)?.then === 'function'
+}
+
+/** Thrown if a user callback of the app returns a value that the plugin cannot use. */
+export class InvalidUserDataError extends TypeError {
+  override readonly name = 'InvalidUserDataError'
+}
+
+function reportFailure (
+  logger: Logger,
+  party: GuardedParty,
+  operation: string,
+  error: unknown
+): TokenAuthError {
+  const isOwn = party === 'callback'
+  const facts = { operation, cause: describeError(error, isOwn) }
+
+  if (isOwn) {
+    logger.error(facts, `the callback ${operation} failed`)
+  } else {
+    const hint = isSchemaError(error) ? { hint: MIGRATION_HINT } : {}
+    logger.error({ ...facts, ...hint }, 'the store failed')
+  }
+
+  return new TokenAuthError('AUTH_STORE_UNAVAILABLE', { cause: toSafeError(error, isOwn) })
+}
+
+/** Whether a database lacks a table or a part of it. Query builders wrap the error of a driver. */
+function isSchemaError (error: unknown): boolean {
+  return getChain(error).some(each => {
+    const { code, errno, message } = each as Record<string, unknown>
+
+    return MISSING_STATES.has(code) || MISSING_ERRNOS.has(errno) ||
+      (typeof message === 'string' && MISSING_IN_SQLITE.test(message))
+  })
+}

@@ -1,0 +1,116 @@
+import { Writable } from 'node:stream'
+import Database from 'libsql'
+import t from 'tap'
+import { TokenAuthError } from '../../../src/index.js'
+import type { TokenAuthOptions } from '../../../src/index.js'
+import { SqliteStore } from '../../../src/stores/sqlite/index.js'
+import { createTestApp, PASSWORD } from '../../helpers/app.js'
+import { DRIVER_MESSAGE } from '../../helpers/broken-store.js'
+import { MINUTE } from '../../helpers/clock.js'
+
+const CREDENTIALS = { username: 'ann', password: PASSWORD }
+
+/** Logger that records its lines. */
+function createLog (): { readonly lines: string[], readonly logger: object } {
+  const lines: string[] = []
+  const stream = new Writable({
+    write (line, _encoding, done) {
+      lines.push(String(line))
+      done()
+    }
+  })
+  return { lines, logger: { level: 'info', stream } }
+}
+
+function failWith (error: Error): Partial<TokenAuthOptions> {
+  return { users: { findByLogin: () => Promise.reject(error), findById: () => null } }
+}
+
+t.test('the cause of a failed callback is in the log, and in no response', async t => {
+  const { lines, logger } = createLog()
+  const { app, post } = await createTestApp({
+    fastify: { logger } as object,
+    options: failWith(new TypeError('bug in findByLogin'))
+  })
+  t.teardown(() => app.close())
+  const response = await post('/auth/login', CREDENTIALS)
+  t.strictSame(response.json(), {
+    statusCode: 503,
+    code: 'AUTH_STORE_UNAVAILABLE',
+    error: 'Service Unavailable',
+    message: 'Session store is unavailable, try again later'
+  })
+  const line = lines.map(each => JSON.parse(each)).find(({ operation }) => operation !== undefined)
+  t.match(line, {
+    msg: 'the callback users.findByLogin failed',
+    cause: { type: 'TypeError', message: 'bug in findByLogin', stack: /causes\.test/ }
+  })
+})
+
+t.test('an error handler of the app reads the cause, and serializers leave it out', async t => {
+  const mistake = new TypeError('bug in findByLogin')
+  let handled: unknown
+  const { app, post } = await createTestApp({
+    options: failWith(mistake),
+    before (app) {
+      app.setErrorHandler((error, _request, reply) => {
+        handled = error
+        return reply.send(error)
+      })
+    }
+  })
+  t.teardown(() => app.close())
+  const response = await post('/auth/login', CREDENTIALS)
+  t.type(handled, TokenAuthError)
+  t.equal((handled as TokenAuthError).cause, mistake)
+  t.notMatch(response.body, 'bug')
+  t.notMatch(JSON.stringify(handled), 'bug')
+  t.notMatch(JSON.stringify({ ...handled as object }), 'bug')
+})
+
+t.test('errors have the members that other frameworks read', async t => {
+  t.match(new TokenAuthError('AUTH_ACCESS_MISSING'), { statusCode: 401, status: 401, expose: true })
+  t.match(new TokenAuthError('AUTH_BUSY'), { statusCode: 503, status: 503, expose: false })
+})
+
+t.test('the error that Fastify logs has no message of a driver', async t => {
+  const { lines, logger } = createLog()
+  const driverError = Object.assign(new Error(DRIVER_MESSAGE), { severity: 'ERROR' })
+  const { app, post } = await createTestApp({
+    fastify: { logger } as object,
+    options: failWith(driverError)
+  })
+  t.teardown(() => app.close())
+  t.equal((await post('/auth/login', CREDENTIALS)).statusCode, 503)
+  t.ok(lines.some(line => line.includes('"err"')))
+  t.notMatch(lines.join(''), 'value-in-a-statement')
+})
+
+t.test('a forgotten migration is named in the log', async t => {
+  const { lines, logger } = createLog()
+  const store = new SqliteStore(new Database(':memory:'))
+  await t.rejects(createTestApp({ store, fastify: { logger } as object }), { code: /^AUTH_/ })
+  t.match(lines.join(''), 'run store.migrate()')
+})
+
+t.test('a failing isSameClient results in 503 with a log line', async t => {
+  const { lines, logger } = createLog()
+  const { app, login, refresh, clock } = await createTestApp({
+    fastify: { logger } as object,
+    options: {
+      refreshToken: {
+        isSameClient: () => {
+          throw new Error('bug in isSameClient')
+        }
+      }
+    }
+  })
+  t.teardown(() => app.close())
+  const { refresh_token: first } = await login()
+  t.equal((await refresh(first)).statusCode, 200)
+  clock.advance(MINUTE)
+  const response = await refresh(first)
+  t.equal(response.json().code, 'AUTH_STORE_UNAVAILABLE')
+  t.notMatch(response.body, 'bug')
+  t.match(lines.join(''), 'the callback refreshToken.isSameClient failed')
+})
