@@ -40,7 +40,8 @@ const allowed = {
   ],
   services: ['options/.+', 'login/.+', 'protocol', 'stores/memory/.+', ...MIDDLE],
   client: ['protocol'],
-  testing: ['client/.+', 'protocol', 'decorators']
+  testing: ['client/.+', 'protocol', 'decorators'],
+  cli: ['stores/.+', 'tokens/.+', 'domain/.+', 'lib/.+', 'events', 'protocol']
 }
 
 const rooms = Object.keys(allowed)
@@ -115,6 +116,22 @@ module.exports = {
       severity: 'error',
       from: { path: '^src/', pathNot: '^src/verifier/' },
       to: { path: '^src/verifier/' }
+    },
+    {
+      name: 'nothing-imports-the-command',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/cli/' },
+      to: { path: '^src/cli/' }
+    },
+    {
+      name: 'commands-load-their-databases-late',
+      comment: 'A command loads the one store that its database needs.',
+      severity: 'error',
+      from: { path: '^src/cli/' },
+      to: {
+        path: '^src/stores/(postgres|mysql|redis|sqlite)/',
+        dependencyTypesNot: ['dynamic-import', 'type-only']
+      }
     },
     {
       name: 'argon2-and-bcrypt-load-late',

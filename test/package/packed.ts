@@ -42,6 +42,11 @@ const checks: Record<string, () => void> = {
     for (const needed of ['dist/index.js', 'dist/index.d.ts', 'LICENSE']) {
       assert.ok(paths.includes(needed), needed)
     }
+
+    const command = (files as Array<{ path: string, mode: number }>).find(file =>
+      file.path === 'dist/cli/index.js'
+    )
+    assert.equal((command?.mode ?? 0) & 0o111, 0o111, 'the command is executable')
   },
   'no source maps' () {
     // Without `src` in the package, a map would point to files that are missing.
@@ -83,6 +88,15 @@ const checks: Record<string, () => void> = {
       ${smoke}`
     )
     run(process.execPath, ['esm.js'])
+  },
+  'use by command' () {
+    const command = join(folder, 'node_modules/.bin/fastify-token-auth')
+    assert.match(run(command, ['--help']), /^Usage: npx fastify-token-auth /)
+    assert.match(run('npx', ['--no-install', 'fastify-token-auth', 'secret']), /^[\w-]{64}\n$/)
+    assert.throws(
+      () => run(command, ['sessions', '--user', '1', '--database', 'postgres://127.0.0.1:1/d']),
+      /requires the package "pg", which is not installed here; run "npm install pg"/
+    )
   },
   'use by require' () {
     writeFileSync(

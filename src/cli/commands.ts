@@ -1,0 +1,138 @@
+import type { Command, OptionSpec } from './command.js'
+
+const commonOptions = {
+  json: { type: 'boolean', description: 'Print one JSON document on stdout' },
+  help: { type: 'boolean', description: 'Print this help' }
+} as const satisfies Record<string, OptionSpec>
+
+const databaseOptions = {
+  database: { type: 'string', value: 'URL', description: 'Database (default: DATABASE_URL)' }
+} as const satisfies Record<string, OptionSpec>
+
+const realm: OptionSpec = {
+  type: 'string',
+  value: 'NAME',
+  description: 'Option "name" of the plugin (default: auth)'
+}
+const yes: OptionSpec = { type: 'boolean', description: 'Do it without a question' }
+
+/** Commands by name, in the order of the help. */
+export const commands: Readonly<Record<string, Command>> = {
+  sessions: {
+    summary: 'List the sessions of a user, or show one session',
+    usage: '--user ID | --session ID',
+    details: [
+      'Lists the active sessions of a user, the newest one first. With --session,\n' +
+      'shows one session in any state, and the reason why it was revoked.',
+      'Times are UTC. The database decides what has expired, not this machine.'
+    ],
+    operand: null,
+    options: {
+      user: { type: 'string', value: 'ID', description: 'User whose sessions are listed' },
+      session: { type: 'string', value: 'ID', description: 'Session to show' },
+      limit: { type: 'string', value: 'N', description: 'Maximum number (default: 100)' },
+      realm,
+      ...databaseOptions,
+      ...commonOptions
+    },
+    load: async () => (await import('./commands/sessions.js')).listSessions
+  },
+  revoke: {
+    summary: 'Revoke one session, all sessions of a user, or all sessions',
+    usage: '--session ID | --user ID | --all',
+    details: [
+      'Refresh tokens are refused immediately. Running instances refuse the access\n' +
+      'tokens as soon as they have read the feed, after 1 s by default.',
+      '--user and --all ask first. Without a terminal, or with --json, they need --yes.'
+    ],
+    operand: null,
+    options: {
+      session: { type: 'string', value: 'ID', description: 'Session to revoke' },
+      user: { type: 'string', value: 'ID', description: 'User whose sessions are revoked' },
+      all: { type: 'boolean', description: 'Revoke all sessions of the realm' },
+      realm,
+      yes,
+      ...databaseOptions,
+      ...commonOptions
+    },
+    load: async () => (await import('./commands/revoke.js')).revoke
+  },
+  sweep: {
+    summary: 'Delete expired sessions, revocations and login attempts',
+    usage: '',
+    details: [
+      'Deletes what the app would delete at its next sweep: records that ended more\n' +
+      'than 25 hours ago by the clock of the database. Covers all realms.',
+      'Asks no question. If the clocks of the database and of this machine differ by\n' +
+      'more than 5 minutes, it deletes nothing. --yes deletes nevertheless.'
+    ],
+    operand: null,
+    options: {
+      yes: { type: 'boolean', description: 'Trust the clock of the database' },
+      ...databaseOptions,
+      ...commonOptions
+    },
+    load: async () => (await import('./commands/sweep.js')).sweep
+  },
+  secret: {
+    summary: 'Print a new value for the option "secret"',
+    usage: '',
+    details: [
+      'Prints 48 random bytes as base64url. Needs no database.'
+    ],
+    operand: null,
+    options: commonOptions,
+    load: async () => (await import('./commands/secret.js')).printSecret
+  },
+  key: {
+    summary: 'Print a new key pair for the option "keys"',
+    usage: '',
+    details: [
+      'Prints the private key on stdout, in the form that the option "keys" takes. It\n' +
+      'contains the public key. The key ID and the public key are on stderr.',
+      'Needs no database.'
+    ],
+    operand: null,
+    options: {
+      alg: { type: 'string', value: 'ALG', description: 'EdDSA or ES256 (default: EdDSA)' },
+      format: { type: 'string', value: 'FORMAT', description: 'pem or jwk (default: pem)' },
+      ...commonOptions
+    },
+    load: async () => (await import('./commands/key.js')).printKey
+  },
+  doctor: {
+    summary: 'Examine a running deployment from outside',
+    usage: 'URL',
+    details: [
+      'URL is the prefix of the auth routes, such as https://api.example.com/auth.\n' +
+      'Changes nothing, except with --login: it opens a session and revokes it.'
+    ],
+    operand: 'URL',
+    options: {
+      origin: {
+        type: 'string',
+        multiple: true,
+        value: 'ORIGIN',
+        description: 'Origin of a page that calls the API (repeatable)'
+      },
+      login: {
+        type: 'boolean',
+        description: 'Log in with FTA_USERNAME and FTA_PASSWORD'
+      },
+      jwks: { type: 'string', value: 'URL', description: 'URL of the JWKS, if it is elsewhere' },
+      name: {
+        type: 'string',
+        value: 'NAME',
+        description: 'Option "name" of the plugin (default: auth)'
+      },
+      route: {
+        type: 'string',
+        multiple: true,
+        value: 'NAME=PATH',
+        description: 'Path of a moved route (repeatable)'
+      },
+      ...commonOptions
+    },
+    load: async () => (await import('./commands/doctor.js')).examineDeployment
+  }
+}

@@ -1,0 +1,51 @@
+import { Events } from '../../events.js'
+import type { Logger } from '../../events.js'
+import { HOUR, MINUTE, SECOND } from '../../lib/time.js'
+import { Sweeper } from '../../stores/sweeper.js'
+import type { CommandHandler } from '../command.js'
+import { readStoreTime, withDatabase } from '../database/with-database.js'
+import { CliError } from '../errors.js'
+
+const MAX_CLOCK_DIFFERENCE = 5 * MINUTE
+/** Time for which ended records stay in the store, as in the app. */
+const KEPT_AFTER_END = 25 * HOUR
+const silent: Logger = { error () {}, warn () {}, info () {} }
+
+/** Deletes expired sessions, revocations and login attempts of all realms. */
+export const sweep: CommandHandler = input =>
+  withDatabase(input, async ({ store, attempts, label }) => {
+    const now = await readStoreTime(store)
+    const difference = Math.abs(now - input.io.now())
+
+    // A database whose clock is ahead would lose sessions that have not expired.
+    if (difference > MAX_CLOCK_DIFFERENCE && input.values.yes !== true) {
+      throw new CliError(
+        'CLOCKS_DIFFER',
+        `the clocks of ${label} and of this machine differ by ` +
+          `${Math.round(difference / SECOND)} s; nothing was deleted. Correct the clock that is ` +
+          'wrong. If the database is right, add --yes'
+      )
+    }
+
+    const sweeper = new Sweeper({
+      store,
+      attempts: [attempts],
+      events: new Events({}, silent, 'auth'),
+      logger: silent,
+      clock: () => now,
+      interval: null,
+      keep: KEPT_AFTER_END
+    })
+    let deleted = 0
+
+    // A sweep stops after a minute, and leaves the rest to the next one.
+    for (let count = -1; count !== 0;) {
+      count = await sweeper.sweep()
+      deleted += count
+    }
+
+    return {
+      document: { deleted },
+      text: `deleted ${deleted} expired ${deleted === 1 ? 'record' : 'records'}`
+    }
+  })

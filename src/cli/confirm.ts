@@ -1,0 +1,30 @@
+import type { CommandInput } from './command.js'
+import { CliError } from './errors.js'
+
+/**
+ * Asks whether to go on, unless `--yes` is set.
+ *
+ * @param question - Sentence that says what happens, with a question mark.
+ * @throws CliError `CONFIRMATION_REQUIRED` if nobody can answer, `CANCELED` after a refusal.
+ */
+export async function confirm (
+  { values, io }: CommandInput,
+  question: string
+): Promise<void> {
+  if (values.yes === true) {
+    return
+  }
+
+  if (values.json === true || !io.isInteractive) {
+    throw new CliError(
+      'CONFIRMATION_REQUIRED',
+      `${question} Nothing was done; add --yes to do it`
+    )
+  }
+
+  const answer = await io.ask(`${question} [y/N] `)
+
+  if (!/^y(es)?$/i.test(answer.trim())) {
+    throw new CliError('CANCELED', 'canceled; nothing was done')
+  }
+}

@@ -1,0 +1,172 @@
+import { isIPv4 } from 'node:net'
+import { getNetwork } from '../../lib/ip-network.js'
+import { SECOND } from '../../lib/time.js'
+import type { Millis } from '../../lib/time.js'
+import { checkCookies } from './cookies.js'
+import { checkCors } from './cors.js'
+import { createFinding } from './findings.js'
+import type { Finding } from './findings.js'
+import { getAuthCode, parseList } from './http.js'
+import type { ProbeResponse } from './http.js'
+import { checkJwks } from './jwks.js'
+import { isSpoofed, probeLogin } from './login.js'
+import type { LoginProbe } from './login.js'
+import type { Probe, Report } from './target.js'
+
+/** Difference of two clocks that is reported. `Date` has whole seconds. */
+const MAX_CLOCK_DIFFERENCE: Millis = 10 * SECOND
+
+/** Examines a deployment from outside. Reports the cause of a fault, and not its effects. */
+export async function examine (probe: Probe, now: () => Millis): Promise<Report> {
+  const { target } = probe
+  const sentAt = now()
+  const first = await probe.refresh()
+  const receivedAt = now()
+  const blocking = checkFirstResponse(first)
+
+  if (blocking !== null) {
+    return { findings: [blocking], notChecked: ['everything else'], facts: [] }
+  }
+
+  const cleared = await probe.logout()
+  const usesCookies = cleared.cookies.length > 0
+  const login = target.credentials === null
+    ? null
+    : await probeLogin(probe, target.credentials, usesCookies)
+  const jwks = await checkJwks(probe, login?.isKeySigned === true)
+  const findings = [
+    ...checkScheme(target.base),
+    ...checkCookies(
+      [...cleared.cookies, ...login?.response.cookies ?? []],
+      target.name,
+      target.origins.some(origin => origin !== target.ownOrigin)
+    ),
+    ...await checkCors(probe, usesCookies),
+    ...await checkProxy(probe, login, usesCookies),
+    ...checkServerClock(first, sentAt, receivedAt),
+    ...checkLogin(login),
+    ...await checkCache(probe, first),
+    ...jwks ?? []
+  ]
+
+  return {
+    findings,
+    notChecked: [
+      ...target.origins.length === 0 ? ['CORS for your pages (use --origin)'] : [],
+      ...login === null ? ['client address and token times (use --login)'] : [],
+      ...usesCookies ? [] : ['cookies (the deployment sets none)'],
+      ...jwks === null ? ['JWKS (the deployment has none)'] : []
+    ],
+    facts: login?.address == null ? [] : [`The app saw the client address ${login.address}.`]
+  }
+}
+
+function checkFirstResponse (response: ProbeResponse): Finding | null {
+  const { status, headers } = response
+
+  if (status >= 300 && status < 400) {
+    return createFinding('post-redirected', headers.location ?? 'another URL')
+  }
+
+  return getAuthCode(response) === null
+    ? createFinding('unexpected-response', `status ${status}`)
+    : null
+}
+
+function checkScheme (base: string): Finding[] {
+  const { protocol, hostname } = new URL(base)
+  const isLocal = /^(localhost|.+\.localhost|127(\.\d+){3}|\[::1\])$/.test(hostname)
+  return protocol === 'https:' || isLocal ? [] : [createFinding('plain-http')]
+}
+
+async function checkProxy (
+  probe: Probe,
+  login: LoginProbe | null,
+  usesCookies: boolean
+): Promise<Finding[]> {
+  const address = login?.address ?? null
+
+  if (address !== null && isSpoofed(address)) {
+    return [createFinding('proxy-spoofed', address)]
+  }
+
+  const { ownOrigin } = probe.target
+  const isOwnOriginRejected = usesCookies &&
+    getAuthCode(await probe.logout(ownOrigin)) === 'AUTH_ORIGIN_REJECTED'
+  // From a public address, no client reaches the app by a private one.
+  const isHidden = address !== null && isPrivate(address) &&
+    !isPrivate(login?.response.remoteAddress ?? '')
+  const evidence = [
+    ...isOwnOriginRejected ? [`it takes ${ownOrigin} for another origin`] : [],
+    ...isHidden ? [`it saw the address ${address}`] : []
+  ]
+  return evidence.length === 0 ? [] : [createFinding('proxy-not-trusted', evidence.join(', and '))]
+}
+
+/** Whether an address is one of a private network or of this machine. */
+function isPrivate (address: string): boolean {
+  const network = getNetwork(address)
+
+  return isIPv4(network)
+    ? /^(0|10|127|192\.168|169\.254|172\.(1[6-9]|2\d|3[01])|100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7]))\./
+      .test(network)
+    : network === '' || /^(0:0:0:0|f[cd]|fe[89ab])/.test(network)
+}
+
+function checkServerClock (
+  { headers }: ProbeResponse,
+  sentAt: Millis,
+  receivedAt: Millis
+): Finding[] {
+  const date = Date.parse(headers.date ?? '')
+  // `Date` is up to a second old.
+  const ahead = Math.max(0, date - receivedAt)
+  const behind = Math.max(0, sentAt - date - SECOND)
+  const difference = Math.max(ahead, behind)
+
+  return difference > MAX_CLOCK_DIFFERENCE
+    ? [createFinding('clock-skew', String(Math.round(difference / SECOND)))]
+    : []
+}
+
+function checkLogin (login: LoginProbe | null): Finding[] {
+  if (login === null) {
+    return []
+  }
+
+  const { failure, claims, response } = login
+
+  if (failure !== null) {
+    return [createFinding('login-failed', failure)]
+  }
+
+  const date = Date.parse(response.headers.date ?? '')
+  const difference = Math.abs(Number(claims?.iat) * SECOND - date)
+
+  return difference > MAX_CLOCK_DIFFERENCE
+    ? [createFinding('token-clock', String(Math.round(difference / SECOND)))]
+    : []
+}
+
+async function checkCache (probe: Probe, refreshed: ProbeResponse): Promise<Finding[]> {
+  // A cache has the response of the first request at the second one.
+  await probe.request('GET', 'sessions')
+  const listed = await probe.request('GET', 'sessions')
+  const { age, 'x-cache': cache, 'cf-cache-status': status } = listed.headers
+  const hit = [cache, status].find(value => value !== undefined && /\bhit\b/i.test(value))
+
+  if (age !== undefined || hit !== undefined) {
+    return [
+      createFinding('response-cached', age === undefined ? `X-Cache: ${hit}` : `Age: ${age}`)
+    ]
+  }
+
+  const isStorable = (response: ProbeResponse): boolean =>
+    getAuthCode(response) !== null &&
+    !parseList(response.headers['cache-control']).includes('no-store')
+  const routes = [
+    ...isStorable(refreshed) ? ['POST refresh'] : [],
+    ...isStorable(listed) ? ['GET sessions'] : []
+  ]
+  return routes.length === 0 ? [] : [createFinding('cache-control', routes.join(', '))]
+}
