@@ -109,7 +109,7 @@ const texts = {
   'proxy-spoofed': (address: string): Texts => ({
     problem: `The app took the address ${address} from a header of the client.`,
     consequence: 'An attacker chooses an address for each login, and evades the limit per address.',
-    fix: 'Set trustProxy to the address of the proxy or to the number of proxies instead of true.'
+    fix: 'Set trustProxy of Fastify to the address of the proxy instead of true.'
   }),
   'clock-skew': (seconds: string): Texts => ({
     problem: `The clock of the server differs from this machine by ${seconds} s.`,

@@ -1,0 +1,122 @@
+import t from 'tap'
+import { findingIds } from '../../src/cli/doctor/findings.js'
+import { sendRequest } from '../../src/cli/doctor/http.js'
+import { CLIENT_ADDRESS, credentials, deploy, PAGE_ORIGIN } from '../helpers/deployment.js'
+import type { DeploymentOptions } from '../helpers/deployment.js'
+import { faultyDeployments, inBody, keys, originArgs } from './faulty-deployments.js'
+
+for (const { id, title, deployment, args = [], url, env, now } of faultyDeployments) {
+  t.test(`doctor reports only ${id} for ${title}`, async t => {
+    const { doctor } = await deploy(t, deployment)
+    const result = await doctor([...args, '--json'], {
+      ...(url !== undefined && { url }),
+      ...(env !== undefined && { env }),
+      ...(now !== undefined && { now })
+    })
+    const { findings = [], error = null } = result.json()
+    t.equal(error, null)
+    t.strictSame(findings.map((finding: { id: string }) => finding.id), [id], result.out)
+    t.equal(result.code, 1)
+    t.notMatch(result.out, credentials.FTA_PASSWORD)
+
+    for (const member of ['problem', 'consequence', 'fix']) {
+      t.match(findings[0]?.[member], /^[A-Z][^]+\.$/)
+    }
+  })
+}
+
+t.test('every finding has a test', async t => {
+  t.strictSame(findingIds.filter(id => !faultyDeployments.some(item => item.id === id)), [])
+})
+
+const sound: Readonly<Record<string, DeploymentOptions>> = {
+  'with cookies': {},
+  'with cookies for all tokens': {
+    options: { cookie: { origins: [PAGE_ORIGIN], accessToken: true } }
+  },
+  'with tokens in the body': { options: inBody },
+  'with both transports': {
+    options: { refreshToken: { transport: 'both' }, cookie: { origins: [PAGE_ORIGIN] } }
+  },
+  'with key pairs': { options: keys },
+  'with DPoP': { options: { dpop: true }, cors: { exposedHeaders: ['Retry-After', 'DPoP-Nonce'] } },
+  'with CORS for all without cookies': {
+    options: inBody,
+    cors: { origin: '*', credentials: false }
+  },
+  'that trusts one hop': { trustProxy: (_address: string, hop: number) => hop < 1 }
+}
+
+for (const [title, deployment] of Object.entries(sound)) {
+  t.test(`doctor reports nothing for a sound deployment ${title}`, async t => {
+    const { doctor, store } = await deploy(t, deployment)
+
+    for (const args of [[], originArgs, ['--login'], [...originArgs, '--login']]) {
+      const { code, out, json } = await doctor([...args, '--json'], { env: credentials })
+      t.strictSame(json().findings, [], `${args.join(' ')}: ${out}`)
+      t.equal(code, 0)
+      t.strictSame(
+        json().facts,
+        args.includes('--login') ? [`The app saw the client address ${CLIENT_ADDRESS}.`] : []
+      )
+    }
+
+    const live = await store.list('auth', 'u-ann', { now: Date.now(), limit: 9 })
+    t.strictSame(live, [], 'the sessions of the doctor are revoked')
+  })
+}
+
+t.test('doctor accepts SameSite=None if a page of another site is named', async t => {
+  const { doctor } = await deploy(t, {
+    options: { cookie: { origins: [PAGE_ORIGIN], sameSite: 'none' } }
+  })
+  const { code, out } = await doctor(originArgs)
+  t.equal(code, 0, out)
+})
+
+t.test('doctor reports nothing for an app on localhost without a proxy', async t => {
+  const { app, doctor } = await deploy(t, { trustProxy: false })
+  const url = `${app.listeningOrigin}/auth/`
+  const { code, out } = await doctor([...originArgs, '--login'], {
+    url,
+    sendRequest,
+    env: credentials
+  })
+  t.equal(out.split('\n')[2], 'No findings.', out)
+  t.equal(code, 0)
+})
+
+t.test('doctor finds moved routes and cookies with another name', async t => {
+  const { doctor } = await deploy(t, {
+    options: {
+      name: 'staff',
+      routes: { refresh: '/token/refresh', logout: '/out' },
+      cookie: { sameSite: 'none' }
+    }
+  })
+  const args = ['--route', 'refresh=/token/refresh', '--route', 'logout=/out', '--name', 'staff']
+  const { code, out } = await doctor(args)
+  t.equal(code, 1)
+  t.match(
+    out,
+    /^cookie-same-site: Cookie .+: __Host-staff-refresh\.\n {2}Consequence: .+\n {2}Fix: .+\n\n1 find/m
+  )
+})
+
+t.test('doctor exits with 3 if the deployment does not respond', async t => {
+  const { doctor } = await deploy(t)
+  const { code, error } = await doctor([], { url: 'http://127.0.0.1:1/auth', sendRequest })
+  t.equal(code, 3)
+  t.equal(error, 'fastify-token-auth: the deployment does not respond (ECONNREFUSED)\n')
+})
+
+t.test('doctor prints no control characters of the deployment', async t => {
+  const { doctor } = await deploy(t, {
+    change (response) {
+      response.status = 302
+      response.headers = { location: '/\u009B2J' }
+    }
+  })
+  const { out } = await doctor()
+  t.match(out, 'redirected to /\uFFFD2J')
+})
