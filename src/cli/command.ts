@@ -16,6 +16,8 @@ export interface OptionSpec {
 /** Values of the options of a command line. */
 export interface OptionValues {
   readonly database?: string
+  readonly 'table-prefix'?: string
+  readonly sql?: boolean
   readonly realm?: string
   readonly user?: string
   readonly session?: string

@@ -6,7 +6,12 @@ const commonOptions = {
 } as const satisfies Record<string, OptionSpec>
 
 const databaseOptions = {
-  database: { type: 'string', value: 'URL', description: 'Database (default: DATABASE_URL)' }
+  database: { type: 'string', value: 'URL', description: 'Database (default: DATABASE_URL)' },
+  'table-prefix': {
+    type: 'string',
+    value: 'PREFIX',
+    description: 'Prefix of the tables, or of the keys in Redis'
+  }
 } as const satisfies Record<string, OptionSpec>
 
 const realm: OptionSpec = {
@@ -18,6 +23,45 @@ const yes: OptionSpec = { type: 'boolean', description: 'Do it without a questio
 
 /** Commands by name, in the order of the help. */
 export const commands: Readonly<Record<string, Command>> = {
+  migrate: {
+    summary: 'Create the missing tables, indexes and functions',
+    usage: '',
+    details: [
+      'Names what is missing, and asks before it creates it. Without a terminal, or\n' +
+      'with --json, it needs --yes. If nothing is missing, it only reads.',
+      'Redis needs no migration.'
+    ],
+    operand: null,
+    options: {
+      sql: { type: 'boolean', description: 'Print the SQL of all migrations, and do nothing' },
+      yes,
+      ...databaseOptions,
+      ...commonOptions
+    },
+    load: async () => (await import('./commands/migrate.js')).migrate
+  },
+  check: {
+    summary: 'Report what the store lacks in its database',
+    usage: '',
+    details: [
+      'Checks versions, tables, rights and settings. Changes nothing. Exits with 1 if\n' +
+      'the store cannot work, or if there is a warning.'
+    ],
+    operand: null,
+    options: { ...databaseOptions, ...commonOptions },
+    load: async () => (await import('./commands/check.js')).check
+  },
+  baseline: {
+    summary: 'Record that another tool has created the tables',
+    usage: '',
+    details: [
+      'Compares the tables with those that "migrate" creates, and records the version.\n' +
+      'Creates nothing else. Asks first; without a terminal, it needs --yes.'
+    ],
+    operand: null,
+    options: { yes, ...databaseOptions, ...commonOptions },
+    load: async () => (await import('./commands/migrate.js')).baseline
+  },
   sessions: {
     summary: 'List the sessions of a user, or show one session',
     usage: '--user ID | --session ID',

@@ -5,11 +5,13 @@ import { CliError } from './errors.js'
  * Asks whether to go on, unless `--yes` is set.
  *
  * @param question - Sentence that says what happens, with a question mark.
+ * @param details - Members of the error for programs.
  * @throws CliError `CONFIRMATION_REQUIRED` if nobody can answer, `CANCELED` after a refusal.
  */
 export async function confirm (
   { values, io }: CommandInput,
-  question: string
+  question: string,
+  details: Readonly<Record<string, unknown>> = {}
 ): Promise<void> {
   if (values.yes === true) {
     return
@@ -18,7 +20,8 @@ export async function confirm (
   if (values.json === true || !io.isInteractive) {
     throw new CliError(
       'CONFIRMATION_REQUIRED',
-      `${question} Nothing was done; add --yes to do it`
+      `${question} Nothing was done; add --yes to do it`,
+      { details }
     )
   }
 

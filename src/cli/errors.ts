@@ -35,10 +35,17 @@ export class CliError extends Error {
   override readonly name = 'CliError'
   readonly code: CliErrorCode
   readonly exitCode: ExitCode
+  /** Further members of `error` in the document that `--json` prints. */
+  readonly details: Readonly<Record<string, unknown>>
 
-  constructor (code: CliErrorCode, message: string, options?: ErrorOptions) {
+  constructor (
+    code: CliErrorCode,
+    message: string,
+    { details = {}, ...options }: ErrorOptions & { readonly details?: CliError['details'] } = {}
+  ) {
     super(message, options)
     this.code = code
+    this.details = details
     this.exitCode = ERRORS[code]
   }
 }

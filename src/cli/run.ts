@@ -49,10 +49,10 @@ export async function run (argv: readonly string[], io: Io): Promise<ExitCode> {
 
     return exitCode
   } catch (error) {
-    const { code, message, exitCode } = toCliError(error)
+    const { code, message, exitCode, details } = toCliError(error)
 
     if (isJson) {
-      printJson({ ok: false, error: { code, message } })
+      printJson({ ok: false, error: { code, message, ...details } })
     } else {
       io.writeError(`fastify-token-auth: ${message}\n`)
     }

@@ -36,8 +36,8 @@ t.test('the general help names every command', async t => {
 
 t.test('invalid command lines exit with 2 and name what is valid', async t => {
   const cases: ReadonlyArray<readonly [argv: string[], message: string]> = [
-    [['nothing'], 'unknown command; valid commands: sessions,'],
-    [['--json'], 'the first argument must be a command; valid commands: sessions,'],
+    [['nothing'], 'unknown command; valid commands: migrate,'],
+    [['--json'], 'the first argument must be a command; valid commands: migrate,'],
     [['secret', '--size=9'], 'unknown option "--size" of the command "secret"; valid options: --j'],
     [['sessions', '-u', '1'], 'unknown option "-u" of the command "sessions"; valid options: --u'],
     [['sessions', '--user'], 'option "--user" requires a value'],

@@ -1,65 +1,15 @@
 import { randomBytes } from 'node:crypto'
-import mysql from 'mysql2/promise'
 import t from 'tap'
-import type { Test } from 'tap'
 import type { Session } from '../../src/domain/session.js'
 import { createSessionId } from '../../src/domain/session.js'
-import { MysqlStore } from '../../src/stores/mysql/index.js'
-import { PostgresStore } from '../../src/stores/postgres/index.js'
-import { SqliteStore } from '../../src/stores/sqlite/index.js'
-import type { TokenStore } from '../../src/stores/token-store.js'
 import { runCli } from '../helpers/cli.js'
 import type { CliResult } from '../helpers/cli.js'
+import { cliDatabases } from '../helpers/cli-databases.js'
 import { DAY, HOUR, MINUTE } from '../helpers/clock.js'
-import { mysqlUrl, whyNoMysql } from '../helpers/databases/mysql.js'
-import { answers, createPostgresDatabase, POSTGRES_URL } from '../helpers/databases/postgres.js'
 import { openSqliteStore } from '../helpers/databases/sqlite.js'
 
 const REALM = 'auth'
 const ESCAPE = '\u001B[2J'
-
-interface World {
-  readonly url: string
-  readonly store: TokenStore
-}
-
-const openers: Readonly<Record<string, (t: Test) => Promise<World>>> = {
-  async sqlite (t) {
-    const { store, file } = await openSqliteStore()
-    t.teardown(() => {
-      file.remove()
-    })
-    return { url: `sqlite:${file.path}`, store }
-  },
-  async postgres (t) {
-    const database = await createPostgresDatabase(POSTGRES_URL)
-    t.teardown(() => database.remove())
-    const pool = database.connect()
-    const { rows: [row] } = await pool.query('SHOW search_path')
-    const options = encodeURIComponent(`-c search_path=${row.search_path}`)
-    return { url: `${POSTGRES_URL}?options=${options}`, store: new PostgresStore(pool) }
-  },
-  async mysql (t) {
-    const database = `token_auth_test_${randomBytes(6).toString('hex')}`
-    const admin = mysql.createPool({ uri: mysqlUrl, connectionLimit: 1 })
-    await admin.query(`CREATE DATABASE ${database}`)
-    const pool = mysql.createPool({ uri: mysqlUrl, database, connectionLimit: 2 })
-    t.teardown(async () => {
-      await admin.query(`DROP DATABASE ${database}`)
-      await Promise.all([admin.end(), pool.end()])
-    })
-    const store = new MysqlStore(pool)
-    await store.migrate()
-    const url = new URL(mysqlUrl)
-    url.pathname = `/${database}`
-    return { url: url.href.replace('mysql:', 'mariadb:'), store }
-  }
-}
-const skips: Readonly<Record<string, string | false>> = {
-  sqlite: false,
-  postgres: await answers(POSTGRES_URL) ? false : 'PostgreSQL does not answer',
-  mysql: await whyNoMysql()
-}
 
 function createSession (userId: string, members: Partial<Session> = {}): Session {
   const { createdAt: at = Date.now() - HOUR } = members
@@ -88,11 +38,11 @@ function createSession (userId: string, members: Partial<Session> = {}): Session
   }
 }
 
-for (const [name, open] of Object.entries(openers)) {
-  t.test(`sessions and revoke on ${name}`, { skip: skips[name] ?? false }, async t => {
-    const { url, store } = await open(t)
+for (const [name, { skip, open }] of Object.entries(cliDatabases)) {
+  t.test(`sessions and revoke on ${name}`, { skip }, async t => {
+    const { url, store, args } = await open(t)
     const cli = (argv: readonly string[], options = {}): Promise<CliResult> =>
-      runCli(argv, { env: { DATABASE_URL: url }, ...options })
+      runCli([...argv, ...args], { env: { DATABASE_URL: url }, ...options })
     const [first, second] = [createSession('ann'), createSession('ann')]
     const others = [createSession('bob'), createSession('ann', { realm: 'staff' })]
 
@@ -250,5 +200,4 @@ t.test('a database without tables exits with 1 and names the command', async t =
     ok: false,
     error: { code: 'SCHEMA_OUTDATED', message: /fastify-token-auth mi/ }
   })
-  t.ok(SqliteStore.migrations.length > 0)
 })

@@ -6,20 +6,38 @@ import type { MysqlPool } from '../../stores/mysql/index.js'
 import type { PostgresDatabase } from '../../stores/postgres/index.js'
 import type { RedisClient } from '../../stores/redis/index.js'
 import type { SqliteDatabase } from '../../stores/sqlite/index.js'
+import type { SqlStoreOptions } from '../../stores/sql/table-prefix.js'
 import type { TokenStore } from '../../stores/token-store.js'
 import { CliError } from '../errors.js'
 import { getExports, loadDriver } from './drivers.js'
 import type { DatabaseAddress, DatabaseKind } from './url.js'
 
+/** Store of a connection. Redis has no schema, and lacks the last three members. */
+export type CliStore = TokenStore & {
+  readonly migrations?: readonly string[]
+  migrate?(): Promise<void>
+  baseline?(): Promise<void>
+}
+
 /** Connection with its stores. */
 export interface Connection {
-  readonly store: TokenStore
+  readonly store: CliStore
   readonly attempts: AttemptStore
   readonly close: () => unknown
 }
 
+/** Settings of a connection. */
+export interface ConnectionSettings {
+  /** Folder from which the driver is loaded. */
+  readonly folder: string
+  /** `undefined` for the default prefix. */
+  readonly prefix: string | undefined
+  /** Whether a missing SQLite file is created. */
+  readonly createsFile: boolean
+}
+
 /** Opens a database, and rejects with the error of the driver if it cannot be reached. */
-type Connect = (url: string, folder: string) => Promise<Connection>
+type Connect = (url: string, settings: ConnectionSettings) => Promise<Connection>
 
 const CONNECT_TIMEOUT = 5 * SECOND
 
@@ -53,11 +71,15 @@ interface IoredisDriver {
 
 type SqliteConstructor = new(path: string) => SqliteDatabase & { close(): unknown }
 
-async function connectPostgres (url: string, folder: string): Promise<Connection> {
+async function connectPostgres (
+  url: string,
+  { folder, prefix }: ConnectionSettings
+): Promise<Connection> {
   const { Pool } = getExports<{ readonly Pool: new(options: object) => PgPool }>(
     await loadDriver('PostgreSQL', ['pg'], folder)
   )
   const { PostgresAttempts, PostgresStore } = await import('../../stores/postgres/index.js')
+  const options = toSqlOptions(prefix)
   const pool = new Pool({
     connectionString: url,
     max: 2,
@@ -69,34 +91,47 @@ async function connectPostgres (url: string, folder: string): Promise<Connection
   await openOrClose(pool.query('SELECT 1'), () => pool.end())
 
   return {
-    store: new PostgresStore(pool),
-    attempts: new PostgresAttempts(pool),
+    store: new PostgresStore(pool, options),
+    attempts: new PostgresAttempts(pool, options),
     close: () => pool.end()
   }
 }
 
-async function connectMysql (url: string, folder: string): Promise<Connection> {
+async function connectMysql (
+  url: string,
+  { folder, prefix }: ConnectionSettings
+): Promise<Connection> {
   const { createPool } = getExports<MysqlDriver>(
     await loadDriver('MySQL or MariaDB', ['mysql2/promise'], folder)
   )
   const { MysqlAttempts, MysqlStore } = await import('../../stores/mysql/index.js')
+  const options = toSqlOptions(prefix)
   const pool = createPool({ uri: url, connectionLimit: 2, connectTimeout: CONNECT_TIMEOUT })
   await openOrClose(pool.query('SELECT 1'), () => pool.end())
 
   return {
-    store: new MysqlStore(pool),
-    attempts: new MysqlAttempts(pool),
+    store: new MysqlStore(pool, options),
+    attempts: new MysqlAttempts(pool, options),
     close: () => pool.end()
   }
 }
 
-async function connectRedis (url: string, folder: string): Promise<Connection> {
+async function connectRedis (
+  url: string,
+  { folder, prefix }: ConnectionSettings
+): Promise<Connection> {
   const driver = await loadDriver('Redis', ['redis', 'ioredis'], folder)
   const { RedisAttempts, RedisStore } = await import('../../stores/redis/index.js')
   const { client, close } = driver.name === 'redis'
     ? await connectNodeRedis(getExports(driver), url)
     : await connectIoredis(getExports(driver), url)
-  return { store: new RedisStore(client), attempts: new RedisAttempts(client), close }
+  const options = prefix === undefined ? {} : { prefix }
+
+  return {
+    store: new RedisStore(client, options),
+    attempts: new RedisAttempts(client, options),
+    close
+  }
 }
 
 async function connectNodeRedis (
@@ -147,11 +182,14 @@ async function connectIoredis (
   }
 }
 
-async function connectSqlite (path: string, folder: string): Promise<Connection> {
+async function connectSqlite (
+  path: string,
+  { folder, prefix, createsFile }: ConnectionSettings
+): Promise<Connection> {
   const file = resolve(folder, path)
 
   // A driver would create the file.
-  if (!existsSync(file)) {
+  if (!createsFile && !existsSync(file)) {
     throw new CliError('STORE_UNREACHABLE', `the SQLite file ${path} does not exist`)
   }
 
@@ -164,13 +202,18 @@ async function connectSqlite (path: string, folder: string): Promise<Connection>
     ? driver.module.DatabaseSync as SqliteConstructor
     : driver.module.default as SqliteConstructor
   const { SqliteAttempts, SqliteStore } = await import('../../stores/sqlite/index.js')
+  const options = toSqlOptions(prefix)
   const db = new Database(file)
 
   return {
-    store: new SqliteStore(db),
-    attempts: new SqliteAttempts(db),
+    store: new SqliteStore(db, options),
+    attempts: new SqliteAttempts(db, options),
     close: () => db.close()
   }
+}
+
+function toSqlOptions (tablePrefix: string | undefined): SqlStoreOptions {
+  return tablePrefix === undefined ? {} : { tablePrefix }
 }
 
 async function openOrClose (
@@ -193,6 +236,9 @@ const CONNECT: Readonly<Record<DatabaseKind, Connect>> = {
 }
 
 /** Opens the database at an address, with the driver that the app has installed. */
-export function connect ({ kind, url }: DatabaseAddress, folder: string): Promise<Connection> {
-  return CONNECT[kind](url, folder)
+export function connect (
+  { kind, url }: DatabaseAddress,
+  settings: ConnectionSettings
+): Promise<Connection> {
+  return CONNECT[kind](url, settings)
 }

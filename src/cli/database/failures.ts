@@ -1,3 +1,4 @@
+import { StoreSetupError } from '../../stores/token-store.js'
 import { CliError } from '../errors.js'
 
 /** Reasons by the code of a driver or of Node. */
@@ -44,6 +45,11 @@ export function storeError (label: string, error: unknown): CliError {
     return error
   }
 
+  if (error instanceof StoreSetupError) {
+    const message = `${label}: ${useCommands(error.message)}`
+    return new CliError('SCHEMA_OUTDATED', message, { cause: error })
+  }
+
   const code = getErrorCode(error)
   const suffix = code === '' ? '' : ` (code ${code})`
 
@@ -69,6 +75,11 @@ export function storeError (label: string, error: unknown): CliError {
       : `${label} failed${suffix}`,
     { cause: error }
   )
+}
+
+/** Replaces the calls in a text of a store with the commands that do the same. */
+export function useCommands (text: string): string {
+  return text.replaceAll('"await store.migrate()"', '"npx fastify-token-auth migrate"')
 }
 
 function getErrorCode (error: unknown): string {

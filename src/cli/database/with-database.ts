@@ -1,4 +1,5 @@
 import type { Millis } from '../../lib/time.js'
+import { createPrefixer } from '../../stores/sql/table-prefix.js'
 import type { TokenStore } from '../../stores/token-store.js'
 import type { CommandInput } from '../command.js'
 import { CliError, usageError } from '../errors.js'
@@ -6,6 +7,7 @@ import { connect } from './connections.js'
 import type { Connection } from './connections.js'
 import { connectError, storeError } from './failures.js'
 import { parseDatabaseUrl } from './url.js'
+import type { DatabaseKind } from './url.js'
 
 /** Open database of a command. */
 export interface Database extends Connection {
@@ -20,7 +22,8 @@ export interface Database extends Connection {
  */
 export async function withDatabase<T> (
   { values, io }: CommandInput,
-  work: (database: Database) => Promise<T>
+  work: (database: Database) => Promise<T>,
+  { createsFile = false }: { readonly createsFile?: boolean } = {}
 ): Promise<T> {
   const isOption = values.database !== undefined
   const url = values.database ?? io.env.DATABASE_URL
@@ -31,7 +34,10 @@ export async function withDatabase<T> (
 
   const address = parseDatabaseUrl(url, isOption ? '--database' : 'DATABASE_URL')
   const { label } = address
-  const connection = await connect(address, io.folder).catch((error: unknown) => {
+  const prefix = values['table-prefix']
+  assertPrefix(address.kind, prefix)
+  const settings = { folder: io.folder, prefix, createsFile }
+  const connection = await connect(address, settings).catch((error: unknown) => {
     throw error instanceof CliError ? error : connectError(label, error)
   })
 
@@ -47,4 +53,16 @@ export async function withDatabase<T> (
 /** Returns the time of the database's clock. */
 export async function readStoreTime (store: TokenStore): Promise<Millis> {
   return (await store.revocations({ within: 0 }, 1)).now
+}
+
+function assertPrefix (kind: DatabaseKind, prefix: string | undefined): void {
+  if (prefix === undefined || kind === 'redis') {
+    return
+  }
+
+  try {
+    createPrefixer({ tablePrefix: prefix })
+  } catch (error) {
+    throw usageError((error as Error).message.replace('"tablePrefix"', '"--table-prefix"'))
+  }
 }
