@@ -1,13 +1,15 @@
 import { createPrivateKey, createPublicKey } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { commands } from '../../src/cli/commands.js'
+import { findingIds } from '../../src/cli/doctor/findings.js'
 import { findWeakness } from '../../src/tokens/key-derivation.js'
 import { readKey } from '../../src/tokens/keys.js'
 import { createTestApp } from '../helpers/app.js'
 import { runCli } from '../helpers/cli.js'
+import { root } from '../helpers/consumer.js'
 
 const PASSWORD = 'p4ssw0rd'
 const secretUrl = `postgres://ann:${PASSWORD}@127.0.0.1:1/app`
@@ -31,6 +33,15 @@ t.test('the general help names every command', async t => {
 
   for (const name of Object.keys(commands)) {
     t.match(out, new RegExp(`^  ${name} `, 'm'))
+  }
+})
+
+t.test('the README names every command and every finding', async t => {
+  const readme = readFileSync(join(root, 'README.md'), 'utf8')
+  const section = /^## Use the command line$([^]+?)^## /m.exec(readme)?.[1] ?? ''
+
+  for (const name of [...Object.keys(commands), ...findingIds]) {
+    t.ok(section.includes(`\`${name}`), name)
   }
 })
 
