@@ -26,7 +26,12 @@ for (const [title, deployment] of Object.entries(sound)) {
   t.test(`doctor reports nothing for a sound deployment ${title}`, async t => {
     const { doctor, store } = await deploy(t, deployment)
 
-    for (const args of [[], originArgs, ['--login'], [...originArgs, '--login']]) {
+    for (
+      const args of [['--origin', 'https://api.example.test'], originArgs, ['--login'], [
+        ...originArgs,
+        '--login'
+      ]]
+    ) {
       const { code, out, json } = await doctor([...args, '--json'], { env: credentials })
       t.strictSame(json().findings, [], `${args.join(' ')}: ${out}`)
       t.equal(code, 0)

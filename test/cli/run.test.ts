@@ -101,9 +101,9 @@ t.test('no output contains a password of a database URL', async t => {
     [['sessions', '--user', '1'], secretUrl.replace('postgres', 'redis')],
     [['sessions', '--user', '1'], secretUrl.replace('postgres', 'mongodb')],
     [['sessions', '--user', '1'], secretUrl.replace(':1/', ':port/')],
-    [['sessions', '--user', '1'], `postgres://ann:1#${PASSWORD}@127.0.0.1:1/app`],
-    [['sessions', '--user', '1'], `postgres://ann:1/${PASSWORD}@127.0.0.1:1/app`],
-    [['sessions', '--user', '1'], `postgres://ann:1?${PASSWORD}@127.0.0.1:1/app`],
+    [['sessions', '--user', '1'], `postgres://ann:4711#${PASSWORD}@127.0.0.1:1/app`],
+    [['sessions', '--user', '1'], `postgres://ann:4711/${PASSWORD}@127.0.0.1:1/app`],
+    [['sessions', '--user', '1'], `postgres://ann:4711?${PASSWORD}@127.0.0.1:1/app`],
     [['sessions', '--user', '1'], `${PASSWORD}`],
     [['sessions', secretUrl]],
     [[secretUrl]],
@@ -119,6 +119,7 @@ t.test('no output contains a password of a database URL', async t => {
       const { code, out, error } = await runCli([...argv, ...extra], { env: { DATABASE_URL: url } })
       t.ok(code >= 2, `${argv.join(' ')}: ${out}${error}`)
       t.notMatch(out + error, PASSWORD)
+      t.notMatch(out + error, '4711', 'a part of the password')
     }
   }
 })

@@ -26,7 +26,10 @@ export async function checkCors (probe: Probe, usesCookies: boolean): Promise<Fi
 
   const findings: Finding[] = []
 
-  for (const origin of probe.target.origins) {
+  const { origins, ownOrigin } = probe.target
+
+  // Pages of the deployment itself need no CORS.
+  for (const origin of origins.filter(origin => origin !== ownOrigin)) {
     const finding = await checkOrigin(probe, origin, usesCookies)
 
     if (finding !== null) {
