@@ -8,6 +8,7 @@ import { createTestApp } from '../helpers/app.js'
 import { createChildEnv } from '../helpers/child-env.js'
 import { cliDatabases } from '../helpers/cli-databases.js'
 import { root } from '../helpers/consumer.js'
+import { redisUrl } from '../helpers/databases/redis.js'
 import { deploy } from '../helpers/deployment.js'
 
 const command = join(root, 'dist/cli/index.js')
@@ -95,6 +96,17 @@ t.test('the command loads the driver of its folder', async t => {
     DATABASE_URL: 'redis://127.0.0.1:1/0'
   }, folder)
   t.match(redis.error, 'cannot connect to Redis at 127.0.0.1:1: nothing listens there')
+
+  if (cliDatabases.redis?.skip === false) {
+    const { code, out } = await runProcess(
+      ['sessions', '--user', 'nobody', '--table-prefix', 'token-auth-test-none:'],
+      { DATABASE_URL: redisUrl },
+      folder
+    )
+    t.equal(out, 'no active sessions\n')
+    t.equal(code, 0)
+  }
+
   const postgres = await runProcess(['sessions', '--user', 'nobody'], {
     DATABASE_URL: 'postgres://127.0.0.1:1/d'
   }, folder)

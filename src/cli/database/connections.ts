@@ -57,7 +57,9 @@ interface NodeRedisDriver {
   createClient(options: object): RedisClient & {
     on(event: 'error', listener: () => void): unknown
     connect(): Promise<unknown>
-    destroy(): void
+    /** Missing before version 5. */
+    destroy?(): void
+    disconnect(): Promise<void>
   }
 }
 
@@ -137,7 +139,7 @@ async function connectRedis (
 async function connectNodeRedis (
   { createClient }: NodeRedisDriver,
   url: string
-): Promise<{ readonly client: RedisClient, readonly close: () => void }> {
+): Promise<{ readonly client: RedisClient, readonly close: () => unknown }> {
   const client = createClient({
     url,
     disableOfflineQueue: true,
@@ -148,9 +150,7 @@ async function connectNodeRedis (
 
   return {
     client,
-    close () {
-      client.destroy()
-    }
+    close: () => client.destroy === undefined ? client.disconnect() : client.destroy()
   }
 }
 
