@@ -96,3 +96,19 @@ export function badRequest (hint: string): TokenAuthError {
 export function missingProof (): TokenAuthError {
   return new TokenAuthError('AUTH_DPOP_INVALID', { hint: 'request must have a DPoP header' })
 }
+
+/**
+ * Creates the error for a request whose client has disconnected.
+ *
+ * No client receives it. Its status makes Fastify log it as an ordinary rejection.
+ */
+export function createDisconnectError (): TokenAuthError {
+  return badRequest('the client has disconnected')
+}
+
+/** @throws TokenAuthError `AUTH_REQUEST_INVALID` if the client has disconnected. */
+export function assertConnected (signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) {
+    throw createDisconnectError()
+  }
+}

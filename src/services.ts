@@ -144,7 +144,11 @@ export function createServices (
       logger,
       clock
     })
-  const passwords = new Passwords(new HashQueue(defaultConcurrency()), options.passwords)
+  const hashQueue = new HashQueue({
+    places: defaultConcurrency(),
+    maxWait: options.passwords.maxWait
+  })
+  const passwords = new Passwords(hashQueue, options.passwords)
 
   const scope = createAccessScope(options)
   const derived = addRealm(signers.access, scope.realm ?? null)

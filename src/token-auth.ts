@@ -4,6 +4,7 @@ import { getCaller } from './http/authorization.js'
 import type { GetProof } from './http/dpop.js'
 import type { TokenTransport } from './http/token-transport.js'
 import type { Millis } from './lib/time.js'
+import { requestForApp } from './login/hash-queue.js'
 import type { OAuth } from './oauth/routes.js'
 import type { CookieResponse, TokenResponse } from './protocol.js'
 import type { Services } from './services.js'
@@ -111,10 +112,10 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
       await throttle?.forget(userId, logins)
       return count
     },
-    hashPassword: password => passwords.hash(password),
+    hashPassword: password => passwords.hash(password, requestForApp()),
     hashLoad: () => passwords.load,
     async verifyPassword (hash, password) {
-      const result = await passwords.check(hash, password)
+      const result = await passwords.check(hash, password, requestForApp())
 
       if (result === 'uncheckable') {
         throw new Error('bcrypt hashes require @node-rs/bcrypt; run "npm install @node-rs/bcrypt"')

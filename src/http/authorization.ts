@@ -1,5 +1,6 @@
 import type { Caller } from '../domain/session.js'
 import { badRequest } from '../errors.js'
+import { normalizeAddress } from '../lib/ip-network.js'
 
 /** Part of a Fastify request that is read. Fits requests over HTTP/1 and HTTP/2. */
 export interface HttpRequest {
@@ -86,12 +87,12 @@ function isRepeated (rawHeaders: readonly string[]): boolean {
 /**
  * Returns the address and user agent of the client.
  *
- * Behind a proxy, the address is the client's only with Fastify's `trustProxy`. The user agent is
- * cut to 256 characters.
+ * Behind a proxy, the address is the client's only with Fastify's `trustProxy`. A port that the
+ * proxy added is removed. The user agent is cut to 256 characters.
  */
 export function getCaller (request: HttpRequest): Caller {
   return {
-    address: request.ip ?? null,
+    address: request.ip === undefined ? null : normalizeAddress(request.ip),
     userAgent: request.headers['user-agent']?.slice(0, MAX_USER_AGENT_LENGTH) ?? null
   }
 }

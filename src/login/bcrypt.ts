@@ -1,14 +1,19 @@
+import { BCRYPT_COSTS } from './hash-costs.js'
+
 interface Bcrypt {
   verify(password: string, hash: string): Promise<boolean>
 }
 
-// A cost of 14 takes about one second. A higher one could be planted to overload the server.
-const BCRYPT_FORMAT = /^\$2[aby]\$(0[4-9]|1[0-4])\$[./A-Za-z\d]{53}$/
+const FORMAT = /^\$2[aby]\$(\d\d)\$[./A-Za-z\d]{53}$/
 const PACKAGE = '@node-rs/bcrypt'
+
+/** Number of bytes that bcrypt reads, with the NUL at the end of a shorter password. */
+const MAX_BYTES = 72
 
 /** Whether a stored value is a bcrypt hash of an acceptable cost. */
 export function isBcrypt (stored: unknown): stored is string {
-  return typeof stored === 'string' && BCRYPT_FORMAT.test(stored)
+  const [, cost] = typeof stored === 'string' ? FORMAT.exec(stored) ?? [] : []
+  return cost !== undefined && Number(cost) >= BCRYPT_COSTS.min && Number(cost) <= BCRYPT_COSTS.max
 }
 
 /** Returns the cost of a bcrypt hash. Verifying it takes 2 to the power of the cost in rounds. */
@@ -19,6 +24,16 @@ export function getBcryptCost (stored: string): number {
 /** Creates a hash of the given cost that no password matches. */
 export function createDummyBcrypt (cost: number): string {
   return `$2b$${String(cost).padStart(2, '0')}$${'N9qo8uLOickgx2ZMRZoMye'}${'.'.repeat(31)}`
+}
+
+/**
+ * Whether bcrypt distinguishes a password from all others.
+ *
+ * bcrypt ignores what follows after 72 bytes, and repeats a shorter password with a NUL after it.
+ * So other passwords may match the same hash if this one fills 72 bytes or contains a NUL.
+ */
+export function isReadWhole (password: string): boolean {
+  return Buffer.byteLength(password) < MAX_BYTES && !password.includes('\0')
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { Caller } from '../domain/session.js'
 import type { DpopProof } from '../dpop/verifier.js'
-import { TokenAuthError } from '../errors.js'
+import { assertConnected, TokenAuthError } from '../errors.js'
 import type { Events, Logger, TokenAuthEvents } from '../events.js'
 import { describeError } from '../lib/safe-error.js'
 import type { Millis } from '../lib/time.js'
@@ -9,6 +9,8 @@ import type { Sessions } from '../sessions/sessions.js'
 import type { IssuedTokens } from '../sessions/token-issuer.js'
 import type { FoundUser, UserDirectory } from '../sessions/users.js'
 import type { Throttle } from '../throttle/throttle.js'
+import { requestForAddress, requestForUser } from './hash-queue.js'
+import type { HashRequest } from './hash-queue.js'
 import type { PasswordResult, Passwords } from './passwords.js'
 
 type RejectionReason = TokenAuthEvents['login-rejected']['reason']
@@ -33,6 +35,8 @@ export interface LoginAttempt {
   readonly proof: DpopProof | null
   /** Throws if the tokens cannot be sent, for example because a cookie would be too long. */
   readonly assertSendable: (issued: IssuedTokens) => void
+  /** Aborted when the client disconnects. The login is then given up. */
+  readonly signal: AbortSignal
 }
 
 /** Stored hash of the right password. */
@@ -84,27 +88,41 @@ export class PasswordLogin {
    * Verifies the password and opens a session.
    *
    * @throws TokenAuthError `AUTH_CREDENTIALS_REJECTED`, `AUTH_TOO_MANY_ATTEMPTS`, `AUTH_BUSY`,
-   * `AUTH_DPOP_INVALID`, `AUTH_STORE_UNAVAILABLE`
+   * `AUTH_DPOP_INVALID`, `AUTH_STORE_UNAVAILABLE`. `AUTH_REQUEST_INVALID` if the client has
+   * disconnected.
    */
   async login (attempt: LoginAttempt, by: Caller): Promise<IssuedLogin> {
-    const { users, throttle, clock } = this.#context
-    const { login, deviceToken } = attempt
+    const { users, passwords, throttle, clock } = this.#context
+    const { login, deviceToken, signal } = attempt
     const startedAt = clock()
     const user = await users.findByLogin(login)
-    const check = (): Promise<OpenedLogin> => this.#attemptWithRetry(attempt, by, user, startedAt)
+    const subject = {
+      login,
+      userId: user?.id ?? null,
+      passwordHash: user?.passwordHash ?? null,
+      deviceToken,
+      signal
+    }
+    const request = user !== null && throttle?.isKnownDevice(subject) === true
+      ? requestForUser(user.id, signal)
+      : requestForAddress(by.address, signal)
+    const check = (): Promise<OpenedLogin> =>
+      this.#attemptWithRetry(attempt, by, user, startedAt, request)
+
+    // Before the attempt is counted, so that a storm of logins costs the store nothing.
+    assertConnected(signal)
+    passwords.assertCapacity(request)
 
     if (throttle === null) {
       const { issued } = await check()
       return { ...issued, deviceToken: null }
     }
 
-    const subject = {
-      login,
-      userId: user?.id ?? null,
-      passwordHash: user?.passwordHash ?? null,
-      deviceToken
-    }
-    const opened = await throttle.guard(subject, by, check)
+    const opened = await throttle.guard(
+      subject,
+      by,
+      isHidden => isHidden ? this.#rejectHidden(attempt, request) : check()
+    )
     const { issued, passwordHash } = opened
 
     return {
@@ -117,10 +135,11 @@ export class PasswordLogin {
     attempt: LoginAttempt,
     by: Caller,
     user: FoundUser | null,
-    startedAt: Millis
+    startedAt: Millis,
+    request: HashRequest
   ): Promise<OpenedLogin> {
     const { users } = this.#context
-    const stored = await this.#verify(attempt, by, user)
+    const stored = await this.#verify(attempt, by, user, request)
 
     try {
       return await this.#open(attempt, by, user as FoundUser, stored, startedAt)
@@ -136,7 +155,7 @@ export class PasswordLogin {
       const current = await users.findByLogin(attempt.login)
       const isUnchanged = current !== null && current.id === user?.id && !current.isDisabled &&
         current.passwordHash === user.passwordHash
-      const hash = isUnchanged ? stored : await this.#verify(attempt, by, current)
+      const hash = isUnchanged ? stored : await this.#verify(attempt, by, current, request)
       return this.#openAgain(attempt, by, current as FoundUser, hash, revokedAt + 1)
     }
   }
@@ -159,15 +178,22 @@ export class PasswordLogin {
     }
   }
 
+  /** Rejects a login like that of a user who does not exist, after the same work. */
+  async #rejectHidden ({ password }: LoginAttempt, request: HashRequest): Promise<never> {
+    await this.#context.passwords.check(null, password, request)
+    throw new TokenAuthError('AUTH_CREDENTIALS_REJECTED')
+  }
+
   /** Verifies the password. Rejects the login unless it is right. */
   async #verify (
     { password }: LoginAttempt,
     by: Caller,
-    user: FoundUser | null
+    user: FoundUser | null,
+    request: HashRequest
   ): Promise<VerifiedHash> {
     const { passwords, logger } = this.#context
     const stored = user === null || user.isDisabled ? null : user.passwordHash
-    const result = await passwords.check(stored, password)
+    const result = await passwords.check(stored, password, request)
 
     if (result === 'uncheckable') {
       logger.error(
@@ -192,8 +218,10 @@ export class PasswordLogin {
     authenticatedAt: Millis
   ): Promise<OpenedLogin> {
     const { users, sessions } = this.#context
-    const { device, persistent, clientId, proof, assertSendable } = attempt
-    const issued = await sessions.open(await users.createProfile(user), {
+    const { device, persistent, clientId, proof, assertSendable, signal } = attempt
+    const profile = await users.createProfile(user)
+    assertConnected(signal)
+    const issued = await sessions.open(profile, {
       by,
       device,
       persistent,
@@ -234,7 +262,7 @@ export class PasswordLogin {
     }
 
     try {
-      const hash = await passwords.upgrade(password)
+      const hash = await passwords.upgrade(password, requestForUser(userId))
       await users.savePasswordHash(userId, hash, stored)
       return hash
     } catch (error) {

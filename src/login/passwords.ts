@@ -1,19 +1,19 @@
 import { randomBytes } from 'node:crypto'
 import { TokenAuthError } from '../errors.js'
-import { createDummyBcrypt, getBcryptCost, isBcrypt, verifyBcrypt } from './bcrypt.js'
-import type { HashQueue } from './hash-queue.js'
+import {
+  createDummyBcrypt,
+  getBcryptCost,
+  isBcrypt,
+  isReadWhole,
+  verifyBcrypt
+} from './bcrypt.js'
+import { getWork, HashCosts, MAX_MEMORY, MAX_WORK, NEW_HASH_COST } from './hash-costs.js'
+import type { Argon2Cost, StoredHash } from './hash-costs.js'
+import type { HashLoad, HashQueue, HashRequest } from './hash-queue.js'
 
 type Argon2 = typeof import('@node-rs/argon2')
 
-// OWASP's minimum for argon2id. A hash takes about 14 ms of one core.
-const COST = { memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const
-
-// Work is measured in KiB times passes.
-const WORK = COST.memoryCost * COST.timeCost
-
-// A stored hash determines the work of a check. A planted one must not overload the server.
-const MAX_WORK = 32 * WORK
-const MAX_MEMORY = 262_144
+const COST = { ...NEW_HASH_COST, parallelism: 1 } as const
 
 /** Maximum length of a new password, in UTF-16 code units. */
 export const MAX_PASSWORD_LENGTH = 1024
@@ -41,32 +41,43 @@ export interface PasswordRules {
   readonly minLength: number
   /** Whether a new password is acceptable, for example not on a list of common passwords. */
   readonly validate: (password: string) => boolean | Promise<boolean>
+  /** Kinds of hashes that the app has stored, besides new ones. */
+  readonly storedHashes: readonly StoredHash[]
 }
 
 /**
  * Hashes and verifies passwords with argon2id.
  *
- * A failed check takes at least as long as a new hash, whether or not the user exists and has a
- * valid hash. So the response time does not show who has an account.
+ * Every failed check costs as much as the most expensive known hash of each algorithm, whether or
+ * not the user exists and whatever hash it has. So the response time does not show who has an
+ * account.
  */
 export class Passwords {
   readonly #queue: HashQueue
   readonly #rules: PasswordRules
-  readonly #dummy = createDummyArgon2()
+  readonly #costs: HashCosts
   /** Peppers that a stored hash may use. `undefined` stands for a hash without a pepper. */
   readonly #secrets: ReadonlyArray<Uint8Array | undefined>
-  /** Highest bcrypt cost seen so far. Every failed check then takes as long as such a hash. */
-  #bcryptCost = 0
 
   constructor (queue: HashQueue, rules: PasswordRules) {
     this.#queue = queue
     this.#rules = rules
+    this.#costs = new HashCosts(rules.storedHashes)
     this.#secrets = [...rules.peppers, undefined]
   }
 
   /** Number of running and waiting hashes. */
-  get load (): { readonly running: number, readonly waiting: number } {
+  get load (): HashLoad {
     return this.#queue.load
+  }
+
+  /**
+   * Checks whether a hash would be accepted now.
+   *
+   * @throws TokenAuthError `AUTH_BUSY`
+   */
+  assertCapacity (request: HashRequest): void {
+    this.#queue.assertCapacity(request)
   }
 
   /**
@@ -75,7 +86,7 @@ export class Passwords {
    * @returns A PHC string with its own salt and parameters.
    * @throws TokenAuthError `AUTH_PASSWORD_REJECTED`, `AUTH_BUSY`
    */
-  async hash (password: string): Promise<string> {
+  async hash (password: string, request: HashRequest): Promise<string> {
     const { minLength, validate } = this.#rules
     const normalized = this.#normalize(password)
 
@@ -91,12 +102,12 @@ export class Passwords {
       throw rejectPassword('password is too common')
     }
 
-    return this.#computeHash(normalized)
+    return this.#computeHash(normalized, request)
   }
 
   /** Hashes a current password again, without the rules for new passwords. */
-  upgrade (password: string): Promise<string> {
-    return this.#computeHash(this.#normalize(password))
+  upgrade (password: string, request: HashRequest): Promise<string> {
+    return this.#computeHash(this.#normalize(password), request)
   }
 
   /**
@@ -104,37 +115,27 @@ export class Passwords {
    *
    * @param stored - `null` for a user who does not exist or cannot log in. Takes as long as a check
    * and is always `wrong`.
-   * @throws TokenAuthError `AUTH_BUSY`
+   * @throws TokenAuthError `AUTH_BUSY`, or `AUTH_REQUEST_INVALID` if the client has disconnected
+   * before the check starts.
    */
-  check (stored: string | null, password: string): Promise<PasswordResult> {
-    const normalized = this.#normalize(password)
-
+  check (stored: string | null, password: string, request: HashRequest): Promise<PasswordResult> {
     return this.#queue.run(async () => {
       // Loaded first for every kind of user, so that the first login takes equally long for all.
       const argon2 = await loadArgon2()
 
-      if (isBcrypt(stored)) {
-        return this.#checkBcrypt(argon2, stored, password)
-      }
-
-      const result = await this.#checkArgon2(argon2, stored, normalized)
-      const isMatch = result === 'right' || result === 'weak'
-
-      if (!isMatch && this.#bcryptCost > 0) {
-        await verifyBcrypt(createDummyBcrypt(this.#bcryptCost), normalized)
-      }
-
-      return result
-    })
+      return isBcrypt(stored)
+        ? this.#checkBcrypt(argon2, stored, password)
+        : this.#checkArgon2(argon2, stored, password)
+    }, request)
   }
 
-  #computeHash (password: string): Promise<string> {
+  #computeHash (password: string, request: HashRequest): Promise<string> {
     const [secret] = this.#secrets
 
     return this.#queue.run(async () => {
       const argon2 = await loadArgon2()
       return argon2.hash(password, { ...COST, ...(secret && { secret }) })
-    })
+    }, request)
   }
 
   #normalize (password: string): string {
@@ -146,28 +147,31 @@ export class Passwords {
     stored: string | null,
     password: string
   ): Promise<PasswordResult> {
-    const work = stored === null ? null : readWork(argon2, stored)
+    const normalized = this.#normalize(password)
+    const cost = stored === null ? null : readCost(argon2, stored)
 
-    if (stored === null || work === null) {
-      await this.#findSecret(argon2, this.#dummy, password)
+    if (stored === null || cost === null) {
+      await this.#findSecret(argon2, createDummyArgon2(this.#costs.argon2), normalized)
+      await this.#padBcrypt(null, password)
       return stored === null ? 'wrong' : 'malformed'
     }
 
-    const missingWork = WORK - work
-    const secretIndex = await this.#findSecret(argon2, stored, password)
+    this.#costs.learnArgon2(cost)
+    const secretIndex = await this.#findSecret(argon2, stored, normalized)
 
     if (secretIndex !== -1) {
-      return missingWork > 0 || secretIndex > 0 ? 'weak' : 'right'
+      return getWork(cost) < getWork(COST) || secretIndex > 0 ? 'weak' : 'right'
     }
 
-    if (missingWork > 0) {
-      await argon2.hash(password, {
-        memoryCost: Math.max(8, missingWork),
-        timeCost: this.#secrets.length,
+    for (const { memoryCost, timeCost } of this.#costs.getArgon2Padding(cost)) {
+      await argon2.hash(normalized, {
+        memoryCost,
+        timeCost: timeCost * this.#secrets.length,
         parallelism: 1
       })
     }
 
+    await this.#padBcrypt(null, password)
     return 'wrong'
   }
 
@@ -184,15 +188,25 @@ export class Passwords {
 
   /** Old bcrypt hashes were made from the password as typed, so it is not normalized here. */
   async #checkBcrypt (argon2: Argon2, stored: string, password: string): Promise<PasswordResult> {
-    this.#bcryptCost = Math.max(this.#bcryptCost, getBcryptCost(stored))
+    const cost = getBcryptCost(stored)
+    this.#costs.learnBcrypt(cost)
     const isMatch = await verifyBcrypt(stored, password)
 
     if (isMatch === true) {
-      return 'weak'
+      // A new hash would reject other passwords that match the old one.
+      return isReadWhole(password) ? 'weak' : 'right'
     }
 
-    await this.#findSecret(argon2, this.#dummy, password)
+    await this.#padBcrypt(cost, password)
+    const dummy = createDummyArgon2(this.#costs.argon2)
+    await this.#findSecret(argon2, dummy, this.#normalize(password))
     return isMatch === null ? 'uncheckable' : 'wrong'
+  }
+
+  async #padBcrypt (spent: number | null, password: string): Promise<void> {
+    for (const cost of this.#costs.getBcryptPadding(spent)) {
+      await verifyBcrypt(createDummyBcrypt(cost), password)
+    }
   }
 }
 
@@ -207,26 +221,25 @@ function rejectPassword (hint: string): TokenAuthError {
 
 /**
  * Creates a hash with a random digest. No password matches it, and a check takes as long as any
- * other. Computing no hash keeps the startup short.
+ * other of the same cost.
  */
-function createDummyArgon2 (): string {
-  const { memoryCost, timeCost, parallelism } = COST
+function createDummyArgon2 ({ memoryCost, timeCost }: Argon2Cost): string {
   const [salt, digest] = [16, 32].map(length =>
     randomBytes(length).toString('base64').replaceAll('=', '')
   )
-  return `$argon2id$v=19$m=${memoryCost},t=${timeCost},p=${parallelism}$${salt}$${digest}`
+  return `$argon2id$v=19$m=${memoryCost},t=${timeCost},p=1$${salt}$${digest}`
 }
 
-/** Returns the work of an argon2id hash; `null` if it is malformed or takes too much work. */
-function readWork ({ parseOptions }: Argon2, stored: unknown): number | null {
+/** Returns the cost of an argon2id hash; `null` if it is malformed or takes too much work. */
+function readCost ({ parseOptions }: Argon2, stored: unknown): Argon2Cost | null {
   if (typeof stored !== 'string' || !stored.startsWith('$argon2id$v=19$')) {
     return null
   }
 
   try {
     const { memoryCost, timeCost } = parseOptions(stored)
-    const work = memoryCost * timeCost
-    return memoryCost <= MAX_MEMORY && work <= MAX_WORK ? work : null
+    const cost = { memoryCost, timeCost }
+    return memoryCost <= MAX_MEMORY && getWork(cost) <= MAX_WORK ? cost : null
   } catch {
     return null
   }

@@ -1,9 +1,14 @@
+import type { Duration } from '../lib/duration.js'
+import { MINUTE } from '../lib/time.js'
+import type { Millis } from '../lib/time.js'
+import { BCRYPT_COSTS, getWork, MAX_MEMORY, MAX_WORK } from '../login/hash-costs.js'
+import type { StoredHash } from '../login/hash-costs.js'
 import { MAX_PASSWORD_LENGTH } from '../login/passwords.js'
 import type { PasswordRules } from '../login/passwords.js'
 import type { Secrets } from '../tokens/key-derivation.js'
 import { resolveSecret } from './signing.js'
 import type { Secret } from './signing.js'
-import { callable, integer, oneOf, optional, resolveShape } from './validate.js'
+import { assert, callable, duration, integer, oneOf, optional, resolveShape } from './validate.js'
 import type { Shape } from './validate.js'
 
 /** Options for password hashes, and for new passwords. */
@@ -58,6 +63,45 @@ export interface PasswordOptions {
    * ```
    */
   readonly validate?: (password: string) => boolean | Promise<boolean>
+
+  /**
+   * Kinds of password hashes in your database, if other software made them.
+   *
+   * Every failed login costs as much as the most expensive hash of each algorithm, so that its time
+   * does not show which hash an account has. A process learns the cost of the hashes that it finds,
+   * up to bcrypt cost 12 and argon2id with 128 MiB and 311,296 KiB times passes. Until then, the
+   * first failed logins of an account with a more expensive hash take longer than others. This
+   * option closes that gap, and covers higher costs: bcrypt up to 14, argon2id up to 256 MiB and
+   * 1,245,184 KiB times passes. An expensive kind makes every failed login slow.
+   *
+   * @default []
+   * @example
+   * ```ts
+   * passwords: {
+   *   storedHashes: [
+   *     { algorithm: 'bcrypt', cost: 12 },
+   *     { algorithm: 'argon2id', memoryCost: 65536, timeCost: 3 }
+   *   ]
+   * }
+   * ```
+   */
+  readonly storedHashes?: readonly StoredHash[]
+
+  /**
+   * Longest time that a password may be expected to wait for its hash. From 100 ms to 1 minute.
+   *
+   * The expectation follows from the measured time of recent hashes. A login that would wait longer
+   * gets 503 `AUTH_BUSY` with `Retry-After`. A longer time keeps more logins waiting under load, a
+   * shorter one rejects more of them.
+   *
+   * @default '3s'
+   */
+  readonly maxWait?: Duration
+}
+
+/** Rules for passwords, and for the queue of their hashes. */
+export interface ResolvedPasswords extends PasswordRules {
+  readonly maxWait: Millis
 }
 
 /** Checks of {@link PasswordOptions}. */
@@ -65,11 +109,47 @@ export const passwordShape = {
   pepper: (value, path, isSet): Secrets | null => isSet ? resolveSecret(value, path) : null,
   normalize: optional(oneOf(['NFC'])),
   minLength: integer({ min: 1, max: MAX_PASSWORD_LENGTH, fallback: 8 }),
-  validate: callable<PasswordRules['validate']>('returns whether a password is valid', () => true)
+  validate: callable<PasswordRules['validate']>('returns whether a password is valid', () => true),
+  storedHashes: resolveStoredHashes,
+  maxWait: duration({ min: 100, max: MINUTE, fallback: '3s' })
 } satisfies Shape<PasswordOptions>
 
 /** Checks the option `passwords`. */
-export function resolvePasswords (value: unknown = {}, path: string): PasswordRules {
+export function resolvePasswords (value: unknown = {}, path: string): ResolvedPasswords {
   const { pepper, ...rules } = resolveShape(passwordShape, value, path)
   return { ...rules, peppers: pepper?.map(secret => Buffer.from(secret as string)) ?? [] }
+}
+
+const algorithm = oneOf(['argon2id', 'bcrypt'])
+
+const argon2Shape = {
+  algorithm,
+  memoryCost: integer({ min: 8, max: MAX_MEMORY }),
+  timeCost: integer({ min: 1 })
+}
+
+const bcryptShape = { algorithm, cost: integer(BCRYPT_COSTS) }
+
+function resolveStoredHashes (value: unknown = [], path: string): StoredHash[] {
+  assert(Array.isArray(value), `"${path}" must be an array of objects with an "algorithm"`)
+  return value.map((kind, index) => resolveStoredHash(kind, `${path}[${index}]`))
+}
+
+function resolveStoredHash (value: unknown, path: string): StoredHash {
+  const name = algorithm(
+    (value as { algorithm?: unknown } | null | undefined)?.algorithm,
+    `${path}.algorithm`,
+    true
+  )
+
+  if (name === 'bcrypt') {
+    return { algorithm: name, cost: resolveShape(bcryptShape, value, path).cost }
+  }
+
+  const { memoryCost, timeCost } = resolveShape(argon2Shape, value, path)
+  assert(
+    getWork({ memoryCost, timeCost }) <= MAX_WORK,
+    `"${path}" must have at most ${MAX_WORK} KiB times passes; a more expensive hash is rejected`
+  )
+  return { algorithm: name, memoryCost, timeCost }
 }

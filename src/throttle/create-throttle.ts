@@ -24,7 +24,10 @@ export function createThrottle (
   { account, address }: ThrottleLimits,
   { deriveKeys, ...parts }: ThrottleParts
 ): Throttle {
-  const [{ key }] = deriveKeys('attempts')
+  const [current, ...previous] = deriveKeys('attempts')
+  // The keys of the newest and the oldest secret suffice: lists before and after one step of a
+  // rotation always share one of them.
+  const keys = [current.key, ...previous.slice(-1).map(({ key }) => key)] as const
   const devices = new DeviceTokens(deriveKeys('device'))
-  return new Throttle({ ...parts, key, devices, account, address })
+  return new Throttle({ ...parts, keys, devices, account, address })
 }

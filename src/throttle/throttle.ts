@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto'
 import type { AttemptRule } from '../domain/attempt-rule.js'
 import type { Caller } from '../domain/session.js'
-import { TokenAuthError } from '../errors.js'
+import { assertConnected, TokenAuthError } from '../errors.js'
 import type { Events, Logger, TokenAuthEvents } from '../events.js'
 import { getNetwork } from '../lib/ip-network.js'
 import { SECOND } from '../lib/time.js'
@@ -9,6 +9,7 @@ import type { Millis } from '../lib/time.js'
 import type { AttemptStore, BlockedKey, CountedKey } from '../stores/attempt-store.js'
 import type { DeviceTokens } from './device-tokens.js'
 import { InFlight } from './in-flight.js'
+import { foldLogin } from './login-names.js'
 
 type Limit = TokenAuthEvents['login-throttled']['limit']
 
@@ -21,6 +22,8 @@ export interface LoginSubject {
   /** Stored password hash; `null` if there is none. */
   readonly passwordHash: string | null
   readonly deviceToken: string | null
+  /** Aborted when the client disconnects. An attempt that was not counted yet is then given up. */
+  readonly signal?: AbortSignal
 }
 
 /** Dependencies and settings of a {@link Throttle}. */
@@ -28,8 +31,8 @@ export interface ThrottleContext {
   readonly attempts: AttemptStore
   /** Counts refresh tokens that were never issued. In memory, so that they cost no database. */
   readonly invalidTokens: AttemptStore
-  /** Key of the hashes under which names and addresses are counted. */
-  readonly key: Buffer
+  /** Keys of the hashes under which names and addresses are counted, the current one first. */
+  readonly keys: readonly [Buffer, ...Buffer[]]
   readonly devices: DeviceTokens
   /** Limit per account and per known device; `null` for none. */
   readonly account: AttemptRule | null
@@ -42,13 +45,25 @@ export interface ThrottleContext {
 
 interface Counter extends CountedKey {
   readonly limit: Limit
+  /** Whether only the user shows that this counter exists, and not the name that was typed. */
+  readonly isHidden: boolean
+}
+
+/** Attempt that was counted. */
+interface CountedAttempt {
+  readonly counters: readonly Counter[]
+  /** Whether the user is blocked, which the response must not show. */
+  readonly isHidden: boolean
+  /** Tells blocked attempts that this one has its final result. */
+  finish(): void
 }
 
 /**
  * Decides whether a login may be tried.
  *
  * Attempts count by account and by network before a password is hashed. Only wrong passwords stay
- * counted. A known device has its own counter, so an attacker cannot lock it out.
+ * counted. A known device has its own counter, so an attacker cannot lock it out. All known devices
+ * of a user share one more counter, so old device tokens permit no additional guesses.
  */
 export class Throttle {
   readonly #context: ThrottleContext
@@ -58,24 +73,29 @@ export class Throttle {
     this.#context = context
   }
 
+  /** Whether the user has logged in on this device before. */
+  isKnownDevice (subject: LoginSubject): boolean {
+    return this.#readDevice(subject) !== null
+  }
+
   /**
    * Runs a password check, unless too many attempts failed before.
    *
    * @param check - Rejects with `AUTH_CREDENTIALS_REJECTED` if the password is wrong. Other errors
-   * do not count as a failed attempt.
-   * @throws TokenAuthError `AUTH_TOO_MANY_ATTEMPTS`, `AUTH_STORE_UNAVAILABLE`
+   * do not count as a failed attempt. With `isHidden`, the user has to wait, but the name that was
+   * typed does not. The check must then reject like that of an unknown user.
+   * @throws TokenAuthError `AUTH_TOO_MANY_ATTEMPTS`, `AUTH_STORE_UNAVAILABLE`, or
+   * `AUTH_REQUEST_INVALID` if the client has disconnected before the attempt was counted.
    */
-  async guard<T> (subject: LoginSubject, by: Caller, check: () => Promise<T>): Promise<T> {
-    const counters = this.#getCounters(subject, by)
-
-    if (counters.length === 0) {
-      return check()
-    }
-
-    const finish = await this.#consume(counters, subject, by)
+  async guard<T> (
+    subject: LoginSubject,
+    by: Caller,
+    check: (isHidden: boolean) => Promise<T>
+  ): Promise<T> {
+    const { counters, isHidden, finish } = await this.#count(subject, by)
 
     try {
-      const result = await check()
+      const result = await check(isHidden)
       await this.#clear(counters)
       return result
     } catch (error) {
@@ -126,8 +146,9 @@ export class Throttle {
     }
 
     const keys = [
-      this.#hashKey('user', userId),
-      ...names.map(name => this.#hashKey('name', normalizeLogin(name)))
+      ...this.#hashKeys('user', userId),
+      ...this.#hashKeys('devices', userId),
+      ...names.flatMap(name => this.#hashKeys('name', foldLogin(name)))
     ]
     await this.#clear(keys.map(key => ({ key, limit: 'account' })))
   }
@@ -138,52 +159,91 @@ export class Throttle {
       : this.#context.devices.read(deviceToken, { userId, passwordHash })
   }
 
-  /** The address comes first, so that a blocked address does not count against any account. */
-  #getCounters (subject: LoginSubject, by: Caller): Counter[] {
-    const { account, address } = this.#context
-    const { login, userId } = subject
+  async #count (subject: LoginSubject, by: Caller): Promise<CountedAttempt> {
     const deviceId = this.#readDevice(subject)
 
     if (deviceId !== null) {
-      return account === null
-        ? []
-        : [{ key: this.#hashKey('device', deviceId), rule: account, limit: 'device' }]
+      const counters = this.#getDeviceCounters(deviceId, subject.userId as string)
+      const finish = await this.#consume(counters, subject, by)
+      return { counters, isHidden: false, finish }
     }
 
+    const counters = this.#getCounters(subject, by)
+
+    try {
+      const finish = await this.#consume(counters, subject, by)
+      return { counters, isHidden: false, finish }
+    } catch (error) {
+      if (!(error instanceof HiddenLimitError)) {
+        throw error
+      }
+    }
+
+    // The user is blocked by attempts with another name. A 429 would show that both names belong to
+    // one user. So the attempt counts and gets a response like one with the name of no user.
+    const visible = counters.filter(({ isHidden }) => !isHidden)
+    const finish = await this.#consume(visible, subject, by)
+    return { counters: visible, isHidden: true, finish }
+  }
+
+  #getDeviceCounters (deviceId: string, userId: string): Counter[] {
+    const { account } = this.#context
+
+    return account === null
+      ? []
+      : [
+        ...this.#createCounters('device', deviceId, account, 'device'),
+        ...this.#createCounters('devices', userId, account, 'device')
+      ]
+  }
+
+  /** The address comes first, so that a blocked address does not count against any account. */
+  #getCounters ({ login, userId }: LoginSubject, by: Caller): Counter[] {
+    const { account, address } = this.#context
     const counters: Counter[] = []
 
     if (address !== null && by.address !== null) {
-      const key = this.#hashKey('address', getNetwork(by.address))
-      counters.push({ key, rule: address, limit: 'address' })
+      counters.push(
+        ...this.#createCounters('address', getNetwork(by.address), address, 'address')
+      )
     }
 
     if (account !== null) {
       // The app may find a user by several names, so the ID counts too. An unknown user also has
       // two counters. Otherwise the response time would show whether the user exists.
-      const name = normalizeLogin(login)
+      const name = foldLogin(login)
       const user = userId === null
-        ? this.#hashKey('nobody', name)
-        : this.#hashKey('user', userId)
+        ? this.#createCounters('nobody', name, account, 'account')
+        : this.#createCounters('user', userId, account, 'account')
       counters.push(
-        { key: this.#hashKey('name', name), rule: account, limit: 'account' },
-        { key: user, rule: account, limit: 'account' }
+        ...this.#createCounters('name', name, account, 'account'),
+        ...user.map(counter => ({ ...counter, isHidden: userId !== null }))
       )
     }
 
     return counters
   }
 
+  #createCounters (kind: string, value: string, rule: AttemptRule, limit: Limit): Counter[] {
+    return this.#hashKeys(kind, value).map(key => ({ key, rule, limit, isHidden: false }))
+  }
+
   // Counts all counters or none. A running attempt counts as failed until its result is known, and
   // may be refunded. So an attempt that is blocked beside running ones waits for them.
   async #consume (
     counters: readonly Counter[],
-    { userId }: LoginSubject,
+    { userId, signal }: LoginSubject,
     by: Caller
   ): Promise<() => void> {
     const { attempts, events, clock } = this.#context
     const keys = counters.map(({ key }) => key)
 
+    if (keys.length === 0) {
+      return () => {}
+    }
+
     for (;;) {
+      assertConnected(signal)
       const running = new Map(keys.map(key => [key, this.#inFlight.getRunning(key)]))
       const attempt = this.#inFlight.track(keys)
       const now = clock()
@@ -207,15 +267,17 @@ export class Throttle {
       const results = await Promise.all(running.get(key) ?? [])
 
       if (!results.includes('counted')) {
-        const limit = (counters.find(counter => counter.key === key) as Counter).limit
+        const { limit, isHidden } = counters.find(counter => counter.key === key) as Counter
         events.emit('login-throttled', { at: now, userId, limit, until, ...by })
-        throw tooManyAttempts(until - now)
+        throw isHidden ? new HiddenLimitError() : tooManyAttempts(until - now)
       }
     }
   }
 
   async #refund (counters: readonly Counter[]): Promise<void> {
-    await this.#context.attempts.refund(counters.map(({ key }) => key))
+    if (counters.length > 0) {
+      await this.#context.attempts.refund(counters.map(({ key }) => key))
+    }
   }
 
   async #clear (counters: ReadonlyArray<Pick<Counter, 'key' | 'limit'>>): Promise<void> {
@@ -234,14 +296,22 @@ export class Throttle {
     }
   }
 
-  #hashKey (kind: string, value: string): string {
-    return createHmac('sha256', this.#context.key).update(`${kind}:${value}`).digest('base64url')
+  /**
+   * Returns the key of a counter, one for each key of the hash.
+   *
+   * While secrets rotate, an attempt counts under the keys of both. So counts survive the rotation,
+   * and instances with only one of the secrets share them.
+   */
+  #hashKeys (kind: string, value: string): string[] {
+    return this.#context.keys.map(key =>
+      createHmac('sha256', key).update(`${kind}:${value}`).digest('base64url')
+    )
   }
 }
 
-/** Removes what databases and people may ignore: case, accents, width, spaces, invisible signs. */
-function normalizeLogin (login: string): string {
-  return login.normalize('NFKD').replace(/[\p{M}\p{C}\s]/gu, '').toLowerCase()
+/** A counter blocks an attempt, and the response must not show it. */
+class HiddenLimitError extends Error {
+  override readonly name = 'HiddenLimitError'
 }
 
 function isRejection (error: unknown): boolean {

@@ -22,6 +22,35 @@ export function useFullCost (): void {
   isCheap = false
 }
 
+/** Password checks that a test has stopped. */
+export interface HeldChecks {
+  /** Number of checks that have started. */
+  readonly started: () => number
+  /** Ends all checks, including those that start later. */
+  release(): void
+}
+
+let held: Promise<void> | null = null
+let startedChecks = 0
+
+/** Stops all password checks that start from now on, so that a test can act meanwhile. */
+export function holdChecks (): HeldChecks {
+  let resolve = (): void => {}
+
+  const before = startedChecks
+  held = new Promise(_resolve => {
+    resolve = _resolve
+  })
+
+  return {
+    started: () => startedChecks - before,
+    release () {
+      held = null
+      resolve()
+    }
+  }
+}
+
 argon2.hash = async (password, options, signal) => {
   if (!isCheap) {
     return hash(password, options, signal)
@@ -32,7 +61,9 @@ argon2.hash = async (password, options, signal) => {
   return cheap.replace(LOWEST_COST, `$m=${memoryCost},t=${timeCost},p=1$`)
 }
 
-argon2.verify = (stored, password, options, signal) => {
+argon2.verify = async (stored, password, options, signal) => {
+  startedChecks++
+  await held
   const isFull = typeof stored === 'string' && stored.includes(FULL_COST)
 
   return isCheap && isFull

@@ -1,16 +1,12 @@
 import { hashSync } from '@node-rs/argon2'
 import bcrypt from '@node-rs/bcrypt'
 import t from 'tap'
-import { HashQueue } from '../../src/login/hash-queue.js'
-import { MAX_PASSWORD_LENGTH, Passwords } from '../../src/login/passwords.js'
-import type { PasswordRules } from '../../src/login/passwords.js'
+import { MAX_PASSWORD_LENGTH } from '../../src/login/passwords.js'
 import { TokenAuthError } from '../../src/errors.js'
+import { createPasswords } from './fixtures.js'
 
 const PASSWORD = 'correct horse battery staple'
-const rules: PasswordRules = { peppers: [], normalize: null, minLength: 1, validate: () => true }
-const create = (given: Partial<PasswordRules> = {}): Passwords =>
-  new Passwords(new HashQueue(2), { ...rules, ...given })
-const passwords = create()
+const passwords = createPasswords()
 const HASH = await passwords.hash(PASSWORD)
 
 const [, , , , salt, digest] = HASH.split('$') as [string, string, string, string, string, string]
@@ -88,6 +84,8 @@ t.test('a right password with a cheaper hash is weak', async t => {
 })
 
 t.test('a right password with an equally expensive hash is right', async t => {
+  const passwords = createPasswords()
+
   for (const cost of [{ memoryCost: 47104, timeCost: 1 }, { memoryCost: 19456, timeCost: 3 }]) {
     t.equal(
       await passwords.check(hashSync(PASSWORD, { ...cost, parallelism: 1 }), PASSWORD),
@@ -222,10 +220,10 @@ t.test('a password of any characters counts as typed', async t => {
 
 t.test('a hash with a pepper is useless without it and weak after a change', async t => {
   const [old, now] = [Buffer.alloc(32, 'old'), Buffer.alloc(32, 'now')]
-  const plain = create()
-  const first = create({ peppers: [old] })
-  const changed = create({ peppers: [now, old] })
-  const lost = create({ peppers: [now] })
+  const plain = createPasswords()
+  const first = createPasswords({ peppers: [old] })
+  const changed = createPasswords({ peppers: [now, old] })
+  const lost = createPasswords({ peppers: [now] })
   const unpeppered = await plain.hash(PASSWORD)
   const peppered = await first.hash(PASSWORD)
   const anew = await changed.hash(PASSWORD)
@@ -247,14 +245,17 @@ t.test('a hash with a pepper is useless without it and weak after a change', asy
 
 t.test('NFC accepts every encoding of an accent', async t => {
   const [composed, decomposed] = ['caf\u00e9 au lait', 'cafe\u0301 au lait'] as const
-  const nfc = create({ normalize: 'NFC' })
+  const nfc = createPasswords({ normalize: 'NFC' })
   t.equal(await nfc.check(await nfc.hash(decomposed), composed), 'right')
   t.equal(await nfc.check(await nfc.hash(composed), decomposed), 'right')
   t.equal(await passwords.check(await passwords.hash(composed), decomposed), 'wrong')
 })
 
 t.test('a new password must have an accepted length and pass validation', async t => {
-  const strict = create({ minLength: 8, validate: async password => password !== 'password' })
+  const strict = createPasswords({
+    minLength: 8,
+    validate: async password => password !== 'password'
+  })
   const refused = (hint: string): TokenAuthError =>
     new TokenAuthError('AUTH_PASSWORD_REJECTED', { hint })
   await t.rejects(strict.hash('1234567'), refused('password must have at least 8 characters'))

@@ -76,7 +76,9 @@ t.test('defaults are as documented', async t => {
       peppers: [],
       normalize: null,
       minLength: 8,
-      validate: resolved.passwords.validate
+      validate: resolved.passwords.validate,
+      storedHashes: [],
+      maxWait: 3000
     },
     throttle: {
       attempts: null,
@@ -124,7 +126,7 @@ t.test('an unknown option is rejected with the valid ones', async t => {
     ],
     [
       { passwords: { peper: 'x' } },
-      /unknown option "passwords\.peper"; valid options: pepper, normalize, minLength, validate$/
+      /unknown option "passwords\.peper"; valid options: pepper, normalize, minLength, validate, storedHashes, maxWait$/
     ],
     [
       { throttle: { acount: {} } },

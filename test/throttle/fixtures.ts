@@ -24,6 +24,8 @@ export interface TestLogin {
   readonly result: Promise<string>
   /** `waiting` until the check starts, and the end of the attempt afterwards. */
   readonly state: () => 'waiting' | 'checking' | 'done' | 'rejected'
+  /** Whether the check must reject like that of an unknown user. */
+  readonly isHidden: () => boolean
   /** Ends the check: right password, wrong password, or a failure of the store. */
   end(how: 'right' | 'wrong' | 'failed'): void
 }
@@ -62,7 +64,7 @@ export function createTestThrottle (
   const throttle = new Throttle({
     attempts,
     invalidTokens: new MemoryAttempts(),
-    key: Buffer.alloc(32, 1),
+    keys: [Buffer.alloc(32, 1)],
     devices: new DeviceTokens([{ id: 'k1', key: Buffer.alloc(32, 2) }]),
     account: RULE,
     address: null,
@@ -93,8 +95,11 @@ function startLogin (
     throw new Error('the check has not started')
   }
 
-  const check = (): Promise<string> => {
+  let isHidden = false
+
+  const check = (hidden: boolean): Promise<string> => {
     state = 'checking'
+    isHidden = hidden
 
     return new Promise((resolve, reject) => {
       end = how => {
@@ -122,6 +127,7 @@ function startLogin (
   return {
     result,
     state: () => state,
+    isHidden: () => isHidden,
     end: how => {
       end(how)
     }

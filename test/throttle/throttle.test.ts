@@ -39,10 +39,45 @@ t.test('concurrent attempts with two names of one user share its limit', async t
   t.strictSame(countStates(logins), { checking: RULE.freeAttempts, waiting: 18 })
 
   endAll(logins, 'wrong')
+  await settled(10)
+  t.equal(logins.filter(login => login.isHidden()).length, RULE.freeAttempts)
+  endAll(logins, 'wrong')
   const results = await Promise.allSettled(logins.map(({ result }) => result))
   t.ok(results.every(({ status }) => status === 'rejected'))
-  t.equal(test.emitted.length, 18)
   t.match(test.emitted[0], { userId: 'u-ann', limit: 'account', realm: 'test' })
+})
+
+t.test('a second name of a blocked user behaves like the name of no user', async t => {
+  const test = createTestThrottle()
+  await block(test, { login: 'ann', userId: 'u-ann' })
+  await t.rejects(test.login({ login: 'ann', userId: 'u-ann' }).result, TOO_MANY)
+  const counts: number[] = []
+
+  for (
+    const subject of [{ login: 'ann@example.org', userId: 'u-ann' }, { login: 'no@example.org' }]
+  ) {
+    const isHidden = subject.userId !== undefined
+
+    for (let attempt = 0; attempt < RULE.freeAttempts; attempt++) {
+      const login = test.login(subject)
+      await settled()
+      t.equal(login.state(), 'checking')
+      t.equal(login.isHidden(), isHidden, 'the password must not be verified')
+      login.end('wrong')
+      await t.rejects(login.result, { code: 'AUTH_CREDENTIALS_REJECTED' })
+    }
+
+    await t.rejects(test.login(subject).result, TOO_MANY)
+    counts.push(test.emitted.length)
+  }
+
+  t.strictSame(counts, [4, 5], 'each hidden attempt has an event too')
+  await test.throttle.forget('u-ann', ['ann', 'ann@example.org'])
+  const login = test.login({ login: 'ann@example.org', userId: 'u-ann' })
+  await settled()
+  t.notOk(login.isHidden())
+  login.end('right')
+  t.equal(await login.result, 'signed in')
 })
 
 t.test('a call counts every key once, and the address first', async t => {

@@ -3,6 +3,7 @@ import { badRequest } from '../../errors.js'
 import type { PasswordLogin } from '../../login/password-login.js'
 import type { Sessions } from '../../sessions/sessions.js'
 import { getCaller } from '../authorization.js'
+import { getDisconnectSignal } from '../disconnect.js'
 import type { HttpRequest } from '../authorization.js'
 import type { GetProof } from '../dpop.js'
 import { sendTokens } from '../reply.js'
@@ -69,7 +70,8 @@ export function addLoginRoute (
       proof: getProof(request),
       assertSendable: issued => {
         transport.assertSendable(issued, inCookie)
-      }
+      },
+      signal: getDisconnectSignal(request)
     }, getCaller(request))
     await sessions.revokeReplaced(replaced)
 

@@ -11,7 +11,7 @@ import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import { tokenAuth } from 'fastify-token-auth'
 import { MemoryStore } from 'fastify-token-auth/memory'
-import { defaultConcurrency, HashQueue } from '../../../dist/login/hash-queue.js'
+import { defaultConcurrency, HashQueue, requestForApp } from '../../../dist/login/hash-queue.js'
 import { secret } from '../../../examples/shared/secret.js'
 import { handleCalls } from '../processes.js'
 import { BASELINE_PATH, DATA_TO_DIGEST, FILE_TO_READ } from './shared.js'
@@ -68,13 +68,13 @@ handleCalls({
       password => hash(password, { memoryCost: 8, timeCost: 1, parallelism: 1 })
     )
 
-    const baselineQueue = new HashQueue(defaultConcurrency())
+    const baselineQueue = new HashQueue({ places: defaultConcurrency() })
     app.post<{ Body: { username: string, password: string } }>(
       BASELINE_PATH,
       async ({ body: { username, password } }) => {
         const user = usersByName.get(username)
         const isCorrect = user !== undefined &&
-          await baselineQueue.run(() => verify(user.passwordHash, password))
+          await baselineQueue.run(() => verify(user.passwordHash, password), requestForApp())
 
         if (!isCorrect) {
           throw new Error('Baseline rejected a correct password')

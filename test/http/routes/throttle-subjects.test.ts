@@ -220,12 +220,13 @@ t.test('an account with two names has one limit', async t => {
     passwordHash: PASSWORD_HASH
   }
   const bob = { id: 'u-bob', username: 'bob', passwordHash: PASSWORD_HASH }
-  const { storm, guess } = await createThrottledApp(t, {}, { users: [ann, bob] })
+  const { storm, guess, events } = await createThrottledApp(t, {}, { users: [ann, bob] })
   const answers = await storm(
     40,
     i => ({ username: i % 2 === 0 ? 'ann' : 'ann@example.org', from: `198.51.100.${i}` })
   )
-  t.strictSame(answers, { 401: 10, 429: 30 })
+  t.strictSame(answers, { 401: 20, 429: 20 }, 'as for two names that no user has')
+  t.equal(events.filter(({ name }) => name === 'login-rejected').length, 10, 'verified passwords')
   t.equal((await guess({ username: 'bob', password: PASSWORD })).statusCode, 200)
   // The id of one user equals the name of another.
   t.strictSame(await storm(20, i => ({ username: 'u-bob', from: `198.51.100.${i}` })), {
