@@ -25,9 +25,7 @@ export function createThrottle (
   { deriveKeys, ...parts }: ThrottleParts
 ): Throttle {
   const [current, ...previous] = deriveKeys('attempts')
-  // The keys of the newest and the oldest secret suffice: lists before and after one step of a
-  // rotation always share one of them.
-  const keys = [current.key, ...previous.slice(-1).map(({ key }) => key)] as const
+  const keys = [current.key, ...previous.map(({ key }) => key)] as const
   const devices = new DeviceTokens(deriveKeys('device'))
   return new Throttle({ ...parts, keys, devices, account, address })
 }

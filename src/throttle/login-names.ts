@@ -3,8 +3,9 @@
  * width, spaces and invisible characters. Both `Straße` and `STRASSE` become `strasse`.
  */
 export function foldLogin (login: string): string {
-  // Upper case first, because some letters become several ones there, such as `ß`.
-  return removeMarks(removeMarks(login).toUpperCase().toLowerCase())
+  // Through upper case, where some letters become several ones, such as `ß`. The capital `ẞ` does
+  // so only after lower case.
+  return removeMarks(removeMarks(login).toLowerCase().toUpperCase().toLowerCase())
 }
 
 function removeMarks (login: string): string {

@@ -299,8 +299,8 @@ export class Throttle {
   /**
    * Returns the key of a counter, one for each key of the hash.
    *
-   * While secrets rotate, an attempt counts under the keys of both. So counts survive the rotation,
-   * and instances with only one of the secrets share them.
+   * While secrets rotate, an attempt counts under the key of each secret. So counts survive the
+   * rotation, and instances whose lists have one secret in common share them.
    */
   #hashKeys (kind: string, value: string): string[] {
     return this.#context.keys.map(key =>

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { getNetwork } from '../../src/lib/ip-network.js'
+import { getNetwork, getSite, normalizeAddress } from '../../src/lib/ip-network.js'
 
 t.test('an IPv4 address is its own network in every spelling', async t => {
   for (
@@ -53,4 +53,41 @@ t.test('a malformed address is its own network', async t => {
   ) {
     t.equal(getNetwork(text), text, text)
   }
+})
+
+t.test('a port and brackets do not change an address', async t => {
+  const spellings: Readonly<Record<string, readonly string[]>> = {
+    '192.0.2.7': ['192.0.2.7', '192.0.2.7:5678', '::ffff:192.0.2.7', '[::ffff:c000:207]:443'],
+    '2001:db8::1': [
+      '2001:db8::1',
+      '2001:DB8:0:0::1',
+      '[2001:db8::1]',
+      '[2001:db8::1]:443',
+      '[2001:0DB8::0001%eth0]:443'
+    ],
+    '::1': ['::1', '0:0:0:0:0:0:0:1', '[::1]:80']
+  }
+
+  for (const [address, others] of Object.entries(spellings)) {
+    for (const text of others) {
+      t.equal(normalizeAddress(text), address, text)
+      t.equal(getNetwork(text), getNetwork(address), text)
+      t.equal(getSite(text), getSite(address), text)
+    }
+  }
+})
+
+t.test('a value that is no address stays unchanged', async t => {
+  for (const text of ['', 'Unknown', '_hidden', '[unknown]:1', '1:2:3', '192.0.2.7:port', ':']) {
+    t.equal(normalizeAddress(text), text)
+  }
+})
+
+t.test('a site is an IPv4 /24 or an IPv6 /48', async t => {
+  t.equal(getSite('192.0.2.7'), '192.0.2.0/24')
+  t.equal(getSite('192.0.2.200:5678'), '192.0.2.0/24')
+  t.equal(getSite('2001:db8:7:1::1'), '2001:db8:7::/48')
+  t.equal(getSite('2001:db8:7:ffff::'), '2001:db8:7::/48')
+  t.equal(getSite('Unknown'), 'unknown')
+  t.equal(getSite('999.1.1.1'), '999.1.1.1')
 })

@@ -127,6 +127,20 @@ t.test('a bcrypt hash is weak and one of excessive cost is malformed', async t =
   }
 })
 
+t.test('a bcrypt hash is kept if other passwords may match it', async t => {
+  const kept = ['a'.repeat(72), 'a'.repeat(100), 'é'.repeat(36), 'before\0after', 'before\0']
+  const replaced = ['a'.repeat(71), 'é'.repeat(35), 'before']
+
+  for (const password of [...kept, ...replaced]) {
+    const stored = bcrypt.hashSync(password, 4)
+    const result = kept.includes(password) ? 'right' : 'weak'
+    t.equal(await passwords.check(stored, password), result, JSON.stringify(password))
+  }
+
+  const stored = bcrypt.hashSync(`${'a'.repeat(72)} the end`, 4)
+  t.equal(await passwords.check(stored, `${'a'.repeat(72)} another end`), 'right')
+})
+
 t.test('a hash that is not a string is malformed', async t => {
   for (const stored of [Buffer.from(HASH), 1, true, {}, []]) {
     t.equal(

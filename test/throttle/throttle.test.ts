@@ -28,6 +28,21 @@ t.test('spellings that a database may treat alike count as one name', async t =>
   await t.resolves(other.result)
 })
 
+t.test('a letter that becomes two in upper case counts as both spellings', async t => {
+  for (
+    const [login, others] of [['strasse', ['straße', 'STRASSE', 'STRAẞE']], ['ﬁnn', [
+      'FINN'
+    ]]] as const
+  ) {
+    const test = createTestThrottle()
+    await block(test, { login })
+
+    for (const other of others) {
+      await t.rejects(test.login({ login: other }).result, TOO_MANY, other)
+    }
+  }
+})
+
 t.test('concurrent attempts with two names of one user share its limit', async t => {
   const test = createTestThrottle()
   const logins = Array.from(
@@ -236,4 +251,52 @@ t.test('a known device keeps its ID when the login upgrades the hash', async t =
   const getId = (token: string): string | undefined => token.split('.')[0]
   t.equal(getId(second), getId(first))
   t.not(second, first)
+})
+
+t.test('all known devices of a user share one more count', async t => {
+  const test = createTestThrottle()
+  const subject = { login: 'ann', userId: 'u-ann', passwordHash: 'hash', deviceToken: null }
+  const issue = (): string => test.throttle.issueDeviceToken('u-ann', 'hash', subject)
+  const devices = Array.from({ length: RULE.freeAttempts }, issue)
+
+  const end = async (deviceToken: string, how: 'right' | 'wrong'): Promise<void> => {
+    const login = test.login({ ...subject, deviceToken })
+    await settled()
+    login.end(how)
+    await login.result.catch(() => {})
+  }
+
+  for (const deviceToken of devices) {
+    await end(deviceToken, 'wrong')
+  }
+
+  await t.rejects(test.login({ ...subject, deviceToken: issue() }).result, TOO_MANY)
+  t.match(test.emitted.at(-1), { limit: 'device' })
+  await test.throttle.forget('u-ann', ['ann'])
+  await end(devices[0] as string, 'wrong')
+  t.equal(test.emitted.length, 1)
+  await t.rejects(
+    test.login({ ...subject, deviceToken: devices[0] as string }).result,
+    TOO_MANY,
+    'its own count remains'
+  )
+  await end(devices[1] as string, 'right')
+  await end(devices[1] as string, 'wrong')
+  t.equal(test.emitted.length, 2, 'a successful login resets the shared count')
+})
+
+t.test('an attempt of a client that has disconnected is given up before it counts', async t => {
+  const test = createTestThrottle()
+  const controller = new AbortController()
+  const running = [test.login({}), test.login({})]
+  const waiting = test.login({ signal: controller.signal })
+  await settled()
+  controller.abort()
+  await t.rejects(test.login({ signal: controller.signal }).result, {
+    code: 'AUTH_REQUEST_INVALID'
+  })
+  t.equal(test.consumed.length, 3)
+  endAll(running, 'right')
+  await t.rejects(waiting.result, { code: 'AUTH_REQUEST_INVALID' })
+  t.equal(test.consumed.length, 3)
 })

@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { LightMyRequestResponse } from 'fastify'
-import type { TokenResponse } from '../../../src/index.js'
+import type { Secret, TokenResponse } from '../../../src/index.js'
+import { MemoryAttempts } from '../../../src/stores/memory/index.js'
 import { PASSWORD, PASSWORD_HASH } from '../../helpers/app.js'
 import { createThrottledApp } from './guessing.js'
 
@@ -79,6 +80,31 @@ t.test('a device token stays valid while the secret rotates', async t => {
     token,
     'the device gets a token of the new secret'
   )
+})
+
+t.test('counts survive the rotation of the secret', async t => {
+  const [older, newer, newest] = [
+    'q7Yk2mVx0TzRb5Wn8Ls3Jd6Hf9Gc1Pa4',
+    'Zt4Kw9Xe2Bq7Nf5Rm8Ys3Vd6Hc1Jg0Ua',
+    'Lp3Xv8Cb1Nm6Qw9Er4Ty7Ui2Op5As0Df'
+  ] as const
+  const steps = [older, [newer, older], newer, [newest, newer, older], newest] as const
+
+  for (const [i, secret] of steps.slice(1).entries()) {
+    const throttle = { attempts: new MemoryAttempts() }
+    const instances = [
+      await createThrottledApp(t, throttle, { options: { secret: steps[i] as Secret } }),
+      await createThrottledApp(t, throttle, { options: { secret: secret as Secret } })
+    ] as const
+    const counts = { 401: 0, 429: 0 }
+
+    for (let guess = 0; guess < 20; guess++) {
+      const instance = instances[guess % 2] ?? instances[0]
+      counts[(await instance.guess()).statusCode as 401 | 429]++
+    }
+
+    t.strictSame(counts, { 401: 10, 429: 10 }, `step ${i + 1}, during a rolling deploy`)
+  }
 })
 
 t.test('the device cookie survives a logout', async t => {
@@ -166,6 +192,45 @@ t.test('behind a trusted proxy the address is that of the client', async t => {
     [401, 401, 429]
   )
   t.equal(await guess('203.0.113.2'), 401)
+})
+
+t.test('an address counts once, whatever port a proxy adds', async t => {
+  const forms: Readonly<Record<string, (port: number) => string>> = {
+    '192.0.2.1': port => `192.0.2.1:${port}`,
+    '2001:db8::1': port => `[2001:db8::1]:${port}`,
+    '192.0.2.2': port => `[::ffff:192.0.2.2]:${port}`
+  }
+  const { app, events } = await createThrottledApp(
+    t,
+    { account: false, address: { maxAttempts: 3 } },
+    { fastify: { trustProxy: true } }
+  )
+
+  for (const [address, format] of Object.entries(forms)) {
+    const statuses: number[] = []
+
+    const login = async (port: number, password: string): Promise<void> => {
+      const { statusCode } = await app.inject({
+        method: 'POST',
+        url: '/auth/login',
+        headers: { 'x-forwarded-for': format(port) },
+        payload: { username: 'ann', password }
+      })
+      statuses.push(statusCode)
+    }
+
+    await login(40_000, PASSWORD)
+
+    for (let port = 40_001; port < 40_006; port++) {
+      await login(port, 'wrong')
+    }
+
+    t.strictSame(statuses, [200, 401, 401, 401, 429, 429], address)
+    t.ok(events.every(event => 'address' in event && event.address === address), address)
+    const sessions = await app.tokenAuth.listSessions('u-ann')
+    t.ok(sessions.some(session => session.device.address === address), 'in the session')
+    events.length = 0
+  }
 })
 
 t.test('spellings of a name count for the account that the app finds', async t => {

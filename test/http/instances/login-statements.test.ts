@@ -1,0 +1,61 @@
+import t from 'tap'
+import type { TokenResponse } from '../../../src/index.js'
+import { PostgresAttempts, PostgresStore } from '../../../src/stores/postgres/index.js'
+import { createTestApp, PASSWORD } from '../../helpers/app.js'
+import {
+  answers,
+  createPostgresDatabase,
+  POSTGRES_URL,
+  startPostgres
+} from '../../helpers/databases/postgres.js'
+
+const server = await answers(POSTGRES_URL) ? null : await startPostgres()
+const database = await createPostgresDatabase(server?.url ?? POSTGRES_URL)
+t.teardown(() => database.remove().then(() => server?.stop()))
+
+t.test('PostgreSQL gets at most 5 statements for a login and 1 for a refresh', async t => {
+  const pool = database.connect()
+  const statements: string[] = []
+  const counting = {
+    query (text: string, values: unknown[]) {
+      // The time of the database is read once per process, and pages of the feed are background.
+      statements.push(text)
+      return pool.query(text, values)
+    }
+  }
+  const { app, post, refresh, get } = await createTestApp({
+    store: new PostgresStore(counting),
+    options: {
+      revocations: false,
+      maxSessions: 2,
+      throttle: { attempts: new PostgresAttempts(counting) },
+      refreshToken: { transport: 'both' }
+    }
+  })
+  t.teardown(() => app.close())
+
+  const login = async (given: object = {}): Promise<TokenResponse> => {
+    statements.length = 0
+    const response = await post('/auth/login', { username: 'ann', password: PASSWORD, ...given })
+    t.equal(response.statusCode, 200)
+    return response.json<TokenResponse>()
+  }
+
+  const count = (): number => statements.length
+  const first = await login()
+  const onFirst = count()
+  await login({ device_token: first.device_token })
+  const onKnown = count()
+  t.comment(`login: ${onFirst}, from a known device: ${onKnown}`)
+  t.ok(onFirst <= 5 && onKnown <= 5)
+
+  statements.length = 0
+  t.equal((await get('/protected', first.access_token)).statusCode, 200)
+  t.equal(count(), 0, 'a request')
+  t.equal((await refresh(first.refresh_token)).statusCode, 200)
+  t.equal(count(), 1, 'a refresh')
+
+  await login()
+  t.comment(`login that ends the oldest session: ${count()}`)
+  t.comment(statements.map(text => text.trim().split('\n')[0]).join(' | '))
+})
