@@ -47,8 +47,13 @@ export interface AttemptStore {
    */
   refund(keys: readonly string[]): Promise<void>
 
-  /** Removes all attempts of the keys. Ignores unknown keys. */
-  reset(keys: readonly string[]): Promise<void>
+  /**
+   * Removes all attempts of the keys. Ignores unknown keys.
+   *
+   * @param refunded - Other keys, which are refunded in the same call. So a successful login needs
+   * one call only.
+   */
+  reset(keys: readonly string[], refunded?: readonly string[]): Promise<void>
 
   /**
    * Deletes at most `limit` keys whose retention has ended at `now`.

@@ -30,7 +30,7 @@ export function guardAttemptStore (attempts: AttemptStore, guard: Guard): Attemp
     check: () => guard('attempts.check', () => attempts.check()),
     consume: (counts, now) => guard('attempts.consume', () => attempts.consume(counts, now)),
     refund: keys => guard('attempts.refund', () => attempts.refund(keys)),
-    reset: keys => guard('attempts.reset', () => attempts.reset(keys)),
+    reset: (keys, refunded) => guard('attempts.reset', () => attempts.reset(keys, refunded)),
     sweep: batch => guard('attempts.sweep', () => attempts.sweep(batch))
   }
 }

@@ -286,10 +286,10 @@ export class Throttle {
     try {
       const addresses = counters.filter(({ limit }) => limit === 'address').map(({ key }) => key)
       const others = counters.filter(({ limit }) => limit !== 'address').map(({ key }) => key)
-      await Promise.all([
-        addresses.length > 0 && attempts.refund(addresses),
-        others.length > 0 && attempts.reset(others)
-      ])
+
+      if (counters.length > 0) {
+        await attempts.reset(others, addresses)
+      }
     } catch {
       // The login has already succeeded. A remaining count only delays a later one.
       logger.warn({}, 'failed to reset login attempts')

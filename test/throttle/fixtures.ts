@@ -58,7 +58,7 @@ export function createTestThrottle (
       return blocked
     },
     refund: keys => memory.refund(keys),
-    reset: keys => memory.reset(keys),
+    reset: (keys, refunded) => memory.reset(keys, refunded),
     sweep: batch => memory.sweep(batch)
   }
   const throttle = new Throttle({

@@ -248,6 +248,20 @@ function testSeveralKeys (test: ConformanceTest<AttemptStore>): void {
     await store.reset(['a', 'unknown', 'b'])
     assert.equal(await store.consume(all, NOW), null)
   })
+
+  test('reset: refunds other keys in the same call', async store => {
+    const all = [{ key: 'a', rule: fixed }, { key: 'b', rule: fixed }]
+
+    for (let i = 0; i < fixed.maxAttempts; i++) {
+      await store.consume(all, NOW)
+    }
+
+    await store.reset(['a', 'unknown-a'], ['b', 'unknown-b'])
+    assert.equal(await store.consume(all, NOW), null)
+    assert.equal((await store.consume(all, NOW))?.key, 'b')
+    await store.reset([], ['b'])
+    assert.equal(await store.consume(all, NOW), null)
+  })
 }
 
 function testRefundAndReset (test: ConformanceTest<AttemptStore>): void {

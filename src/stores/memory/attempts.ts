@@ -69,7 +69,9 @@ export class MemoryAttempts implements AttemptStore {
     }
   }
 
-  async reset (keys: readonly string[]): Promise<void> {
+  async reset (keys: readonly string[], refunded: readonly string[] = []): Promise<void> {
+    await this.refund(refunded)
+
     for (const key of keys) {
       this.#attempts.delete(key)
     }

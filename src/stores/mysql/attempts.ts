@@ -109,7 +109,9 @@ export class MysqlAttempts implements AttemptStore {
     }
   }
 
-  async reset (keys: readonly string[]): Promise<void> {
+  async reset (keys: readonly string[], refunded: readonly string[] = []): Promise<void> {
+    await this.refund(refunded)
+
     if (keys.length > 0) {
       await write(this.#pool, statements.reset, [toBatch(keys.map(key => [key]))])
     }

@@ -6,11 +6,14 @@ import { runStatement, toArray, withTablePrefix } from './database.js'
 import type { PostgresDatabase } from './database.js'
 import { PostgresSetup } from './setup.js'
 
-const mine = `
+const lock = (keys: string): string => `
     WITH mine AS (
-      SELECT subject FROM token_auth_attempts WHERE subject = ANY ($1::text[])
+      SELECT subject FROM token_auth_attempts WHERE subject = ANY (${keys})
       ORDER BY subject FOR UPDATE
     )`
+const refund = (keys: string): string => `
+    UPDATE token_auth_attempts a SET attempts = greatest(a.attempts - 1, 0), next_at = 0
+    FROM mine WHERE a.subject = mine.subject AND a.subject = ANY (${keys})`
 
 const statements = {
   consume: `
@@ -18,11 +21,10 @@ const statements = {
       $1::text[], $2::bigint, $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
       $7::bigint[], $8::text[]::boolean[]
     ) AS blocked`,
-  refund: `${mine}
-    UPDATE token_auth_attempts a SET attempts = greatest(a.attempts - 1, 0), next_at = 0
-    FROM mine WHERE a.subject = mine.subject`,
-  reset: `${mine}
-    DELETE FROM token_auth_attempts a USING mine WHERE a.subject = mine.subject`,
+  refund: lock('$1::text[]') + refund('$1::text[]'),
+  reset: `${lock('$1::text[] || $2::text[]')}, refunded AS (${refund('$2::text[]')})
+    DELETE FROM token_auth_attempts a USING mine
+    WHERE a.subject = mine.subject AND a.subject = ANY ($1::text[])`,
   sweep: `
     DELETE FROM token_auth_attempts WHERE subject IN (
       SELECT subject FROM token_auth_attempts WHERE forget_at <= $1::bigint
@@ -79,8 +81,8 @@ export class PostgresAttempts implements AttemptStore {
     await this.#query('refund', [toArray(keys)])
   }
 
-  async reset (keys: readonly string[]): Promise<void> {
-    await this.#query('reset', [toArray(keys)])
+  async reset (keys: readonly string[], refunded: readonly string[] = []): Promise<void> {
+    await this.#query('reset', [toArray(keys), toArray(refunded)])
   }
 
   async sweep ({ now, limit }: { readonly now: Millis, readonly limit: number }): Promise<number> {

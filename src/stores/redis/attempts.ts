@@ -108,8 +108,8 @@ export class RedisAttempts implements AttemptStore {
     await this.#run('refund', keys)
   }
 
-  async reset (keys: readonly string[]): Promise<void> {
-    await this.#run('reset', keys)
+  async reset (keys: readonly string[], refunded: readonly string[] = []): Promise<void> {
+    await Promise.all([this.refund(refunded), this.#run('reset', keys)])
   }
 
   async sweep (): Promise<number> {

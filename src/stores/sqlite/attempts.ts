@@ -78,8 +78,11 @@ export class SqliteAttempts implements AttemptStore {
     await this.#db.write(statements.refund, [JSON.stringify(keys)])
   }
 
-  async reset (keys: readonly string[]): Promise<void> {
-    await this.#db.write(statements.reset, [JSON.stringify(keys)])
+  async reset (keys: readonly string[], refunded: readonly string[] = []): Promise<void> {
+    await this.#db.transaction(() => {
+      this.#db.run(statements.refund, [JSON.stringify(refunded)])
+      this.#db.run(statements.reset, [JSON.stringify(keys)])
+    })
   }
 
   sweep ({ now, limit }: { readonly now: Millis, readonly limit: number }): Promise<number> {

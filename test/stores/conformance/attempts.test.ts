@@ -133,6 +133,11 @@ const mutants: Record<string, () => AttemptStore> = {
   'refunds by a reset': () => createMutant(store => ({ refund: keys => store.reset(keys) })),
   'does nothing on a refund': () => createMutant(() => ({ refund: async () => {} })),
   'does nothing on a reset': () => createMutant(() => ({ reset: async () => {} })),
+  'does not refund on a reset': () => createMutant(store => ({ reset: keys => store.reset(keys) })),
+  'resets keys that it should refund': () =>
+    createMutant(store => ({
+      reset: (keys, refunded = []) => store.reset([...keys, ...refunded])
+    })),
   'ignores the case of keys': () =>
     createMutant(store => ({
       consume: (counts, now) =>
@@ -160,7 +165,7 @@ function createMutant (change: (store: AttemptStore) => Partial<AttemptStore>): 
     check: () => store.check(),
     consume: (counts, now) => store.consume(counts, now),
     refund: keys => store.refund(keys),
-    reset: keys => store.reset(keys),
+    reset: (keys, refunded) => store.reset(keys, refunded),
     sweep: batch => store.sweep(batch),
     ...change(store)
   }
@@ -197,7 +202,7 @@ function recordKeys (store: AttemptStore, keys: Set<string>): AttemptStore {
       return store.consume(counts, now)
     },
     refund: keys => store.refund(keys),
-    reset: keys => store.reset(keys),
+    reset: (keys, refunded) => store.reset(keys, refunded),
     sweep: batch => store.sweep(batch)
   }
 }
