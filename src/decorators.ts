@@ -5,6 +5,7 @@ import type { CookieReply } from './http/cookies.js'
 import type { DpopRequest } from './http/dpop.js'
 import type { ClaimRequirements as Requirements } from './http/guards.js'
 import type { Duration } from './lib/duration.js'
+import type { Millis } from './lib/time.js'
 import type { CookieResponse, TokenResponse } from './protocol.js'
 import type { Auth as RequestAuth } from './tokens/auth.js'
 import type { KeyInput } from './tokens/keys.js'
@@ -143,7 +144,7 @@ export interface TokenAuth {
    *
    * @returns A PHC string. Save it as `passwordHash`.
    * @throws TokenAuthError `AUTH_PASSWORD_REJECTED` if the password breaks the rules of the option
-   * `passwords`. `AUTH_BUSY` if too many hashes are waiting.
+   * `passwords`. `AUTH_BUSY` if the hash would wait longer than `passwords.maxWait`.
    * @example
    * ```ts
    * const passwordHash = await app.tokenAuth.hashPassword(password)
@@ -153,13 +154,18 @@ export interface TokenAuth {
   /**
    * Returns the number of running and waiting password hashes, for metrics.
    *
-   * Logins result in 503 if 256 hashes are waiting.
+   * `expectedWait` is the expected wait of a login from an unknown device, in milliseconds. Such
+   * logins result in 503 if it exceeds `passwords.maxWait`.
    */
-  hashLoad(): { readonly running: number, readonly waiting: number }
+  hashLoad(): {
+    readonly running: number
+    readonly waiting: number
+    readonly expectedWait: Millis
+  }
   /**
-   * Verifies a password. Takes the same time for every hash, including `null`.
+   * Verifies a password. A failed check takes the same time for every hash, including `null`.
    *
-   * @throws TokenAuthError `AUTH_BUSY` if too many hashes are waiting.
+   * @throws TokenAuthError `AUTH_BUSY` if the hash would wait longer than `passwords.maxWait`.
    * @throws Error if the hash is a bcrypt hash and `@node-rs/bcrypt` is not installed.
    * @example
    * ```ts

@@ -4,7 +4,7 @@ import type { Logger } from './events.js'
 import { StandstillMonitor } from './lib/standstill.js'
 import { HOUR, SECOND } from './lib/time.js'
 import type { Millis } from './lib/time.js'
-import { defaultConcurrency, HashQueue } from './login/hash-queue.js'
+import { HashQueue } from './login/hash-queue.js'
 import { PasswordLogin } from './login/password-login.js'
 import { Passwords } from './login/passwords.js'
 import { createAccessScope } from './options/access-scope.js'
@@ -144,11 +144,7 @@ export function createServices (
       logger,
       clock
     })
-  const hashQueue = new HashQueue({
-    places: defaultConcurrency(),
-    maxWait: options.passwords.maxWait
-  })
-  const passwords = new Passwords(hashQueue, options.passwords)
+  const passwords = new Passwords(new HashQueue(options.passwords), options.passwords)
 
   const scope = createAccessScope(options)
   const derived = addRealm(signers.access, scope.realm ?? null)

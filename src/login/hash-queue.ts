@@ -44,8 +44,8 @@ export interface HashRequest {
 
 /** Settings of a {@link HashQueue}. */
 export interface HashQueueSettings {
-  /** Maximum number of concurrent hashes. */
-  readonly places: number
+  /** Maximum number of concurrent hashes. As many as {@link defaultConcurrency} by default. */
+  readonly places?: number
   /** Longest expected wait. A call that would wait longer is rejected. */
   readonly maxWait?: Millis
   /** Monotonic clock. */
@@ -111,7 +111,11 @@ export class HashQueue {
   #duration = FIRST_DURATION
 
   constructor (
-    { places, maxWait = DEFAULT_MAX_WAIT, now = () => performance.now() }: HashQueueSettings
+    {
+      places = defaultConcurrency(),
+      maxWait = DEFAULT_MAX_WAIT,
+      now = () => performance.now()
+    }: HashQueueSettings
   ) {
     this.#places = places
     this.#maxWait = maxWait

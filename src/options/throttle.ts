@@ -75,8 +75,13 @@ export interface AddressLimitOptions {
  * refreshes with an authentic token do not count.
  *
  * A device on which its user logged in before has its own limit, so that an attacker cannot lock
- * it out. A cookie or `device_token` identifies it. Attempts count while their password is
- * verified, so at most 10 passwords of an account are verified concurrently.
+ * it out. A cookie or `device_token` identifies it. All known devices of a user share one more
+ * limit of the same size. Attempts count while their password is verified, so at most 10 passwords
+ * of an account are verified concurrently.
+ *
+ * Spellings of a name that differ in case, accents, width or spaces count as one. If attempts with
+ * one name of a user block it, attempts with another name get 401 like those of an unknown user.
+ * The response would otherwise show that both names belong together.
  */
 export interface ThrottleOptions {
   /**
@@ -96,7 +101,8 @@ export interface ThrottleOptions {
   readonly attempts?: AttemptStore
 
   /**
-   * Limit per account. Counts names without an account too. `false` disables it.
+   * Limit per account, and per known device. Counts names without an account too. `false` disables
+   * it.
    *
    * A successful login resets the count.
    *
@@ -111,8 +117,9 @@ export interface ThrottleOptions {
   /**
    * Limit per IPv4 address or IPv6 /64. `false` disables it.
    *
-   * Behind a proxy, set Fastify's `trustProxy`; otherwise all users share one address. Forged
-   * refresh tokens have the same limit, counted separately in each instance.
+   * Behind a proxy, set Fastify's `trustProxy`; otherwise all users share one address. A port in
+   * `X-Forwarded-For` is ignored. Forged refresh tokens have the same limit, counted separately in
+   * each instance.
    *
    * @default { maxAttempts: 100, window: '15m' }
    * @example
