@@ -166,6 +166,7 @@ t.test('a blocked attempt is rejected when the running ones have failed', async 
   await t.rejects(blocked.result, { ...TOO_MANY, retryAfter: 60 })
   t.strictSame(test.emitted, [{
     realm: 'test',
+    actor: 'client',
     at: test.clock(),
     userId: null,
     limit: 'account',
