@@ -124,6 +124,21 @@ export interface TokenAuth {
    */
   revokeUser(userId: string, options?: { readonly keep?: string }): Promise<number>
   /**
+   * Revokes all sessions of the realm, which is every session of this registration.
+   *
+   * Writes one row, however many sessions there are. This process rejects their access tokens
+   * immediately, and other instances after their next poll. Refreshes are rejected everywhere at
+   * once. Logins that have started but not finished start again. Use it after a leak of the secret
+   * or of the database. All users must log in again.
+   *
+   * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE` if the store fails. Call it again then.
+   * @example
+   * ```ts
+   * await app.tokenAuth.revokeAll()
+   * ```
+   */
+  revokeAll(): Promise<void>
+  /**
    * Revokes all sessions of a user after a change of the password.
    *
    * The event `session-ended` has the reason `password-changed`. Resets the failed logins of the

@@ -185,6 +185,9 @@ export interface EventMembers {
   /**
    * Revocations of other instances cannot be read since `since`.
    *
+   * Emitted once per outage, if the last complete read is older than 10 s and than five
+   * `revocations.pollInterval`. The log line `revocations are read again` follows the outage.
+   *
    * Until they can, this instance accepts access tokens of sessions that were revoked elsewhere.
    * Set `revocations.failAfter` to limit that time.
    */

@@ -12,6 +12,7 @@ import type { ResolvedOptions } from './options/resolve.js'
 import { RevocationFeed } from './revocations/feed.js'
 import { RevocationReporter } from './revocations/reporter.js'
 import { RevokedSessions } from './revocations/revoked.js'
+import { SYSTEM_CLOCKS } from './revocations/store-clock.js'
 import type { StoreTime } from './revocations/store-clock.js'
 import { UsageTracker } from './revocations/usage-tracker.js'
 import { AccessVerifier } from './sessions/access-verifier.js'
@@ -122,6 +123,7 @@ export function createServices (
     events,
     logger,
     time,
+    clocks: typeof options.clock === 'object' ? options.clock ?? SYSTEM_CLOCKS : SYSTEM_CLOCKS,
     retention
   })
   const sweeper = new Sweeper({

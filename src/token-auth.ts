@@ -104,6 +104,7 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
       return live.map(({ secretHash, ...info }) => info)
     },
     revokeSession: sessionId => sessions.revokeById(sessionId, 'revoked'),
+    revokeAll: () => sessions.revokeRealm('revoked'),
     revokeUser: (userId, { keep } = {}) => sessions.revokeUser(userId, 'revoked', keep),
     async passwordChanged (userId, { keep } = {}) {
       // Looked up first, so that a failure changes nothing.

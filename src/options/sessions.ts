@@ -284,7 +284,8 @@ export interface SessionOptions {
    * Access to the revocations of other instances, so that `authenticate` rejects their tokens
    * too.
    *
-   * The first read completes before the app is ready. `false` disables it, for apps with a single
+   * The app becomes ready after the first read, or after 5 s. It then responds with 503 on
+   * protected routes until it has read everything. `false` disables it, for apps with a single
    * instance.
    *
    * @default { pollInterval: '1s' }

@@ -1,12 +1,22 @@
 import { AsyncResource } from 'node:async_hooks'
+import { TokenAuthError } from '../errors.js'
 import type { Events, Logger } from '../events.js'
 import { SingleFlight } from '../lib/single-flight.js'
+import { SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
-import type { Cursor, TokenStore } from '../stores/token-store.js'
+import type { Cursor, RevocationPage, TokenStore } from '../stores/token-store.js'
+import { PollSchedule } from './poll-schedule.js'
 import type { RevocationReporter } from './reporter.js'
-import type { StoreTime } from './store-clock.js'
+import type { InstanceClocks, StoreTime } from './store-clock.js'
 
 const PAGE_SIZE = 5000
+/** Time after which an app becomes ready, even if it has not read all revocations. */
+const START_TIMEOUT: Millis = 5 * SECOND
+/** Minimum time between two polls that pushes cause. */
+const MIN_PUSH_INTERVAL: Millis = 100
+/** Least age of the last complete read at which the feed is reported as stalled. */
+const MIN_STALLED_AGE: Millis = 10 * SECOND
+const STALLED_INTERVALS = 5
 
 /**
  * Subscribes to pushes of a database. Calls `poll` whenever a session may have been revoked.
@@ -33,11 +43,13 @@ export interface RevocationFeedContext {
   readonly logger: Logger
   /** Learns the time of the database from every page. */
   readonly time: StoreTime
+  /** Clocks by which a process notices that it stood still. */
+  readonly clocks: InstanceClocks
   /** Time between two polls; `null` if there is only one instance. */
   readonly pollInterval: Millis | null
   /** Age of the oldest revocation that matters: all older access tokens have expired. */
   readonly retention: Millis
-  /** Time without a successful poll after which the feed is stale; `null` for no limit. */
+  /** Age of the last complete read from which the feed is stale; `null` for no limit. */
   readonly failAfter: Millis | null
   readonly subscribe: RevocationSubscriber | undefined
 }
@@ -51,45 +63,56 @@ export interface RevocationFeedContext {
 export class RevocationFeed {
   readonly #context: RevocationFeedContext
   readonly #polling = new SingleFlight<void>()
+  readonly #catchingUp = new SingleFlight<void>()
+  readonly #schedule: PollSchedule | null
   // A poll serves several requests, so it must not run in the async context of one of them.
   readonly #readInOwnContext: () => Promise<void>
   #cursor: Cursor | null = null
+  #readCount = 0
   /** Monotonic moment at which the last complete read began. */
   #readAt: Millis
+  /** Monotonic moment at which the last read began. */
+  #sentAt: Millis = -Infinity
   #hasCaughtUp = false
-  #isBehind = false
-  #timer: NodeJS.Timeout | undefined
+  #isStalled = false
+  #pushTimer: NodeJS.Timeout | undefined
   #unsubscribe: (() => unknown) | undefined
   #isStopped = false
 
   constructor (context: RevocationFeedContext) {
+    const { pollInterval, clocks, time } = context
     this.#context = context
-    this.#readAt = context.time.monotonic()
+    this.#readAt = time.monotonic()
     this.#readInOwnContext = AsyncResource.bind(() => this.#read())
+    this.#schedule = pollInterval === null
+      ? null
+      : new PollSchedule(pollInterval, clocks, isOverdue => {
+        this.#onInterval(isOverdue)
+      })
   }
 
   /**
    * Reads all revocations that still matter, then polls for new ones.
    *
+   * Resolves after 5 s if more are left to read. The feed is stale until it has read them.
+   *
+   * @param keepTrying - Whether a failing store is polled again later instead of failing the start.
    * @throws Error if the store or the subscription fails. No poll is scheduled then.
    */
-  async start (): Promise<void> {
-    await this.poll()
-    const { subscribe } = this.#context
-
-    if (subscribe !== undefined) {
-      const pollSoon = (): void => {
-        if (!this.#isStopped) {
-          this.poll().catch(() => {})
-        }
+  async start (keepTrying = false): Promise<void> {
+    try {
+      await this.#readBeforeDeadline()
+    } catch (error) {
+      if (!keepTrying) {
+        this.#isStopped = true
+        throw error
       }
 
-      this.#unsubscribe = await subscribe(pollSoon)
-      // Finds revocations from before the subscription was active.
-      pollSoon()
+      this.#context.logger.warn({}, 'failed to read revocations at startup, trying again')
     }
 
-    this.#schedule()
+    await this.#subscribe()
+    this.#schedule?.start()
   }
 
   /** Reads new revocations. Calls during a poll share the next poll. */
@@ -108,17 +131,55 @@ export class RevocationFeed {
     return this.#polling.run(this.#readInOwnContext)
   }
 
-  /** Whether revocations may have been missed for longer than `failAfter`. */
+  /**
+   * Whether this process may have stood still, so that it has not polled in time.
+   *
+   * A caller that judges revocations must await {@link catchUp} first.
+   */
+  isOverdue (): boolean {
+    return this.#schedule?.isOverdue() === true
+  }
+
+  /** Waits for a poll that is sent now, until the store has answered or failed. */
+  async catchUp (): Promise<void> {
+    const schedule = this.#schedule
+
+    // Before the first complete read, the feed is stale anyway.
+    if (schedule === null || this.#isStopped || !this.#hasCaughtUp) {
+      return
+    }
+
+    await this.#catchingUp.run(async () => {
+      schedule.hold()
+
+      try {
+        // A read from before the standstill must not delay this one.
+        await this.#readInOwnContext()
+      } catch {
+        // `failAfter` decides whether tokens are accepted meanwhile.
+      } finally {
+        schedule.release()
+      }
+    })
+  }
+
+  /** Whether revocations may have been missed for longer than `failAfter`, or since the start. */
   isStale (): boolean {
-    const { failAfter, time } = this.#context
-    return failAfter !== null && this.#isBehind && time.monotonic() - this.#readAt > failAfter
+    const { failAfter, pollInterval } = this.#context
+
+    if (pollInterval === null) {
+      return false
+    }
+
+    return !this.#hasCaughtUp || (failAfter !== null && this.#age() > failAfter)
   }
 
   /** Stops polling, waits for the current poll and ends the subscription. */
   async stop (): Promise<void> {
     this.#isStopped = true
-    clearTimeout(this.#timer)
-    await this.#polling.running?.catch(() => {})
+    this.#schedule?.stop()
+    clearTimeout(this.#pushTimer)
+    await Promise.allSettled([this.#polling.running, this.#catchingUp.running])
 
     try {
       await this.#unsubscribe?.()
@@ -127,65 +188,149 @@ export class RevocationFeed {
     }
   }
 
-  #schedule (): void {
-    const { pollInterval } = this.#context
+  async #readBeforeDeadline (): Promise<void> {
+    const { logger, time } = this.#context
+    const startedAt = time.monotonic()
+    let timer: NodeJS.Timeout | undefined
+    const deadline = new Promise<'late'>(resolve => {
+      timer = setTimeout(resolve, START_TIMEOUT, 'late')
+    })
+    const reading = this.poll().finally(() => {
+      clearTimeout(timer)
+    })
 
-    if (pollInterval === null || this.#isStopped) {
+    if (await Promise.race([reading, deadline]) !== 'late') {
       return
     }
 
-    this.#timer = setTimeout(() => {
-      this.poll().catch(() => {}).finally(() => {
-        this.#schedule()
-      })
-    }, pollInterval).unref()
+    reading.then(() => {
+      const took = Math.round(time.monotonic() - startedAt)
+      logger.info({ read: this.#readCount, took }, 'read all revocations')
+    }, () => {})
+
+    if (this.#cursor === null) {
+      throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
+    }
+
+    logger.warn(
+      { read: this.#readCount },
+      'more revocations are left to read, protected routes respond with 503 until then'
+    )
   }
 
-  async #read (): Promise<void> {
-    const { events, logger, time } = this.#context
-    const startedAt = time.monotonic()
+  async #subscribe (): Promise<void> {
+    const { subscribe } = this.#context
+
+    if (subscribe === undefined) {
+      return
+    }
 
     try {
-      await this.#readPages()
+      this.#unsubscribe = await subscribe(() => {
+        this.#onPush()
+      })
     } catch (error) {
-      const wasBehind = this.#isBehind
-      this.#isBehind = true
-
-      if (!wasBehind && time.isKnown) {
-        const at = time.now()
-        const since = at - (startedAt - this.#readAt)
-        logger.warn({ since }, 'failed to read revocations')
-        events.emit('revocations-stalled', { at, since })
-      }
-
+      this.#isStopped = true
       throw error
     }
 
-    this.#isBehind = false
-    this.#readAt = startedAt
+    // Finds revocations from before the subscription was active.
+    this.poll().catch(() => {})
+  }
+
+  // Many pushes in a short time cause one poll after the current one.
+  #onPush (): void {
+    if (this.#isStopped || this.#pushTimer !== undefined) {
+      return
+    }
+
+    const wait = Math.ceil(this.#sentAt + MIN_PUSH_INTERVAL - this.#context.clocks.monotonic())
+
+    if (wait <= 0 && this.#polling.running === null) {
+      this.poll().catch(() => {})
+      return
+    }
+
+    this.#pushTimer = setTimeout(() => {
+      this.#pushTimer = undefined
+      this.poll().catch(() => {})
+    }, Math.max(0, wait)).unref()
+  }
+
+  #onInterval (isOverdue: boolean): void {
+    this.#reportAge()
+
+    if (isOverdue) {
+      void this.catchUp()
+    } else if (this.#polling.running === null) {
+      this.poll().catch(() => {})
+    }
+  }
+
+  #age (): Millis {
+    return this.#context.time.monotonic() - this.#readAt
+  }
+
+  #reportAge (): void {
+    const { events, time, pollInterval } = this.#context
+    const age = this.#age()
+    const limit = Math.max(MIN_STALLED_AGE, STALLED_INTERVALS * (pollInterval ?? 0))
+
+    if (age > limit && !this.#isStalled && time.isKnown) {
+      this.#isStalled = true
+      const at = time.now()
+      events.emit('revocations-stalled', { at, since: at - age })
+    }
+  }
+
+  async #read (): Promise<void> {
+    const { logger, time, clocks } = this.#context
+    const startedAt = time.monotonic()
+    this.#sentAt = clocks.monotonic()
+    await this.#readPages()
+    const age = this.#age()
+    this.#hasCaughtUp = true
+    this.#readAt = Math.max(this.#readAt, startedAt)
+
+    if (this.#isStalled) {
+      this.#isStalled = false
+      logger.info({ after: Math.round(age) }, 'revocations are read again')
+    }
   }
 
   async #readPages (): Promise<void> {
-    const { store, realm, reporter, retention, time, pollInterval } = this.#context
+    const { time, pollInterval } = this.#context
     // The first read shows what happened before this instance started.
     const isNews = this.#hasCaughtUp && pollInterval !== null
+    let sentAt = time.monotonic()
+    let next: Promise<RevocationPage> | null = this.#readPage(this.#cursor)
 
-    for (let isComplete = false; !isComplete;) {
-      const sentAt = time.monotonic()
-      const page = await store.revocations(this.#cursor ?? { within: retention }, PAGE_SIZE)
+    while (next !== null) {
+      const page: RevocationPage = await next
       time.addSample({ sentAt, receivedAt: time.monotonic(), now: page.now })
-      const now = time.now()
+      sentAt = time.monotonic()
+      // The database reads the next page while this process adds the current one.
+      next = page.complete ? null : this.#readPage(page.cursor)
+      this.#addEntries(page, isNews)
+    }
+  }
 
-      for (const revocation of page.entries) {
-        if (revocation.realm === realm) {
-          reporter.addEntry(revocation, now, isNews)
-        }
+  #readPage (cursor: Cursor | null): Promise<RevocationPage> {
+    const { store, retention } = this.#context
+    return store.revocations(cursor ?? { within: retention }, PAGE_SIZE)
+  }
+
+  #addEntries ({ entries, cursor }: RevocationPage, isNews: boolean): void {
+    const { realm, reporter, time } = this.#context
+    const now = time.now()
+
+    for (const revocation of entries) {
+      if (revocation.realm === realm) {
+        reporter.addEntry(revocation, now, isNews)
       }
-
-      this.#cursor = page.cursor
-      isComplete = page.complete
     }
 
-    this.#hasCaughtUp = true
+    this.#cursor = cursor
+    this.#readCount += entries.length
   }
 }

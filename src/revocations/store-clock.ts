@@ -10,6 +10,12 @@ export interface InstanceClocks {
   readonly monotonic: () => Millis
 }
 
+/** The clocks of the operating system. */
+export const SYSTEM_CLOCKS: InstanceClocks = {
+  wall: Date.now,
+  monotonic: () => performance.now()
+}
+
 /** Moments of one read of the database's clock. The instance's moments are monotonic. */
 export interface ClockSample {
   readonly sentAt: Millis
@@ -88,7 +94,7 @@ export function createStoreTime (
     return createFixedStoreTime(clock)
   }
 
-  const clocks = clock ?? { wall: Date.now, monotonic: () => performance.now() }
+  const clocks = clock ?? SYSTEM_CLOCKS
 
   return isSingle
     ? createFixedStoreTime(() => clocks.wall(), () => clocks.monotonic())

@@ -57,7 +57,8 @@ export class AccessVerifier implements AccessTokenVerifier<VerifiedAccessToken> 
   /**
    * Verifies an access token and records the use of its generation.
    *
-   * Returns a promise only if the response must wait until the use is written.
+   * Returns a promise only if the response must wait until the use is written, or until this
+   * process has read the revocations that it missed while it stood still.
    *
    * If the token is DPoP-bound, the caller must verify the proof and then call
    * {@link onPossessionProved}.
@@ -66,6 +67,14 @@ export class AccessVerifier implements AccessTokenVerifier<VerifiedAccessToken> 
    * `AUTH_STORE_UNAVAILABLE`.
    */
   verify (token: string, cacheKey: string): VerifiedAccessToken | Promise<VerifiedAccessToken> {
+    const { feed } = this.#context
+
+    return feed.isOverdue()
+      ? feed.catchUp().then(() => this.#verify(token, cacheKey))
+      : this.#verify(token, cacheKey)
+  }
+
+  #verify (token: string, cacheKey: string): VerifiedAccessToken | Promise<VerifiedAccessToken> {
     const { clock, revoked, feed } = this.#context
     const now = clock()
     const cached = this.#cache.get(cacheKey)

@@ -225,6 +225,24 @@ export class Sessions {
     return count
   }
 
+  /**
+   * Revokes all sessions of the realm.
+   *
+   * Writes the not-before twice. A login that began before the first one may be saved while it is
+   * written, with a later creation time. The second one also ends its access tokens.
+   */
+  async revokeRealm (reason: RevocationReason): Promise<void> {
+    const { store, realm, reporter, clock } = this.#context
+
+    for (let write = 0; write < 2; write++) {
+      const at = clock()
+      const revocation = { realm, at, reason, before: at }
+      reporter.begin(revocation)
+      await store.revoke({ realm }, { at, reason })
+      reporter.complete(revocation, at)
+    }
+  }
+
   #createSession (
     userId: string,
     secretHash: string,

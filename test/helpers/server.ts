@@ -27,6 +27,15 @@ await app.register(tokenAuth, {
   }
 })
 app.get('/protected', { onRequest: app.authenticate }, request => request.auth)
+app.get('/block', () => {
+  const end = performance.now() + 7000
+
+  while (performance.now() < end) {
+    // Blocks the event loop.
+  }
+
+  return {}
+})
 console.log(await app.listen({ host: '127.0.0.1', port: 0 }))
 
 process.stdin.resume().on('end', () => {

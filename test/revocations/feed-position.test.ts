@@ -154,7 +154,12 @@ t.test('entries of other realms are ignored', async t => {
 })
 
 /** Feed of an instance whose clocks are those of no database. */
-function createFeedWithClocks ({ storeAhead = 0 } = {}) {
+function createFeedWithClocks (
+  { storeAhead = 0, pollInterval = null }: {
+    readonly storeAhead?: number
+    readonly pollInterval?: number | null
+  } = {}
+) {
   const clock = createClock()
   const skews: ClockSkew[] = []
   const start = clock()
@@ -162,7 +167,7 @@ function createFeedWithClocks ({ storeAhead = 0 } = {}) {
   const time = new StoreClock({ wall: clock, monotonic }, skew => {
     skews.push(skew)
   })
-  const created = createFeed({ time, failAfter: 10 * SECOND }, clock)
+  const created = createFeed({ time, pollInterval, failAfter: 10 * SECOND }, clock)
   const read = created.entries.revocations.bind(created.entries)
   let ahead = storeAhead
 
@@ -200,20 +205,25 @@ t.test('every page is a sample of the clock of the database', async t => {
 })
 
 t.test('revocations-stalled names store time', async t => {
-  const { feed, entries, clock, reported, logged } = createFeedWithClocks({ storeAhead: HOUR })
+  mockTimers(t)
+  const { feed, entries, clock, reported } = createFeedWithClocks({
+    storeAhead: HOUR,
+    pollInterval: SECOND
+  })
+  t.teardown(() => feed.stop())
   await feed.start()
   const since = clock() + HOUR
   clock.advance(MINUTE)
   entries.readsUntilFailure = 0
-  await t.rejects(feed.poll())
+  await tick(SECOND)
   t.equal(reported.length, 1)
   t.ok(Math.abs((reported[0]?.at ?? 0) - since - MINUTE) <= 1)
   t.ok(Math.abs((reported[0]?.since ?? 0) - since) <= 1)
-  t.equal(logged.length, 1)
 })
 
 t.test('failAfter does not follow a step of the database clock', async t => {
-  const { feed, entries, clock, step } = createFeedWithClocks()
+  const { feed, entries, clock, step } = createFeedWithClocks({ pollInterval: SECOND })
+  t.teardown(() => feed.stop())
   await feed.start()
   step(10 * DAY)
   await feed.poll()

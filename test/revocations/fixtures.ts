@@ -110,7 +110,7 @@ export interface TestFeed {
 
 export function createFeed (
   given: Partial<
-    Pick<RevocationFeedContext, 'pollInterval' | 'failAfter' | 'subscribe' | 'time'>
+    Pick<RevocationFeedContext, 'pollInterval' | 'failAfter' | 'subscribe' | 'time' | 'clocks'>
   > = {},
   clock = createClock()
 ): TestFeed {
@@ -137,6 +137,7 @@ export function createFeed (
     events,
     logger,
     time: createFixedStoreTime(clock),
+    clocks: { wall: clock, monotonic: clock },
     pollInterval: null,
     retention: KEEP,
     failAfter: null,

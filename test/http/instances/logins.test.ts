@@ -5,7 +5,7 @@ import { MemoryStore } from '../../../src/stores/memory/index.js'
 import { createTestApp, PASSWORD, PASSWORD_HASH, REALM } from '../../helpers/app.js'
 import type { TestApp, TestAppOptions, TestUser } from '../../helpers/app.js'
 import { createBreakableStore } from '../../helpers/broken-store.js'
-import { MINUTE } from '../../helpers/clock.js'
+import { HOUR, MINUTE } from '../../helpers/clock.js'
 import { databases } from '../../helpers/databases/index.js'
 
 const NEW_PASSWORD = 'a new password of ann'
@@ -176,4 +176,69 @@ t.test('a failure to enforce maxSessions does not hide a login', async t => {
   await test.login()
   t.equal((await test.app.tokenAuth.listSessions('u-ann')).length, 1)
   t.equal((await test.refresh(first.refresh_token)).json().code, 'AUTH_REFRESH_REVOKED')
+})
+
+for (const [name, { open, skip = false }] of Object.entries(databases)) {
+  t.test(`${name}: revokeAll ends every session on all instances`, { skip }, async t => {
+    const { store, again } = await open(t)
+    const lifetimes = {
+      accessToken: { lifetime: '24h' },
+      refreshToken: { lifetime: '2d' }
+    } as const
+    const [here, there] = await startTwo(t, [store, again()], { options: lifetimes })
+    const ended = [await here.login('ann'), await there.login('bob')]
+    here.clock.advance(23 * HOUR)
+    await here.app.tokenAuth.revokeAll()
+    const late = await createTestApp({ store: again(), clock: here.clock, options: lifetimes })
+    t.teardown(() => late.app.close())
+
+    for (const { access_token: access, refresh_token: refresh } of ended) {
+      for (const app of [here, late]) {
+        t.equal((await app.get('/protected', access)).json().code, 'AUTH_SESSION_REVOKED')
+      }
+
+      for (const app of [here, there, late]) {
+        t.equal((await app.refresh(refresh)).json().code, 'AUTH_REFRESH_REVOKED')
+        t.strictSame(await app.app.tokenAuth.listSessions('u-ann'), [])
+      }
+    }
+
+    t.match(here.events.filter(event => event.name === 'session-ended'), [
+      { sessionId: null, userId: null, reason: 'revoked', local: true }
+    ])
+    here.clock.advance(1)
+    const { access_token: access } = await here.login()
+    t.equal((await late.get('/protected', access)).statusCode, 200, 'a later login is valid')
+  })
+}
+
+t.test('revokeAll ends a login that is saved while it is written', async t => {
+  const test = await createTestApp()
+  t.teardown(() => test.app.close())
+  const { create } = test.store
+  const { revoke } = test.store
+
+  let releaseRevoke: () => void = () => {}
+
+  test.store.revoke = async (target, details) => {
+    test.store.revoke = revoke
+    await new Promise<void>(resolve => {
+      releaseRevoke = resolve
+    })
+    test.clock.advance(5)
+    return revoke.call(test.store, target, details)
+  }
+
+  test.store.create = async session => {
+    test.store.create = create
+    // The session is created after the first not-before was decided, and saved before it.
+    await create.call(test.store, session)
+    releaseRevoke()
+  }
+
+  const revoking = test.app.tokenAuth.revokeAll()
+  test.clock.advance(3)
+  const tokens = await test.login()
+  await revoking
+  t.equal((await test.get('/protected', tokens.access_token)).json().code, 'AUTH_SESSION_REVOKED')
 })

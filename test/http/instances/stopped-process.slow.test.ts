@@ -4,6 +4,7 @@ import { PASSWORD } from '../../helpers/app.js'
 import { createSqliteFile } from '../../helpers/databases/sqlite.js'
 import { SECOND } from '../../helpers/clock.js'
 import { startServer } from '../../helpers/server-process.js'
+import type { ServerProcess } from '../../helpers/server-process.js'
 
 interface Tokens {
   readonly access_token: string
@@ -50,6 +51,53 @@ t.test('a process that was stopped for 15 s takes no client for a thief', async 
   await sleep(9 * SECOND)
   t.equal((await refresh(stopped, third.tokens.refresh_token)).status, 200)
 })
+
+for (
+  const [how, standStill] of Object.entries({
+    'was stopped for 8 s': async (server: ServerProcess, meanwhile: () => Promise<unknown>) => {
+      server.pause()
+      await sleep(SECOND)
+      await meanwhile()
+      await sleep(7 * SECOND)
+      server.resume()
+    },
+    'was blocked for 7 s': async (server: ServerProcess, meanwhile: () => Promise<unknown>) => {
+      const blocked = fetch(`${server.url}/block`)
+      await sleep(SECOND)
+      await meanwhile()
+      await blocked
+    }
+  })
+) {
+  t.test(`a process that ${how} rejects a token that was revoked meanwhile`, async t => {
+    const file = createSqliteFile()
+    const servers = await Promise.all([startServer(file.path), startServer(file.path)])
+    t.teardown(async () => {
+      await Promise.all(servers.map(server => server.close()))
+      file.remove()
+    })
+    const [still, other] = servers as [ServerProcess, ServerProcess]
+    const credentials = { username: 'ann', password: PASSWORD }
+
+    for (let times = 0; times < 3; times++) {
+      const { tokens } = await post(still.url, '/auth/login', credentials)
+      const live = await post(still.url, '/auth/login', credentials)
+      t.equal(await use(still.url, tokens.access_token), 200)
+      const early: Array<Promise<number>> = []
+      await standStill(still, async () => {
+        const { status } = await fetch(`${other.url}/auth/logout`, {
+          method: 'POST',
+          headers: { authorization: `Bearer ${tokens.access_token}` }
+        })
+        t.equal(status, 204)
+        // These wait in the socket of the process.
+        early.push(use(still.url, tokens.access_token), use(still.url, live.tokens.access_token))
+      })
+      t.equal(await use(still.url, tokens.access_token), 401)
+      t.strictSame(await Promise.all(early), [401, 200])
+    }
+  })
+}
 
 async function refresh (
   url: string,
