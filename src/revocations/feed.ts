@@ -254,7 +254,7 @@ export class RevocationFeed {
     this.#pushTimer = setTimeout(() => {
       this.#pushTimer = undefined
       this.poll().catch(() => {})
-    }, Math.max(0, wait)).unref()
+    }, Math.max(0, wait))
   }
 
   #onInterval (isOverdue: boolean): void {
