@@ -25,6 +25,7 @@ import type { OAuth } from './oauth/routes.js'
 import type { TokenAuthOptions } from './options/options.js'
 import { addRegistration } from './options/registrations.js'
 import { resolveOptions } from './options/resolve.js'
+import { assertPluginTimeout } from './options/startup.js'
 import type { ResolvedOptions } from './options/resolve.js'
 import type { CookieSettings, ResolvedTransport } from './options/transport.js'
 import { securityWarnings } from './options/warnings.js'
@@ -58,6 +59,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
   const options = resolveOptions(given, app.prefix)
   const { name } = options
   assertFreeDecorators(app)
+  assertPluginTimeout(options.startup, app.initialConfig.pluginTimeout ?? 0)
   addRegistration(app.server, options)
   const events = new Events(options.on, app.log, name)
   const isSingle = options.revocations.pollInterval === null

@@ -32,6 +32,7 @@ import {
   rejectUnstorableStrings
 } from './stores/guarded-store.js'
 import { MemoryAttempts } from './stores/memory/attempts.js'
+import { StoreStartup } from './stores/startup.js'
 import { Sweeper } from './stores/sweeper.js'
 import type { TokenStore } from './stores/token-store.js'
 import { createThrottle } from './throttle/create-throttle.js'
@@ -92,7 +93,7 @@ export interface Services {
   readonly revoked: RevokedSessions
   /** `null` if access tokens do not confirm a generation. */
   readonly usage: UsageTracker | null
-  /** Reads the revocations that still matter, and starts the timers. */
+  /** Checks the stores, reads the revocations that still matter, and starts the timers. */
   start(): Promise<void>
   /** Stops the timers and writes pending usage data. */
   stop(): Promise<void>
@@ -146,6 +147,16 @@ export function createServices (
       logger,
       clock
     })
+  const startup = new StoreStartup({
+    ...options.startup,
+    async start () {
+      await feed.start()
+      sweeper.start()
+    },
+    storeTimeout,
+    name: realm,
+    logger
+  })
   const passwords = new Passwords(new HashQueue(options.passwords), options.passwords)
 
   const scope = createAccessScope(options)
@@ -163,7 +174,7 @@ export function createServices (
     cacheSize: options.cacheSize,
     clock,
     revoked,
-    feed,
+    feed: { isStale: () => !startup.isReady || feed.isStale() },
     usage: confirming
   })
   const keyRing = keys === null
@@ -238,12 +249,17 @@ export function createServices (
     revoked,
     usage: confirming,
     async start () {
+      // Apps without the route hash no passwords, or when they call a method.
+      if (options.paths.login !== false) {
+        await passwords.loadLibrary()
+      }
+
       standstill.start()
-      await feed.start()
-      sweeper.start()
+      await startup.run()
     },
     async stop () {
       standstill.stop()
+      startup.stop()
       await Promise.allSettled([feed.stop(), sweeper.stop(), usage.close()])
     }
   }

@@ -81,6 +81,24 @@ export class Passwords {
   }
 
   /**
+   * Loads the native library, so that a missing one fails the startup and not the first login.
+   *
+   * @throws Error if the library is not installed for this platform.
+   */
+  async loadLibrary (): Promise<void> {
+    try {
+      await loadArgon2()
+    } catch (error) {
+      throw new Error(
+        'fastify-token-auth: "@node-rs/argon2" cannot be loaded on ' +
+          `${process.platform}-${process.arch}; install the dependencies on this platform, with ` +
+          'optional ones, or disable the login with "routes: { login: false }"',
+        { cause: error }
+      )
+    }
+  }
+
+  /**
    * Hashes a new password.
    *
    * @returns A PHC string with its own salt and parameters.

@@ -15,6 +15,8 @@ import { sessionShape } from './sessions.js'
 import type { SessionOptions } from './sessions.js'
 import { signingShape } from './signing.js'
 import type { SigningOptions } from './signing.js'
+import { startupShape } from './startup.js'
+import type { StartupOptions } from './startup.js'
 import { throttleShape } from './throttle.js'
 import type { ThrottleOptions } from './throttle.js'
 import { transportShape } from './transport.js'
@@ -141,6 +143,17 @@ export interface TokenAuthOptions
   readonly storeTimeout?: Duration
 
   /**
+   * Options for a store that does not respond when the app starts.
+   *
+   * @default { storeDown: 'fail' }
+   * @example
+   * ```ts
+   * startup: { storeDown: 'serve' }
+   * ```
+   */
+  readonly startup?: StartupOptions
+
+  /**
    * Event listeners. See {@link TokenAuthListeners}.
    *
    * A listener that throws is logged and does not affect the request.
@@ -204,6 +217,7 @@ export const optionsShape = {
   throttle: unlessFalse(group(throttleShape)),
   dpop: resolveDpop,
   storeTimeout: optional(duration({ min: 1, max: MAX_TIMER })),
+  startup: group(startupShape),
   on: resolveListeners,
   clock: resolveClock
 } satisfies Shape<TokenAuthOptions>

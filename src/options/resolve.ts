@@ -53,6 +53,12 @@ export function resolveOptions (given: TokenAuthOptions, mountedAt = '') {
     passwords: options.passwords,
     /** `null` if logins are not throttled. */
     throttle,
+    startup: {
+      ...options.startup,
+      /** Stores of the app, which are checked at startup. */
+      stores: [options.store, throttle?.attempts, options.dpop?.replays]
+        .filter(store => store != null)
+    },
     on: options.on,
     /** `null` for the clock of the store. */
     clock: options.clock

@@ -12,6 +12,7 @@ import { dpopUrlWarning } from '../options/warnings.js'
 import { createGuard } from '../stores/guard.js'
 import { guardAttemptStore } from '../stores/guarded-store.js'
 import { MemoryAttempts } from '../stores/memory/attempts.js'
+import { checkStores } from '../stores/startup.js'
 import { Sweeper } from '../stores/sweeper.js'
 import { ACCESS_TYP } from '../tokens/access-token.js'
 import type { AccessTokenVerifier } from '../tokens/auth.js'
@@ -118,6 +119,12 @@ function createRequestDpop (app: FastifyInstance, options: ResolvedVerifier): Re
   app.addHook('onReady', async () => {
     if (publicUrl === undefined) {
       logger.warn({ registration: name }, dpopUrlWarning)
+    }
+
+    const stores = dpop.replays == null ? [] : [dpop.replays]
+
+    for (const warning of await checkStores(stores, timeout)) {
+      logger.warn({ registration: name }, warning)
     }
 
     sweeper.start()

@@ -103,6 +103,7 @@ t.test('defaults are as documented', async t => {
     storeTimeout: 5 * SECOND,
     sweepInterval: HOUR,
     revocations: { pollInterval: SECOND, failAfter: null, subscribe: undefined },
+    startup: { storeDown: 'fail', maxWait: MINUTE, stores: [store] },
     on: {},
     clock: null
   })

@@ -1,8 +1,10 @@
 import Fastify from 'fastify'
 import t from 'tap'
-import { optionsFromEnv, tokenAuth } from '../../../src/index.js'
+import { optionsFromEnv, StoreSetupError, tokenAuth } from '../../../src/index.js'
 import type { TokenAuthOptions } from '../../../src/index.js'
 import { createTestApp, PASSWORD, SECRET } from '../../helpers/app.js'
+import { createBreakableStore } from '../../helpers/broken-store.js'
+import { MemoryAttempts, MemoryStore } from '../../../src/stores/memory/index.js'
 import { DAY } from '../../helpers/clock.js'
 import { OTHER_SECRET, required } from '../../options/resolve.js'
 
@@ -114,4 +116,78 @@ t.test('an app runs on options from the environment', async t => {
   })
   t.teardown(() => without.app.close())
   t.notOk('refresh_token' in await without.login())
+})
+
+t.test('a store that lacks a table fails the startup with the fix', async t => {
+  const missing = new StoreSetupError(['table "x" is missing'], 'run "await store.migrate()"')
+  const check = (): Promise<never> => Promise.reject(missing)
+  const incomplete = [
+    { store: Object.assign(new MemoryStore(), { check }) },
+    { throttle: { attempts: Object.assign(new MemoryAttempts(), { check }) } },
+    { dpop: { replays: Object.assign(new MemoryAttempts(), { check }) } }
+  ]
+
+  for (const given of incomplete) {
+    const app = Fastify()
+    await app.register(tokenAuth, { ...required, sweep: false, ...given })
+    await t.rejects(async () => app.ready(), {
+      message: 'table "x" is missing; run "await store.migrate()"'
+    })
+    await app.close()
+  }
+})
+
+t.test('a store that does not respond fails the startup by default', async t => {
+  const { store, break: breakStore } = createBreakableStore(new MemoryStore())
+  breakStore('hangs')
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(tokenAuth, { ...required, sweep: false, store, storeTimeout: '20ms' })
+  await t.rejects(async () => app.ready(), /the store does not respond at startup/)
+})
+
+t.test('"serve" starts without a store, and serves requests when it is there', async t => {
+  for (const revocations of [{}, false] as const) {
+    const breakable = createBreakableStore(new MemoryStore())
+    const first = await createTestApp({ store: breakable.store, options: { revocations } })
+    const { access_token: access } = await first.login()
+    await first.app.close()
+    breakable.break('throws')
+    const { app, get, login, clock } = await createTestApp({
+      store: breakable.store,
+      clock: first.clock,
+      options: { revocations, startup: { storeDown: 'serve' } }
+    })
+    t.teardown(() => app.close())
+    t.equal((await get('/protected', access)).statusCode, 503, 'no request without revocations')
+    await t.rejects(login())
+    breakable.break(null)
+
+    for (let i = 0; i < 200 && (await get('/protected', access)).statusCode === 503; i++) {
+      await new Promise(resolve => {
+        setTimeout(resolve, 10)
+      })
+    }
+
+    t.equal((await get('/protected', access)).statusCode, 200)
+    t.ok((await login()).access_token)
+    t.ok(clock())
+  }
+})
+
+t.test('"wait" requires a long timeout of Fastify', async t => {
+  const startup = { storeDown: 'wait', maxWait: '20s' } as const
+
+  const register = async (pluginTimeout: number): Promise<void> => {
+    const app = Fastify({ pluginTimeout })
+    t.teardown(() => app.close())
+    await app.register(tokenAuth, { ...required, sweep: false, startup })
+  }
+
+  await t.rejects(register(10_000), {
+    name: 'TypeError',
+    message: /create the app with Fastify\(\{ pluginTimeout: 30000 \}\)/
+  })
+  await t.resolves(register(30_000))
+  await t.resolves(register(0))
 })

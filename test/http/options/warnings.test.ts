@@ -62,3 +62,16 @@ t.test('an option that weakens security is logged once at startup', async t => {
     t.match(warnings, expected)
   }
 })
+
+t.test('a memory store in production is logged as a warning', async t => {
+  const { NODE_ENV: before } = process.env
+  process.env.NODE_ENV = 'production'
+  t.teardown(() => {
+    if (before === undefined) {
+      delete process.env.NODE_ENV
+    } else {
+      process.env.NODE_ENV = before
+    }
+  })
+  t.match(await readWarnings({}), [/^sessions are in the memory of this process/])
+})

@@ -1,0 +1,203 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { TokenAuthError } from '../errors.js'
+import type { Logger } from '../events.js'
+import { SECOND } from '../lib/time.js'
+import type { Millis } from '../lib/time.js'
+import { describeError } from './guarded-store.js'
+import { StoreSetupError } from './token-store.js'
+
+/** Longest wait for a check. Fastify ends a startup after 10 s, and the feed may need 5 s. */
+const MAX_CHECK_TIME: Millis = 4 * SECOND
+const MIN_PAUSE: Millis = SECOND / 10
+const MAX_PAUSE: Millis = 2 * SECOND
+
+/** Store of either kind. */
+export interface CheckableStore {
+  check(): Promise<readonly string[]>
+}
+
+/** Reaction to a store that does not respond at startup. */
+export type StoreDown = 'fail' | 'wait' | 'serve'
+
+/** Settings and collaborators of a {@link StoreStartup}. */
+export interface StoreStartupContext {
+  readonly stores: readonly CheckableStore[]
+  /** Starts what reads the store. Repeated after a failure. */
+  readonly start: () => Promise<void>
+  readonly storeDown: StoreDown
+  /** Time after which `'wait'` fails. */
+  readonly maxWait: Millis
+  /** Timeout of a call of the store. */
+  readonly storeTimeout: Millis
+  /** Name of the registration, for the log. */
+  readonly name: string
+  readonly logger: Logger
+}
+
+/**
+ * Checks the stores of a registration, and then starts what reads them.
+ *
+ * A store that lacks something fails the startup. A store that does not respond fails it too, or is
+ * awaited, or the app starts without it.
+ */
+export class StoreStartup {
+  readonly #context: StoreStartupContext
+  readonly #stopping = new AbortController()
+  #isReady = false
+
+  constructor (context: StoreStartupContext) {
+    this.#context = context
+  }
+
+  /** Whether the stores have responded, and what reads them has started. */
+  get isReady (): boolean {
+    return this.#isReady
+  }
+
+  /**
+   * Resolves when the app may serve requests.
+   *
+   * @throws StoreSetupError if a store lacks something.
+   * @throws Error if a store does not respond, unless `storeDown` is `'serve'`.
+   */
+  async run (): Promise<void> {
+    const { storeDown, maxWait, name, logger } = this.#context
+    const deadline = performance.now() + maxWait
+
+    try {
+      await this.#attempt()
+      return
+    } catch (error) {
+      if (storeDown === 'fail' || !isOutage(error)) {
+        throw error
+      }
+
+      const message = storeDown === 'wait'
+        ? 'the store is not available, waiting for it'
+        : 'the store is not available, requests get 503 until it is'
+      logger.warn({ registration: name, cause: describeCause(error) }, message)
+    }
+
+    if (storeDown === 'wait') {
+      await this.#retry(deadline)
+    } else {
+      void this.#retry(Infinity)
+    }
+  }
+
+  /** Stops waiting for a store. */
+  stop (): void {
+    this.#stopping.abort()
+  }
+
+  async #retry (deadline: Millis): Promise<void> {
+    const { name, logger } = this.#context
+
+    for (let pause = MIN_PAUSE;; pause = Math.min(2 * pause, MAX_PAUSE)) {
+      // The app that waits has nothing else that keeps the process alive.
+      await this.#sleep(pause * (1 + Math.random()) / 2, deadline !== Infinity)
+
+      if (this.#stopping.signal.aborted) {
+        return
+      }
+
+      try {
+        await this.#attempt()
+        logger.info({ registration: name }, 'the store is available')
+        return
+      } catch (error) {
+        if (deadline === Infinity) {
+          this.#logLateFailure(error)
+        } else if (!isOutage(error) || performance.now() > deadline) {
+          throw error
+        }
+      }
+    }
+  }
+
+  async #attempt (): Promise<void> {
+    const { stores, start, storeTimeout, name, logger } = this.#context
+
+    for (const warning of await checkStores(stores, storeTimeout)) {
+      logger.warn({ registration: name }, warning)
+    }
+
+    await start()
+    this.#isReady = true
+  }
+
+  // The app is ready already, so the error cannot fail the startup.
+  #logLateFailure (error: unknown): void {
+    const { name, logger } = this.#context
+
+    if (error instanceof StoreSetupError) {
+      logger.error({ registration: name, cause: error.message }, 'the store cannot be used')
+    } else if (!isOutage(error)) {
+      logger.error({ registration: name, cause: describeError(error) }, 'the startup has failed')
+    }
+  }
+
+  async #sleep (duration: Millis, ref: boolean): Promise<void> {
+    const { signal } = this.#stopping
+    await sleep(duration, undefined, { signal, ref }).catch(() => {})
+  }
+}
+
+/** Thrown if a store does not respond at startup. */
+class StoreUnavailableError extends Error {
+  override readonly name = 'StoreUnavailableError'
+
+  constructor (cause: unknown) {
+    super(
+      'fastify-token-auth: the store does not respond at startup' +
+        `${describeCause(cause) === '' ? '' : ` (${describeCause(cause)})`}; start the database, ` +
+        'check the address and the credentials, or set "startup.storeDown"',
+      { cause }
+    )
+  }
+}
+
+/**
+ * Checks stores at the same time.
+ *
+ * @returns Their warnings, each once.
+ * @throws StoreSetupError if a store lacks something.
+ * @throws Error if a store does not respond.
+ */
+export async function checkStores (
+  stores: readonly CheckableStore[],
+  storeTimeout: Millis
+): Promise<readonly string[]> {
+  const timeout = Math.min(storeTimeout, MAX_CHECK_TIME)
+  const warnings = await Promise.all(stores.map(store => checkInTime(store, timeout)))
+  return [...new Set(warnings.flat())]
+}
+
+async function checkInTime (store: CheckableStore, timeout: Millis): Promise<readonly string[]> {
+  const done = new AbortController()
+  const failure = sleep(timeout, undefined, { signal: done.signal }).then(
+    () => {
+      throw new Error(`no response within ${timeout} ms`)
+    },
+    () => []
+  )
+
+  try {
+    return await Promise.race([store.check(), failure])
+  } catch (error) {
+    throw error instanceof StoreSetupError ? error : new StoreUnavailableError(error)
+  } finally {
+    done.abort()
+  }
+}
+
+function isOutage (error: unknown): boolean {
+  return error instanceof StoreUnavailableError ||
+    (error instanceof TokenAuthError && error.code === 'AUTH_STORE_UNAVAILABLE')
+}
+
+/** Leaves out the message of a driver, which may contain data of the app. */
+function describeCause (error: unknown): string {
+  const { cause = error } = (error ?? {}) as { cause?: unknown }
+  return describeError(cause)
+}
