@@ -15,6 +15,7 @@ import {
   revocationShape,
   sweepShape
 } from '../../src/options/sessions.js'
+import { startupShape } from '../../src/options/startup.js'
 import { accountLimitShape, addressLimitShape, throttleShape } from '../../src/options/throttle.js'
 import { cookieShape } from '../../src/options/transport.js'
 import { defaultPaths } from '../../src/protocol.js'
@@ -106,6 +107,7 @@ t.test('the README names every route and option', async t => {
     ...refreshTokenShape,
     ...revocationShape,
     ...sweepShape,
+    ...startupShape,
     ...cookieShape,
     ...passwordShape,
     ...throttleShape,
