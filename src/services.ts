@@ -16,21 +16,17 @@ import { SYSTEM_CLOCKS } from './revocations/store-clock.js'
 import type { StoreTime } from './revocations/store-clock.js'
 import { UsageTracker } from './revocations/usage-tracker.js'
 import { AccessVerifier } from './sessions/access-verifier.js'
-import { extendGraceOfLateRotations } from './sessions/late-rotations.js'
 import { Refresh } from './sessions/refresh.js'
 import { Renewal } from './sessions/renewal.js'
 import { ReuseGuard } from './sessions/reuse-guard.js'
 import { Sessions } from './sessions/sessions.js'
 import { TokenIssuer } from './sessions/token-issuer.js'
 import { TokenRotator } from './sessions/token-rotator.js'
-import { UserDirectory } from './sessions/users.js'
+import type { UserDirectory } from './sessions/users.js'
+import { wrapStore } from './sessions/wrapped-store.js'
 import type { AttemptStore } from './stores/attempt-store.js'
 import { createGuard, guardCallback } from './stores/guard.js'
-import {
-  guardAttemptStore,
-  guardStore,
-  rejectUnstorableStrings
-} from './stores/guarded-store.js'
+import { guardAttemptStore } from './stores/guarded-store.js'
 import { MemoryAttempts } from './stores/memory/attempts.js'
 import { StoreStartup } from './stores/startup.js'
 import { Sweeper } from './stores/sweeper.js'
@@ -262,23 +258,6 @@ export function createServices (
       startup.stop()
       await Promise.allSettled([feed.stop(), sweeper.stop(), usage.close()])
     }
-  }
-}
-
-function wrapStore (
-  { store, users, grace }: ResolvedOptions,
-  timeout: Millis,
-  time: StoreTime,
-  logger: Logger
-): { readonly store: TokenStore, readonly users: UserDirectory } {
-  return {
-    store: rejectUnstorableStrings(
-      guardStore(
-        extendGraceOfLateRotations(store, time, grace),
-        createGuard(timeout, logger, 'store')
-      )
-    ),
-    users: new UserDirectory(users, createGuard(timeout, logger, 'callback'), logger)
   }
 }
 
