@@ -225,7 +225,7 @@ async function createGrantError (
   const user = String(row?.user).split('@').map(part => `'${part}'`).join('@')
 
   return new StoreSetupError(
-    [...missing, `the user ${user} may not create it`],
+    [`the user ${user} may not create tables`, ...missing],
     `run "GRANT CREATE, INDEX, SELECT, INSERT ON ${String(row?.name)}.* TO ${user}", or run ` +
       '"await store.migrate()" as a user who may create tables',
     { cause }

@@ -170,7 +170,7 @@ export class PostgresSetup {
     } catch (error) {
       if (getState(error) === INSUFFICIENT_PRIVILEGE) {
         throw new StoreSetupError(
-          [...missing, `the role ${catalog.role} is not the owner of the other tables`],
+          [`the role ${catalog.role} is not the owner of the other tables`, ...missing],
           'run "await store.migrate()" as the owner of the tables',
           { cause: error }
         )
@@ -203,7 +203,7 @@ function assertCanCreate (catalog: Catalog, missing: readonly string[]): void {
 
   if (!canCreate) {
     throw new StoreSetupError(
-      [...missing, `the role ${role} may not create it`],
+      [`the role ${role} may not create tables in the schema ${schema}`, ...missing],
       `run "GRANT CREATE ON SCHEMA ${schema} TO ${role}", or run "await store.migrate()" as a ` +
         'role that may create tables'
     )
