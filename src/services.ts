@@ -170,7 +170,11 @@ export function createServices (
     cacheSize: options.cacheSize,
     clock,
     revoked,
-    feed: { isStale: () => !startup.isReady || feed.isStale() },
+    feed: {
+      isOverdue: () => feed.isOverdue(),
+      catchUp: () => feed.catchUp(),
+      isStale: () => !startup.isReady || feed.isStale()
+    },
     usage: confirming
   })
   const keyRing = keys === null

@@ -21,7 +21,7 @@ export interface AccessVerifierContext {
   readonly cacheSize: number
   readonly clock: () => Millis
   readonly revoked: RevokedSessions
-  readonly feed: Pick<RevocationFeed, 'isStale'>
+  readonly feed: Pick<RevocationFeed, 'isOverdue' | 'catchUp' | 'isStale'>
   /** Records accepted generations. `null` if access tokens do not confirm a generation. */
   readonly usage: UsageTracker | null
 }

@@ -3,7 +3,7 @@ import { TokenAuthError } from '../errors.js'
 import type { Logger } from '../events.js'
 import { SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
-import { describeError } from './guarded-store.js'
+import { describeError, SafeError } from '../lib/safe-error.js'
 import { StoreSetupError } from './token-store.js'
 
 /** Longest wait for a check. Fastify ends a startup after 10 s, and the feed may need 5 s. */
@@ -133,7 +133,10 @@ export class StoreStartup {
     if (error instanceof StoreSetupError) {
       logger.error({ registration: name, cause: error.message }, 'the store cannot be used')
     } else if (!isOutage(error)) {
-      logger.error({ registration: name, cause: describeError(error) }, 'the startup has failed')
+      logger.error(
+        { registration: name, cause: describeError(error, false) },
+        'the startup has failed'
+      )
     }
   }
 
@@ -177,7 +180,7 @@ async function checkInTime (store: CheckableStore, timeout: Millis): Promise<rea
   const done = new AbortController()
   const failure = sleep(timeout, undefined, { signal: done.signal }).then(
     () => {
-      throw new Error(`no response within ${timeout} ms`)
+      throw new SafeError(`no response within ${timeout} ms`)
     },
     () => []
   )
@@ -199,5 +202,9 @@ function isOutage (error: unknown): boolean {
 /** Leaves out the message of a driver, which may contain data of the app. */
 function describeCause (error: unknown): string {
   const { cause = error } = (error ?? {}) as { cause?: unknown }
-  return describeError(cause)
+  const { type, code, message } = describeError(cause, false)
+
+  return cause instanceof SafeError
+    ? String(message)
+    : [type, code].filter(part => part !== undefined).join(' ')
 }
