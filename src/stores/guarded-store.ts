@@ -1,6 +1,7 @@
 import type { Session } from '../domain/session.js'
 import type { AttemptStore } from './attempt-store.js'
 import type { Guard } from './guard.js'
+import { assertRevocationPage } from './revocation-page.js'
 import type { TokenStore } from './token-store.js'
 
 /** Wraps every method of a token store with a guard. */
@@ -19,7 +20,12 @@ export function guardStore (store: TokenStore, guard: Guard): TokenStore {
     list: (realm, userId, page) => guard('list', () => store.list(realm, userId, page)),
     revoke: (target, details) => guard('revoke', () => store.revoke(target, details)),
     touch: batch => guard('touch', () => store.touch(batch)),
-    revocations: (after, limit) => guard('revocations', () => store.revocations(after, limit)),
+    revocations: (after, limit) =>
+      guard('revocations', async () => {
+        const page = await store.revocations(after, limit)
+        assertRevocationPage(page, after)
+        return page
+      }),
     sweep: batch => guard('sweep', () => store.sweep(batch))
   }
 }

@@ -4,7 +4,7 @@ import { planRotation } from '../../src/domain/rotation.js'
 import { makeSession, touchOf } from '../../src/stores/conformance/harness.js'
 import { guardStore } from '../../src/stores/guarded-store.js'
 import { SessionRefusedError } from '../../src/stores/token-store.js'
-import type { TokenStore } from '../../src/stores/token-store.js'
+import type { RevocationPage, TokenStore } from '../../src/stores/token-store.js'
 import {
   createDeferred,
   createTestGuard,
@@ -36,6 +36,8 @@ const methods: Record<keyof TokenStore, (store: TokenStore) => Promise<unknown>>
   sweep: store => store.sweep({ endedBefore: 8, limit: 9 })
 }
 
+const PAGE: RevocationPage = { now: 1, cursor: 'next', complete: true, entries: [] }
+
 /** Creates a store with the same implementation for every method. */
 function createStore (
   implementation: (name: string, args: unknown[]) => Promise<unknown>
@@ -53,10 +55,10 @@ t.test('a guarded store passes arguments and results unchanged', async t => {
     const calls: unknown[][] = []
     const store = createStore(async (name, args) => {
       calls.push([name, ...args])
-      return `result of ${name}`
+      return name === 'revocations' ? PAGE : `result of ${name}`
     })
-    await call(store)
-    t.equal(await call(guardStore(store, createTestGuard().guard)), `result of ${method}`)
+    const expected = await call(store)
+    t.equal(await call(guardStore(store, createTestGuard().guard)), expected)
     t.equal(calls.length, 2)
     const [direct, guarded] = calls
     t.strictSame(guarded?.slice(0, direct?.length), direct)
@@ -141,4 +143,37 @@ t.test('a guarded store rejects a session with the error of its store', async t 
     refusal
   )
   t.strictSame(logged, [])
+})
+
+t.test('a malformed page of the feed results in 503 and names its member', async t => {
+  const entry = { realm: 'test', at: 1, reason: 'logout' }
+  const pages: ReadonlyArray<readonly [member: string, page: unknown]> = [
+    ['now', undefined],
+    ['now', { ...PAGE, now: NaN }],
+    ['now', { ...PAGE, now: '1' }],
+    ['now', { ...PAGE, now: 1e300 }],
+    ['complete', { ...PAGE, complete: undefined }],
+    ['cursor', { ...PAGE, cursor: 7 }],
+    ['cursor', { ...PAGE, cursor: 'cursor', complete: false }],
+    ['entries', { ...PAGE, entries: null }],
+    ['entries', { ...PAGE, entries: [null] }],
+    ['entries', { ...PAGE, entries: [entry] }],
+    ['entries', { ...PAGE, entries: [{ ...entry, userId: 'u-ann', before: NaN }] }],
+    ['entries', { ...PAGE, entries: [{ ...entry, at: null, sessionId: 's1' }] }]
+  ]
+
+  for (const [member, page] of pages) {
+    const { guard, logged } = createTestGuard()
+    const store = guardStore(createStore(async () => page), guard)
+    await t.rejects(store.revocations('cursor', 7), UNAVAILABLE)
+    t.match(logged, [{ facts: { cause: { message: new RegExp(`malformed "${member}"`) } } }])
+  }
+
+  const entries = [
+    { ...entry, sessionId: 's1' },
+    { ...entry, userId: 'u-ann', before: 2 },
+    { ...entry, before: 2 }
+  ]
+  const store = guardStore(createStore(async () => ({ ...PAGE, entries })), createTestGuard().guard)
+  t.strictSame((await store.revocations({ within: 0 }, 7)).entries, entries)
 })
