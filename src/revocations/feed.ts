@@ -97,14 +97,14 @@ export class RevocationFeed {
    * Resolves after 5 s if more are left to read. The feed is stale until it has read them.
    *
    * @param keepTrying - Whether a failing store is polled again later instead of failing the start.
-   * @throws Error if the store or the subscription fails. No poll is scheduled then.
+   * @throws Error if the store or the subscription fails. No poll is scheduled then, and a caller
+   * may try again.
    */
   async start (keepTrying = false): Promise<void> {
     try {
       await this.#readBeforeDeadline()
     } catch (error) {
       if (!keepTrying) {
-        this.#isStopped = true
         throw error
       }
 
@@ -112,7 +112,11 @@ export class RevocationFeed {
     }
 
     await this.#subscribe()
-    this.#schedule?.start()
+
+    // The app may have closed meanwhile.
+    if (!this.#isStopped) {
+      this.#schedule?.start()
+    }
   }
 
   /** Reads new revocations. Calls during a poll share the next poll. */
@@ -167,11 +171,9 @@ export class RevocationFeed {
   isStale (): boolean {
     const { failAfter, pollInterval } = this.#context
 
-    if (pollInterval === null) {
-      return false
-    }
-
-    return !this.#hasCaughtUp || (failAfter !== null && this.#age() > failAfter)
+    // A single instance also accepts tokens from before a restart.
+    return !this.#hasCaughtUp ||
+      (pollInterval !== null && failAfter !== null && this.#age() > failAfter)
   }
 
   /** Stops polling, waits for the current poll and ends the subscription. */
@@ -203,12 +205,17 @@ export class RevocationFeed {
       return
     }
 
+    const isPartial = this.#cursor !== null
     reading.then(() => {
       const took = Math.round(time.monotonic() - startedAt)
       logger.info({ read: this.#readCount, took }, 'read all revocations')
-    }, () => {})
+    }, () => {
+      if (isPartial) {
+        this.#readRestLater()
+      }
+    })
 
-    if (this.#cursor === null) {
+    if (!isPartial) {
       throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
     }
 
@@ -218,6 +225,19 @@ export class RevocationFeed {
     )
   }
 
+  // Without an interval, no other poll would read the rest.
+  #readRestLater (): void {
+    if (this.#schedule !== null || this.#isStopped) {
+      return
+    }
+
+    this.#pushTimer = setTimeout(() => {
+      this.poll().catch(() => {
+        this.#readRestLater()
+      })
+    }, SECOND).unref()
+  }
+
   async #subscribe (): Promise<void> {
     const { subscribe } = this.#context
 
@@ -225,14 +245,9 @@ export class RevocationFeed {
       return
     }
 
-    try {
-      this.#unsubscribe = await subscribe(() => {
-        this.#onPush()
-      })
-    } catch (error) {
-      this.#isStopped = true
-      throw error
-    }
+    this.#unsubscribe = await subscribe(() => {
+      this.#onPush()
+    })
 
     // Finds revocations from before the subscription was active.
     this.poll().catch(() => {})

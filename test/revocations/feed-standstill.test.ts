@@ -157,6 +157,46 @@ t.test('a start without any response fails at its deadline', async t => {
   entries.held[0]?.resolve()
 })
 
+t.test('a single instance reads the rest after its start until it succeeds', async t => {
+  mockTimers(t)
+  const { feed, entries, known } = createFeed({ pollInterval: null })
+  t.teardown(() => feed.stop())
+  const ids = Array.from({ length: PAGE + 1 }, (_, i) => `s${i}`)
+  entries.add(0, ...ids)
+  entries.held = []
+  const starting = feed.start()
+  entries.held[0]?.resolve()
+  await settled()
+  await tick(5 * SECOND)
+  await starting
+  t.equal(feed.isStale(), true)
+
+  entries.held[1]?.reject(new Error('no connection'))
+  entries.held = null
+  entries.readsUntilFailure = 0
+  await tick(SECOND)
+  t.equal(feed.isStale(), true)
+  entries.readsUntilFailure = Infinity
+  await tick(SECOND)
+  t.equal(feed.isStale(), false)
+  t.strictSame(known(ids), ids)
+})
+
+t.test('a feed that starts at the second attempt waits for overdue polls', async t => {
+  mockTimers(t)
+  const { feed, entries, clock } = createFeed({ pollInterval: SECOND })
+  t.teardown(() => feed.stop())
+  entries.readsUntilFailure = 0
+  await t.rejects(feed.start())
+  entries.readsUntilFailure = Infinity
+  await feed.start()
+  clock.advance(8 * SECOND)
+  const before = entries.reads.length
+  t.equal(feed.isOverdue(), true)
+  await feed.catchUp()
+  t.equal(entries.reads.length, before + 1)
+})
+
 t.test('a start that keeps trying polls until the store answers', async t => {
   mockTimers(t)
   const { feed, entries } = createFeed({ pollInterval: SECOND })
