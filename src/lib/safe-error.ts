@@ -20,6 +20,8 @@ const IDENTIFIER = /^[\w$.-]{1,64}$/
 const FRAME = /^\s+at .*(?::\d+:\d+\)?|\(<anonymous>\)|\(native\)|\(index \d+\))$/
 const MAX_FRAMES = 10
 const MAX_DEPTH = 4
+/** Number of errors inside of an error that are searched. A larger one gets no message. */
+const MAX_SEARCHED = 50
 
 // Errors of database drivers and query builders have one of these members. Their messages and the
 // other members may contain the values of a statement.
@@ -49,16 +51,18 @@ const DRIVER_CODE = /^(?:SQLITE_|ERR_SQLITE_|ER_|P\d{4}$)/
 // Password hashes, and tokens in the form of a JWT.
 const SECRET = /\$argon2|\$2[abxy]?\$|\beyJ[\w-]+\./
 
-/** Whether an error, or one of its causes, comes from a database driver. */
+/** Whether an error, or one of the errors inside of it, comes from a database driver. */
 export function isDriverError (error: unknown): boolean {
-  return getChain(error).some(each => {
-    const { code } = each as { readonly code?: unknown }
+  return searchErrors(error, isOfDriver)
+}
 
-    return DRIVER_MEMBERS.some(member => member in each) ||
-      (typeof code === 'string' && DRIVER_CODE.test(code)) ||
-      DRIVER_NAME.test(getType(each) ?? '') ||
-      DRIVER_CLASS.test(each.constructor?.name ?? '')
-  })
+function isOfDriver (error: object): boolean {
+  const { code } = error as { readonly code?: unknown }
+
+  return DRIVER_MEMBERS.some(member => member in error) ||
+    (typeof code === 'string' && DRIVER_CODE.test(code)) ||
+    DRIVER_NAME.test(getType(error) ?? '') ||
+    DRIVER_CLASS.test(error.constructor?.name ?? '')
 }
 
 /**
@@ -89,7 +93,33 @@ export function describeError (error: unknown, isOwn: boolean): ErrorFacts {
 }
 
 function hasSecret (error: unknown): boolean {
-  return getChain(error).some(each => SECRET.test(String((each as { message?: unknown }).message)))
+  return searchErrors(
+    error,
+    each => SECRET.test(String((each as { readonly message?: unknown }).message))
+  )
+}
+
+// Loggers and consoles also print the members of an error, such as the `errors` of an
+// `AggregateError` and the `originalError` of a library.
+function searchErrors (error: unknown, isFound: (error: object) => boolean): boolean {
+  const found = new Set(typeof error === 'object' && error !== null ? [error] : [])
+
+  for (const each of found) {
+    if (found.size > MAX_SEARCHED || isFound(each)) {
+      return true
+    }
+
+    const members = Object.values(Object.getOwnPropertyDescriptors(each))
+      .flatMap(({ value }: PropertyDescriptor): unknown => value)
+
+    for (const member of members) {
+      if (member instanceof Error) {
+        found.add(member)
+      }
+    }
+  }
+
+  return false
 }
 
 /** Returns an error and its causes, at most 5 of them. */

@@ -21,6 +21,8 @@ class ReplyError extends Error {
   override readonly name = 'ReplyError'
 }
 
+const createSqlError = (): Error => Object.assign(new Error(VALUE), { sql: VALUE })
+
 const driverErrors: Readonly<Record<string, () => unknown>> = {
   pg: () => new pg.DatabaseError(`invalid input syntax: "${VALUE}"`, 10, 'error'),
   'pg with members': () => Object.assign(new Error(VALUE), { severity: 'ERROR', detail: VALUE }),
@@ -30,7 +32,18 @@ const driverErrors: Readonly<Record<string, () => unknown>> = {
   ioredis: () => Object.assign(new ReplyError(VALUE), { command: { args: [VALUE] } }),
   Drizzle: () => Object.assign(new Error(`Failed query\nparams: ${VALUE}`), { params: [VALUE] }),
   Prisma: () => Object.assign(new Error(VALUE), { code: 'P2002', meta: { target: VALUE } }),
-  'a wrapped driver': () => new Error(VALUE, { cause: Object.assign(new Error(), { sql: VALUE }) })
+  'a wrapped driver': () => new Error(VALUE, { cause: createSqlError() }),
+  'a driver in an AggregateError': () => new AggregateError([new Error(), createSqlError()]),
+  'a driver in a member': () => Object.assign(new Error(), { originalError: createSqlError() }),
+  'a driver below many causes': () => {
+    let error = createSqlError()
+
+    for (let depth = 0; depth < 8; depth++) {
+      error = new Error('wrapper', { cause: error })
+    }
+
+    return error
+  }
 }
 
 for (const [driver, create] of Object.entries(driverErrors)) {
@@ -86,6 +99,12 @@ t.test('a fixed message of the package is logged without a stack', async t => {
     type: 'SafeError',
     message: 'no response within 5 ms'
   })
+})
+
+t.test('an error with very many errors inside is logged without its message', async t => {
+  const errors = Array.from({ length: 60 }, () => new Error('inner'))
+  t.equal(describeError(new AggregateError(errors, 'outer'), true).message, undefined)
+  t.equal(describeError(new AggregateError(errors.slice(30), 'outer'), true).message, 'outer')
 })
 
 t.test('causes that form a circle are described up to a limit', async t => {
