@@ -1,5 +1,6 @@
 import type { CommandInput } from './command.js'
 import { CliError } from './errors.js'
+import { removeControlCharacters } from './table.js'
 
 /**
  * Asks whether to go on, unless `--yes` is set.
@@ -25,7 +26,7 @@ export async function confirm (
     )
   }
 
-  const answer = await io.ask(`${question} [y/N] `)
+  const answer = await io.ask(`${removeControlCharacters(question)} [y/N] `)
 
   if (!/^y(es)?$/i.test(answer.trim())) {
     throw new CliError('CANCELED', 'canceled; nothing was done')

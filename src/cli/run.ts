@@ -3,12 +3,14 @@ import { CliError, exitCodes } from './errors.js'
 import type { ExitCode } from './errors.js'
 import { formatCommandHelp, formatHelp } from './help.js'
 import type { Io } from './io.js'
+import { cleanLines, formatJson } from './table.js'
 
 /**
  * Runs a command line of `fastify-token-auth`.
  *
  * With `--json`, stdout gets exactly one JSON document, also if the command fails, and stderr gets
- * nothing. Otherwise results are on stdout, and errors and notes on stderr.
+ * nothing. Otherwise results are on stdout, and errors and notes on stderr. No output contains
+ * control characters, because clients and servers choose parts of it.
  *
  * @param argv - Arguments after the name of the program.
  * @returns The exit code.
@@ -17,7 +19,7 @@ export async function run (argv: readonly string[], io: Io): Promise<ExitCode> {
   const isJson = argv.includes('--json')
 
   const printJson = (document: object): void => {
-    io.writeOut(`${JSON.stringify(document, null, 2)}\n`)
+    io.writeOut(`${formatJson(document)}\n`)
   }
 
   try {
@@ -43,8 +45,8 @@ export async function run (argv: readonly string[], io: Io): Promise<ExitCode> {
     if (isJson) {
       printJson({ ok: exitCode === exitCodes.done, command: name, ...document })
     } else {
-      io.writeOut(ensureLine(text))
-      io.writeError(ensureLine(note ?? ''))
+      io.writeOut(ensureLine(cleanLines(text)))
+      io.writeError(ensureLine(cleanLines(note ?? '')))
     }
 
     return exitCode
@@ -54,7 +56,7 @@ export async function run (argv: readonly string[], io: Io): Promise<ExitCode> {
     if (isJson) {
       printJson({ ok: false, error: { code, message, ...details } })
     } else {
-      io.writeError(`fastify-token-auth: ${message}\n`)
+      io.writeError(`fastify-token-auth: ${cleanLines(message)}\n`)
     }
 
     return exitCode

@@ -24,3 +24,20 @@ export function formatTable (rows: ReadonlyArray<readonly string[]>): string {
 export function removeControlCharacters (text: string): string {
   return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '\uFFFD')
 }
+
+/** Replaces control and invisible characters, but keeps line breaks. */
+export function cleanLines (text: string): string {
+  return text.split('\n').map(removeControlCharacters).join('\n')
+}
+
+/** Formats a JSON document. Escapes the characters that {@link cleanLines} replaces. */
+export function formatJson (document: object): string {
+  return JSON.stringify(document, null, 2).replace(
+    /[^\P{C}\n]|[\p{Zl}\p{Zp}]/gu,
+    character => character.split('').map(escapeUnit).join('')
+  )
+}
+
+function escapeUnit (unit: string): string {
+  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
+}

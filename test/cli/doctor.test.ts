@@ -1,5 +1,8 @@
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { sendRequest } from '../../src/cli/doctor/http.js'
+import { runCli } from '../helpers/cli.js'
 import { CLIENT_ADDRESS, credentials, deploy, PAGE_ORIGIN } from '../helpers/deployment.js'
 import type { DeploymentOptions } from '../helpers/deployment.js'
 import { inBody, keys, originArgs } from './faulty-deployments.js'
@@ -99,4 +102,53 @@ t.test('doctor prints no control characters of the deployment', async t => {
   })
   const { out } = await doctor()
   t.match(out, 'redirected to /\uFFFD2J')
+})
+
+t.test('doctor prints strings of the deployment on one line, and not more than a part', async t => {
+  const kid = `x\n\nNo findings.\u202E\u009B${'k'.repeat(400)}`
+  const { doctor } = await deploy(t, {
+    options: keys,
+    change (response, path) {
+      if (path.endsWith('/jwks.json')) {
+        response.body = JSON.stringify({ keys: [{ kid, d: 'secret' }] })
+      }
+    }
+  })
+  const { out } = await doctor()
+  t.match(out, '"x\uFFFD\uFFFDNo findings.\uFFFD\uFFFDkkk')
+  t.notOk(out.split('\n').includes('No findings.'))
+  t.ok(out.length < 1000)
+})
+
+t.test('doctor reports a deployment that switches protocols', async t => {
+  const server = createServer()
+  server.on('connection', socket => {
+    socket.on('error', () => {})
+    socket.on('data', () => {
+      socket.write('HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n')
+    })
+  })
+  await new Promise<void>(resolve => {
+    server.listen(0, '127.0.0.1', resolve)
+  })
+  t.teardown(() => server.close())
+  const { port } = server.address() as AddressInfo
+  const { code, out } = await runCli(['doctor', `http://127.0.0.1:${port}/auth`])
+  t.equal(code, 1)
+  t.match(out, 'unexpected-response: POST refresh returned status 101')
+})
+
+t.test('doctor reports a login whose response has no usable tokens', async t => {
+  for (const token of [5, 'a\u0001b', {}]) {
+    const { doctor } = await deploy(t, {
+      change (response, path) {
+        if (path.endsWith('/login')) {
+          response.body = JSON.stringify({ access_token: token })
+        }
+      }
+    })
+    const { code, out } = await doctor(['--login'], { env: credentials })
+    t.equal(code, 1)
+    t.match(out, /^login-failed: .*status 200/m)
+  }
 })

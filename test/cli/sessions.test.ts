@@ -106,6 +106,22 @@ for (const [name, { skip, open }] of Object.entries(cliDatabases)) {
       t.match(shown.out, /revoked \d{4}-\d\d-\d\d \d\d:\d\d \(revoked\)\n$/)
     })
 
+    await t.test('no output contains control characters of a user ID or a device', async t => {
+      const session = createSession(`eve\u009B2J\u202E${ESCAPE}`)
+      await store.create(session)
+      const runs = [
+        await cli(['sessions', '--session', session.id, '--json']),
+        await cli(['revoke', '--session', session.id]),
+        await cli(['revoke', '--user', session.userId], { answer: 'n' })
+      ]
+
+      for (const { out, error, questions } of runs) {
+        t.notMatch(`${out}${error}${questions.join('')}`, /[^\P{C}\n]/u)
+      }
+
+      t.match(runs[0]?.json().sessions[0].userId, session.userId)
+    })
+
     await t.test('an unknown session exits with 1', async t => {
       for (const argv of [['sessions', '--session', 'x'], ['revoke', '--session', 'x']]) {
         const { code, error } = await cli(argv)

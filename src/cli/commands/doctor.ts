@@ -5,7 +5,6 @@ import { Probe } from '../doctor/target.js'
 import type { ProbedRoute, Report, Target } from '../doctor/target.js'
 import { CliError, exitCodes, usageError } from '../errors.js'
 import type { Io } from '../io.js'
-import { removeControlCharacters } from '../table.js'
 
 const ROUTES: readonly string[] = ['login', 'refresh', 'logout', 'sessions'] satisfies ProbedRoute[]
 
@@ -21,7 +20,7 @@ export const examineDeployment: CommandHandler = async ({ values, operands, io }
   return {
     exitCode: report.findings.length === 0 ? exitCodes.done : exitCodes.failed,
     document: { url: target.base, ...report },
-    text: removeUnsafeCharacters(formatReport(target.base, report))
+    text: formatReport(target.base, report)
   }
 }
 
@@ -110,9 +109,4 @@ function formatReport (url: string, { findings, notChecked, facts }: Report): st
 
 function formatFinding ({ id, problem, consequence, fix }: Finding): string[] {
   return [`${id}: ${problem}`, `  Consequence: ${consequence}`, `  Fix: ${fix}`, '']
-}
-
-// The deployment chooses parts of the text, such as the URL of a redirect.
-function removeUnsafeCharacters (text: string): string {
-  return text.split('\n').map(removeControlCharacters).join('\n')
 }

@@ -4,7 +4,7 @@ import { SECOND } from '../../lib/time.js'
 import type { Millis } from '../../lib/time.js'
 import { checkCookies } from './cookies.js'
 import { checkCors } from './cors.js'
-import { createFinding } from './findings.js'
+import { cleanSeen, createFinding } from './findings.js'
 import type { Finding } from './findings.js'
 import { getAuthCode, parseList } from './http.js'
 import type { ProbeResponse } from './http.js'
@@ -57,7 +57,9 @@ export async function examine (probe: Probe, now: () => Millis): Promise<Report>
       ...usesCookies ? [] : ['cookies (the deployment sets none)'],
       ...jwks === null ? ['JWKS (the deployment has none)'] : []
     ],
-    facts: login?.address == null ? [] : [`The app saw the client address ${login.address}.`]
+    facts: login?.address == null
+      ? []
+      : [`The app saw the client address ${cleanSeen(login.address)}.`]
   }
 }
 

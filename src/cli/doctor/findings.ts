@@ -1,3 +1,7 @@
+import { removeControlCharacters } from '../table.js'
+
+const MAX_SEEN_LENGTH = 300
+
 /** Fault of a deployment. */
 export interface Finding {
   readonly id: FindingId
@@ -172,5 +176,11 @@ export const findingIds = Object.keys(texts) as FindingId[]
 
 /** Creates a finding. */
 export function createFinding (id: FindingId, seen = ''): Finding {
-  return { id, ...texts[id](seen) }
+  return { id, ...texts[id](cleanSeen(seen)) }
+}
+
+/** Shortens a string of a deployment to one line, so that it cannot look like other findings. */
+export function cleanSeen (seen: string): string {
+  const text = removeControlCharacters(seen)
+  return text.length > MAX_SEEN_LENGTH ? `${text.slice(0, MAX_SEEN_LENGTH - 1)}…` : text
 }

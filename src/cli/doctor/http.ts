@@ -51,13 +51,17 @@ export const sendRequest: SendRequest = ({ method, url, headers, body }) =>
     }, message => {
       readResponse(message).then(resolve, reject)
     })
+    // Without a listener, Node closes the connection and reports neither a response nor an error.
+    request.on('upgrade', (message, socket) => {
+      socket.destroy()
+      resolve(createResponse(message, ''))
+    })
     request.on('error', reject)
     request.end(payload)
   })
 
 async function readResponse (message: IncomingMessage): Promise<ProbeResponse> {
-  const { 'set-cookie': cookies = [], ...headers } = message.headers
-  const remoteAddress = message.socket.remoteAddress ?? ''
+  const response = createResponse(message, '')
   const chunks: Buffer[] = []
   let length = 0
 
@@ -71,12 +75,18 @@ async function readResponse (message: IncomingMessage): Promise<ProbeResponse> {
     }
   }
 
+  return { ...response, body: Buffer.concat(chunks).toString('utf8') }
+}
+
+function createResponse (message: IncomingMessage, body: string): ProbeResponse {
+  const { 'set-cookie': cookies = [], ...headers } = message.headers
+
   return {
     status: message.statusCode ?? 0,
     headers: headers as Record<string, string | undefined>,
     cookies,
-    body: Buffer.concat(chunks).toString('utf8'),
-    remoteAddress
+    body,
+    remoteAddress: message.socket.remoteAddress ?? ''
   }
 }
 

@@ -8,6 +8,9 @@ import type { Probe } from './target.js'
 /** Addresses of documentation (RFC 5737), which no client has. */
 const SPOOFED_ADDRESSES = ['203.0.113.1', '203.0.113.2', '203.0.113.3']
 
+/** Characters of a token, so that it can be sent in a header. */
+const TOKEN = /^[\w.-]+$/
+
 /** Result of a login of the doctor. */
 export interface LoginProbe {
   readonly response: ProbeResponse
@@ -32,16 +35,16 @@ export async function probeLogin (
     'x-forwarded-for': SPOOFED_ADDRESSES.join(', '),
     ...(usesCookies && { [transportHeader]: 'cookie' })
   }, { ...credentials, device: 'fastify-token-auth doctor' })
-  const failure = response.status === 200
+  const body = readTokens(response)
+  const failure = response.status === 200 && body !== null
     ? null
     : `status ${response.status} ${getAuthCode(response) ?? ''}`.trim()
 
-  if (failure !== null) {
+  if (body === null || failure !== null) {
     const none = { claims: null, expiresIn: null, isKeySigned: false, address: null }
     return { response, failure, ...none }
   }
 
-  const body = (parseObject(response.body) ?? {}) as Partial<TokenResponse>
   const token = body.access_token ?? findAccessCookie(response.cookies)
   const cookie = response.cookies.length > 0 ? { cookie: toCookieHeader(response.cookies) } : {}
   const headers = {
@@ -75,8 +78,19 @@ async function readAddress (
   headers: Readonly<Record<string, string>>
 ): Promise<string | null> {
   const { body } = await probe.request('GET', 'sessions', headers)
-  const { sessions = [] } = (parseObject(body) ?? {}) as Partial<SessionListResponse>
-  return sessions.find(({ current }) => current)?.ip ?? null
+  const { sessions } = (parseObject(body) ?? {}) as Partial<SessionListResponse>
+  const current = Array.isArray(sessions)
+    ? sessions.find(session => session?.current)
+    : undefined
+  return typeof current?.ip === 'string' ? current.ip : null
+}
+
+/** Returns the tokens of a response; `null` if one of them is no token. */
+function readTokens ({ body }: ProbeResponse): Partial<TokenResponse> | null {
+  const tokens = (parseObject(body) ?? {}) as Partial<TokenResponse>
+  const isToken = (value: unknown): boolean =>
+    value === undefined || (typeof value === 'string' && TOKEN.test(value))
+  return isToken(tokens.access_token) && isToken(tokens.refresh_token) ? tokens : null
 }
 
 function findAccessCookie (cookies: readonly string[]): string | undefined {
