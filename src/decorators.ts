@@ -126,10 +126,10 @@ export interface TokenAuth {
   /**
    * Revokes all sessions of the realm, which is every session of this registration.
    *
-   * Writes one row, however many sessions there are. This process rejects their access tokens
-   * immediately, and other instances after their next poll. Refreshes are rejected everywhere at
-   * once. Logins that have started but not finished start again. Use it after a leak of the secret
-   * or of the database. All users must log in again.
+   * Its cost does not depend on the number of sessions. This process rejects their access tokens
+   * immediately, and other instances after their next poll. All instances reject their refresh
+   * tokens immediately. Logins that have started but not finished start again. Use it after a leak
+   * of the secret or of the database. All users must log in again.
    *
    * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE` if the store fails. Call it again then.
    * @example

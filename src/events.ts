@@ -13,6 +13,9 @@ import type { Millis } from './lib/time.js'
  * - `app`: a call of `app.tokenAuth` by the app's code, such as an admin page. `address` and
  *   `userAgent` are those of the `request` that the app passed, or `null`.
  * - `plugin`: a rule of the plugin, such as `maxSessions`, the reaction to a reuse, or a timer.
+ *
+ * For `session-ended`, other instances know the reason only. There, `revoked` counts as `app`, and
+ * `replaced` as `client`.
  */
 export type Actor = 'client' | 'app' | 'plugin'
 
@@ -135,6 +138,7 @@ export interface EventMembers {
    * on the instance that did. Listen for it to end what belongs to a session, such as a WebSocket.
    * For a user or the realm, compare the session's start with `at`. An instance does not emit what
    * it reads at startup. With `revocations: false`, it emits its own revocations only.
+   * `app.tokenAuth.revokeAll` is two revocations.
    *
    * @example
    * ```ts
@@ -162,6 +166,7 @@ export interface EventMembers {
     /** `null` if all sessions of the realm were revoked. */
     readonly userId: string | null
     readonly reason: RevocationReason
+    readonly actor: Actor
     /** Whether this instance made the revocation. */
     readonly local: boolean
     /** ID of the user's session that was not revoked. Missing if there is none. */

@@ -60,11 +60,12 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
       amr,
       clientId,
       proof: 'originalUrl' in request ? getProof(request) : null,
+      actor: 'app',
       assertSendable: tokens => {
         transport.assertSendable(tokens, inCookie)
       }
     })
-    await sessions.revokeReplaced(replaced)
+    await sessions.revokeReplaced(replaced, 'app')
     return transport.toResponse(reply, issued, inCookie)
   }
 

@@ -229,6 +229,7 @@ export class PasswordLogin {
       amr: PASSWORD_AMR,
       clientId,
       proof,
+      actor: 'client',
       assertSendable
     })
     const upgraded = isWeak ? await this.#upgradeHash(user.id, hash, attempt.password) : null

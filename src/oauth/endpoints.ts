@@ -111,7 +111,7 @@ export function addRevokeRoute (
         throw new OAuthError('invalid_grant', 'Token was not issued to this client')
       }
 
-      await sessions.revoke(owner, 'revoked')
+      await sessions.revoke(owner, 'revoked', 'client')
     }
 
     return reply.code(200).send()

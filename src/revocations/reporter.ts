@@ -1,4 +1,5 @@
-import type { Events } from '../events.js'
+import type { RevocationReason } from '../domain/session.js'
+import type { Actor, Events } from '../events.js'
 import { deleteExpired } from '../lib/expiry.js'
 import type { Millis } from '../lib/time.js'
 import type { Revocation } from '../stores/token-store.js'
@@ -12,6 +13,24 @@ export interface RevocationReporterContext {
   readonly retention: Millis
 }
 
+interface PendingRevocation {
+  readonly actor: Actor
+  readonly until: Millis
+}
+
+/** Usual cause of a revocation, by its reason. Other instances know the reason only. */
+const ACTORS: { readonly [Reason in RevocationReason]: Actor } = {
+  logout: 'client',
+  'logout-all': 'client',
+  replaced: 'client',
+  revoked: 'app',
+  'password-changed': 'app',
+  reuse: 'plugin',
+  'suspicious-replay': 'plugin',
+  'too-many': 'plugin',
+  'user-gone': 'plugin'
+}
+
 /**
  * Emits `session-ended` once for each revocation, whichever instance made it.
  *
@@ -22,7 +41,7 @@ export interface RevocationReporterContext {
 export class RevocationReporter {
   readonly #context: RevocationReporterContext
   /** Revocations of this instance without a result, by key, until their entry is too old. */
-  readonly #pending = new Map<string, Millis>()
+  readonly #pending = new Map<string, PendingRevocation>()
   /** Sessions that a row showed to be revoked before their entry was read. */
   readonly #unreported = new Map<string, Millis>()
 
@@ -30,19 +49,25 @@ export class RevocationReporter {
     this.#context = context
   }
 
-  /** Records a revocation that this instance is about to make, before it calls the store. */
-  begin (revocation: Revocation): void {
-    const { retention } = this.#context
+  /**
+   * Records a revocation that this instance is about to make, before it calls the store.
+   *
+   * @param actor - Cause of the revocation. By default, the usual one of its reason.
+   */
+  begin (revocation: Revocation, actor = ACTORS[revocation.reason]): void {
+    const until = revocation.at + this.#context.retention
     deleteExpired(this.#pending, revocation.at)
-    this.#pending.set(getKey(revocation), revocation.at + retention)
+    this.#pending.set(getKey(revocation), { actor, until })
   }
 
   /** Adds a revocation that this instance has made, and reports it. */
   complete (revocation: Revocation, now: Millis): void {
-    this.#pending.delete(getKey(revocation))
+    const actor = this.#takePending(revocation)
+    const wasFound = this.#takeUnreported(revocation)
 
-    if (this.#context.revoked.add(revocation, now)) {
-      this.#emit(revocation, true)
+    // A concurrent request may have found the row before this call got its result.
+    if (this.#context.revoked.add(revocation, now) || wasFound) {
+      this.#emit(revocation, true, actor)
     }
   }
 
@@ -68,17 +93,33 @@ export class RevocationReporter {
    */
   addEntry (entry: Revocation, now: Millis, isNews: boolean): void {
     const { revoked, retention } = this.#context
-    const isLocal = this.#pending.delete(getKey(entry))
-    const wasFound = 'sessionId' in entry && this.#unreported.delete(entry.sessionId)
+    const actor = this.#takePending(entry)
+    const isLocal = actor !== undefined
+    const wasFound = this.#takeUnreported(entry)
     const isNew = revoked.add(entry, now) || wasFound
 
     // A store may show older entries again, which are no longer in memory.
     if (isNew && (isLocal || isNews) && entry.at > now - retention) {
-      this.#emit(entry, isLocal)
+      this.#emit(entry, isLocal, actor)
     }
   }
 
-  #emit (revocation: Revocation, local: boolean): void {
+  #takePending (revocation: Revocation): Actor | undefined {
+    const key = getKey(revocation)
+    const actor = this.#pending.get(key)?.actor
+    this.#pending.delete(key)
+    return actor
+  }
+
+  #takeUnreported (revocation: Revocation): boolean {
+    return 'sessionId' in revocation && this.#unreported.delete(revocation.sessionId)
+  }
+
+  #emit (
+    revocation: Revocation,
+    local: boolean,
+    actor: Actor = ACTORS[revocation.reason]
+  ): void {
     const { at, reason } = revocation
     const keep = 'keep' in revocation ? revocation.keep : undefined
     this.#context.events.emit('session-ended', {
@@ -86,6 +127,7 @@ export class RevocationReporter {
       sessionId: 'sessionId' in revocation ? revocation.sessionId : null,
       userId: 'userId' in revocation ? revocation.userId : null,
       reason,
+      actor,
       local,
       ...(keep !== undefined && { keep })
     })

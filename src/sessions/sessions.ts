@@ -1,7 +1,7 @@
 import { createSessionId, NO_REPLAYS } from '../domain/session.js'
 import type { Caller, RevocationReason, Session } from '../domain/session.js'
 import type { DpopProof, DpopVerifier } from '../dpop/verifier.js'
-import type { Events, Logger } from '../events.js'
+import type { Actor, Events, Logger } from '../events.js'
 import { describeError } from '../lib/safe-error.js'
 import type { Millis } from '../lib/time.js'
 import type { RevocationFeed } from '../revocations/feed.js'
@@ -38,6 +38,8 @@ export interface NewSessionInput {
   readonly clientId: string | null
   /** Proof of the key to bind the session to, or `null`. */
   readonly proof: DpopProof | null
+  /** Cause of the event `login`. */
+  readonly actor: Actor
   /** Throws if the tokens cannot be sent, for example because a cookie would be too long. */
   readonly assertSendable: (issued: IssuedTokens) => void
 }
@@ -95,7 +97,7 @@ export class Sessions {
    */
   async open (profile: Profile, input: NewSessionInput): Promise<IssuedTokens> {
     const { store, events, clock, dpop } = this.#context
-    const { by, proof, authenticatedAt } = input
+    const { by, proof, authenticatedAt, actor } = input
     const now = Math.max(clock(), authenticatedAt)
     const { secret, secretHash } = createSessionSecret()
     const session = this.#createSession(profile.userId, secretHash, input, now)
@@ -107,8 +109,9 @@ export class Sessions {
     }
 
     await store.create(session)
-    events.emit('login', { at: now, sessionId: session.id, userId: session.userId, ...by })
-    await this.#revokeOldest(session.userId, now)
+    const { id: sessionId, userId } = session
+    events.emit('login', { at: now, sessionId, userId, ...by, actor })
+    await this.#revokeOldest(userId, now)
     return issued
   }
 
@@ -144,11 +147,13 @@ export class Sessions {
   /**
    * Revokes a session.
    *
+   * @param actor - Cause of the event. By default, the usual one of the reason.
    * @returns Whether the session existed and was not revoked before.
    */
   async revoke (
     { sessionId, userId, secretHash }: SessionOwner,
-    reason: RevocationReason
+    reason: RevocationReason,
+    actor?: Actor
   ): Promise<boolean> {
     const { store, realm, reporter, clock } = this.#context
     const at = clock()
@@ -156,7 +161,7 @@ export class Sessions {
     const target = secretHash === undefined
       ? { realm, sessionId }
       : { realm, sessionId, secretHash }
-    reporter.begin(revocation)
+    reporter.begin(revocation, actor)
 
     if (await store.revoke(target, { at, reason }) > 0) {
       reporter.complete(revocation, at)
@@ -189,35 +194,41 @@ export class Sessions {
   }
 
   /** Revokes the session of a refresh token that a new login replaces. Ignores unknown tokens. */
-  async revokeReplaced (refreshToken: string | null): Promise<void> {
+  async revokeReplaced (refreshToken: string | null, actor: Actor): Promise<void> {
     const owner = this.findOwner({ refresh: refreshToken, access: null })
 
     if (owner !== null) {
-      await this.revoke(owner, 'replaced')
+      await this.revoke(owner, 'replaced', actor)
     }
   }
 
-  /** Revokes a session if it belongs to the user. Otherwise does nothing. */
+  /** Revokes a session for its user. Does nothing if it belongs to another user. */
   async revokeOwn (userId: string, sessionId: string): Promise<void> {
     const { store, realm } = this.#context
     const session = await store.find(realm, sessionId)
 
     if (session?.userId === userId) {
-      await this.revoke({ sessionId, userId }, 'revoked')
+      await this.revoke({ sessionId, userId }, 'revoked', 'client')
     }
   }
 
   /**
    * Revokes all sessions of a user, except `keep`.
    *
+   * @param actor - Cause of the event. By default, the usual one of the reason.
    * @returns The number of sessions that this call revoked.
    */
-  async revokeUser (userId: string, reason: RevocationReason, keep?: string): Promise<number> {
+  async revokeUser (
+    userId: string,
+    reason: RevocationReason,
+    keep?: string,
+    actor?: Actor
+  ): Promise<number> {
     const { store, realm, reporter, feed, clock } = this.#context
     const at = clock()
     const target = keep === undefined ? { realm, userId } : { realm, userId, keep }
     const revocation = { ...target, at, reason, before: at }
-    reporter.begin(revocation)
+    reporter.begin(revocation, actor)
     const count = await store.revoke(target, { at, reason })
     reporter.complete(revocation, at)
     // The store may have ended sessions that began later than `at`.

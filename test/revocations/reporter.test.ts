@@ -91,6 +91,28 @@ t.test('a session whose row is revoked is reported when its entry is read', asyn
   t.match(ended, [{ local: false, sessionId: 's1' }])
 })
 
+t.test('a row that is found before the store answers is reported with the result', async t => {
+  const { reporter, ended } = createReporter()
+  reporter.begin(session)
+  reporter.addRevokedRow('s1', NOW, NOW)
+  t.strictSame(ended, [])
+  reporter.complete(session, NOW)
+  reporter.addEntry(session, NOW, true)
+  t.match(ended, [{ local: true, sessionId: 's1' }])
+  t.equal(ended.length, 1)
+})
+
+t.test('the actor is the given one, or follows from the reason', async t => {
+  const { reporter, ended } = createReporter()
+  reporter.begin({ ...session, reason: 'revoked' }, 'client')
+  reporter.addEntry({ ...session, reason: 'revoked' }, NOW, true)
+  reporter.begin({ ...user, reason: 'revoked' }, 'client')
+  reporter.complete({ ...user, reason: 'revoked' }, NOW)
+  reporter.addEntry({ ...keeping, reason: 'revoked' }, NOW, true)
+  reporter.addEntry({ ...session, sessionId: 's3', reason: 'reuse' }, NOW, true)
+  t.strictSame(ended.map(({ actor }) => actor), ['client', 'client', 'app', 'plugin'])
+})
+
 t.test('an old entry that a store shows again is not reported', async t => {
   const { reporter, ended } = createReporter()
   reporter.addEntry(session, NOW, true)

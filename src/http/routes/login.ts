@@ -73,7 +73,7 @@ export function addLoginRoute (
       },
       signal: getDisconnectSignal(request)
     }, getCaller(request))
-    await sessions.revokeReplaced(replaced)
+    await sessions.revokeReplaced(replaced, 'client')
 
     return sendTokens(reply, transport.toResponse(reply, issued, inCookie))
   })

@@ -92,7 +92,7 @@ function addOtherSessionsRoute (
     schema: { response: { 204: emptyResponse } }
   }, async (request, reply) => {
     const { userId, sessionId } = request.auth as Auth
-    await sessions.revokeUser(userId, 'revoked', sessionId)
+    await sessions.revokeUser(userId, 'revoked', sessionId, 'client')
     return reply.code(204).send()
   })
 }

@@ -174,3 +174,39 @@ t.test('passwordChanged revokes all sessions except one', async t => {
   t.equal((await get('/protected', elsewhere.access_token)).statusCode, 401)
   t.equal((await get('/protected', here.access_token)).statusCode, 200)
 })
+
+t.test('events name who opened and who revoked a session', async t => {
+  const { app, login, refresh, events } = await createTestApp({
+    options: { maxSessions: 2 },
+    after: app => {
+      app.post('/open', request => app.tokenAuth.openSession('u-ann', request))
+    }
+  })
+  t.teardown(() => app.close())
+  const { access_token: token } = await login()
+  const { refresh_token: opened } = (await app.inject({ method: 'POST', url: '/open' })).json()
+  const revoke = (): Promise<unknown> =>
+    app.inject({
+      method: 'DELETE',
+      url: '/auth/sessions',
+      headers: { authorization: `Bearer ${token}` }
+    })
+  await revoke()
+  t.equal((await refresh(opened)).statusCode, 401)
+  await app.tokenAuth.revokeUser('u-ann')
+  await app.tokenAuth.revokeAll()
+  await login('bob')
+  await login('bob')
+  await login('bob')
+  const actors = events
+    .filter(({ name }) => name === 'login' || name === 'session-ended')
+    .map(({ name, actor }) => `${name} ${actor}`)
+  t.strictSame([...new Set(actors)], [
+    'login client',
+    'login app',
+    'session-ended client',
+    'session-ended app',
+    'session-ended plugin'
+  ])
+  t.equal(actors.at(-1), 'session-ended plugin')
+})
