@@ -294,7 +294,7 @@ export class RevocationFeed {
     if (age > limit && !this.#isStalled && time.isKnown) {
       this.#isStalled = true
       const at = time.now()
-      events.emit('revocations-stalled', { at, since: at - age })
+      events.emit('revocations-stalled', { at, since: Math.round(at - age) })
     }
   }
 
