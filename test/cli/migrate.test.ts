@@ -65,7 +65,7 @@ for (const [name, { skip, open }] of Object.entries(cliDatabases)) {
       t.match(json(), { ok: true, command: 'migrate', migrated: true })
       t.strictSame((await cli(['check', ...prefix, '--json'])).json().problems, [])
       const { out } = await cli(['sessions', '--user', 'ann', ...prefix])
-      t.equal(out, 'no active sessions\n')
+      t.equal(out, 'user "ann" has no active sessions in realm "auth"\n')
     })
 
     await t.test('migrate --sql prints the migrations and does nothing', async t => {

@@ -103,7 +103,7 @@ t.test('the command loads the driver of its folder', async t => {
       { DATABASE_URL: redisUrl },
       folder
     )
-    t.equal(out, 'no active sessions\n')
+    t.equal(out, 'user "nobody" has no active sessions in realm "auth"\n')
     t.equal(code, 0)
   }
 

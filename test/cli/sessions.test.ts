@@ -89,7 +89,7 @@ for (const [name, { skip, open }] of Object.entries(cliDatabases)) {
       const { json } = await cli(['sessions', '--user', 'ann', '--realm', 'staff', '--json'])
       t.strictSame(json().sessions.map(({ id }: Session) => id), [others[1]?.id])
       const { out } = await cli(['sessions', '--user', 'nobody'])
-      t.equal(out, 'no active sessions\n')
+      t.equal(out, 'user "nobody" has no active sessions in realm "auth"\n')
     })
 
     await t.test('revoke --session revokes one session without a question', async t => {

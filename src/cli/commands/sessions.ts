@@ -31,12 +31,14 @@ export const listSessions: CommandHandler = input => {
         throw new CliError('SESSION_NOT_FOUND', 'the realm has no session with this ID')
       }
 
-      return createResult(realm, now, [found], false)
+      return createResult(realm, now, [found])
     }
 
     // One more than requested tells whether the list is complete.
     const found = await store.list(realm, user as string, { now, limit: limit + 1 })
-    return createResult(realm, now, found.slice(0, limit), found.length > limit)
+    const result = createResult(realm, now, found.slice(0, limit), found.length > limit)
+    const none = `user "${user as string}" has no active sessions in realm "${realm}"`
+    return found.length === 0 ? { ...result, text: none } : result
   })
 }
 
@@ -44,7 +46,7 @@ function createResult (
   realm: string,
   now: Millis,
   sessions: readonly Session[],
-  hasMore: boolean
+  hasMore = false
 ): Awaited<ReturnType<CommandHandler>> {
   const rows = sessions.map(session => [
     session.id,
@@ -64,7 +66,7 @@ function createResult (
       sessions: sessions.map(session => toJson(session, now)),
       hasMore
     },
-    text: sessions.length === 0 ? 'no active sessions' : formatTable([heading, ...rows]),
+    text: formatTable([heading, ...rows]),
     ...(hasMore && { note: 'The list is longer; raise --limit to see more.' })
   }
 }
