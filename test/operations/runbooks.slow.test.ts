@@ -46,6 +46,21 @@ t.test('a leaked secret: forged tokens are rejected, and nobody logs in again', 
   const refreshed = await refresh(after, user)
   t.equal(refreshed.statusCode, 200)
   t.equal(await getStatus(after, refreshed.json()), 200)
+  t.equal((await refresh(before, refreshed.json())).statusCode, 200, 'at an old instance')
+})
+
+t.test('logged events say why a user was signed out', async t => {
+  const lines: string[] = []
+  const logger = { stream: { write: (line: string) => lines.push(line) } }
+  const app = await startFromBlock(t, 'log-events', new MemoryStore(), {}, Fastify({ logger }))
+  const tokens = await login(app)
+  await app.tokenAuth.passwordChanged('42')
+  t.equal((await refresh(app, tokens)).statusCode, 401)
+  const log = lines.join('')
+  t.match(log, /"userId":"42".*"msg":"login"/)
+  t.match(log, /"reason":"password-changed".*"msg":"session ended"/)
+  t.match(log, /"userId":"42".*"revokedFor":"password-changed".*"msg":"refresh was rejected"/)
+  t.notMatch(log, tokens.refresh_token)
 })
 
 t.test('a leaked key: forged tokens are rejected everywhere', async t => {
