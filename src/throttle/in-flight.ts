@@ -7,52 +7,95 @@ export interface TrackedAttempt {
   settle(result: AttemptResult): void
 }
 
-/** Tracks running attempts by key, so that a blocked caller can wait for their result. */
+/** Attempts of a key that are running at one moment. */
+export interface RunningAttempts {
+  /**
+   * Waits until all of them are settled.
+   *
+   * @returns Whether an attempt of the key was counted meanwhile.
+   */
+  waitForCounted(): Promise<boolean>
+}
+
+interface KeyState {
+  running: number
+  counted: number
+  /** Resolves when all attempts so far are settled. */
+  settled: Promise<void>
+}
+
+const NO_ATTEMPTS: RunningAttempts = { waitForCounted: async () => false }
+
+/**
+ * Tracks running attempts by key, so that a blocked caller can wait for their result.
+ *
+ * Each attempt waits for one promise, however many are running. Otherwise a flood of attempts with
+ * one name would take quadratic time and memory.
+ */
 export class InFlight {
-  readonly #running = new Map<string, Set<Promise<AttemptResult>>>()
+  readonly #states = new Map<string, KeyState>()
+
+  /** Number of keys with running attempts. */
+  get size (): number {
+    return this.#states.size
+  }
 
   /** Tracks an attempt under all its keys until it is settled. */
   track (keys: readonly string[]): TrackedAttempt {
-    const { promise, resolve } = createDeferred<AttemptResult>()
+    const { promise, resolve } = createDeferred()
 
     for (const key of keys) {
-      const running = this.#running.get(key) ?? new Set()
-      this.#running.set(key, running.add(promise))
+      const state = this.#states.get(key) ?? { running: 0, counted: 0, settled: Promise.resolve() }
+      const { settled: before } = state
+      state.running++
+      state.settled = promise.then(() => before)
+      this.#states.set(key, state)
     }
 
     return {
       settle: result => {
         for (const key of keys) {
-          this.#remove(key, promise)
+          this.#settle(key, result)
         }
 
-        resolve(result)
+        resolve()
       }
     }
   }
 
-  /** Returns the results of the running attempts of a key. */
-  getRunning (key: string): ReadonlyArray<Promise<AttemptResult>> {
-    return Array.from(this.#running.get(key) ?? [])
+  /** Returns the running attempts of a key, without those that are tracked later. */
+  getRunning (key: string): RunningAttempts {
+    const state = this.#states.get(key)
+
+    if (state === undefined) {
+      return NO_ATTEMPTS
+    }
+
+    const { counted, settled } = state
+
+    return {
+      async waitForCounted () {
+        await settled
+        return state.counted > counted
+      }
+    }
   }
 
-  #remove (key: string, promise: Promise<AttemptResult>): void {
-    const running = this.#running.get(key)
-    running?.delete(promise)
+  #settle (key: string, result: AttemptResult): void {
+    const state = this.#states.get(key) as KeyState
+    state.running--
+    state.counted += result === 'counted' ? 1 : 0
 
-    if (running?.size === 0) {
-      this.#running.delete(key)
+    if (state.running === 0) {
+      this.#states.delete(key)
     }
   }
 }
 
-function createDeferred<T> (): {
-  readonly promise: Promise<T>
-  readonly resolve: (value: T) => void
-} {
-  let resolve = (_value: T): void => {}
+function createDeferred (): { readonly promise: Promise<void>, readonly resolve: () => void } {
+  let resolve = (): void => {}
 
-  const promise = new Promise<T>(_resolve => {
+  const promise = new Promise<void>(_resolve => {
     resolve = _resolve
   })
 

@@ -264,9 +264,8 @@ export class Throttle {
 
       attempt.settle('not-counted')
       const { key, until } = blocked
-      const results = await Promise.all(running.get(key) ?? [])
 
-      if (!results.includes('counted')) {
+      if (await running.get(key)?.waitForCounted() !== true) {
         const { limit, isHidden } = counters.find(counter => counter.key === key) as Counter
         events.emit('login-throttled', { at: now, userId, limit, until, ...by })
         throw isHidden ? new HiddenLimitError() : tooManyAttempts(until - now)
