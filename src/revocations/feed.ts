@@ -96,21 +96,11 @@ export class RevocationFeed {
    *
    * Resolves after 5 s if more are left to read. The feed is stale until it has read them.
    *
-   * @param keepTrying - Whether a failing store is polled again later instead of failing the start.
    * @throws Error if the store or the subscription fails. No poll is scheduled then, and a caller
    * may try again.
    */
-  async start (keepTrying = false): Promise<void> {
-    try {
-      await this.#readBeforeDeadline()
-    } catch (error) {
-      if (!keepTrying) {
-        throw error
-      }
-
-      this.#context.logger.warn({}, 'failed to read revocations at startup, trying again')
-    }
-
+  async start (): Promise<void> {
+    await this.#readBeforeDeadline()
     await this.#subscribe()
 
     // The app may have closed meanwhile.
@@ -182,9 +172,15 @@ export class RevocationFeed {
     this.#schedule?.stop()
     clearTimeout(this.#pushTimer)
     await Promise.allSettled([this.#polling.running, this.#catchingUp.running])
+    await this.#endSubscription()
+  }
+
+  async #endSubscription (): Promise<void> {
+    const unsubscribe = this.#unsubscribe
+    this.#unsubscribe = undefined
 
     try {
-      await this.#unsubscribe?.()
+      await unsubscribe?.()
     } catch {
       this.#context.logger.warn({}, 'failed to unsubscribe from revocations')
     }
@@ -241,13 +237,19 @@ export class RevocationFeed {
   async #subscribe (): Promise<void> {
     const { subscribe } = this.#context
 
-    if (subscribe === undefined) {
+    if (subscribe === undefined || this.#isStopped) {
       return
     }
 
     this.#unsubscribe = await subscribe(() => {
       this.#onPush()
     })
+
+    // A connection that nobody closes would keep the process alive.
+    if (this.#isStopped) {
+      await this.#endSubscription()
+      return
+    }
 
     // Finds revocations from before the subscription was active.
     this.poll().catch(() => {})

@@ -197,20 +197,6 @@ t.test('a feed that starts at the second attempt waits for overdue polls', async
   t.equal(entries.reads.length, before + 1)
 })
 
-t.test('a start that keeps trying polls until the store answers', async t => {
-  mockTimers(t)
-  const { feed, entries } = createFeed({ pollInterval: SECOND })
-  t.teardown(() => feed.stop())
-  entries.readsUntilFailure = 0
-  await feed.start(true)
-  t.equal(feed.isStale(), true)
-  await tick(SECOND)
-  t.equal(feed.isStale(), true)
-  entries.readsUntilFailure = Infinity
-  await tick(SECOND)
-  t.equal(feed.isStale(), false)
-})
-
 t.test('pushes cause at most one poll in 100 ms', async t => {
   mockTimers(t)
   let push: () => void = () => t.fail('there is no subscription')

@@ -278,3 +278,29 @@ t.test('an app ends its subscription when it closes', async t => {
   await app.close()
   t.strictSame(calls, ['begun', 'ended'])
 })
+
+t.test('an app that closes during its start keeps no subscription', async t => {
+  const order: string[] = []
+  let subscribed: () => void = () => t.fail('there is no subscription')
+  const { feed } = createFeed({
+    pollInterval: MINUTE,
+    subscribe: () => {
+      order.push('subscribe')
+
+      return new Promise(resolve => {
+        subscribed = () => {
+          resolve(() => order.push('unsubscribe'))
+        }
+      })
+    }
+  })
+  const starting = feed.start()
+  await settled()
+  t.strictSame(order, ['subscribe'])
+  await feed.stop()
+  subscribed()
+  await starting
+  t.strictSame(order, ['subscribe', 'unsubscribe'])
+  await feed.start()
+  t.strictSame(order, ['subscribe', 'unsubscribe'], 'a late attempt does not subscribe')
+})
