@@ -274,7 +274,7 @@ const DEFAULT_ACTORS: { readonly [Name in EventName]: Actor } = {
   'clock-skew': 'plugin'
 }
 
-/** Log messages of the events that somebody must know about. */
+/** Log messages of the events that an operator must know about. */
 const WARNINGS: { readonly [Name in EventName]?: string } = {
   reuse: 'revoked a session because its refresh token was reused',
   'suspicious-replay': 'another client replays the refresh tokens of a session',

@@ -71,7 +71,8 @@ interface RequestToken {
  * Creates the `onRequest` hook that verifies the access token and sets `request.auth`.
  *
  * Usually runs synchronously. It is asynchronous for remote tokens that are not cached, for
- * renewal, for DPoP and for the first use of a generation if `confirmWrites` is `'immediate'`.
+ * renewal, for DPoP, for the first use of a generation if `confirmWrites` is `'immediate'`, and
+ * after the process stood still.
  */
 export function createAuthenticate<Verified extends VerifiedToken> (
   context: AuthenticateContext<Verified>

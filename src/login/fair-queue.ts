@@ -126,7 +126,7 @@ export class FairQueue<Entry> {
     let largest: { readonly name: string, readonly group: FairQueue<Entry> } | undefined
 
     for (const [name, group] of this.#groups) {
-      // Of equal groups, the last one would wait longest.
+      // The last one of equal groups would wait longest.
       if (largest === undefined || group.size >= largest.group.size) {
         largest = { name, group }
       }

@@ -64,7 +64,7 @@ export interface SigningOptions {
   /**
    * The `iss` claim of access tokens (RFC 7519, section 4.1.1).
    *
-   * Access tokens with another issuer are rejected. Of a list, the first value is written and all
+   * Access tokens with another issuer are rejected. In a list, the first value is written and all
    * are accepted; `null` means tokens without the claim. To change it without rejecting a token,
    * deploy `[old, new]` to every instance, then `[new, old]`. Remove `old` after
    * `accessToken.lifetime`. With `oauth` the first value must be an https URL, because clients find

@@ -20,7 +20,7 @@ const CODES: { readonly [Reason in RefreshRejection]: TokenAuthError['code'] } =
 export class RefreshRejections {
   readonly #events: Events
   readonly #clock: () => Millis
-  // Anybody can send forged tokens, and any number of them.
+  // An attacker can send any number of forged tokens.
   readonly #invalidTokens: RateLimit
 
   constructor (events: Events, clock: () => Millis) {

@@ -54,7 +54,7 @@ export class ReuseGuard {
    * Revokes the session of a reused token. Concurrent reuses emit one event.
    *
    * An instance that stood still serves requests whose clients have given up and gone on elsewhere.
-   * They look like a thief, so such a request changes nothing.
+   * They look like an attacker, so such a request changes nothing.
    *
    * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE` if the client may have given up.
    */
