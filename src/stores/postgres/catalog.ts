@@ -43,7 +43,7 @@ export const inspect = `
       SELECT json_agg(json_build_array(kind, name, privilege)) FROM (
         SELECT 'table' AS kind, name, privilege FROM tables
         CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
-        WHERE oid IS NOT NULL AND (privilege = 'SELECT' OR name NOT LIKE '%\\_migrations')
+        WHERE oid IS NOT NULL AND (privilege = 'SELECT' OR name NOT LIKE '%migrations')
           AND NOT CASE privilege WHEN 'DELETE' THEN has_table_privilege(oid, privilege)
             ELSE has_any_column_privilege(oid, privilege) END
         UNION ALL

@@ -100,7 +100,7 @@ function parseTable (body: string): Table {
 
 /** Returns the part of a schema that attempt stores need. */
 export function pickAttempts ({ version, ...schema }: Schema): Schema {
-  const isPicked = (name: string): boolean => /_(attempts|migrations|consume)$/.test(name)
+  const isPicked = (name: string): boolean => /(attempts|migrations|consume)$/.test(name)
 
   return {
     version,
