@@ -75,7 +75,7 @@ export function withTablePrefix (db: PostgresDatabase, options: SqlStoreOptions)
 export async function runStatement (
   db: PostgresDatabase,
   text: string,
-  values: unknown[]
+  values?: unknown[]
 ): Promise<Row[]> {
   try {
     return (await db.query(text, values)).rows as Row[]

@@ -16,7 +16,7 @@ import { StoreSetupError } from '../token-store.js'
 import { hasNoErrorListener } from '../../lib/error-listeners.js'
 import { assertRights, assertWritable, createReadOnlyError, inspect } from './catalog.js'
 import type { Catalog } from './catalog.js'
-import { getState, toArray } from './database.js'
+import { getState, runStatement, toArray } from './database.js'
 import type { PostgresDatabase } from './database.js'
 import { postgresMigrations } from './schema.js'
 
@@ -153,7 +153,9 @@ export class PostgresSetup {
     return Number((row as { version: unknown }).version)
   }
 
-  // One statement, because some drivers send no others together. It undoes everything if it fails.
+  // One statement, because some drivers send no others together. It undoes everything if it fails. At
+  // repeatable read, it fails if another instance has migrated during the wait for the lock, and the
+  // repetition sees what that one wrote.
   async #execute (
     texts: readonly string[],
     catalog: Catalog,
@@ -162,7 +164,7 @@ export class PostgresSetup {
     assertCanCreate(catalog, missing)
 
     try {
-      await this.#db.query(`
+      await runStatement(this.#db, `
         DO $migrate$ BEGIN
           PERFORM pg_advisory_xact_lock(${MIGRATION_LOCK});
           ${texts.join('\n')}
