@@ -5,12 +5,14 @@ import {
   assertSameSchema,
   compareSchemas,
   getStartVersion,
+  isComplete,
   parseSchema,
   pickAttempts,
+  toColumn,
   toTables,
   warnOfNewerSchema
 } from '../sql/schema.js'
-import type { FoundColumn, FoundSchema, Schema, SchemaDifference } from '../sql/schema.js'
+import type { FoundSchema, Schema, SchemaDifference } from '../sql/schema.js'
 import { addPrefix, createPrefixer } from '../sql/table-prefix.js'
 import type { SqlStoreOptions } from '../sql/table-prefix.js'
 import { StoreSetupError } from '../token-store.js'
@@ -63,7 +65,7 @@ export class MysqlSetup {
     return this.#useConnection(async connection => {
       const { difference } = await this.#inspect(connection, this.#schema)
 
-      if (difference.missing.length > 0 || difference.differing.length > 0) {
+      if (!isComplete(difference)) {
         await this.#migrateAlone(connection)
       }
     })
@@ -195,10 +197,6 @@ export class MysqlSetup {
     ) as [Row[], unknown]
     return Number(latest?.version ?? 0)
   }
-}
-
-function toColumn ({ name, column, type, is_key: isKey }: Row): FoundColumn {
-  return [String(name), String(column), String(type), Number(isKey) === 1]
 }
 
 // MariaDB and older versions of MySQL add a display width to integers, which has no effect.

@@ -4,6 +4,7 @@ import {
   assertSameSchema,
   compareSchemas,
   getStartVersion,
+  isComplete,
   parseSchema,
   pickAttempts,
   toTables,
@@ -67,7 +68,7 @@ export class PostgresSetup {
   async migrate (): Promise<void> {
     const { catalog, found, difference } = await this.#inspect(this.#schema)
 
-    if (difference.missing.length === 0 && difference.differing.length === 0) {
+    if (isComplete(difference)) {
       return
     }
 

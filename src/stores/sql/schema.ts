@@ -1,3 +1,4 @@
+import type { Row } from './rows.js'
 import { StoreSetupError } from '../token-store.js'
 
 /** Table of a schema. */
@@ -31,9 +32,9 @@ export type FoundColumn = readonly [table: string, column: string, type: string,
 
 /** Difference between the schema of a store and that of its database. */
 export interface SchemaDifference {
-  /** What a migration creates. */
+  /** Parts that a migration creates. */
   readonly missing: readonly string[]
-  /** What a migration does not change: tables of another origin, or changed ones. */
+  /** Tables that a migration does not change: those of another origin, or changed ones. */
   readonly differing: readonly string[]
 }
 
@@ -110,6 +111,11 @@ export function pickAttempts ({ version, ...schema }: Schema): Schema {
   }
 }
 
+/** Converts a row of a catalog with the columns `name`, `column`, `type` and `is_key`. */
+export function toColumn ({ name, column, type, is_key: isKey }: Row): FoundColumn {
+  return [String(name), String(column), String(type), Number(isKey) === 1]
+}
+
 /** Creates tables from the columns of a catalog. */
 export function toTables (found: readonly FoundColumn[]): Map<string, Table> {
   const tables = new Map<string, { columns: Map<string, string>, primaryKey: Set<string> }>()
@@ -129,6 +135,11 @@ export function toTables (found: readonly FoundColumn[]): Map<string, Table> {
 
 /** Whether a column of the found type can have the values of the expected type. */
 export type IsSameType = (expected: string, found: string) => boolean
+
+/** Whether a database has everything that a store needs. */
+export function isComplete ({ missing, differing }: SchemaDifference): boolean {
+  return missing.length === 0 && differing.length === 0
+}
 
 /** Compares the schema of a store with that of its database. */
 export function compareSchemas (

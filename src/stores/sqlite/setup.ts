@@ -1,16 +1,17 @@
-import type { Row } from '../sql/rows.js'
 import {
   assertComplete,
   assertMigratable,
   assertSameSchema,
   compareSchemas,
   getStartVersion,
+  isComplete,
   parseSchema,
   pickAttempts,
+  toColumn,
   toTables,
   warnOfNewerSchema
 } from '../sql/schema.js'
-import type { FoundColumn, FoundSchema, Schema, SchemaDifference } from '../sql/schema.js'
+import type { FoundSchema, Schema, SchemaDifference } from '../sql/schema.js'
 import { addPrefix, createPrefixer } from '../sql/table-prefix.js'
 import type { SqlStoreOptions } from '../sql/table-prefix.js'
 import { StoreSetupError } from '../token-store.js'
@@ -71,7 +72,7 @@ export class SqliteSetup {
     await assertWritable(async () => {
       await this.#useWriteAheadLog()
 
-      if (difference.missing.length > 0 || difference.differing.length > 0) {
+      if (!isComplete(difference)) {
         await this.#createMissing()
       }
     })
@@ -205,10 +206,6 @@ async function assertWritable (work: () => Promise<void>): Promise<void> {
       { cause: error }
     )
   }
-}
-
-function toColumn ({ name, column, type, is_key: isKey }: Row): FoundColumn {
-  return [String(name), String(column), String(type), Number(isKey) === 1]
 }
 
 // SQLite derives the affinity of a column from parts of its type.
