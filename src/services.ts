@@ -29,7 +29,7 @@ import { createGuard, guardCallback } from './stores/guard.js'
 import { guardAttemptStore } from './stores/guarded-store.js'
 import { MemoryAttempts } from './stores/memory/attempts.js'
 import { StoreStartup } from './stores/startup.js'
-import { Sweeper } from './stores/sweeper.js'
+import { KEPT_AFTER_END, Sweeper } from './stores/sweeper.js'
 import type { TokenStore } from './stores/token-store.js'
 import { createThrottle } from './throttle/create-throttle.js'
 import type { Throttle } from './throttle/throttle.js'
@@ -43,11 +43,6 @@ import { REFRESH_TYP } from './tokens/refresh-token.js'
 
 // A request succeeds without renewal, so it must not wait long for the store.
 const MAX_RENEWAL_TIMEOUT: Millis = SECOND
-/**
- * Time for which ended sessions and revocations stay in the store. Longer than any access token
- * lives, so that a registration with short tokens deletes nothing that another one needs.
- */
-const KEPT_AFTER_END: Millis = 25 * HOUR
 /** Part of the grace period after which a process that did not run stood still. */
 const STANDSTILL_PART = 1 / 4
 

@@ -1,10 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Events, Logger } from '../events.js'
 import { SingleFlight } from '../lib/single-flight.js'
-import { MAX_TIMER, MINUTE, SECOND } from '../lib/time.js'
+import { HOUR, MAX_TIMER, MINUTE, SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
 import type { AttemptStore } from './attempt-store.js'
 import type { TokenStore } from './token-store.js'
+
+/**
+ * Time for which ended sessions and revocations stay in the store. Longer than any access token
+ * lives, so that a registration with short tokens deletes nothing that another one needs.
+ */
+export const KEPT_AFTER_END: Millis = 25 * HOUR
 
 const BATCH_SIZE = 100
 /** Length of the pause after a batch, as a multiple of the time that the batch took. */

@@ -1,14 +1,12 @@
 import { Events } from '../../events.js'
 import type { Logger } from '../../events.js'
-import { HOUR, MINUTE, SECOND } from '../../lib/time.js'
-import { Sweeper } from '../../stores/sweeper.js'
+import { MINUTE, SECOND } from '../../lib/time.js'
+import { KEPT_AFTER_END, Sweeper } from '../../stores/sweeper.js'
 import type { CommandHandler } from '../command.js'
 import { readStoreTime, withDatabase } from '../database/with-database.js'
 import { CliError } from '../errors.js'
 
 const MAX_CLOCK_DIFFERENCE = 5 * MINUTE
-/** Time for which ended records stay in the store, as in the app. */
-const KEPT_AFTER_END = 25 * HOUR
 const silent: Logger = { error () {}, warn () {}, info () {} }
 
 /** Deletes expired sessions, revocations and login attempts of all realms. */
