@@ -20,6 +20,11 @@ const REASONS: Readonly<Record<string, string>> = {
 
 const UNREACHABLE =
   /^(ECONN|EHOST|ENET|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_|57P0|08|PROTOCOL_CONNECTION_LOST)/
+// Errors without a code: pg, node-redis and ioredis.
+const LOST = new RegExp(
+  '^(Connection (terminated|is closed)|Client has encountered a connection error|' +
+    'Socket closed unexpectedly|Disconnects client|The client is (closed|offline))'
+)
 const MISSING = /^(42P01|42703|42883|ER_NO_SUCH_TABLE|ER_BAD_FIELD_ERROR)$/
 const FORBIDDEN = /^(42501|ER_\w*ACCESS_?DENIED_ERROR|NOPERM)$/
 
@@ -53,7 +58,7 @@ export function storeError (label: string, error: unknown): CliError {
   const code = getErrorCode(error)
   const suffix = code === '' ? '' : ` (code ${code})`
 
-  if (UNREACHABLE.test(code)) {
+  if (UNREACHABLE.test(code) || LOST.test(getMessage(error))) {
     return new CliError('STORE_UNREACHABLE', `lost the connection to ${label}${suffix}`, {
       cause: error
     })
@@ -83,16 +88,20 @@ export function useCommands (text: string): string {
 }
 
 function getErrorCode (error: unknown): string {
-  const { code, message = '' } = (error ?? {}) as { code?: unknown, message?: string }
+  const { code } = (error ?? {}) as { code?: unknown }
 
   if (typeof code === 'string') {
     return code
   }
 
   // Redis puts a code of capital letters in front of the message.
-  return /^[A-Z]{3,}(?= )/.exec(message)?.[0] ?? ''
+  return /^[A-Z]{3,}(?= )/.exec(getMessage(error))?.[0] ?? ''
 }
 
 function isMissingInSqlite (error: unknown): boolean {
-  return /^no such (table|column)\b/.test((error as Partial<Error> | null)?.message ?? '')
+  return /^no such (table|column)\b/.test(getMessage(error))
+}
+
+function getMessage (error: unknown): string {
+  return (error as Partial<Error> | null)?.message ?? ''
 }
