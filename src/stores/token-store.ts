@@ -247,9 +247,9 @@ export interface RealmRevocation {
  */
 export class StoreSetupError extends Error {
   override readonly name = 'StoreSetupError'
-  /** What is missing or differs, such as `table "token_auth_sessions" is missing`. */
+  /** Missing or different parts, such as `table "token_auth_sessions" is missing`. */
   readonly problems: readonly string[]
-  /** What solves it, such as `run "await store.migrate()"`. */
+  /** Solution, such as `run "await store.migrate()"`. */
   readonly fix: string
 
   constructor (problems: readonly string[], fix: string, options?: ErrorOptions) {

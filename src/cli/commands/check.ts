@@ -5,11 +5,11 @@ import { withDatabase } from '../database/with-database.js'
 import type { Database } from '../database/with-database.js'
 import { exitCodes } from '../errors.js'
 
-/** What a check of a database found. */
+/** Result of the check of a database. */
 interface CheckReport {
-  /** What is missing or differs. The store cannot work. */
+  /** Missing or different parts. The store cannot work. */
   readonly problems: readonly string[]
-  /** What solves the problems; `null` if there are none. */
+  /** Solution of the problems; `null` if there are none. */
   readonly fix: string | null
   /** Settings with which the store works, but may lose data or block. */
   readonly warnings: readonly string[]

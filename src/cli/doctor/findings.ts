@@ -128,7 +128,7 @@ const texts = {
   }),
   'cache-control': (routes: string): Texts => ({
     problem: `Responses without Cache-Control: no-store: ${routes}.`,
-    consequence: 'A browser or proxy can store tokens, and return them to somebody else.',
+    consequence: 'A browser or proxy can store tokens, and return them to another user.',
     fix: 'Let no proxy or hook replace Cache-Control of the auth routes.'
   }),
   'response-cached': (evidence: string): Texts => ({

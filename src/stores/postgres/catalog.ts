@@ -56,7 +56,7 @@ export const inspect = `
 /** Object, and the right on it that the role does not have. */
 type DeniedRight = readonly [kind: 'table' | 'function', name: string, privilege: string]
 
-/** What the catalog of a database says. */
+/** Content of the catalog of a database. */
 export interface Catalog {
   readonly serverVersion: number
   readonly isReadOnly: boolean

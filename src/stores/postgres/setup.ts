@@ -154,8 +154,8 @@ export class PostgresSetup {
     return Number((row as { version: unknown }).version)
   }
 
-  // One statement, because some drivers send no others together. It undoes everything if it fails. At
-  // repeatable read, it fails if another instance has migrated during the wait for the lock, and the
+  // One statement, because some drivers send no others together. It undoes everything if it fails.
+  // At repeatable read, it fails if another instance has migrated during the wait for the lock. The
   // repetition sees what that one wrote.
   async #execute (
     texts: readonly string[],
@@ -165,11 +165,14 @@ export class PostgresSetup {
     assertCanCreate(catalog, missing)
 
     try {
-      await runStatement(this.#db, `
+      await runStatement(
+        this.#db,
+        `
         DO $migrate$ BEGIN
           PERFORM pg_advisory_xact_lock(${MIGRATION_LOCK});
           ${texts.join('\n')}
-        END $migrate$`)
+        END $migrate$`
+      )
     } catch (error) {
       if (getState(error) === INSUFFICIENT_PRIVILEGE) {
         throw new StoreSetupError(

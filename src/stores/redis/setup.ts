@@ -5,7 +5,7 @@ import type { RedisClient } from './client.js'
 
 const MIN_VERSION = [6, 2] as const
 
-/** What the script reads. A field is an empty string if the server does not tell it. */
+/** Fields that the script reads. A field is an empty string if the server does not tell it. */
 const FIELDS = [
   'redis_version',
   'role',
