@@ -67,13 +67,19 @@ export async function runBlock (
   const { default: run } = await import(
     pathToFileURL(join(consumer.folder, 'block.mjs')).href
   ) as { readonly default: (scope: object) => Promise<Record<string, unknown>> }
-  const before = { ...process.env }
+  const before = Object.keys(env).map(name => [name, process.env[name]] as const)
   Object.assign(process.env, env)
 
   try {
     return await run(scope)
   } finally {
-    process.env = before
+    for (const [name, value] of before) {
+      if (value === undefined) {
+        delete process.env[name]
+      } else {
+        process.env[name] = value
+      }
+    }
   }
 }
 

@@ -173,7 +173,7 @@ for (const [name, logEverybodyOut] of Object.entries(waysOut)) {
     const [here, there] = [await startApp(t, store), await startApp(t, store)]
     const user = await login(here)
     t.equal(await getStatus(there, user), 200)
-    await logEverybodyOut(t, file.path, { app: here, store })
+    await logEverybodyOut(t, file.path, { app: here })
     t.equal((await refresh(there, user)).statusCode, 401)
     const end = Date.now() + 3000
 
