@@ -134,7 +134,7 @@ export class IntrospectionVerifier implements AccessTokenVerifier {
 
       return result
     } catch (error) {
-      onFailure(describeError(error as Error))
+      onFailure(describeFailure(error as Error))
       throw new TokenAuthError('AUTH_STORE_UNAVAILABLE', { cause: toSafeError(error, false) })
     }
   }
@@ -164,7 +164,7 @@ function assertPlausible (
 }
 
 // Errors of `JSON.parse` quote their input, so their message is not logged.
-function describeError (error: Error): string {
+function describeFailure (error: Error): string {
   if (error instanceof RangeError) {
     return error.message
   }

@@ -161,7 +161,7 @@ export class RemoteKeys {
     } catch (error) {
       if (!isShared) {
         this.#failedAt = Date.now()
-        this.#context.onFailure(describeError(error))
+        this.#context.onFailure(describeFailure(error))
       }
 
       throw new TokenAuthError('AUTH_KEYS_UNAVAILABLE', { cause: toSafeError(error, false) })
@@ -235,7 +235,7 @@ function toPublicKey (jwk: JWK): AppKey | null {
 }
 
 // No message quotes the response: those of jose, fetch and this file are fixed strings.
-function describeError (error: unknown): string {
+function describeFailure (error: unknown): string {
   const { name, code, message, cause } = error as Error & { readonly code?: unknown }
   const { code: reason } = (cause ?? {}) as { readonly code?: unknown }
 
