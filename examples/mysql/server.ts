@@ -17,7 +17,8 @@ const app = Fastify({ logger: true })
 const ann = { id: '1', username: 'ann', passwordHash: '' }
 
 // Connect. Every connection of the pool must reach the server that accepts writes.
-const pool = mysql.createPool({ uri })
+// The store replaces a connection that no longer responds.
+const pool = mysql.createPool({ uri, connectTimeout: 5000 })
 
 // Close. Fastify runs this hook after those of the plugin, because it was added before them.
 app.addHook('onClose', async () => {

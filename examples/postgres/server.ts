@@ -18,17 +18,20 @@ const app = Fastify({ logger: true })
 const ann = { id: '1', username: 'ann', passwordHash: '' }
 
 // Connect. LISTEN needs a connection of its own, because a pool shares its connections.
-const pool = new pg.Pool({ connectionString })
-const listener = new pg.Client({ connectionString })
-await listener.connect()
+// The timeouts replace a connection that no longer responds.
+const config: pg.PoolConfig = {
+  connectionString,
+  connectionTimeoutMillis: 5000,
+  query_timeout: 5000,
+  keepAlive: true
+}
+const pool = new pg.Pool(config)
 
 // Without an error listener, a lost connection ends the process.
-pool.on('error', error => app.log.error(error))
-listener.on('error', error => app.log.error(error))
+pool.on('error', error => app.log.warn(error))
 
 // Close. Fastify runs this hook after those of the plugin, because it was added before them.
 app.addHook('onClose', async () => {
-  await listener.end()
   await pool.end()
 })
 
@@ -46,7 +49,7 @@ await app.register(tokenAuth, {
     findById: id => id === ann.id ? ann : null
   },
   throttle: { attempts: new PostgresAttempts(pool) },
-  revocations: { subscribe: listenForRevocations(listener) }
+  revocations: { subscribe: listenForRevocations(() => new pg.Client(config)) }
 })
 ann.passwordHash = await app.tokenAuth.hashPassword('correct horse')
 

@@ -19,14 +19,21 @@ const app = Fastify({ logger: true })
 const ann = { id: '1', username: 'ann', passwordHash: '' }
 
 // Connect. SUBSCRIBE needs a connection of its own, because Redis rejects other commands on it.
-const redis = new Redis(url)
-const subscriber = redis.duplicate()
-redis.on('error', error => app.log.error(error))
-subscriber.on('error', error => app.log.error(error))
+// The timeouts replace a connection that no longer responds.
+const redis = new Redis(url, {
+  lazyConnect: true,
+  enableOfflineQueue: false,
+  connectTimeout: 5000,
+  socketTimeout: 5000,
+  maxRetriesPerRequest: 0
+})
+
+// Without an error listener, ioredis prints each error of a connection.
+redis.on('error', error => app.log.warn(error))
+await redis.connect()
 
 // Close. Fastify runs this hook after those of the plugin, because it was added before them.
 app.addHook('onClose', async () => {
-  await subscriber.quit()
   await redis.quit()
 })
 
@@ -43,7 +50,7 @@ await app.register(tokenAuth, {
     findById: id => id === ann.id ? ann : null
   },
   throttle: { attempts: new RedisAttempts(redis, { prefix }) },
-  revocations: { subscribe: listenForRevocations(subscriber, { prefix }) }
+  revocations: { subscribe: listenForRevocations(() => redis.duplicate(), { prefix }) }
 })
 ann.passwordHash = await app.tokenAuth.hashPassword('correct horse')
 

@@ -217,7 +217,7 @@ export interface RevocationOptions {
    * ```ts
    * import { listenForRevocations } from 'fastify-token-auth/postgres'
    *
-   * revocations: { subscribe: listenForRevocations(client) }
+   * revocations: { subscribe: listenForRevocations(() => new pg.Client()) }
    * ```
    */
   readonly subscribe?: RevocationSubscriber

@@ -19,7 +19,8 @@ const MIN_STALLED_AGE: Millis = 10 * SECOND
 const STALLED_INTERVALS = 5
 
 /**
- * Subscribes to pushes of a database. Calls `poll` whenever a session may have been revoked.
+ * Subscribes to pushes of a database. Calls `poll` whenever a session may have been revoked, and
+ * logs the loss of a connection with `logger`.
  *
  * @returns A function that ends the subscription.
  * @example
@@ -30,7 +31,10 @@ const STALLED_INTERVALS = 5
  * }
  * ```
  */
-export type RevocationSubscriber = (poll: () => void) => (() => unknown) | Promise<() => unknown>
+export type RevocationSubscriber = (
+  poll: () => void,
+  logger: Pick<Logger, 'warn' | 'info'>
+) => (() => unknown) | Promise<() => unknown>
 
 /** Dependencies and settings of a {@link RevocationFeed}. */
 export interface RevocationFeedContext {
@@ -243,7 +247,7 @@ export class RevocationFeed {
 
     this.#unsubscribe = await subscribe(() => {
       this.#onPush()
-    })
+    }, this.#context.logger)
 
     // A connection that nobody closes would keep the process alive.
     if (this.#isStopped) {

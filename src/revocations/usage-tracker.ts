@@ -9,6 +9,8 @@ import type { TokenStore, Touch } from '../stores/token-store.js'
 const MAX_DELAY: Millis = SECOND
 const MIN_DELAY: Millis = 10
 const BATCH_SIZE = 500
+// Bounds the memory while the store does not respond.
+const MAX_PENDING = 250_000
 // Half of them are never dropped. A dropped session only costs one more write.
 const MAX_SEEN = 200_000
 
@@ -157,6 +159,11 @@ export class UsageTracker {
 
   #add (touch: Touch): void {
     const pending = this.#pending.get(touch.sessionId)
+
+    if (pending === undefined && this.#pending.size >= MAX_PENDING) {
+      this.#dropOldest()
+    }
+
     this.#pending.set(
       touch.sessionId,
       pending === undefined
@@ -168,6 +175,16 @@ export class UsageTracker {
           confirmedGeneration: Math.max(pending.confirmedGeneration, touch.confirmedGeneration)
         }
     )
+  }
+
+  // The next use of the session is recorded again.
+  #dropOldest (): void {
+    const [oldest] = this.#pending.keys()
+
+    if (oldest !== undefined) {
+      this.#pending.delete(oldest)
+      this.#seen.delete(oldest)
+    }
   }
 
   #schedule (delay: Millis): void {

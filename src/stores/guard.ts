@@ -1,6 +1,9 @@
 import { TokenAuthError } from '../errors.js'
 import type { Logger } from '../events.js'
+import { CallLimit } from '../lib/call-limit.js'
+import { RateLimit } from '../lib/rate-limit.js'
 import { describeError, getChain, SafeError, toSafeError } from '../lib/safe-error.js'
+import { SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
 import { SessionRefusedError, StoreSetupError } from './token-store.js'
 
@@ -26,9 +29,31 @@ const MISSING_ERRNOS: ReadonlySet<unknown> = new Set([1054, 1146])
 const MISSING_IN_SQLITE = /\bno such (?:table|column)\b/
 
 /** Creates a {@link Guard} that logs the cause of each failure. */
-export function createGuard (timeout: Millis, logger: Logger, party: GuardedParty): Guard {
+export function createGuard (
+  timeout: Millis,
+  logger: Logger,
+  party: GuardedParty,
+  limit = new CallLimit()
+): Guard {
   const fail = (operation: string, error: unknown): TokenAuthError =>
     reportFailure(logger, party, operation, error)
+
+  const overloads = new RateLimit(1, SECOND)
+
+  // One line per second, because thousands of requests may be refused.
+  const refuse = (operation: string): TokenAuthError => {
+    const skipped = overloads.next()
+    const cause = new SafeError('too many calls wait for a response')
+
+    if (skipped !== null) {
+      logger.error(
+        { operation, cause: describeError(cause, true), skipped },
+        getMessage(party, operation)
+      )
+    }
+
+    return new TokenAuthError('AUTH_STORE_UNAVAILABLE', { cause })
+  }
 
   const toError = (operation: string, error: unknown): Error =>
     error instanceof SessionRefusedError || error instanceof StoreSetupError
@@ -37,32 +62,51 @@ export function createGuard (timeout: Millis, logger: Logger, party: GuardedPart
 
   return (operation, work, onTimeout) =>
     new Promise((resolve, reject) => {
+      if (!limit.start()) {
+        return reject(refuse(operation))
+      }
+
+      // Set after a timeout.
+      let settleAbandoned: (() => void) | null = null
+
+      const settle = (isSuccess: boolean): void => {
+        if (settleAbandoned === null) {
+          limit.finish(isSuccess)
+        } else {
+          settleAbandoned()
+        }
+      }
+
       try {
         const result = work()
 
         // A result that is there already needs no timeout.
         if (!isThenable(result)) {
+          settle(true)
           return resolve(result)
         }
 
-        let isPending = true
         const timer = setTimeout(() => {
-          isPending = false
+          settleAbandoned = limit.abandon()
           reject(fail(operation, new SafeError(`no response within ${timeout} ms`)))
           onTimeout?.()
         }, timeout)
         result.then(value => {
           clearTimeout(timer)
+          settle(true)
           resolve(value)
         }, (error: unknown) => {
           clearTimeout(timer)
 
           // A failure after the timeout must not be logged twice.
-          if (isPending) {
+          if (settleAbandoned === null) {
             reject(toError(operation, error))
           }
+
+          settle(false)
         })
       } catch (error) {
+        settle(false)
         reject(toError(operation, error))
       }
     })
@@ -104,16 +148,16 @@ function reportFailure (
   error: unknown
 ): TokenAuthError {
   const isOwn = party === 'callback'
-  const facts = { operation, cause: describeError(error, isOwn) }
-
-  if (isOwn) {
-    logger.error(facts, `the callback ${operation} failed`)
-  } else {
-    const hint = isSchemaError(error) ? { hint: MIGRATION_HINT } : {}
-    logger.error({ ...facts, ...hint }, 'the store failed')
-  }
-
+  const hint = !isOwn && isSchemaError(error) ? { hint: MIGRATION_HINT } : {}
+  logger.error(
+    { operation, cause: describeError(error, isOwn), ...hint },
+    getMessage(party, operation)
+  )
   return new TokenAuthError('AUTH_STORE_UNAVAILABLE', { cause: toSafeError(error, isOwn) })
+}
+
+function getMessage (party: GuardedParty, operation: string): string {
+  return party === 'callback' ? `the callback ${operation} failed` : 'the store failed'
 }
 
 /** Whether a database lacks a table or a part of it. Query builders wrap the error of a driver. */

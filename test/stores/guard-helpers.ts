@@ -1,6 +1,7 @@
 import { mock } from 'node:test'
 import type { Test } from 'tap'
 import type { TokenAuthError } from '../../src/errors.js'
+import type { CallLimit } from '../../src/lib/call-limit.js'
 import { createGuard } from '../../src/stores/guard.js'
 import type { Guard, GuardedParty } from '../../src/stores/guard.js'
 import { SECOND } from '../helpers/clock.js'
@@ -21,7 +22,8 @@ export interface TestGuard {
 /** Guard with a logger that records errors. */
 export function createTestGuard (
   timeout = TIMEOUT,
-  party: GuardedParty = 'store'
+  party: GuardedParty = 'store',
+  limit?: CallLimit
 ): TestGuard {
   const logged: TestGuard['logged'] = []
 
@@ -36,7 +38,7 @@ export function createTestGuard (
     warn: unexpected,
     info: unexpected
   }
-  return { guard: createGuard(timeout, logger, party), logged }
+  return { guard: createGuard(timeout, logger, party, limit), logged }
 }
 
 export function mockTimers (t: Test): void {

@@ -1,5 +1,6 @@
 import { mock } from 'node:test'
 import t from 'tap'
+import { CallLimit } from '../../src/lib/call-limit.js'
 import { SessionRefusedError } from '../../src/stores/token-store.js'
 import {
   createDeferred,
@@ -181,4 +182,28 @@ t.test('a result or rejection after the timeout has no effect', async t => {
   await nextTurn()
   t.strictSame(unhandled, [])
   t.equal(logged.length, 2, 'each failure is logged once')
+})
+
+t.test('calls beyond the limit of unanswered calls get 503 at once, with one log line', async t => {
+  mockTimers(t)
+  const { guard, logged } = createTestGuard(undefined, 'store', new CallLimit(3))
+  const failures = Array.from({ length: 3 }, () => getRejection(guard('find', () => never())))
+  mock.timers.tick(TIMEOUT)
+  await Promise.all(failures)
+  logged.length = 0
+  void getRejection(guard('find', () => never()))
+  let isSent = false
+
+  for (let i = 0; i < 100; i++) {
+    t.match(
+      await getRejection(guard('find', () => {
+        isSent = true
+      })),
+      UNAVAILABLE
+    )
+  }
+
+  t.notOk(isSent)
+  t.match(logged, [{ facts: { cause: { message: 'too many calls wait for a response' } } }])
+  t.equal(logged.length, 1)
 })

@@ -8,6 +8,7 @@ import { MysqlSetup } from './setup.js'
 import { sweepAttempts } from './sweep.js'
 import { toAttempts } from '../sql/rows.js'
 import type { SqlStoreOptions } from '../sql/table-prefix.js'
+import { withTimeouts } from './timeouts.js'
 import type { Millis } from '../../lib/time.js'
 
 const batchColumns = [
@@ -62,7 +63,7 @@ export class MysqlAttempts implements AttemptStore {
 
   /** @param options - The same ones as those of the store. */
   constructor (pool: MysqlPool, options: SqlStoreOptions = {}) {
-    this.#pool = withTablePrefix(pool, options)
+    this.#pool = withTablePrefix(withTimeouts(pool), options)
     this.#setup = new MysqlSetup(pool, options)
   }
 

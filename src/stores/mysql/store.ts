@@ -35,6 +35,7 @@ import { RotationQueue } from '../sql/rotation-queue.js'
 import { toValues } from '../sql/rows.js'
 import { addPrefix } from '../sql/table-prefix.js'
 import type { SqlStoreOptions } from '../sql/table-prefix.js'
+import { withTimeouts } from './timeouts.js'
 import type { Millis } from '../../lib/time.js'
 
 // Bounds how long a statement holds its locks.
@@ -82,7 +83,7 @@ export class MysqlStore implements TokenStore {
 
   /** @throws TypeError if `tablePrefix` is invalid. */
   constructor (db: MysqlPool, options: SqlStoreOptions = {}) {
-    const pool = withTablePrefix(db, options)
+    const pool = withTablePrefix(withTimeouts(db), options)
     this.#pool = pool
     this.migrations = addPrefix(mysqlMigrations, options)
     this.#setup = new MysqlSetup(db, options)

@@ -1,51 +1,77 @@
-import { addPrefix } from '../sql/table-prefix.js'
-import type { SqlStoreOptions } from '../sql/table-prefix.js'
+import { ReconnectingListener } from '../../lib/reconnecting-listener.js'
+import type { ListenerLogger } from '../../lib/reconnecting-listener.js'
 import { CHANNEL } from './functions.js'
 
-/** Part of a connected `pg.Client` that {@link listenForRevocations} uses. */
+type Notify = (notification: { readonly channel: string }) => void
+
+/** Part of a `pg.Client` that {@link listenForRevocations} uses. */
 export interface PostgresListener {
+  connect(): Promise<unknown>
   query(text: string): Promise<unknown>
-  on(event: 'notification', listener: (notification: { readonly channel: string }) => void): unknown
-  off(
-    event: 'notification',
-    listener: (notification: { readonly channel: string }) => void
-  ): unknown
+  end(): Promise<unknown>
+  on(event: 'notification', listener: Notify): unknown
+  on(event: 'error', listener: (error: Error) => void): unknown
+  on(event: 'end', listener: () => void): unknown
 }
 
 /**
  * Notifies other instances of a logout immediately, with LISTEN. For `revocations.subscribe`.
  *
- * Requires a connected client of its own, which the app opens, watches and closes. A pool or a
- * pooler in transaction mode does not work.
+ * A pool, or a pooler in transaction mode, does not work. If the connection is lost or does not
+ * respond for 3 s, another client is opened. Revocations are polled after each connect, so that
+ * none is missed.
  *
- * @param options - The same ones as those of the store.
+ * @param open - Creates a client that is not connected yet. The listener connects and closes it.
+ *
+ * @throws TypeError if `open` is not a function.
  *
  * @example
  * ```ts
- * const client = new pg.Client()
- * await client.connect()
- * revocations: { subscribe: listenForRevocations(client) }
+ * revocations: { subscribe: listenForRevocations(() => new pg.Client(config)) }
  * ```
  */
 export function listenForRevocations (
-  client: PostgresListener,
-  options: SqlStoreOptions = {}
-): (poll: () => void) => Promise<() => Promise<unknown>> {
-  const [channel] = addPrefix([CHANNEL], options) as [string]
+  open: () => PostgresListener | Promise<PostgresListener>
+): (poll: () => void, logger: ListenerLogger) => Promise<() => void> {
+  if (typeof open !== 'function') {
+    throw new TypeError(
+      'fastify-token-auth: "open" must be a function that creates a client, ' +
+        'such as () => new pg.Client(config)'
+    )
+  }
 
-  return async poll => {
-    const onNotification = (notification: { readonly channel: string }): void => {
-      if (notification.channel === channel) {
-        poll()
+  return async (poll, logger) => {
+    const listener = new ReconnectingListener({
+      logger,
+      onMessage: poll,
+      async open ({ onMessage, onLost }) {
+        const client = await open()
+        client.on('error', onLost)
+        client.on('end', () => {
+          onLost(null)
+        })
+        client.on('notification', ({ channel }) => {
+          if (channel === CHANNEL) {
+            onMessage()
+          }
+        })
+
+        return {
+          async subscribe () {
+            await client.connect()
+            await client.query(`LISTEN ${CHANNEL}`)
+          },
+          ping: () => client.query('SELECT 1'),
+          close () {
+            client.end().catch(() => {})
+          }
+        }
       }
-    }
+    })
+    await listener.connect()
 
-    client.on('notification', onNotification)
-    await client.query(`LISTEN ${channel}`)
-
-    return async () => {
-      client.off('notification', onNotification)
-      await client.query(`UNLISTEN ${channel}`).catch(() => {})
+    return () => {
+      listener.close()
     }
   }
 }

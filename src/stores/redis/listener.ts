@@ -1,62 +1,153 @@
+import { ReconnectingListener } from '../../lib/reconnecting-listener.js'
+import type {
+  ListenerConnection,
+  ListenerEvents,
+  ListenerLogger
+} from '../../lib/reconnecting-listener.js'
 import { DEFAULT_PREFIX, getChannel } from './keys.js'
 import type { RedisStoreOptions } from './keys.js'
 
 /** Part of an ioredis connection that {@link listenForRevocations} uses. */
 export interface IoredisSubscriber {
+  readonly status: string
+  connect(): Promise<unknown>
+  disconnect(): void
   subscribe(channel: string): Promise<unknown>
-  unsubscribe(channel: string): Promise<unknown>
+  ping(): Promise<unknown>
   on(event: 'message', listener: (channel: string) => void): unknown
-  off(event: 'message', listener: (channel: string) => void): unknown
+  on(event: 'error', listener: (error: Error) => void): unknown
+  on(event: 'ready' | 'close', listener: () => void): unknown
 }
 
-/** Part of a connected node-redis client that {@link listenForRevocations} uses. */
+/** Part of a node-redis client that {@link listenForRevocations} uses. */
 export interface NodeRedisSubscriber {
   readonly evalSha: unknown
+  readonly isOpen: boolean
+  connect(): Promise<unknown>
+  destroy(): void
   subscribe(channel: string, listener: () => void): Promise<unknown>
-  unsubscribe(channel: string, listener: () => void): Promise<unknown>
+  ping(): Promise<unknown>
+  on(event: 'error', listener: (error: Error) => void): unknown
 }
+
+/** Client that {@link listenForRevocations} opens. */
+export type RedisSubscriber = IoredisSubscriber | NodeRedisSubscriber
 
 /**
  * Notifies other instances of a logout immediately, with SUBSCRIBE. For `revocations.subscribe`.
  *
- * Requires a connection of its own, which the app opens and closes: Redis rejects most commands on
- * a connection that has subscribed.
+ * Redis rejects most commands on a connection that has subscribed, so it needs a client of its own.
+ * If the connection is lost or does not respond for 3 s, another client is opened. Revocations are
+ * polled after each connect, so that none is missed.
  *
+ * @param open - Creates a client, such as `redis.duplicate()`. The listener connects and closes it.
  * @param options - The same ones as those of the store.
+ *
+ * @throws TypeError if `open` is not a function.
  *
  * @example
  * ```ts
- * revocations: { subscribe: listenForRevocations(redis.duplicate()) }
+ * revocations: { subscribe: listenForRevocations(() => redis.duplicate()) }
  * ```
  */
 export function listenForRevocations (
-  subscriber: IoredisSubscriber | NodeRedisSubscriber,
+  open: () => RedisSubscriber | Promise<RedisSubscriber>,
   { prefix = DEFAULT_PREFIX }: RedisStoreOptions = {}
-): (poll: () => void) => Promise<() => Promise<unknown>> {
+): (poll: () => void, logger: ListenerLogger) => Promise<() => void> {
+  if (typeof open !== 'function') {
+    throw new TypeError(
+      'fastify-token-auth: "open" must be a function that creates a client, ' +
+        'such as () => redis.duplicate()'
+    )
+  }
+
   const channel = getChannel(prefix)
 
-  return async poll => {
-    if ('evalSha' in subscriber) {
-      const onMessage = (): void => {
-        poll()
+  return async (poll, logger) => {
+    const listener = new ReconnectingListener({
+      logger,
+      onMessage: poll,
+      async open (events) {
+        const client = await open()
+        client.on('error', events.onLost)
+
+        return 'evalSha' in client
+          ? createNodeRedisConnection(client, channel, events)
+          : createIoredisConnection(client, channel, events)
       }
-
-      await subscriber.subscribe(channel, onMessage)
-      return () => subscriber.unsubscribe(channel, onMessage)
-    }
-
-    const onMessage = (from: string): void => {
-      if (from === channel) {
-        poll()
-      }
-    }
-
-    subscriber.on('message', onMessage)
-    await subscriber.subscribe(channel)
+    })
+    await listener.connect()
 
     return () => {
-      subscriber.off('message', onMessage)
-      return subscriber.unsubscribe(channel)
+      listener.close()
     }
+  }
+}
+
+function createNodeRedisConnection (
+  client: NodeRedisSubscriber,
+  channel: string,
+  { onMessage }: ListenerEvents
+): ListenerConnection {
+  return {
+    async subscribe () {
+      if (!client.isOpen) {
+        await client.connect()
+      }
+
+      await client.subscribe(channel, onMessage)
+    },
+    ping: () => client.ping(),
+    close () {
+      // The client rejects this if it has never been open.
+      if (client.isOpen) {
+        client.destroy()
+      }
+    }
+  }
+}
+
+function createIoredisConnection (
+  client: IoredisSubscriber,
+  channel: string,
+  { onMessage, onLost }: ListenerEvents
+): ListenerConnection {
+  client.on('message', from => {
+    if (from === channel) {
+      onMessage()
+    }
+  })
+
+  return {
+    async subscribe () {
+      await waitUntilReady(client)
+      client.on('close', () => {
+        onLost(null)
+      })
+      await client.subscribe(channel)
+    },
+    ping: () => client.ping(),
+    close () {
+      client.disconnect()
+    }
+  }
+}
+
+// ioredis connects by itself, unless it has `lazyConnect`. Without its offline queue, it rejects
+// commands until then.
+async function waitUntilReady (client: IoredisSubscriber): Promise<void> {
+  if (client.status === 'wait') {
+    await client.connect()
+    return
+  }
+
+  if (client.status !== 'ready') {
+    await new Promise<void>((resolve, reject) => {
+      client.on('ready', resolve)
+      client.on('error', reject)
+      client.on('close', () => {
+        reject(new Error('the connection was closed'))
+      })
+    })
   }
 }

@@ -27,6 +27,7 @@ const MAX_BATCH_SIZE = 500
 const MAX_PENDING = 10_000
 // A lost connection must not block the other batches.
 const BATCH_TIMEOUT: Millis = 30_000
+const CLEANUP_INTERVAL: Millis = 1000
 
 interface Waiting {
   readonly attempt: RotationAttempt
@@ -53,6 +54,7 @@ export class RotationQueue {
   #inFlight = 0
   #pending = 0
   #scheduled = false
+  #cleanup: NodeJS.Timeout | undefined
 
   constructor (options: RotationQueueOptions) {
     this.#options = options
@@ -101,12 +103,36 @@ export class RotationQueue {
   }
 
   #schedule (): void {
-    if (this.#scheduled || this.#inFlight >= MAX_CONCURRENT_BATCHES || this.#waiting.size === 0) {
+    if (this.#waiting.size > 0 && this.#inFlight >= MAX_CONCURRENT_BATCHES) {
+      this.#scheduleCleanup()
+      return
+    }
+
+    if (this.#scheduled || this.#waiting.size === 0) {
       return
     }
 
     this.#scheduled = true
     setImmediate(this.#sendInOwnContext)
+  }
+
+  // While the database does not respond, nothing is sent, and callers give up.
+  #scheduleCleanup (): void {
+    this.#cleanup ??= setTimeout(() => {
+      this.#cleanup = undefined
+
+      for (const [sessionId, row] of this.#waiting) {
+        const [first, ...behind] = rejectAbandoned(row)
+
+        if (first === undefined) {
+          this.#waiting.delete(sessionId)
+        } else if (behind.length + 1 < row.length) {
+          this.#waiting.set(sessionId, [first, ...behind])
+        }
+      }
+
+      this.#schedule()
+    }, CLEANUP_INTERVAL).unref()
   }
 
   async #send (): Promise<void> {

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import type { Test } from 'tap'
 import pg from 'pg'
@@ -155,12 +156,15 @@ async function testListener (t: Test): Promise<void> {
     await database.remove()
   })
   await client.connect()
+  const name = `listener-${randomBytes(6).toString('hex')}`
+  const open = (): pg.Client =>
+    new pg.Client({ connectionString: POSTGRES_URL, application_name: name })
   const clock = createClock()
   const here = await startInstance(t, { store: new PostgresStore(database.connect()), clock })
   const other = await startInstance(t, {
     store: new PostgresStore(database.connect()),
     clock,
-    options: { revocations: { pollInterval: '60s', subscribe: listenForRevocations(client) } }
+    options: { revocations: { pollInterval: '60s', subscribe: listenForRevocations(open) } }
   })
 
   const heard = async (tokens: TokenResponse): Promise<void> => {
@@ -186,11 +190,20 @@ async function testListener (t: Test): Promise<void> {
   await heard(third)
   t.equal(await other.status(kept), 200)
 
-  await other.app.close()
-  t.strictSame(
-    (await client.query('SELECT pg_listening_channels()')).rows,
-    [],
-    'a closed app does not listen'
+  const countListeners = async (): Promise<number> => {
+    const text = 'SELECT FROM pg_stat_activity WHERE application_name = $1'
+    return (await client.query(text, [name])).rows.length
+  }
+
+  // A logout during the reconnect is found by the poll after it.
+  await client.query(
+    'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1',
+    [name]
   )
-  t.equal(client.listenerCount('notification'), 0)
+  await here.app.tokenAuth.revokeUser('u-ann')
+  await heard(kept)
+  t.equal(await countListeners(), 1)
+
+  await other.app.close()
+  await until(async () => await countListeners() === 0)
 }

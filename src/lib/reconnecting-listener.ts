@@ -1,0 +1,172 @@
+import { describeError } from './safe-error.js'
+import { SECOND } from './time.js'
+import type { Millis } from './time.js'
+
+/** Connection of a {@link ReconnectingListener}. */
+export interface ListenerConnection {
+  /** Connects and subscribes. */
+  subscribe(): Promise<unknown>
+  /** Sends a message that the server answers. */
+  ping(): Promise<unknown>
+  /** Closes the connection without waiting for the server. Called once. */
+  close(): void
+}
+
+/** Callbacks of a connection. Calls after its end have no effect. */
+export interface ListenerEvents {
+  /** Called for each notification. */
+  onMessage(): void
+  onLost(error: unknown): void
+}
+
+/** The methods of a logger that a listener calls. */
+export interface ListenerLogger {
+  warn(facts: object, message: string): void
+  info(facts: object, message: string): void
+}
+
+/** Settings and callbacks of a {@link ReconnectingListener}. */
+export interface ListenerContext {
+  /** Creates a connection, which `subscribe` then connects. */
+  readonly open: (events: ListenerEvents) => ListenerConnection | Promise<ListenerConnection>
+  /** Called for each notification, and after each connect, because notifications may be lost. */
+  readonly onMessage: () => void
+  readonly logger: ListenerLogger
+}
+
+const CONNECT_TIMEOUT: Millis = 5 * SECOND
+const PING_INTERVAL: Millis = 3 * SECOND
+const PING_TIMEOUT: Millis = 3 * SECOND
+const MIN_DELAY: Millis = 100
+const MAX_DELAY: Millis = 2 * SECOND
+
+/**
+ * Keeps a connection that receives notifications of a database.
+ *
+ * A lost connection is replaced by a new one after a pause of 0.1 to 2 s, which grows with each
+ * failure. Pings detect a connection that does not respond. The loss is logged once, and so is the
+ * return.
+ */
+export class ReconnectingListener {
+  readonly #context: ListenerContext
+  #connection: ListenerConnection | null = null
+  #timer: NodeJS.Timeout | undefined
+  #failures = 0
+  #isClosed = false
+
+  constructor (context: ListenerContext) {
+    this.#context = context
+  }
+
+  /** Tries to connect. Resolves also if that fails, because it tries again later. */
+  async connect (): Promise<void> {
+    const { open, onMessage } = this.#context
+    let connection: ListenerConnection | null = null
+    let failure: { readonly error: unknown } | null = null
+
+    const lose = (error: unknown): void => {
+      failure ??= { error }
+
+      if (connection !== null && this.#connection === connection) {
+        this.#lose(error)
+      }
+    }
+
+    try {
+      connection = await open({
+        onMessage: () => {
+          if (this.#connection === connection) {
+            onMessage()
+          }
+        },
+        onLost: lose
+      })
+      await failAfter(CONNECT_TIMEOUT, connection.subscribe())
+    } catch (error) {
+      failure ??= { error }
+    }
+
+    if (failure !== null || connection === null || this.#isClosed) {
+      connection?.close()
+      this.#retry((failure as { readonly error: unknown } | null)?.error)
+      return
+    }
+
+    this.#connection = connection
+    this.#reportReturn()
+    this.#schedulePing(connection)
+    onMessage()
+  }
+
+  /** Closes the connection. Ends a reconnect. */
+  close (): void {
+    this.#isClosed = true
+    clearTimeout(this.#timer)
+    this.#connection?.close()
+    this.#connection = null
+  }
+
+  #lose (error: unknown): void {
+    clearTimeout(this.#timer)
+    this.#connection?.close()
+    this.#connection = null
+    this.#retry(error)
+  }
+
+  #retry (error: unknown): void {
+    if (this.#isClosed) {
+      return
+    }
+
+    if (this.#failures === 0) {
+      this.#context.logger.warn(
+        { cause: describeError(error, false) },
+        'lost the connection for pushed revocations; revocations are polled'
+      )
+    }
+
+    const delay = Math.min(MAX_DELAY, MIN_DELAY * 2 ** this.#failures)
+    this.#failures++
+    // Instances that lost the same server must not return at the same moment.
+    this.#timer = setTimeout(() => {
+      void this.connect()
+    }, delay * (0.5 + Math.random() / 2)).unref()
+  }
+
+  #reportReturn (): void {
+    if (this.#failures > 0) {
+      this.#context.logger.info({}, 'connected for pushed revocations again')
+    }
+
+    this.#failures = 0
+  }
+
+  #schedulePing (connection: ListenerConnection): void {
+    this.#timer = setTimeout(() => {
+      failAfter(PING_TIMEOUT, connection.ping()).then(() => {
+        if (this.#connection === connection) {
+          this.#schedulePing(connection)
+        }
+      }, (error: unknown) => {
+        if (this.#connection === connection) {
+          this.#lose(error)
+        }
+      })
+    }, PING_INTERVAL).unref()
+  }
+}
+
+async function failAfter<T> (timeout: Millis, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const expiry = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      reject(new Error('no response'))
+    }, timeout).unref()
+  })
+
+  try {
+    return await Promise.race([work, expiry])
+  } finally {
+    clearTimeout(timer)
+  }
+}

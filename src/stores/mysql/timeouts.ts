@@ -1,0 +1,90 @@
+import { SafeError } from '../../lib/safe-error.js'
+import { SECOND } from '../../lib/time.js'
+import type { Millis } from '../../lib/time.js'
+import type { MysqlConnection, MysqlPool } from './connection.js'
+
+const STATEMENT_TIMEOUT: Millis = 5 * SECOND
+// More connections than any pool has.
+const MAX_STALE_CONNECTIONS = 1000
+
+/**
+ * Returns a pool that closes connections whose server does not respond.
+ *
+ * The driver has no timeout that closes a connection. A statement on a half-open connection would
+ * occupy it until TCP gives up after about 15 minutes. After a timeout, connections that have not
+ * responded since then are closed too, because they may have lost the same server.
+ */
+export function withTimeouts (pool: MysqlPool, timeout = STATEMENT_TIMEOUT): MysqlPool {
+  // Number of timeouts at the last response of each connection.
+  const responses = new WeakMap<object, number>()
+  let timeouts = 0
+
+  async function open (): Promise<MysqlConnection> {
+    for (let closed = 0;; closed++) {
+      const connection = await pool.getConnection()
+      const known = responses.get(getIdentity(connection)) ?? timeouts
+
+      if (known === timeouts || closed === MAX_STALE_CONNECTIONS) {
+        return connection
+      }
+
+      connection.destroy()
+    }
+  }
+
+  async function run<T> (connection: MysqlConnection, work: () => Promise<T>): Promise<T> {
+    let timer: NodeJS.Timeout | undefined
+    const expiry = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => {
+        timeouts++
+        connection.destroy()
+        reject(new SafeError(`the database did not respond within ${timeout} ms`))
+      }, timeout).unref()
+    })
+
+    try {
+      const result = await Promise.race([work(), expiry])
+      responses.set(getIdentity(connection), timeouts)
+      return result
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  async function getConnection (): Promise<MysqlConnection> {
+    const connection = await open()
+
+    return {
+      execute: (sql, values) => run(connection, () => connection.execute(sql, values)),
+      query: sql => run(connection, () => connection.query(sql)),
+      beginTransaction: () => run(connection, () => connection.beginTransaction()),
+      commit: () => run(connection, () => connection.commit()),
+      rollback: () => run(connection, () => connection.rollback()),
+      release: () => {
+        connection.release()
+      },
+      destroy: () => {
+        connection.destroy()
+      }
+    }
+  }
+
+  return {
+    getConnection,
+    async execute (sql, values) {
+      const connection = await getConnection()
+
+      try {
+        return await connection.execute(sql, values)
+      } finally {
+        // Has no effect on a connection that was destroyed.
+        connection.release()
+      }
+    }
+  }
+}
+
+/** The driver creates another object for each use of a connection. */
+function getIdentity (connection: MysqlConnection): object {
+  return (connection as { readonly connection?: object }).connection ?? connection
+}
