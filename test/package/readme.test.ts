@@ -50,7 +50,13 @@ function complete (code: string): string {
 
 t.test('all code blocks compile, and an invalid block does not', async t => {
   t.ok(blocks.length >= 8)
-  const consumer = createConsumer([...defaultDependencies, '@fastify/auth', '@fastify/jwt'])
+  const consumer = createConsumer([
+    ...defaultDependencies,
+    'ioredis',
+    'mysql2',
+    '@fastify/auth',
+    '@fastify/jwt'
+  ])
   t.teardown(() => {
     consumer.remove()
   })

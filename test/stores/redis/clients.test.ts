@@ -136,9 +136,14 @@ t.test('Redis clients', { skip: await whyNoRedis() }, async t => {
         new Promise(resolve => {
           notify = resolve
         })
+
+      const fail = (_facts: object, message: string): void => {
+        t.fail(message)
+      }
+
       const stop = await listenForRevocations(open, { prefix })(() => {
         notify()
-      }, { warn: t.fail, info: t.fail })
+      }, { warn: fail, info: fail })
       const targets = [
         { realm: REALM, sessionId: a.id },
         { realm: REALM, userId: 'ann', keep: c.id },
