@@ -103,12 +103,13 @@ export class RotationQueue {
   }
 
   #schedule (): void {
-    if (this.#waiting.size > 0 && this.#inFlight >= MAX_CONCURRENT_BATCHES) {
-      this.#scheduleCleanup()
+    if (this.#waiting.size === 0) {
       return
     }
 
-    if (this.#scheduled || this.#waiting.size === 0) {
+    this.#scheduleCleanup()
+
+    if (this.#scheduled || this.#inFlight >= MAX_CONCURRENT_BATCHES) {
       return
     }
 

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { mock } from 'node:test'
 import t from 'tap'
 import { RotationQueue } from '../../../src/stores/sql/rotation-queue.js'
 import {
@@ -137,4 +138,22 @@ t.test('a batch runs in the async context of the queue, not in that of a request
   )
   t.strictSame(contexts, ['one', 'two', 'three'], 'a caller keeps its own')
   t.strictSame(new Set(seen), new Set(['queue']))
+})
+
+t.test('an abandoned attempt leaves the queue while a batch gets no response', async t => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const queue = new RotationQueue({
+    isDataError: () => false,
+    rotateAll: () => new Promise(() => {})
+  })
+  void queue.rotate(createAttempt('s1'))
+  await nextTurn()
+  await nextTurn()
+  const controller = new AbortController()
+  const rejection = queue.rotate(createAttempt('s1'), controller.signal).catch(() => 'rejected')
+  await nextTurn()
+  controller.abort()
+  mock.timers.tick(1000)
+  t.equal(await rejection, 'rejected')
 })
