@@ -23,6 +23,7 @@ const allowed = {
   revocations: LOWER,
   sessions: ['tokens/.+', 'dpop/.+', 'throttle/.+', 'revocations/.+', ...LOWER],
   login: MIDDLE,
+  health: ['login/.+', ...MIDDLE],
   options: ['login/.+', 'protocol', ...MIDDLE],
   http: ['login/.+', 'options/.+', 'protocol', ...MIDDLE],
   'http/routes': ['http/[^/]+', 'login/.+', 'options/.+', 'protocol', ...MIDDLE],
@@ -38,7 +39,7 @@ const allowed = {
     'protocol',
     ...LOWER
   ],
-  services: ['options/.+', 'login/.+', 'protocol', 'stores/memory/.+', ...MIDDLE],
+  services: ['options/.+', 'login/.+', 'health/.+', 'protocol', 'stores/memory/.+', ...MIDDLE],
   client: ['protocol'],
   testing: ['client/.+', 'protocol', 'decorators'],
   cli: ['stores/.+', 'tokens/.+', 'domain/.+', 'lib/.+', 'events', 'protocol']

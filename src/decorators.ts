@@ -1,4 +1,5 @@
 import type { Session as DomainSession } from './domain/session.js'
+import type { Health } from './health/health.js'
 import type { Authenticate as AuthenticateHook } from './http/authenticate.js'
 import type { HttpRequest } from './http/authorization.js'
 import type { CookieReply } from './http/cookies.js'
@@ -167,17 +168,6 @@ export interface TokenAuth {
    */
   hashPassword(password: string): Promise<string>
   /**
-   * Returns the number of running and waiting password hashes, for metrics.
-   *
-   * `expectedWait` is the expected wait of a login from an unknown device, in milliseconds. Such
-   * logins result in 503 if it exceeds `passwords.maxWait`.
-   */
-  hashLoad(): {
-    readonly running: number
-    readonly waiting: number
-    readonly expectedWait: Millis
-  }
-  /**
    * Verifies a password. A failed check takes the same time for every hash, including `null`.
    *
    * @throws TokenAuthError `AUTH_BUSY` if the hash would wait longer than `passwords.maxWait`.
@@ -219,6 +209,25 @@ export interface TokenAuth {
    * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE` if the store fails.
    */
   sweep(): Promise<number>
+  /**
+   * Measures the health of this instance, for readiness probes and metrics. Never rejects.
+   *
+   * Several probes per second cost one look-up in the store per second. A store that does not
+   * respond within 800 ms counts as failed. The result is plain data without secrets, but it shows
+   * how your servers work. So send the public only a status code.
+   *
+   * Do not use it for liveness probes: a restart cannot repair a database, and every restart makes
+   * an outage worse.
+   *
+   * @example
+   * ```ts
+   * app.get('/readyz', async (_request, reply) => {
+   *   const { status, acceptsTokens, reasons } = await app.tokenAuth.health()
+   *   return reply.code(acceptsTokens ? 200 : 503).send({ status, reasons })
+   * })
+   * ```
+   */
+  health(): Promise<Health>
 }
 
 // The aliases below keep the imports in the emitted declarations. TypeScript drops the import of a

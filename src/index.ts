@@ -24,6 +24,13 @@ export type {
   SessionInfo,
   TokenAuth
 } from './decorators.js'
+export type {
+  Health,
+  HealthReason,
+  HealthReasonCode,
+  HealthStatus
+} from './health/health.js'
+export type { LastSweep } from './stores/sweeper.js'
 export type { RevocationSubscriber } from './revocations/feed.js'
 export type { InstanceClocks } from './revocations/store-clock.js'
 export type { IsSameClient } from './sessions/replay-monitor.js'

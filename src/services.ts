@@ -1,6 +1,7 @@
 import type { DpopVerifier } from './dpop/verifier.js'
 import { Events } from './events.js'
 import type { Logger } from './events.js'
+import { HealthMonitor } from './health/monitor.js'
 import { StandstillMonitor } from './lib/standstill.js'
 import { HOUR, SECOND } from './lib/time.js'
 import type { Millis } from './lib/time.js'
@@ -74,6 +75,7 @@ export interface Services {
   readonly rotator: TokenRotator
   readonly login: PasswordLogin
   readonly passwords: Passwords
+  readonly health: HealthMonitor
   /** `null` if logins are not throttled. */
   readonly throttle: Throttle | null
   readonly sweeper: Sweeper
@@ -212,6 +214,17 @@ export function createServices (
       logger
     })
   })
+  const health = new HealthMonitor({
+    store: options.store,
+    realm,
+    feed,
+    time,
+    usage,
+    passwords,
+    sweeper,
+    storeTimeout,
+    pollInterval: options.revocations.pollInterval
+  })
   const login = new PasswordLogin({ users, passwords, sessions, throttle, events, logger, clock })
   const renewal = options.renewalWindow === null
     ? null
@@ -237,6 +250,7 @@ export function createServices (
     rotator,
     login,
     passwords,
+    health,
     throttle,
     sweeper,
     renewal,

@@ -14,7 +14,10 @@ import type { IssuedTokens } from './sessions/token-issuer.js'
 
 /** Collaborators of `app.tokenAuth`. */
 export type TokenAuthContext =
-  & Pick<Services, 'users' | 'sessions' | 'passwords' | 'throttle' | 'sweeper' | 'keyRing'>
+  & Pick<
+    Services,
+    'users' | 'sessions' | 'passwords' | 'throttle' | 'sweeper' | 'keyRing' | 'health'
+  >
   & {
     readonly clock: () => Millis
     readonly transport: TokenTransport
@@ -25,7 +28,7 @@ export type TokenAuthContext =
 
 /** Creates `app.tokenAuth`. */
 export function createTokenAuth (context: TokenAuthContext): TokenAuth {
-  const { users, sessions, passwords, throttle, sweeper, transport, keyRing } = context
+  const { users, sessions, passwords, throttle, sweeper, transport, keyRing, health } = context
   const { oauth, getProof, clock } = context
 
   async function openSession (
@@ -115,7 +118,6 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
       return count
     },
     hashPassword: password => passwords.hash(password, requestForApp()),
-    hashLoad: () => passwords.load,
     async verifyPassword (hash, password) {
       const result = await passwords.check(hash, password, requestForApp())
 
@@ -132,6 +134,7 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
 
       keyRing.rotate(keys)
     },
-    sweep: () => sweeper.sweep()
+    sweep: () => sweeper.sweep(),
+    health: () => health.check()
   }
 }

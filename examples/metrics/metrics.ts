@@ -1,7 +1,9 @@
+import type { Health } from 'fastify-token-auth'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import {
   clockSources,
   getReuseKind,
+  healthReasons,
   onEvent,
   refreshKinds,
   refreshRejections,
@@ -19,6 +21,8 @@ export interface TokenAuthMetrics {
   readonly registry: Registry
   /** Second argument for `measureStore`. */
   readonly observeStore: ObserveStore
+  /** Reports the health of the instance. Call it after the plugin was registered. */
+  readonly observeHealth: (readHealth: () => Promise<Health>) => void
   /** Unsubscribes from all events. */
   readonly stop: () => void
 }
@@ -138,10 +142,6 @@ export function collectMetrics (): TokenAuthMetrics {
     registers
   })
   const sweepAge = createStopwatch('sweep_lag_seconds', 'Time since the last sweep')
-  const revocationAge = createStopwatch(
-    'revocations_lag_seconds',
-    'Time since revocations were read'
-  )
   const storeDuration = new Histogram({
     name: 'token_auth_store_seconds',
     help: 'Duration of store calls',
@@ -208,10 +208,59 @@ export function collectMetrics (): TokenAuthMetrics {
     registry,
     observeStore (method, outcome, seconds) {
       storeDuration.labels(method, outcome).observe(seconds)
-
-      if (method === 'revocations' && outcome === 'ok') {
-        revocationAge.restart()
+    },
+    observeHealth (readHealth) {
+      const createHealthGauge = (
+        name: string,
+        help: string,
+        labelNames: string[],
+        set: (gauge: Gauge, health: Health) => void
+      ): void => {
+        const gauge = new Gauge({
+          name: `token_auth_${name}`,
+          help,
+          labelNames,
+          registers,
+          // All gauges share one look-up in the store.
+          collect: async () => {
+            set(gauge, await readHealth())
+          }
+        })
       }
+
+      createHealthGauge('problems', 'Whether the instance has a problem', ['code'], (
+        gauge,
+        { reasons }
+      ) => {
+        for (const code of healthReasons) {
+          gauge.labels(code).set(reasons.some(reason => reason.code === code) ? 1 : 0)
+        }
+      })
+      createHealthGauge('hashes', 'Passwords that are being hashed, or wait for it', ['state'], (
+        gauge,
+        { hashes: { running, waiting } }
+      ) => {
+        gauge.labels('running').set(running)
+        gauge.labels('waiting').set(waiting)
+      })
+      createHealthGauge('revocations_lag_seconds', 'Time since revocations were read', [], (
+        gauge,
+        { revocations }
+      ) => {
+        gauge.set((revocations?.age ?? 0) / 1000)
+      })
+      createHealthGauge('clock_offset_seconds', 'Time of the store minus the own clock', [], (
+        gauge,
+        { clock }
+      ) => {
+        gauge.set((clock.offset ?? 0) / 1000)
+      })
+      createHealthGauge('usage_pending', 'Sessions whose last use is not written yet', [], (
+        gauge,
+        { usage }
+      ) => {
+        gauge.set(usage.pending)
+      })
     },
     stop () {
       for (const unsubscribe of unsubscribers) {

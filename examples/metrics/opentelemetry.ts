@@ -6,10 +6,11 @@ import type {
   MetricOptions,
   ObservableResult
 } from '@opentelemetry/api'
-import type { EventName } from 'fastify-token-auth'
+import type { EventName, Health } from 'fastify-token-auth'
 import {
   clockSources,
   getReuseKind,
+  healthReasons,
   onEvent,
   refreshKinds,
   refreshRejections,
@@ -22,15 +23,12 @@ import {
 } from './sources.js'
 import type { ObserveStore, StoreMethod } from './sources.js'
 
-/** Result of `app.tokenAuth.hashLoad()`. */
-type HashLoad = Readonly<Record<'running' | 'waiting', number>>
-
 /** Metrics and spans of the plugin for OpenTelemetry. */
 export interface Telemetry {
   /** Second argument for `measureStore`. */
   readonly observeStore: ObserveStore
-  /** Reports the load of password hashing. Call it after the plugin was registered. */
-  readonly observeHashLoad: (readHashLoad: () => HashLoad) => void
+  /** Reports the health of the instance. Call it after the plugin was registered. */
+  readonly observeHealth: (readHealth: () => Promise<Health>) => void
   /** Unsubscribes from all events. */
   readonly stop: () => void
 }
@@ -92,7 +90,7 @@ export function startTelemetry (): Telemetry {
   const createGauge = (
     name: string,
     options: MetricOptions,
-    read: (result: ObservableResult) => void
+    read: (result: ObservableResult) => void | Promise<void>
   ): void => {
     const gauge = meter.createObservableGauge(`token_auth.${name}`, options)
     gauge.addCallback(read)
@@ -177,7 +175,6 @@ export function startTelemetry (): Telemetry {
     [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60]
   )
   const sweepAge = createStopwatch('sweep.lag', 'Time since the last sweep')
-  const revocationAge = createStopwatch('revocations.lag', 'Time since revocations were read')
   const storeDuration = createHistogram('store', 'Duration of store calls', storeBuckets)
 
   const addSpanEvent = (name: EventName, attributes: Attributes): void => {
@@ -273,10 +270,6 @@ export function startTelemetry (): Telemetry {
     observeStore (method, outcome, seconds) {
       storeDuration.record(seconds, { method, outcome })
 
-      if (method === 'revocations' && outcome === 'ok') {
-        revocationAge.restart()
-      }
-
       if (BACKGROUND_METHODS.has(method) || trace.getActiveSpan() === undefined) {
         return
       }
@@ -293,13 +286,55 @@ export function startTelemetry (): Telemetry {
 
       span.end(endTime)
     },
-    observeHashLoad (readHashLoad) {
-      const description = 'Passwords that are being hashed, or wait for it'
-      createGauge('hashes', { description }, result => {
-        for (const [state, count] of Object.entries(readHashLoad())) {
-          result.observe(count, { state })
+    observeHealth (readHealth) {
+      const createHealthGauge = (
+        name: string,
+        options: MetricOptions,
+        observe: (result: ObservableResult, health: Health) => void
+      ): void => {
+        // All gauges share one look-up in the store.
+        createGauge(name, options, async result => {
+          observe(result, await readHealth())
+        })
+      }
+
+      createHealthGauge('problems', { description: 'Whether the instance has a problem' }, (
+        result,
+        { reasons }
+      ) => {
+        for (const code of healthReasons) {
+          result.observe(reasons.some(reason => reason.code === code) ? 1 : 0, { code })
         }
       })
+      createHealthGauge(
+        'hashes',
+        { description: 'Passwords that are being hashed, or wait for it' },
+        (result, { hashes: { running, waiting } }) => {
+          result.observe(running, { state: 'running' })
+          result.observe(waiting, { state: 'waiting' })
+        }
+      )
+      createHealthGauge(
+        'revocations.lag',
+        { description: 'Time since revocations were read', unit: 's' },
+        (result, { revocations }) => {
+          result.observe((revocations?.age ?? 0) / 1000)
+        }
+      )
+      createHealthGauge(
+        'clock.offset',
+        { description: 'Time of the store minus the own clock', unit: 's' },
+        (result, { clock }) => {
+          result.observe((clock.offset ?? 0) / 1000)
+        }
+      )
+      createHealthGauge(
+        'usage.pending',
+        { description: 'Sessions whose last use is not written yet' },
+        (result, { usage }) => {
+          result.observe(usage.pending)
+        }
+      )
     },
     stop () {
       for (const cleanup of cleanups) {

@@ -8,14 +8,13 @@
 import Fastify from 'fastify'
 import { tokenAuth } from 'fastify-token-auth'
 import { MemoryStore } from 'fastify-token-auth/memory'
-import { Gauge } from 'prom-client'
 import { secret } from '../shared/secret.js'
 import { start } from '../shared/start.js'
 import { collectMetrics } from './metrics.js'
 import { measureStore } from './sources.js'
 
 const { REFRESH_GRACE: grace = '10s', SWEEP_INTERVAL: interval = '1h' } = process.env
-const { registry, observeStore, stop } = collectMetrics()
+const { registry, observeStore, observeHealth, stop } = collectMetrics()
 const app = Fastify({ logger: true })
 const ann = { id: 'u-1', username: 'ann', passwordHash: '' }
 
@@ -35,17 +34,7 @@ await app.register(tokenAuth, {
 })
 ann.passwordHash = await app.tokenAuth.hashPassword('correct horse')
 
-const hashes = new Gauge({
-  name: 'token_auth_hashes',
-  help: 'Passwords that are being hashed, or wait for it',
-  labelNames: ['state'],
-  registers: [registry],
-  collect () {
-    for (const [state, count] of Object.entries(app.tokenAuth.hashLoad())) {
-      hashes.labels(state).set(count)
-    }
-  }
-})
+observeHealth(() => app.tokenAuth.health())
 
 // In production, serve this on a port that only Prometheus reaches.
 app.get(

@@ -9,6 +9,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type {
   EventName,
+  HealthReasonCode,
   RefreshRejection,
   RevocationReason,
   TokenAuthEvents,
@@ -67,6 +68,19 @@ export const revocationReasons = listKeys<RevocationReason>({
   'too-many': true,
   'password-changed': true,
   'suspicious-replay': true
+})
+
+/** Reasons why an instance is not healthy. */
+export const healthReasons = listKeys<HealthReasonCode>({
+  'store-failed': true,
+  'clock-unknown': true,
+  'revocations-stale': true,
+  'store-slow': true,
+  'revocations-late': true,
+  'clock-skew': true,
+  'hashes-waiting': true,
+  'usage-failed': true,
+  'sweep-failed': true
 })
 
 /** Clocks that can be wrong. */

@@ -161,6 +161,11 @@ export class RevocationFeed {
     })
   }
 
+  /** Time since the last complete read began; since the creation if there was none. */
+  get age (): Millis {
+    return this.#age()
+  }
+
   /** Whether revocations may have been missed for longer than `failAfter`, or since the start. */
   isStale (): boolean {
     const { failAfter, pollInterval } = this.#context

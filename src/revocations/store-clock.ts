@@ -62,6 +62,8 @@ export interface StoreTime {
   monotonic(): Millis
   /** Whether the store has answered once. */
   readonly isKnown: boolean
+  /** Store time minus the wall clock of this instance. `null` if it is not known. */
+  readonly offset: Millis | null
   /** Whether records may be deleted: the time is known, and has not stepped within an hour. */
   readonly allowsSweep: boolean
   /** Refines the estimate by one answer of the database. */
@@ -74,6 +76,7 @@ export function createFixedStoreTime (clock: () => Millis, monotonic = clock): S
     now: clock,
     monotonic,
     isKnown: true,
+    offset: 0,
     allowsSweep: true,
     addSample: () => {}
   }
@@ -150,6 +153,11 @@ export class StoreClock implements StoreTime {
 
   get isKnown (): boolean {
     return this.#offset !== null
+  }
+
+  get offset (): Millis | null {
+    const { wall, monotonic } = this.#clocks
+    return this.#offset === null ? null : Math.round(monotonic() + this.#offset - wall())
   }
 
   get allowsSweep (): boolean {

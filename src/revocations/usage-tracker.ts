@@ -31,6 +31,7 @@ export class UsageTracker {
   // A batch serves several requests, so it must not run in the async context of one of them.
   readonly #writePending: () => Promise<void>
   #timer: NodeJS.Timeout | undefined
+  #hasFailed = false
 
   /**
    * @param grace - Grace period of rotations. Batches are at most half of it apart, so that a
@@ -43,6 +44,16 @@ export class UsageTracker {
     this.#written = writesImmediately ? new BoundedMap(MAX_SEEN) : null
     this.#writePending = AsyncResource.bind(() => this.#writing.run(() => this.#write()))
     this.#delay = Math.max(MIN_DELAY, Math.min(MAX_DELAY, grace / 2))
+  }
+
+  /** Number of sessions whose last use is not written yet. */
+  get pending (): number {
+    return this.#pending.size
+  }
+
+  /** Whether the last write failed. */
+  get hasFailed (): boolean {
+    return this.#hasFailed
   }
 
   /**
@@ -136,7 +147,11 @@ export class UsageTracker {
         touches.splice(0, BATCH_SIZE)
         this.#recordWritten(batch)
       }
+
+      this.#hasFailed = false
     } catch {
+      this.#hasFailed = true
+
       for (const touch of touches) {
         this.#add(touch)
       }

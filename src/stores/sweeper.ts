@@ -37,6 +37,16 @@ export interface SweeperContext {
   readonly keep: Millis
 }
 
+/** Result of the last sweep of an instance. */
+export interface LastSweep {
+  /** Moment when it began. */
+  readonly at: Millis
+  readonly deleted: number
+  readonly took: Millis
+  /** Whether a store failed. The next sweep tries again. */
+  readonly failed: boolean
+}
+
 /** Deletes at most `limit` records, and returns their number. */
 type SweepBatch = (limit: number) => Promise<number>
 
@@ -52,9 +62,15 @@ export class Sweeper {
   readonly #sweeping = new SingleFlight<number>()
   #timer: NodeJS.Timeout | undefined
   #hasTimedOut = false
+  #lastSweep: LastSweep | null = null
 
   constructor (context: SweeperContext) {
     this.#context = context
+  }
+
+  /** Result of the last completed sweep; `null` before the first one. */
+  get lastSweep (): LastSweep | null {
+    return this.#lastSweep
   }
 
   /** Schedules sweeps. The first one follows at a random moment within the interval. */
@@ -132,11 +148,13 @@ export class Sweeper {
       }
     }
 
+    const event = { at, deleted, took: Math.round(performance.now() - startedAt) }
+    this.#lastSweep = { ...event, failed: errors.length > 0 }
+
     if (errors.length > 0) {
       throw errors[0]
     }
 
-    const event = { at, deleted, took: Math.round(performance.now() - startedAt) }
     events.emit('sweep', event)
     logger.info(event, 'deleted expired records')
     return deleted

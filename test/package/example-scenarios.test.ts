@@ -39,6 +39,21 @@ t.test('browser-cookies/server.ts keeps tokens out of all response bodies', asyn
   t.match(await (await fetch(url)).text(), /<title>Login with cookies<\/title>/)
 })
 
+t.test('readiness/server.ts answers probes without a token', async t => {
+  const { url } = await startExample(t, 'readiness/server.ts')
+  const get = async (path: string): Promise<unknown> => {
+    const response = await fetch(url + path)
+    return { code: response.status, body: await response.json() }
+  }
+
+  t.strictSame(await get('/livez'), { code: 200, body: { status: 'ok' } })
+  t.strictSame(await get('/readyz'), { code: 200, body: { status: 'ok' } })
+  t.match(await get('/health'), {
+    code: 200,
+    body: { status: 'ok', reasons: [], acceptsTokens: true, store: { pendingRotations: 0 } }
+  })
+})
+
 t.test('dpop/server.ts accepts a token only with a proof of its key', async t => {
   const { url } = await startExample(t, 'dpop/server.ts')
   const key = createProofKey('ES256')

@@ -32,6 +32,7 @@ const servers: readonly Server[] = [
   { script: 'minimal/server.ts' },
   { script: 'oauth-clients/server.ts' },
   { script: 'metrics/server.ts' },
+  { script: 'readiness/server.ts' },
   { script: 'sqlite/server.ts', open: openSqlite },
   { script: 'postgres/server.ts', open: openPostgres },
   { script: 'mysql/server.ts', open: openMysql, skip: await whyNoMysql() },

@@ -126,7 +126,13 @@ t.test('the metrics server counts events and shows no user', async t => {
     'token_auth_store_seconds_count{method="create",outcome="ok"}': 2,
     'token_auth_store_seconds_count{method="rotate",outcome="ok"}': 7
   })
-  t.equal(metrics['token_auth_hashes{state="waiting"}'], 0)
+  t.match(metrics, {
+    'token_auth_hashes{state="waiting"}': 0,
+    'token_auth_problems{code="store-failed"}': 0,
+    'token_auth_problems{code="sweep-failed"}': 0
+  })
+  t.ok(Math.abs(Number(metrics.token_auth_clock_offset_seconds)) < 1)
+  t.ok(Number(metrics.token_auth_usage_pending) >= 0)
   t.ok(Number(metrics.token_auth_sweeps_total) > 0)
   t.ok(Number(metrics.token_auth_sweep_lag_seconds) < 10)
   t.ok(Number(metrics.token_auth_revocations_lag_seconds) < 10)

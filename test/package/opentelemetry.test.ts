@@ -4,7 +4,13 @@ import { channel } from 'node:diagnostics_channel'
 import { context, diag, DiagLogLevel, SpanStatusCode, trace } from '@opentelemetry/api'
 import type { LightMyRequestResponse } from 'fastify'
 import t from 'tap'
-import type { EventName, TokenAuthEvents, TokenResponse, TokenStore } from '../../src/index.js'
+import type {
+  EventName,
+  Health,
+  TokenAuthEvents,
+  TokenResponse,
+  TokenStore
+} from '../../src/index.js'
 import { MemoryStore } from '../../src/stores/memory/index.js'
 import { createTestApp, PASSWORD } from '../helpers/app.js'
 import { createBreakableStore } from '../helpers/broken-store.js'
@@ -16,7 +22,7 @@ type ObserveStore = (method: string, outcome: string, seconds: number) => void
 interface OpenTelemetryModule {
   startTelemetry(): {
     observeStore: ObserveStore
-    observeHashLoad(readHashLoad: () => { running: number, waiting: number }): void
+    observeHealth(readHealth: () => Promise<Health>): void
     stop(): void
   }
 }
@@ -57,7 +63,7 @@ t.test('telemetry counts all events of an app and adds them to spans', async t =
     options: { throttle: {}, refreshToken: { replayDetection: 'revoke' } }
   })
   t.teardown(() => app.close())
-  telemetry.observeHashLoad(() => app.tokenAuth.hashLoad())
+  telemetry.observeHealth(() => app.tokenAuth.health())
 
   const secrets = new Set([PASSWORD])
   const sessions = new Set<string>()

@@ -170,6 +170,11 @@ export class MysqlStore implements TokenStore {
     return this.#rotations.rotate(attempt, signal)
   }
 
+  /** Rotations that wait for the database, for metrics and `app.tokenAuth.health()`. */
+  get pendingRotations (): number {
+    return this.#rotations.pending
+  }
+
   find (realm: string, sessionId: string): Promise<Session | null> {
     return findSession(this.#pool, realm, sessionId)
   }

@@ -137,6 +137,11 @@ export class PostgresStore implements TokenStore {
     return this.#rotations.rotate(attempt, signal)
   }
 
+  /** Rotations that wait for the database, for metrics and `app.tokenAuth.health()`. */
+  get pendingRotations (): number {
+    return this.#rotations.pending
+  }
+
   async find (realm: string, sessionId: string): Promise<Session | null> {
     const [row] = await this.#query('find', [sessionId, realm])
     return row === undefined ? null : toSession(row)

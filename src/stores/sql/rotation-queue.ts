@@ -63,6 +63,11 @@ export class RotationQueue {
     })
   }
 
+  /** Number of attempts that have no outcome yet. */
+  get pending (): number {
+    return this.#pending
+  }
+
   /**
    * Rotates one session.
    *

@@ -129,6 +129,11 @@ export class SqliteStore implements TokenStore {
     return this.#rotations.rotate(attempt, signal)
   }
 
+  /** Rotations that wait for the database, for metrics and `app.tokenAuth.health()`. */
+  get pendingRotations (): number {
+    return this.#rotations.pending
+  }
+
   async find (realm: string, sessionId: string): Promise<Session | null> {
     const [row] = await retryWhileBusy(() => this.#db.all(statements.find, [sessionId, realm]))
     return row === undefined ? null : toSession(row)

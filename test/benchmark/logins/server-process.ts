@@ -99,6 +99,6 @@ handleCalls({
     return { port: (app.server.address() as AddressInfo).port, accounts, cheapAccounts }
   },
   async readHashLoad () {
-    return app?.tokenAuth.hashLoad()
+    return (await app?.tokenAuth.health())?.hashes
   }
 })
