@@ -214,17 +214,8 @@ export function createServices (
       logger
     })
   })
-  const health = new HealthMonitor({
-    store: options.store,
-    realm,
-    feed,
-    time,
-    usage,
-    passwords,
-    sweeper,
-    storeTimeout,
-    pollInterval: options.revocations.pollInterval
-  })
+  const measured = { realm, feed, time, usage, passwords, sweeper, storeTimeout }
+  const health = new HealthMonitor({ ...options.revocations, ...measured, store: options.store })
   const login = new PasswordLogin({ users, passwords, sessions, throttle, events, logger, clock })
   const renewal = options.renewalWindow === null
     ? null

@@ -19,7 +19,7 @@ export type HealthStatus = 'ok' | 'degraded' | 'unavailable'
  * |---|---|---|
  * | `store-failed` | unavailable | The store does not respond, or rejects. |
  * | `clock-unknown` | unavailable | The store has not responded since the start. |
- * | `revocations-stale` | unavailable | Older than `revocations.failAfter`. |
+ * | `revocations-stale` | unavailable | Not read since the start, or for `failAfter`. |
  * | `store-slow` | degraded | A look-up takes longer than 250 ms. |
  * | `revocations-late` | degraded | Logouts elsewhere are unknown here for a while. |
  * | `clock-skew` | degraded | The clock of this instance is wrong by more than 1 s. |
@@ -117,6 +117,7 @@ function getOutages (
   isStale: boolean
 ): HealthReason[] {
   const reasons: HealthReason[] = []
+
   const add = (code: HealthReasonCode, message: string): void => {
     reasons.push({ code, status: 'unavailable', message })
   }
@@ -132,7 +133,7 @@ function getOutages (
   if (isStale) {
     add(
       'revocations-stale',
-      'revocations could not be read for "revocations.failAfter"; protected routes get 503'
+      'revocations were not read since the start or for "failAfter"; protected routes get 503'
     )
   }
 
@@ -145,6 +146,7 @@ function getDegradations (
 ): HealthReason[] {
   const { store, revocations, clock, hashes, usage, lastSweep } = measured
   const reasons: HealthReason[] = []
+
   const add = (code: HealthReasonCode, message: string): void => {
     reasons.push({ code, status: 'degraded', message })
   }

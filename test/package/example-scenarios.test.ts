@@ -41,6 +41,7 @@ t.test('browser-cookies/server.ts keeps tokens out of all response bodies', asyn
 
 t.test('readiness/server.ts answers probes without a token', async t => {
   const { url } = await startExample(t, 'readiness/server.ts')
+
   const get = async (path: string): Promise<unknown> => {
     const response = await fetch(url + path)
     return { code: response.status, body: await response.json() }

@@ -44,7 +44,13 @@ t.test('every batch of a sweep uses the time at which the sweep began', async t 
   const startedAt = clock()
   await sweeper.sweep()
   t.strictSame(calls, Array(4).fill(startedAt - KEEP))
-  t.strictSame(events, [{ realm: 'test', at: startedAt, deleted: 3 * BATCH, took: MINUTE }])
+  t.strictSame(events, [{
+    realm: 'test',
+    actor: 'plugin',
+    at: startedAt,
+    deleted: 3 * BATCH,
+    took: MINUTE
+  }])
   await waitForCallbacks()
   await sweeper.sweep()
   t.equal(calls[4], startedAt + 80_000 - KEEP, 'the next sweep uses its own time')
@@ -55,7 +61,7 @@ t.test('a sweep emits one event and one log line', async t => {
   mockDurations(t, clock)
   await sweeper.sweep()
   const event = { at: clock(), deleted: BATCH + 7, took: 0 }
-  t.strictSame(events, [{ realm: 'test', ...event }])
+  t.strictSame(events, [{ realm: 'test', actor: 'plugin', ...event }])
   t.strictSame(logged, [{ level: 'info', facts: event, message: 'deleted expired records' }])
 })
 

@@ -158,10 +158,9 @@ export class MysqlStore implements TokenStore {
         realm,
         session.authenticatedAt
       ])
-      const ending = row?.ending ?? null
 
-      if (ending !== null) {
-        throw new SessionRefusedError({ before: Number(ending) })
+      if (row?.ending != null) {
+        throw new SessionRefusedError({ before: Number(row.ending) })
       }
     })
   }
