@@ -1,3 +1,4 @@
+import { describeError } from '../lib/safe-error.js'
 import { SingleFlight } from '../lib/single-flight.js'
 import { SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
@@ -5,8 +6,8 @@ import type { Passwords } from '../login/passwords.js'
 import type { RevocationFeed } from '../revocations/feed.js'
 import type { StoreTime } from '../revocations/store-clock.js'
 import type { UsageTracker } from '../revocations/usage-tracker.js'
-import { createGuard, describeError } from '../stores/guarded-store.js'
-import type { Guard } from '../stores/guarded-store.js'
+import { createGuard } from '../stores/guard.js'
+import type { Guard } from '../stores/guard.js'
 import type { Sweeper } from '../stores/sweeper.js'
 import type { TokenStore } from '../stores/token-store.js'
 import { judgeHealth } from './health.js'
@@ -62,7 +63,7 @@ export class HealthMonitor {
   constructor (context: HealthMonitorContext) {
     this.#context = context
     this.#timeout = Math.min(context.storeTimeout, MAX_TIMEOUT)
-    this.#guard = createGuard(this.#timeout, silentLogger)
+    this.#guard = createGuard(this.#timeout, silentLogger, 'store')
   }
 
   /** Returns the health of this instance. Never rejects. */
@@ -111,7 +112,8 @@ export class HealthMonitor {
         try {
           await store.find(realm, PROBE_ID)
         } catch (error) {
-          failure = describeError(error)
+          const { type, code } = describeError(error, false)
+          failure = [type, code].filter(part => part !== undefined).join(' ')
           throw error
         }
       })
