@@ -53,15 +53,15 @@ async function listen (
     },
     waitForDisconnect: () => waitUntil(() => connections.size === 0),
     waitForLoad: (running, waiting) =>
-      waitUntil(() => {
-        const load = test.app.tokenAuth.hashLoad()
+      waitUntil(async () => {
+        const { hashes: load } = await test.app.tokenAuth.health()
         return load.running === running && load.waiting === waiting
       })
   }
 }
 
-async function waitUntil (isTrue: () => boolean): Promise<void> {
-  while (!isTrue()) {
+async function waitUntil (isTrue: () => boolean | Promise<boolean>): Promise<void> {
+  while (!await isTrue()) {
     await new Promise(resolve => {
       setTimeout(resolve, 2)
     })
@@ -218,7 +218,7 @@ t.test('known devices do not wait for a storm of guesses', async t => {
     { length: 600 },
     (_, i) => guess({ username: `nobody-${i}`, password: 'x' }, `203.${i >> 8}.${i & 255}.1`)
   )
-  await waitUntil(() => app.tokenAuth.hashLoad().waiting > 100)
+  await waitUntil(async () => (await app.tokenAuth.health()).hashes.waiting > 100)
   await new Promise(resolve => {
     setTimeout(resolve, 100)
   })
@@ -227,10 +227,10 @@ t.test('known devices do not wait for a storm of guesses', async t => {
   t.match(unknown.json(), { statusCode: 503, code: 'AUTH_BUSY' })
   const wait = Number(unknown.headers['retry-after'])
   t.ok(wait >= 3 && wait <= 5, `retry after ${wait} s`)
-  const { waiting } = app.tokenAuth.hashLoad()
+  const { waiting } = (await app.tokenAuth.health()).hashes
   checks.release()
   t.equal((await known).statusCode, 200)
-  const left = app.tokenAuth.hashLoad().waiting
+  const left = (await app.tokenAuth.health()).hashes.waiting
   t.ok(left > waiting / 2, `${left} of ${waiting} others still wait`)
   const statuses = (await Promise.all(storm)).map(({ statusCode }) => statusCode)
   t.strictSame([...new Set(statuses)].sort(), [401, 503])
@@ -248,7 +248,7 @@ t.test('one network cannot reject the logins of another', async t => {
     })
   const checks = holdChecks()
   const flood = Array.from({ length: 600 }, (_, i) => login(`2001:db8:1:${i.toString(16)}::1`))
-  await waitUntil(() => app.tokenAuth.hashLoad().waiting > 100)
+  await waitUntil(async () => (await app.tokenAuth.health()).hashes.waiting > 100)
   const other = login('2001:db8:2::1')
   await new Promise(resolve => {
     setTimeout(resolve, 50)
