@@ -176,11 +176,9 @@ export function createServices (
   })
   const keyRing = keys === null
     ? null
-    : new KeyRing(keys, accessTokens, derived, () => {
-      access.clearCache()
-    })
+    : new KeyRing(keys, accessTokens, derived, access.clearCache.bind(access))
   const shared = { store, realm, users, issuer, refreshTokens, events, clock, dpop }
-  const lifetime = options.refreshLifetime
+  const { rotation, refreshLifetime: lifetime } = options
   const sessions = new Sessions({
     ...shared,
     logger,
@@ -193,7 +191,6 @@ export function createServices (
     maxSessions: options.maxSessions,
     isConfidential
   })
-  const rotation = options.rotation
   const rotator = new TokenRotator({ ...shared, usage, rotation, lifetime, grace })
   const refresh = new Refresh({
     ...shared,
