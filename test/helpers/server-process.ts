@@ -16,15 +16,25 @@ export interface ServerProcess {
   close(): Promise<void>
 }
 
-/** Starts server.ts in a child process. */
-export async function startServer (file: string, isThrottled = false): Promise<ServerProcess> {
+/** Settings of a server process. */
+export interface ServerSettings {
+  readonly isThrottled?: boolean
+  /** Name of the registration. */
+  readonly name?: string
+}
+
+/** Starts server.ts in a child process, with a SQLite file as its database. */
+export async function startServer (
+  file: string,
+  settings: ServerSettings = {}
+): Promise<ServerProcess> {
   const script = fileURLToPath(new URL('server.ts', import.meta.url))
   const child = spawn(process.execPath, [
     '--import',
     'tsx',
     script,
     file,
-    ...isThrottled ? ['throttled'] : []
+    JSON.stringify(settings)
   ], {
     env: createChildEnv(),
     stdio: ['pipe', 'pipe', 'inherit']

@@ -1,5 +1,5 @@
-// Server process on a SQLite file: `server.ts <file> [throttled]`. Prints its address, and exits
-// when its standard input closes.
+// Server process on a SQLite file: `server.ts <file> <settings as JSON>`. Prints its address, and
+// exits when its standard input closes.
 
 import Database from 'libsql'
 import Fastify from 'fastify'
@@ -7,8 +7,11 @@ import { tokenAuth } from '../../src/index.js'
 import { SqliteAttempts } from '../../src/stores/sqlite/index.js'
 import { SqliteStore } from '../../src/stores/sqlite/index.js'
 import { PASSWORD_HASH, SECRET } from './app.js'
+import type { ServerSettings } from './server-process.js'
 
-const db = new Database(process.argv[2] as string)
+const [file, json] = process.argv.slice(2) as [string, string]
+const { isThrottled = false, ...settings } = JSON.parse(json) as ServerSettings
+const db = new Database(file)
 db.exec('PRAGMA busy_timeout = 0')
 const store = new SqliteStore(db)
 await store.migrate()
@@ -16,10 +19,11 @@ await store.migrate()
 const ann = { id: 'u-ann', username: 'ann', passwordHash: PASSWORD_HASH }
 const app = Fastify()
 await app.register(tokenAuth, {
+  ...settings,
   secret: SECRET,
   store,
   // This process uses the real clock. After 10 failures, no attempt is possible within the test.
-  throttle: process.argv[3] === 'throttled' &&
+  throttle: isThrottled &&
     { attempts: new SqliteAttempts(db), account: { freeAttempts: 10, maxAttempts: 10 } },
   users: {
     findByLogin: login => login === ann.username ? ann : null,

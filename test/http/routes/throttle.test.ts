@@ -260,7 +260,10 @@ for (const [name, { open, skip = false }] of Object.entries(databases)) {
 
 t.test('two server processes share their counts', async t => {
   const file = createSqliteFile()
-  const servers = await Promise.all([startServer(file.path, true), startServer(file.path, true)])
+  const servers = await Promise.all([
+    startServer(file.path, { isThrottled: true }),
+    startServer(file.path, { isThrottled: true })
+  ])
   t.teardown(async () => {
     await Promise.all(servers.map(server => server.close()))
     file.remove()
