@@ -1,37 +1,39 @@
 import { getCreationTime } from '../domain/session.js'
-import { deleteExpired } from '../lib/expiry.js'
 import type { Millis } from '../lib/time.js'
 import type { RealmRevocation, SessionRevocation, UserRevocation } from '../stores/token-store.js'
+
+type KnownUserRevocation = Pick<UserRevocation, 'at' | 'userId' | 'before' | 'keep'>
 
 /** Revocation as {@link RevokedSessions} needs it. */
 export type KnownRevocation =
   | Pick<SessionRevocation, 'at' | 'sessionId'>
-  | Pick<UserRevocation, 'at' | 'userId' | 'before' | 'keep'>
+  | KnownUserRevocation
   | Pick<RealmRevocation, 'at' | 'before'>
 
 /** Revocation of a user, for sessions that began at or before a moment. */
 interface NotBefore {
   readonly at: Millis
-  readonly before: Millis
-  readonly keep: string | null
-  /** Moment from which no access token of these sessions is valid. */
-  readonly until: Millis
+  before: Millis
+  readonly keep: string | undefined
+  /** Another revocation of the same user. A list, because a user rarely has several. */
+  readonly next: NotBefore | undefined
 }
 
 /**
  * Revocations of one realm whose access tokens have not expired yet.
  *
- * Lives in memory, because every request with an access token looks it up.
+ * Lives in memory, because every request with an access token looks it up. A revocation stays for
+ * one to two retentions: all revocations of one retention are dropped together, so that each of
+ * them needs no time of its own, and dropping a million of them takes no time.
  */
 export class RevokedSessions {
   readonly #retention: Millis
-  /** Moments from which no access token of a session is valid. */
-  readonly #sessions = new Map<string, Millis>()
-  readonly #users = new Map<string, readonly NotBefore[]>()
-  /** Last not-before of the realm. Never deleted. */
+  #recent = new Generation()
+  #old = new Generation()
+  /** Moment at which `#recent` became the current generation. */
+  #since: Millis | null = null
+  /** Last not-before of the realm. Never dropped. */
   #realm = -Infinity
-  /** Recent revocations of the realm, by moment. */
-  readonly #realmRevocations = new Map<string, Millis>()
 
   /** @param retention - Time until all access tokens from before a revocation have expired. */
   constructor (retention: Millis) {
@@ -40,83 +42,110 @@ export class RevokedSessions {
 
   /** Whether a session is revoked. An ID without a time counts as old. */
   has (sessionId: string, userId: string): boolean {
-    if (this.#sessions.size > 0 && this.#sessions.has(sessionId)) {
-      return true
-    }
-
-    const notBefores = this.#users.size > 0 ? this.#users.get(userId) : undefined
-
-    if (notBefores === undefined && this.#realm === -Infinity) {
-      return false
-    }
-
-    const createdAt = getCreationTime(sessionId) ?? 0
-
-    return createdAt <= this.#realm ||
-      notBefores?.some(({ before, keep }) => createdAt <= before && keep !== sessionId) === true
+    return this.#recent.has(sessionId, userId) ||
+      this.#old.has(sessionId, userId) ||
+      this.#realm !== -Infinity && getStart(sessionId) <= this.#realm
   }
 
   /**
-   * Adds a revocation and deletes those that are no longer needed.
+   * Adds a revocation and drops those that are no longer needed.
    *
    * @returns Whether the revocation was not in memory before.
    */
   add (revocation: KnownRevocation, now: Millis): boolean {
-    this.#deleteExpired(now)
-    const until = now + this.#retention
+    this.dropExpired(now)
 
     if ('sessionId' in revocation) {
-      return addOnce(this.#sessions, revocation.sessionId, until)
+      return !this.#old.sessions.has(revocation.sessionId) &&
+        addOnce(this.#recent.sessions, revocation.sessionId)
     }
 
     if ('userId' in revocation) {
-      return this.#addUser(revocation, now, until)
+      return !this.#old.extendUser(revocation) && this.#recent.addUser(revocation)
     }
 
     this.#realm = Math.max(this.#realm, revocation.before)
-    return addOnce(this.#realmRevocations, String(revocation.at), until)
+    return !this.#old.realm.has(revocation.at) && addOnce(this.#recent.realm, revocation.at)
   }
 
-  #addUser (
-    revocation: Pick<UserRevocation, 'userId' | 'at' | 'before' | 'keep'>,
-    now: Millis,
-    until: Millis
-  ): boolean {
-    const { userId, at, before } = revocation
-    const keep = revocation.keep ?? null
-    const known = this.#users.get(userId)?.filter(other => other.until > now) ?? []
-    const isSame = (other: NotBefore): boolean => other.at === at && other.keep === keep
-    const earlier = known.find(isSame)
-    const others = known.filter(other => !isSame(other))
-    // The store may have ended sessions that began later than `at`.
-    const latest = Math.max(before, earlier?.before ?? before)
-    // Moves the user to the end of the Map.
-    this.#users.delete(userId)
-    this.#users.set(userId, [...others, { at, before: latest, keep, until }])
-    return earlier === undefined
-  }
+  /** Drops the revocations whose access tokens have expired. */
+  dropExpired (now: Millis): void {
+    this.#since ??= now
 
-  // The Maps are in the order of expiry, except where store time has stepped.
-  #deleteExpired (now: Millis): void {
-    deleteExpired(this.#sessions, now)
-    deleteExpired(this.#realmRevocations, now)
-
-    for (const [userId, notBefores] of this.#users) {
-      if (notBefores.some(({ until }) => until > now)) {
-        break
-      }
-
-      this.#users.delete(userId)
+    if (now - this.#since >= this.#retention) {
+      this.#old = this.#recent
+      this.#recent = new Generation()
+      this.#since = now
     }
   }
 }
 
-// An entry that is shown again keeps its place in the Map, and its expiry.
-function addOnce (expiries: Map<string, Millis>, key: string, until: Millis): boolean {
-  if (expiries.has(key)) {
-    return false
+/** Revocations that are dropped together. */
+class Generation {
+  readonly sessions = new Set<string>()
+  /** Moments of the revocations of the realm. */
+  readonly realm = new Set<Millis>()
+  readonly #users = new Map<string, NotBefore>()
+
+  // An empty Map would still compute the hash of the string.
+  has (sessionId: string, userId: string): boolean {
+    if (this.sessions.size > 0 && this.sessions.has(sessionId)) {
+      return true
+    }
+
+    const first = this.#users.size > 0 ? this.#users.get(userId) : undefined
+    return first !== undefined && isEnded(sessionId, first)
   }
 
-  expiries.set(key, until)
-  return true
+  addUser (revocation: KnownUserRevocation): boolean {
+    if (this.extendUser(revocation)) {
+      return false
+    }
+
+    const { userId, at, before, keep } = revocation
+    this.#users.set(userId, { at, before, keep, next: this.#users.get(userId) })
+    return true
+  }
+
+  /**
+   * Applies a revocation that is shown again. The store may have ended sessions that began later
+   * than `at`.
+   *
+   * @returns Whether this generation has the revocation.
+   */
+  extendUser ({ userId, at, before, keep }: KnownUserRevocation): boolean {
+    for (let known = this.#users.get(userId); known !== undefined; known = known.next) {
+      if (known.at === at && known.keep === keep) {
+        known.before = Math.max(known.before, before)
+        return true
+      }
+    }
+
+    return false
+  }
+}
+
+function isEnded (sessionId: string, first: NotBefore): boolean {
+  const start = getStart(sessionId)
+  let notBefore: NotBefore | undefined = first
+
+  while (notBefore !== undefined) {
+    if (start <= notBefore.before && notBefore.keep !== sessionId) {
+      return true
+    }
+
+    notBefore = notBefore.next
+  }
+
+  return false
+}
+
+function getStart (sessionId: string): Millis {
+  return getCreationTime(sessionId) ?? 0
+}
+
+/** @returns Whether the Set did not have the value. */
+function addOnce<T> (values: Set<T>, value: T): boolean {
+  const { size } = values
+  return values.add(value).size > size
 }

@@ -46,52 +46,50 @@ t.test('a session is revoked from the moment it is added', async t => {
   t.equal(revoked.has('s2', 'ann'), false)
 })
 
-t.test('an entry is deleted after its retention when the next one is added', async t => {
-  for (
-    const { after, stays } of [
-      { after: KEEP - 1, stays: true },
-      { after: KEEP, stays: false },
-      { after: KEEP + 1, stays: false }
-    ]
-  ) {
+t.test('an entry stays for at least one retention and at most two', async t => {
+  for (const addedAt of [0, 1, KEEP / 2, KEEP - 1]) {
     const revoked = new RevokedSessions(KEEP)
-    revoked.add(ofSession('old'), NOW)
-    revoked.add(ofSession('new', NOW + after), NOW + after)
-    t.equal(revoked.has('old', 'ann'), stays, `${after} ms later`)
-    t.equal(revoked.has('new', 'ann'), true)
+    revoked.add(ofSession('first'), NOW)
+    revoked.add(ofSession('s1'), NOW + addedAt)
+
+    for (let time = addedAt; time < addedAt + KEEP; time += MINUTE) {
+      revoked.add(ofSession(`other-${time}`), NOW + time)
+      t.equal(revoked.has('s1', 'ann'), true, `${time} ms later`)
+    }
+
+    revoked.add(ofSession('next'), NOW + addedAt + KEEP)
+    revoked.add(ofSession('last'), NOW + addedAt + 2 * KEEP)
+    t.strictSame(known(revoked, ['s1', 'next', 'last']), ['next', 'last'])
   }
-})
-
-t.test('an addition deletes all entries past their retention and no other', async t => {
-  const revoked = new RevokedSessions(KEEP)
-
-  for (const [index, sessionId] of ['a', 'b', 'c', 'd'].entries()) {
-    revoked.add(ofSession(sessionId, NOW + index), NOW + index)
-  }
-
-  revoked.add(ofSession('e', NOW + KEEP + 2), NOW + KEEP + 2)
-  t.strictSame(known(revoked, ['a', 'b', 'c', 'd', 'e']), ['d', 'e'])
 })
 
 t.test('the retention counts from the moment of reading, whatever the entry says', async t => {
   const revoked = new RevokedSessions(KEEP)
   revoked.add(ofSession('ahead', NOW + DAY), NOW)
   revoked.add(ofSession('behind', NOW - DAY), NOW)
-  revoked.add(ofSession('next', NOW), NOW + KEEP - 1)
+  revoked.add(ofSession('next', NOW), NOW + KEEP)
   t.strictSame(known(revoked, ['ahead', 'behind', 'next']), ['ahead', 'behind', 'next'])
-  revoked.add(ofSession('last', NOW), NOW + KEEP)
+  revoked.add(ofSession('last', NOW), NOW + 2 * KEEP)
   t.strictSame(known(revoked, ['ahead', 'behind', 'next', 'last']), ['next', 'last'])
 })
 
-t.test('an entry that is added again keeps its time', async t => {
+t.test('an entry is new only the first time, and keeps its time', async t => {
   const revoked = new RevokedSessions(KEEP)
-  revoked.add(ofSession('twice'), NOW)
-  revoked.add(ofSession('other'), NOW + 1)
-  revoked.add(ofSession('twice'), NOW + MINUTE)
-  revoked.add(ofSession('next'), NOW + KEEP - 1)
-  t.strictSame(known(revoked, ['twice', 'other']), ['twice', 'other'])
-  revoked.add(ofSession('last'), NOW + KEEP)
-  t.strictSame(known(revoked, ['twice', 'other']), ['other'])
+  const entries = [ofSession('s1'), ofUser('ann', NOW), ofUser('ann', NOW, 's2'), ofRealm(NOW)]
+  t.strictSame(entries.map(entry => revoked.add(entry, NOW)), [true, true, true, true])
+  t.strictSame(entries.map(entry => revoked.add(entry, NOW + 1)), Array(4).fill(false))
+  t.strictSame(entries.map(entry => revoked.add(entry, NOW + KEEP)), Array(4).fill(false))
+  revoked.dropExpired(NOW + 2 * KEEP)
+  t.strictSame([revoked.has('s1', 'bob'), revoked.has('s2', 'bob')], [true, true], 'by the realm')
+  t.strictSame(entries.map(entry => revoked.add(entry, NOW + 2 * KEEP)), Array(4).fill(true))
+})
+
+t.test('a clock that steps back drops nothing early', async t => {
+  const revoked = new RevokedSessions(KEEP)
+  revoked.add(ofSession('s1'), NOW)
+  revoked.add(ofSession('s2'), NOW - DAY)
+  revoked.dropExpired(NOW - DAY + 3 * KEEP)
+  t.strictSame(known(revoked, ['s1', 's2']), ['s1', 's2'])
 })
 
 t.test('a not-before of a user ends the sessions that began at or before it', async t => {
@@ -137,14 +135,26 @@ t.test('a not-before that is shown again neither ends nor revives a session', as
   }
 })
 
-t.test('a not-before of a user is deleted after its retention', async t => {
+t.test('a not-before that is shown again with a later moment ends more sessions', async t => {
+  for (const readAgainAt of [NOW + 1, NOW + KEEP]) {
+    const revoked = new RevokedSessions(KEEP)
+    const later = createSessionId(NOW + 5)
+    revoked.add(ofUser('ann', NOW), NOW)
+    t.equal(revoked.has(later, 'ann'), false)
+    t.equal(revoked.add({ ...ofUser('ann', NOW), before: NOW + 5 }, readAgainAt), false)
+    t.equal(revoked.has(later, 'ann'), true)
+    revoked.add(ofUser('ann', NOW), readAgainAt)
+    t.equal(revoked.has(later, 'ann'), true, 'an earlier moment changes nothing')
+  }
+})
+
+t.test('a not-before of a user is dropped after two retentions', async t => {
   const revoked = new RevokedSessions(KEEP)
   const id = createSessionId(NOW)
   revoked.add(ofUser('ann', NOW), NOW)
-  revoked.add(ofUser('bob', NOW), NOW + 1)
-  revoked.add(ofSession('s1'), NOW + KEEP - 1)
+  revoked.add(ofUser('bob', NOW), NOW + KEEP)
   t.strictSame([revoked.has(id, 'ann'), revoked.has(id, 'bob')], [true, true])
-  revoked.add(ofSession('s2'), NOW + KEEP)
+  revoked.dropExpired(NOW + 2 * KEEP)
   t.strictSame([revoked.has(id, 'ann'), revoked.has(id, 'bob')], [false, true])
 })
 
