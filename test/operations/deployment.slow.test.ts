@@ -84,15 +84,26 @@ t.test('a serverless process writes notes before the response, and a job sweeps'
   t.match(await runShell(t, 'serverless-sweep', env), /deleted 0/)
 })
 
-t.test('probes succeed while the store is down', async t => {
+t.test('readiness fails while an instance may accept revoked tokens', async t => {
   const { store, break: fail } = createBreakableStore(new MemoryStore())
-  const app = await startApp(t, store, {}, Fastify(), app => runBlock(t, 'readiness', { app }))
+  const options = {
+    storeTimeout: '500ms',
+    revocations: { pollInterval: '100ms', failAfter: '1s' }
+  } as const
+  const app = await startApp(t, store, options, Fastify(), app => runBlock(t, 'readiness', { app }))
+  const getProbe = async (url: string): Promise<number> => (await app.inject({ url })).statusCode
+  t.equal(await getProbe('/readyz'), 200)
   fail('throws')
+  const end = Date.now() + 5000
 
-  for (const url of ['/livez', '/readyz']) {
-    t.equal((await app.inject({ url })).statusCode, 200, url)
+  while (await getProbe('/readyz') === 200 && Date.now() < end) {
+    await new Promise(resolve => {
+      setTimeout(resolve, 100)
+    })
   }
 
+  t.equal(await getProbe('/readyz'), 503)
+  t.equal(await getProbe('/livez'), 200, 'a restart would not help')
   fail(null)
 })
 
