@@ -83,15 +83,14 @@ export class MysqlStore implements TokenStore {
 
   /** @throws TypeError if `tablePrefix` is invalid. */
   constructor (db: MysqlPool, options: SqlStoreOptions = {}) {
-    const pool = withTablePrefix(withTimeouts(db), options)
-    this.#pool = pool
+    this.#pool = withTablePrefix(withTimeouts(db), options)
     this.migrations = addPrefix(mysqlMigrations, options)
     this.#setup = new MysqlSetup(db, options)
     this.#rotations = new RotationQueue({
       rotateAll: attempts =>
         attempts.length === 1
-          ? Promise.all(attempts.map(attempt => rotateOne(pool, attempt)))
-          : rotateTogether(pool, attempts),
+          ? Promise.all(attempts.map(attempt => rotateOne(this.#pool, attempt)))
+          : rotateTogether(this.#pool, attempts),
       isDataError,
       minBatchSize: MIN_TRANSACTION_SIZE
     })

@@ -1,5 +1,7 @@
 import { ReconnectingListener } from '../../lib/reconnecting-listener.js'
 import type { ListenerLogger } from '../../lib/reconnecting-listener.js'
+import { addPrefix } from '../sql/table-prefix.js'
+import type { SqlStoreOptions } from '../sql/table-prefix.js'
 import { CHANNEL } from './functions.js'
 
 type Notify = (notification: { readonly channel: string }) => void
@@ -22,6 +24,7 @@ export interface PostgresListener {
  * none is missed.
  *
  * @param open - Creates a client that is not connected yet. The listener connects and closes it.
+ * @param options - The same ones as those of the store.
  *
  * @throws TypeError if `open` is not a function.
  *
@@ -31,7 +34,8 @@ export interface PostgresListener {
  * ```
  */
 export function listenForRevocations (
-  open: () => PostgresListener | Promise<PostgresListener>
+  open: () => PostgresListener | Promise<PostgresListener>,
+  options: SqlStoreOptions = {}
 ): (poll: () => void, logger: ListenerLogger) => Promise<() => void> {
   if (typeof open !== 'function') {
     throw new TypeError(
@@ -39,6 +43,8 @@ export function listenForRevocations (
         'such as () => new pg.Client(config)'
     )
   }
+
+  const [ownChannel] = addPrefix([CHANNEL], options) as [string]
 
   return async (poll, logger) => {
     const listener = new ReconnectingListener({
@@ -51,7 +57,7 @@ export function listenForRevocations (
           onLost(null)
         })
         client.on('notification', ({ channel }) => {
-          if (channel === CHANNEL) {
+          if (channel === ownChannel) {
             onMessage()
           }
         })
@@ -59,7 +65,7 @@ export function listenForRevocations (
         return {
           async subscribe () {
             await client.connect()
-            await client.query(`LISTEN ${CHANNEL}`)
+            await client.query(`LISTEN ${ownChannel}`)
           },
           ping: () => client.query('SELECT 1'),
           close () {

@@ -41,18 +41,28 @@ t.test('functions and the channel have the prefix', async t => {
   t.match(texts.join(), 'pg_notify(\'shop_revoked\'')
   const sent: string[] = []
   const client = {
+    connect: async () => {},
     query: async (text: string) => sent.push(text),
-    on: (_event: string, listener: (notification: { channel: string }) => void) => {
-      listener({ channel: 'token_auth_revoked' })
-      listener({ channel: 'shop_revoked' })
-    },
-    off () {}
+    end: async () => {},
+    on (event: string, listener: (argument: never) => void) {
+      if (event === 'notification') {
+        notify = listener as typeof notify
+      }
+    }
   }
+
+  let notify: (notification: { channel: string }) => void = () => {}
+
   let polls = 0
-  const stop = await listenForRevocations(client, { tablePrefix: 'shop_' })(() => {
+  const subscribe = listenForRevocations(() => client, { tablePrefix: 'shop_' })
+  const stop = await subscribe(() => {
     polls++
-  })
-  await stop()
+  }, { info () {}, warn () {} })
+  polls = 0
+  notify({ channel: 'token_auth_revoked' })
+  t.equal(polls, 0)
+  notify({ channel: 'shop_revoked' })
   t.equal(polls, 1)
-  t.strictSame(sent, ['LISTEN shop_revoked', 'UNLISTEN shop_revoked'])
+  stop()
+  t.strictSame(sent, ['LISTEN shop_revoked'])
 })
