@@ -100,7 +100,9 @@ const MAX_HASH_WAIT: Millis = 1000
 export function judgeHealth (
   { isStale, maxRevocationAge, ...measured }: Measurements
 ): Health {
-  const reasons = [...getOutages(measured, isStale), ...getDegradations(measured, maxRevocationAge)]
+  // Tokens that are rejected anyway cannot be accepted too long.
+  const maxAge = isStale ? null : maxRevocationAge
+  const reasons = [...getOutages(measured, isStale), ...getDegradations(measured, maxAge)]
   const isUnavailable = reasons.some(({ status }) => status === 'unavailable')
   const degraded = reasons.length > 0 ? 'degraded' : 'ok'
 
@@ -179,7 +181,7 @@ function getDegradations (
   }
 
   if (usage.hasFailed) {
-    add('usage-failed', `the last use of ${usage.pending} sessions could not be written yet`)
+    add('usage-failed', `the last write of usage data failed; pending sessions: ${usage.pending}`)
   }
 
   if (lastSweep?.failed === true) {

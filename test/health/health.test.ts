@@ -44,7 +44,7 @@ const faults: ReadonlyArray<
   ['clock-skew', { clock: { isKnown: true, offset: 1001 } }, /1001 ms behind the store's/],
   ['clock-skew', { clock: { isKnown: true, offset: -1001 } }, /1001 ms ahead of the store's/],
   ['hashes-waiting', { hashes: { ...HEALTHY.hashes, expectedWait: 1001 } }, /20 .* 1001 ms/],
-  ['usage-failed', { usage: { pending: 500, hasFailed: true } }, /500 sessions/],
+  ['usage-failed', { usage: { pending: 500, hasFailed: true } }, /sessions: 500/],
   ['sweep-failed', { lastSweep: { at: 1, deleted: 0, took: 1, failed: true } }, /sweep failed/]
 ]
 
@@ -82,3 +82,13 @@ for (const [code, measured, acceptsTokens] of outages) {
     })
   })
 }
+
+t.test('revocations that are stale are not reported as late, too', t => {
+  const late = { ...HEALTHY, revocations: { age: 60_000 } }
+  const getCodes = (isStale: boolean): string[] =>
+    judgeHealth({ ...late, isStale }).reasons.map(({ code }) => code)
+
+  t.strictSame(getCodes(false), ['revocations-late'])
+  t.strictSame(getCodes(true), ['revocations-stale'])
+  t.end()
+})
