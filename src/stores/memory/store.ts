@@ -20,6 +20,7 @@ import type {
   UserTarget
 } from '../token-store.js'
 import { MemoryFeed } from './feed.js'
+import { Realm } from './realm.js'
 
 /** Time that a sweep works before other work gets a turn. */
 const MAX_SWEEP_STEP: Millis = 1
@@ -32,20 +33,6 @@ export interface MemoryStoreOptions {
    * @default Date.now
    */
   readonly clock?: () => Millis
-}
-
-/** Records of one realm. */
-class Realm {
-  // Arrays, because a Set takes 200 bytes and most users have one session.
-  readonly idsByUser = new Map<string, string[]>()
-  readonly notBefores = new Map<string, NotBefore[]>()
-  /** Not-before of all users. */
-  notBefore: NotBefore | null = null
-
-  getNotBefores (userId: string): NotBefore[] {
-    const ofUser = this.notBefores.get(userId) ?? []
-    return this.notBefore === null ? ofUser : [...ofUser, this.notBefore]
-  }
 }
 
 /**
@@ -100,13 +87,7 @@ export class MemoryStore implements TokenStore {
     }
 
     this.#sessions.set(id, { ...session })
-    const ids = realm.idsByUser.get(userId)
-
-    if (ids === undefined) {
-      realm.idsByUser.set(userId, [id])
-    } else {
-      ids.push(id)
-    }
+    realm.sessions.add(session)
   }
 
   async rotate (attempt: RotationAttempt): Promise<RotationOutcome> {
@@ -126,14 +107,23 @@ export class MemoryStore implements TokenStore {
   }
 
   async list (
-    realm: string,
+    name: string,
     userId: string,
     { now, limit }: { readonly now: Millis, readonly limit: number }
   ): Promise<Session[]> {
-    return this.#findByUser(realm, userId)
-      .filter(session => isLive(session, now))
-      .sort(compareNewestFirst)
-      .slice(0, limit)
+    const live: Session[] = []
+
+    for (const session of this.#findUnrevoked(name, userId)) {
+      if (live.length >= limit) {
+        break
+      }
+
+      if (isLive(session, now)) {
+        live.push(session)
+      }
+    }
+
+    return live.sort(compareNewestFirst)
   }
 
   async revoke (
@@ -222,8 +212,8 @@ export class MemoryStore implements TokenStore {
       yield hasEnded
     }
 
-    for (const [name, realm] of this.#realms) {
-      yield* this.#deleteUnused(name, realm, endedBefore)
+    for (const realm of this.#realms.values()) {
+      yield* this.#deleteUnused(realm, endedBefore)
     }
 
     while (this.#feed.deleteOldest(endedBefore)) {
@@ -233,17 +223,11 @@ export class MemoryStore implements TokenStore {
 
   // Not together with the sessions: when a Map shrinks, it copies what is left, and two Maps of
   // 100,000 entries would do so in the same step.
-  *#deleteUnused (name: string, realm: Realm, endedBefore: Millis): Generator<boolean, void> {
-    for (const [userId, ids] of realm.idsByUser) {
-      if (ids.length === 0) {
-        realm.idsByUser.delete(userId)
-      }
-
-      yield false
-    }
+  *#deleteUnused (realm: Realm, endedBefore: Millis): Generator<boolean, void> {
+    yield* realm.sessions.deleteUnused()
 
     for (const [userId, notBefores] of realm.notBefores) {
-      const sessions = this.#findByUser(name, userId)
+      const sessions = realm.sessions.findAll(userId).map(id => this.#sessions.get(id) as Session)
       const isUsed = ({ before }: NotBefore): boolean =>
         before >= endedBefore || sessions.some(({ authenticatedAt }) => authenticatedAt <= before)
       const left = notBefores.filter(isUsed)
@@ -260,10 +244,7 @@ export class MemoryStore implements TokenStore {
     }
   }
 
-  #revokeSession (
-    target: SessionTarget,
-    { at, reason }: RevocationDetails
-  ): number {
+  #revokeSession (target: SessionTarget, { at, reason }: RevocationDetails): number {
     const { realm, sessionId, secretHash } = target
     const session = this.#find(realm, sessionId)
 
@@ -274,17 +255,14 @@ export class MemoryStore implements TokenStore {
       return 0
     }
 
-    this.#sessions.set(sessionId, { ...session, revokedAt: at, revokedFor: reason })
+    this.#mark(session, { at, reason })
     this.#feed.add({ realm, at, reason, sessionId, userId: session.userId })
     return 1
   }
 
-  #revokeUser (
-    target: UserTarget,
-    { at, reason }: RevocationDetails
-  ): number {
+  #revokeUser (target: UserTarget, { at, reason }: RevocationDetails): number {
     const { realm: name, userId, keep } = target
-    const unrevoked = this.#findByUser(name, userId).filter(({ revokedAt }) => revokedAt === null)
+    const unrevoked = [...this.#findUnrevoked(name, userId)]
     const before = Math.max(at, ...unrevoked.map(({ createdAt }) => createdAt))
     const realm = this.#getRealm(name)
     const notBefore = { realm: name, userId, before, keep: keep ?? null, at, reason }
@@ -300,7 +278,7 @@ export class MemoryStore implements TokenStore {
     const ended = unrevoked.filter(({ id }) => id !== keep)
 
     for (const session of ended) {
-      this.#sessions.set(session.id, { ...session, revokedAt: at, revokedFor: reason })
+      this.#mark(session, { at, reason })
     }
 
     return ended.length
@@ -326,14 +304,36 @@ export class MemoryStore implements TokenStore {
       : applyNotBefores(session, this.#getRealm(realm).getNotBefores(session.userId))
   }
 
-  #findByUser (realm: string, userId: string): Session[] {
-    const ids = this.#realms.get(realm)?.idsByUser.get(userId) ?? []
-    return ids.map(id => this.#find(realm, id) as Session)
+  /** Yields the sessions of a user that nothing revokes, the newest first. */
+  *#findUnrevoked (name: string, userId: string): Generator<Session, void> {
+    const realm = this.#realms.get(name)
+    const realmNotBefore = realm?.notBefore?.before ?? -Infinity
+    const notBefores = realm?.getNotBefores(userId) ?? []
+
+    for (const id of realm?.sessions.findUnrevoked(userId) ?? []) {
+      const session = applyNotBefores(this.#sessions.get(id) as Session, notBefores)
+
+      // The realm has ended all older sessions too.
+      if (session.createdAt <= realmNotBefore) {
+        return
+      }
+
+      if (session.revokedAt === null) {
+        yield session
+      }
+    }
   }
 
-  #delete ({ id, realm, userId }: Session): void {
-    this.#sessions.delete(id)
-    const ids = this.#getRealm(realm).idsByUser.get(userId) as string[]
-    ids.splice(ids.indexOf(id), 1)
+  #mark (session: Session, { at, reason }: RevocationDetails): void {
+    const revoked = { ...session, revokedAt: at, revokedFor: reason }
+    const { sessions } = this.#getRealm(session.realm)
+    sessions.delete(session)
+    this.#sessions.set(session.id, revoked)
+    sessions.add(revoked)
+  }
+
+  #delete (session: Session): void {
+    this.#sessions.delete(session.id)
+    this.#getRealm(session.realm).sessions.delete(session)
   }
 }

@@ -89,13 +89,15 @@ export const statements = {
       rotated_by_address = CONVERT(UNHEX(batch.address) USING utf8mb4),
       rotated_by_user_agent = CONVERT(UNHEX(batch.user_agent) USING utf8mb4),
       grace_from = batch.grace, last_used_at = batch.used_at, expires_at = batch.end_at`,
+  // IDs start with the creation. In its order, the sessions that the realm ended are one range, and
+  // the index excludes them.
   list: `
     SELECT ${sessionColumns}
-    FROM token_auth_sessions AS s FORCE INDEX (token_auth_sessions_by_user)
+    FROM token_auth_sessions AS s FORCE INDEX (token_auth_sessions_by_creation)
     WHERE s.realm = ? AND s.user_id = ? AND s.revoked_at IS NULL AND s.expires_at > ?
-      AND s.authenticated_at > ${realmNotBefore}
+      AND s.created_at > ${realmNotBefore} AND s.authenticated_at > ${realmNotBefore}
       AND NOT EXISTS (SELECT 1 ${userNotBefores})
-    ORDER BY s.id DESC LIMIT ?`,
+    ORDER BY s.created_at DESC, s.id DESC LIMIT ?`,
   revokeOne: `
     UPDATE token_auth_sessions SET revoked_at = ?, revoked_for = ?
     WHERE id = ? AND revoked_at IS NULL`,

@@ -182,14 +182,9 @@ export class MysqlStore implements TokenStore {
     userId: string,
     { now, limit }: { readonly now: Millis, readonly limit: number }
   ): Promise<Session[]> {
-    const rows = await read(this.#pool, statements.list, [
-      Buffer.from(realm),
-      Buffer.from(userId),
-      now,
-      Buffer.from(realm),
-      String(limit)
-    ])
-    return rows.map(decodeSession)
+    const [key, user] = [Buffer.from(realm), Buffer.from(userId)]
+    const values = [key, user, now, key, key, String(limit)]
+    return (await read(this.#pool, statements.list, values)).map(decodeSession)
   }
 
   revoke (target: RevocationTarget, details: RevocationDetails): Promise<number> {

@@ -18,9 +18,9 @@ const feed = `
  * Each item records its version at its end. Every statement can be repeated: `migrate` executes all
  * of them again if a table, an index or a function is missing.
  *
- * Strings compare byte by byte (collation "C"). Neither a rotation nor a revocation changes an
- * indexed column, and both find free space in their page, so that PostgreSQL makes a heap-only
- * (HOT) update.
+ * Strings compare byte by byte (collation "C"). A rotation changes no indexed column and finds free
+ * space in its page, so that PostgreSQL makes a heap-only (HOT) update. A revocation moves its row
+ * in the index by user. So a list reads no revoked sessions, however many the user has.
  */
 export const postgresMigrations: readonly string[] = [
   `
@@ -52,7 +52,8 @@ export const postgresMigrations: readonly string[] = [
     replay_length bigint NOT NULL,
     sweep_after bigint NOT NULL
   ) WITH (fillfactor = 75);
-  CREATE INDEX IF NOT EXISTS token_auth_sessions_by_user ON token_auth_sessions (realm, user_id, id);
+  CREATE INDEX IF NOT EXISTS token_auth_sessions_by_user
+    ON token_auth_sessions (realm, user_id, revoked_at, created_at, id);
   CREATE INDEX IF NOT EXISTS token_auth_sessions_by_end ON token_auth_sessions (sweep_after);
   CREATE TABLE IF NOT EXISTS token_auth_user_not_befores (
     realm text COLLATE "C" NOT NULL,

@@ -72,11 +72,16 @@ export const statements = {
   find: `
     SELECT ${qualify('s')}, ended.ended_at, ended.ended_for FROM token_auth_sessions s ${joinEnding}
     WHERE s.id = $1 AND s.realm = $2`,
+  // IDs start with the creation. In its order, the sessions that the realm ended are one range, and
+  // the index excludes them. `revoked_at` must be in the order, or PostgreSQL sorts all sessions.
   list: `
     SELECT ${qualify('s')} FROM token_auth_sessions s
     WHERE s.realm = $1 AND s.user_id = $2 AND s.revoked_at IS NULL AND s.expires_at > $3
+      AND s.created_at > coalesce(
+        (SELECT r.before FROM token_auth_realm_not_befores r WHERE r.realm = $1), -1
+      )
       AND ${isNotEnded}
-    ORDER BY s.id DESC LIMIT $4`,
+    ORDER BY s.revoked_at DESC, s.created_at DESC, s.id DESC LIMIT $4`,
   // $1 realm, $2 ID, $3 secret or null, $4 moment, $5 reason
   revokeOne: `
     WITH revoked AS (
@@ -93,7 +98,7 @@ export const statements = {
   revokeUser: 'SELECT token_auth_revoke_user($1::text, $2::text, $3::text, $4::bigint, $5::text)',
   // Marks the next rows that not-befores of the user end, each with the earliest of them, so that a
   // revocation that a crash interrupted keeps its time. The realm needs no marks.
-  // $1 realm, $2 user, $3 last ID of the batch before, $4 size of a batch
+  // $1 realm, $2 user, $3 and $4 creation and ID of the last row before, $5 size of a batch
   markRows: `
     WITH mine AS (
       SELECT s.id, n.at, n.reason FROM token_auth_sessions s
@@ -103,15 +108,16 @@ export const statements = {
           AND u.keep <> s.id
         ORDER BY u.at LIMIT 1
       ) n
-      WHERE s.realm = $1 AND s.user_id = $2 AND s.id > $3 AND s.revoked_at IS NULL
+      WHERE s.realm = $1 AND s.user_id = $2 AND (s.created_at, s.id) > ($3::bigint, $4)
+        AND s.revoked_at IS NULL
         AND NOT EXISTS (
           SELECT FROM token_auth_realm_not_befores r
           WHERE r.realm = s.realm AND r.before >= s.authenticated_at OFFSET 0
         )
-      ORDER BY s.id LIMIT $4 FOR UPDATE OF s
+      ORDER BY s.revoked_at, s.created_at, s.id LIMIT $5 FOR UPDATE OF s
     )
     UPDATE token_auth_sessions s SET revoked_at = mine.at, revoked_for = mine.reason
-    FROM mine WHERE s.id = mine.id RETURNING s.id`,
+    FROM mine WHERE s.id = mine.id RETURNING s.created_at, s.id`,
   revokeRealm: `
     WITH noted AS (
       INSERT INTO token_auth_realm_not_befores AS n (realm, before, at, reason)

@@ -232,17 +232,19 @@ export class PostgresStore implements TokenStore {
   ): Promise<number> {
     await this.#query('revokeUser', [realm, userId, keep ?? null, at, reason])
     let count = 0
-    let lastId = ''
+    let last = { createdAt: -1, id: '' }
 
     for (;;) {
-      const rows = await this.#query('markRows', [realm, userId, lastId, MARK_BATCH_SIZE])
+      const { createdAt, id } = last
+      const values = [realm, userId, createdAt, id, MARK_BATCH_SIZE]
+      const rows = await this.#query('markRows', values)
       count += rows.length
 
       if (rows.length < MARK_BATCH_SIZE) {
         return count
       }
 
-      lastId = rows.map(({ id }) => id as string).reduce((a, b) => a > b ? a : b)
+      last = rows.map(toPlace).reduce((a, b) => isBefore(a, b) ? b : a)
     }
   }
 
@@ -303,6 +305,20 @@ export class PostgresStore implements TokenStore {
   #query (name: keyof typeof statements, values: unknown[]): Promise<Row[]> {
     return runStatement(this.#db, statements[name], values)
   }
+}
+
+/** Place of a session in the order of creation. */
+interface Place {
+  readonly createdAt: Millis
+  readonly id: string
+}
+
+function toPlace (row: Row): Place {
+  return { createdAt: Number(row.created_at), id: row.id as string }
+}
+
+function isBefore (a: Place, b: Place): boolean {
+  return a.createdAt < b.createdAt || (a.createdAt === b.createdAt && a.id < b.id)
 }
 
 /** Returns an attempt in the order of the parameters of all rotations. */

@@ -6,7 +6,8 @@
  * at a record again. Rotations leave it unchanged. A sweep moves it forward if the record is still
  * needed.
  *
- * The index by user contains `revoked_at`, so that a list skips the revoked sessions of the user.
+ * The index by user contains `revoked_at` and `created_at`. So a list skips sessions that were
+ * revoked, and those from before the last revocation of the whole realm.
  *
  * `mark` is a random number. It shows that an entry is the one that a cursor was made from, and
  * not another one that got its ID after a backup was restored.
@@ -43,7 +44,7 @@ export const sqliteMigrations: readonly string[] = [
     sweep_after INTEGER NOT NULL
   ) WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS token_auth_sessions_by_user
-    ON token_auth_sessions (realm, user_id, revoked_at, id);
+    ON token_auth_sessions (realm, user_id, revoked_at, created_at, id);
   CREATE INDEX IF NOT EXISTS token_auth_sessions_by_end ON token_auth_sessions (sweep_after);
 
   CREATE TABLE IF NOT EXISTS token_auth_user_not_befores (

@@ -55,11 +55,16 @@ export const statements = {
       AND NOT EXISTS (${endings})`,
   find: `${withEnding} WHERE s.id = ? AND s.realm = ?`,
   findAll: `${withEnding} WHERE s.id IN (SELECT value FROM json_each(?))`,
+  // IDs start with the creation. In its order, the sessions that the realm ended are one range, and
+  // the index excludes them.
   list: `
     SELECT * FROM token_auth_sessions AS s
     WHERE realm = ? AND user_id = ? AND revoked_at IS NULL AND expires_at > ?
+      AND created_at > coalesce(
+        (SELECT not_before FROM token_auth_realm_not_befores WHERE realm = ?), -1
+      )
       AND NOT EXISTS (${endings})
-    ORDER BY id DESC LIMIT ?`,
+    ORDER BY created_at DESC, id DESC LIMIT ?`,
   revokeSession: `
     UPDATE token_auth_sessions AS s SET revoked_at = ?, revoked_for = ?
     WHERE id = ? AND realm = ? AND secret_hash = coalesce(?, secret_hash) AND revoked_at IS NULL
@@ -81,7 +86,7 @@ export const statements = {
       SELECT id FROM token_auth_sessions AS s
       WHERE realm = ? AND user_id = ? AND revoked_at IS NULL AND authenticated_at <= ? AND id <> ?
         AND NOT EXISTS (${realmEndings})
-      ORDER BY id LIMIT ?
+      ORDER BY created_at, id LIMIT ?
     )`,
   setRealmNotBefore: `
     INSERT INTO token_auth_realm_not_befores AS n (realm, not_before, at, reason)

@@ -145,7 +145,7 @@ export class SqliteStore implements TokenStore {
     { now, limit }: { readonly now: Millis, readonly limit: number }
   ): Promise<Session[]> {
     const rows = await retryWhileBusy(() =>
-      this.#db.all(statements.list, [realm, userId, now, limit])
+      this.#db.all(statements.list, [realm, userId, now, realm, limit])
     )
     return rows.map(toSession)
   }

@@ -1,4 +1,3 @@
-import type pg from 'pg'
 import t from 'tap'
 import {
   makeSession,
@@ -11,9 +10,10 @@ import { feedStatements } from '../../../src/stores/postgres/feed.js'
 import { PostgresStore } from '../../../src/stores/postgres/index.js'
 import type { Cursor, FeedWindow, Revocation } from '../../../src/stores/token-store.js'
 import { DAY } from '../../helpers/clock.js'
-import { begin, openDatabase } from './postgres-helpers.js'
+import { begin, countRowsRead, openDatabase } from './postgres-helpers.js'
 import type { Transaction } from './postgres-helpers.js'
 
+const FEED = 'token_auth_revocations'
 const LOGOUT = { at: NOW, reason: 'logout' } as const
 
 const database = await openDatabase(t)
@@ -246,7 +246,7 @@ await t.test('a read costs no more than what is new', async t => {
 
   for (const mode of ['force_custom_plan', 'force_generic_plan']) {
     const read = async (name: keyof typeof feedStatements, values: unknown[]): Promise<number> =>
-      countRowsRead(pool, mode, feedStatements[name], values)
+      countRowsRead(pool, mode, { table: FEED, text: feedStatements[name], values })
     const idle = [null, 5001, snapshot, 0, 0]
     t.equal(await read('difference', idle), 0, `an idle poll with a ${mode}`)
     t.equal(await read('window', [null, 5001, 0, null, 0]), 0, `an empty window with a ${mode}`)
@@ -258,7 +258,8 @@ await t.test('a read costs no more than what is new', async t => {
   }
 
   const busy = [null, 5001, snapshot, 0, 0]
-  const rows = await countRowsRead(pool, 'auto', feedStatements.difference, busy)
+  const statement = { table: FEED, text: feedStatements.difference, values: busy }
+  const rows = await countRowsRead(pool, 'auto', statement)
   t.equal(rows, 3, 'as many rows as there are new entries')
   await open.end('ROLLBACK')
 })
@@ -289,40 +290,6 @@ await t.test('only calls that revoke something notify listeners', async t => {
   t.equal(await count(() => store.revoke({ realm: REALM }, LOGOUT)), 0)
   listener.release(true)
 })
-
-/** Returns the number of feed entries that a statement reads, also those that it discards. */
-async function countRowsRead (
-  pool: pg.Pool,
-  mode: string,
-  text: string,
-  values: unknown[]
-): Promise<number> {
-  const client = await pool.connect()
-  await client.query(`SET plan_cache_mode = ${mode}`)
-  const { rows: [row] } = await client.query(`EXPLAIN (ANALYZE, FORMAT JSON) ${text}`, values)
-  client.release(true)
-  let count = 0
-
-  const visit = (node: PlanNode): void => {
-    if (node['Relation Name'] === 'token_auth_revocations') {
-      const read = node['Actual Rows'] + (node['Rows Removed by Filter'] ?? 0)
-      count += read * node['Actual Loops']
-    }
-
-    node.Plans?.forEach(visit)
-  }
-
-  visit(row['QUERY PLAN'][0].Plan)
-  return count
-}
-
-interface PlanNode {
-  readonly 'Relation Name'?: string
-  readonly 'Actual Rows': number
-  readonly 'Actual Loops': number
-  readonly 'Rows Removed by Filter'?: number
-  readonly Plans?: readonly PlanNode[]
-}
 
 // A linear congruential generator: the same numbers in every run.
 function createRandom (seed: number): () => number {

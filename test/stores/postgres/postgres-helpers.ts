@@ -104,3 +104,40 @@ export async function waitUntilBlocked (pool: pg.Pool, blocker: pg.PoolClient): 
     })
   }
 }
+
+/** Returns the number of rows of a table that a statement reads, also those that it discards. */
+export async function countRowsRead (
+  pool: pg.Pool,
+  mode: string,
+  { table, text, values }: {
+    readonly table: string
+    readonly text: string
+    readonly values: unknown[]
+  }
+): Promise<number> {
+  const client = await pool.connect()
+  await client.query(`SET plan_cache_mode = ${mode}`)
+  const { rows: [row] } = await client.query(`EXPLAIN (ANALYZE, FORMAT JSON) ${text}`, values)
+  client.release(true)
+  let count = 0
+
+  const visit = (node: PlanNode): void => {
+    if (node['Relation Name'] === table) {
+      const read = node['Actual Rows'] + (node['Rows Removed by Filter'] ?? 0)
+      count += read * node['Actual Loops']
+    }
+
+    node.Plans?.forEach(visit)
+  }
+
+  visit(row['QUERY PLAN'][0].Plan)
+  return count
+}
+
+interface PlanNode {
+  readonly 'Relation Name'?: string
+  readonly 'Actual Rows': number
+  readonly 'Actual Loops': number
+  readonly 'Rows Removed by Filter'?: number
+  readonly Plans?: readonly PlanNode[]
+}
