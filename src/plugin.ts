@@ -210,7 +210,6 @@ async function addRoutes (
   if (paths.login !== false) {
     addLoginRoute(scope, paths.login, {
       transport,
-      sessions,
       login,
       getClientId: oauth?.getClientId ?? (() => null),
       getProof: options.dpop?.required === true ? requireProof(getProof) : getProof

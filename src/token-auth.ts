@@ -8,8 +8,8 @@ import { requestForApp } from './login/hash-queue.js'
 import type { OAuth } from './oauth/routes.js'
 import type { CookieResponse, TokenResponse } from './protocol.js'
 import type { Services } from './services.js'
+import type { NewSessionInput } from './sessions/new-session.js'
 import { getRevokedSince } from './sessions/sessions.js'
-import type { NewSessionInput } from './sessions/sessions.js'
 import type { IssuedTokens } from './sessions/token-issuer.js'
 
 /** Collaborators of `app.tokenAuth`. */
@@ -54,7 +54,6 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
     }
 
     const inCookie = clientId === null && transport.opensInCookie(reply)
-    const replaced = transport.readReplacedToken(request, inCookie)
     const issued = await openActive(userId, {
       by: getCaller(request),
       device,
@@ -63,12 +62,12 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
       amr,
       clientId,
       proof: 'originalUrl' in request ? getProof(request) : null,
+      replaces: transport.readReplacedToken(request, inCookie),
       actor: 'app',
       assertSendable: tokens => {
         transport.assertSendable(tokens, inCookie)
       }
     })
-    await sessions.revokeReplaced(replaced, 'app')
     return transport.toResponse(reply, issued, inCookie)
   }
 

@@ -33,6 +33,8 @@ export interface LoginAttempt {
   readonly clientId: string | null
   /** DPoP proof of the key that the session is bound to; `null` for no binding. */
   readonly proof: DpopProof | null
+  /** Refresh token of the session that the new one replaces, or `null`. */
+  readonly replaces: string | null
   /** Throws if the tokens cannot be sent, for example because a cookie would be too long. */
   readonly assertSendable: (issued: IssuedTokens) => void
   /** Aborted when the client disconnects. The login is then given up. */
@@ -218,7 +220,7 @@ export class PasswordLogin {
     authenticatedAt: Millis
   ): Promise<OpenedLogin> {
     const { users, sessions } = this.#context
-    const { device, persistent, clientId, proof, assertSendable, signal } = attempt
+    const { device, persistent, clientId, proof, replaces, assertSendable, signal } = attempt
     const profile = await users.createProfile(user)
     assertConnected(signal)
     const issued = await sessions.open(profile, {
@@ -229,6 +231,7 @@ export class PasswordLogin {
       amr: PASSWORD_AMR,
       clientId,
       proof,
+      replaces,
       actor: 'client',
       assertSendable
     })

@@ -1,6 +1,5 @@
-import { createSessionId, NO_REPLAYS } from '../domain/session.js'
-import type { Caller, RevocationReason, Session } from '../domain/session.js'
-import type { DpopProof, DpopVerifier } from '../dpop/verifier.js'
+import type { RevocationReason, Session } from '../domain/session.js'
+import type { DpopVerifier } from '../dpop/verifier.js'
 import type { Actor, Events, Logger } from '../events.js'
 import { describeError } from '../lib/safe-error.js'
 import type { Millis } from '../lib/time.js'
@@ -18,31 +17,12 @@ import {
 } from '../tokens/refresh-token.js'
 import type { NewSession, TokenVersion } from '../tokens/refresh-token.js'
 import type { AccessVerifier } from './access-verifier.js'
+import { createSession } from './new-session.js'
+import type { NewSessionInput } from './new-session.js'
 import type { IssuedTokens, TokenIssuer } from './token-issuer.js'
 import type { Profile } from './users.js'
 
 const MAX_LISTED = 100
-
-/** Result of an authentication, and settings of the session to open. */
-export interface NewSessionInput {
-  readonly by: Caller
-  /** Label of the device, as the client named it. */
-  readonly device: string | null
-  /** Whether cookies outlive the browser. */
-  readonly persistent: boolean
-  /** Moment of the authentication. The session is created then or later. */
-  readonly authenticatedAt: Millis
-  /** Authentication methods (RFC 8176). */
-  readonly amr: readonly string[]
-  /** OAuth client that may refresh the session. `null` for a first-party session. */
-  readonly clientId: string | null
-  /** Proof of the key to bind the session to, or `null`. */
-  readonly proof: DpopProof | null
-  /** Cause of the event `login`. */
-  readonly actor: Actor
-  /** Throws if the tokens cannot be sent, for example because a cookie would be too long. */
-  readonly assertSendable: (issued: IssuedTokens) => void
-}
 
 /** Session to revoke, and the user it belongs to. */
 export interface SessionOwner {
@@ -96,11 +76,15 @@ export class Sessions {
    * `AUTH_STORE_UNAVAILABLE`.
    */
   async open (profile: Profile, input: NewSessionInput): Promise<IssuedTokens> {
-    const { store, events, clock, dpop } = this.#context
+    const { store, realm, events, clock, lifetime, maxLifetime, dpop } = this.#context
     const { by, proof, authenticatedAt, actor } = input
     const now = Math.max(clock(), authenticatedAt)
     const { secret, secretHash } = createSessionSecret()
-    const session = this.#createSession(profile.userId, secretHash, input, now)
+    const session = createSession(
+      { realm, userId: profile.userId, secretHash },
+      input,
+      { now, lifetime, maxLifetime }
+    )
     const issued = this.#issueTokens(profile, session, secret, input)
     input.assertSendable(issued)
 
@@ -111,6 +95,8 @@ export class Sessions {
     await store.create(session)
     const { id: sessionId, userId } = session
     events.emit('login', { at: now, sessionId, userId, ...by, actor })
+    // First, so that it does not count as one session too many.
+    await this.#revokeReplaced(input.replaces, actor)
     await this.#revokeOldest(userId, now)
     return issued
   }
@@ -193,15 +179,6 @@ export class Sessions {
     return false
   }
 
-  /** Revokes the session of a refresh token that a new login replaces. Ignores unknown tokens. */
-  async revokeReplaced (refreshToken: string | null, actor: Actor): Promise<void> {
-    const owner = this.findOwner({ refresh: refreshToken, access: null })
-
-    if (owner !== null) {
-      await this.revoke(owner, 'replaced', actor)
-    }
-  }
-
   /** Revokes a session for its user. Does nothing if it belongs to another user. */
   async revokeOwn (userId: string, sessionId: string): Promise<void> {
     const { store, realm } = this.#context
@@ -254,34 +231,12 @@ export class Sessions {
     }
   }
 
-  #createSession (
-    userId: string,
-    secretHash: string,
-    { by, device: label, authenticatedAt }: NewSessionInput,
-    now: Millis
-  ): Session {
-    const { lifetime, maxLifetime } = this.#context
-    const endsAt = now + maxLifetime
+  // Ignores unknown tokens.
+  async #revokeReplaced (refreshToken: string | null, actor: Actor): Promise<void> {
+    const owner = this.findOwner({ refresh: refreshToken, access: null })
 
-    return {
-      id: createSessionId(now),
-      realm: this.#context.realm,
-      userId,
-      secretHash,
-      generation: 0,
-      confirmedGeneration: 0,
-      createdAt: now,
-      authenticatedAt,
-      rotatedAt: now,
-      rotatedBy: by,
-      graceFrom: now,
-      lastUsedAt: now,
-      expiresAt: Math.min(now + lifetime, endsAt),
-      endsAt,
-      revokedAt: null,
-      revokedFor: null,
-      device: { label, ...by },
-      replayRun: NO_REPLAYS
+    if (owner !== null) {
+      await this.revoke(owner, 'replaced', actor)
     }
   }
 

@@ -1,7 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { badRequest } from '../../errors.js'
 import type { PasswordLogin } from '../../login/password-login.js'
-import type { Sessions } from '../../sessions/sessions.js'
 import { getCaller } from '../authorization.js'
 import { getDisconnectSignal } from '../disconnect.js'
 import type { HttpRequest } from '../authorization.js'
@@ -32,7 +31,6 @@ interface LoginBody extends ClientMembers {
 /** Collaborators of the login route. */
 export interface LoginRoute {
   readonly transport: TokenTransport
-  readonly sessions: Sessions
   readonly login: PasswordLogin
   readonly getClientId: GetClientId
   readonly getProof: GetProof
@@ -48,7 +46,7 @@ export interface LoginRoute {
 export function addLoginRoute (
   scope: FastifyInstance,
   url: string,
-  { transport, sessions, login, getClientId, getProof }: LoginRoute
+  { transport, login, getClientId, getProof }: LoginRoute
 ): void {
   scope.post<{ Body: LoginBody }>(url, {
     config: { tokenAuth: 'public' },
@@ -58,7 +56,6 @@ export function addLoginRoute (
     assertStrings(body)
     const clientId = getClientId(request, body)
     const inCookie = clientId === null && transport.wantsCookie(request)
-    const replaced = transport.readReplacedToken(request, inCookie)
     const deviceToken = transport.readDeviceToken(request, inCookie) ?? (body.device_token || null)
     const issued = await login.login({
       login: readLogin(body),
@@ -68,12 +65,12 @@ export function addLoginRoute (
       persistent: wantsPersistence(body),
       clientId,
       proof: getProof(request),
+      replaces: transport.readReplacedToken(request, inCookie),
       assertSendable: issued => {
         transport.assertSendable(issued, inCookie)
       },
       signal: getDisconnectSignal(request)
     }, getCaller(request))
-    await sessions.revokeReplaced(replaced, 'client')
 
     return sendTokens(reply, transport.toResponse(reply, issued, inCookie))
   })

@@ -22,7 +22,7 @@ t.test('PostgreSQL gets at most 5 statements for a login and 1 for a refresh', a
       return pool.query(text, values)
     }
   }
-  const { app, post, refresh, get } = await createTestApp({
+  const { app, clock, post, refresh, get } = await createTestApp({
     store: new PostgresStore(counting),
     options: {
       revocations: false,
@@ -33,11 +33,18 @@ t.test('PostgreSQL gets at most 5 statements for a login and 1 for a refresh', a
   })
   t.teardown(() => app.close())
 
-  const login = async (given: object = {}): Promise<TokenResponse> => {
+  const login = async (
+    given: object = {},
+    headers: Record<string, string> = {}
+  ): Promise<TokenResponse & { readonly cookie: string }> => {
+    // So that the order of the sessions is known.
+    clock.advance(1)
     statements.length = 0
-    const response = await post('/auth/login', { username: 'ann', password: PASSWORD, ...given })
+    const payload = { username: 'ann', password: PASSWORD, ...given }
+    const response = await post('/auth/login', payload, headers)
     t.equal(response.statusCode, 200)
-    return response.json<TokenResponse>()
+    const cookie = response.cookies.map(({ name, value }) => `${name}=${value}`).join('; ')
+    return { ...response.json<TokenResponse>(), cookie }
   }
 
   const first = await login()
@@ -53,4 +60,9 @@ t.test('PostgreSQL gets at most 5 statements for a login and 1 for a refresh', a
 
   await login()
   t.equal(statements.length, 5, 'a login that ends the oldest session')
+
+  const asCookie = { 'x-token-transport': 'cookie', 'sec-fetch-site': 'same-origin' }
+  const { cookie } = await login({}, asCookie)
+  await login({}, { ...asCookie, cookie })
+  t.equal(statements.length, 5, 'a login that replaces the session of the browser')
 })

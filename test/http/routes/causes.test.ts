@@ -86,10 +86,19 @@ t.test('the error that Fastify logs has no message of a driver', async t => {
   t.notMatch(lines.join(''), 'value-in-a-statement')
 })
 
-t.test('a forgotten migration is named in the log', async t => {
+t.test('a missing table is named with its fix at the start, and in the log later', async t => {
   const { lines, logger } = createLog()
-  const store = new SqliteStore(new Database(':memory:'))
-  await t.rejects(createTestApp({ store, fastify: { logger } as object }), { code: /^AUTH_/ })
+  const db = new Database(':memory:')
+  const store = new SqliteStore(db)
+  await t.rejects(
+    createTestApp({ store }),
+    /table "token_auth_sessions" is missing.*run "await store\.migrate\(\)"/
+  )
+  await store.migrate()
+  const { app, post } = await createTestApp({ store, fastify: { logger } as object })
+  t.teardown(() => app.close())
+  db.exec('DROP TABLE token_auth_sessions')
+  t.equal((await post('/auth/login', CREDENTIALS)).statusCode, 503)
   t.match(lines.join(''), 'run store.migrate()')
 })
 

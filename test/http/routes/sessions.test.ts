@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createTestApp } from '../../helpers/app.js'
+import { createTestApp, PASSWORD } from '../../helpers/app.js'
 import { MINUTE } from '../../helpers/clock.js'
 
 t.test('the list contains the live sessions of the user, newest first', async t => {
@@ -139,6 +139,37 @@ t.test('maxSessions revokes the oldest session', async t => {
   for (const { access_token: token } of [second, third, bob]) {
     t.equal((await get('/protected', token)).statusCode, 200)
   }
+})
+
+t.test('maxSessions does not count the session that a login replaces', async t => {
+  const { app, clock, login, get } = await createTestApp({
+    options: { maxSessions: 2, refreshToken: { transport: 'both' } }
+  })
+  t.teardown(() => app.close())
+
+  const loginInBrowser = async (cookie?: string): Promise<string> => {
+    clock.advance(MINUTE)
+    const response = await app.inject({
+      method: 'POST',
+      url: '/auth/login',
+      headers: {
+        'x-token-transport': 'cookie',
+        'sec-fetch-site': 'same-origin',
+        ...(cookie !== undefined && { cookie })
+      },
+      payload: { username: 'ann', password: PASSWORD }
+    })
+    t.equal(response.statusCode, 200)
+    return response.cookies.map(({ name, value }) => `${name}=${value}`).join('; ')
+  }
+
+  const { access_token: phone } = await login()
+  const first = await loginInBrowser()
+  const second = await loginInBrowser(first)
+  t.equal((await get('/protected', phone)).statusCode, 200)
+  await loginInBrowser()
+  t.equal((await get('/protected', phone)).statusCode, 401, 'without a cookie, nothing is replaced')
+  t.not(second, first)
 })
 
 t.test('maxSessions keeps logins of the same millisecond until the next login', async t => {
