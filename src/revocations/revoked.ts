@@ -71,9 +71,10 @@ export class RevokedSessions {
   /** Drops the revocations whose access tokens have expired. */
   dropExpired (now: Millis): void {
     this.#since ??= now
+    const age = now - this.#since
 
-    if (now - this.#since >= this.#retention) {
-      this.#old = this.#recent
+    if (age >= this.#retention) {
+      this.#old = age < 2 * this.#retention ? this.#recent : new Generation()
       this.#recent = new Generation()
       this.#since = now
     }

@@ -63,6 +63,13 @@ t.test('an entry stays for at least one retention and at most two', async t => {
   }
 })
 
+t.test('an entry is dropped after two retentions without another one', async t => {
+  const revoked = new RevokedSessions(KEEP)
+  revoked.add(ofSession('s1'), NOW)
+  revoked.dropExpired(NOW + 2 * KEEP)
+  t.strictSame(known(revoked, ['s1']), [])
+})
+
 t.test('the retention counts from the moment of reading, whatever the entry says', async t => {
   const revoked = new RevokedSessions(KEEP)
   revoked.add(ofSession('ahead', NOW + DAY), NOW)

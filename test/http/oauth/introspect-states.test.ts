@@ -3,6 +3,7 @@ import type { TokenAuthOptions } from '../../../src/index.js'
 import { MemoryStore } from '../../../src/stores/memory/index.js'
 import { SECRET } from '../../helpers/app.js'
 import { createClock, DAY, HOUR, MINUTE, SECOND } from '../../helpers/clock.js'
+import { until } from '../instances/instances-setup.js'
 import { createOAuthApp } from './demo.js'
 import type { OAuthApp } from './demo.js'
 import { asOrders, inspect, ORDERS, OTHER_SECRET } from './introspection.js'
@@ -220,6 +221,14 @@ for (const { what, options, prepare } of states) {
       }
 
       const store = new MemoryStore()
+      const read = store.revocations.bind(store)
+      let reads = 0
+
+      store.revocations = (after, limit) => {
+        reads++
+        return read(after, limit)
+      }
+
       const clock = createClock()
       const given = {
         store,
@@ -228,10 +237,13 @@ for (const { what, options, prepare } of states) {
       }
       const instances = [await createOAuthApp(t, given), await createOAuthApp(t, given)] as const
       const tokens = await prepare(...instances, async () => {
+        const expected = reads + polls.length
+
         for (const poll of polls) {
           poll()
         }
 
+        await until(() => reads >= expected)
         await new Promise(resolve => setImmediate(resolve))
       })
       const at = instances[asked]

@@ -15,9 +15,16 @@ t.test('MySQL rotations', { skip: await whyNoMysql() }, async t => {
     const pool = connect()
     const counting: MysqlPool = {
       execute: (sql, values) => pool.execute(sql, values),
-      getConnection: () => {
-        transactions++
-        return pool.getConnection()
+      async getConnection () {
+        const connection = await pool.getConnection()
+        const beginTransaction = connection.beginTransaction.bind(connection)
+
+        connection.beginTransaction = () => {
+          transactions++
+          return beginTransaction()
+        }
+
+        return connection
       }
     }
     const stores = [new MysqlStore(counting), new MysqlStore(connect())] as const
