@@ -146,7 +146,6 @@ export function createServices (
       await feed.start()
       sweeper.start()
     },
-    storeTimeout,
     name: realm,
     logger
   })

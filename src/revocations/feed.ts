@@ -284,11 +284,15 @@ export class RevocationFeed {
   }
 
   #onInterval (isOverdue: boolean): void {
-    this.#reportAge()
-
+    // After a standstill, nothing was sent that could have failed.
     if (isOverdue) {
       void this.catchUp()
-    } else if (this.#polling.running === null) {
+      return
+    }
+
+    this.#reportAge()
+
+    if (this.#polling.running === null) {
       this.poll().catch(() => {})
     }
   }

@@ -6,8 +6,13 @@ import type { Millis } from '../lib/time.js'
 import { describeError, SafeError } from '../lib/safe-error.js'
 import { StoreSetupError } from './token-store.js'
 
-/** Longest wait for a check. Fastify ends a startup after 10 s, and the feed may need 5 s. */
-const MAX_CHECK_TIME: Millis = 4 * SECOND
+/**
+ * Timeout of a check. Fastify ends a startup after 10 s, and the feed may need 5 s.
+ *
+ * Independent of `storeTimeout`, because a check reads the catalog of the database once, often over
+ * a new connection.
+ */
+const CHECK_TIMEOUT: Millis = 4 * SECOND
 const MIN_PAUSE: Millis = SECOND / 10
 const MAX_PAUSE: Millis = 2 * SECOND
 
@@ -27,8 +32,8 @@ export interface StoreStartupContext {
   readonly storeDown: StoreDown
   /** Time after which `'wait'` fails. */
   readonly maxWait: Millis
-  /** Timeout of a call of the store. */
-  readonly storeTimeout: Millis
+  /** Timeout of a check. 4 s by default. */
+  readonly checkTimeout?: Millis
   /** Name of the registration, for the log. */
   readonly name: string
   readonly logger: Logger
@@ -116,9 +121,9 @@ export class StoreStartup {
   }
 
   async #attempt (): Promise<void> {
-    const { stores, start, storeTimeout, name, logger } = this.#context
+    const { stores, start, checkTimeout, name, logger } = this.#context
 
-    for (const warning of await checkStores(stores, storeTimeout)) {
+    for (const warning of await checkStores(stores, checkTimeout)) {
       logger.warn({ registration: name }, warning)
     }
 
@@ -169,9 +174,8 @@ class StoreUnavailableError extends Error {
  */
 export async function checkStores (
   stores: readonly CheckableStore[],
-  storeTimeout: Millis
+  timeout: Millis = CHECK_TIMEOUT
 ): Promise<readonly string[]> {
-  const timeout = Math.min(storeTimeout, MAX_CHECK_TIME)
   const warnings = await Promise.all(stores.map(store => checkInTime(store, timeout)))
   return [...new Set(warnings.flat())]
 }

@@ -123,7 +123,7 @@ function createRequestDpop (app: FastifyInstance, options: ResolvedVerifier): Re
 
     const stores = dpop.replays == null ? [] : [dpop.replays]
 
-    for (const warning of await checkStores(stores, timeout)) {
+    for (const warning of await checkStores(stores)) {
       logger.warn({ registration: name }, warning)
     }
 

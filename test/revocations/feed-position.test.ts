@@ -216,10 +216,25 @@ t.test('revocations-stalled names store time', async t => {
   clock.advance(MINUTE + 0.25)
   entries.readsUntilFailure = 0
   await tick(SECOND)
+  t.equal(reported.length, 0, 'nothing was sent before')
+  await tick(SECOND)
   t.equal(reported.length, 1)
   t.ok(Number.isInteger(reported[0]?.since), 'though the monotonic clock has fractions')
   t.ok(Math.abs((reported[0]?.at ?? 0) - since - MINUTE) <= 1)
   t.ok(Math.abs((reported[0]?.since ?? 0) - since) <= 1)
+})
+
+t.test('a standstill after which the store responds is not reported', async t => {
+  mockTimers(t)
+  const { feed, entries, clock, reported, known } = createFeedWithClocks({ pollInterval: SECOND })
+  t.teardown(() => feed.stop())
+  await feed.start()
+  clock.advance(MINUTE)
+  entries.add(clock(), 's1')
+  await tick(SECOND)
+  t.strictSame(known(['s1']), ['s1'])
+  await tick(SECOND)
+  t.equal(reported.length, 0)
 })
 
 t.test('failAfter does not follow a step of the database clock', async t => {

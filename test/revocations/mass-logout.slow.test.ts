@@ -103,23 +103,29 @@ async function openMysql (t: Test): Promise<Database> {
 
   let calls = 0
 
-  const count = async <T>(send: () => Promise<T>): Promise<T> => {
-    calls++
-    await sleep(ROUND_TRIP)
-    return send()
-  }
+  // Calls of the pool and of its connections.
+  const countCalls = <T extends object>(target: T): T =>
+    new Proxy(target, {
+      get (_target, property) {
+        const value: unknown = Reflect.get(target, property)
 
-  const counting = new Proxy(pool, {
-    get (target, property) {
-      const value: unknown = Reflect.get(target, property)
+        if (typeof value !== 'function') {
+          return value
+        }
 
-      return property === 'query' || property === 'execute'
-        ? (...input: unknown[]) =>
-          count(() => Reflect.apply(value as () => Promise<unknown>, target, input))
-        : value
-    }
-  })
-  return { store: new MysqlStore(counting), calls: () => calls }
+        return async (...input: unknown[]) => {
+          if (property === 'query' || property === 'execute') {
+            calls++
+            await sleep(ROUND_TRIP)
+          }
+
+          const result: unknown = await Reflect.apply(value, target, input)
+          return property === 'getConnection' ? countCalls(result as object) : result
+        }
+      }
+    })
+
+  return { store: new MysqlStore(countCalls(pool)), calls: () => calls }
 }
 
 async function openRedis (t: Test): Promise<Database> {

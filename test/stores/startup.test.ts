@@ -43,7 +43,7 @@ function createTrial (storeDown: StoreDown, checks: Trial['checks'], given = {})
       },
       storeDown,
       maxWait: 10_000,
-      storeTimeout: 20,
+      checkTimeout: 20,
       name: 'auth',
       logger: { error: log('error'), warn: log('warn'), info: log('info') },
       ...given
