@@ -75,8 +75,10 @@ export class RevocationFeed {
   #readCount = 0
   /** Monotonic moment at which the last complete read began. */
   #readAt: Millis
-  /** Monotonic moment at which the last read began. */
+  /** Moment at which the last read began, by the clock of the schedule. */
   #sentAt: Millis = -Infinity
+  /** Moment at which the last complete read began, by the clock of the schedule. */
+  #completeSentAt: Millis
   #hasCaughtUp = false
   #isStalled = false
   #pushTimer: NodeJS.Timeout | undefined
@@ -87,6 +89,7 @@ export class RevocationFeed {
     const { pollInterval, clocks, time } = context
     this.#context = context
     this.#readAt = time.monotonic()
+    this.#completeSentAt = clocks.monotonic()
     this.#readInOwnContext = AsyncResource.bind(() => this.#read())
     this.#schedule = pollInterval === null
       ? null
@@ -163,7 +166,7 @@ export class RevocationFeed {
 
   /** Time since the last complete read began; since the creation if there was none. */
   get age (): Millis {
-    return this.#age()
+    return this.#context.time.monotonic() - this.#readAt
   }
 
   /** Whether revocations may have been missed for longer than `failAfter`, or since the start. */
@@ -172,7 +175,7 @@ export class RevocationFeed {
 
     // A single instance also accepts tokens from before a restart.
     return !this.#hasCaughtUp ||
-      (pollInterval !== null && failAfter !== null && this.#age() > failAfter)
+      (pollInterval !== null && failAfter !== null && this.age > failAfter)
   }
 
   /** Stops polling, waits for the current poll and ends the subscription. */
@@ -297,34 +300,32 @@ export class RevocationFeed {
     }
   }
 
-  #age (): Millis {
-    return this.#context.time.monotonic() - this.#readAt
-  }
-
   #reportAge (): void {
-    const { events, time, pollInterval } = this.#context
-    const age = this.#age()
+    const { events, time, clocks, pollInterval } = this.#context
+    // By the clock of the schedule, because a clock of the app may jump in its tests.
+    const age = clocks.monotonic() - this.#completeSentAt
     const limit = Math.max(MIN_STALLED_AGE, STALLED_INTERVALS * (pollInterval ?? 0))
 
     if (age > limit && !this.#isStalled && time.isKnown) {
       this.#isStalled = true
-      const at = time.now()
-      events.emit('revocations-stalled', { at, since: Math.round(at - age) })
+      events.emit('revocations-stalled', { at: time.now(), since: Math.round(time.now() - age) })
     }
   }
 
   async #read (): Promise<void> {
     const { logger, time, clocks } = this.#context
     const startedAt = time.monotonic()
-    this.#sentAt = clocks.monotonic()
+    const sentAt = clocks.monotonic()
+    this.#sentAt = sentAt
     await this.#readPages()
-    const age = this.#age()
+    const after = Math.round(sentAt - this.#completeSentAt)
     this.#hasCaughtUp = true
     this.#readAt = Math.max(this.#readAt, startedAt)
+    this.#completeSentAt = Math.max(this.#completeSentAt, sentAt)
 
     if (this.#isStalled) {
       this.#isStalled = false
-      logger.info({ after: Math.round(age) }, 'revocations are read again')
+      logger.info({ after }, 'revocations are read again')
     }
   }
 
