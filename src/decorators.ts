@@ -221,8 +221,8 @@ export interface TokenAuth {
    * @example
    * ```ts
    * app.get('/readyz', async (_request, reply) => {
-   *   const { status, acceptsTokens, reasons } = await app.tokenAuth.health()
-   *   return reply.code(acceptsTokens ? 200 : 503).send({ status, reasons })
+   *   const { status, acceptsTokens } = await app.tokenAuth.health()
+   *   return reply.code(acceptsTokens ? 200 : 503).send({ status })
    * })
    * ```
    */

@@ -245,7 +245,7 @@ export function createServices (
     revoked,
     usage: confirming,
     async start () {
-      // Apps without the route hash no passwords, or when they call a method.
+      // Without the route, the first call of a method loads the library.
       if (options.paths.login !== false) {
         await passwords.loadLibrary()
       }

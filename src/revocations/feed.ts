@@ -150,18 +150,16 @@ export class RevocationFeed {
       return
     }
 
-    await this.#catchingUp.run(async () => {
-      schedule.hold()
-
-      try {
-        // A read from before the standstill must not delay this one.
-        await this.#readInOwnContext()
-      } catch {
-        // `failAfter` decides whether tokens are accepted meanwhile.
-      } finally {
-        schedule.release()
-      }
-    })
+    // The process may stand still again while it waits for the poll.
+    while (schedule.isOverdue()) {
+      await this.#catchingUp.run(async () => {
+        const standstills = schedule.countStandstills()
+        // A read from before the standstill must not delay this one. If it fails, `failAfter`
+        // decides whether tokens are accepted.
+        await this.#readInOwnContext().catch(() => {})
+        schedule.settle(standstills)
+      })
+    }
   }
 
   /** Time since the last complete read began; since the creation if there was none. */
@@ -302,7 +300,7 @@ export class RevocationFeed {
 
   #reportAge (): void {
     const { events, time, clocks, pollInterval } = this.#context
-    // By the clock of the schedule, because a clock of the app may jump in its tests.
+    // Not by store time, because a clock of the app may jump in its tests.
     const age = clocks.monotonic() - this.#completeSentAt
     const limit = Math.max(MIN_STALLED_AGE, STALLED_INTERVALS * (pollInterval ?? 0))
 

@@ -16,14 +16,17 @@ export class PollSchedule {
   readonly #interval: Millis
   readonly #clocks: InstanceClocks
   readonly #callback: (isOverdue: boolean) => void
-  /** Time without a callback after which polls are overdue. */
+  /** Time without a callback after which the process stood still. */
   readonly #limit: Millis
   #overdueAt = Infinity
   #overdueAtWall = Infinity
-  #isHeld = false
+  /** Number of standstills so far. */
+  #standstills = 0
+  /** Number of standstills after which a poll was sent, and has been answered or has failed. */
+  #settled = 0
   #timer: NodeJS.Timeout | undefined
 
-  /** @param callback - Called at every interval, with whether the process stood still before. */
+  /** @param callback - Called at every interval, with whether a poll is overdue. */
   constructor (
     interval: Millis,
     clocks: InstanceClocks,
@@ -38,45 +41,51 @@ export class PollSchedule {
   start (): void {
     this.#restart()
     this.#timer = setTimeout(() => {
-      const isOverdue = this.isOverdue()
+      this.countStandstills()
       this.start()
-      this.#callback(isOverdue)
+      this.#callback(this.isOverdue())
     }, this.#interval).unref()
   }
 
   stop (): void {
     clearTimeout(this.#timer)
-    this.#timer = undefined
-    this.#isHeld = false
+    this.#settled = this.#standstills
     this.#overdueAt = Infinity
     this.#overdueAtWall = Infinity
   }
 
-  /** Whether a poll should have been sent and was not, or is held. */
+  /** Whether a standstill is not settled. */
   isOverdue (): boolean {
+    return this.#settled < this.#standstills || this.#hasStoodStill()
+  }
+
+  /** Returns the number of standstills so far, to settle after a poll that is sent now. */
+  countStandstills (): number {
+    if (this.#hasStoodStill()) {
+      this.#standstills++
+      this.#restart()
+    }
+
+    return this.#standstills
+  }
+
+  /**
+   * Settles the standstills that were counted before a poll was sent.
+   *
+   * The poll may have been answered before a later standstill. So that one stays overdue.
+   */
+  settle (standstills: number): void {
+    this.countStandstills()
+    this.#settled = Math.max(this.#settled, standstills)
+  }
+
+  #hasStoodStill (): boolean {
     const { monotonic, wall } = this.#clocks
     return monotonic() > this.#overdueAt || wall() > this.#overdueAtWall
   }
 
-  /** Stays overdue until {@link release} is called. */
-  hold (): void {
-    this.#isHeld = true
-    this.#overdueAt = -Infinity
-  }
-
-  /** Starts again from now. */
-  release (): void {
-    this.#isHeld = false
-
-    if (this.#timer !== undefined) {
-      this.#restart()
-    }
-  }
-
   #restart (): void {
-    if (!this.#isHeld) {
-      this.#overdueAt = this.#clocks.monotonic() + this.#limit
-      this.#overdueAtWall = this.#clocks.wall() + this.#limit
-    }
+    this.#overdueAt = this.#clocks.monotonic() + this.#limit
+    this.#overdueAtWall = this.#clocks.wall() + this.#limit
   }
 }

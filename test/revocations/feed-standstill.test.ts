@@ -45,6 +45,58 @@ t.test('a timer that runs first after a standstill sends the poll', async t => {
   entries.held = null
 })
 
+t.test('a standstill while a request waits for a poll costs another poll', async t => {
+  mockTimers(t)
+
+  for (const runsTimerFirst of [false, true]) {
+    const { feed, entries, clock, known } = createFeed({ pollInterval: SECOND })
+    await feed.start()
+    entries.held = []
+    clock.advance(8 * SECOND)
+    const waiting = watch(feed.catchUp())
+    await settled()
+    t.equal(entries.held.length, 1, 'the poll is sent')
+    clock.advance(8 * SECOND)
+    entries.add(clock(), 's1')
+
+    if (runsTimerFirst) {
+      await tick(SECOND)
+    }
+
+    entries.held[0]?.resolve()
+    await settled()
+    t.equal(waiting.ended(), false, 'the poll is from before the second standstill')
+    t.equal(feed.isOverdue(), true)
+    entries.held[1]?.resolve()
+    await waiting.polled
+    t.strictSame(known(['s1']), ['s1'])
+    t.equal(feed.isOverdue(), false)
+    entries.held = null
+    await feed.stop()
+  }
+})
+
+t.test('a slow poll after a standstill makes nobody wait again', async t => {
+  mockTimers(t)
+  const { feed, entries, clock } = createFeed({ pollInterval: SECOND })
+  t.teardown(() => feed.stop())
+  await feed.start()
+  entries.held = []
+  clock.advance(8 * SECOND)
+  const waiting = watch(feed.catchUp())
+
+  for (let second = 0; second < 5; second++) {
+    clock.advance(SECOND)
+    await tick(SECOND)
+  }
+
+  entries.held[0]?.resolve()
+  await waiting.polled
+  t.equal(feed.isOverdue(), false)
+  t.equal(entries.reads.length, 2)
+  entries.held = null
+})
+
 t.test('a poll that fails after a standstill ends the wait', async t => {
   const { feed, entries, clock } = createFeed({ pollInterval: MINUTE })
   t.teardown(() => feed.stop())
