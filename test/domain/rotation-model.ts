@@ -3,7 +3,7 @@ import { planRotation } from '../../src/domain/rotation.js'
 import type { Continuation, Presentation, RotationVerdict } from '../../src/domain/rotation.js'
 import type { RevocationReason, Session } from '../../src/domain/session.js'
 import type { Millis } from '../../src/lib/time.js'
-import { createRow, NOBODY, START } from './rotation-steps.js'
+import { createRow, isContinuation, NOBODY, START } from './rotation-steps.js'
 import type { Delivery, Policy, Rules, Step, Who } from './rotation-steps.js'
 
 interface Swap {
@@ -148,8 +148,10 @@ export class World {
       return
     }
 
-    // The client received and rotated the successor while its other request waited.
-    if (slow.behind === 1 && this.row.generation - slow.generation > 1) {
+    const clockIsWrong = this.row.graceFrom > this.now + this.#policy.grace
+
+    // The client rotated the successor meanwhile. Within a grace period, a wrong clock allows it.
+    if (this.row.generation - slow.generation > 1 && (slow.behind === 1 || clockIsWrong)) {
       return
     }
 
@@ -393,8 +395,4 @@ export class World {
   #isLive (): boolean {
     return this.row.revokedAt === null && this.now < this.row.expiresAt
   }
-}
-
-function isContinuation (verdict: RotationVerdict): verdict is Continuation {
-  return 'generation' in verdict
 }

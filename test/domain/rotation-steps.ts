@@ -1,5 +1,5 @@
 import { applyRotation, canRotate, judgeRotation, planHealing } from '../../src/domain/rotation.js'
-import type { RotationAttempt } from '../../src/domain/rotation.js'
+import type { Continuation, RotationAttempt, RotationVerdict } from '../../src/domain/rotation.js'
 import { NO_REPLAYS } from '../../src/domain/session.js'
 import type { Session } from '../../src/domain/session.js'
 import type { Millis } from '../../src/lib/time.js'
@@ -84,4 +84,8 @@ export function createRow (policy: Policy): Session {
     device: { label: null, ...NOBODY },
     replayRun: NO_REPLAYS
   }
+}
+
+export function isContinuation (verdict: RotationVerdict): verdict is Continuation {
+  return 'generation' in verdict
 }
