@@ -42,8 +42,10 @@ const DRIVER_MEMBERS = [
   'driverError',
   'procName' // mssql
 ]
-const DRIVER_NAME =
-  /^(?:Sqlite|Libsql|Postgres|Prisma|Mongo|Drizzle|Sequelize|QueryFailed|Driver|Reply|Redis)\w*Error$/
+const DRIVER_NAME = new RegExp(
+  '^(?:Sqlite|Libsql|Postgres|Prisma|Mongo|Drizzle|Sequelize|QueryFailed|Driver|Reply|Redis)' +
+    '\\w*Error$'
+)
 // The first one is of pg, the others are of node-redis.
 const DRIVER_CLASS = /^(?:DatabaseError|SimpleError|BlobError|ErrorReply)$/
 const DRIVER_CODE = /^(?:SQLITE_|ERR_SQLITE_|ER_|P\d{4}$)/

@@ -1,4 +1,4 @@
-import { isIPv4 } from 'node:net'
+import { BlockList, isIPv4 } from 'node:net'
 import { getNetwork } from '../../lib/ip-network.js'
 import { SECOND } from '../../lib/time.js'
 import type { Millis } from '../../lib/time.js'
@@ -15,6 +15,21 @@ import type { Probe, Report } from './target.js'
 
 /** Difference of two clocks that is reported. `Date` has whole seconds. */
 const MAX_CLOCK_DIFFERENCE: Millis = 10 * SECOND
+const PRIVATE_NETWORKS = new BlockList()
+
+for (
+  const [network, prefix] of [
+    ['0.0.0.0', 8],
+    ['10.0.0.0', 8],
+    ['100.64.0.0', 10],
+    ['127.0.0.0', 8],
+    ['169.254.0.0', 16],
+    ['172.16.0.0', 12],
+    ['192.168.0.0', 16]
+  ] as const
+) {
+  PRIVATE_NETWORKS.addSubnet(network, prefix)
+}
 
 /** Examines a deployment from outside. Reports the cause of a fault, and not its effects. */
 export async function examine (probe: Probe, now: () => Millis): Promise<Report> {
@@ -110,8 +125,7 @@ function isPrivate (address: string): boolean {
   const network = getNetwork(address)
 
   return isIPv4(network)
-    ? /^(0|10|127|192\.168|169\.254|172\.(1[6-9]|2\d|3[01])|100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7]))\./
-      .test(network)
+    ? PRIVATE_NETWORKS.check(network)
     : network === '' || /^(0:0:0:0|f[cd]|fe[89ab])/.test(network)
 }
 

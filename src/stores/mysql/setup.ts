@@ -1,20 +1,16 @@
 import type { Row } from '../sql/rows.js'
 import {
   assertComplete,
-  assertMigratable,
   assertSameSchema,
   compareSchemas,
-  getStartVersion,
   isComplete,
-  parseSchema,
-  pickAttempts,
   toColumn,
   toTables,
   warnOfNewerSchema
 } from '../sql/schema.js'
 import type { FoundSchema, Schema, SchemaDifference } from '../sql/schema.js'
-import { addPrefix, createPrefixer } from '../sql/table-prefix.js'
 import type { SqlStoreOptions } from '../sql/table-prefix.js'
+import { TargetSchema } from '../sql/target-schema.js'
 import { StoreSetupError } from '../token-store.js'
 import { isAccessDenied, isReadOnly } from './connection.js'
 import type { MysqlConnection, MysqlPool } from './connection.js'
@@ -24,7 +20,6 @@ import { assertServer, assertWritable, createReadOnlyError, warnOfServer } from 
 // Locks belong to the server, not to a database. Their names have at most 64 characters.
 const MIGRATION_LOCK = 'CONCAT(\'token_auth:\', LEFT(SHA2(DATABASE(), 256), 40))'
 const MIGRATION_WAIT_SECONDS = 60
-const VERSION_TABLE = 'token_auth_migrations'
 
 /** State of a database. */
 interface Inspection {
@@ -37,33 +32,28 @@ interface Inspection {
 /** Checks, creates and records the schema of the stores. */
 export class MysqlSetup {
   readonly #pool: MysqlPool
-  readonly #migrations: readonly string[]
-  readonly #schema: Schema
-  readonly #versionTable: string
+  readonly #target: TargetSchema
 
   /** @param pool - Without a prefix of its own. */
   constructor (pool: MysqlPool, options: SqlStoreOptions) {
-    const prefix = createPrefixer(options) ?? (text => text)
     this.#pool = pool
-    this.#migrations = addPrefix(mysqlMigrations, options)
-    this.#schema = parseSchema(this.#migrations)
-    this.#versionTable = prefix(VERSION_TABLE)
+    this.#target = new TargetSchema(mysqlMigrations, options)
   }
 
   /** Checks everything that `MysqlStore` needs. */
   check (): Promise<readonly string[]> {
-    return this.#check(this.#schema)
+    return this.#check(this.#target.full)
   }
 
   /** Checks what `MysqlAttempts` needs. */
   checkAttempts (): Promise<readonly string[]> {
-    return this.#check(pickAttempts(this.#schema))
+    return this.#check(this.#target.attempts)
   }
 
   /** Creates what is missing. Only reads if nothing is missing. */
   migrate (): Promise<void> {
     return this.#useConnection(async connection => {
-      const { difference } = await this.#inspect(connection, this.#schema)
+      const { difference } = await this.#inspect(connection, this.#target.full)
 
       if (!isComplete(difference)) {
         await this.#migrateAlone(connection)
@@ -74,15 +64,15 @@ export class MysqlSetup {
   /** Records all migrations as executed, if the tables are complete. */
   baseline (): Promise<void> {
     return this.#useConnection(async connection => {
-      const { found, difference } = await this.#inspect(connection, this.#schema)
-      assertComplete(difference, this.#versionTable)
+      const { found, difference } = await this.#inspect(connection, this.#target.full)
+      const { full, versionTable, versionRows } = this.#target
+      assertComplete(difference, versionTable)
 
-      if (found.version < this.#schema.version) {
-        const versions = this.#migrations.map((_, i) => `(${i + 1})`).join(', ')
+      if (found.version < full.version) {
         await this.#execute(connection, difference, [
-          `CREATE TABLE IF NOT EXISTS ${this.#versionTable} (version INT NOT NULL PRIMARY KEY) ` +
+          `CREATE TABLE IF NOT EXISTS ${versionTable} (version INT NOT NULL PRIMARY KEY) ` +
           'ENGINE = InnoDB',
-          `INSERT IGNORE INTO ${this.#versionTable} (version) VALUES ${versions}`
+          `INSERT IGNORE INTO ${versionTable} (version) VALUES ${versionRows}`
         ])
       }
     })
@@ -110,17 +100,17 @@ export class MysqlSetup {
       )
     }
 
-    const { found, difference } = await this.#inspect(connection, this.#schema)
-    assertMigratable(this.#schema, found, difference)
-    const texts = this.#migrations.slice(getStartVersion(this.#schema, found))
+    const { full } = this.#target
+    const { found, difference } = await this.#inspect(connection, full)
+    const texts = this.#target.getPendingMigrations(found, difference)
     const statements = texts.flatMap(text => text.split(';')).filter(text => text.trim() !== '')
-    const lostIndexes = [...this.#schema.indexes]
+    const lostIndexes = [...full.indexes]
       .filter(([name, { table }]) => found.tables.has(table) && !found.indexes.has(name))
       .map(([, { statement }]) => statement)
     await this.#execute(connection, difference, [...statements, ...lostIndexes])
     await connection.query(`SELECT RELEASE_LOCK(${MIGRATION_LOCK})`)
-    const after = await this.#inspect(connection, this.#schema)
-    assertSameSchema(this.#schema, after.found, after.difference)
+    const after = await this.#inspect(connection, full)
+    assertSameSchema(full, after.found, after.difference)
   }
 
   async #execute (
@@ -188,12 +178,12 @@ export class MysqlSetup {
     connection: MysqlConnection,
     tables: FoundSchema['tables']
   ): Promise<number> {
-    if (tables.get(this.#versionTable)?.columns.has('version') !== true) {
+    if (!this.#target.recordsVersions(tables)) {
       return 0
     }
 
     const [[latest]] = await connection.query(
-      `SELECT MAX(version) AS version FROM ${this.#versionTable}`
+      `SELECT MAX(version) AS version FROM ${this.#target.versionTable}`
     ) as [Row[], unknown]
     return Number(latest?.version ?? 0)
   }

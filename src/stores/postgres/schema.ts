@@ -10,7 +10,8 @@ const feed = `
     entry text NOT NULL,
     PRIMARY KEY (xid, id)
   );
-  CREATE INDEX IF NOT EXISTS token_auth_revocations_by_time ON token_auth_revocations (stored_at, id);`
+  CREATE INDEX IF NOT EXISTS token_auth_revocations_by_time
+    ON token_auth_revocations (stored_at, id);`
 
 /**
  * Migrations of `PostgresStore`. Item n takes the schema from version n to n + 1.
@@ -65,7 +66,8 @@ export const postgresMigrations: readonly string[] = [
     sweep_after bigint NOT NULL,
     PRIMARY KEY (realm, user_id, before, keep)
   );
-  CREATE INDEX IF NOT EXISTS token_auth_user_not_befores_by_end ON token_auth_user_not_befores (sweep_after);
+  CREATE INDEX IF NOT EXISTS token_auth_user_not_befores_by_end
+    ON token_auth_user_not_befores (sweep_after);
   CREATE TABLE IF NOT EXISTS token_auth_realm_not_befores (
     realm text COLLATE "C" NOT NULL PRIMARY KEY,
     before bigint NOT NULL,

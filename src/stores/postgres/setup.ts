@@ -1,18 +1,14 @@
 import {
   assertComplete,
-  assertMigratable,
   assertSameSchema,
   compareSchemas,
-  getStartVersion,
   isComplete,
-  parseSchema,
-  pickAttempts,
   toTables,
   warnOfNewerSchema
 } from '../sql/schema.js'
 import type { FoundSchema, Schema, SchemaDifference } from '../sql/schema.js'
-import { addPrefix, createPrefixer } from '../sql/table-prefix.js'
 import type { SqlStoreOptions } from '../sql/table-prefix.js'
+import { TargetSchema } from '../sql/target-schema.js'
 import { StoreSetupError } from '../token-store.js'
 import { hasNoErrorListener } from '../../lib/error-listeners.js'
 import { assertRights, assertWritable, createReadOnlyError, inspect } from './catalog.js'
@@ -28,9 +24,6 @@ const INSUFFICIENT_PRIVILEGE = '42501'
 const READ_ONLY_TRANSACTION = '25006'
 // Key of an advisory lock that other software is unlikely to use.
 const MIGRATION_LOCK = 7_265_348_101
-const VERSION_TABLE = 'token_auth_migrations'
-const CREATE_VERSION_TABLE =
-  `CREATE TABLE IF NOT EXISTS ${VERSION_TABLE} (version integer NOT NULL PRIMARY KEY)`
 
 /** Result of an inspection. */
 interface Inspection {
@@ -42,58 +35,53 @@ interface Inspection {
 /** Checks, creates and records the schema of the stores. */
 export class PostgresSetup {
   readonly #db: PostgresDatabase
-  readonly #migrations: readonly string[]
-  readonly #schema: Schema
-  readonly #prefix: (text: string) => string
+  readonly #target: TargetSchema
 
   /** @param db - Without a prefix of its own. */
   constructor (db: PostgresDatabase, options: SqlStoreOptions) {
     this.#db = db
-    this.#migrations = addPrefix(postgresMigrations, options)
-    this.#schema = parseSchema(this.#migrations)
-    this.#prefix = createPrefixer(options) ?? (text => text)
+    this.#target = new TargetSchema(postgresMigrations, options)
   }
 
   /** Checks everything that `PostgresStore` needs. */
   check (): Promise<readonly string[]> {
-    return this.#check(this.#schema)
+    return this.#check(this.#target.full)
   }
 
   /** Checks what `PostgresAttempts` needs. */
   checkAttempts (): Promise<readonly string[]> {
-    return this.#check(pickAttempts(this.#schema))
+    return this.#check(this.#target.attempts)
   }
 
   /** Creates what is missing. Only reads if nothing is missing. */
   async migrate (): Promise<void> {
-    const { catalog, found, difference } = await this.#inspect(this.#schema)
+    const { full } = this.#target
+    const { catalog, found, difference } = await this.#inspect(full)
 
     if (isComplete(difference)) {
       return
     }
 
-    assertMigratable(this.#schema, found, difference)
-    const texts = this.#migrations.slice(getStartVersion(this.#schema, found))
+    const texts = this.#target.getPendingMigrations(found, difference)
     await this.#execute(texts, catalog, difference)
-    const after = await this.#inspect(this.#schema)
-    assertSameSchema(this.#schema, after.found, after.difference)
+    const after = await this.#inspect(full)
+    assertSameSchema(full, after.found, after.difference)
   }
 
   /** Records all migrations as executed, if the tables are complete. */
   async baseline (): Promise<void> {
-    const { catalog, found, difference } = await this.#inspect(this.#schema)
-    const versionTable = this.#prefix(VERSION_TABLE)
+    const { full, versionTable, versionRows } = this.#target
+    const { catalog, found, difference } = await this.#inspect(full)
     assertComplete(difference, versionTable)
 
-    if (found.version < this.#schema.version) {
-      const versions = this.#migrations.map((_, i) => `(${i + 1})`).join(', ')
+    if (found.version < full.version) {
       const create = found.tables.has(versionTable)
         ? []
-        : [`${this.#prefix(CREATE_VERSION_TABLE)};`]
+        : [`CREATE TABLE IF NOT EXISTS ${versionTable} (version integer NOT NULL PRIMARY KEY);`]
       await this.#execute(
         [
           ...create,
-          `INSERT INTO ${versionTable} (version) VALUES ${versions} ON CONFLICT DO NOTHING;`
+          `INSERT INTO ${versionTable} (version) VALUES ${versionRows} ON CONFLICT DO NOTHING;`
         ],
         catalog,
         difference
@@ -138,18 +126,18 @@ export class PostgresSetup {
   }
 
   async #readVersion (tables: FoundSchema['tables'], catalog: Catalog): Promise<number> {
-    const name = this.#prefix(VERSION_TABLE)
+    const { versionTable } = this.#target
 
-    if (!tables.get(name)?.columns.has('version')) {
+    if (!this.#target.recordsVersions(tables)) {
       return 0
     }
 
     assertRights({
       ...catalog,
-      denied: catalog.denied?.filter(([, denied]) => denied === name) ?? []
+      denied: catalog.denied?.filter(([, denied]) => denied === versionTable) ?? []
     })
     const { rows: [row] } = await this.#db.query(
-      `SELECT coalesce(max(version), 0) AS version FROM ${name}`
+      `SELECT coalesce(max(version), 0) AS version FROM ${versionTable}`
     )
     return Number((row as { version: unknown }).version)
   }
@@ -191,7 +179,7 @@ export class PostgresSetup {
   }
 }
 
-// Where the collation has no meaning, another tool may have set "C".
+// Another tool may have set the collation "C" on columns that need none.
 function isSameType (expected: string, found: string): boolean {
   return found === expected || found === `${expected} COLLATE "C"`
 }

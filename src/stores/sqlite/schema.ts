@@ -57,7 +57,8 @@ export const sqliteMigrations: readonly string[] = [
     sweep_after INTEGER NOT NULL,
     PRIMARY KEY (realm, user_id, not_before, kept_id)
   ) WITHOUT ROWID;
-  CREATE INDEX IF NOT EXISTS token_auth_user_not_befores_by_end ON token_auth_user_not_befores (sweep_after);
+  CREATE INDEX IF NOT EXISTS token_auth_user_not_befores_by_end
+    ON token_auth_user_not_befores (sweep_after);
 
   CREATE TABLE IF NOT EXISTS token_auth_realm_not_befores (
     realm TEXT NOT NULL PRIMARY KEY,

@@ -3,24 +3,20 @@ import {
   assertMigratable,
   assertSameSchema,
   compareSchemas,
-  getStartVersion,
   isComplete,
-  parseSchema,
-  pickAttempts,
   toColumn,
   toTables,
   warnOfNewerSchema
 } from '../sql/schema.js'
 import type { FoundSchema, Schema, SchemaDifference } from '../sql/schema.js'
-import { addPrefix, createPrefixer } from '../sql/table-prefix.js'
 import type { SqlStoreOptions } from '../sql/table-prefix.js'
+import { TargetSchema } from '../sql/target-schema.js'
 import { StoreSetupError } from '../token-store.js'
 import { isReadOnly, retryWhileBusy } from './connection.js'
 import type { SqliteConnection } from './connection.js'
 import { sqliteMigrations } from './schema.js'
 
 const MIN_VERSION = [3, 35] as const
-const VERSION_TABLE = 'token_auth_migrations'
 
 const statements = {
   columns: `
@@ -41,34 +37,29 @@ interface Inspection {
 /** Checks, creates and records the schema of the stores. */
 export class SqliteSetup {
   readonly #db: SqliteConnection
-  readonly #migrations: readonly string[]
-  readonly #schema: Schema
-  readonly #versionTable: string
+  readonly #target: TargetSchema
 
   /** @param db - Without a prefix of its own. */
   constructor (db: SqliteConnection, options: SqlStoreOptions) {
-    const prefix = createPrefixer(options) ?? (text => text)
     this.#db = db
-    this.#migrations = addPrefix(sqliteMigrations, options)
-    this.#schema = parseSchema(this.#migrations)
-    this.#versionTable = prefix(VERSION_TABLE)
+    this.#target = new TargetSchema(sqliteMigrations, options)
   }
 
   /** Checks everything that `SqliteStore` needs. */
   check (): Promise<readonly string[]> {
-    return this.#check(this.#schema)
+    return this.#check(this.#target.full)
   }
 
   /** Checks what `SqliteAttempts` needs. */
   checkAttempts (): Promise<readonly string[]> {
-    return this.#check(pickAttempts(this.#schema))
+    return this.#check(this.#target.attempts)
   }
 
   /** Configures the connection, and creates what is missing. Only reads if nothing is missing. */
   async migrate (): Promise<void> {
     this.#db.exec('PRAGMA busy_timeout = 0')
-    const { found, difference } = await retryWhileBusy(() => this.#inspect(this.#schema))
-    assertMigratable(this.#schema, found, difference)
+    const { found, difference } = await retryWhileBusy(() => this.#inspect(this.#target.full))
+    assertMigratable(this.#target.full, found, difference)
     await assertWritable(async () => {
       await this.#useWriteAheadLog()
 
@@ -80,20 +71,20 @@ export class SqliteSetup {
 
   /** Records all migrations as executed, if the tables are complete. */
   async baseline (): Promise<void> {
-    const { found, difference } = await retryWhileBusy(() => this.#inspect(this.#schema))
-    assertComplete(difference, this.#versionTable)
+    const { full, versionTable, versionRows } = this.#target
+    const { found, difference } = await retryWhileBusy(() => this.#inspect(full))
+    assertComplete(difference, versionTable)
 
-    if (found.version === this.#schema.version) {
+    if (found.version === full.version) {
       return
     }
 
-    const versions = this.#migrations.map((_, i) => `(${i + 1})`).join(', ')
     await assertWritable(() =>
       this.#db.transaction(() => {
         this.#db.exec(
-          `CREATE TABLE IF NOT EXISTS ${this.#versionTable} (version INTEGER NOT NULL PRIMARY KEY)`
+          `CREATE TABLE IF NOT EXISTS ${versionTable} (version INTEGER NOT NULL PRIMARY KEY)`
         )
-        this.#db.exec(`INSERT OR IGNORE INTO ${this.#versionTable} (version) VALUES ${versions}`)
+        this.#db.exec(`INSERT OR IGNORE INTO ${versionTable} (version) VALUES ${versionRows}`)
       })
     )
   }
@@ -110,15 +101,15 @@ export class SqliteSetup {
   // Looks again after the wait for the lock, because another process may have migrated.
   async #createMissing (): Promise<void> {
     await this.#db.transaction(() => {
-      const { found, difference } = this.#inspect(this.#schema)
-      assertMigratable(this.#schema, found, difference)
+      const { full } = this.#target
+      const { found, difference } = this.#inspect(full)
 
-      for (const text of this.#migrations.slice(getStartVersion(this.#schema, found))) {
+      for (const text of this.#target.getPendingMigrations(found, difference)) {
         this.#db.exec(text)
       }
 
-      const after = this.#inspect(this.#schema)
-      assertSameSchema(this.#schema, after.found, after.difference)
+      const after = this.#inspect(full)
+      assertSameSchema(full, after.found, after.difference)
     })
   }
 
@@ -144,11 +135,11 @@ export class SqliteSetup {
   }
 
   #readVersion (tables: FoundSchema['tables']): number {
-    if (tables.get(this.#versionTable)?.columns.has('version') !== true) {
+    if (!this.#target.recordsVersions(tables)) {
       return 0
     }
 
-    const [row] = this.#db.all(`SELECT max(version) AS version FROM ${this.#versionTable}`)
+    const [row] = this.#db.all(`SELECT max(version) AS version FROM ${this.#target.versionTable}`)
     return Number(row?.version ?? 0)
   }
 
