@@ -1,4 +1,5 @@
 import { describeError } from './safe-error.js'
+import { limitTime } from './time-limit.js'
 import { SECOND } from './time.js'
 import type { Millis } from './time.js'
 
@@ -81,7 +82,7 @@ export class ReconnectingListener {
         },
         onLost: lose
       })
-      await failAfter(CONNECT_TIMEOUT, connection.subscribe())
+      await waitFor(CONNECT_TIMEOUT, connection.subscribe())
     } catch (error) {
       failure ??= { error }
     }
@@ -143,7 +144,7 @@ export class ReconnectingListener {
 
   #schedulePing (connection: ListenerConnection): void {
     this.#timer = setTimeout(() => {
-      failAfter(PING_TIMEOUT, connection.ping()).then(() => {
+      waitFor(PING_TIMEOUT, connection.ping()).then(() => {
         if (this.#connection === connection) {
           this.#schedulePing(connection)
         }
@@ -156,17 +157,6 @@ export class ReconnectingListener {
   }
 }
 
-async function failAfter<T> (timeout: Millis, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const expiry = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      reject(new Error('no response'))
-    }, timeout).unref()
-  })
-
-  try {
-    return await Promise.race([work, expiry])
-  } finally {
-    clearTimeout(timer)
-  }
+function waitFor (timeout: Millis, work: Promise<unknown>): Promise<unknown> {
+  return limitTime(timeout, work, () => new Error('no response'))
 }

@@ -1,4 +1,5 @@
 import { SafeError } from '../../lib/safe-error.js'
+import { limitTime } from '../../lib/time-limit.js'
 import { SECOND } from '../../lib/time.js'
 import type { Millis } from '../../lib/time.js'
 import type { MysqlConnection, MysqlPool } from './connection.js'
@@ -33,22 +34,13 @@ export function withTimeouts (pool: MysqlPool, timeout = STATEMENT_TIMEOUT): Mys
   }
 
   async function run<T> (connection: MysqlConnection, work: () => Promise<T>): Promise<T> {
-    let timer: NodeJS.Timeout | undefined
-    const expiry = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => {
-        timeouts++
-        connection.destroy()
-        reject(new SafeError(`the database did not respond within ${timeout} ms`))
-      }, timeout).unref()
+    const result = await limitTime(timeout, work(), () => {
+      timeouts++
+      connection.destroy()
+      return new SafeError(`the database did not respond within ${timeout} ms`)
     })
-
-    try {
-      const result = await Promise.race([work(), expiry])
-      responses.set(getIdentity(connection), timeouts)
-      return result
-    } finally {
-      clearTimeout(timer)
-    }
+    responses.set(getIdentity(connection), timeouts)
+    return result
   }
 
   async function getConnection (): Promise<MysqlConnection> {
