@@ -5,6 +5,7 @@ import type { HttpRequest } from './http/authorization.js'
 import type { CookieReply } from './http/cookies.js'
 import type { DpopRequest } from './http/dpop.js'
 import type { ClaimRequirements as Requirements } from './http/guards.js'
+import type { Registration as ScopeRegistration } from './http/registration.js'
 import type { Duration } from './lib/duration.js'
 import type { CookieResponse, TokenResponse } from './protocol.js'
 import type { Auth as RequestAuth } from './tokens/auth.js'
@@ -245,6 +246,9 @@ export type Auth = RequestAuth
  * a function of @fastify/auth, in a list after `app.authenticate`.
  */
 export type AuthGuard = AuthenticateHook
+
+/** Registration of a scope, which `fastify-token-auth/testing` reads. */
+export type Registration = ScopeRegistration
 
 /** Type of the argument of `app.requireClaims`. */
 export type ClaimRequirements = Requirements

@@ -20,6 +20,7 @@ const ERRORS: Readonly<Record<ErrorCode, readonly [statusCode: number, message: 
   AUTH_CLAIMS_INSUFFICIENT: [403, 'Access token does not permit this request'],
   AUTH_REAUTHENTICATION_REQUIRED: [403, 'Request requires a more recent login'],
   AUTH_TOO_MANY_ATTEMPTS: [429, 'Too many attempts, try again later'],
+  AUTH_NOT_REGISTERED: [500, 'tokenAuth is not registered in this scope'],
   AUTH_STORE_UNAVAILABLE: [503, 'Session store is unavailable, try again later'],
   AUTH_BUSY: [503, 'Too many concurrent logins, try again later'],
   AUTH_KEYS_UNAVAILABLE: [503, 'Public keys are unavailable, try again later']

@@ -1,4 +1,5 @@
 export { tokenAuth, tokenAuth as default } from './plugin.js'
+export { authenticate, requireClaims, requireFresh } from './http/hooks.js'
 export { TokenAuthError } from './errors.js'
 export { optionsFromEnv } from './options/from-env.js'
 export type { TokenAuthEnv } from './options/from-env.js'

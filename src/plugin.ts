@@ -4,14 +4,14 @@ import type { DpopProof, DpopVerifier } from './dpop/verifier.js'
 import { missingProof } from './errors.js'
 import { Events } from './events.js'
 import type { Logger } from './events.js'
-import { createAuthenticate } from './http/authenticate.js'
-import type { Authenticate } from './http/authenticate.js'
-import { getCookieSerializer } from './http/cookie-serializer.js'
-import { TokenCookie } from './http/cookies.js'
+import { createAccessCheck, createHook } from './http/authenticate.js'
+import type { AccessCheck, Authenticate } from './http/authenticate.js'
 import type { GetProof, RequestDpop } from './http/dpop.js'
-import { createRequireFresh, requireClaims, requireFirstParty } from './http/guards.js'
+import { createRequireClaims, createRequireFresh, requireFirstParty } from './http/guards.js'
 import { addErrorHeaders } from './http/headers.js'
 import { createTokenRenewer } from './http/renewed-tokens.js'
+import { REGISTRATION } from './http/registration.js'
+import type { Registration as ScopeRegistration } from './http/registration.js'
 import { addJwksRoute } from './http/routes/jwks.js'
 import { addLoginRoute } from './http/routes/login.js'
 import { addLogoutAllRoute, addLogoutRoute } from './http/routes/logout.js'
@@ -20,6 +20,7 @@ import { addSessionRoutes } from './http/routes/sessions.js'
 import { prepareScope } from './http/scope.js'
 import { TokenTransport } from './http/token-transport.js'
 import type { TransportSettings } from './http/token-transport.js'
+import { createTransportSettings } from './http/transport-settings.js'
 import type { Millis } from './lib/time.js'
 import type { OAuth } from './oauth/routes.js'
 import type { TokenAuthOptions } from './options/options.js'
@@ -27,7 +28,6 @@ import { addRegistration } from './options/registrations.js'
 import { resolveOptions } from './options/resolve.js'
 import { assertPluginTimeout } from './options/startup.js'
 import type { ResolvedOptions } from './options/resolve.js'
-import type { CookieSettings, ResolvedTransport } from './options/transport.js'
 import { securityWarnings } from './options/warnings.js'
 import { createStoreTime } from './revocations/store-clock.js'
 import type { StoreTime } from './revocations/store-clock.js'
@@ -88,16 +88,19 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
 
     prepareScope(scope, settings.refreshCookie !== null)
 
-    const authenticate = createHook(app, services, settings, dpop)
+    const { users, sessions, access } = services
+    const check = createCheck(app, services, settings, dpop)
+    const authenticate = createHook(check)
+    const transport = new TokenTransport(
+      settings,
+      token => sessions.getTokenKind(token),
+      dpop !== null
+    )
     const registration = {
       options,
       clock,
       services,
-      transport: new TokenTransport(
-        settings,
-        token => services.sessions.getTokenKind(token),
-        dpop !== null
-      ),
+      transport,
       authenticate,
       getProof: (request => dpop?.getProof(request) ?? null) satisfies GetProof,
       oauth,
@@ -105,9 +108,17 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
     }
     await addRoutes(app, scope, registration)
 
+    app.decorate<ScopeRegistration>(REGISTRATION, {
+      name,
+      clock,
+      authenticate: check,
+      ...(process.env['NODE_ENV'] !== 'production' && {
+        testing: { users, sessions, access, transport, settings, clock }
+      })
+    })
     app.decorate('authenticate', authenticate)
     app.decorate('requireFresh', createRequireFresh(clock))
-    app.decorate('requireClaims', requireClaims)
+    app.decorate('requireClaims', createRequireClaims)
     app.decorate('tokenAuth', createTokenAuth({ ...registration, ...services }))
     app.addHook('onReady', async () => {
       for (const warning of securityWarnings(options)) {
@@ -159,35 +170,13 @@ async function createDpop (
   return { verifier, requests: new RequestDpop(verifier, publicUrl) }
 }
 
-async function createTransportSettings (
-  scope: FastifyInstance,
-  transport: ResolvedTransport
-): Promise<TransportSettings> {
-  const { refreshCookie, accessCookie, deviceCookie } = transport
-
-  if (refreshCookie === null) {
-    return { ...transport, refreshCookie: null, accessCookie: null, deviceCookie: null }
-  }
-
-  const serialize = await getCookieSerializer(scope)
-  const create = (settings: CookieSettings | null): TokenCookie | null =>
-    settings === null ? null : new TokenCookie(settings, serialize)
-
-  return {
-    ...transport,
-    refreshCookie: create(refreshCookie),
-    accessCookie: create(accessCookie),
-    deviceCookie: create(deviceCookie)
-  }
-}
-
-function createHook (
+function createCheck (
   app: FastifyInstance,
   { access, renewal, revoked }: Services,
   { accessCookie, origins }: TransportSettings,
   dpop: RequestDpop | null
-): Authenticate {
-  return createAuthenticate({
+): AccessCheck {
+  return createAccessCheck({
     verifier: access,
     accessCookie: accessCookie === null ? null : { cookie: accessCookie, origins },
     renewer: renewal === null ? null : createTokenRenewer(app, renewal, accessCookie, revoked),

@@ -1,5 +1,6 @@
 import type { FastifyContextConfig } from 'fastify'
 import { TokenAuthError } from '../errors.js'
+import type { Logger } from '../events.js'
 import type { AccessTokenVerifier, Auth, VerifiedToken } from '../tokens/auth.js'
 import { readBearerToken, readDpopToken } from './authorization.js'
 import type { TokenCookie } from './cookies.js'
@@ -9,6 +10,9 @@ import type { DpopRequest, RequestDpop } from './dpop.js'
 
 /** Part of a Fastify request that {@link Authenticate} reads and writes. */
 export interface AuthenticatedRequest extends DpopRequest, OriginRequest {
+  /** Instance of the scope that declared the route. */
+  readonly server?: object
+  readonly log?: Pick<Logger, 'error'>
   readonly routeOptions: { readonly config: FastifyContextConfig }
   readonly headers: DpopRequest['headers'] & OriginRequest['headers']
   auth: Auth | null
@@ -32,6 +36,13 @@ export interface Authenticate {
   (request: AuthenticatedRequest, reply: unknown, done: (error?: Error) => void): void
 }
 
+/**
+ * Checks the access token of a request and sets `request.auth`.
+ *
+ * Throws if the request is rejected, or returns a promise that rejects then.
+ */
+export type AccessCheck = (request: AuthenticatedRequest) => Promise<void> | void
+
 /** Cookie with the access token, and the origins whose pages may use it. */
 export interface AccessCookie {
   readonly cookie: TokenCookie
@@ -45,7 +56,7 @@ export interface TokenRenewer<Verified> {
   renew(request: object, token: string, verified: Verified, inCookie: boolean): Promise<void>
 }
 
-/** Settings and collaborators of the `authenticate` hook. */
+/** Settings and collaborators of an {@link AccessCheck}. */
 export interface AuthenticateContext<Verified extends VerifiedToken> {
   readonly verifier: AccessTokenVerifier<Verified>
   /** `null` if access tokens are not accepted in a cookie. */
@@ -68,15 +79,15 @@ interface RequestToken {
 }
 
 /**
- * Creates the `onRequest` hook that verifies the access token and sets `request.auth`.
+ * Creates the check of the `authenticate` hook.
  *
  * Usually runs synchronously. It is asynchronous for remote tokens that are not cached, for
  * renewal, for DPoP, for the first use of a generation if `confirmWrites` is `'immediate'`, and
  * after the process stood still.
  */
-export function createAuthenticate<Verified extends VerifiedToken> (
+export function createAccessCheck<Verified extends VerifiedToken> (
   context: AuthenticateContext<Verified>
-): Authenticate {
+): AccessCheck {
   const { verifier, renewer, dpop, requiresDpop } = context
 
   function needsProof (verified: Verified, { hasDpopScheme }: RequestToken): boolean {
@@ -111,7 +122,7 @@ export function createAuthenticate<Verified extends VerifiedToken> (
     request.auth = verified.auth
   }
 
-  return createHook((request): Promise<void> | void => {
+  return (request): Promise<void> | void => {
     if (isPublic(request)) {
       return
     }
@@ -124,19 +135,15 @@ export function createAuthenticate<Verified extends VerifiedToken> (
     }
 
     request.auth = verified.auth
-  })
+  }
 }
 
 /**
  * Creates a hook from a check.
  *
  * With `done`, creates no promise unless the check returns one.
- *
- * @param check - Throws if the request is rejected, or returns a promise that rejects then.
  */
-export function createHook (
-  check: (request: AuthenticatedRequest) => Promise<void> | void
-): Authenticate {
+export function createHook (check: AccessCheck): Authenticate {
   function hook (request: AuthenticatedRequest, reply: unknown): Promise<void>
   function hook (
     request: AuthenticatedRequest,

@@ -5,7 +5,7 @@ import { CLOCK_TOLERANCE } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
 import type { Auth, AuthClaims } from '../tokens/auth.js'
 import { createHook } from './authenticate.js'
-import type { Authenticate } from './authenticate.js'
+import type { Authenticate, AuthenticatedRequest } from './authenticate.js'
 
 type Accepted<Claim> = Claim extends ReadonlyArray<infer Member> ? Member | readonly Member[] :
   Claim | readonly Claim[]
@@ -27,25 +27,41 @@ export type ClaimRequirements = {
 /** Creates `app.requireFresh`. */
 export function createRequireFresh (clock: () => Millis): (maxAge: Duration) => Authenticate {
   return maxAge => {
-    const limit = parseDuration(maxAge)
+    const limit = parseMaxAge(maxAge)
 
-    if (limit === null || limit <= 0) {
-      throw new TypeError('"maxAge" of requireFresh must be a duration above 0, such as "5m"')
-    }
-
-    return createGuard(({ authenticatedAt }) => {
-      const age = clock() - authenticatedAt
-
-      // A login in the future was timed by a wrong clock.
-      if (age <= limit && age >= -CLOCK_TOLERANCE) {
-        return
-      }
-
-      throw new TokenAuthError('AUTH_REAUTHENTICATION_REQUIRED', {
-        hint: `login must be at most ${Math.floor(limit / 1000)} s old`
-      })
+    return createGuard(auth => {
+      assertFresh(auth, limit, clock())
     })
   }
+}
+
+/**
+ * Reads the argument of `requireFresh`.
+ *
+ * @throws TypeError if it is not a duration above 0.
+ */
+export function parseMaxAge (maxAge: Duration): Millis {
+  const limit = parseDuration(maxAge)
+
+  if (limit === null || limit <= 0) {
+    throw new TypeError('"maxAge" of requireFresh must be a duration above 0, such as "5m"')
+  }
+
+  return limit
+}
+
+/** @throws TokenAuthError `AUTH_REAUTHENTICATION_REQUIRED` if the login is older than `limit`. */
+export function assertFresh ({ authenticatedAt }: Auth, limit: Millis, now: Millis): void {
+  const age = now - authenticatedAt
+
+  // A login in the future was timed by a wrong clock.
+  if (age <= limit && age >= -CLOCK_TOLERANCE) {
+    return
+  }
+
+  throw new TokenAuthError('AUTH_REAUTHENTICATION_REQUIRED', {
+    hint: `login must be at most ${Math.floor(limit / 1000)} s old`
+  })
 }
 
 /**
@@ -53,7 +69,16 @@ export function createRequireFresh (clock: () => Millis): (maxAge: Duration) => 
  *
  * @throws TypeError if no claim is required, or a claim has no accepted value.
  */
-export function requireClaims (requirements: ClaimRequirements): Authenticate {
+export function createRequireClaims (requirements: ClaimRequirements): Authenticate {
+  return createGuard(createClaimsCheck(requirements))
+}
+
+/**
+ * Creates the check of `requireClaims`, which throws `AUTH_CLAIMS_INSUFFICIENT`.
+ *
+ * @throws TypeError if no claim is required, or a claim has no accepted value.
+ */
+export function createClaimsCheck (requirements: ClaimRequirements): (auth: Auth) => void {
   const required = Object.entries(requirements as Record<string, unknown>).map(([name, value]) =>
     [name, [value].flat()] as const
   )
@@ -67,7 +92,7 @@ export function requireClaims (requirements: ClaimRequirements): Authenticate {
     )
   }
 
-  return createGuard(({ claims }) => {
+  return ({ claims }) => {
     const actual = claims as Record<string, unknown>
     const isAccepted = ([name, accepted]: typeof required[number]): boolean =>
       Object.hasOwn(actual, name) && [actual[name]].flat()
@@ -76,7 +101,7 @@ export function requireClaims (requirements: ClaimRequirements): Authenticate {
     if (!required.every(isAccepted)) {
       throw new TokenAuthError('AUTH_CLAIMS_INSUFFICIENT')
     }
-  })
+  }
 }
 
 /**
@@ -97,12 +122,22 @@ export function requireFirstParty (authenticate: Authenticate): Authenticate {
   })
 }
 
-function createGuard (assertAllowed: (auth: Auth) => void): Authenticate {
-  return createHook(({ auth }) => {
-    if (auth === null) {
-      throw new TokenAuthError('AUTH_ACCESS_MISSING')
-    }
+/**
+ * Returns the verified access token of a request.
+ *
+ * @throws TokenAuthError `AUTH_ACCESS_MISSING` if no `authenticate` hook has accepted one.
+ */
+export function requireAuth ({ auth }: Pick<AuthenticatedRequest, 'auth'>): Auth {
+  // `undefined` in a scope without a registration.
+  if (auth == null) {
+    throw new TokenAuthError('AUTH_ACCESS_MISSING')
+  }
 
-    assertAllowed(auth)
+  return auth
+}
+
+function createGuard (assertAllowed: (auth: Auth) => void): Authenticate {
+  return createHook(request => {
+    assertAllowed(requireAuth(request))
   })
 }

@@ -1,4 +1,5 @@
 export { tokenVerifier } from './plugin.js'
+export { authenticate, requireClaims, requireFresh } from '../http/hooks.js'
 export type { Auth, Authenticate, AuthGuard, ClaimRequirements } from '../decorators.js'
 export type { AuthClaims } from '../tokens/auth.js'
 export type { PublicAlgorithm, TokenVerifierOptions, VerifierDpopOptions } from './options.js'

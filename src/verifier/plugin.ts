@@ -3,10 +3,12 @@ import fp from 'fastify-plugin'
 import { DpopNonces } from '../dpop/nonces.js'
 import { DpopVerifier } from '../dpop/verifier.js'
 import { Events } from '../events.js'
-import { createAuthenticate } from '../http/authenticate.js'
+import { createAccessCheck, createHook } from '../http/authenticate.js'
 import { RequestDpop } from '../http/dpop.js'
-import { createRequireFresh, requireClaims } from '../http/guards.js'
+import { createRequireClaims, createRequireFresh } from '../http/guards.js'
 import { addErrorHeaders } from '../http/headers.js'
+import { REGISTRATION } from '../http/registration.js'
+import type { Registration } from '../http/registration.js'
 import { HOUR } from '../lib/time.js'
 import { dpopUrlWarning } from '../options/warnings.js'
 import { createGuard } from '../stores/guard.js'
@@ -32,18 +34,17 @@ async function plugin (app: FastifyInstance, given: TokenVerifierOptions): Promi
   app.decorateRequest('auth', null)
   addErrorHeaders(app, { realm: name, dpopAlgorithms: dpop?.algorithms ?? null })
   dpop?.addNonceHeaders(app)
-  app.decorate(
-    'authenticate',
-    createAuthenticate({
-      verifier: createVerifier(app, options),
-      accessCookie: null,
-      renewer: null,
-      dpop,
-      requiresDpop: options.dpop?.required === true
-    })
-  )
+  const check = createAccessCheck({
+    verifier: createVerifier(app, options),
+    accessCookie: null,
+    renewer: null,
+    dpop,
+    requiresDpop: options.dpop?.required === true
+  })
+  app.decorate<Registration>(REGISTRATION, { name, clock, authenticate: check })
+  app.decorate('authenticate', createHook(check))
   app.decorate('requireFresh', createRequireFresh(clock))
-  app.decorate('requireClaims', requireClaims)
+  app.decorate('requireClaims', createRequireClaims)
 }
 
 function assertNotRegistered (app: FastifyInstance): void {
