@@ -1,3 +1,4 @@
+import { errorHeader } from './protocol.js'
 import type { ErrorCode } from './protocol.js'
 
 const ERRORS: Readonly<Record<ErrorCode, readonly [statusCode: number, message: string]>> = {
@@ -36,8 +37,12 @@ interface TokenAuthErrorOptions {
  * An error that the plugin sends to a client.
  *
  * Fastify sends it as `{ statusCode, code, error, message }`, unless the app has an error handler.
- * The `code` is the contract, the message may change. A message never contains a token, a password
- * or the message of a database driver.
+ * The `code` is the contract, the message may change. The header `X-Auth-Error` repeats the code,
+ * so that a client also finds it beside the body of your error handler. A message never contains a
+ * token, a password or the message of a database driver.
+ *
+ * The members are those of [http-errors](https://github.com/jshttp/http-errors), so Koa, Express
+ * and NestJS send the right status.
  *
  * `cause` is the error of a callback of the app, or a copy of the error of a database driver
  * without its message. No response contains it, and `JSON.stringify` leaves it out.
@@ -60,7 +65,7 @@ export class TokenAuthError extends Error {
   readonly statusCode: number
   /** Same as `statusCode`, for frameworks that read this member. */
   readonly status: number
-  /** Whether the fault is with the client (status below 500), as frameworks use this member. */
+  /** Whether the message is for the client (status below 500), as frameworks use this member. */
   readonly expose: boolean
   /** Seconds after which the client may retry; `null` if a retry cannot help. */
   readonly retryAfter: number | null
@@ -85,6 +90,14 @@ export class TokenAuthError extends Error {
     this.status = statusCode
     this.expose = statusCode < 500
     this.retryAfter = retryAfter ?? (statusCode === 503 ? 1 : null)
+  }
+
+  /** Headers of the response, which Fastify, Koa and Express send with the error. */
+  get headers (): Record<string, string> {
+    return {
+      [errorHeader]: this.code,
+      ...this.retryAfter !== null && { 'retry-after': String(this.retryAfter) }
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 export { tokenAuth, tokenAuth as default } from './plugin.js'
 export { authenticate, requireClaims, requireFresh } from './http/hooks.js'
 export { TokenAuthError } from './errors.js'
+export { exposedHeaders } from './protocol.js'
 export { optionsFromEnv } from './options/from-env.js'
 export type { TokenAuthEnv } from './options/from-env.js'
 export type { TokenAuthOptions } from './options/options.js'

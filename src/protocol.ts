@@ -50,6 +50,38 @@ export const transportHeader = 'x-token-transport'
  */
 export const newTokenHeader = 'x-new-token'
 
+/**
+ * Response header with the code of an error.
+ *
+ * A client reads it if the app has an error handler with a body of its own. The OAuth endpoints do
+ * not send it.
+ */
+export const errorHeader = 'x-auth-error'
+
+/**
+ * Response headers that a client reads.
+ *
+ * CORS must expose them, so that pages of other origins can read them. The plugin exposes those
+ * that it sends, but not those of a proxy or of another plugin, such as `Retry-After` of a rate
+ * limiter.
+ *
+ * @example
+ * ```ts
+ * import cors from '@fastify/cors'
+ * import { exposedHeaders } from 'fastify-token-auth'
+ *
+ * await app.register(cors, { origin: ['https://app.example.org'], exposedHeaders })
+ * ```
+ */
+// Frozen, because all apps of a process share it. Typed as mutable, because @fastify/cors is.
+export const exposedHeaders: string[] = /* @__PURE__ */ Object.freeze([
+  'X-Auth-Error',
+  'X-New-Token',
+  'Retry-After',
+  'DPoP-Nonce',
+  'WWW-Authenticate'
+]) as string[]
+
 /** Response body of login and refresh (RFC 6749, section 5.1), with the user. */
 export interface TokenResponse {
   readonly access_token: string

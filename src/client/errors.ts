@@ -1,3 +1,4 @@
+import { errorHeader } from '../protocol.js'
 import type { ErrorCode } from '../protocol.js'
 
 /**
@@ -34,16 +35,17 @@ export class AuthError extends Error {
   }
 }
 
-/** Creates the error for a response with an error status. */
+/**
+ * Creates the error for a response with an error status.
+ *
+ * The code is in the body, or only in a header if the app sends a body of its own.
+ */
 export async function createResponseError (response: Response): Promise<AuthError> {
   const body = await response.json().catch(() => null) as { readonly code?: AuthErrorCode } | null
-  const code = body?.code
+  const { headers, status } = response
+  const code = [body?.code, headers.get(errorHeader)].find(each => /^AUTH_/.test(each as string))
   // A date yields NaN and then 0. It would have to be compared with the clock of this device.
-  const retryAfter = +(response.headers.get('retry-after') as string) || 0
+  const retryAfter = +(headers.get('retry-after') as string) || 0
 
-  return new AuthError(
-    /^AUTH_/.test(code as string) ? code as AuthErrorCode : 'refused',
-    response.status,
-    retryAfter
-  )
+  return new AuthError((code ?? 'refused') as AuthErrorCode, status, retryAfter)
 }

@@ -30,7 +30,10 @@ const CODES_WITHOUT_TOKEN: ReadonlySet<ErrorCode> = new Set([
   'AUTH_ACCESS_MISSING'
 ])
 
-/** Adds `WWW-Authenticate` or `Retry-After` to each {@link TokenAuthError} the scope sends. */
+/**
+ * Adds `X-Auth-Error`, and `WWW-Authenticate` or `Retry-After`, to each {@link TokenAuthError} that
+ * the scope sends.
+ */
 export function addErrorHeaders (
   scope: FastifyInstance,
   challenge: Omit<Challenge, 'hasProof'>
@@ -40,11 +43,15 @@ export function addErrorHeaders (
   scope.addHook('onError', (request, reply, error, done) => {
     if (error instanceof TokenAuthError) {
       const hasProof = request.headers.dpop !== undefined
-      reply.headers(getErrorHeaders(error, { ...challenge, hasProof }))
+      const headers = {
+        ...getChallengeHeader(error, { ...challenge, hasProof }),
+        ...error.headers
+      }
+      reply.headers(headers)
 
-      // Scripts of other origins cannot read the challenge otherwise. CORS itself is up to the app.
-      if (error.statusCode === 401) {
-        addToHeader(reply, 'access-control-expose-headers', 'www-authenticate')
+      // Scripts of other origins cannot read them otherwise. CORS itself is up to the app.
+      for (const header of Object.keys(headers)) {
+        addToHeader(reply, 'access-control-expose-headers', header)
       }
     }
 
@@ -53,18 +60,14 @@ export function addErrorHeaders (
 }
 
 /**
- * Returns `Retry-After` (RFC 9110, section 10.2.3) if the error has a delay. Otherwise returns
- * `WWW-Authenticate` (RFC 6750, section 3) if a token could make the request succeed.
+ * Returns `WWW-Authenticate` (RFC 6750, section 3) if a token could make the request succeed, and
+ * the error has no `Retry-After`.
  */
-function getErrorHeaders (
+function getChallengeHeader (
   { statusCode, code, message, retryAfter }: TokenAuthError,
   challenge: Challenge
 ): Record<string, string> {
-  if (retryAfter !== null) {
-    return { 'retry-after': String(retryAfter) }
-  }
-
-  if (statusCode !== 401 && CHALLENGE_ERRORS[code] === undefined) {
+  if (retryAfter !== null || (statusCode !== 401 && CHALLENGE_ERRORS[code] === undefined)) {
     return {}
   }
 
@@ -92,14 +95,31 @@ function formatChallenge (
 
 /** Adds a member to a list header such as `Vary`, unless the list contains it. */
 export function addToHeader (reply: FastifyReply, header: string, member: string): void {
-  // The app or another plugin may have set the header to a string or to an array.
-  const members = [reply.getHeader(header) ?? []].flat()
+  const members = readMembers(reply, header)
+
+  if (!members.some(value => isSameName(value, member))) {
+    reply.header(header, [...members, member].join(', '))
+  }
+}
+
+/** Removes a member from a list header, or the whole header if it has no other member. */
+export function removeFromHeader (reply: FastifyReply, header: string, member: string): void {
+  const members = readMembers(reply, header).filter(value => !isSameName(value, member))
+
+  if (members.length === 0) {
+    reply.removeHeader(header)
+  } else {
+    reply.header(header, members.join(', '))
+  }
+}
+
+// The app or another plugin may have set the header to a string or to an array.
+function readMembers (reply: FastifyReply, header: string): string[] {
+  return [reply.getHeader(header) ?? []].flat()
     .flatMap(value => String(value).split(','))
     .map(value => value.trim())
+}
 
-  if (members.some(value => value.toLowerCase() === member.toLowerCase())) {
-    return
-  }
-
-  reply.header(header, [...members, member].join(', '))
+function isSameName (a: string, b: string): boolean {
+  return a.toLowerCase() === b.toLowerCase()
 }

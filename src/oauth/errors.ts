@@ -1,6 +1,8 @@
 import type { FastifyError, FastifyInstance } from 'fastify'
 import { TokenAuthError } from '../errors.js'
+import { removeFromHeader } from '../http/headers.js'
 import { sendJson } from '../http/reply.js'
+import { errorHeader } from '../protocol.js'
 import type { ErrorCode } from '../protocol.js'
 
 /**
@@ -82,8 +84,11 @@ export function setOAuthErrorHandler (scope: FastifyInstance, realm: string): vo
       request.log.error({ err: error }, 'OAuth endpoint failed')
     }
 
-    // An `onError` hook of the outer scope has added a Bearer challenge. Its `Retry-After` stays.
+    // An `onError` hook of the outer scope has added a Bearer challenge and the code of the error,
+    // which would tell causes apart. Its `Retry-After` stays.
     reply.removeHeader('www-authenticate')
+    reply.removeHeader(errorHeader)
+    removeFromHeader(reply, 'access-control-expose-headers', errorHeader)
 
     if (statusCode === 401) {
       void reply.header('www-authenticate', `Basic realm="${realm}"`)

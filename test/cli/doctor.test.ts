@@ -17,7 +17,7 @@ const sound: Readonly<Record<string, DeploymentOptions>> = {
     options: { refreshToken: { transport: 'both' }, cookie: { origins: [PAGE_ORIGIN] } }
   },
   'with key pairs': { options: keys },
-  'with DPoP': { options: { dpop: true }, cors: { exposedHeaders: ['Retry-After', 'DPoP-Nonce'] } },
+  'with DPoP': { options: { dpop: true } },
   'with CORS for all without cookies': {
     options: inBody,
     cors: { origin: '*', credentials: false }

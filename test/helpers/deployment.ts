@@ -5,6 +5,7 @@ import type { FastifyCorsOptions } from '@fastify/cors'
 import type { FastifyServerOptions } from 'fastify'
 import type { Test } from 'tap'
 import { sendRequest } from '../../src/cli/doctor/http.js'
+import { exposedHeaders } from '../../src/index.js'
 import type { TokenAuthOptions } from '../../src/index.js'
 import { createTestApp, PASSWORD } from './app.js'
 import type { TestApp } from './app.js'
@@ -62,7 +63,7 @@ export async function deploy (
         origin: [PAGE_ORIGIN],
         credentials: true,
         methods: ['GET', 'POST', 'DELETE'],
-        exposedHeaders: ['Retry-After'],
+        exposedHeaders,
         ...corsOptions
       })
   })

@@ -18,7 +18,7 @@ import {
 import { startupShape } from '../../src/options/startup.js'
 import { accountLimitShape, addressLimitShape, throttleShape } from '../../src/options/throttle.js'
 import { cookieShape } from '../../src/options/transport.js'
-import { defaultPaths } from '../../src/protocol.js'
+import { defaultPaths, exposedHeaders } from '../../src/protocol.js'
 import { MemoryStore } from '../../src/stores/memory/index.js'
 import { createChildEnv } from '../helpers/child-env.js'
 import { createConsumer, defaultDependencies, root } from '../helpers/consumer.js'
@@ -55,6 +55,7 @@ t.test('all code blocks compile, and an invalid block does not', async t => {
     'ioredis',
     'mysql2',
     '@fastify/auth',
+    '@fastify/cors',
     '@fastify/jwt'
   ])
   t.teardown(() => {
@@ -70,6 +71,10 @@ t.test('all code blocks compile, and an invalid block does not', async t => {
   const errors = (await consumer.compile()).split('\n').filter(line => line.includes('error TS'))
   t.strictSame(errors.filter(line => !line.includes('wrong.ts')), [])
   t.match(errors, [/'userName' does not exist on type 'Auth'/])
+})
+
+t.test('the README names all headers that CORS must expose', async t => {
+  t.match(readme, `exposedHeaders // ${exposedHeaders.join(', ')}\n`)
 })
 
 t.test('the quick start runs, in under 20 lines', async t => {

@@ -1,4 +1,4 @@
-import { transportHeader } from '../../protocol.js'
+import { exposedHeaders, newTokenHeader, transportHeader } from '../../protocol.js'
 import { createFinding } from './findings.js'
 import type { Finding } from './findings.js'
 import { getAuthCode, parseList } from './http.js'
@@ -9,8 +9,6 @@ import type { Probe } from './target.js'
 const UNKNOWN_ORIGINS = ['https://fastify-token-auth.invalid', 'null']
 /** Request headers that the client sends. */
 const REQUEST_HEADERS = ['authorization', 'content-type', transportHeader]
-/** Response headers that the client reads after an error. */
-const ERROR_HEADERS = ['retry-after', 'www-authenticate']
 
 /** Checks that CORS allows no unknown origin, and everything for the origins of the target. */
 export async function checkCors (probe: Probe, usesCookies: boolean): Promise<Finding[]> {
@@ -133,13 +131,15 @@ function allowsMethod (response: ProbeResponse, method: string): boolean {
 function findHiddenHeaders (response: ProbeResponse): string[] {
   const exposed = parseList(response.headers['access-control-expose-headers'])
   const isDpop = /\bDPoP\b/.test(response.headers['www-authenticate'] ?? '')
-  const needed = [
-    ...ERROR_HEADERS,
-    ...isDpop ? ['dpop-nonce'] : [],
-    ...response.headers['x-auth-error'] === undefined ? [] : ['x-auth-error']
-  ]
+  // Whether the app renews tokens cannot be seen without a login.
+  const unused = [newTokenHeader, ...isDpop ? [] : ['dpop-nonce']]
   const isWildcard = exposed.includes('*') && !allowsCredentials(response)
-  return isWildcard ? [] : needed.filter(header => !exposed.includes(header))
+
+  return isWildcard
+    ? []
+    : parseList(exposedHeaders.join()).filter(header =>
+      !exposed.includes(header) && !unused.includes(header)
+    )
 }
 
 function allowsCredentials ({ headers }: ProbeResponse): boolean {

@@ -95,7 +95,7 @@ const texts = {
     problem: `CORS does not expose ${headers}.`,
     consequence: 'Pages cannot read these headers. The client retries at the wrong time, or ' +
       'cannot tell why a request failed.',
-    fix: 'Add them to exposedHeaders of @fastify/cors, and let no proxy replace ' +
+    fix: 'Pass "exposedHeaders" of fastify-token-auth to @fastify/cors, and let no proxy replace ' +
       'Access-Control-Expose-Headers.'
   }),
   'origin-untrusted': (origin: string): Texts => ({

@@ -26,7 +26,10 @@ t.test('the first response has the nonce and exposes it to other origins', async
         'error="use_dpop_nonce", error_description="[^"\\\\]+"$'
     )
   )
-  t.equal(response.headers['access-control-expose-headers'], 'x-own, www-authenticate, dpop-nonce')
+  t.equal(
+    response.headers['access-control-expose-headers'],
+    'x-own, www-authenticate, x-auth-error, dpop-nonce'
+  )
   t.equal(response.headers['cache-control'], 'no-store')
   const { access_token: token } = await signIn(holder)
   const shown = await holder.sendOnce('GET', '/protected', { token })
