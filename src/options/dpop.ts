@@ -1,5 +1,6 @@
 import type { AttemptStore } from '../stores/attempt-store.js'
-import { attemptStore, boolean, groupOrBoolean, optional } from './validate.js'
+import { attemptStore } from './stores.js'
+import { boolean, groupOrBoolean, optional } from './validate.js'
 import type { Shape } from './validate.js'
 
 /** Options for tokens that are bound to a key of the client (DPoP, RFC 9449). */

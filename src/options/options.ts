@@ -17,6 +17,7 @@ import { signingShape } from './signing.js'
 import type { SigningOptions } from './signing.js'
 import { startupShape } from './startup.js'
 import type { StartupOptions } from './startup.js'
+import { tokenStore } from './stores.js'
 import { throttleShape } from './throttle.js'
 import type { ThrottleOptions } from './throttle.js'
 import { transportShape } from './transport.js'
@@ -203,10 +204,7 @@ export const listenerShape = {
 
 /** Checks of {@link TokenAuthOptions}. */
 export const optionsShape = {
-  store: implementation<TokenStore>(
-    ['check', 'create', 'rotate', 'find', 'list', 'revoke', 'touch', 'revocations', 'sweep'],
-    'a TokenStore, such as new MemoryStore() from fastify-token-auth/memory'
-  ),
+  store: tokenStore(),
   users: resolveUsers,
   name: resolveName,
   ...signingShape,

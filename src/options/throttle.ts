@@ -2,9 +2,9 @@ import type { AttemptRule } from '../domain/attempt-rule.js'
 import type { Duration } from '../lib/duration.js'
 import { DAY, HOUR, SECOND } from '../lib/time.js'
 import type { AttemptStore } from '../stores/attempt-store.js'
+import { attemptStore } from './stores.js'
 import {
   assert,
-  attemptStore,
   duration,
   integer,
   optional,

@@ -2,7 +2,6 @@ import { parseDuration } from '../lib/duration.js'
 import type { Duration } from '../lib/duration.js'
 import { DAY, HOUR, MINUTE, SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
-import type { AttemptStore } from '../stores/attempt-store.js'
 
 /**
  * Checks one option and returns its value, or the default if the option is missing.
@@ -152,27 +151,23 @@ export function callable<Callback> (purpose: string, fallback?: Callback): Check
  * Creates a check for an object with methods, such as a store.
  *
  * @param type - Name of the interface, followed by an example.
+ * @param describe - Says how a wrong value differs, by the first method that it lacks.
  */
 export function implementation<Interface> (
   methods: ReadonlyArray<keyof Interface & string>,
-  type: string
+  type: string,
+  describe?: (value: unknown, missing: string) => string
 ): Check<Interface> {
   return (value, path) => {
-    assert(hasMethods(value, methods), `"${path}" must be ${type}`)
+    const missing = methods.find(method => !hasMethod(value, method))
+
+    if (missing !== undefined) {
+      const difference = describe === undefined ? '' : `, but ${describe(value, missing)}`
+      throw createOptionError(`"${path}" must be ${type}${difference}`)
+    }
+
     return value as Interface
   }
-}
-
-/**
- * Creates a check for an attempt store.
- *
- * @param example - Expression that creates one.
- */
-export function attemptStore (example: string): Check<AttemptStore> {
-  return implementation<AttemptStore>(
-    ['check', 'consume', 'refund', 'reset', 'sweep'],
-    `an AttemptStore, such as ${example}`
-  )
 }
 
 /** Checks a string that must not be empty. */
@@ -241,17 +236,21 @@ export function assert (
   options?: ErrorOptions
 ): asserts condition {
   if (!condition) {
-    throw new TypeError(`fastify-token-auth: ${message}`, options)
+    throw createOptionError(message, options)
   }
+}
+
+function createOptionError (message: string, options?: ErrorOptions): TypeError {
+  return new TypeError(`fastify-token-auth: ${message}`, options)
 }
 
 function isFunction (value: unknown): boolean {
   return typeof value === 'function'
 }
 
-function hasMethods (value: unknown, methods: readonly string[]): boolean {
-  return value != null &&
-    methods.every(method => isFunction((value as Record<string, unknown>)[method]))
+/** Whether a value is an object or function with a method. */
+export function hasMethod (value: unknown, method: string): boolean {
+  return value != null && isFunction((value as Record<string, unknown>)[method])
 }
 
 function isWithin (value: number, min: number, max: number): boolean {

@@ -5,7 +5,7 @@ import { assertRejected, resolve } from './resolve.js'
 t.test('invalid DPoP options are rejected', async t => {
   const message =
     '"dpop.replays" must be an AttemptStore, such as new RedisAttempts(client) from ' +
-    'fastify-token-auth/redis'
+    'fastify-token-auth/redis, but '
   assertRejected(t, [
     [{ dpop: null }, /"dpop" must be an object$/],
     [{ dpop: 'yes' }, /"dpop" must be an object$/],
@@ -15,8 +15,11 @@ t.test('invalid DPoP options are rejected', async t => {
     ],
     [{ dpop: { required: 'yes' } }, /"dpop\.required" must be true or false, not "yes"$/],
     [{ dpop: { nonces: 1 } }, /"dpop\.nonces" must be true or false, not 1$/],
-    [{ dpop: { replays: {} } }, message],
-    [{ dpop: { replays: 'redis' } }, message]
+    [{ dpop: { replays: {} } }, `${message}has no method "check"`],
+    [
+      { dpop: { replays: 'redis' } },
+      `${message}is a string; create a client of the database, and pass a store for it`
+    ]
   ])
 })
 

@@ -174,14 +174,40 @@ t.test('a group that is not an object is rejected', async t => {
   ])
 })
 
-t.test('a store without every method is rejected', async t => {
+t.test('a value that is not a store is rejected with what it is', async t => {
   const message = '"store" must be a TokenStore, such as new MemoryStore() from ' +
-    'fastify-token-auth/memory'
+    'fastify-token-auth/memory, but '
+  const url = 'postgres://user:hunter2@db/app'
+  const client = (...methods: string[]): object =>
+    Object.fromEntries(methods.map(method => [method, () => {}]))
   assertRejected(
     t,
-    [undefined, null, MemoryStore, without('revocations'), without('sweep')].map(store =>
-      [{ store }, message] as const
-    )
+    ([
+      [undefined, 'is missing'],
+      [null, 'is missing'],
+      [MemoryStore, 'is a function or class; for a class, write new MemoryStore(...)'],
+      [url, 'is a string; create a client of the database, and pass a store for it'],
+      [without('revocations'), 'has no method "revocations"'],
+      [without('sweep'), 'has no method "sweep"'],
+      [
+        client('query', 'connect'),
+        'is a client of a database; pass new PostgresStore(client) from fastify-token-auth/postgres'
+      ],
+      [
+        client('query', 'execute', 'getConnection'),
+        'is a client of a database; pass new MysqlStore(client) from fastify-token-auth/mysql'
+      ],
+      [
+        client('prepare', 'exec'),
+        'is a client of a database; pass new SqliteStore(client) from fastify-token-auth/sqlite'
+      ],
+      ...[client('evalsha'), client('sendCommand')].map(redis =>
+        [
+          redis,
+          'is a client of a database; pass new RedisStore(client) from fastify-token-auth/redis'
+        ] as const
+      )
+    ] as const).map(([store, difference]) => [{ store }, message + difference] as const)
   )
 })
 

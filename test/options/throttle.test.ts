@@ -7,8 +7,17 @@ import type { Rejection } from './resolve.js'
 t.test('an invalid attempt store is rejected', async t => {
   const message =
     '"throttle.attempts" must be an AttemptStore, such as new PostgresAttempts(pool) ' +
-    'from fastify-token-auth/postgres'
-  assertRejected(t, [{}, null].map(attempts => [{ throttle: { attempts } }, message] as const))
+    'from fastify-token-auth/postgres, but '
+  const pool = { query () {} }
+  assertRejected(t, [
+    [{ throttle: { attempts: {} } }, `${message}has no method "check"`],
+    [{ throttle: { attempts: null } }, `${message}is missing`],
+    [
+      { throttle: { attempts: pool } },
+      `${message}is a client of a database; ` +
+      'pass new PostgresAttempts(client) from fastify-token-auth/postgres'
+    ]
+  ])
 })
 
 t.test('an invalid limit is rejected', async t => {

@@ -20,6 +20,7 @@ import type {
   UserTarget
 } from '../token-store.js'
 import { MemoryFeed } from './feed.js'
+import { warnOfLostSessions } from './process.js'
 import { Realm } from './realm.js'
 
 /** Time that a sweep works before other work gets a turn. */
@@ -60,14 +61,9 @@ export class MemoryStore implements TokenStore {
     this.#feed = new MemoryFeed(clock)
   }
 
-  /** Warns if `NODE_ENV` is `production`. */
+  /** Warns in a worker of `node:cluster`, and if `NODE_ENV` is `production`. */
   async check (): Promise<readonly string[]> {
-    return process.env.NODE_ENV === 'production'
-      ? [
-        'sessions are in the memory of this process: a restart signs every user out, and other ' +
-        'instances do not know them; use a store with a database'
-      ]
-      : []
+    return warnOfLostSessions()
   }
 
   async create (session: Session): Promise<void> {

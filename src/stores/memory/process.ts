@@ -1,0 +1,20 @@
+import cluster from 'node:cluster'
+
+/** Returns a warning if this process or its environment needs sessions that others share. */
+export function warnOfLostSessions (): string[] {
+  if (cluster.isWorker) {
+    return [
+      'sessions are in the memory of this worker: the other workers reject its refresh tokens; ' +
+      'use a store with a database, or run a single process'
+    ]
+  }
+
+  if (process.env.NODE_ENV === 'production') {
+    return [
+      'sessions are in the memory of this process: a restart signs every user out, and other ' +
+      'instances do not know them; use a store with a database'
+    ]
+  }
+
+  return []
+}
