@@ -63,6 +63,7 @@ const servers: readonly Server[] = [
 
 /** Servers that log in differently. Other files of this folder test them. */
 const otherServers = [
+  'app/server.ts',
   'browser-cookies/server.ts',
   'demo/server.ts',
   'dpop/server.ts',
