@@ -132,7 +132,11 @@ export class StoreClock implements StoreTime {
 
   now (): Millis {
     if (this.#offset === null) {
-      throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
+      throw new TokenAuthError('AUTH_STORE_UNAVAILABLE', {
+        cause: new Error(
+          'the store has not responded yet; scripts and tests call "await app.ready()" first'
+        )
+      })
     }
 
     const at = this.#clocks.monotonic()

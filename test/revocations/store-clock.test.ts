@@ -47,7 +47,10 @@ function createWorld ({ wallAhead = 0 } = {}) {
 
 t.test('before the first sample, the time is unknown and nothing may be deleted', async t => {
   const { clock } = createWorld()
-  t.throws(() => clock.now(), { code: 'AUTH_STORE_UNAVAILABLE' })
+  t.throws(() => clock.now(), {
+    code: 'AUTH_STORE_UNAVAILABLE',
+    cause: { message: /"await app.ready\(\)"/ }
+  })
   t.equal(clock.isKnown, false)
   t.equal(clock.allowsSweep, false)
 })
