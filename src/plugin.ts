@@ -9,6 +9,8 @@ import type { AccessCheck, Authenticate } from './http/authenticate.js'
 import type { GetProof, RequestDpop } from './http/dpop.js'
 import { createRequireClaims, createRequireFresh, requireFirstParty } from './http/guards.js'
 import { addErrorHeaders } from './http/headers.js'
+import { createRouteDocs } from './http/openapi.js'
+import type { DescribeRoute } from './http/openapi.js'
 import { createTokenRenewer } from './http/renewed-tokens.js'
 import { REGISTRATION } from './http/registration.js'
 import type { Registration as ScopeRegistration } from './http/registration.js'
@@ -50,6 +52,7 @@ interface Registration {
   readonly transport: TokenTransport
   readonly authenticate: Authenticate
   readonly getProof: GetProof
+  readonly describe: DescribeRoute
   /** `null` if OAuth clients are not configured. */
   readonly oauth: OAuth | null
   readonly dpop: RequestDpop | null
@@ -103,6 +106,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       transport,
       authenticate,
       getProof: (request => dpop?.getProof(request) ?? null) satisfies GetProof,
+      describe: createRouteDocs(options, settings.accessCookie?.name ?? null),
       oauth,
       dpop
     }
@@ -193,7 +197,7 @@ async function addRoutes (
   const { options, clock, services, transport, authenticate, oauth, dpop } = registration
   const { sessions, users, login, refresh, keyRing } = services
   const { paths } = options
-  const getProof = registration.getProof
+  const { getProof, describe } = registration
   const firstParty = oauth === null ? authenticate : requireFirstParty(authenticate)
 
   if (paths.login !== false) {
@@ -201,26 +205,27 @@ async function addRoutes (
       transport,
       login,
       getClientId: oauth?.getClientId ?? (() => null),
-      getProof: options.dpop?.required === true ? requireProof(getProof) : getProof
+      getProof: options.dpop?.required === true ? requireProof(getProof) : getProof,
+      describe
     })
   }
 
   if (paths.refresh !== false) {
-    addRefreshRoute(scope, paths.refresh, transport, refresh, getProof)
+    addRefreshRoute(scope, paths.refresh, transport, refresh, getProof, describe)
   }
 
   if (paths.logout !== false) {
-    addLogoutRoute(scope, paths.logout, transport, sessions)
+    addLogoutRoute(scope, paths.logout, transport, sessions, describe)
   }
 
   if (paths.logoutAll !== false) {
-    addLogoutAllRoute(scope, paths.logoutAll, transport, sessions, firstParty)
+    addLogoutAllRoute(scope, paths.logoutAll, transport, sessions, firstParty, describe)
   }
 
-  addSessionRoutes(scope, paths, { sessions, users, authenticate: firstParty })
+  addSessionRoutes(scope, paths, { sessions, users, authenticate: firstParty, describe })
 
   if (paths.jwks !== false && keyRing !== null) {
-    addJwksRoute(app, paths.jwks, keyRing)
+    addJwksRoute(app, paths.jwks, keyRing, describe)
   }
 
   await oauth?.addRoutes(app, scope, {
@@ -229,6 +234,7 @@ async function addRoutes (
     realm: options.name,
     clock,
     getProof,
+    describe,
     audiences: options.acceptedAudiences,
     dpopAlgorithms: dpop?.algorithms ?? null
   })

@@ -6,10 +6,22 @@ const createStringSchema = (maxLength: number): object => ({
   maxLength,
   pattern: '^[^\\u0000]*$'
 })
-const nullableString = { type: ['string', 'null'] }
-const rememberMe = { type: ['boolean', 'string', 'number', 'null'], maxLength: 16 }
-const time = { type: 'string' }
-const user = { type: 'object', additionalProperties: true }
+// `nullable` instead of a list of types, which the strict mode of Ajv and OpenAPI 3.0 reject.
+const nullableString = { type: 'string', nullable: true }
+const rememberMe = {
+  anyOf: [
+    { type: 'boolean', nullable: true },
+    { type: 'string', maxLength: 16 },
+    { type: 'number' }
+  ],
+  description: 'Whether cookies survive a restart of the browser.'
+}
+const time = { type: 'string', format: 'date-time' }
+const user = {
+  type: 'object',
+  additionalProperties: true,
+  description: 'The user, as the app presents it.'
+}
 
 /** JSON Schema of a login request. */
 export const loginBody = {
@@ -19,8 +31,13 @@ export const loginBody = {
     username: createStringSchema(320),
     email: createStringSchema(320),
     password: { type: 'string', minLength: 1, maxLength: MAX_PASSWORD_LENGTH },
-    device: createStringSchema(128),
-    device_token: { type: ['string', 'null'], maxLength: 128 },
+    device: { ...createStringSchema(128), description: 'Label in the list of sessions.' },
+    device_token: {
+      type: 'string',
+      nullable: true,
+      maxLength: 128,
+      description: 'Device token of an earlier login.'
+    },
     remember_me: rememberMe
   }
 }
@@ -36,20 +53,25 @@ export const acceptedContent = {
  * Fastify validates a missing body as `null`. Some clients send `null` if they have no token.
  */
 export const refreshTokenBody = {
-  type: ['object', 'null'],
-  properties: { refresh_token: { type: ['string', 'null'] }, remember_me: rememberMe }
+  type: 'object',
+  nullable: true,
+  properties: { refresh_token: nullableString, remember_me: rememberMe }
 }
 
 /** JSON Schema of the response to a login or refresh. */
 export const tokenResponse = {
   type: 'object',
+  description: 'The tokens and the user. Tokens that travel in cookies are missing.',
   required: ['token_type', 'expires_in', 'user'],
   properties: {
     access_token: { type: 'string' },
     refresh_token: { type: 'string' },
-    device_token: { type: 'string' },
-    token_type: { type: 'string' },
-    expires_in: { type: 'integer' },
+    device_token: {
+      type: 'string',
+      description: 'Send it with the next login on this device.'
+    },
+    token_type: { type: 'string', enum: ['bearer', 'DPoP'] },
+    expires_in: { type: 'integer', description: 'Lifetime of the access token in seconds.' },
     user
   }
 }
@@ -57,6 +79,7 @@ export const tokenResponse = {
 /** JSON Schema of the list of sessions. */
 export const sessionListResponse = {
   type: 'object',
+  description: 'The live sessions, newest first.',
   required: ['sessions'],
   properties: {
     sessions: {
@@ -66,7 +89,10 @@ export const sessionListResponse = {
         required: ['id', 'current', 'created_at', 'last_used_at', 'expires_at'],
         properties: {
           id: { type: 'string' },
-          current: { type: 'boolean' },
+          current: {
+            type: 'boolean',
+            description: 'Whether the request was sent with this session.'
+          },
           device: nullableString,
           ip: nullableString,
           user_agent: nullableString,
@@ -83,4 +109,4 @@ export const sessionListResponse = {
 export const userResponse = user
 
 /** JSON Schema of a response without a body. */
-export const emptyResponse = { type: 'null' }
+export const emptyResponse = { type: 'null', description: 'Done.' }

@@ -75,6 +75,6 @@ function compileSchema (schema: object): ValidateFunction {
 
   // The schemas are constants, and tests validate them. Compiling the meta schema would take most
   // of the time that the plugin needs to start.
-  return new Ajv({ coerceTypes: false, allowUnionTypes: true, meta: false, validateSchema: false })
+  return new Ajv({ coerceTypes: false, meta: false, validateSchema: false })
     .compile(schema)
 }

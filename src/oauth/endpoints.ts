@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { badRequest, TokenAuthError } from '../errors.js'
 import { getCaller, isConnected } from '../http/authorization.js'
 import type { GetProof } from '../http/dpop.js'
+import type { DescribeRoute } from '../http/openapi.js'
 import { sendJson, sendTokens } from '../http/reply.js'
 import type { Refresh } from '../sessions/refresh.js'
 import type { Sessions } from '../sessions/sessions.js'
@@ -10,6 +11,7 @@ import type { Form } from './client-authentication.js'
 import type { Client, Clients } from './clients.js'
 import { OAuthError } from './errors.js'
 import type { Introspection } from './introspection.js'
+import { oauthRouteDocs } from './route-docs.js'
 
 /** Collaborators of the token endpoint. */
 export interface TokenRoute {
@@ -18,6 +20,7 @@ export interface TokenRoute {
   readonly getProof: GetProof
   /** Audiences of accepted access tokens. */
   readonly audiences: ReadonlyArray<string | undefined>
+  readonly describe: DescribeRoute
 }
 
 /**
@@ -30,9 +33,9 @@ export interface TokenRoute {
 export function addTokenRoute (
   scope: FastifyInstance,
   url: string,
-  { clients, refresh, getProof, audiences }: TokenRoute
+  { clients, refresh, getProof, audiences, describe }: TokenRoute
 ): void {
-  scope.post(url, { config: { tokenAuth: 'public' } }, async (request, reply) => {
+  scope.post(url, describe(oauthRouteDocs.token), async (request, reply) => {
     const form = readForm(request)
 
     if (form.grant_type === undefined) {
@@ -93,9 +96,10 @@ export function addRevokeRoute (
   scope: FastifyInstance,
   url: string,
   clients: Clients,
-  sessions: Sessions
+  sessions: Sessions,
+  describe: DescribeRoute
 ): void {
-  scope.post(url, { config: { tokenAuth: 'public' } }, async (request, reply) => {
+  scope.post(url, describe(oauthRouteDocs.revoke), async (request, reply) => {
     const form = readForm(request)
     const client = authenticateClient(request, form, clients)
     const { token } = form
@@ -128,9 +132,10 @@ export function addIntrospectRoute (
   scope: FastifyInstance,
   url: string,
   clients: Clients,
-  introspection: Introspection
+  introspection: Introspection,
+  describe: DescribeRoute
 ): void {
-  scope.post(url, { config: { tokenAuth: 'public' } }, async (request, reply) => {
+  scope.post(url, describe(oauthRouteDocs.introspect), async (request, reply) => {
     const form = readForm(request)
     const client = authenticateClient(request, form, clients)
 

@@ -1,5 +1,7 @@
 import type { FastifyInstance } from 'fastify'
+import type { DescribeRoute } from '../http/openapi.js'
 import type { RouteName } from '../protocol.js'
+import { oauthRouteDocs } from './route-docs.js'
 
 /** Facts about the server that its metadata describes. */
 export interface ServerFacts {
@@ -16,10 +18,11 @@ export interface ServerFacts {
 export function addMetadataRoute (
   app: FastifyInstance,
   url: string,
-  facts: ServerFacts
+  facts: ServerFacts,
+  describe: DescribeRoute
 ): void {
   const body = JSON.stringify(createMetadata(facts))
-  app.get(url, { config: { tokenAuth: 'public' } }, async (_request, reply) =>
+  app.get(url, describe(oauthRouteDocs.metadata), async (_request, reply) =>
     reply
       .type('application/json; charset=utf-8')
       .header('cache-control', 'public, max-age=300')

@@ -62,7 +62,7 @@ export function createOAuth (oauth: ResolvedOAuth): OAuth {
 }
 
 async function addEndpoints (scope: FastifyInstance, context: EndpointContext): Promise<void> {
-  const { options: { name, paths }, clients, sessions, introspection } = context
+  const { options: { name, paths }, clients, sessions, introspection, describe } = context
 
   await scope.register(async child => {
     prepareOAuthScope(child, name)
@@ -72,11 +72,11 @@ async function addEndpoints (scope: FastifyInstance, context: EndpointContext): 
     }
 
     if (paths.revoke !== false) {
-      addRevokeRoute(child, paths.revoke, clients, sessions)
+      addRevokeRoute(child, paths.revoke, clients, sessions, describe)
     }
 
     if (paths.introspect !== false && clients.hasConfidential) {
-      addIntrospectRoute(child, paths.introspect, clients, introspection)
+      addIntrospectRoute(child, paths.introspect, clients, introspection, describe)
     }
   })
 }
@@ -90,7 +90,7 @@ function prepareOAuthScope (scope: FastifyInstance, realm: string): void {
 function addMetadata (
   app: FastifyInstance,
   scope: FastifyInstance,
-  { options: { paths, keys }, oauth, clients, dpopAlgorithms }: EndpointContext
+  { options: { paths, keys }, oauth, clients, dpopAlgorithms, describe }: EndpointContext
 ): void {
   if (paths.metadata === false) {
     return
@@ -111,5 +111,5 @@ function addMetadata (
     hasPublicClients: clients.hasPublic,
     hasConfidentialClients: clients.hasConfidential,
     dpopAlgorithms
-  })
+  }, describe)
 }

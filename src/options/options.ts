@@ -9,6 +9,8 @@ import { resolveDpop } from './dpop.js'
 import type { DpopOptions } from './dpop.js'
 import { oauthServerShape } from './oauth.js'
 import type { OAuthServerOptions } from './oauth.js'
+import { openApiShape } from './openapi.js'
+import type { OpenApiOptions } from './openapi.js'
 import { resolvePasswords } from './passwords.js'
 import type { PasswordOptions } from './passwords.js'
 import { sessionShape } from './sessions.js'
@@ -155,6 +157,17 @@ export interface TokenAuthOptions
   readonly startup?: StartupOptions
 
   /**
+   * Options for the OpenAPI document of `@fastify/swagger`.
+   *
+   * @default the routes are in the document, with the tag `name`
+   * @example
+   * ```ts
+   * openapi: { hide: true }
+   * ```
+   */
+  readonly openapi?: OpenApiOptions
+
+  /**
    * Event listeners. See {@link TokenAuthListeners}.
    *
    * A listener that throws is logged and does not affect the request.
@@ -216,6 +229,7 @@ export const optionsShape = {
   dpop: resolveDpop,
   storeTimeout: optional(duration({ min: 1, max: MAX_TIMER })),
   startup: group(startupShape),
+  openapi: group(openApiShape),
   on: resolveListeners,
   clock: resolveClock
 } satisfies Shape<TokenAuthOptions>

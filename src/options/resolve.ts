@@ -59,6 +59,7 @@ export function resolveOptions (given: TokenAuthOptions, mountedAt = '') {
       stores: [options.store, throttle?.attempts, options.dpop?.replays]
         .filter(store => store != null)
     },
+    openapi: options.openapi,
     on: options.on,
     /** `null` for the clock of the store. */
     clock: options.clock

@@ -104,6 +104,7 @@ t.test('defaults are as documented', async t => {
     sweepInterval: HOUR,
     revocations: { pollInterval: SECOND, failAfter: null, subscribe: undefined },
     startup: { storeDown: 'fail', maxWait: MINUTE, stores: [store] },
+    openapi: { hide: false, tags: null, securityScheme: null },
     on: {},
     clock: null
   })

@@ -8,6 +8,7 @@ import t from 'tap'
 import { dpopShape } from '../../src/options/dpop.js'
 import { oauthShape } from '../../src/options/oauth.js'
 import { listenerShape, optionsShape } from '../../src/options/options.js'
+import { openApiShape } from '../../src/options/openapi.js'
 import { passwordShape } from '../../src/options/passwords.js'
 import {
   accessTokenShape,
@@ -56,7 +57,8 @@ t.test('all code blocks compile, and an invalid block does not', async t => {
     'mysql2',
     '@fastify/auth',
     '@fastify/cors',
-    '@fastify/jwt'
+    '@fastify/jwt',
+    '@fastify/swagger'
   ])
   t.teardown(() => {
     consumer.remove()
@@ -119,6 +121,7 @@ t.test('the README names every route and option', async t => {
     ...revocationShape,
     ...sweepShape,
     ...startupShape,
+    ...openApiShape,
     ...cookieShape,
     ...passwordShape,
     ...throttleShape,

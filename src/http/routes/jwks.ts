@@ -1,12 +1,19 @@
 import type { FastifyInstance } from 'fastify'
 import type { KeyRing } from '../../tokens/key-ring.js'
+import type { DescribeRoute } from '../openapi.js'
+import { routeDocs } from '../route-docs.js'
 
 // A new key is announced for at least this time before it signs.
 const CACHE_CONTROL = 'public, max-age=300'
 
 /** Adds `GET jwks`: the public keys that verify access tokens (RFC 7517, section 5). */
-export function addJwksRoute (scope: FastifyInstance, url: string, keys: KeyRing): void {
-  scope.get(url, { config: { tokenAuth: 'public' } }, async (_request, reply) =>
+export function addJwksRoute (
+  scope: FastifyInstance,
+  url: string,
+  keys: KeyRing,
+  describe: DescribeRoute
+): void {
+  scope.get(url, describe(routeDocs.jwks), async (_request, reply) =>
     reply
       .type('application/jwk-set+json')
       .header('cache-control', CACHE_CONTROL)

@@ -5,7 +5,9 @@ import { getCaller } from '../authorization.js'
 import { getDisconnectSignal } from '../disconnect.js'
 import type { HttpRequest } from '../authorization.js'
 import type { GetProof } from '../dpop.js'
+import type { DescribeRoute } from '../openapi.js'
 import { sendTokens } from '../reply.js'
+import { routeDocs } from '../route-docs.js'
 import { acceptedContent, loginBody, tokenResponse } from '../schemas.js'
 import { wantsPersistence } from '../token-transport.js'
 import type { RememberMe, TokenTransport } from '../token-transport.js'
@@ -34,6 +36,7 @@ export interface LoginRoute {
   readonly login: PasswordLogin
   readonly getClientId: GetClientId
   readonly getProof: GetProof
+  readonly describe: DescribeRoute
 }
 
 /**
@@ -46,11 +49,14 @@ export interface LoginRoute {
 export function addLoginRoute (
   scope: FastifyInstance,
   url: string,
-  { transport, login, getClientId, getProof }: LoginRoute
+  { transport, login, getClientId, getProof, describe }: LoginRoute
 ): void {
   scope.post<{ Body: LoginBody }>(url, {
-    config: { tokenAuth: 'public' },
-    schema: { ...acceptedContent, body: loginBody, response: { 200: tokenResponse } }
+    ...describe(routeDocs.login, {
+      ...acceptedContent,
+      body: loginBody,
+      response: { 200: tokenResponse }
+    })
   }, async (request, reply) => {
     const { body } = request
     assertStrings(body)

@@ -3,6 +3,8 @@ import { TokenAuthError } from '../../errors.js'
 import type { Sessions } from '../../sessions/sessions.js'
 import type { Auth } from '../../tokens/auth.js'
 import type { Authenticate } from '../authenticate.js'
+import type { DescribeRoute } from '../openapi.js'
+import { routeDocs } from '../route-docs.js'
 import { acceptedContent, emptyResponse, refreshTokenBody } from '../schemas.js'
 import type { RefreshTokenBody, TokenTransport } from '../token-transport.js'
 
@@ -15,11 +17,15 @@ export function addLogoutRoute (
   scope: FastifyInstance,
   url: string,
   transport: TokenTransport,
-  sessions: Sessions
+  sessions: Sessions,
+  describe: DescribeRoute
 ): void {
   scope.post<{ Body: RefreshTokenBody }>(url, {
-    config: { tokenAuth: 'public' },
-    schema: { ...acceptedContent, body: refreshTokenBody, response: { 204: emptyResponse } }
+    ...describe(routeDocs.logout, {
+      ...acceptedContent,
+      body: refreshTokenBody,
+      response: { 204: emptyResponse }
+    })
   }, async (request, reply) => {
     const tokens = transport.readLogoutTokens(request)
 
@@ -47,11 +53,12 @@ export function addLogoutAllRoute (
   url: string,
   transport: TokenTransport,
   sessions: Sessions,
-  authenticate: Authenticate
+  authenticate: Authenticate,
+  describe: DescribeRoute
 ): void {
   scope.post(url, {
     onRequest: [authenticate],
-    schema: { response: { 204: emptyResponse } }
+    ...describe(routeDocs.logoutAll, { response: { 204: emptyResponse } })
   }, async (request, reply) => {
     await sessions.revokeUser((request.auth as Auth).userId, 'logout-all')
     transport.clearCookies(reply)

@@ -3,7 +3,9 @@ import { TokenAuthError } from '../../errors.js'
 import type { Refresh } from '../../sessions/refresh.js'
 import { getCaller, isConnected } from '../authorization.js'
 import type { GetProof } from '../dpop.js'
+import type { DescribeRoute } from '../openapi.js'
 import { sendTokens } from '../reply.js'
+import { routeDocs } from '../route-docs.js'
 import { acceptedContent, refreshTokenBody, tokenResponse } from '../schemas.js'
 import { wantsPersistence } from '../token-transport.js'
 import type { RefreshTokenBody, TokenTransport } from '../token-transport.js'
@@ -19,11 +21,15 @@ export function addRefreshRoute (
   url: string,
   transport: TokenTransport,
   refresh: Refresh,
-  getProof: GetProof
+  getProof: GetProof,
+  describe: DescribeRoute
 ): void {
   scope.post<{ Body: RefreshTokenBody }>(url, {
-    config: { tokenAuth: 'public' },
-    schema: { ...acceptedContent, body: refreshTokenBody, response: { 200: tokenResponse } }
+    ...describe(routeDocs.refresh, {
+      ...acceptedContent,
+      body: refreshTokenBody,
+      response: { 200: tokenResponse }
+    })
   }, async (request, reply) => {
     const tokens = transport.readTokens(request)
 

@@ -5,7 +5,9 @@ import type { Sessions } from '../../sessions/sessions.js'
 import type { UserDirectory } from '../../sessions/users.js'
 import type { Auth } from '../../tokens/auth.js'
 import type { Authenticate } from '../authenticate.js'
+import type { DescribeRoute } from '../openapi.js'
 import { sendJson } from '../reply.js'
+import { routeDocs } from '../route-docs.js'
 import { emptyResponse, sessionListResponse, userResponse } from '../schemas.js'
 
 /** Paths of the session routes. `false` disables a route. */
@@ -18,28 +20,29 @@ export interface SessionRoutes {
   readonly sessions: Sessions
   readonly users: UserDirectory
   readonly authenticate: Authenticate
+  readonly describe: DescribeRoute
 }
 
 /** Adds the routes that list and revoke the sessions of the user, and `me`. */
 export function addSessionRoutes (
   scope: FastifyInstance,
   paths: SessionPaths,
-  { sessions, users, authenticate }: SessionRoutes
+  { sessions, users, authenticate, describe }: SessionRoutes
 ): void {
   if (paths.sessions !== false) {
-    addSessionListRoute(scope, paths.sessions, sessions, authenticate)
+    addSessionListRoute(scope, paths.sessions, sessions, authenticate, describe)
   }
 
   if (paths.otherSessions !== false) {
-    addOtherSessionsRoute(scope, paths.otherSessions, sessions, authenticate)
+    addOtherSessionsRoute(scope, paths.otherSessions, sessions, authenticate, describe)
   }
 
   if (paths.session !== false) {
-    addSessionRoute(scope, paths.session, sessions, authenticate)
+    addSessionRoute(scope, paths.session, sessions, authenticate, describe)
   }
 
   if (paths.me !== false) {
-    addMeRoute(scope, paths.me, users, authenticate)
+    addMeRoute(scope, paths.me, users, authenticate, describe)
   }
 }
 
@@ -48,11 +51,12 @@ function addSessionListRoute (
   scope: FastifyInstance,
   url: string,
   sessions: Sessions,
-  authenticate: Authenticate
+  authenticate: Authenticate,
+  describe: DescribeRoute
 ): void {
   scope.get(url, {
     onRequest: [authenticate],
-    schema: { response: { 200: sessionListResponse } }
+    ...describe(routeDocs.sessions, { response: { 200: sessionListResponse } })
   }, async (request, reply) => {
     const { userId, sessionId } = request.auth as Auth
     const live = await sessions.list(userId)
@@ -69,11 +73,12 @@ function addSessionRoute (
   scope: FastifyInstance,
   url: string,
   sessions: Sessions,
-  authenticate: Authenticate
+  authenticate: Authenticate,
+  describe: DescribeRoute
 ): void {
   scope.delete<{ Params: { id: string } }>(url, {
     onRequest: [authenticate],
-    schema: { response: { 204: emptyResponse } }
+    ...describe(routeDocs.session, { response: { 204: emptyResponse } })
   }, async (request, reply) => {
     await sessions.revokeOwn((request.auth as Auth).userId, request.params.id)
     return reply.code(204).send()
@@ -85,11 +90,12 @@ function addOtherSessionsRoute (
   scope: FastifyInstance,
   url: string,
   sessions: Sessions,
-  authenticate: Authenticate
+  authenticate: Authenticate,
+  describe: DescribeRoute
 ): void {
   scope.delete(url, {
     onRequest: [authenticate],
-    schema: { response: { 204: emptyResponse } }
+    ...describe(routeDocs.otherSessions, { response: { 204: emptyResponse } })
   }, async (request, reply) => {
     const { userId, sessionId } = request.auth as Auth
     await sessions.revokeUser(userId, 'revoked', sessionId, 'client')
@@ -102,13 +108,14 @@ function addMeRoute (
   scope: FastifyInstance,
   url: string,
   users: UserDirectory,
-  authenticate: Authenticate
+  authenticate: Authenticate,
+  describe: DescribeRoute
 ): void {
   scope.get(
     url,
     {
       onRequest: [authenticate],
-      schema: { response: { 200: userResponse } }
+      ...describe(routeDocs.me, { response: { 200: userResponse } })
     },
     async (request, reply) => {
       const { userId } = request.auth as Auth

@@ -1,6 +1,3 @@
-// `config.tokenAuth` marks routes that need no access token. The app defines `security` itself,
-// because a scheme in our schemas that the app does not define would invalidate its document.
-
 import { generateKeyPairSync } from 'node:crypto'
 import swagger from '@fastify/swagger'
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
@@ -28,7 +25,6 @@ const signed: Partial<TokenAuthOptions> = {
   issuer: 'https://auth.example.org',
   audience: 'api'
 }
-const bearer = { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } as const
 
 /** Operations by `method path`. */
 async function getDocument (
@@ -37,7 +33,7 @@ async function getDocument (
 ): Promise<Operations> {
   const before = async (app: FastifyInstance): Promise<void> => {
     await app.register(swagger, {
-      openapi: { openapi: '3.1.0', components: { securitySchemes: { bearer } } },
+      openapi: { openapi: '3.1.0' },
       ...(transform && { transform })
     })
   }
@@ -156,16 +152,23 @@ t.test('the document follows renamed, disabled and added routes', async t => {
 })
 
 t.test('the document marks routes that require an access token', async t => {
-  const document = await getDocument(signed, ({ schema, url, route }) => ({
-    url,
-    schema: route.config?.tokenAuth === 'public'
-      ? schema
-      : { ...schema, security: [{ bearer: [] }] }
-  }))
+  const document = await getDocument(signed)
 
   for (const [name, { security }] of Object.entries(document)) {
-    t.strictSame(security, open.includes(name) ? undefined : [{ bearer: [] }], name)
+    const expected = open.includes(name) ? [] : [{ bearerAuth: [] }]
+    t.strictSame(security, name === 'get /protected' ? undefined : expected, name)
   }
+})
+
+t.test('a transform of the app gets its own routes only', async t => {
+  const urls: string[] = []
+  const document = await getDocument(signed, ({ schema, url }) => {
+    urls.push(url)
+    return { schema, url: `/v1${url}` }
+  })
+  t.strictSame(urls, ['/protected'])
+  t.ok(document['get /v1/protected'])
+  t.ok(document['post /auth/login'])
 })
 
 t.test('response schemas do not change responses', async t => {

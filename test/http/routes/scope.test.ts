@@ -7,7 +7,7 @@ t.test('every schema is valid in strict mode', async t => {
   const { acceptedContent: taken, ...others } = schemas
 
   for (const [name, schema] of Object.entries(others)) {
-    const ajv = new Ajv({ allowUnionTypes: true, strict: true })
+    const ajv = new Ajv({ strict: true, formats: { 'date-time': true } })
     t.ok(ajv.validateSchema(schema), `${name}: ${ajv.errorsText(ajv.errors)}`)
     t.doesNotThrow(() => ajv.compile(schema), name)
   }
@@ -40,7 +40,7 @@ t.test('responses match their schemas exactly', async t => {
   ]
 
   for (const [name, schema, answer] of answers) {
-    const ajv = new Ajv({ allowUnionTypes: true })
+    const ajv = new Ajv({ formats: { 'date-time': true } })
     t.ok(ajv.validate(schema, answer), `${name}: ${ajv.errorsText(ajv.errors)}`)
     t.notOk(
       ajv.validate(schema, { ...answer as object, more: 1 }),
