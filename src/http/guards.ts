@@ -7,8 +7,8 @@ import type { Auth, AuthClaims } from '../tokens/auth.js'
 import { createHook } from './authenticate.js'
 import type { Authenticate, AuthenticatedRequest } from './authenticate.js'
 
-type Accepted<Claim> = Claim extends ReadonlyArray<infer Member> ? Member | readonly Member[] :
-  Claim | readonly Claim[]
+type Member<Claim> = Claim extends ReadonlyArray<infer Item> ? Item : Claim
+type Accepted<Claim> = Member<Claim> | ReadonlyArray<Member<Claim>>
 
 /**
  * Accepted values of access token claims: one value, or a list of alternatives.

@@ -65,6 +65,26 @@ t.before(() => {
   }
 })
 
+t.test('in a project with a claim that has several values', async t => {
+  const errorsIn = await compile(t, {
+    'union.ts': `
+      import { requireClaims } from 'fastify-token-auth'
+      type Role = 'admin' | 'support' | 'member'
+      declare module 'fastify-token-auth' {
+        interface AuthClaims { role: Role, groups?: Role[] }
+      }
+      const staff: Role[] = ['admin', 'support']
+      requireClaims({ role: staff, groups: staff })
+      requireClaims({ role: ['admin', 'support'], groups: 'admin' })
+      // @ts-expect-error: no such role
+      requireClaims({ role: ['admin', 'owner'] })
+      // @ts-expect-error: no such group
+      requireClaims({ groups: 'owner' })
+    `
+  })
+  t.strictSame(errorsIn('union.ts'), [])
+})
+
 t.test('in a project that augments AuthClaims through the package', async t => {
   const errorsIn = await compile(t, {
     'claims.ts': `
