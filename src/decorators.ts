@@ -161,6 +161,7 @@ export interface TokenAuth {
    * @returns A PHC string. Save it as `passwordHash`.
    * @throws TokenAuthError `AUTH_PASSWORD_REJECTED` if the password breaks the rules of the option
    * `passwords`. `AUTH_BUSY` if the hash would wait longer than `passwords.maxWait`.
+   * @throws TypeError if `passwords.validate` returns no boolean.
    * @example
    * ```ts
    * const passwordHash = await app.tokenAuth.hashPassword(password)

@@ -28,6 +28,7 @@ const ERRORS: Readonly<Record<ErrorCode, readonly [statusCode: number, message: 
 }
 
 interface TokenAuthErrorOptions {
+  readonly message?: string
   readonly hint?: string
   readonly retryAfter?: number
   readonly cause?: Error
@@ -71,6 +72,7 @@ export class TokenAuthError extends Error {
   readonly retryAfter: number | null
 
   /**
+   * @param options.message - Replaces the message of the code. Same rules as for `hint`.
    * @param options.hint - Detail that is appended to the message. Must not contain `"` or `\`,
    * because the message is also the `error_description` of a challenge.
    * @param options.retryAfter - Seconds until a retry makes sense. Defaults to 1 for status 503.
@@ -78,11 +80,12 @@ export class TokenAuthError extends Error {
    */
   constructor (
     code: ErrorCode,
-    { hint, retryAfter, cause }: TokenAuthErrorOptions = {}
+    { message, hint, retryAfter, cause }: TokenAuthErrorOptions = {}
   ) {
-    const [statusCode, message] = ERRORS[code]
+    const [statusCode, defaultMessage] = ERRORS[code]
+    const text = message ?? defaultMessage
     super(
-      hint === undefined ? message : `${message}: ${hint}`,
+      hint === undefined ? text : `${text}: ${hint}`,
       cause === undefined ? {} : { cause }
     )
     this.code = code

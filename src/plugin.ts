@@ -87,7 +87,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       events,
       time
     }, app.log)
-    const settings = await createTransportSettings(scope, options.transport)
+    const settings = await createTransportSettings(scope, options.transport, name)
 
     prepareScope(scope, settings.refreshCookie !== null)
 

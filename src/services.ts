@@ -26,7 +26,7 @@ import { TokenRotator } from './sessions/token-rotator.js'
 import type { UserDirectory } from './sessions/users.js'
 import { wrapStore } from './sessions/wrapped-store.js'
 import type { AttemptStore } from './stores/attempt-store.js'
-import { createGuard, guardCallback } from './stores/guard.js'
+import { createGuard, guardPredicate } from './stores/guard.js'
 import { guardAttemptStore } from './stores/guarded-store.js'
 import { MemoryAttempts } from './stores/memory/attempts.js'
 import { StoreStartup } from './stores/startup.js'
@@ -206,7 +206,7 @@ export function createServices (
       sessions,
       grace,
       replayDetection: options.replayDetection,
-      isSameClient: guardCallback('refreshToken.isSameClient', options.isSameClient, logger),
+      isSameClient: guardPredicate('refreshToken.isSameClient', options.isSameClient, logger),
       logger
     })
   })

@@ -4,8 +4,8 @@ import type { Logger } from '../events.js'
 import type { AccessTokenVerifier, Auth, VerifiedToken } from '../tokens/auth.js'
 import { readBearerToken, readDpopToken } from './authorization.js'
 import type { TokenCookie } from './cookies.js'
-import { assertTrustedOrigin, isUnsafe } from './csrf.js'
-import type { OriginRequest } from './csrf.js'
+import { isUnsafe } from './csrf.js'
+import type { OriginRequest, TrustedOrigins } from './csrf.js'
 import type { DpopRequest, RequestDpop } from './dpop.js'
 
 /** Part of a Fastify request that {@link Authenticate} reads and writes. */
@@ -46,7 +46,7 @@ export type AccessCheck = (request: AuthenticatedRequest) => Promise<void> | voi
 /** Cookie with the access token, and the origins whose pages may use it. */
 export interface AccessCookie {
   readonly cookie: TokenCookie
-  readonly origins: ReadonlySet<string>
+  readonly origins: TrustedOrigins
 }
 
 /** Renews access tokens of authenticated requests. */
@@ -225,7 +225,7 @@ function readToken (
   }
 
   if (isUnsafe(request)) {
-    assertTrustedOrigin(request, accessCookie.origins)
+    accessCookie.origins.assert(request)
   }
 
   return { token, cacheKey: token, inCookie: true, hasDpopScheme: false }

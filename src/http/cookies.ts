@@ -1,4 +1,5 @@
 import { badRequest } from '../errors.js'
+import type { Logger } from '../events.js'
 import type { CookieSettings } from '../options/transport.js'
 
 /** Maximum length of name and value in browsers (RFC 6265bis, section 5.6). */
@@ -13,6 +14,8 @@ export interface CookieRequest {
 
 /** Part of a reply that is written. */
 export interface CookieReply {
+  /** Request of the reply, as the app sees it. */
+  readonly request?: { readonly protocol?: string, readonly host?: string }
   header(name: string, value: string): unknown
 }
 
@@ -27,11 +30,14 @@ export type SerializeCookie = (
 export class TokenCookie {
   /** Name with the prefix that browsers enforce: `__Host-`, `__Secure-` or none. */
   readonly name: string
+  /** Whether browsers send and accept the cookie over https only. */
+  readonly isSecure: boolean
   readonly #attributes: CookieAttributes
   readonly #serialize: SerializeCookie
 
   constructor ({ name, ...attributes }: CookieSettings, serialize: SerializeCookie) {
     this.name = getPrefix(attributes) + name
+    this.isSecure = attributes.secure
     this.#attributes = attributes
     this.#serialize = serialize
   }
@@ -105,6 +111,39 @@ export class TokenCookie {
   /** Removes the cookie from the browser. */
   clear (reply: CookieReply): void {
     this.set(reply, '', 0)
+  }
+}
+
+/** Hosts to which browsers send Secure cookies over plain http too. */
+const LOCAL_HOST = /^(?:(?:.+\.)?localhost|127(?:\.\d+){3}|\[::1\])(?::\d+)?$/i
+
+const MAX_LOGGED_HOST = 200
+
+/** Warns once if a reply sets Secure cookies over plain http, because browsers ignore them. */
+export class PlainHttpWarning {
+  readonly #logger: Logger
+  readonly #registration: string
+  #isLogged = false
+
+  /** @param registration - Option `name`, for the log. */
+  constructor (logger: Logger, registration: string) {
+    this.#logger = logger
+    this.#registration = registration
+  }
+
+  /** Call it if `reply` sets a Secure cookie. */
+  check ({ request: { protocol, host = '' } = {} }: CookieReply): void {
+    if (this.#isLogged || protocol !== 'http' || LOCAL_HOST.test(host)) {
+      return
+    }
+
+    this.#isLogged = true
+    this.#logger.warn(
+      { registration: this.#registration, host: host.slice(0, MAX_LOGGED_HOST) },
+      'a response over plain http set Secure cookies, which browsers ignore; if a proxy ' +
+        'terminates TLS, set "trustProxy" of Fastify and let the proxy send X-Forwarded-Proto. ' +
+        'Otherwise serve https, or set "cookie: { secure: false }" for development'
+    )
   }
 }
 

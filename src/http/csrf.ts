@@ -1,4 +1,7 @@
 import { TokenAuthError } from '../errors.js'
+import type { Logger } from '../events.js'
+import { RateLimit } from '../lib/rate-limit.js'
+import { SECOND } from '../lib/time.js'
 import { transportHeader } from '../protocol.js'
 
 /**
@@ -22,39 +25,137 @@ const FETCH_SITES: ReadonlySet<unknown> = new Set([
 const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
 
 /**
+ * Why a request is not from a trusted page.
+ *
+ * - `unknown-origin`: its `Origin` is another one.
+ * - `untrusted-proxy`: its `Origin` is this host with another scheme, so a proxy terminates TLS.
+ * - `missing-origin`: a browser sent it without `Origin`, for example by a link.
+ * - `not-a-browser`: it has no header of a browser, and not `X-Token-Transport`.
+ */
+export type OriginMismatch =
+  | 'unknown-origin'
+  | 'untrusted-proxy'
+  | 'missing-origin'
+  | 'not-a-browser'
+
+/** Log lines with the fix for each mismatch. */
+const LOG_LINES: Readonly<Record<OriginMismatch, string>> = {
+  'unknown-origin':
+    'rejected cookies from a page of another origin; if the page is yours, add its origin to ' +
+    '"cookie.origins". If it is the origin of this app, let the proxy send Host and ' +
+    'X-Forwarded-Proto, and set "trustProxy" of Fastify',
+  'untrusted-proxy':
+    'rejected cookies from a page of this host, because the app sees another scheme; a proxy ' +
+    'terminates TLS, so set "trustProxy" of Fastify and let the proxy send X-Forwarded-Proto',
+  'missing-origin':
+    'rejected cookies of a browser that sent no Origin, such as for a link or a typed URL; send ' +
+    'the request with fetch or a form from a page of this origin or of "cookie.origins"',
+  'not-a-browser':
+    'rejected cookies from a client that is not a browser, such as curl or inject; let it send ' +
+    'the header "X-Token-Transport: cookie"'
+}
+
+const MAX_LOGGED_LENGTH = 200
+
+/**
  * Accepts requests from pages of this origin or of an allowed one, and from clients that are no
  * browser (Fetch Metadata, OWASP CSRF).
  *
  * Required for requests that browsers authenticate with a cookie. `SameSite` alone does not
  * suffice, because another host of the same site can send the cookie too.
- *
- * @param allowed - Other origins, as browsers send them.
- * @throws TokenAuthError `AUTH_ORIGIN_REJECTED` for pages of other origins.
  */
-export function assertTrustedOrigin (
+export class TrustedOrigins {
+  readonly #allowed: ReadonlySet<string>
+  readonly #logger: Logger
+  readonly #registration: string
+  readonly #limit = new RateLimit(10, 10 * SECOND)
+
+  /**
+   * @param allowed - Other origins, as browsers send them.
+   * @param registration - Option `name`, for the log.
+   */
+  constructor (allowed: ReadonlySet<string>, logger: Logger, registration: string) {
+    this.#allowed = allowed
+    this.#logger = logger
+    this.#registration = registration
+  }
+
+  /**
+   * Checks the origin of a request, and logs why it is rejected.
+   *
+   * The response does not tell, except to a client that is no browser.
+   *
+   * @throws TokenAuthError `AUTH_ORIGIN_REJECTED` for pages of other origins.
+   */
+  assert (request: OriginRequest): void {
+    const mismatch = findOriginMismatch(request, this.#allowed)
+
+    if (mismatch === null) {
+      return
+    }
+
+    this.#log(request, mismatch)
+    throw new TokenAuthError(
+      'AUTH_ORIGIN_REJECTED',
+      mismatch === 'not-a-browser'
+        ? { hint: 'clients that are not browsers must send the header X-Token-Transport: cookie' }
+        : {}
+    )
+  }
+
+  // Any page can cause such requests, so their number must not fill the log.
+  #log ({ method, protocol, host, headers }: OriginRequest, reason: OriginMismatch): void {
+    const skipped = this.#limit.next()
+
+    if (skipped !== null) {
+      this.#logger.warn({
+        registration: this.#registration,
+        reason,
+        method,
+        protocol,
+        host: host.slice(0, MAX_LOGGED_LENGTH),
+        origin: String(headers.origin ?? '').slice(0, MAX_LOGGED_LENGTH) || null,
+        fetchSite: readFetchSite(headers) ?? null,
+        skipped
+      }, LOG_LINES[reason])
+    }
+  }
+}
+
+function findOriginMismatch (
   { protocol, host, headers }: OriginRequest,
   allowed: ReadonlySet<string>
-): void {
-  const { origin, 'sec-fetch-site': fetchSite } = headers
-  const site = FETCH_SITES.has(fetchSite) ? fetchSite : undefined
+): OriginMismatch | null {
+  const { origin } = headers
+  const site = readFetchSite(headers)
 
   if (site === 'same-origin') {
-    return
+    return null
   }
 
   if (typeof origin === 'string') {
-    const isSameOrigin = site === undefined && origin === normalizeOrigin(`${protocol}://${host}`)
+    const isOwn = (scheme: string): boolean =>
+      site === undefined && origin === normalizeOrigin(`${scheme}://${host}`)
 
-    if (allowed.has(origin) || isSameOrigin) {
-      return
+    if (allowed.has(origin) || isOwn(protocol)) {
+      return null
     }
-  } else if (site === undefined && headers[transportHeader] !== undefined) {
-    // The client is no browser. Browsers send `Origin` or `Sec-Fetch-Site`, and a page of another
-    // origin cannot add this header without a preflight.
-    return
+
+    return isOwn(protocol === 'https' ? 'http' : 'https') ? 'untrusted-proxy' : 'unknown-origin'
   }
 
-  throw new TokenAuthError('AUTH_ORIGIN_REJECTED')
+  if (site !== undefined) {
+    return 'missing-origin'
+  }
+
+  // Browsers send `Origin` or `Sec-Fetch-Site`, and a page of another origin cannot add this header
+  // without a preflight. So the client is no browser.
+  return headers[transportHeader] === undefined ? 'not-a-browser' : null
+}
+
+/** Reads `Sec-Fetch-Site`. Ignores values that browsers do not send. */
+function readFetchSite ({ 'sec-fetch-site': site }: OriginRequest['headers']): unknown {
+  return FETCH_SITES.has(site) ? site : undefined
 }
 
 // Browsers send origins in lower case and without a default port. A proxy may change the host.

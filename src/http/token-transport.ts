@@ -6,9 +6,8 @@ import type { IssuedTokens } from '../sessions/token-issuer.js'
 import { MAX_TOKEN_LENGTH } from '../tokens/jwt-codec.js'
 import { readBearerToken, readDpopToken } from './authorization.js'
 import type { HttpRequest } from './authorization.js'
-import type { CookieReply, CookieRequest, TokenCookie } from './cookies.js'
-import { assertTrustedOrigin } from './csrf.js'
-import type { OriginRequest } from './csrf.js'
+import type { CookieReply, CookieRequest, PlainHttpWarning, TokenCookie } from './cookies.js'
+import type { OriginRequest, TrustedOrigins } from './csrf.js'
 
 /** Lifetime of the device cookie after the last login, in seconds: half a year. */
 const DEVICE_COOKIE_LIFETIME = 15_552_000
@@ -43,8 +42,9 @@ export interface TransportSettings {
   readonly refreshCookie: TokenCookie | null
   readonly accessCookie: TokenCookie | null
   readonly deviceCookie: TokenCookie | null
-  /** Other origins whose pages may use the cookies. */
-  readonly origins: ReadonlySet<string>
+  /** Origins whose pages may use the cookies. */
+  readonly origins: TrustedOrigins
+  readonly plainHttp: PlainHttpWarning
   /** Whether a logout sends `Clear-Site-Data`. */
   readonly clearSiteData: boolean
 }
@@ -79,7 +79,7 @@ export class TokenTransport {
       (kind === 'both' && request.headers[transportHeader] === 'cookie')
 
     if (wantsCookie) {
-      assertTrustedOrigin(request, origins)
+      origins.assert(request)
     }
 
     return wantsCookie
@@ -163,7 +163,7 @@ export class TokenTransport {
     }
 
     if (inCookie !== null) {
-      assertTrustedOrigin(request, origins)
+      origins.assert(request)
     }
 
     const [refresh = null] = kind === 'cookie' ? [inCookie] : found
@@ -186,7 +186,7 @@ export class TokenTransport {
     const access = accessCookie?.read(request) ?? null
 
     if (access !== null) {
-      assertTrustedOrigin(request, origins)
+      origins.assert(request)
     }
 
     return { refresh: null, access, inCookie: access !== null }
@@ -254,6 +254,10 @@ export class TokenTransport {
   #setCookies (reply: CookieReply, issued: IssuedTokens, deviceToken: string | null): void {
     const { refreshCookie, accessCookie, deviceCookie } = this.#settings
     const { accessToken, expiresIn, refreshToken, refreshExpiresIn, persistent } = issued
+
+    if (refreshCookie?.isSecure === true) {
+      this.#settings.plainHttp.check(reply)
+    }
 
     // Outlives the session and the logout, because it signs nobody in.
     if (deviceToken !== null) {

@@ -1,18 +1,29 @@
 import type { FastifyInstance } from 'fastify'
 import type { CookieSettings, ResolvedTransport } from '../options/transport.js'
 import { getCookieSerializer } from './cookie-serializer.js'
-import { TokenCookie } from './cookies.js'
+import { PlainHttpWarning, TokenCookie } from './cookies.js'
+import { TrustedOrigins } from './csrf.js'
 import type { TransportSettings } from './token-transport.js'
 
-/** Creates the cookies of a registration, and registers @fastify/cookie if there are any. */
+/**
+ * Creates the cookies of a registration, and registers @fastify/cookie if there are any.
+ *
+ * @param name - Option `name`, for the log.
+ */
 export async function createTransportSettings (
   scope: FastifyInstance,
-  transport: ResolvedTransport
+  transport: ResolvedTransport,
+  name: string
 ): Promise<TransportSettings> {
   const { refreshCookie, accessCookie, deviceCookie } = transport
+  const common = {
+    ...transport,
+    origins: new TrustedOrigins(transport.origins, scope.log, name),
+    plainHttp: new PlainHttpWarning(scope.log, name)
+  }
 
   if (refreshCookie === null) {
-    return { ...transport, refreshCookie: null, accessCookie: null, deviceCookie: null }
+    return { ...common, refreshCookie: null, accessCookie: null, deviceCookie: null }
   }
 
   const serialize = await getCookieSerializer(scope)
@@ -20,7 +31,7 @@ export async function createTransportSettings (
     settings === null ? null : new TokenCookie(settings, serialize)
 
   return {
-    ...transport,
+    ...common,
     refreshCookie: create(refreshCookie),
     accessCookie: create(accessCookie),
     deviceCookie: create(deviceCookie)

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { TokenAuthError } from '../errors.js'
+import { assertBoolean } from '../lib/callback-result.js'
 import {
   createDummyBcrypt,
   getBcryptCost,
@@ -103,6 +104,7 @@ export class Passwords {
    *
    * @returns A PHC string with its own salt and parameters.
    * @throws TokenAuthError `AUTH_PASSWORD_REJECTED`, `AUTH_BUSY`
+   * @throws TypeError if `passwords.validate` returns no boolean.
    */
   async hash (password: string, request: HashRequest): Promise<string> {
     const { minLength, validate } = this.#rules
@@ -116,7 +118,7 @@ export class Passwords {
       throw rejectPassword(`password must have at most ${MAX_PASSWORD_LENGTH} characters`)
     }
 
-    if (!await validate(password)) {
+    if (!assertBoolean('passwords.validate', await validate(password))) {
       throw rejectPassword('password is too common')
     }
 

@@ -46,7 +46,7 @@ const RESPONSES: { readonly [Code in ErrorCode]?: ErrorResponse } = {
   ],
   AUTH_STORE_UNAVAILABLE: [
     'temporarily_unavailable',
-    'Session store is unavailable, try again later',
+    'Session store is unavailable',
     503
   ]
 }

@@ -54,7 +54,7 @@ export interface PasswordOptions {
   /**
    * Returns whether a new password is acceptable. `false` rejects it.
    *
-   * Called by `app.tokenAuth.hashPassword`, not at login.
+   * Called by `app.tokenAuth.hashPassword`, not at login. Anything but a boolean is a `TypeError`.
    *
    * @default accepts every password
    * @example

@@ -1,5 +1,6 @@
 import { TokenAuthError } from '../errors.js'
 import type { Logger } from '../events.js'
+import { assertBoolean } from '../lib/callback-result.js'
 import { CallLimit } from '../lib/call-limit.js'
 import { RateLimit } from '../lib/rate-limit.js'
 import { describeError, getChain, SafeError, toSafeError } from '../lib/safe-error.js'
@@ -22,6 +23,9 @@ export interface Guard {
 export type GuardedParty = 'store' | 'callback'
 
 const MIGRATION_HINT = 'a table, column or function is missing; run store.migrate()'
+// A retry does not repair the code of the app, so these messages do not suggest one.
+const CALLBACK_FAILURE = 'A callback of the app failed, see the log of the server'
+const UNPREPARED_STORE = 'Session store is not ready, see the log of the server'
 // SQLSTATE of PostgreSQL: undefined table, column, function and schema.
 const MISSING_STATES: ReadonlySet<unknown> = new Set(['42P01', '42703', '42883', '3F000'])
 // Errors of MySQL: unknown column, no such table.
@@ -131,6 +135,15 @@ export function guardCallback<Args extends unknown[], Result> (
   }
 }
 
+/** Wraps a callback like {@link guardCallback}. A result that is no boolean is a failure. */
+export function guardPredicate<Args extends unknown[]> (
+  name: string,
+  callback: (...args: Args) => boolean,
+  logger: Logger
+): (...args: Args) => boolean {
+  return guardCallback(name, (...args) => assertBoolean(name, callback(...args)), logger)
+}
+
 /** Whether a result must be awaited. Query builders are no promises, but they can be awaited. */
 export function isThenable<T> (result: T | PromiseLike<T>): result is PromiseLike<T> {
   return typeof (result as Partial<PromiseLike<T>> | null | undefined)?.then === 'function'
@@ -148,12 +161,21 @@ function reportFailure (
   error: unknown
 ): TokenAuthError {
   const isOwn = party === 'callback'
-  const hint = !isOwn && isSchemaError(error) ? { hint: MIGRATION_HINT } : {}
+  const isUnprepared = !isOwn && isSchemaError(error)
   logger.error(
-    { operation, cause: describeError(error, isOwn), ...hint },
+    {
+      operation,
+      cause: describeError(error, isOwn),
+      ...isUnprepared && { hint: MIGRATION_HINT }
+    },
     getMessage(party, operation)
   )
-  return new TokenAuthError('AUTH_STORE_UNAVAILABLE', { cause: toSafeError(error, isOwn) })
+
+  return new TokenAuthError('AUTH_STORE_UNAVAILABLE', {
+    cause: toSafeError(error, isOwn),
+    ...isOwn && { message: CALLBACK_FAILURE },
+    ...isUnprepared && { message: UNPREPARED_STORE }
+  })
 }
 
 function getMessage (party: GuardedParty, operation: string): string {

@@ -38,7 +38,7 @@ t.test('the cause of a failed callback is in the log, and in no response', async
     statusCode: 503,
     code: 'AUTH_STORE_UNAVAILABLE',
     error: 'Service Unavailable',
-    message: 'Session store is unavailable, try again later'
+    message: 'A callback of the app failed, see the log of the server'
   })
   const line = lines.map(each => JSON.parse(each)).find(({ operation }) => operation !== undefined)
   t.match(line, {
@@ -98,7 +98,12 @@ t.test('a missing table is named with its fix at the start, and in the log later
   const { app, post } = await createTestApp({ store, fastify: { logger } as object })
   t.teardown(() => app.close())
   db.exec('DROP TABLE token_auth_sessions')
-  t.equal((await post('/auth/login', CREDENTIALS)).statusCode, 503)
+  const response = await post('/auth/login', CREDENTIALS)
+  t.match(response.json(), {
+    statusCode: 503,
+    code: 'AUTH_STORE_UNAVAILABLE',
+    message: 'Session store is not ready, see the log of the server'
+  })
   t.match(lines.join(''), 'run store.migrate()')
 })
 
@@ -122,4 +127,39 @@ t.test('a failing isSameClient results in 503 with a log line', async t => {
   t.equal(response.json().code, 'AUTH_STORE_UNAVAILABLE')
   t.notMatch(response.body, 'bug')
   t.match(lines.join(''), 'the callback refreshToken.isSameClient failed')
+})
+
+t.test('a result of isSameClient that is no boolean is logged with its type', async t => {
+  const results = [undefined, Promise.resolve(true), 'yes', null, 1, {}]
+  const types = ['undefined', 'a Promise', 'a string', 'null', 'a number', 'an object']
+
+  for (const [i, result] of results.entries()) {
+    const { lines, logger } = createLog()
+    const { app, login, refresh, clock } = await createTestApp({
+      fastify: { logger } as object,
+      options: { refreshToken: { isSameClient: () => result as boolean } }
+    })
+    t.teardown(() => app.close())
+    const { refresh_token: first } = await login()
+    await refresh(first)
+    clock.advance(MINUTE)
+    const { statusCode, body } = await refresh(first)
+    t.equal(statusCode, 503)
+    t.notMatch(body, /try again/)
+    const expected = `refreshToken.isSameClient\\" must return a boolean, not ${types[i]}`
+    t.ok(lines.join('').includes(expected), expected)
+  }
+})
+
+t.test('a result of passwords.validate that is no boolean rejects with its type', async t => {
+  for (const [result, type] of [[undefined, 'undefined'], ['too short', 'a string']]) {
+    const { app } = await createTestApp({
+      options: { passwords: { validate: () => result as unknown as boolean } }
+    })
+    t.teardown(() => app.close())
+    await t.rejects(
+      app.tokenAuth.hashPassword(PASSWORD),
+      new TypeError(`"passwords.validate" must return a boolean, not ${type}`)
+    )
+  }
 })
