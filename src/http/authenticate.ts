@@ -4,7 +4,7 @@ import type { Logger } from '../events.js'
 import type { AccessTokenVerifier, Auth, VerifiedToken } from '../tokens/auth.js'
 import { readBearerToken, readDpopToken } from './authorization.js'
 import type { TokenCookie } from './cookies.js'
-import { isUnsafe } from './csrf.js'
+import { isPreflight, isUnsafe } from './csrf.js'
 import type { OriginRequest, TrustedOrigins } from './csrf.js'
 import type { DpopRequest, RequestDpop } from './dpop.js'
 
@@ -186,6 +186,16 @@ function isPublic ({ routeOptions: { config } }: AuthenticatedRequest): boolean 
     config.tokenAuth === 'public'
 }
 
+// A preflight that gets here is rejected, although it never has a token: the hook runs before CORS
+// then, so pages of other origins could not read the 401 of an expired token either.
+function missingToken (request: AuthenticatedRequest): TokenAuthError {
+  return new TokenAuthError('AUTH_ACCESS_MISSING', {
+    ...(isPreflight(request) && {
+      hint: 'a preflight has no token; register @fastify/cors before the hook that authenticates'
+    })
+  })
+}
+
 function readToken (
   request: AuthenticatedRequest,
   { accessCookie, dpop }: Pick<AuthenticateContext<never>, 'accessCookie' | 'dpop'>
@@ -216,7 +226,7 @@ function readToken (
   const token = accessCookie?.cookie.read(request) ?? null
 
   if (accessCookie === null || token === null) {
-    throw new TokenAuthError('AUTH_ACCESS_MISSING')
+    throw missingToken(request)
   }
 
   // The cache keys of headers contain a space. A cookie must not find their entries.

@@ -165,6 +165,14 @@ function normalizeOrigin (url: string): string | null {
   return origin === 'null' ? null : origin
 }
 
+/** Whether a browser asks for permission to send a request to another origin (Fetch, 3.3). */
+export function isPreflight (
+  { method, headers }: Pick<OriginRequest, 'method' | 'headers'>
+): boolean {
+  return method === 'OPTIONS' && headers.origin !== undefined &&
+    headers['access-control-request-method'] !== undefined
+}
+
 /**
  * Whether a request can change state or opens a WebSocket.
  *
