@@ -41,7 +41,16 @@ const allowed = {
   ],
   services: ['options/.+', 'login/.+', 'health/.+', 'protocol', 'stores/memory/.+', ...MIDDLE],
   client: ['protocol'],
-  testing: ['client/.+', 'protocol', 'decorators'],
+  testing: [
+    'client/.+',
+    'protocol',
+    'decorators',
+    'errors',
+    'http/[^/]+',
+    'lib/time',
+    'options/validate',
+    'tokens/auth'
+  ],
   cli: ['stores/.+', 'tokens/.+', 'domain/.+', 'lib/.+', 'events', 'protocol']
 }
 
@@ -85,8 +94,10 @@ module.exports = {
       severity: 'error',
       from: {
         path: '^src/',
-        pathNot:
-          '^src/(plugin|token-auth|decorators|tokens/fastify-jwt)\\.ts$|^src/(http|oauth|verifier)/'
+        pathNot: [
+          '^src/(plugin|token-auth|decorators|tokens/fastify-jwt|testing/fake-auth)\\.ts$',
+          '^src/(http|oauth|verifier)/'
+        ]
       },
       to: { path: '(^|/)node_modules/(@types/)?fastify(-plugin)?/|(^|/)node_modules/@fastify/' }
     },
@@ -133,6 +144,23 @@ module.exports = {
         path: '^src/stores/(postgres|mysql|redis|sqlite)/',
         dependencyTypesNot: ['dynamic-import', 'type-only']
       }
+    },
+    {
+      name: 'test-sessions-only-for-tests',
+      comment: 'A process in production never loads the file that opens sessions without a password.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/testing/' },
+      to: {
+        path: '^src/(testing/|http/test-sessions\\.ts)',
+        dependencyTypesNot: ['dynamic-import', 'type-only']
+      }
+    },
+    {
+      name: 'test-sessions-in-the-plugin',
+      comment: 'No route and no command opens such a session.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/(testing/|(plugin|http/registration)\\.ts$)' },
+      to: { path: '^src/(testing/|http/test-sessions\\.ts)' }
     },
     {
       name: 'argon2-and-bcrypt-load-late',

@@ -20,6 +20,7 @@ import { addLogoutAllRoute, addLogoutRoute } from './http/routes/logout.js'
 import { addRefreshRoute } from './http/routes/refresh.js'
 import { addSessionRoutes } from './http/routes/sessions.js'
 import { prepareScope } from './http/scope.js'
+import type { TestSessions, TestSessionsContext } from './http/test-sessions.js'
 import { TokenTransport } from './http/token-transport.js'
 import type { TransportSettings } from './http/token-transport.js'
 import { createTransportSettings } from './http/transport-settings.js'
@@ -91,12 +92,11 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
 
     prepareScope(scope, settings.refreshCookie !== null)
 
-    const { users, sessions, access } = services
     const check = createCheck(app, services, settings, dpop)
     const authenticate = createHook(check)
     const transport = new TokenTransport(
       settings,
-      token => sessions.getTokenKind(token),
+      token => services.sessions.getTokenKind(token),
       dpop !== null
     )
     const registration = {
@@ -110,6 +110,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       oauth,
       dpop
     }
+    let isStarted = false
     await addRoutes(app, scope, registration)
 
     app.decorate<ScopeRegistration>(REGISTRATION, {
@@ -117,7 +118,13 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       clock,
       authenticate: check,
       ...(process.env['NODE_ENV'] !== 'production' && {
-        testing: { users, sessions, access, transport, settings, clock }
+        testing: await loadTestSessions({
+          ...services,
+          transport,
+          options,
+          clock,
+          isStarted: () => isStarted
+        })
       })
     })
     app.decorate('authenticate', authenticate)
@@ -130,6 +137,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       }
 
       await services.start()
+      isStarted = true
     })
     app.addHook('onClose', () => services.stop())
   }, { prefix: options.prefix })
@@ -172,6 +180,12 @@ async function createDpop (
     clock
   })
   return { verifier, requests: new RequestDpop(verifier, publicUrl) }
+}
+
+/** Loads the module on demand, so that a process in production does not have it. */
+async function loadTestSessions (context: TestSessionsContext): Promise<TestSessions> {
+  const { createTestSessions } = await import('./http/test-sessions.js')
+  return createTestSessions(context)
 }
 
 function createCheck (

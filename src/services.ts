@@ -70,6 +70,7 @@ export interface Services {
   readonly users: UserDirectory
   readonly access: AccessVerifier
   readonly refreshTokens: JwtCodec
+  readonly issuer: TokenIssuer
   readonly sessions: Sessions
   readonly refresh: Refresh
   readonly rotator: TokenRotator
@@ -232,6 +233,7 @@ export function createServices (
     users,
     access,
     refreshTokens,
+    issuer,
     sessions,
     refresh,
     rotator,

@@ -180,8 +180,12 @@ export function createHook (check: AccessCheck): Authenticate {
   return hook
 }
 
-// Only the app's own setting counts. A polluted prototype must not make every route public.
-function isPublic ({ routeOptions: { config } }: AuthenticatedRequest): boolean {
+/**
+ * Whether the route accepts every request.
+ *
+ * Only the setting of the app counts. A polluted prototype must not make every route public.
+ */
+export function isPublic ({ routeOptions: { config } }: AuthenticatedRequest): boolean {
   return config !== undefined && Object.hasOwn(config, 'tokenAuth') &&
     config.tokenAuth === 'public'
 }

@@ -1,10 +1,7 @@
 import { TokenAuthError } from '../errors.js'
 import type { Millis } from '../lib/time.js'
-import type { AccessVerifier } from '../sessions/access-verifier.js'
-import type { Sessions } from '../sessions/sessions.js'
-import type { UserDirectory } from '../sessions/users.js'
 import type { AccessCheck, AuthenticatedRequest } from './authenticate.js'
-import type { TokenTransport, TransportSettings } from './token-transport.js'
+import type { TestSessions } from './test-sessions.js'
 
 /**
  * Key of the {@link Registration} on the Fastify instance.
@@ -21,22 +18,11 @@ export interface Registration {
   /** Check of the `authenticate` hook. */
   readonly authenticate: AccessCheck
   /**
-   * Collaborators of `signIn` of `fastify-token-auth/testing`.
+   * Opens sessions for `signIn` of `fastify-token-auth/testing`.
    *
    * Missing if `NODE_ENV` was `production` at registration, and for `tokenVerifier`.
    */
-  readonly testing?: TestingServices
-}
-
-/** Collaborators of `signIn`, which opens sessions without a password. */
-export interface TestingServices {
-  readonly users: UserDirectory
-  readonly sessions: Sessions
-  readonly access: AccessVerifier
-  readonly transport: TokenTransport
-  /** Cookies and origins of {@link TestingServices.transport}. */
-  readonly settings: TransportSettings
-  readonly clock: () => Millis
+  readonly testing?: TestSessions
 }
 
 /** Returns the registration of a scope, or `null` if neither it nor a parent scope has one. */

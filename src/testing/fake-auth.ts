@@ -1,0 +1,197 @@
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import type { TokenAuth } from '../decorators.js'
+import { TokenAuthError } from '../errors.js'
+import { isPublic } from '../http/authenticate.js'
+import type { AccessCheck } from '../http/authenticate.js'
+import { addErrorHeaders } from '../http/headers.js'
+import { authenticate, requireClaims, requireFresh } from '../http/hooks.js'
+import { findRegistration, REGISTRATION } from '../http/registration.js'
+import type { Registration } from '../http/registration.js'
+import { MINUTE } from '../lib/time.js'
+import type { Millis } from '../lib/time.js'
+import { assert, rejectUnknownKeys } from '../options/validate.js'
+import type { Auth, AuthClaims } from '../tokens/auth.js'
+
+/** User whom {@link fakeAuth} signs in. */
+export interface FakeUser {
+  readonly userId: string | number | bigint
+  /** @default {} */
+  readonly claims?: Readonly<Partial<AuthClaims>>
+  /** @default 'fake-session' */
+  readonly sessionId?: string
+  /**
+   * Authentication methods (RFC 8176).
+   *
+   * @default ['pwd']
+   */
+  readonly amr?: readonly string[]
+  /**
+   * Time of the login. Set it to the past to test `requireFresh`.
+   *
+   * @default the time of the request
+   */
+  readonly authenticatedAt?: Millis
+  /**
+   * OAuth client that acts for the user.
+   *
+   * @default null
+   */
+  readonly clientId?: string | null
+}
+
+/** Returns the user of a request, or `null` if it has none. */
+export type GetFakeUser = (request: FakeAuthRequest) => FakeUser | null
+
+/** Part of a Fastify request that {@link GetFakeUser} reads. */
+export interface FakeAuthRequest {
+  readonly method: string
+  readonly url: string
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>
+}
+
+/**
+ * Fastify plugin.
+ *
+ * Its type does not depend on Fastify, so that a front end can use `createFaults` without it.
+ */
+export type FakeAuthPlugin = (app: object) => Promise<void>
+
+const DEFAULT_LIFETIME: Millis = 15 * MINUTE
+
+/**
+ * Creates a plugin that stands in for `tokenAuth` or `tokenVerifier` in tests of routes.
+ *
+ * Routes that `authenticate` protects see the given user, whatever the request contains. It needs
+ * no store, no secret and no tokens. Routes with `requireClaims` and `requireFresh` check the user
+ * as usual. `app.tokenAuth` exists, but its methods throw: a test of sessions needs `signIn`.
+ *
+ * The registration fails if `NODE_ENV` is `production`, or if the scope has a registration already.
+ *
+ * @param user - User of all requests, or `null` if they have none. A function returns the user of
+ * each request. Without a user, `authenticate` rejects with `AUTH_ACCESS_MISSING` (401).
+ * @throws TypeError if the user is invalid or has an unknown member.
+ * @example
+ * ```ts
+ * import { fakeAuth } from 'fastify-token-auth/testing'
+ *
+ * const app = Fastify()
+ * await app.register(fakeAuth({ userId: '1', claims: { role: 'admin' } }))
+ * await app.register(routes)
+ * const response = await app.inject('/admin')
+ * ```
+ */
+export function fakeAuth (user: FakeUser | GetFakeUser | null): FakeAuthPlugin {
+  const getUser: GetFakeUser = typeof user === 'function' ? user : () => user
+
+  if (typeof user !== 'function' && user !== null) {
+    assertUser(user)
+  }
+
+  const plugin = fp(async (app: FastifyInstance) => {
+    assertUsable(app)
+    const clock = Date.now
+
+    const check: AccessCheck = request => {
+      if (isPublic(request)) {
+        return
+      }
+
+      const found = getUser(request as unknown as FakeAuthRequest)
+
+      if (found === null) {
+        throw new TokenAuthError('AUTH_ACCESS_MISSING')
+      }
+
+      assertUser(found)
+      request.auth = createAuth(found, clock())
+    }
+
+    const registration: Registration = { name: 'auth', clock, authenticate: check }
+    app.decorateRequest('auth', null)
+    addErrorHeaders(app, { realm: registration.name, dpopAlgorithms: null })
+    app.decorate(REGISTRATION, registration)
+    app.decorate('authenticate', authenticate)
+    app.decorate('requireFresh', requireFresh)
+    app.decorate('requireClaims', requireClaims)
+    app.decorate('tokenAuth', { getter: () => rejectingTokenAuth })
+  }, { name: 'fastify-token-auth-fake', fastify: '5.x' })
+
+  return plugin as FakeAuthPlugin
+}
+
+/** @throws Error in production, or if the scope has a registration. */
+function assertUsable (app: FastifyInstance): void {
+  if (process.env.NODE_ENV === 'production') {
+    throw new Error(
+      'fastify-token-auth: fakeAuth cannot be used if NODE_ENV is "production", because it accepts ' +
+        'every request; register tokenAuth'
+    )
+  }
+
+  if (findRegistration(app) !== null) {
+    throw new Error(
+      'fastify-token-auth: fakeAuth replaces tokenAuth and tokenVerifier; register only one of ' +
+        'them in a scope'
+    )
+  }
+}
+
+const userShape = {
+  userId: 0,
+  claims: 0,
+  sessionId: 0,
+  amr: 0,
+  authenticatedAt: 0,
+  clientId: 0
+} satisfies { [Name in keyof FakeUser]-?: unknown }
+
+function assertUser (user: unknown): asserts user is FakeUser {
+  rejectUnknownKeys(user, userShape, 'fakeAuth')
+  const { userId } = user
+  assert(
+    (typeof userId === 'string' && userId !== '') || typeof userId === 'number' ||
+      typeof userId === 'bigint',
+    '"fakeAuth.userId" must be a non-empty string, a number or a bigint'
+  )
+}
+
+function createAuth (
+  {
+    userId,
+    claims = {},
+    sessionId = 'fake-session',
+    amr = ['pwd'],
+    authenticatedAt,
+    clientId = null
+  }: FakeUser,
+  now: Millis
+): Auth {
+  const seconds = Math.floor((authenticatedAt ?? now) / 1000)
+
+  return Object.freeze({
+    userId: String(userId),
+    sessionId,
+    authenticatedAt: seconds * 1000,
+    amr: Object.freeze([...amr]),
+    clientId,
+    claims: Object.freeze({ ...claims }) as AuthClaims,
+    expiresAt: now + DEFAULT_LIFETIME
+  })
+}
+
+/** `app.tokenAuth` without sessions. Every method throws. */
+const rejectingTokenAuth = new Proxy({}, {
+  get: (_target, name) => {
+    if (typeof name === 'symbol') {
+      return undefined
+    }
+
+    return () => {
+      throw new Error(
+        `fastify-token-auth: app.tokenAuth.${name} does not work with fakeAuth; register ` +
+          'tokenAuth with a MemoryStore, and use signIn'
+      )
+    }
+  }
+}) as TokenAuth
