@@ -200,4 +200,8 @@ t.test('invalid users are errors of the test', async t => {
     name: 'TypeError',
     message: /"fakeAuth.userId" must be a non-empty string, a number or a bigint/
   })
+  const app = await createApp(t, () => ({}) as FakeUser)
+  const response = await app.inject('/auth')
+  t.equal(response.statusCode, 500)
+  t.match(response.json().message, /"fakeAuth.userId" must be a non-empty string/)
 })
