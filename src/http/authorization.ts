@@ -1,6 +1,7 @@
 import type { Caller } from '../domain/session.js'
 import { badRequest } from '../errors.js'
 import { normalizeAddress } from '../lib/ip-network.js'
+import { toStorableText } from '../lib/storable-text.js'
 
 /** Part of a Fastify request that is read. Fits requests over HTTP/1 and HTTP/2. */
 export interface HttpRequest {
@@ -16,6 +17,8 @@ export interface HttpRequest {
 
 const HEADER_NAME = 'authorization'
 const MAX_USER_AGENT_LENGTH = 256
+/** Longer than every IP address. A proxy may forward any other string. */
+const MAX_ADDRESS_LENGTH = 64
 const BEARER_PATTERN = /^bearer(?: +(.*))?$/i
 const DPOP_PATTERN = /^dpop +(.*)$/i
 
@@ -84,16 +87,24 @@ function isRepeated (rawHeaders: readonly string[]): boolean {
   return count > 1
 }
 
+/** Part of a request that {@link getCaller} reads. */
+export interface CallerRequest {
+  readonly ip?: string | null | undefined
+  readonly headers: { readonly 'user-agent'?: string | undefined }
+}
+
 /**
- * Returns the address and user agent of the client.
+ * Returns the address and user agent of the client, in a form that every database can store.
  *
  * Behind a proxy, the address is the client's only with Fastify's `trustProxy`. A port that the
- * proxy added is removed. The user agent is cut to 256 characters.
+ * proxy added is removed. The user agent is cut to 256 characters, and the address to 64.
  */
-export function getCaller (request: HttpRequest): Caller {
+export function getCaller ({ ip, headers }: CallerRequest): Caller {
+  const userAgent = headers['user-agent']
+
   return {
-    address: request.ip === undefined ? null : normalizeAddress(request.ip),
-    userAgent: request.headers['user-agent']?.slice(0, MAX_USER_AGENT_LENGTH) ?? null
+    address: ip == null ? null : toStorableText(normalizeAddress(ip), MAX_ADDRESS_LENGTH),
+    userAgent: userAgent == null ? null : toStorableText(userAgent, MAX_USER_AGENT_LENGTH)
   }
 }
 

@@ -1,8 +1,9 @@
 import { MAX_PASSWORD_LENGTH } from '../login/passwords.js'
 
-// PostgreSQL rejects strings that contain NUL.
+// PostgreSQL rejects strings that contain NUL. Serializers of several languages send null for a
+// missing member.
 const createStringSchema = (maxLength: number): object => ({
-  type: 'string',
+  type: ['string', 'null'],
   maxLength,
   pattern: '^[^\\u0000]*$'
 })

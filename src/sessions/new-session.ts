@@ -2,8 +2,11 @@ import { createSessionId, NO_REPLAYS } from '../domain/session.js'
 import type { Caller, Session } from '../domain/session.js'
 import type { DpopProof } from '../dpop/verifier.js'
 import type { Actor } from '../events.js'
+import { toStorableText } from '../lib/storable-text.js'
 import type { Millis } from '../lib/time.js'
 import type { IssuedTokens } from './token-issuer.js'
+
+const MAX_LABEL_LENGTH = 128
 
 /** Result of an authentication, and settings of the session to open. */
 export interface NewSessionInput {
@@ -39,6 +42,7 @@ export function createSession (
   }
 ): Session {
   const endsAt = now + maxLifetime
+  const storableLabel = label === null ? null : toStorableText(label, MAX_LABEL_LENGTH)
 
   return {
     id: createSessionId(now),
@@ -55,7 +59,7 @@ export function createSession (
     endsAt,
     revokedAt: null,
     revokedFor: null,
-    device: { label, ...by },
+    device: { label: storableLabel, ...by },
     replayRun: NO_REPLAYS
   }
 }

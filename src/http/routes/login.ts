@@ -22,10 +22,10 @@ export interface ClientMembers {
 export type GetClientId = (request: HttpRequest, body: ClientMembers) => string | null
 
 interface LoginBody extends ClientMembers {
-  readonly username?: string
-  readonly email?: string
+  readonly username?: string | null
+  readonly email?: string | null
   readonly password: string
-  readonly device?: string
+  readonly device?: string | null
   readonly device_token?: string | null
   readonly remember_me?: RememberMe
 }

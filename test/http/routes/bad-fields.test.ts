@@ -28,6 +28,11 @@ t.test('a field that is not a string is rejected', async t => {
         [MARK]: MARK
       }, { length: 3 }]
     ) {
+      // Optional members of a login may be null.
+      if (value === null && (field === 'email' || field === 'device')) {
+        continue
+      }
+
       const body = { username: 'ann', password: PASSWORD, [field]: value }
       const [status, code] = isAbsent(value)
         ? [401, 'AUTH_REFRESH_MISSING'] as const
