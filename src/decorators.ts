@@ -8,6 +8,8 @@ import type { ClaimRequirements as Requirements } from './http/guards.js'
 import type { Registration as ScopeRegistration } from './http/registration.js'
 import type { Duration } from './lib/duration.js'
 import type { CookieResponse, TokenResponse } from './protocol.js'
+import type { PublicUser } from './sessions/user-callbacks.js'
+import type { UserId } from './sessions/user-id.js'
 import type { Auth as RequestAuth } from './tokens/auth.js'
 import type { KeyInput } from './tokens/keys.js'
 
@@ -16,8 +18,8 @@ export type SessionInfo = Omit<DomainSession, 'secretHash'>
 
 /** Options of `app.tokenAuth.openSession`. */
 export interface OpenOptions {
-  /** Label of the device, which the list of sessions shows. */
-  readonly device?: string
+  /** Label of the device, which the list of sessions shows. Cut to 128 characters. */
+  readonly device?: string | null
   /**
    * Authentication methods that the user passed (RFC 8176).
    *
@@ -36,12 +38,23 @@ export interface OpenOptions {
   readonly clientId?: string
 }
 
+/** Sender of a request, for `openSession` in code that has no Fastify request. */
+export interface SessionOrigin {
+  /** IP address of the client. Missing or `null` if unknown. */
+  readonly ip?: string | null | undefined
+  /** Headers with names in lower case, of which `user-agent` and `cookie` are read. */
+  readonly headers: {
+    readonly 'user-agent'?: string | undefined
+    readonly cookie?: string | undefined
+  }
+}
+
 /**
- * Part of a Fastify request that `openSession` reads.
+ * Request that `openSession` reads: a Fastify request, or `{ ip, headers }`.
  *
- * With the option `dpop`, the DPoP proof of a complete request binds the session to its key.
+ * With the option `dpop`, the DPoP proof of a Fastify request binds the session to its key.
  */
-export type SessionRequest = HttpRequest | DpopRequest
+export type SessionRequest = HttpRequest | DpopRequest | SessionOrigin
 
 /** Options of `app.tokenAuth.openSession` for a session that uses cookies. */
 export interface OpenInCookieOptions extends OpenOptions {
@@ -70,8 +83,8 @@ export interface TokenAuth {
    *
    * @throws TokenAuthError `AUTH_CREDENTIALS_REJECTED` if the user is unknown or disabled.
    * `AUTH_DPOP_INVALID` or `AUTH_DPOP_NONCE` if the request has an invalid DPoP proof.
-   * @throws TypeError if `refreshToken.transport` is `'cookie'` and `options.reply` is missing, or
-   * `options.clientId` is unknown.
+   * @throws TypeError if `refreshToken.transport` is `'cookie'` and `options.reply` is missing, an
+   * option is unknown, or `options.clientId` names no client.
    * @example
    * ```ts
    * app.get('/magic-link', async (request, reply) => {
@@ -80,28 +93,32 @@ export interface TokenAuth {
    *   return app.tokenAuth.openSession(userId, request, { reply })
    * })
    * ```
+   * @example
+   * ```ts
+   * const tokens = await app.tokenAuth.openSession(user.id, { ip: socket.ip, headers: {} })
+   * ```
    */
   openSession(
-    userId: string,
+    userId: UserId,
     request: SessionRequest,
     options?: OpenOptions
-  ): Promise<TokenResponse>
+  ): Promise<TokenResponse<PublicUser>>
   /**
    * Opens a session that uses cookies if `refreshToken.transport` is `'cookie'` or `'both'`.
    *
    * Rejects like the overload without `reply`.
    */
   openSession(
-    userId: string,
+    userId: UserId,
     request: SessionRequest,
     options: OpenInCookieOptions
-  ): Promise<TokenResponse | CookieResponse>
+  ): Promise<TokenResponse<PublicUser> | CookieResponse<PublicUser>>
   /**
    * Lists the live sessions of a user, newest first, at most 100.
    *
    * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE` if the store fails.
    */
-  listSessions(userId: string): Promise<SessionInfo[]>
+  listSessions(userId: UserId): Promise<SessionInfo[]>
   /**
    * Revokes a session. This process rejects its access tokens immediately.
    *
@@ -123,7 +140,7 @@ export interface TokenAuth {
    * await app.tokenAuth.revokeUser(userId)
    * ```
    */
-  revokeUser(userId: string, options?: { readonly keep?: string }): Promise<number>
+  revokeUser(userId: UserId, options?: { readonly keep?: string }): Promise<number>
   /**
    * Revokes all sessions of the realm, which is every session of this registration.
    *
@@ -151,10 +168,10 @@ export interface TokenAuth {
    * @example
    * ```ts
    * await db.users.update(userId, { passwordHash: await app.tokenAuth.hashPassword(password) })
-   * await app.tokenAuth.passwordChanged(userId, { keep: request.auth!.sessionId })
+   * await app.tokenAuth.passwordChanged(userId, { keep: getAuth(request).sessionId })
    * ```
    */
-  passwordChanged(userId: string, options?: { readonly keep?: string }): Promise<number>
+  passwordChanged(userId: UserId, options?: { readonly keep?: string }): Promise<number>
   /**
    * Hashes a new password with argon2id.
    *
@@ -266,7 +283,7 @@ declare module 'fastify' {
      * @example
      * ```ts
      * app.get('/orders', { onRequest: [app.authenticate] }, async request => {
-     *   return listOrders(request.auth!.userId)
+     *   return listOrders(getAuth(request).userId)
      * })
      * ```
      */
@@ -308,7 +325,10 @@ declare module 'fastify' {
   }
 
   interface FastifyRequest {
-    /** User and session of the request. `null` if `app.authenticate` did not run. */
+    /**
+     * User and session of the request. `null` if `app.authenticate` did not run. See `getAuth` for
+     * a value that is never `null`.
+     */
     auth: Auth | null
   }
 

@@ -2,6 +2,7 @@ export { tokenAuth, tokenAuth as default } from './plugin.js'
 export { authenticate, requireClaims, requireFresh } from './http/hooks.js'
 export { TokenAuthError } from './errors.js'
 export { exposedHeaders } from './protocol.js'
+export { getAuth } from './http/get-auth.js'
 export { optionsFromEnv } from './options/from-env.js'
 export type { TokenAuthEnv } from './options/from-env.js'
 export type { OpenApiOptions } from './options/openapi.js'
@@ -25,6 +26,8 @@ export type {
   OpenInCookieOptions,
   OpenOptions,
   SessionInfo,
+  SessionOrigin,
+  SessionRequest,
   TokenAuth
 } from './decorators.js'
 export type {
@@ -37,7 +40,16 @@ export type { LastSweep } from './stores/sweeper.js'
 export type { RevocationSubscriber } from './revocations/feed.js'
 export type { InstanceClocks } from './revocations/store-clock.js'
 export type { IsSameClient } from './sessions/replay-monitor.js'
-export type { AuthUser, Users } from './sessions/users.js'
+export { defineUsers } from './sessions/user-callbacks.js'
+export type {
+  AuthUser,
+  ParsedIds,
+  PublicUser,
+  UserCallbacks,
+  Users,
+  UsersWithParsedIds
+} from './sessions/user-callbacks.js'
+export type { UserId } from './sessions/user-id.js'
 export type {
   Actor,
   EventName,

@@ -83,7 +83,7 @@ export const exposedHeaders: string[] = /* @__PURE__ */ Object.freeze([
 ]) as string[]
 
 /** Response body of login and refresh (RFC 6749, section 5.1), with the user. */
-export interface TokenResponse {
+export interface TokenResponse<User extends object = object> {
   readonly access_token: string
   /** Missing if a cookie carries it, or if it is unchanged (`rotation: false`). */
   readonly refresh_token?: string
@@ -98,11 +98,14 @@ export interface TokenResponse {
   readonly token_type: 'bearer' | 'DPoP'
   /** Lifetime of the access token in seconds. */
   readonly expires_in: number
-  readonly user: object
+  readonly user: User
 }
 
 /** Response body of login and refresh if cookies carry all tokens. */
-export type CookieResponse = Omit<TokenResponse, 'access_token' | 'refresh_token' | 'device_token'>
+export type CookieResponse<User extends object = object> = Omit<
+  TokenResponse<User>,
+  'access_token' | 'refresh_token' | 'device_token'
+>
 
 /** Response body of the route that lists the sessions of a user. */
 export interface SessionListResponse {

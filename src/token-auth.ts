@@ -6,11 +6,15 @@ import type { TokenTransport } from './http/token-transport.js'
 import type { Millis } from './lib/time.js'
 import { requestForApp } from './login/hash-queue.js'
 import type { OAuth } from './oauth/routes.js'
+import { rejectUnknownKeys } from './options/validate.js'
 import type { CookieResponse, TokenResponse } from './protocol.js'
 import type { Services } from './services.js'
 import type { NewSessionInput } from './sessions/new-session.js'
 import { getRevokedSince } from './sessions/sessions.js'
 import type { IssuedTokens } from './sessions/token-issuer.js'
+import type { PublicUser } from './sessions/user-callbacks.js'
+import { toUserId } from './sessions/user-id.js'
+import type { UserId } from './sessions/user-id.js'
 
 /** Collaborators of `app.tokenAuth`. */
 export type TokenAuthContext =
@@ -26,27 +30,40 @@ export type TokenAuthContext =
     readonly getProof: GetProof
   }
 
+const openShape = {
+  device: true,
+  amr: true,
+  clientId: true,
+  reply: true,
+  persistent: true
+} satisfies Record<keyof OpenInCookieOptions, true>
+
+const keepShape = { keep: true }
+
 /** Creates `app.tokenAuth`. */
 export function createTokenAuth (context: TokenAuthContext): TokenAuth {
   const { users, sessions, passwords, throttle, sweeper, transport, keyRing, health } = context
   const { oauth, getProof, clock } = context
 
   async function openSession (
-    userId: string,
+    userId: UserId,
     request: SessionRequest,
     options?: OpenOptions
-  ): Promise<TokenResponse>
+  ): Promise<TokenResponse<PublicUser>>
   async function openSession (
-    userId: string,
+    userId: UserId,
     request: SessionRequest,
     options: OpenInCookieOptions
-  ): Promise<TokenResponse | CookieResponse>
+  ): Promise<TokenResponse<PublicUser> | CookieResponse<PublicUser>>
 
   async function openSession (
-    userId: string,
+    userId: UserId,
     request: SessionRequest,
     options: Partial<OpenInCookieOptions> = {}
-  ): Promise<TokenResponse | CookieResponse> {
+  ): Promise<TokenResponse<PublicUser> | CookieResponse<PublicUser>> {
+    const id = toUserId(userId, 'openSession')
+    assertSessionRequest(request)
+    rejectUnknownKeys(options, openShape, 'openSession')
     const { device = null, amr = [], reply, persistent = false, clientId = null } = options
 
     if (clientId !== null && oauth?.clients.has(clientId) !== true) {
@@ -54,7 +71,7 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
     }
 
     const inCookie = clientId === null && transport.opensInCookie(reply)
-    const issued = await openActive(userId, {
+    const issued = await openActive(id, {
       by: getCaller(request),
       device,
       persistent,
@@ -77,7 +94,7 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
     input: NewSessionInput,
     isSecond = false
   ): Promise<IssuedTokens> {
-    const profile = await users.findActive(userId)
+    const profile = await users.findForSession(userId)
 
     if (profile === null) {
       throw new TokenAuthError('AUTH_CREDENTIALS_REJECTED')
@@ -103,17 +120,23 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
   return {
     openSession,
     async listSessions (userId) {
-      const live = await sessions.list(userId)
+      const live = await sessions.list(toUserId(userId, 'listSessions'))
       return live.map(({ secretHash, ...info }) => info)
     },
     revokeSession: sessionId => sessions.revokeById(sessionId, 'revoked'),
     revokeAll: () => sessions.revokeRealm('revoked'),
-    revokeUser: (userId, { keep } = {}) => sessions.revokeUser(userId, 'revoked', keep),
-    async passwordChanged (userId, { keep } = {}) {
+    async revokeUser (userId, options = {}) {
+      const id = toUserId(userId, 'revokeUser')
+      rejectUnknownKeys(options, keepShape, 'revokeUser')
+      return sessions.revokeUser(id, 'revoked', options.keep)
+    },
+    async passwordChanged (userId, options = {}) {
+      const id = toUserId(userId, 'passwordChanged')
+      rejectUnknownKeys(options, keepShape, 'passwordChanged')
       // Looked up first, so that a failure changes nothing.
-      const logins = throttle === null ? [] : await users.getLogins(userId)
-      const count = await sessions.revokeUser(userId, 'password-changed', keep)
-      await throttle?.forget(userId, logins)
+      const logins = throttle === null ? [] : await users.getLogins(id)
+      const count = await sessions.revokeUser(id, 'password-changed', options.keep)
+      await throttle?.forget(id, logins)
       return count
     },
     hashPassword: password => passwords.hash(password, requestForApp()),
@@ -136,4 +159,18 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
     sweep: () => sweeper.sweep(),
     health: () => health.check()
   }
+}
+
+function assertSessionRequest (request: SessionRequest): void {
+  const { ip, headers } = (request ?? {}) as Partial<SessionRequest>
+  const isValid = typeof headers === 'object' && headers !== null && isAbsentOrString(ip) &&
+    isAbsentOrString(headers['user-agent'])
+
+  if (!isValid) {
+    throw new TypeError('"request" of openSession must be a Fastify request or { ip, headers }')
+  }
+}
+
+function isAbsentOrString (value: unknown): boolean {
+  return value == null || typeof value === 'string'
 }

@@ -3,7 +3,7 @@ import type { Duration } from '../lib/duration.js'
 import { MAX_TIMER } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
 import type { InstanceClocks } from '../revocations/store-clock.js'
-import type { Users } from '../sessions/users.js'
+import type { ParsedIds, Users } from '../sessions/user-callbacks.js'
 import type { TokenStore } from '../stores/token-store.js'
 import { resolveDpop } from './dpop.js'
 import type { DpopOptions } from './dpop.js'
@@ -70,7 +70,8 @@ export interface TokenAuthOptions
   readonly store: TokenStore
 
   /**
-   * Callbacks that look up users.
+   * Callbacks that look up users. Build them with `defineUsers`, so that TypeScript infers the type
+   * of your user for `claims` and `present`.
    *
    * @example
    * ```ts
@@ -80,7 +81,7 @@ export interface TokenAuthOptions
    * }
    * ```
    */
-  readonly users: Users
+  readonly users: Users | ParsedIds
 
   /**
    * Name of this registration, which distinguishes it from others in the same app.
@@ -239,10 +240,10 @@ const requireUsers = implementation<Users>(
   'an object with the functions findByLogin(login) and findById(id)'
 )
 
-function resolveUsers (value: unknown, path: string, isSet: boolean): Users {
+function resolveUsers (value: unknown, path: string, isSet: boolean): Users | ParsedIds {
   const users = requireUsers(value, path, isSet)
 
-  for (const name of ['savePasswordHash', 'claims', 'present'] as const) {
+  for (const name of ['parseId', 'savePasswordHash', 'claims', 'present'] as const) {
     assert(
       users[name] === undefined || typeof users[name] === 'function',
       `"${path}.${name}" must be a function`

@@ -1,80 +1,17 @@
 import { TokenAuthError } from '../errors.js'
 import type { Logger } from '../events.js'
-import { InvalidUserDataError, isThenable } from '../stores/guard.js'
+import { guardCallback, InvalidUserDataError, isThenable } from '../stores/guard.js'
 import type { Guard } from '../stores/guard.js'
 import { findReservedClaim } from '../tokens/access-token.js'
 import type { AuthClaims } from '../tokens/auth.js'
-
-type Awaitable<T> = T | Promise<T>
+import { toPlainObject } from './plain-data.js'
+import type { AuthUser, Awaitable, ParsedIds, UserCallbacks, Users } from './user-callbacks.js'
+import { getMemberNames, readUser } from './user-record.js'
+import type { FoundUser } from './user-record.js'
 
 /** Maximum size of the user ID and the app's claims, in bytes of JSON. */
 const MAX_CLAIMS_SIZE = 4096
 const MAX_UNCHECKED_ID_LENGTH = MAX_CLAIMS_SIZE / 8
-
-/** User in the form that the plugin needs. Other members of a record are ignored. */
-export interface AuthUser {
-  /** Unique ID, the `sub` claim. Compared byte by byte. Convert numbers with `String(row.id)`. */
-  readonly id: string
-  /**
-   * Password hash: argon2id as a PHC string (see `app.tokenAuth.hashPassword`), or bcrypt if
-   * `@node-rs/bcrypt` is installed. A user without a hash cannot log in with a password.
-   */
-  readonly passwordHash?: string | null | undefined
-  /** Whether the user is disabled. A disabled user cannot log in, and the next refresh fails. */
-  readonly disabled?: boolean | null | undefined
-  readonly username?: string | null | undefined
-  readonly email?: string | null | undefined
-}
-
-/**
- * Callbacks that read the users of the app.
- *
- * A callback that throws, or takes longer than `storeTimeout`, results in 503.
- *
- * @example
- * ```ts
- * const users: Users = {
- *   findByLogin: login => db.user.findFirst({ where: { email: login } }),
- *   findById: id => db.user.findUnique({ where: { id } })
- * }
- * ```
- */
-export interface Users {
-  /** Returns the user with this username or email, exactly as it was typed, or `null`. */
-  findByLogin(login: string): Awaitable<AuthUser | null | undefined>
-  /** Returns the user with an ID, or `null`. Called at every refresh. */
-  findById(id: string): Awaitable<AuthUser | null | undefined>
-  /**
-   * Saves a stronger password hash after a login. Without this callback, weak hashes stay.
-   *
-   * Write `hash` only if the stored hash still is `replaced`, for example with
-   * `UPDATE ... WHERE password_hash = $replaced`. Otherwise you undo a concurrent password change.
-   * A failure is logged, and the login succeeds.
-   */
-  savePasswordHash?(id: string, hash: string, replaced: string): Awaitable<unknown>
-  /**
-   * Returns claims for the access token, such as roles. Clients can read them. Called at every
-   * login and refresh.
-   */
-  claims?(user: AuthUser): Awaitable<AuthClaims>
-  /**
-   * Returns the user data in the responses of login, refresh and `me`.
-   *
-   * @default `{ id, username, email }`, without members that are not set
-   */
-  present?(user: AuthUser): Awaitable<object>
-}
-
-/** User as the app returned it, with the members that the plugin reads. */
-export interface FoundUser {
-  readonly id: string
-  readonly passwordHash: string | null
-  readonly isDisabled: boolean
-  readonly username: string | null
-  readonly email: string | null
-  /** The record of the app, for its callbacks. */
-  readonly record: AuthUser
-}
 
 /** Active user with the data for tokens and responses. */
 export interface Profile {
@@ -83,6 +20,9 @@ export interface Profile {
   /** User data for responses. */
   readonly publicUser: object
 }
+
+// The compiler has matched `findById` with `parseId` in the app.
+type GivenUsers = UserCallbacks<AuthUser, unknown>
 
 /** Profile of a user; or why there is none. */
 export type ProfileResult = Profile | 'gone' | 'disabled'
@@ -94,24 +34,38 @@ export type ProfileResult = Profile | 'gone' | 'disabled'
  * data that is signed and sent. A callback that fails, or returns invalid data, results in 503.
  */
 export class UserDirectory {
-  readonly #users: Users
+  readonly #users: GivenUsers
   readonly #guard: Guard
   readonly #logger: Logger
+  readonly #parseId: (id: string) => unknown
+  #hasReportedMissingHash = false
 
-  constructor (users: Users, guard: Guard, logger: Logger) {
-    this.#users = users
+  constructor (users: Users | ParsedIds, guard: Guard, logger: Logger) {
+    this.#users = users as GivenUsers
     this.#guard = guard
     this.#logger = logger
+    this.#parseId = users.parseId === undefined
+      ? id => id
+      : guardCallback('users.parseId', id => parseId(users, id), logger)
   }
 
   /** Finds a user by username or email. */
   async findByLogin (login: string): Promise<FoundUser | null> {
-    return this.#guard('users.findByLogin', () => mapUser(this.#users.findByLogin(login)))
+    const user = await this.#guard(
+      'users.findByLogin',
+      () => mapUser('users.findByLogin', this.#users.findByLogin(login))
+    )
+
+    if (user?.isHashMissing === true) {
+      this.#reportMissingHash(user)
+    }
+
+    return user
   }
 
-  /** Finds a user by ID. */
+  /** Finds a user by ID. The user may have another spelling of the ID. */
   async findById (id: string): Promise<FoundUser | null> {
-    return this.#guard('users.findById', () => mapUser(this.#users.findById(id)))
+    return this.#find(id, () => {})
   }
 
   /** Returns the username and email of a user, without those that are not set. */
@@ -120,20 +74,27 @@ export class UserDirectory {
     return [username, email].filter(login => login != null)
   }
 
-  /** Returns the profile of a user, or why there is none. */
+  /** Returns the profile of the user of a session, or why there is none. */
   async getProfile (id: string): Promise<ProfileResult> {
-    const user = await this.findById(id)
-
-    if (user === null) {
-      return 'gone'
-    }
-
-    return user.isDisabled ? 'disabled' : this.createProfile(user)
+    return this.#createProfile(
+      await this.#find(id, user => {
+        assertSameId(id, user)
+      })
+    )
   }
 
-  /** Returns the profile of a user, or `null` if the user is gone or disabled. */
+  /** Returns the profile of the user of a session, or `null` if the user is gone or disabled. */
   async findActive (id: string): Promise<Profile | null> {
     const profile = await this.getProfile(id)
+    return typeof profile === 'string' ? null : profile
+  }
+
+  /**
+   * Returns the profile of a user who gets a new session, or `null` if the user is gone or
+   * disabled. The session gets the ID in the spelling of the profile.
+   */
+  async findForSession (id: string): Promise<Profile | null> {
+    const profile = await this.#createProfile(await this.findById(id))
     return typeof profile === 'string' ? null : profile
   }
 
@@ -184,38 +145,99 @@ export class UserDirectory {
 
   /** Saves an upgraded password hash. */
   async savePasswordHash (id: string, hash: string, replaced: string): Promise<void> {
+    const parsed = this.#parseId(id)
     await this.#guard(
       'users.savePasswordHash',
-      () => this.#users.savePasswordHash?.(id, hash, replaced)
+      () => this.#users.savePasswordHash?.(parsed, hash, replaced)
     )
     this.#logger.info({ userId: id }, 'upgraded a password hash')
+  }
+
+  async #find (id: string, check: (user: FoundUser) => void): Promise<FoundUser | null> {
+    const parsed = this.#parseId(id)
+
+    if (parsed == null) {
+      return null
+    }
+
+    return this.#guard(
+      'users.findById',
+      () => mapUser('users.findById', this.#users.findById(parsed), check)
+    )
+  }
+
+  async #createProfile (user: FoundUser | null): Promise<ProfileResult> {
+    if (user === null) {
+      return 'gone'
+    }
+
+    return user.isDisabled ? 'disabled' : this.createProfile(user)
+  }
+
+  // Once, because users without a password may be many.
+  #reportMissingHash ({ record }: FoundUser): void {
+    if (!this.#hasReportedMissingHash) {
+      this.#hasReportedMissingHash = true
+      this.#logger.warn(
+        {
+          operation: 'users.findByLogin',
+          members: getMemberNames(record),
+          hint: 'return the hash as "passwordHash", or null for a user without a password'
+        },
+        'users.findByLogin returned a user without "passwordHash", who cannot log in'
+      )
+    }
   }
 }
 
 // A result that is there already needs neither a promise nor a timeout.
 function mapUser (
-  result: Awaitable<AuthUser | null | undefined>
+  callback: string,
+  result: Awaitable<AuthUser | null | undefined>,
+  check = (_user: FoundUser): void => {}
 ): FoundUser | null | PromiseLike<FoundUser | null> {
-  return isThenable(result) ? result.then(readUser) : readUser(result)
-}
+  const read = (record: AuthUser | null | undefined): FoundUser | null => {
+    const user = readUser(callback, record)
 
-// Reads each member once, because it may be a getter.
-function readUser (record: AuthUser | null | undefined): FoundUser | null {
-  if (record == null) {
-    return null
+    if (user !== null) {
+      assertSize(user.id, {})
+      check(user)
+    }
+
+    return user
   }
 
-  const { id, passwordHash = null, disabled, username = null, email = null } = record
+  return isThenable(result) ? result.then(read) : read(result)
+}
 
-  if (typeof id !== 'string' || id === '') {
+// The response would have the claims of one user in a session of another one.
+function assertSameId (id: string, user: FoundUser): void {
+  if (user.id !== id) {
     throw new InvalidUserDataError(
-      '"id" of a user must be a non-empty string; convert numbers with String(id)'
+      '"users.findById" returned a user with another ID; compare the whole ID, and its case'
+    )
+  }
+}
+
+/** @throws InvalidUserDataError if the result cannot be the ID of this user. */
+function parseId (users: ParsedIds, id: string): unknown {
+  const parsed = users.parseId(id)
+  const isNumeric = typeof parsed === 'number' || typeof parsed === 'bigint'
+
+  // A rounded number is the ID of another user.
+  if (isThenable(parsed) || (isNumeric && String(parsed) !== id)) {
+    throw new InvalidUserDataError(
+      `"users.parseId" must return the same ID in another type, or null, not ${
+        isNumeric ? describeNumber(parsed) : 'a promise'
+      }`
     )
   }
 
-  assertSize(id, {})
-  // Some databases return 1 for true.
-  return { id, passwordHash, isDisabled: Boolean(disabled), username, email, record }
+  return parsed
+}
+
+function describeNumber (parsed: unknown): string {
+  return Number.isNaN(parsed) ? 'NaN' : 'another ID'
 }
 
 function readClaims (user: FoundUser, result: object): AuthClaims {
@@ -230,28 +252,6 @@ function readClaims (user: FoundUser, result: object): AuthClaims {
 
   assertSize(user.id, claims)
   return claims
-}
-
-function toPlainObject (name: string, { passwordHash }: FoundUser, result: object): object {
-  let json: string | undefined
-
-  try {
-    json = JSON.stringify(result)
-  } catch {
-    json = undefined
-  }
-
-  const plain: unknown = json === undefined ? undefined : JSON.parse(json)
-
-  if (json === undefined || typeof plain !== 'object' || plain === null || Array.isArray(plain)) {
-    throw new InvalidUserDataError(`"${name}" must return an object that JSON can represent`)
-  }
-
-  if (passwordHash && json.includes(JSON.stringify(passwordHash).slice(1, -1))) {
-    throw new InvalidUserDataError(`"${name}" must not return the password hash`)
-  }
-
-  return plain
 }
 
 function assertSize (id: string, claims: object): void {

@@ -5,8 +5,8 @@ import { createGuard } from '../stores/guard.js'
 import { guardStore, rejectUnstorableStrings } from '../stores/guarded-store.js'
 import type { TokenStore } from '../stores/token-store.js'
 import { extendGraceOfLateRotations } from './late-rotations.js'
+import type { ParsedIds, Users } from './user-callbacks.js'
 import { UserDirectory } from './users.js'
-import type { Users } from './users.js'
 
 /**
  * Wraps the store and the user callbacks of the app with a timeout and checks of their data.
@@ -14,7 +14,11 @@ import type { Users } from './users.js'
  * @param grace - Grace period of refresh tokens.
  */
 export function wrapStore (
-  { store, users, grace }: { store: TokenStore, users: Users, grace: Millis },
+  { store, users, grace }: {
+    readonly store: TokenStore
+    readonly users: Users | ParsedIds
+    readonly grace: Millis
+  },
   timeout: Millis,
   time: StoreTime,
   logger: Logger

@@ -93,7 +93,7 @@ export async function createTestApp (options: TestAppOptions = {}): Promise<Test
     username,
     passwordHash: PASSWORD_HASH
   }))
-  const users = new Map<string, TestUser>(userList.map(user => [user.id, user]))
+  const users = new Map<string, TestUser>(userList.map(user => [String(user.id), user]))
   const events: RecordedEvent[] = []
   const rejections: TestApp['rejections'] = []
   const on: TokenAuthListeners = {

@@ -147,6 +147,13 @@ takes<string>(await app.tokenAuth.hashPassword('secret'))
 takes<boolean>(await app.tokenAuth.verifyPassword(null, 'secret'))
 takes<number>(await app.tokenAuth.sweep())
 holds<Equal<keyof Session, keyof SessionInfo | 'secretHash'>>()
+takes<TokenResponse>(await app.tokenAuth.openSession(7, { ip: null, headers: {} }))
+takes<SessionInfo[]>(await app.tokenAuth.listSessions(7n))
+takes<number>(await app.tokenAuth.revokeUser(7) + await app.tokenAuth.passwordChanged(7))
+// @ts-expect-error: no such option
+await app.tokenAuth.openSession('1', {} as FastifyRequest, { divice: 'phone' })
+// @ts-expect-error: a request has headers
+await app.tokenAuth.openSession('1', { ip: '127.0.0.1' })
 // @ts-expect-error: sessions do not expose the hash of the secret
 takes<keyof SessionInfo>('secretHash')
 // @ts-expect-error: exactOptionalPropertyTypes
@@ -248,8 +255,12 @@ takes<AuthUser>({
   username: null,
   email: undefined
 })
-// @ts-expect-error: ids are strings
 takes<Users>({ ...users, findById: () => ({ id: 1 }) })
+takes<Users>({ ...users, findById: async () => ({ id: 1n, disabled: 0 }) })
+// @ts-expect-error: an ObjectId is no id
+takes<Users>({ ...users, findById: () => ({ id: { toHexString: () => '' } }) })
+// @ts-expect-error: without parseId, a user is found by a string
+takes<Users>({ ...users, findById: (id: number) => ({ id }) })
 // @ts-expect-error: a user must be found by id
 takes<Users>({ findByLogin: () => null })
 // @ts-expect-error: claims are an object

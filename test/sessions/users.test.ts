@@ -1,6 +1,7 @@
 import t from 'tap'
 import { UserDirectory } from '../../src/sessions/users.js'
-import type { AuthUser, FoundUser, Users } from '../../src/sessions/users.js'
+import type { AuthUser, Users } from '../../src/sessions/user-callbacks.js'
+import type { FoundUser } from '../../src/sessions/user-record.js'
 import { createTestGuard, getRejection, UNAVAILABLE } from '../stores/guard-helpers.js'
 import type { TestGuard } from '../stores/guard-helpers.js'
 
@@ -91,51 +92,58 @@ for (const name of ['claims', 'present'] as const) {
   t.test(`users.${name} without plain data results in 503 with a log line`, async t => {
     const cyclic: Record<string, unknown> = {}
     cyclic.self = cyclic
-    const invalid: Record<string, unknown> = {
-      'a BigInt': { balance: 5n },
-      'a cycle': cyclic,
-      'an array': ['admin'],
-      'a string': 'admin',
-      'a number': 5,
-      'a function': () => 'admin',
-      'a getter that throws': {
+    const invalid: Record<string, readonly [details: string, result: unknown]> = {
+      'a BigInt': [
+        '; "accounts[0].balance" is a bigint; convert it with String()',
+        { accounts: [{ balance: 5n }] }
+      ],
+      'a cycle': ['; "parent.self" is a circular reference', { parent: cyclic }],
+      'an array': [', not an array', ['admin']],
+      'a string': [', not a string', 'admin'],
+      'a number': [', not a number', 5],
+      'a function': [', not a function', () => 'admin'],
+      'a getter that throws': ['', {
         get role () {
           throw new Error(HASH)
         }
-      },
-      '`toJSON` that throws': {
+      }],
+      '`toJSON` that throws': ['', {
         toJSON () {
           throw new Error(HASH)
         }
-      },
-      '`toJSON` that returns an array': { toJSON: () => ['admin'] },
-      '`toJSON` that returns null': { toJSON: () => null },
-      '`toJSON` that returns nothing': { toJSON: () => undefined },
-      'a Date': new Date(0)
+      }],
+      '`toJSON` that returns an array': [', not an object', { toJSON: () => ['admin'] }],
+      '`toJSON` that returns null': [', not an object', { toJSON: () => null }],
+      '`toJSON` that returns nothing': [', not an object', { toJSON: () => undefined }],
+      'a Date': [', not a Date', new Date(0)]
     }
 
-    for (const [what, result] of Object.entries(invalid)) {
+    for (const [what, [details, result]] of Object.entries(invalid)) {
       t.equal(
         await findCause({ [name]: () => result }),
-        `"users.${name}" must return an object that JSON can represent`,
+        `"users.${name}" must return an object that JSON can represent${details}`,
         what
       )
     }
   })
 
   t.test(`users.${name} must not return the password hash`, async t => {
-    const message = `"users.${name}" must not return the password hash`
-    const leaks: Record<string, object> = {
-      'the record': { ...ANN },
-      'a nested record': { user: { account: { ...ANN } } },
-      'a list': { hashes: [HASH] },
-      'a part of a string': { note: `hash=${HASH};` },
-      'a key': { [HASH]: true },
-      'the result of `toJSON`': { toJSON: () => ({ hash: HASH }) }
+    const leaks: Record<string, readonly [path: string, result: object]> = {
+      'the record': ['passwordHash', { ...ANN }],
+      'a nested record': ['user.account.passwordHash', { user: { account: { ...ANN } } }],
+      'a list': ['hashes[1]', { hashes: ['', HASH] }],
+      'a part of a string': ['note', { note: `hash=${HASH};` }],
+      'a key': ['by.*', { by: { [HASH]: true } }],
+      'below a key that may be a value': ['*.hash', { 'ann@example.org': { hash: HASH } }],
+      'the result of `toJSON`': ['hash', { toJSON: () => ({ hash: HASH }) }]
     }
 
-    for (const [where, result] of Object.entries(leaks)) {
-      t.equal(await findCause({ [name]: () => result as never }), message, where)
+    for (const [where, [path, result]] of Object.entries(leaks)) {
+      t.equal(
+        await findCause({ [name]: () => result as never }),
+        `"users.${name}" must not return the password hash; remove "${path}"`,
+        where
+      )
     }
   })
 
@@ -163,8 +171,38 @@ t.test('a hash with characters that JSON escapes is found', async t => {
   const passwordHash = 'legacy"\\hash/\u0001with escapes'
   t.equal(
     await findCause({ present: () => ({ note: passwordHash }) }, { id: 'u-ann', passwordHash }),
-    '"users.present" must not return the password hash'
+    '"users.present" must not return the password hash; remove "note"'
   )
+})
+
+t.test('a hash under another name must not be returned either', async t => {
+  const hashes = [HASH, '$2b$10$abcdefghijklmnopqrstuvABCDEFGHIJKLMNOPQRSTUVWXYZ01234']
+
+  for (const hash of hashes) {
+    const record = { id: 'u-ann', balance: 5n, password_hash: hash }
+    t.equal(
+      await findCause({ present: () => ({ user: { id: 'u-ann', password_hash: hash } }) }, record),
+      '"users.present" must not return the password hash; remove "user.password_hash"'
+    )
+  }
+
+  const hidden = { id: 'u-ann', secret: HASH, toJSON: () => ({}) }
+  t.equal(
+    await findCause({ claims: () => ({ hash: HASH }) }, hidden),
+    '"users.claims" must not return the password hash; remove "hash"'
+  )
+  const cyclic = { id: 'u-ann', account: { hash: HASH, owner: {} } }
+  cyclic.account.owner = cyclic
+  t.equal(
+    await findCause({ claims: () => ({ hash: HASH }) }, cyclic),
+    '"users.claims" must not return a password hash, and the user cannot be searched for it'
+  )
+})
+
+t.test('a string of another user that looks like a hash is no failure', async t => {
+  const name = HASH.replace('$c2Fs', '$b3Ro')
+  const { directory } = createUsers({ present: () => ({ friends: [{ name }] }) })
+  await t.resolves(directory.createProfile(await findAnn(directory)))
 })
 
 t.test('reserved claims are rejected by name', async t => {
@@ -233,24 +271,6 @@ t.test('callbacks without a result have the default', async t => {
       claims: {},
       publicUser: { id: 'u-ann', username: 'ann', email: 'ann@example.org' }
     })
-  }
-})
-
-t.test('a look-up without a valid ID results in 503 with a log line', async t => {
-  for (const id of [undefined, null, '', 5, 5n, {}]) {
-    for (const operation of ['findById', 'findByLogin'] as const) {
-      const { directory, logged } = createUsers({ [operation]: () => ({ id }) as never })
-      t.match(await getRejection(directory[operation]('ann')), UNAVAILABLE)
-      t.match(logged, [{
-        facts: {
-          operation: `users.${operation}`,
-          cause: {
-            type: 'InvalidUserDataError',
-            message: '"id" of a user must be a non-empty string; convert numbers with String(id)'
-          }
-        }
-      }])
-    }
   }
 })
 

@@ -44,7 +44,7 @@ export async function open (
           asked.findById++
           return test.users.get(id)
         },
-        claims: user => ({ role: test.users.get(user.id)?.role })
+        claims: user => ({ role: test.users.get(String(user.id))?.role })
       },
       ...options
     }

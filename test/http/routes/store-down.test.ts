@@ -178,7 +178,7 @@ t.test('invalid data of a user callback results in 503 with a log line', async t
     fastify: { logger: { level: 'warn', stream } },
     options: {
       users: {
-        findByLogin: () => ({ id: 7 as unknown as string, passwordHash: PASSWORD_HASH }),
+        findByLogin: () => ({ id: {} as unknown as string, passwordHash: PASSWORD_HASH }),
         findById: () => null
       }
     }

@@ -1,0 +1,142 @@
+import Fastify from 'fastify'
+import t from 'tap'
+import { getAuth } from '../../../src/index.js'
+import type { SessionListResponse, TokenAuth, TokenResponse } from '../../../src/index.js'
+import { getAuth as getAuthOfVerifier } from '../../../src/verifier/index.js'
+import { createTestApp } from '../../helpers/app.js'
+
+const ORIGIN = { headers: {} }
+
+t.test('openSession takes an address and headers instead of a request', async t => {
+  const { app, get } = await createTestApp()
+  t.teardown(() => app.close())
+  const { access_token: token } = await app.tokenAuth.openSession('u-ann', {
+    ip: '::ffff:192.0.2.1',
+    headers: { 'user-agent': 'cli/1.0' }
+  })
+  await app.tokenAuth.openSession('u-ann', { ip: null, headers: {} })
+  await app.tokenAuth.openSession('u-ann', ORIGIN)
+  const { sessions } = (await get('/auth/sessions', token)).json<SessionListResponse>()
+  t.strictSame(
+    sessions.map(({ ip, user_agent: userAgent }) => `${ip} ${userAgent}`).sort(),
+    ['192.0.2.1 cli/1.0', 'null null', 'null null']
+  )
+})
+
+t.test('openSession rejects another request', async t => {
+  const { app } = await createTestApp()
+  t.teardown(() => app.close())
+  const message = '"request" of openSession must be a Fastify request or { ip, headers }'
+  const headers = { 'user-agent': ['a', 'b'] }
+
+  for (
+    const request of [undefined, null, '192.0.2.1', {}, { headers: null }, { headers }, {
+      ip: 5,
+      headers: {}
+    }]
+  ) {
+    const opened = app.tokenAuth.openSession('u-ann', request as never)
+    await t.rejects(opened, new TypeError(message))
+  }
+
+  t.strictSame(await app.tokenAuth.listSessions('u-ann'), [])
+})
+
+t.test('unknown options are rejected by name, and change nothing', async t => {
+  const { app } = await createTestApp()
+  t.teardown(() => app.close())
+  const { tokenAuth } = app
+  await tokenAuth.openSession('u-ann', ORIGIN)
+  const calls: Record<string, (options: never) => Promise<unknown>> = {
+    openSession: options => tokenAuth.openSession('u-bob', ORIGIN, options),
+    revokeUser: options => tokenAuth.revokeUser('u-ann', options),
+    passwordChanged: options => tokenAuth.passwordChanged('u-ann', options)
+  }
+
+  for (const [method, call] of Object.entries(calls)) {
+    for (const option of ['divice', 'claims', 'keeep', '__proto__x']) {
+      await t.rejects(call({ [option]: 's1' } as never), {
+        name: 'TypeError',
+        message: new RegExp(`unknown option "${method}\\.${option}"; valid options: `)
+      })
+    }
+
+    await t.rejects(call(null as never), { message: new RegExp(`"${method}" must be an object`) })
+  }
+
+  t.equal((await tokenAuth.listSessions('u-ann')).length, 1)
+  t.strictSame(await tokenAuth.listSessions('u-bob'), [])
+})
+
+t.test('the methods reject what is no ID of a user', async t => {
+  const { app } = await createTestApp()
+  t.teardown(() => app.close())
+  const calls: Record<string, (tokenAuth: TokenAuth, id: never) => Promise<unknown>> = {
+    openSession: (tokenAuth, id) => tokenAuth.openSession(id, ORIGIN),
+    listSessions: (tokenAuth, id) => tokenAuth.listSessions(id),
+    revokeUser: (tokenAuth, id) => tokenAuth.revokeUser(id),
+    passwordChanged: (tokenAuth, id) => tokenAuth.passwordChanged(id)
+  }
+  const invalid = new Map<unknown, RegExp>([
+    [undefined, /not undefined$/],
+    [null, /not null$/],
+    ['', /not an empty string$/],
+    [0.5, /not 0\.5; read it as a string or a bigint$/],
+    [['u-ann'], /not an array; convert it/],
+    [new Date(0), /not a Date; convert it, for example with String\(user\._id\)$/]
+  ])
+
+  for (const [method, call] of Object.entries(calls)) {
+    for (const [id, message] of invalid) {
+      const error = await call(app.tokenAuth, id as never).catch((error: Error) => error)
+      t.match(error, { name: 'TypeError', message })
+      t.match(
+        (error as Error).message,
+        new RegExp(`^"userId" of ${method} must be a non-empty str`)
+      )
+    }
+  }
+})
+
+t.test('getAuth returns the user and session of a protected route', async t => {
+  const { app, login, get } = await createTestApp({
+    after: app => {
+      app.get('/mine', { onRequest: [app.authenticate] }, request => {
+        t.equal(getAuth(request), request.auth)
+        return getAuth(request).userId
+      })
+    }
+  })
+  t.teardown(() => app.close())
+  const { access_token: token } = await login() satisfies TokenResponse
+  t.equal((await get('/mine', token)).body, 'u-ann')
+})
+
+t.test('getAuth fails on a route that is not protected, and says how to protect it', async t => {
+  const { app, login, get } = await createTestApp({
+    after: app => {
+      app.get('/open/:id', (request, reply) => reply.code(404).send(getAuth(request).userId))
+    }
+  })
+  t.teardown(() => app.close())
+  const { access_token: token } = await login()
+
+  for (const response of [await get('/open/1'), await get('/open/1', token)]) {
+    t.match(response.json(), {
+      statusCode: 500,
+      message: 'fastify-token-auth: getAuth found no user, because GET /open/:id is not ' +
+        'protected; add onRequest: [authenticate] to the route'
+    })
+  }
+})
+
+t.test('getAuth fails in an app without the plugin', async t => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  app.get('/', request => getAuthOfVerifier(request))
+  t.match((await app.inject('/')).json(), { statusCode: 500, message: /GET \/ is not protected/ })
+  t.throws(() => getAuth({ auth: null }), {
+    message: /the route is not protected/,
+    statusCode: 500
+  })
+})
