@@ -33,6 +33,7 @@ const servers: readonly Server[] = [
   { script: 'oauth-clients/server.ts' },
   { script: 'metrics/server.ts' },
   { script: 'readiness/server.ts' },
+  { script: 'layouts/scopes/server.ts', protectedPath: '/api/orders' },
   { script: 'sqlite/server.ts', open: openSqlite },
   { script: 'postgres/server.ts', open: openPostgres },
   { script: 'mysql/server.ts', open: openMysql, skip: await whyNoMysql() },
