@@ -58,7 +58,9 @@ t.test('all code blocks compile, and an invalid block does not', async t => {
     '@fastify/auth',
     '@fastify/cors',
     '@fastify/jwt',
-    '@fastify/swagger'
+    '@fastify/static',
+    '@fastify/swagger',
+    '@fastify/swagger-ui'
   ])
   t.teardown(() => {
     consumer.remove()
