@@ -1,13 +1,13 @@
 import { MAX_PASSWORD_LENGTH } from '../login/passwords.js'
 
 // PostgreSQL rejects strings that contain NUL. Serializers of several languages send null for a
-// missing member.
+// missing member. Strict mode of Ajv and OpenAPI 3.0 reject a list of types instead of `nullable`.
 const createStringSchema = (maxLength: number): object => ({
-  type: ['string', 'null'],
+  type: 'string',
+  nullable: true,
   maxLength,
   pattern: '^[^\\u0000]*$'
 })
-// `nullable` instead of a list of types, which the strict mode of Ajv and OpenAPI 3.0 reject.
 const nullableString = { type: 'string', nullable: true }
 const rememberMe = {
   anyOf: [
