@@ -1,5 +1,5 @@
 // These tests compile the code blocks of examples/testing/README.md in a project of a user, and run
-// those of tap and node:test. Vitest, Jest and Playwright are not installed here: a part of their
+// those of tap, node:test and Playwright. Vitest and Jest are not installed here: a part of their
 // types stands in for them.
 
 import { execFile } from 'node:child_process'
@@ -8,11 +8,14 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import type { Test } from 'tap'
+import { findFreePort } from '../../examples/shared/free-port.js'
+import { findChromium, getChromiumSkipReason } from '../helpers/browser/browser.js'
 import { createChildEnv } from '../helpers/child-env.js'
 import { createConsumer, defaultDependencies, root } from '../helpers/consumer.js'
 import type { Consumer } from '../helpers/consumer.js'
 
 const run = promisify(execFile)
+const skip = getChromiumSkipReason()
 const guide = readFileSync(join(root, 'examples/testing/README.md'), 'utf8')
 const blocks = [...guide.matchAll(/^```ts\n\/\/ (\S+)\n(.*?)^```$/gms)].map(
   ([, file = '', code = '']) => ({ file, code })
@@ -90,6 +93,21 @@ t.test('the tests of tap and node:test pass', async t => {
     t.ok(passed >= 1, `${file}: ${passed} passed`)
     t.notMatch(stdout, /^ *not ok/m, file)
   }
+})
+
+t.test('a browser with the cookies of signIn is signed in', { skip }, async t => {
+  const { folder, write } = createProject(t, ['fastify', 'playwright-core'])
+  const { code = '' } = blocks.find(({ file }) => file === 'orders.playwright.ts') ?? {}
+  const launch = JSON.stringify({ executablePath: findChromium(), args: ['--no-sandbox'] })
+  write(
+    'orders.playwright.ts',
+    code.replace('chromium.launch()', `chromium.launch(${launch})`)
+      .replaceAll('3000', String(await findFreePort()))
+  )
+  const loader = join(root, 'node_modules/tsx/dist/loader.mjs')
+  const args = ['--import', loader, 'orders.playwright.ts']
+  const { stdout } = await run(process.execPath, args, { cwd: folder, env: createChildEnv() })
+  t.equal(stdout.trim(), '{"of":"1"}')
 })
 
 t.test('a front end without Fastify compiles with createFaults', async t => {

@@ -44,7 +44,8 @@ export function getChromiumSkipReason (): string | false {
   return advice
 }
 
-function findChromium (): string {
+/** Returns the path of Chromium, or an empty string if it is not installed. */
+export function findChromium (): string {
   if (process.env.CHROMIUM_PATH !== undefined) {
     return process.env.CHROMIUM_PATH
   }
