@@ -3,7 +3,7 @@ import type { OnModuleInit } from '@nestjs/common'
 import { HttpAdapterHost } from '@nestjs/core'
 import type { FastifyAdapter } from '@nestjs/platform-fastify'
 import type { FastifyInstance } from 'fastify'
-import { tokenAuth } from 'fastify-token-auth'
+import { defineUsers, tokenAuth } from 'fastify-token-auth'
 import type { TokenAuth } from 'fastify-token-auth'
 import { MemoryStore } from 'fastify-token-auth/memory'
 import { UsersService } from '../users/users.service.js'
@@ -27,11 +27,11 @@ export class AuthService implements OnModuleInit {
     await this.#fastify.register(tokenAuth, {
       secret: process.env.AUTH_SECRET,
       store: new MemoryStore(),
-      users: {
+      users: defineUsers({
         findByLogin: login => this.users.findByLogin(login),
         findById: id => this.users.findById(id),
-        claims: user => ({ role: (user as User).role })
-      }
+        claims: ({ role }) => ({ role })
+      })
     })
   }
 

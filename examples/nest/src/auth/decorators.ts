@@ -2,7 +2,7 @@ import { createParamDecorator, UseGuards } from '@nestjs/common'
 import type { ExecutionContext } from '@nestjs/common'
 import { RouteConfig } from '@nestjs/platform-fastify'
 import type { FastifyRequest } from 'fastify'
-import { requireClaims, requireFresh } from 'fastify-token-auth'
+import { getAuth, requireClaims, requireFresh } from 'fastify-token-auth'
 import type { Auth, Duration } from 'fastify-token-auth'
 import type { User } from '../users/users.service.js'
 import { HookGuard } from './auth.guard.js'
@@ -21,15 +21,8 @@ export const Roles = (...role: Array<User['role']>): ForRouteOrController =>
 export const Fresh = (maxAge: Duration): ForRouteOrController =>
   UseGuards(new HookGuard(requireFresh(maxAge)))
 
-/** Parameter with the user and the session of the request. */
+/** Parameter with the user and the session of the request. Not for public routes. */
 export const CurrentAuth = createParamDecorator(
-  (_data: unknown, context: ExecutionContext): Auth => {
-    const { auth } = context.switchToHttp().getRequest<FastifyRequest>()
-
-    if (auth === null) {
-      throw new TypeError('@CurrentAuth() requires a route without @Public()')
-    }
-
-    return auth
-  }
+  (_data: unknown, context: ExecutionContext): Auth =>
+    getAuth(context.switchToHttp().getRequest<FastifyRequest>())
 )
