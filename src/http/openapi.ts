@@ -2,6 +2,7 @@ import type { FastifyContextConfig, FastifySchema } from 'fastify'
 import { TokenAuthError } from '../errors.js'
 import type { ResolvedOptions } from '../options/resolve.js'
 import { DEFAULT_NAME } from '../options/validate.js'
+import { errorHeader } from '../protocol.js'
 import type { ErrorCode } from '../protocol.js'
 
 /** Credentials that a route requires. `client` stands for those of an OAuth client. */
@@ -236,7 +237,7 @@ function createErrorResponses (
     Object.entries(descriptions).map(([statusCode, lines]) => [statusCode, {
       ...errorBody,
       description: lines.join(' '),
-      ...getErrorHeaders(Number(statusCode))
+      headers: getErrorHeaders(Number(statusCode))
     }])
   )
 }
@@ -266,18 +267,21 @@ function isPossible (
   }
 }
 
-function getErrorHeaders (statusCode: number): object {
+function getErrorHeaders (statusCode: number): Record<string, object> {
+  const code = {
+    [errorHeader]: { type: 'string', description: 'The code, also if the body has none.' }
+  }
+
   switch (statusCode) {
     case 401:
-      return { headers: { 'www-authenticate': { type: 'string' } } }
+      return { ...code, 'www-authenticate': { type: 'string' } }
     case 429:
     case 503:
       return {
-        headers: {
-          'retry-after': { type: 'integer', description: 'Seconds after which to retry.' }
-        }
+        ...code,
+        'retry-after': { type: 'integer', description: 'Seconds after which to retry.' }
       }
     default:
-      return {}
+      return code
   }
 }
