@@ -1,7 +1,7 @@
 import { MAX_PASSWORD_LENGTH } from '../login/passwords.js'
 
 // PostgreSQL rejects strings that contain NUL. Serializers of several languages send null for a
-// missing member. Strict mode of Ajv and OpenAPI 3.0 reject a list of types instead of `nullable`.
+// missing member. OpenAPI 3.0 has `nullable` and no lists of types.
 const createStringSchema = (maxLength: number): object => ({
   type: 'string',
   nullable: true,
