@@ -49,6 +49,7 @@ const allowed = {
     'http/[^/]+',
     'lib/time',
     'options/validate',
+    'sessions/user-id',
     'tokens/auth'
   ],
   cli: ['stores/.+', 'tokens/.+', 'domain/.+', 'lib/.+', 'events', 'protocol']

@@ -6,6 +6,8 @@ import type { NewSessionInput } from '../sessions/new-session.js'
 import { getRevokedSince } from '../sessions/sessions.js'
 import type { Sessions } from '../sessions/sessions.js'
 import type { IssuedTokens, TokenIssuer } from '../sessions/token-issuer.js'
+import { toUserId } from '../sessions/user-id.js'
+import type { UserId } from '../sessions/user-id.js'
 import type { Profile, UserDirectory } from '../sessions/users.js'
 import { findReservedClaim } from '../tokens/access-token.js'
 import type { SignInOptions } from './sign-in-options.js'
@@ -24,6 +26,7 @@ export interface TestTokens {
 
 /** Session that a test opened, as the server knows it. */
 export interface OpenedTestSession {
+  readonly userId: string
   readonly sessionId: string
   readonly tokens: TestTokens
   /** Returns the same tokens with an access token that has expired. Changes no session. */
@@ -47,7 +50,7 @@ export interface TestSessions {
    * @throws Error if the user is unknown or disabled, or the registration requires DPoP.
    * @throws TypeError if an option is invalid or unknown.
    */
-  open(userId: string, options: SignInOptions): Promise<OpenedTestSession>
+  open(userId: UserId, options: SignInOptions): Promise<OpenedTestSession>
 }
 
 /** Settings and collaborators of {@link TestSessions}. */
@@ -74,13 +77,17 @@ export function createTestSessions (context: TestSessionsContext): TestSessions 
     async open (userId, options) {
       assertOptions(options)
       const inCookie = usesCookies(context, options)
-      const profile = addClaims(await findProfile(context.users, userId), options.claims)
+      const profile = addClaims(
+        await findProfile(context.users, toUserId(userId, 'signIn')),
+        options.claims
+      )
       const input = createInput(context, options, inCookie)
       const issued = await openSession(sessions, profile, input, options)
       const { accessToken: access, refreshToken: refresh } = issued
       const { sessionId } = sessions.findOwner({ refresh, access }) as { sessionId: string }
 
       return {
+        userId: profile.userId,
         sessionId,
         tokens: createTokens(context.transport, issued, inCookie),
         expire () {
@@ -142,14 +149,14 @@ function describeKind (kind: ResolvedOptions['transport']['kind']): string {
 }
 
 async function findProfile (users: UserDirectory, userId: string): Promise<Profile> {
-  const profile = await users.getProfile(userId)
+  const user = await users.findById(userId)
 
-  if (typeof profile === 'string') {
-    const problem = profile === 'gone' ? 'returned no user' : 'returned a disabled user'
+  if (user === null || user.isDisabled) {
+    const problem = user === null ? 'returned no user' : 'returned a disabled user'
     throw new Error(`"users.findById" ${problem} for the ID ${JSON.stringify(userId)} of signIn`)
   }
 
-  return profile
+  return users.createProfile(user)
 }
 
 function addClaims (profile: Profile, claims: SignInOptions['claims'] = {}): Profile {

@@ -10,12 +10,14 @@ import { findRegistration, REGISTRATION } from '../http/registration.js'
 import type { Registration } from '../http/registration.js'
 import { MINUTE } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
-import { assert, rejectUnknownKeys } from '../options/validate.js'
+import { rejectUnknownKeys } from '../options/validate.js'
+import { toUserId } from '../sessions/user-id.js'
+import type { UserId } from '../sessions/user-id.js'
 import type { Auth, AuthClaims } from '../tokens/auth.js'
 
 /** User whom {@link fakeAuth} signs in. */
 export interface FakeUser {
-  readonly userId: string | number | bigint
+  readonly userId: UserId
   /** @default {} */
   readonly claims?: Readonly<Partial<AuthClaims>>
   /** @default 'fake-session' */
@@ -148,12 +150,7 @@ const userShape = {
 
 function assertUser (user: unknown): asserts user is FakeUser {
   rejectUnknownKeys(user, userShape, 'fakeAuth')
-  const { userId } = user
-  assert(
-    (typeof userId === 'string' && userId !== '') || typeof userId === 'number' ||
-      typeof userId === 'bigint',
-    '"fakeAuth.userId" must be a non-empty string, a number or a bigint'
-  )
+  toUserId(user['userId'] as UserId, 'fakeAuth')
 }
 
 function createAuth (
@@ -170,7 +167,7 @@ function createAuth (
   const seconds = Math.floor((authenticatedAt ?? now) / 1000)
 
   return Object.freeze({
-    userId: String(userId),
+    userId: toUserId(userId, 'fakeAuth'),
     sessionId,
     authenticatedAt: seconds * 1000,
     amr: Object.freeze([...amr]),

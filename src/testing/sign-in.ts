@@ -1,6 +1,7 @@
 import type { SignInOptions } from '../http/sign-in-options.js'
 import type { TestSessions, TestTokens } from '../http/test-sessions.js'
 import { findRegistration } from '../http/registration.js'
+import type { UserId } from '../sessions/user-id.js'
 import { transportHeader } from '../protocol.js'
 
 /** Part of a Fastify instance that {@link signIn} uses: the app, or the scope of a registration. */
@@ -84,17 +85,16 @@ export interface SignedInSession {
  */
 export async function signIn (
   app: SignInApp,
-  userId: string | number | bigint,
+  userId: UserId,
   options: SignInOptions = {}
 ): Promise<SignedInSession> {
   await waitUntilStarted(app)
-  const id = String(userId)
-  const { sessionId, tokens, ...opened } = await getTestSessions(app).open(id, options)
+  const { sessionId, tokens, ...opened } = await getTestSessions(app).open(userId, options)
   const { domain = 'localhost' } = options
   const headers: Record<string, string> = {}
   const cookies: BrowserCookie[] = []
   const session = {
-    userId: id,
+    userId: opened.userId,
     sessionId,
     accessToken: tokens.accessToken,
     refreshToken: tokens.refreshToken,

@@ -141,7 +141,13 @@ t.test('options are checked', async t => {
     )
   }
 
-  await t.rejects(signIn(app, ''), { message: /returned no user for the ID "" of signIn/ })
+  for (const userId of ['', 1.5, { id: 'u-ann' }]) {
+    await t.rejects(signIn(app, userId as string), {
+      name: 'TypeError',
+      message: /^"userId" of signIn must be a non-empty string, a safe integer or a bigint, not /
+    })
+  }
+
   t.strictSame(await store.list('auth', 'u-ann', { now: clock(), limit: 9 }), [])
 })
 

@@ -80,6 +80,15 @@ t.test('claims are added to those of users.claims until the next refresh', async
   t.strictSame(await getClaims(`Bearer ${token}`), { role: 'member', team: 'a' })
 })
 
+t.test('the session has the ID in the spelling of the app', async t => {
+  const { app, store } = await createApp(t, {
+    options: { users: { findByLogin: () => null, findById: id => ({ id: id.toLowerCase() }) } }
+  })
+  const { userId, sessionId } = await signIn(app, 'U-ANN')
+  t.equal(userId, 'u-ann')
+  t.match(await store.find('auth', sessionId), { userId: 'u-ann' })
+})
+
 t.test('amr and authenticatedAt are those of the login', async t => {
   const { app, clock } = await createApp(t, {
     after (app) {
