@@ -61,6 +61,20 @@ export interface OpenInCookieOptions extends OpenOptions {
   /** Reply that sets the cookies. */
   readonly reply: CookieReply
   /**
+   * Transport of the tokens, if `refreshToken.transport` is `'both'`.
+   *
+   * Use `'cookie'` for a page that the browser opens itself, such as a link in an e-mail or the
+   * redirect of another login provider. Any page can send a browser there. So accept only a secret
+   * that was made for this browser or user, such as `state` or the token of the link.
+   *
+   * @default `'cookie'` if the request has the header `X-Token-Transport: cookie`, else `'body'`
+   * @example
+   * ```ts
+   * await app.tokenAuth.openSession(userId, request, { reply, transport: 'cookie' })
+   * ```
+   */
+  readonly transport?: 'body' | 'cookie'
+  /**
    * Whether the cookies survive a restart of the browser.
    *
    * @default false
@@ -83,14 +97,15 @@ export interface TokenAuth {
    *
    * @throws TokenAuthError `AUTH_CREDENTIALS_REJECTED` if the user is unknown or disabled.
    * `AUTH_DPOP_INVALID` or `AUTH_DPOP_NONCE` if the request has an invalid DPoP proof.
-   * @throws TypeError if `refreshToken.transport` is `'cookie'` and `options.reply` is missing, an
-   * option is unknown, or `options.clientId` names no client.
+   * @throws TypeError if `refreshToken.transport` is `'cookie'` and `options.reply` is missing,
+   * `options.transport` is another one than that of the server, an option is unknown, or
+   * `options.clientId` names no client.
    * @example
    * ```ts
    * app.get('/magic-link', async (request, reply) => {
    *   const userId = await consumeMagicLink(request.query)
    *   reply.header('cache-control', 'no-store')
-   *   return app.tokenAuth.openSession(userId, request, { reply })
+   *   return app.tokenAuth.openSession(userId, request, { reply, transport: 'cookie' })
    * })
    * ```
    * @example
@@ -104,7 +119,8 @@ export interface TokenAuth {
     options?: OpenOptions
   ): Promise<TokenResponse<PublicUser>>
   /**
-   * Opens a session that uses cookies if `refreshToken.transport` is `'cookie'` or `'both'`.
+   * Opens a session that uses cookies if `refreshToken.transport` is `'cookie'`, or if it is
+   * `'both'` and the request or `options.transport` asks for cookies.
    *
    * Rejects like the overload without `reply`.
    */

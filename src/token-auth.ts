@@ -35,6 +35,7 @@ const openShape = {
   amr: true,
   clientId: true,
   reply: true,
+  transport: true,
   persistent: true
 } satisfies Record<keyof OpenInCookieOptions, true>
 
@@ -65,12 +66,13 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
     assertSessionRequest(request)
     rejectUnknownKeys(options, openShape, 'openSession')
     const { device = null, amr = [], reply, persistent = false, clientId = null } = options
+    const { transport: requested } = options
 
     if (clientId !== null && oauth?.clients.has(clientId) !== true) {
       throw new TypeError('"clientId" of openSession must be one of "oauth.clients"')
     }
 
-    const inCookie = clientId === null && transport.opensInCookie(reply)
+    const inCookie = clientId === null && transport.opensInCookie(request, reply, requested)
     const issued = await openActive(id, {
       by: getCaller(request),
       device,

@@ -57,8 +57,8 @@ export interface AuthClientOptions {
   /**
    * Storage of the refresh token.
    *
-   * - `cookie`: an HttpOnly cookie, which scripts cannot read. Recommended for browsers. The server
-   *   needs `refreshToken: { transport: 'cookie' }` or `'both'`.
+   * - `cookie`: an HttpOnly cookie, which scripts cannot read. For browsers only. The server must
+   *   not have `refreshToken: { transport: 'body' }`.
    * - `memory`: no storage. A reload signs the user out.
    * - A {@link TokenStorage}, such as the keychain of a phone. The client saves a new token before
    *   it uses the token.

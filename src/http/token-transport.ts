@@ -107,23 +107,54 @@ export class TokenTransport {
   /**
    * Whether a session that the app opens uses cookies.
    *
-   * @throws TypeError if cookies are required and `reply` is missing.
+   * @param requested - Option `transport` of `openSession`. By default, the request decides if
+   * `refreshToken.transport` is `'both'`.
+   * @throws TypeError if `reply` is missing but required, or the server has no such transport.
    */
-  opensInCookie (reply: CookieReply | undefined): boolean {
+  opensInCookie (
+    { headers }: { readonly headers: object },
+    reply: CookieReply | undefined,
+    requested?: 'body' | 'cookie'
+  ): boolean {
     const { kind } = this.#settings
 
-    if (kind === 'cookie' && reply === undefined) {
+    if (requested !== undefined && requested !== 'body' && requested !== 'cookie') {
+      throw new TypeError('"transport" of openSession must be "body" or "cookie"')
+    }
+
+    if (requested !== undefined && kind !== 'both' && kind !== requested) {
       throw new TypeError(
-        'openSession requires { reply }, because "refreshToken.transport" is "cookie"'
+        `openSession cannot use { transport: '${requested}' }, because "refreshToken.transport" ` +
+          `is ${kind === 'none' ? 'disabled' : `"${kind}"`}; set it to "both"`
       )
     }
 
-    return reply !== undefined && (kind === 'cookie' || kind === 'both')
+    if (reply === undefined && (kind === 'cookie' || requested === 'cookie')) {
+      throw new TypeError(
+        `openSession requires { reply }, because ${
+          kind === 'cookie' ? '"refreshToken.transport"' : 'its transport'
+        } is "cookie"`
+      )
+    }
+
+    if (reply === undefined || kind !== 'both') {
+      return kind === 'cookie'
+    }
+
+    return (requested ?? (headers as OriginRequest['headers'])[transportHeader]) === 'cookie'
   }
 
-  /** Whether a logout with these tokens clears the cookies. */
-  shouldClearCookies ({ inCookie }: PresentedTokens): boolean {
-    return inCookie || this.#settings.kind === 'cookie'
+  /**
+   * Whether a logout clears the cookies: if the browser has some, or the server uses no other
+   * transport.
+   *
+   * @param endsAll - Whether all sessions of the user end. `Clear-Site-Data` then needs no cookie.
+   */
+  shouldClearCookies ({ headers: { cookie = '' } }: CookieRequest, endsAll: boolean): boolean {
+    const { kind, refreshCookie, accessCookie, clearSiteData } = this.#settings
+
+    return kind === 'cookie' || (endsAll && clearSiteData) ||
+      [refreshCookie, accessCookie].some(each => each !== null && cookie.includes(`${each.name}=`))
   }
 
   /**

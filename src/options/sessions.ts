@@ -72,13 +72,14 @@ export interface AccessTokenOptions {
 /** Options for refresh tokens. */
 export interface RefreshTokenOptions {
   /**
-   * Transport of the refresh token: in JSON, in an HttpOnly cookie, or as the client chooses.
+   * Transport of the refresh token: as the client chooses, only in JSON, or only in an HttpOnly
+   * cookie.
    *
    * With `'both'`, a client that sends the header `X-Token-Transport: cookie` at login gets a
    * cookie, and every other client gets JSON. The option `cookie` sets the cookie attributes. A
    * refresh with the token in JSON and this header moves the session to a cookie.
    *
-   * @default 'body'
+   * @default 'both'
    */
   readonly transport?: 'body' | 'cookie' | 'both'
 
@@ -307,7 +308,7 @@ export const accessTokenShape = {
 
 /** Checks of {@link RefreshTokenOptions}. */
 export const refreshTokenShape = {
-  transport: oneOf(['body', 'cookie', 'both'], 'body'),
+  transport: oneOf(['body', 'cookie', 'both'], 'both'),
   lifetime: duration({ min: SECOND, fallback: '7d' }),
   maxLifetime: duration({ fallback: '30d' }),
   grace: duration({ max: 2 * CLOCK_TOLERANCE, fallback: '10s' }),

@@ -12,7 +12,7 @@ import {
 import type { Resolved, Shape } from './validate.js'
 
 /**
- * Options for the cookies of `refreshToken.transport` `'cookie'` and `'both'`.
+ * Options for the cookies of `refreshToken.transport` `'both'` (the default) and `'cookie'`.
  *
  * The refresh cookie `__Host-{name}-refresh` is HttpOnly. It lasts until the browser is closed,
  * or as long as the session if the login sends `remember_me`.
@@ -116,7 +116,7 @@ export interface TransportOptions {
   readonly routes?: { readonly [Name in RouteName]?: string | false }
 
   /**
-   * Options for cookies. Requires `refreshToken.transport` `'cookie'` or `'both'`.
+   * Options for cookies. Cannot be combined with `refreshToken.transport` `'body'`.
    *
    * @example
    * ```ts

@@ -16,6 +16,10 @@ const sound: Readonly<Record<string, DeploymentOptions>> = {
   'with both transports': {
     options: { refreshToken: { transport: 'both' }, cookie: { origins: [PAGE_ORIGIN] } }
   },
+  'with the defaults, whose pages use no cookies': {
+    options: { refreshToken: {}, cookie: {} },
+    cors: { credentials: false }
+  },
   'with key pairs': { options: keys },
   'with DPoP': { options: { dpop: true } },
   'with CORS for all without cookies': {

@@ -56,7 +56,7 @@ t.test('REFRESH_TOKEN_ENABLED accepts the usual spellings', async t => {
   }
 
   for (const yes of ['true', 'True', '1', 'yes', 'on']) {
-    t.equal(resolve({ REFRESH_TOKEN_ENABLED: yes }).transport.kind, 'body', yes)
+    t.equal(resolve({ REFRESH_TOKEN_ENABLED: yes }).transport.kind, 'both', yes)
   }
 
   for (const neither of ['maybe', 'null', '2', ' ', 'truefalse']) {

@@ -43,10 +43,10 @@ t.test('defaults are as documented', async t => {
       metadata: '/.well-known/oauth-authorization-server'
     },
     transport: {
-      kind: 'body',
-      refreshCookie: null,
+      kind: 'both',
+      refreshCookie: { name: 'auth-refresh', path: '/', secure: true, sameSite: 'strict' },
       accessCookie: null,
-      deviceCookie: null,
+      deviceCookie: { name: 'auth-device', path: '/', secure: true, sameSite: 'strict' },
       origins: new Set(),
       clearSiteData: false
     },

@@ -10,8 +10,11 @@ const UNKNOWN_ORIGINS = ['https://fastify-token-auth.invalid', 'null']
 /** Request headers that the client sends. */
 const REQUEST_HEADERS = ['authorization', 'content-type', transportHeader]
 
+/** Whether clients of a deployment have their tokens in cookies: none, some or all. */
+export type CookieUse = 'none' | 'optional' | 'required'
+
 /** Checks that CORS allows no unknown origin, and everything for the origins of the target. */
-export async function checkCors (probe: Probe, usesCookies: boolean): Promise<Finding[]> {
+export async function checkCors (probe: Probe, cookieUse: CookieUse): Promise<Finding[]> {
   for (const origin of UNKNOWN_ORIGINS) {
     const response = await probe.refresh({ origin })
     const { 'access-control-allow-origin': allowed } = response.headers
@@ -28,7 +31,7 @@ export async function checkCors (probe: Probe, usesCookies: boolean): Promise<Fi
 
   // Pages of the deployment itself need no CORS.
   for (const origin of origins.filter(origin => origin !== ownOrigin)) {
-    const finding = await checkOrigin(probe, origin, usesCookies)
+    const finding = await checkOrigin(probe, origin, cookieUse)
 
     if (finding !== null) {
       findings.push(finding)
@@ -42,10 +45,13 @@ export async function checkCors (probe: Probe, usesCookies: boolean): Promise<Fi
 async function checkOrigin (
   probe: Probe,
   origin: string,
-  usesCookies: boolean
+  cookieUse: CookieUse
 ): Promise<Finding | null> {
   const preflight = await sendPreflight(probe, 'refresh', 'POST', origin)
   const response = await probe.refresh({ origin })
+  // Pages that need no cookies need no credentials either.
+  const usesCookies = cookieUse === 'required' ||
+    (cookieUse === 'optional' && (allowsCredentials(preflight) || allowsCredentials(response)))
   const allowed = [preflight, response].map(({ headers }) =>
     parseList(headers['access-control-allow-origin'])
   )

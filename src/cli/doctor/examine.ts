@@ -4,6 +4,7 @@ import { SECOND } from '../../lib/time.js'
 import type { Millis } from '../../lib/time.js'
 import { checkCookies } from './cookies.js'
 import { checkCors } from './cors.js'
+import type { CookieUse } from './cors.js'
 import { cleanSeen, createFinding } from './findings.js'
 import type { Finding } from './findings.js'
 import { getAuthCode, parseList } from './http.js'
@@ -56,7 +57,7 @@ export async function examine (probe: Probe, now: () => Millis): Promise<Report>
       target.name,
       target.origins.some(origin => origin !== target.ownOrigin)
     ),
-    ...await checkCors(probe, usesCookies),
+    ...await checkCors(probe, await getCookieUse(probe, usesCookies)),
     ...await checkProxy(probe, login, usesCookies),
     ...checkServerClock(first, sentAt, receivedAt),
     ...checkLogin(login),
@@ -76,6 +77,16 @@ export async function examine (probe: Probe, now: () => Millis): Promise<Report>
       ? []
       : [`The app saw the client address ${cleanSeen(login.address)}.`]
   }
+}
+
+// With transport "both", a refresh token in the body is read, so that an invalid one has its code.
+async function getCookieUse (probe: Probe, usesCookies: boolean): Promise<CookieUse> {
+  if (!usesCookies) {
+    return 'none'
+  }
+
+  const response = await probe.request('POST', 'refresh', {}, { refresh_token: 'none' })
+  return getAuthCode(response) === 'AUTH_REFRESH_INVALID' ? 'optional' : 'required'
 }
 
 function checkFirstResponse (response: ProbeResponse): Finding | null {

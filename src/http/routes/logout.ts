@@ -39,7 +39,7 @@ export function addLogoutRoute (
       await sessions.revoke(owner, 'logout')
     }
 
-    if (transport.shouldClearCookies(tokens)) {
+    if (transport.shouldClearCookies(request, false)) {
       transport.clearCookies(reply)
     }
 
@@ -61,7 +61,11 @@ export function addLogoutAllRoute (
     ...describe(routeDocs.logoutAll, { response: { 204: emptyResponse } })
   }, async (request, reply) => {
     await sessions.revokeUser((request.auth as Auth).userId, 'logout-all')
-    transport.clearCookies(reply)
+
+    if (transport.shouldClearCookies(request, true)) {
+      transport.clearCookies(reply)
+    }
+
     return reply.code(204).send()
   })
 }

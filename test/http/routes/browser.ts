@@ -1,4 +1,4 @@
-import type { LightMyRequestResponse } from 'fastify'
+import type { FastifyReply, LightMyRequestResponse } from 'fastify'
 import type { Test } from 'tap'
 import type { TokenAuthOptions } from '../../../src/index.js'
 import { createTestApp, PASSWORD } from '../../helpers/app.js'
@@ -120,16 +120,17 @@ export async function countSessions (browser: Browser, userId = 'u-ann'): Promis
 /** Adds `POST /magic`: a login of the app, with cookies if the request asks for them. */
 export const magic: TestAppOptions = {
   after: app => {
-    app.post<{ Body: { persistent?: boolean, reply?: boolean } }>(
-      '/magic',
-      async (request, reply) => {
-        const { persistent = false, reply: hasReply = true } = request.body
-        const { openSession } = app.tokenAuth
+    interface MagicBody {
+      readonly persistent?: boolean
+      readonly transport?: 'body' | 'cookie'
+      /** Whether the app passes its reply. */
+      readonly reply?: boolean
+    }
 
-        return hasReply
-          ? openSession('u-ann', request, { reply, persistent })
-          : openSession('u-ann', request)
-      }
-    )
+    app.post<{ Body: MagicBody }>('/magic', async (request, reply) => {
+      const { reply: hasReply = true, ...options } = request.body
+      const given = hasReply ? { reply, ...options } : options
+      return app.tokenAuth.openSession('u-ann', request, given as { reply: FastifyReply })
+    })
   }
 }

@@ -6,6 +6,7 @@ import { DAY, MINUTE, SECOND } from '../../helpers/clock.js'
 import { sortCookieAttributes } from '../../helpers/set-cookie.js'
 import {
   ACCESS,
+  asCookie,
   assertRejected,
   countSessions,
   credentials,
@@ -16,6 +17,7 @@ import {
   setCookies,
   withAccess
 } from './browser.js'
+import type { Browser, Headers } from './browser.js'
 
 /** Returns the cookies of a response, with `~` instead of tokens and sorted attributes. */
 function getCookieShapes (response: LightMyRequestResponse): string[] {
@@ -285,13 +287,39 @@ t.test('openSession sets cookies on its reply', async t => {
       browser.test.app.tokenAuth.openSession('u-ann', { headers: {}, raw: { rawHeaders: [] } }),
     TypeError
   )
+})
 
-  for (const transport of ['body', 'both'] as const) {
-    const other = await open(t, { refreshToken: { transport } }, magic)
-    const inBody = await other.send('POST', '/magic', { reply: false })
-    t.match([inBody.json(), setCookies(inBody)], [{ refresh_token: /./, access_token: /./ }, []])
-    t.equal(setCookies(await other.send('POST', '/magic', {})).length, transport === 'both' ? 1 : 0)
+t.test('openSession uses the transport that the request or the app asks for', async t => {
+  const both = await open(t, { refreshToken: { transport: 'both' } }, magic)
+  const body = await open(t, { refreshToken: { transport: 'body' } }, magic)
+  const cookie = await open(t, {}, magic)
+
+  const openBy = async (browser: Browser, payload: object, headers: Headers = {}) => {
+    browser.jar.clear()
+    const response = await browser.send('POST', '/magic', payload, headers)
+
+    return response.statusCode === 200
+      ? [setCookies(response).length, 'refresh_token' in response.json()]
+      : response.json().message
   }
+
+  const [json, inCookie] = [[0, true], [1, false]]
+  t.strictSame(await openBy(both, {}), json)
+  t.strictSame(await openBy(both, {}, asCookie), inCookie)
+  t.strictSame(await openBy(both, { reply: false }, asCookie), json)
+  t.strictSame(await openBy(both, { transport: 'cookie' }), inCookie)
+  t.strictSame(await openBy(both, { transport: 'body' }, asCookie), json)
+  t.strictSame(await openBy(both, {}, { 'x-token-transport': 'body' }), json)
+  t.match(await openBy(both, { transport: 'cookies' }), /must be "body" or "cookie"/)
+  t.match(await openBy(both, { transport: 'cookie', reply: false }), /requires \{ reply \}/)
+  t.strictSame(await openBy(body, {}, asCookie), json)
+  t.match(
+    await openBy(body, { transport: 'cookie' }),
+    /\{ transport: 'cookie' \}, because "refreshToken\.transport" is "body"; set it to "both"/
+  )
+  t.strictSame(await openBy(cookie, {}), inCookie)
+  t.strictSame(await openBy(cookie, { transport: 'cookie' }), inCookie)
+  t.match(await openBy(cookie, { transport: 'body' }), /"refreshToken\.transport" is "cookie"/)
 })
 
 t.test('a response with cookies of openSession is not cached', async t => {
