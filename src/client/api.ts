@@ -20,6 +20,8 @@ export interface Tokens {
   readonly stored: string | undefined
   /** Proves at the next login that this device is known; `undefined` if the server sent none. */
   readonly deviceToken: string | undefined
+  /** Whether the refresh token came in JSON, although the client expects a cookie. */
+  readonly isMisplaced: boolean
   readonly reason?: undefined
 }
 
@@ -158,7 +160,8 @@ export function createApiClient (
     return {
       accessToken: { token, lifetime: seconds * 1000, requestedAt, user },
       stored: usesCookie ? COOKIE_MARKER : refreshToken,
-      deviceToken
+      deviceToken,
+      isMisplaced: usesCookie && !!refreshToken
     }
   }
 

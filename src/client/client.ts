@@ -133,6 +133,7 @@ export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
           const before = await tokenStorage(stored => stored ?? cookieMarker)
           let after = cookieMarker
           let accessToken: AccessToken | undefined
+          let isMisplaced = false
 
           try {
             const tokens = await api.login({
@@ -140,8 +141,20 @@ export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
               ...(knownDevice && { device_token: knownDevice })
             }, signal)
             const { deviceToken } = tokens
-            ;({ stored: after = null, accessToken } = tokens)
+            ;({ stored: after = null, accessToken, isMisplaced } = tokens)
             assertWanted()
+
+            // The session would end with its first access token.
+            if (isMisplaced) {
+              throw new AuthError(
+                'transport',
+                0,
+                0,
+                'the server sent the refresh token in JSON, which "storage: \'cookie\'" would ' +
+                  'drop; set "storage", or "refreshToken.transport" of the server to "both"'
+              )
+            }
+
             await tokenStorage(() => after)
             assertWanted()
 
@@ -162,7 +175,7 @@ export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
 
             // The server has created a session that no one will use.
             if (accessToken) {
-              void logout(after, accessToken.token)
+              void logout(isMisplaced ? null : after, accessToken.token)
             }
 
             throw error

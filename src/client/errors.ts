@@ -2,11 +2,13 @@ import { errorHeader } from '../protocol.js'
 import type { ErrorCode } from '../protocol.js'
 
 /**
- * Reason of an {@link AuthError}: a code of the server, or one of five codes of the client.
+ * Reason of an {@link AuthError}: a code of the server, or one of six codes of the client.
  *
  * - `network`: no valid response arrived in time. A captive portal also results in this code.
  * - `refused`: the error response has no code, for example because a proxy sent it. See `status`.
  * - `storage`: the storage of the refresh token failed.
+ * - `transport`: the option `storage` does not fit the server, so the client would lose the refresh
+ *   token of this login. The message names the options.
  * - `signed-out`: the session was revoked or replaced during the call.
  * - `disposed`: the client was disposed.
  */
@@ -15,10 +17,15 @@ export type AuthErrorCode =
   | 'network'
   | 'refused'
   | 'storage'
+  | 'transport'
   | 'signed-out'
   | 'disposed'
 
-/** Error of a failed call. The message is the code, so it never contains a token. */
+/**
+ * Error of a failed call.
+ *
+ * The message is the code, or a fixed text for `transport`. So it never contains a token.
+ */
 export class AuthError extends Error {
   override readonly name = 'AuthError'
   declare readonly code: AuthErrorCode
@@ -27,8 +34,8 @@ export class AuthError extends Error {
   /** Seconds to wait before the next attempt, as requested by the server; 0 if unknown. */
   declare readonly retryAfter: number
 
-  constructor (code: AuthErrorCode, status = 0, retryAfter = 0) {
-    super(code)
+  constructor (code: AuthErrorCode, status = 0, retryAfter = 0, message: string = code) {
+    super(message)
     this.code = code
     this.status = status
     this.retryAfter = retryAfter

@@ -125,7 +125,8 @@ export interface AuthClient {
    * @param credentials - Request body: `username` or `email`, `password`, and optionally `device`
    *   and `remember_me`.
    * @throws AuthError `AUTH_CREDENTIALS_REJECTED` and other codes of the server; `network`,
-   *   `refused`, `storage`; `signed-out` if `logout` was called meanwhile
+   *   `refused`, `storage`; `transport` if `storage` does not fit the server; `signed-out` if
+   *   `logout` was called meanwhile
    */
   login(credentials: object, options?: CallOptions): Promise<AuthState>
 
