@@ -28,12 +28,17 @@ export async function buildApp (settings: Settings, db: AppDatabase): Promise<Fa
 
   await app.register(cors, { origin: origins, credentials: true })
   await app.register(rateLimit, { max: 300, timeWindow: '1 minute' }) // per address
-  await app.register(swagger, { openapi: { info: { title: 'Example', version: '1.0.0' } } })
+  await app.register(swagger, {
+    openapi: {
+      info: { title: 'Example', version: '1.0.0' },
+      components: { securitySchemes: { bearerAuth: { type: 'http', scheme: 'bearer' } } },
+      security: [{ bearerAuth: [] }]
+    }
+  })
   await app.register(addPages)
 
   await app.register(tokenAuth, {
     ...auth,
-    refreshToken: { ...auth.refreshToken, transport: 'both' },
     store,
     users: createUsers(db),
     cookie: { origins },

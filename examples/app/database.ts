@@ -11,7 +11,7 @@ export type User = Selectable<UserTable>
 export type AppDatabase = Kysely<{ users: UserTable }>
 
 interface UserTable {
-  readonly id: Generated<string>
+  readonly id: Generated<number>
   readonly username: string
   readonly passwordHash: string
   readonly role: Generated<Role>
@@ -25,7 +25,7 @@ export async function openDatabase (file: string): Promise<AppDatabase> {
     plugins: [new CamelCasePlugin()]
   })
   await db.schema.createTable('users').ifNotExists()
-    .addColumn('id', 'text', column => column.primaryKey())
+    .addColumn('id', 'integer', column => column.primaryKey().autoIncrement())
     .addColumn('username', 'text', column => column.notNull().unique())
     .addColumn('passwordHash', 'text', column => column.notNull())
     .addColumn('role', 'text', column => column.notNull().defaultTo('member'))

@@ -1,13 +1,13 @@
-import { randomUUID } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
-import { requireClaims, requireFresh } from 'fastify-token-auth'
+import { getAuth, requireClaims, requireFresh } from 'fastify-token-auth'
 import type { AppDatabase, Role } from './database.js'
 
 const username = { type: 'string', pattern: '^[a-z0-9_-]{3,30}$' }
 const password = { type: 'string' }
+const id = { type: 'integer' }
 const role = { enum: ['admin', 'member'] }
 
-// These hooks run after the one of `protect: 'all'`, which requires an access token.
+// These hooks run after the check of the access token, which app.ts adds to all routes.
 const requireAdmin = requireClaims({ role: 'admin' })
 const requireRecentLogin = requireFresh('5m')
 
@@ -15,12 +15,12 @@ const requireRecentLogin = requireFresh('5m')
 export async function addRoutes (app: FastifyInstance, { db }: { db: AppDatabase }): Promise<void> {
   app.post<{ Body: { username: string, password: string } }>('/sign-up', {
     config: { tokenAuth: 'public', rateLimit: { max: 10, timeWindow: '1 hour' } },
-    schema: { body: object({ username, password }) }
+    schema: { body: object({ username, password }), security: [] }
   }, async (request, reply) => {
     const { username, password } = request.body
     const passwordHash = await app.tokenAuth.hashPassword(password)
     const user = await db.insertInto('users')
-      .values({ id: randomUUID(), username, passwordHash })
+      .values({ username, passwordHash })
       .onConflict(conflict => conflict.column('username').doNothing())
       .returning(['id', 'username', 'role'])
       .executeTakeFirst()
@@ -36,9 +36,9 @@ export async function addRoutes (app: FastifyInstance, { db }: { db: AppDatabase
     onRequest: [requireRecentLogin],
     schema: { body: object({ password }) }
   }, async (request, reply) => {
-    const { userId, sessionId } = request.auth!
+    const { userId, sessionId } = getAuth(request)
     const passwordHash = await app.tokenAuth.hashPassword(request.body.password)
-    await db.updateTable('users').set({ passwordHash }).where('id', '=', userId).execute()
+    await db.updateTable('users').set({ passwordHash }).where('id', '=', Number(userId)).execute()
     await app.tokenAuth.passwordChanged(userId, { keep: sessionId }) // signs out other devices
     return reply.code(204).send()
   })
@@ -49,9 +49,9 @@ export async function addRoutes (app: FastifyInstance, { db }: { db: AppDatabase
     () => db.selectFrom('users').select(['id', 'username', 'role']).orderBy('username').execute()
   )
 
-  app.put<{ Params: { id: string }, Body: { role: Role } }>('/users/:id/role', {
+  app.put<{ Params: { id: number }, Body: { role: Role } }>('/users/:id/role', {
     onRequest: [requireAdmin, requireRecentLogin],
-    schema: { body: object({ role }) }
+    schema: { params: object({ id }), body: object({ role }) }
   }, async (request, reply) => {
     const user = await db.updateTable('users').set({ role: request.body.role })
       .where('id', '=', request.params.id).returning('id').executeTakeFirst()
