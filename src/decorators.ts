@@ -6,6 +6,7 @@ import type { CookieReply } from './http/cookies.js'
 import type { DpopRequest } from './http/dpop.js'
 import type { ClaimRequirements as Requirements } from './http/guards.js'
 import type { Registration as ScopeRegistration } from './http/registration.js'
+import type { Route } from './http/unprotected-routes.js'
 import type { Duration } from './lib/duration.js'
 import type { CookieResponse, TokenResponse } from './protocol.js'
 import type { PublicUser } from './sessions/user-callbacks.js'
@@ -262,7 +263,29 @@ export interface TokenAuth {
    * ```
    */
   health(): Promise<Health>
+  /**
+   * Lists the routes of the whole app that no `authenticate` hook protects, by path and method.
+   *
+   * Assert the list in a test, so that it finds a route which somebody forgot to protect. Routes
+   * that `config.tokenAuth` marks are listed only if they have no hook. Leaves out the routes of
+   * this plugin, `OPTIONS`, and `HEAD` of a listed `GET`. Recognizes `authenticate` and `protect`,
+   * but no hook of your own that calls them, nor `app.auth` of @fastify/auth.
+   *
+   * @throws Error if the app is not ready.
+   * @example
+   * ```ts
+   * await app.ready()
+   * assert.deepEqual(app.tokenAuth.unprotectedRoutes(), [
+   *   { method: 'GET', path: '/' },
+   *   { method: 'POST', path: '/sign-up' }
+   * ])
+   * ```
+   */
+  unprotectedRoutes(): UnprotectedRoute[]
 }
+
+/** Route that no `authenticate` hook protects. */
+export type UnprotectedRoute = Route
 
 // The aliases below keep the imports in the emitted declarations. TypeScript drops the import of a
 // type that only an augmentation uses.
@@ -349,7 +372,23 @@ declare module 'fastify' {
   }
 
   interface FastifyContextConfig {
-    /** `'public'` makes `app.authenticate` accept every request to this route unchanged. */
-    tokenAuth?: 'public'
+    /**
+     * Exceptions from `authenticate` and the option `protect`. Other values require a token.
+     *
+     * `'public'` accepts every request unchanged; `request.auth` is `null`.
+     *
+     * `'optional'` accepts requests without a token; their `request.auth` is `null`. A token in the
+     * `Authorization` header must be valid, otherwise the response is 401. A cookie that has
+     * expired or was revoked counts as no token for `GET` and `HEAD`, and is 401 otherwise.
+     *
+     * @example
+     * ```ts
+     * app.get('/news', {
+     *   config: { tokenAuth: 'optional' },
+     *   onRequest: [authenticate]
+     * }, request => listNews(request.auth?.userId))
+     * ```
+     */
+    tokenAuth?: 'public' | 'optional' | undefined
   }
 }

@@ -14,6 +14,11 @@ export type { Argon2Cost, StoredHash } from './login/hash-costs.js'
 export type { KeyInput, KeyMaterial, KeyUse } from './tokens/keys.js'
 export type { KeyAlgorithm } from './tokens/signatures.js'
 export type { AuthClaims } from './tokens/auth.js'
+export type {
+  DecoratorNames,
+  ProtectExcept,
+  TokenAuthDecoratorNames
+} from './options/protection.js'
 export type { StartupOptions } from './options/startup.js'
 export type { ThrottleOptions } from './options/throttle.js'
 export type { Duration } from './lib/duration.js'
@@ -28,7 +33,8 @@ export type {
   SessionInfo,
   SessionOrigin,
   SessionRequest,
-  TokenAuth
+  TokenAuth,
+  UnprotectedRoute
 } from './decorators.js'
 export type {
   Health,

@@ -4,16 +4,15 @@ import type { DpopProof, DpopVerifier } from './dpop/verifier.js'
 import { missingProof } from './errors.js'
 import { Events } from './events.js'
 import type { Logger } from './events.js'
-import { createAccessCheck, createHook } from './http/authenticate.js'
+import { addDecorator, assertFreeDecorators, decorateScope } from './http/app-decorators.js'
+import { createAccessCheck, createAuthenticate } from './http/authenticate.js'
 import type { AccessCheck, Authenticate } from './http/authenticate.js'
 import type { GetProof, RequestDpop } from './http/dpop.js'
-import { createRequireClaims, createRequireFresh, requireFirstParty } from './http/guards.js'
+import { requireFirstParty } from './http/guards.js'
 import { addErrorHeaders } from './http/headers.js'
 import { createRouteDocs } from './http/openapi.js'
 import type { DescribeRoute } from './http/openapi.js'
 import { createTokenRenewer } from './http/renewed-tokens.js'
-import { REGISTRATION } from './http/registration.js'
-import type { Registration as ScopeRegistration } from './http/registration.js'
 import { addJwksRoute } from './http/routes/jwks.js'
 import { addLoginRoute } from './http/routes/login.js'
 import { addLogoutAllRoute, addLogoutRoute } from './http/routes/logout.js'
@@ -21,6 +20,7 @@ import { addRefreshRoute } from './http/routes/refresh.js'
 import { addSessionRoutes } from './http/routes/sessions.js'
 import { prepareScope } from './http/scope.js'
 import type { TestSessions, TestSessionsContext } from './http/test-sessions.js'
+import { createRouteLister } from './http/unprotected-routes.js'
 import { TokenTransport } from './http/token-transport.js'
 import type { TransportSettings } from './http/token-transport.js'
 import { createTransportSettings } from './http/transport-settings.js'
@@ -43,8 +43,6 @@ import type { JwtSigners } from './tokens/jwt-codec.js'
 import { deriveKeys } from './tokens/key-derivation.js'
 import { REFRESH_TYP } from './tokens/refresh-token.js'
 
-const DECORATORS = ['authenticate', 'requireFresh', 'requireClaims', 'tokenAuth'] as const
-
 /** Collaborators that the routes of one registration share. */
 interface Registration {
   readonly options: ResolvedOptions
@@ -62,7 +60,7 @@ interface Registration {
 async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<void> {
   const options = resolveOptions(given, app.prefix)
   const { name } = options
-  assertFreeDecorators(app)
+  assertFreeDecorators(app, options.decorators, 'tokenAuth')
   assertPluginTimeout(options.startup, app.initialConfig.pluginTimeout ?? 0)
   addRegistration(app.server, options)
   const events = new Events(options.on, app.log, name)
@@ -93,7 +91,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
     prepareScope(scope, settings.refreshCookie !== null)
 
     const check = createCheck(app, services, settings, dpop)
-    const authenticate = createHook(check)
+    const authenticate = createAuthenticate(check)
     const transport = new TokenTransport(
       settings,
       token => services.sessions.getTokenKind(token),
@@ -113,7 +111,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
     let isStarted = false
     await addRoutes(app, scope, registration)
 
-    app.decorate<ScopeRegistration>(REGISTRATION, {
+    decorateScope(app, {
       name,
       clock,
       authenticate: check,
@@ -126,11 +124,13 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
           isStarted: () => isStarted
         })
       })
-    })
-    app.decorate('authenticate', authenticate)
-    app.decorate('requireFresh', createRequireFresh(clock))
-    app.decorate('requireClaims', createRequireClaims)
-    app.decorate('tokenAuth', createTokenAuth({ ...registration, ...services }))
+    }, options)
+    const unprotectedRoutes = createRouteLister(app, options.paths)
+    addDecorator(
+      app,
+      options.decorators.tokenAuth,
+      createTokenAuth({ ...registration, ...services, unprotectedRoutes })
+    )
     app.addHook('onReady', async () => {
       for (const warning of securityWarnings(options)) {
         app.log.warn({ registration: name }, warning)
@@ -263,20 +263,6 @@ function requireProof (getProof: GetProof): (...args: Parameters<GetProof>) => D
     }
 
     return proof
-  }
-}
-
-function assertFreeDecorators (app: FastifyInstance): void {
-  const decorator = DECORATORS.find(decorator => app.hasDecorator(decorator)) ??
-    (app.hasRequestDecorator('auth') ? 'request.auth' : undefined)
-
-  if (decorator !== undefined) {
-    throw new Error(
-      `fastify-token-auth: this instance already has the decorator "${decorator}"; ` +
-        'register each plugin in a scope of its own: ' +
-        'app.register(async scope => { ' +
-        'await scope.register(tokenAuth, { name: \'other\', ...options }) })'
-    )
   }
 }
 

@@ -28,6 +28,7 @@ export type TokenAuthContext =
     /** `null` if OAuth clients are not configured. */
     readonly oauth: OAuth | null
     readonly getProof: GetProof
+    readonly unprotectedRoutes: TokenAuth['unprotectedRoutes']
   }
 
 const openShape = {
@@ -44,7 +45,7 @@ const keepShape = { keep: true }
 /** Creates `app.tokenAuth`. */
 export function createTokenAuth (context: TokenAuthContext): TokenAuth {
   const { users, sessions, passwords, throttle, sweeper, transport, keyRing, health } = context
-  const { oauth, getProof, clock } = context
+  const { oauth, getProof, clock, unprotectedRoutes } = context
 
   async function openSession (
     userId: UserId,
@@ -159,7 +160,8 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
       keyRing.rotate(keys)
     },
     sweep: () => sweeper.sweep(),
-    health: () => health.check()
+    health: () => health.check(),
+    unprotectedRoutes
   }
 }
 

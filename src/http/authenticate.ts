@@ -1,6 +1,7 @@
 import type { FastifyContextConfig } from 'fastify'
 import { TokenAuthError } from '../errors.js'
 import type { Logger } from '../events.js'
+import type { ErrorCode } from '../protocol.js'
 import type { AccessTokenVerifier, Auth, VerifiedToken } from '../tokens/auth.js'
 import { readBearerToken, readDpopToken } from './authorization.js'
 import type { TokenCookie } from './cookies.js'
@@ -69,6 +70,15 @@ export interface AuthenticateContext<Verified extends VerifiedToken> {
   readonly requiresDpop: boolean
 }
 
+/** Codes of tokens that were valid once. */
+const CODES_OF_OLD_TOKENS: ReadonlySet<ErrorCode> = new Set([
+  'AUTH_ACCESS_EXPIRED',
+  'AUTH_SESSION_REVOKED'
+])
+
+/** Name of the hooks that verify a token, in `printRoutes`. No function of an app has it. */
+export const AUTHENTICATE_HOOK = 'tokenAuth.authenticate'
+
 /** Access token of a request and how it was sent. */
 interface RequestToken {
   readonly token: string
@@ -98,6 +108,33 @@ export function createAccessCheck<Verified extends VerifiedToken> (
     return needsProof(verified, presented) || renewer?.isDue(verified) === true
   }
 
+  function verify (
+    request: AuthenticatedRequest,
+    presented: RequestToken
+  ): Promise<void> | void {
+    const verified = verifier.verify(presented.token, presented.cacheKey)
+
+    if (verified instanceof Promise || needsIo(verified, presented)) {
+      return complete(request, presented, verified)
+    }
+
+    request.auth = verified.auth
+  }
+
+  // A page that is open to visitors must not fail because the cookie of an old session is left.
+  async function verifyVisitor (
+    request: AuthenticatedRequest,
+    presented: RequestToken
+  ): Promise<void> {
+    try {
+      await verify(request, presented)
+    } catch (error) {
+      if (!(error instanceof TokenAuthError && CODES_OF_OLD_TOKENS.has(error.code))) {
+        throw error
+      }
+    }
+  }
+
   async function complete (
     request: AuthenticatedRequest,
     presented: RequestToken,
@@ -123,19 +160,31 @@ export function createAccessCheck<Verified extends VerifiedToken> (
   }
 
   return (request): Promise<void> | void => {
-    if (isPublic(request)) {
+    const access = readAccess(request)
+
+    if (access === 'public') {
       return
     }
 
-    const presented = readToken(request, context)
-    const verified = verifier.verify(presented.token, presented.cacheKey)
+    const presented = findToken(request, context)
 
-    if (verified instanceof Promise || needsIo(verified, presented)) {
-      return complete(request, presented, verified)
+    if (presented === null) {
+      if (access === 'optional' && readDpopToken(request) === null) {
+        return
+      }
+
+      throw missingToken(request)
     }
 
-    request.auth = verified.auth
+    return access === 'optional' && presented.inCookie && isPageRequest(request)
+      ? verifyVisitor(request, presented)
+      : verify(request, presented)
   }
+}
+
+/** Creates an `authenticate` hook, which {@link AUTHENTICATE_HOOK} names. */
+export function createAuthenticate (check: AccessCheck): Authenticate {
+  return Object.defineProperty(createHook(check), 'name', { value: AUTHENTICATE_HOOK })
 }
 
 /**
@@ -181,13 +230,17 @@ export function createHook (check: AccessCheck): Authenticate {
 }
 
 /**
- * Whether the route accepts every request.
+ * Returns the setting `config.tokenAuth` of a route.
  *
  * Only the setting of the app counts. A polluted prototype must not make every route public.
  */
-export function isPublic ({ routeOptions: { config } }: AuthenticatedRequest): boolean {
-  return config !== undefined && Object.hasOwn(config, 'tokenAuth') &&
-    config.tokenAuth === 'public'
+export function readAccess ({ routeOptions: { config } }: AuthenticatedRequest): unknown {
+  return config !== undefined && Object.hasOwn(config, 'tokenAuth') ? config.tokenAuth : undefined
+}
+
+/** Whether a request reads a page or data. Excludes the request that opens a WebSocket. */
+function isPageRequest (request: AuthenticatedRequest): boolean {
+  return (request.method === 'GET' || request.method === 'HEAD') && !isUnsafe(request)
 }
 
 // A preflight that gets here is rejected, although it never has a token: the hook runs before CORS
@@ -200,10 +253,11 @@ function missingToken (request: AuthenticatedRequest): TokenAuthError {
   })
 }
 
-function readToken (
+/** Returns the access token of a request, or `null` if it has none. */
+function findToken (
   request: AuthenticatedRequest,
   { accessCookie, dpop }: Pick<AuthenticateContext<never>, 'accessCookie' | 'dpop'>
-): RequestToken {
+): RequestToken | null {
   const { authorization } = request.headers
   const bearer = readBearerToken(request)
 
@@ -230,7 +284,7 @@ function readToken (
   const token = accessCookie?.cookie.read(request) ?? null
 
   if (accessCookie === null || token === null) {
-    throw missingToken(request)
+    return null
   }
 
   // The cache keys of headers contain a space. A cookie must not find their entries.

@@ -4,7 +4,7 @@ import type { Duration } from '../lib/duration.js'
 import { CLOCK_TOLERANCE } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
 import type { Auth, AuthClaims } from '../tokens/auth.js'
-import { createHook } from './authenticate.js'
+import { createAuthenticate, createHook } from './authenticate.js'
 import type { Authenticate, AuthenticatedRequest } from './authenticate.js'
 
 type Member<Claim> = Claim extends ReadonlyArray<infer Item> ? Item : Claim
@@ -116,7 +116,7 @@ export function requireFirstParty (authenticate: Authenticate): Authenticate {
     }
   })
 
-  return createHook(async request => {
+  return createAuthenticate(async request => {
     await authenticate(request, null)
     await assertFirstParty(request, null)
   })

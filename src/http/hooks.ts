@@ -1,5 +1,5 @@
 import type { Duration } from '../lib/duration.js'
-import { createHook } from './authenticate.js'
+import { createAuthenticate, createHook } from './authenticate.js'
 import type { Authenticate } from './authenticate.js'
 import { assertFresh, createClaimsCheck, parseMaxAge, requireAuth } from './guards.js'
 import type { ClaimRequirements } from './guards.js'
@@ -23,7 +23,7 @@ import { getRegistration } from './registration.js'
  * app.get('/orders', { onRequest: [authenticate] }, request => listOrders(request.auth))
  * ```
  */
-export const authenticate: Authenticate = createHook(request =>
+export const authenticate: Authenticate = createAuthenticate(request =>
   getRegistration(request).authenticate(request)
 )
 

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
 import type { ErrorObject, ValidateFunction } from 'ajv'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, onSendHookHandler } from 'fastify'
 import { badRequest } from '../errors.js'
 import { addBodyParsers } from './body-parsers.js'
 import { addToHeader } from './headers.js'
@@ -17,6 +17,9 @@ const RESPONSE_HEADERS = {
   'cross-origin-resource-policy': 'same-origin',
   'content-security-policy': 'default-src \'none\'; frame-ancestors \'none\''
 } as const
+
+/** Name of the `onSend` hook of the plugin's routes, in `printRoutes`. */
+export const OWN_ROUTES_HOOK = 'tokenAuth.addHeaders'
 
 /**
  * Prepares the child scope of the routes.
@@ -47,7 +50,11 @@ export function prepareScope (scope: FastifyInstance, usesCookies: boolean): voi
 
   addBodyParsers(scope)
   // Runs after the hooks of the app, so that these headers win.
-  scope.addHook('onSend', (_request, reply, payload, done) => {
+  scope.addHook('onSend', createHeaderHook(usesCookies))
+}
+
+function createHeaderHook (usesCookies: boolean): onSendHookHandler {
+  const addHeaders: onSendHookHandler = (_request, reply, payload, done) => {
     reply.headers(RESPONSE_HEADERS)
 
     if (usesCookies) {
@@ -57,7 +64,9 @@ export function prepareScope (scope: FastifyInstance, usesCookies: boolean): voi
     }
 
     done(null, payload)
-  })
+  }
+
+  return Object.defineProperty(addHeaders, 'name', { value: OWN_ROUTES_HOOK })
 }
 
 // Compiles a schema at the first request that needs it, so that the app starts faster.

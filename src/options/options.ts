@@ -13,6 +13,8 @@ import { openApiShape } from './openapi.js'
 import type { OpenApiOptions } from './openapi.js'
 import { resolvePasswords } from './passwords.js'
 import type { PasswordOptions } from './passwords.js'
+import { protectionShape } from './protection.js'
+import type { ProtectionOptions } from './protection.js'
 import { sessionShape } from './sessions.js'
 import type { SessionOptions } from './sessions.js'
 import { signingShape } from './signing.js'
@@ -54,7 +56,7 @@ import type { Shape } from './validate.js'
  * ```
  */
 export interface TokenAuthOptions
-  extends SigningOptions, SessionOptions, TransportOptions, OAuthServerOptions {
+  extends SigningOptions, SessionOptions, TransportOptions, OAuthServerOptions, ProtectionOptions {
   /**
    * Store of the sessions.
    *
@@ -225,6 +227,7 @@ export const optionsShape = {
   ...sessionShape,
   ...transportShape,
   ...oauthServerShape,
+  ...protectionShape,
   passwords: resolvePasswords,
   throttle: unlessFalse(group(throttleShape)),
   dpop: resolveDpop,

@@ -60,6 +60,9 @@ export function resolveOptions (given: TokenAuthOptions, mountedAt = '') {
         .filter(store => store != null)
     },
     openapi: options.openapi,
+    /** `null` if the scope is not protected as a whole. */
+    protection: options.protect,
+    decorators: options.decorators,
     on: options.on,
     /** `null` for the clock of the store. */
     clock: options.clock

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { TokenAuth } from '../decorators.js'
 import { TokenAuthError } from '../errors.js'
-import { isPublic } from '../http/authenticate.js'
+import { readAccess } from '../http/authenticate.js'
 import type { AccessCheck } from '../http/authenticate.js'
 import { addErrorHeaders } from '../http/headers.js'
 import { authenticate, requireClaims, requireFresh } from '../http/hooks.js'
@@ -95,13 +95,19 @@ export function fakeAuth (user: FakeUser | GetFakeUser | null): FakeAuthPlugin {
     const clock = Date.now
 
     const check: AccessCheck = request => {
-      if (isPublic(request)) {
+      const access = readAccess(request)
+
+      if (access === 'public') {
         return
       }
 
       const found = getUser(request as unknown as FakeAuthRequest)
 
       if (found === null) {
+        if (access === 'optional') {
+          return
+        }
+
         throw new TokenAuthError('AUTH_ACCESS_MISSING')
       }
 

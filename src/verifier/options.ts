@@ -3,6 +3,8 @@ import { DAY, MINUTE, SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
 import { dpopShape } from '../options/dpop.js'
 import type { DpopOptions } from '../options/dpop.js'
+import { createDecoratorsCheck, decoratorShape, protectShape } from '../options/protection.js'
+import type { DecoratorNames, ProtectOptions } from '../options/protection.js'
 import { assertSecret } from '../options/signing.js'
 import {
   assert,
@@ -91,7 +93,7 @@ export interface IntrospectionOptions {
  * })
  * ```
  */
-export interface TokenVerifierOptions {
+export interface TokenVerifierOptions extends ProtectOptions {
   /**
    * URL of the issuer's public keys (RFC 7517). Cannot be combined with `introspection`.
    *
@@ -226,6 +228,21 @@ export interface TokenVerifierOptions {
   readonly maxAge?: Duration
 
   /**
+   * Other names for the decorators of the instance, or `false` to omit one.
+   *
+   * For an app that has a decorator of the same name. The exported hooks work without decorators.
+   * In TypeScript, declare a new name in `interface FastifyInstance`.
+   *
+   * @default { authenticate: 'authenticate', requireClaims: 'requireClaims',
+   *   requireFresh: 'requireFresh' }
+   * @example
+   * ```ts
+   * decorators: { authenticate: 'requireToken' } // app.authenticate remains the app's own
+   * ```
+   */
+  readonly decorators?: DecoratorNames
+
+  /**
    * Returns the current time in milliseconds, for tests.
    *
    * Tokens and DPoP proofs expire by this clock. The age of the key set follows the system clock
@@ -274,7 +291,9 @@ const verifierShape = {
   timeout: duration({ min: 1, max: MINUTE, fallback: '5s' }),
   cooldown: duration({ min: SECOND, fallback: '30s' }),
   maxAge: duration({ max: DAY, fallback: '10m' }),
-  clock: callable<() => Millis>('returns milliseconds', Date.now)
+  clock: callable<() => Millis>('returns milliseconds', Date.now),
+  ...protectShape,
+  decorators: createDecoratorsCheck(group(decoratorShape))
 } satisfies Shape<TokenVerifierOptions>
 
 /** Source that tokens are verified against. */
@@ -310,6 +329,9 @@ export function resolveVerifier (given: TokenVerifierOptions) {
     clock,
     /** `null` if tokens that are bound to a key are rejected. */
     dpop,
+    /** `null` if the scope is not protected as a whole. */
+    protection: options.protect,
+    decorators: options.decorators,
     publicUrl: options.publicUrl ?? undefined
   }
 }

@@ -3,12 +3,10 @@ import fp from 'fastify-plugin'
 import { DpopNonces } from '../dpop/nonces.js'
 import { DpopVerifier } from '../dpop/verifier.js'
 import { Events } from '../events.js'
-import { createAccessCheck, createHook } from '../http/authenticate.js'
+import { assertFreeDecorators, decorateScope } from '../http/app-decorators.js'
+import { createAccessCheck } from '../http/authenticate.js'
 import { RequestDpop } from '../http/dpop.js'
-import { createRequireClaims, createRequireFresh } from '../http/guards.js'
 import { addErrorHeaders } from '../http/headers.js'
-import { REGISTRATION } from '../http/registration.js'
-import type { Registration } from '../http/registration.js'
 import { HOUR } from '../lib/time.js'
 import { dpopUrlWarning } from '../options/warnings.js'
 import { createGuard } from '../stores/guard.js'
@@ -28,7 +26,7 @@ import { RemoteKeys } from './remote-keys.js'
 async function plugin (app: FastifyInstance, given: TokenVerifierOptions): Promise<void> {
   const options = resolveVerifier(given)
   const { name, clock } = options
-  assertNotRegistered(app)
+  assertFreeDecorators(app, options.decorators, 'tokenVerifier')
   const dpop = createRequestDpop(app, options)
 
   app.decorateRequest('auth', null)
@@ -41,20 +39,7 @@ async function plugin (app: FastifyInstance, given: TokenVerifierOptions): Promi
     dpop,
     requiresDpop: options.dpop?.required === true
   })
-  app.decorate<Registration>(REGISTRATION, { name, clock, authenticate: check })
-  app.decorate('authenticate', createHook(check))
-  app.decorate('requireFresh', createRequireFresh(clock))
-  app.decorate('requireClaims', createRequireClaims)
-}
-
-function assertNotRegistered (app: FastifyInstance): void {
-  if (app.hasDecorator('authenticate') || app.hasRequestDecorator('auth')) {
-    throw new Error(
-      'fastify-token-auth: this instance already has the decorator "authenticate" or ' +
-        '"request.auth"; register each plugin in a scope of its own: ' +
-        'app.register(async scope => { await scope.register(tokenVerifier, options) })'
-    )
-  }
+  decorateScope(app, { name, clock, authenticate: check }, options)
 }
 
 function createVerifier (app: FastifyInstance, options: ResolvedVerifier): AccessTokenVerifier {

@@ -136,3 +136,18 @@ t.test('both entries export the same hooks', async t => {
   t.equal(verifierEntry.requireClaims, requireClaims)
   t.equal(verifierEntry.requireFresh, requireFresh)
 })
+
+t.test('a list with an undefined hook fails at startup', async t => {
+  const app = start(t)
+  app.register(tokenAuth, getOptions())
+  // Not awaited, and misspelled: both are undefined.
+  const { authenticate, authentciate } = app as unknown as Record<string, Authenticate>
+  t.equal(authenticate, undefined)
+
+  for (const hook of [authenticate, authentciate] as Authenticate[]) {
+    t.throws(() => app.get('/open', { onRequest: [hook] }, () => 'in'), {
+      code: 'FST_ERR_HOOK_INVALID_HANDLER'
+    })
+    t.throws(() => app.addHook('onRequest', hook), { code: 'FST_ERR_HOOK_INVALID_HANDLER' })
+  }
+})

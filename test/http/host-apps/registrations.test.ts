@@ -105,7 +105,7 @@ t.test('a second registration on one instance fails with a fix', async t => {
     async () => {
       await app.register(tokenAuth, getOptions({ name: 'other', prefix: '/other' }))
     },
-    { message: /already has the decorator "authenticate".*scope of its own/ }
+    { message: /already has the registration "auth".*scope of its own/ }
   )
 })
 
@@ -116,7 +116,7 @@ t.test('a registration inside the scope of another fails with a fix', async t =>
     await app.register(async scope => {
       await scope.register(tokenAuth, getOptions({ name: 'other', prefix: '/other' }))
     })
-  }, { message: /already has the decorator "authenticate".*scope of its own/ })
+  }, { message: /already has the registration "auth".*scope of its own/ })
 })
 
 t.test('the same name in two sibling scopes fails', async t => {

@@ -151,7 +151,7 @@ t.test('sibling scopes may have different plugins, one instance may not', async 
     const app = Fastify()
     await first(app)
     await t.rejects(second(app), {
-      message: /already has the decorator .*; register each plugin in a scope of its own/
+      message: /already has the registration "auth"; register each plugin in a scope of its own/
     })
   }
 })
