@@ -12,7 +12,7 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import Fastify, { LogController } from 'fastify'
-import { tokenAuth } from 'fastify-token-auth'
+import { authenticate, requireClaims, tokenAuth } from 'fastify-token-auth'
 import { SqliteStore } from 'fastify-token-auth/sqlite'
 import Database from 'libsql'
 import { findFreePort } from '../shared/free-port.js'
@@ -115,12 +115,12 @@ app.put<{ Body: { username: string, password: string } }>('/register', {
   return reply.code(201).send({ id: user.id, username, role: user.role })
 })
 
-app.get('/protected', { onRequest: [app.authenticate] }, async request => ({
+app.get('/protected', { onRequest: [authenticate] }, async request => ({
   hello: request.auth?.userId
 }))
 
 app.get('/admin', {
-  onRequest: [app.authenticate, app.requireClaims({ role: 'admin' })]
+  onRequest: [authenticate, requireClaims({ role: 'admin' })]
 }, async () => ({ message: 'only for admins' }))
 
 await start(app, port)

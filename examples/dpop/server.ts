@@ -7,7 +7,7 @@
 
 import { readFileSync } from 'node:fs'
 import Fastify from 'fastify'
-import { tokenAuth } from 'fastify-token-auth'
+import { authenticate, tokenAuth } from 'fastify-token-auth'
 import { MemoryStore } from 'fastify-token-auth/memory'
 import { serveClientModules } from '../shared/client-modules.js'
 import { findFreePort } from '../shared/free-port.js'
@@ -34,7 +34,7 @@ await app.register(tokenAuth, {
 })
 ann.passwordHash = await app.tokenAuth.hashPassword('correct horse')
 
-app.get('/protected', { onRequest: [app.authenticate] }, async request => ({
+app.get('/protected', { onRequest: [authenticate] }, async request => ({
   userId: request.auth?.userId
 }))
 

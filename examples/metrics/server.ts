@@ -6,7 +6,7 @@
 //   AUTH_SECRET      a public value, for local trials only
 
 import Fastify from 'fastify'
-import { tokenAuth } from 'fastify-token-auth'
+import { authenticate, tokenAuth } from 'fastify-token-auth'
 import { MemoryStore } from 'fastify-token-auth/memory'
 import { secret } from '../shared/secret.js'
 import { start } from '../shared/start.js'
@@ -42,7 +42,7 @@ app.get(
   async (_request, reply) => reply.type(registry.contentType).send(await registry.metrics())
 )
 
-app.get('/protected', { onRequest: [app.authenticate] }, async request => ({
+app.get('/protected', { onRequest: [authenticate] }, async request => ({
   userId: request.auth?.userId
 }))
 

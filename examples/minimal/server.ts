@@ -1,6 +1,6 @@
 // The smallest server: npx tsx examples/minimal/server.ts
 import Fastify from 'fastify'
-import { tokenAuth } from 'fastify-token-auth'
+import { authenticate, tokenAuth } from 'fastify-token-auth'
 import { MemoryStore } from 'fastify-token-auth/memory'
 import { secret } from '../shared/secret.js'
 
@@ -17,7 +17,7 @@ await app.register(tokenAuth, {
 })
 ann.passwordHash = await app.tokenAuth.hashPassword('correct horse')
 
-app.get('/protected', { onRequest: [app.authenticate] }, async request => ({
+app.get('/protected', { onRequest: [authenticate] }, async request => ({
   userId: request.auth?.userId
 }))
 

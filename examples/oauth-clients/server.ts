@@ -6,7 +6,7 @@
 //   AUTH_SECRET     a public value, for local trials only
 
 import Fastify from 'fastify'
-import { tokenAuth } from 'fastify-token-auth'
+import { authenticate, tokenAuth } from 'fastify-token-auth'
 import { MemoryStore } from 'fastify-token-auth/memory'
 import { findFreePort } from '../shared/free-port.js'
 import { secret } from '../shared/secret.js'
@@ -36,7 +36,7 @@ await app.register(tokenAuth, {
 })
 ann.passwordHash = await app.tokenAuth.hashPassword('correct horse')
 
-app.get('/protected', { onRequest: [app.authenticate] }, async request => ({
+app.get('/protected', { onRequest: [authenticate] }, async request => ({
   userId: request.auth?.userId,
   clientId: request.auth?.clientId
 }))

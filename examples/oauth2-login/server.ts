@@ -13,7 +13,7 @@ import fastifyOauth2 from '@fastify/oauth2'
 import type { OAuth2Namespace } from '@fastify/oauth2'
 import Fastify from 'fastify'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { tokenAuth } from 'fastify-token-auth'
+import { authenticate, tokenAuth } from 'fastify-token-auth'
 import { MemoryStore } from 'fastify-token-auth/memory'
 import { secret } from '../shared/secret.js'
 import { startIfMain } from '../shared/start.js'
@@ -109,7 +109,7 @@ export async function buildApp (
     return user
   }
 
-  app.get('/whoami', { onRequest: [app.authenticate] }, async request => request.auth)
+  app.get('/whoami', { onRequest: [authenticate] }, async request => request.auth)
   app.get('/', async (_request, reply) => reply.type('text/html; charset=utf-8').send(page))
   return app
 }

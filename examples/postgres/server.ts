@@ -6,7 +6,7 @@
 //   AUTH_SECRET    a public value, for local trials only
 
 import Fastify from 'fastify'
-import { tokenAuth } from 'fastify-token-auth'
+import { authenticate, tokenAuth } from 'fastify-token-auth'
 import { listenForRevocations, PostgresAttempts, PostgresStore } from 'fastify-token-auth/postgres'
 import pg from 'pg'
 import { secret } from '../shared/secret.js'
@@ -53,7 +53,7 @@ await app.register(tokenAuth, {
 })
 ann.passwordHash = await app.tokenAuth.hashPassword('correct horse')
 
-app.get('/protected', { onRequest: [app.authenticate] }, async request => ({
+app.get('/protected', { onRequest: [authenticate] }, async request => ({
   userId: request.auth?.userId,
   processId: process.pid
 }))

@@ -5,7 +5,7 @@
 //   AUTH_SECRET     a public value, for local trials only
 
 import Fastify from 'fastify'
-import { tokenAuth } from 'fastify-token-auth'
+import { authenticate, tokenAuth } from 'fastify-token-auth'
 import { SqliteStore } from 'fastify-token-auth/sqlite'
 import Database from 'libsql'
 import { secret } from '../shared/secret.js'
@@ -40,7 +40,7 @@ app.get('/readyz', { logLevel: 'warn' }, async (_request, reply) => {
 // For engineers. In production, serve this on a port that only they reach.
 app.get('/health', async () => app.tokenAuth.health())
 
-app.get('/protected', { onRequest: [app.authenticate] }, async request => ({
+app.get('/protected', { onRequest: [authenticate] }, async request => ({
   userId: request.auth?.userId
 }))
 

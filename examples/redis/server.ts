@@ -7,7 +7,7 @@
 //   AUTH_SECRET    a public value, for local trials only
 
 import Fastify from 'fastify'
-import { tokenAuth } from 'fastify-token-auth'
+import { authenticate, tokenAuth } from 'fastify-token-auth'
 import { listenForRevocations, RedisAttempts, RedisStore } from 'fastify-token-auth/redis'
 import { Redis } from 'ioredis'
 import { secret } from '../shared/secret.js'
@@ -54,7 +54,7 @@ await app.register(tokenAuth, {
 })
 ann.passwordHash = await app.tokenAuth.hashPassword('correct horse')
 
-app.get('/protected', { onRequest: [app.authenticate] }, async request => ({
+app.get('/protected', { onRequest: [authenticate] }, async request => ({
   userId: request.auth?.userId,
   processId: process.pid
 }))

@@ -7,7 +7,12 @@
 //   REQUIRE_DPOP   1 to reject tokens that are not bound to a key
 
 import Fastify from 'fastify'
-import { tokenVerifier } from 'fastify-token-auth/verifier'
+import {
+  authenticate,
+  requireClaims,
+  requireFresh,
+  tokenVerifier
+} from 'fastify-token-auth/verifier'
 import { start } from '../shared/start.js'
 
 declare module 'fastify-token-auth/verifier' {
@@ -36,17 +41,17 @@ await app.register(tokenVerifier, {
   dpop: { required: REQUIRE_DPOP === '1' }
 })
 
-app.get('/orders', { onRequest: [app.authenticate] }, async request => ({
+app.get('/orders', { onRequest: [authenticate] }, async request => ({
   userId: request.auth?.userId,
   orders: [{ id: 1, item: 'tea' }, { id: 2, item: 'paper' }]
 }))
 
 app.delete('/orders', {
-  onRequest: [app.authenticate, app.requireFresh('5m')]
+  onRequest: [authenticate, requireFresh('5m')]
 }, async () => ({ message: 'only for users who logged in within the last 5 minutes' }))
 
 app.get('/report', {
-  onRequest: [app.authenticate, app.requireClaims({ role: 'admin' })]
+  onRequest: [authenticate, requireClaims({ role: 'admin' })]
 }, async () => ({ message: 'only for admins' }))
 
 await start(app, Number(PORT))

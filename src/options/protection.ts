@@ -54,7 +54,7 @@ export interface ProtectOptions {
    * @example
    * ```ts
    * await app.register(tokenAuth, { protect: 'all', secret, store, users })
-   * app.get('/orders', request => listOrders(getAuth(request).userId))
+   * app.get('/orders', request => listOrders(request.auth))
    * app.get('/', { config: { tokenAuth: 'public' } }, showHomePage)
    * ```
    * @example

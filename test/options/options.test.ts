@@ -105,6 +105,13 @@ t.test('defaults are as documented', async t => {
     revocations: { pollInterval: SECOND, failAfter: null, subscribe: undefined },
     startup: { storeDown: 'fail', maxWait: MINUTE, stores: [store] },
     openapi: { hide: false, tags: null, securityScheme: null },
+    protection: null,
+    decorators: {
+      authenticate: 'authenticate',
+      requireClaims: 'requireClaims',
+      requireFresh: 'requireFresh',
+      tokenAuth: 'tokenAuth'
+    },
     on: {},
     clock: null
   })

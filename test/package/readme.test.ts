@@ -43,7 +43,7 @@ function complete (code: string): string {
   const missing = Object.entries(surroundings)
     .filter(([name]) =>
       new RegExp(`\\b${name}\\b`).test(code) &&
-      !new RegExp(`(const|import \\{) ${name}\\b`).test(code)
+      !new RegExp(`(const|import \\{[^}]*) ${name}\\b`).test(code)
     )
     .map(([, declaration]) => declaration)
   return [...missing, code, 'export {}'].join('\n')

@@ -6,7 +6,7 @@
 import { randomUUID } from 'node:crypto'
 import Fastify from 'fastify'
 import type { FastifyError, FastifyInstance } from 'fastify'
-import { optionsFromEnv, tokenAuth } from 'fastify-token-auth'
+import { authenticate, optionsFromEnv, tokenAuth } from 'fastify-token-auth'
 import { MemoryStore } from 'fastify-token-auth/memory'
 import { startIfMain } from '../../shared/start.js'
 
@@ -72,7 +72,7 @@ export async function buildApp (
     return reply.code(201).send({ id, username })
   })
 
-  app.get('/protected', { onRequest: [app.authenticate] }, async request => ({
+  app.get('/protected', { onRequest: [authenticate] }, async request => ({
     message: `Hello, ${findById(request.auth?.userId ?? '')?.username}`
   }))
   return app

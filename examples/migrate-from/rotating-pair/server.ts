@@ -5,7 +5,7 @@
 
 import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
-import { tokenAuth } from 'fastify-token-auth'
+import { authenticate, tokenAuth } from 'fastify-token-auth'
 import { MemoryStore } from 'fastify-token-auth/memory'
 import { secret } from '../../shared/secret.js'
 import { startIfMain } from '../../shared/start.js'
@@ -38,7 +38,7 @@ export async function buildApp (
   const passwordHash = await app.tokenAuth.hashPassword('correct horse')
   users.set('ann', { id: '1', username: 'ann', passwordHash })
 
-  app.get('/api/v1/orders', { onRequest: [app.authenticate] }, async request => ({
+  app.get('/api/v1/orders', { onRequest: [authenticate] }, async request => ({
     userId: request.auth?.userId,
     orders: []
   }))

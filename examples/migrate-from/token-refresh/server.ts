@@ -6,7 +6,7 @@
 
 import Fastify from 'fastify'
 import type { FastifyError, FastifyInstance } from 'fastify'
-import { tokenAuth } from 'fastify-token-auth'
+import { authenticate, tokenAuth } from 'fastify-token-auth'
 import type { AuthUser } from 'fastify-token-auth'
 import { SqliteStore } from 'fastify-token-auth/sqlite'
 import Database from 'libsql'
@@ -105,7 +105,7 @@ export async function buildApp (
   users.set('ann', { id: '1', username: 'ann', hashedPassword, isActive: true })
   users.set('bob', { id: '2', username: 'bob', hashedPassword, isActive: false })
 
-  app.get('/reports', { onRequest: [app.authenticate] }, async request => ({
+  app.get('/reports', { onRequest: [authenticate] }, async request => ({
     userId: request.auth?.userId,
     reports: []
   }))
