@@ -24,16 +24,23 @@ import type { AuthClient, AuthClientOptions, AuthState } from './types.js'
 /**
  * Creates a client, which immediately starts to find out whether a user is signed in.
  *
+ * The type argument is the user that the server returns, as `users.present` makes it. The client
+ * does not check it.
+ *
  * @throws TypeError if `baseUrl` is not an absolute http(s) URL
  * @example
  * ```ts
  * import { createAuthClient } from 'fastify-token-auth/client'
  *
- * const auth = createAuthClient({ baseUrl: 'https://api.example.org' })
- * await auth.login({ username: 'ann', password: 'correct horse' })
+ * const auth = createAuthClient<{ name: string }>({ baseUrl: 'https://api.example.org' })
+ * const { user } = await auth.login({ username: 'ann', password: 'correct horse' })
  * const response = await auth.fetch('/orders')
  * ```
  */
+export function createAuthClient<User extends object = object> (
+  options?: AuthClientOptions
+): AuthClient<User>
+
 export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
   const { baseUrl, prefix = '/auth', paths, storage = 'cookie', device } = options
   const usesCookie = storage === 'cookie'

@@ -12,7 +12,7 @@ import type { TokenStorage } from './storage.js'
 export type SignOutReason = 'logout' | Extract<ErrorCode, `AUTH_REFRESH_${string}`>
 
 /** Signed-in state of a client. The object stays the same until the state changes. */
-export interface AuthState {
+export interface AuthState<User extends object = object> {
   /** `starting` until the client knows the result; see {@link AuthClient.ready}. */
   readonly status: 'starting' | 'signed-in' | 'signed-out'
   /**
@@ -20,7 +20,7 @@ export interface AuthState {
    *
    * `null` if no user is signed in, or if the server was unreachable at startup.
    */
-  readonly user: object | null
+  readonly user: User | null
   /** Reason of the sign-out. Missing if no user was signed in before. */
   readonly reason?: SignOutReason
 }
@@ -114,10 +114,10 @@ export interface AuthClientOptions {
 }
 
 /** Keeps a user signed in. All functions work without `this`, so you can destructure them. */
-export interface AuthClient {
+export interface AuthClient<User extends object = object> {
   /** Resolves to `signed-in` or `signed-out` when the client knows the result. Never rejects. */
-  readonly ready: Promise<AuthState>
-  readonly state: AuthState
+  readonly ready: Promise<AuthState<User>>
+  readonly state: AuthState<User>
 
   /**
    * Signs a user in. Replaces and revokes an earlier session of this client.
@@ -128,7 +128,7 @@ export interface AuthClient {
    *   `refused`, `storage`; `transport` if `storage` does not fit the server; `signed-out` if
    *   `logout` was called meanwhile
    */
-  login(credentials: object, options?: CallOptions): Promise<AuthState>
+  login(credentials: object, options?: CallOptions): Promise<AuthState<User>>
 
   /**
    * Signs out: immediately in all tabs, and at the server as soon as it is reachable.
@@ -196,7 +196,7 @@ export interface AuthClient {
    *
    * @returns A function that removes the listener.
    */
-  subscribe(listener: (state: AuthState) => void): () => void
+  subscribe(listener: (state: AuthState<User>) => void): () => void
 
   /**
    * Stops timers, requests and messages between tabs. The user stays signed in.
