@@ -3,7 +3,7 @@ import rateLimit from '@fastify/rate-limit'
 import swagger from '@fastify/swagger'
 import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
-import { authenticate, tokenAuth } from 'fastify-token-auth'
+import { tokenAuth } from 'fastify-token-auth'
 import { SqliteAttempts, SqliteStore } from 'fastify-token-auth/sqlite'
 import Database from 'libsql'
 import type { AppDatabase } from './database.js'
@@ -41,10 +41,10 @@ export async function buildApp (settings: Settings, db: AppDatabase): Promise<Fa
     ...auth,
     store,
     users: createUsers(db),
+    protect: 'all', // routes need an access token, unless their config says "public"
     cookie: { origins },
     throttle: { attempts: new SqliteAttempts(sessions) }
   })
-  app.addHook('onRequest', authenticate)
   await app.register(addRoutes, { db })
   return app
 }

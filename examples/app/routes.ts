@@ -7,7 +7,7 @@ const password = { type: 'string' }
 const id = { type: 'integer' }
 const role = { enum: ['admin', 'member'] }
 
-// These hooks run after the check of the access token, which app.ts adds to all routes.
+// These hooks run after that of `protect: 'all'`, which checks the access token.
 const requireAdmin = requireClaims({ role: 'admin' })
 const requireRecentLogin = requireFresh('5m')
 

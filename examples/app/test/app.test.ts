@@ -47,6 +47,7 @@ t.test('a user signs up and logs in', async t => {
 
 t.test('only the page, the OpenAPI document and the probe need no access token', async t => {
   const { app } = await createApp(t)
+  t.strictSame(app.tokenAuth.unprotectedRoutes(), [])
 
   for (const url of ['/', '/page.js', '/fastify-token-auth/client/index.js', '/readyz']) {
     t.equal((await app.inject(url)).statusCode, 200, url)
@@ -79,12 +80,15 @@ t.test('only an admin changes a role, which signs the user out', async t => {
   const id = await addUser(db, 'bob')
   const bob = await signIn(app, id)
 
+  const old = { authenticatedAt: Date.now() - 6 * 60_000 }
+
   const changeRole = async ({ headers }: typeof bob, role: string, userId = id) => {
     const url = `/users/${userId}/role`
     return (await app.inject({ method: 'PUT', url, headers, body: { role } })).statusCode
   }
 
   t.equal(await changeRole(bob, 'admin'), 403)
+  t.equal(await changeRole(await signIn(app, 1, old), 'admin'), 403)
   t.equal(await changeRole(ann, 'owner'), 400)
   t.equal(await changeRole(ann, 'admin', 404), 404)
   t.equal(await changeRole(ann, 'admin'), 204)
