@@ -48,7 +48,7 @@ const allowed = {
     'errors',
     'http/[^/]+',
     'lib/time',
-    'options/validate',
+    'options/(protection|validate)',
     'sessions/user-id',
     'tokens/auth'
   ],

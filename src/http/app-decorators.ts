@@ -21,7 +21,7 @@ export interface DecoratorSettings {
 export function assertFreeDecorators (
   app: FastifyInstance,
   names: DecoratorNames,
-  plugin: 'tokenAuth' | 'tokenVerifier'
+  plugin: 'tokenAuth' | 'tokenVerifier' | 'fakeAuth'
 ): void {
   const registration = findRegistration(app)
 

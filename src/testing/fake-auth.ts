@@ -1,16 +1,17 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import type { TokenAuth } from '../decorators.js'
 import { TokenAuthError } from '../errors.js'
+import { addDecorator, assertFreeDecorators, decorateScope } from '../http/app-decorators.js'
 import { readAccess } from '../http/authenticate.js'
 import type { AccessCheck } from '../http/authenticate.js'
 import { addErrorHeaders } from '../http/headers.js'
-import { authenticate, requireClaims, requireFresh } from '../http/hooks.js'
-import { findRegistration, REGISTRATION } from '../http/registration.js'
-import type { Registration } from '../http/registration.js'
+import { findRegistration } from '../http/registration.js'
+import { createRouteLister } from '../http/unprotected-routes.js'
 import { MINUTE } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
-import { rejectUnknownKeys } from '../options/validate.js'
+import { protectionShape } from '../options/protection.js'
+import type { ProtectionOptions } from '../options/protection.js'
+import { rejectUnknownKeys, resolveShape } from '../options/validate.js'
 import { toUserId } from '../sessions/user-id.js'
 import type { UserId } from '../sessions/user-id.js'
 import type { Auth, AuthClaims } from '../tokens/auth.js'
@@ -66,13 +67,16 @@ const DEFAULT_LIFETIME: Millis = 15 * MINUTE
  *
  * Routes that `authenticate` protects see the given user, whatever the request contains. It needs
  * no store, no secret and no tokens. Routes with `requireClaims` and `requireFresh` check the user
- * as usual. `app.tokenAuth` exists, but its methods throw: a test of sessions needs `signIn`.
+ * as usual. Routes with `tokenAuth: 'public'` in their `config` see no user, and those with
+ * `'optional'` see the user if there is one. Of `app.tokenAuth`, only `unprotectedRoutes` works: a
+ * test of sessions needs `signIn`.
  *
  * The registration fails if `NODE_ENV` is `production`, or if the scope has a registration already.
  *
  * @param user - User of all requests, or `null` if they have none. A function returns the user of
  * each request. Without a user, `authenticate` rejects with `AUTH_ACCESS_MISSING` (401).
- * @throws TypeError if the user is invalid or has an unknown member.
+ * @param options - `decorators` and `protect`, as the app passes them to `tokenAuth`.
+ * @throws TypeError if the user or an option is invalid or unknown.
  * @example
  * ```ts
  * import { fakeAuth } from 'fastify-token-auth/testing'
@@ -83,7 +87,11 @@ const DEFAULT_LIFETIME: Millis = 15 * MINUTE
  * const response = await app.inject('/admin')
  * ```
  */
-export function fakeAuth (user: FakeUser | GetFakeUser | null): FakeAuthPlugin {
+export function fakeAuth (
+  user: FakeUser | GetFakeUser | null,
+  options: ProtectionOptions = {}
+): FakeAuthPlugin {
+  const { decorators, protect: protection } = resolveShape(protectionShape, options, 'fakeAuth')
   const getUser: GetFakeUser = typeof user === 'function' ? user : () => user
 
   if (typeof user !== 'function' && user !== null) {
@@ -92,6 +100,7 @@ export function fakeAuth (user: FakeUser | GetFakeUser | null): FakeAuthPlugin {
 
   const plugin = fp(async (app: FastifyInstance) => {
     assertUsable(app)
+    assertFreeDecorators(app, decorators, 'fakeAuth')
     const clock = Date.now
 
     const check: AccessCheck = request => {
@@ -115,14 +124,10 @@ export function fakeAuth (user: FakeUser | GetFakeUser | null): FakeAuthPlugin {
       request.auth = createAuth(found, clock())
     }
 
-    const registration: Registration = { name: 'auth', clock, authenticate: check }
     app.decorateRequest('auth', null)
-    addErrorHeaders(app, { realm: registration.name, dpopAlgorithms: null })
-    app.decorate(REGISTRATION, registration)
-    app.decorate('authenticate', authenticate)
-    app.decorate('requireFresh', requireFresh)
-    app.decorate('requireClaims', requireClaims)
-    app.decorate('tokenAuth', { getter: () => rejectingTokenAuth })
+    addErrorHeaders(app, { realm: 'auth', dpopAlgorithms: null })
+    decorateScope(app, { name: 'fakeAuth', clock, authenticate: check }, { decorators, protection })
+    addDecorator(app, decorators.tokenAuth, createFakeTokenAuth(app))
   }, { name: 'fastify-token-auth-fake', fastify: '5.x' })
 
   return plugin as FakeAuthPlugin
@@ -183,18 +188,25 @@ function createAuth (
   })
 }
 
-/** `app.tokenAuth` without sessions. Every method throws. */
-const rejectingTokenAuth = new Proxy({}, {
-  get: (_target, name) => {
-    if (typeof name === 'symbol') {
-      return undefined
-    }
+/** Creates `app.tokenAuth` without sessions. Every method throws, except `unprotectedRoutes`. */
+function createFakeTokenAuth (app: FastifyInstance): object {
+  const unprotectedRoutes = createRouteLister(app, { jwks: false, metadata: false })
 
-    return () => {
-      throw new Error(
-        `fastify-token-auth: app.tokenAuth.${name} does not work with fakeAuth; register ` +
-          'tokenAuth with a MemoryStore, and use signIn'
-      )
+  const tokenAuth = new Proxy({ unprotectedRoutes }, {
+    get (target, name) {
+      if (typeof name === 'symbol' || Object.hasOwn(target, name)) {
+        return Reflect.get(target, name) as unknown
+      }
+
+      return () => {
+        throw new Error(
+          `fastify-token-auth: app.tokenAuth.${name} does not work with fakeAuth; register ` +
+            'tokenAuth with a MemoryStore, and use signIn'
+        )
+      }
     }
-  }
-}) as TokenAuth
+  })
+
+  // Fastify would take the proxy itself for a getter, because it has every member.
+  return { getter: () => tokenAuth }
+}

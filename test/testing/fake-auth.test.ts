@@ -144,6 +144,51 @@ t.test('a scope may have a user of its own', async t => {
   t.equal((await app.inject('/2/auth')).json().userId, '2')
 })
 
+t.test('optional routes see the user if there is one', async t => {
+  const optional = {
+    onRequest: [authenticate],
+    config: { tokenAuth: 'optional' as const }
+  }
+  const app = await createApp(t, ({ url }) => url === '/visitor' ? null : { userId: '1' })
+  app.get('/visitor', optional, request => ({ auth: request.auth }))
+  app.get('/member', optional, request => ({ auth: request.auth }))
+  t.strictSame((await app.inject('/visitor')).json(), { auth: null })
+  t.match((await app.inject('/member')).json(), { auth: { userId: '1' } })
+})
+
+t.test('protects the scope and renames decorators like tokenAuth', async t => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  app.decorate('authenticate', () => 'mine')
+  await app.register(fakeAuth(({ headers }) => headers.authorization ? { userId: '1' } : null, {
+    protect: { except: ['/docs'] },
+    decorators: { authenticate: 'requireToken', requireFresh: false }
+  }))
+  app.get('/', request => request.auth?.userId)
+  app.get('/docs', () => 'docs')
+  app.get('/health', { config: { tokenAuth: 'public' } }, () => 'ok')
+  await app.ready()
+  t.equal((await app.inject('/')).json().code, 'AUTH_ACCESS_MISSING')
+  t.equal((await app.inject({ url: '/', headers: { authorization: 'any' } })).body, '1')
+  t.equal((await app.inject('/docs')).statusCode, 200)
+  t.equal((await app.inject('/health')).statusCode, 200)
+  t.ok(app.hasDecorator('requireToken'))
+  t.notOk(app.hasDecorator('requireFresh'))
+  t.throws(() => fakeAuth(null, { protected: 'all' } as object), {
+    name: 'TypeError',
+    message: /unknown option "fakeAuth.protected"; valid options: protect, decorators/
+  })
+})
+
+t.test('app.tokenAuth lists the routes without protection', async t => {
+  const app = await createApp(t, { userId: '1' })
+  await app.ready()
+  t.strictSame(
+    app.tokenAuth.unprotectedRoutes().filter(({ method }) => method === 'GET'),
+    [{ method: 'GET', path: '/open' }]
+  )
+})
+
 t.test('app.tokenAuth has no sessions, and says so', async t => {
   const app = await createApp(t, { userId: '1' })
   t.throws(() => app.tokenAuth.listSessions('1'), {
@@ -188,7 +233,9 @@ t.test('a scope has either fakeAuth or tokenAuth', async t => {
   const other = Fastify()
   await other.register(fakeAuth({ userId: '1' }))
   void other.register(tokenAuth, options)
-  await t.rejects(async () => other.ready(), { message: /already has the registration "auth"/ })
+  await t.rejects(async () => other.ready(), {
+    message: /this scope already has the registration "fakeAuth"/
+  })
 })
 
 t.test('invalid users are errors of the test', async t => {

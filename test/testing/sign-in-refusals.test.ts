@@ -117,7 +117,9 @@ t.test('a registration that requires DPoP is refused, and one that accepts it is
 })
 
 t.test('options are checked', async t => {
-  const { app, clock, store } = await createApp(t)
+  const { app, clock, store } = await createApp(t, {
+    options: { refreshToken: { transport: 'body' } }
+  })
   const cases: ReadonlyArray<readonly [options: object, message: RegExp]> = [
     [{ role: 'admin' }, /unknown option "signIn.role"; valid options: claims, amr, /],
     [{ transport: 'json' }, /"signIn.transport" must be "body" or "cookie"$/],
