@@ -23,6 +23,17 @@ t.test('openSession takes an address and headers instead of a request', async t 
   )
 })
 
+t.test('openSession opens the session for the ID of the user that was found', async t => {
+  const { app } = await createTestApp({
+    options: {
+      users: { findByLogin: () => null, findById: id => ({ id: id.toLowerCase() }) }
+    }
+  })
+  t.teardown(() => app.close())
+  await app.tokenAuth.openSession('U-ANN', ORIGIN)
+  t.match(await app.tokenAuth.listSessions('u-ann'), [{ userId: 'u-ann' }])
+})
+
 t.test('openSession rejects another request', async t => {
   const { app } = await createTestApp()
   t.teardown(() => app.close())
