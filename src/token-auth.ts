@@ -88,6 +88,11 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
         transport.assertSendable(tokens, inCookie)
       }
     })
+
+    if (inCookie && reply !== undefined) {
+      transport.removePrevious(reply)
+    }
+
     return transport.toResponse(reply, issued, inCookie)
   }
 

@@ -1,6 +1,7 @@
 import { badRequest } from '../errors.js'
 import type { Logger } from '../events.js'
-import type { CookieSettings } from '../options/transport.js'
+import { getCookiePrefix } from '../options/transport.js'
+import type { CookieSettings, PreviousCookie } from '../options/transport.js'
 
 /** Maximum length of name and value in browsers (RFC 6265bis, section 5.6). */
 const MAX_COOKIE_LENGTH = 4096
@@ -23,7 +24,11 @@ export interface CookieReply {
 export type SerializeCookie = (
   name: string,
   value: string,
-  options: CookieAttributes & { readonly httpOnly: true, readonly maxAge?: number }
+  options: CookieAttributes & {
+    readonly domain?: string
+    readonly httpOnly: true
+    readonly maxAge?: number
+  }
 ) => string
 
 /** Cookie that contains a token. */
@@ -36,7 +41,7 @@ export class TokenCookie {
   readonly #serialize: SerializeCookie
 
   constructor ({ name, ...attributes }: CookieSettings, serialize: SerializeCookie) {
-    this.name = getPrefix(attributes) + name
+    this.name = getCookiePrefix(attributes) + name
     this.isSecure = attributes.secure
     this.#attributes = attributes
     this.#serialize = serialize
@@ -51,21 +56,31 @@ export class TokenCookie {
    * @returns `null` if the cookie is missing or empty.
    * @throws TokenAuthError `AUTH_REQUEST_INVALID` if the cookie was sent twice.
    */
-  read ({ headers }: CookieRequest): string | null {
-    if (headers.cookie === undefined) {
-      return null
-    }
-
-    // Split on space and tab only. Browsers treat other whitespace before `__Host-` as part of the
-    // name, and any host of the site can set such a cookie.
-    const [first, ...others] = headers.cookie.split(/;[ \t]*/)
-      .filter(pair => pair.startsWith(this.name) && pair[this.name.length] === '=')
+  read (request: CookieRequest): string | null {
+    const [first, ...others] = this.readAll(request)
 
     if (others.length > 0) {
       throw badRequest('a cookie was sent twice')
     }
 
-    return first?.slice(this.name.length + 1) || null
+    return first || null
+  }
+
+  /** Reads the cookie like {@link read}, but ignores it if it was sent twice. */
+  readUnlessTwice (request: CookieRequest): string | null {
+    const [first, ...others] = this.readAll(request)
+    return others.length > 0 ? null : first || null
+  }
+
+  /** Reads the values of all cookies with the name. */
+  readAll ({ headers: { cookie } }: CookieRequest): string[] {
+    // Split on space and tab only. Browsers treat other whitespace before `__Host-` as part of the
+    // name, and any host of the site can set such a cookie.
+    return cookie === undefined
+      ? []
+      : cookie.split(/;[ \t]*/)
+        .filter(pair => pair.startsWith(this.name) && pair[this.name.length] === '=')
+        .map(pair => pair.slice(this.name.length + 1))
   }
 
   /**
@@ -114,6 +129,27 @@ export class TokenCookie {
   }
 }
 
+/** Creates a function that removes a cookie of earlier settings from the browser. */
+export function createCookieRemover (
+  { name, path = '/', domain }: PreviousCookie,
+  { secure, sameSite }: CookieAttributes,
+  serialize: SerializeCookie
+): (reply: CookieReply) => void {
+  const header = serialize(name, '', {
+    path,
+    ...domain !== undefined && { domain },
+    // Browsers ignore these prefixes without Secure.
+    secure: secure || /^__(?:Host|Secure)-/i.test(name),
+    sameSite,
+    httpOnly: true,
+    maxAge: 0
+  })
+
+  return reply => {
+    reply.header('set-cookie', header)
+  }
+}
+
 /** Hosts to which browsers send Secure cookies over plain http too. */
 const LOCAL_HOST = /^(?:(?:.+\.)?localhost|127(?:\.\d+){3}|\[::1\])(?::\d+)?$/i
 
@@ -145,12 +181,4 @@ export class PlainHttpWarning {
         'Otherwise serve https, or set "cookie: { secure: false }" for development'
     )
   }
-}
-
-function getPrefix ({ secure, path }: CookieAttributes): string {
-  if (!secure) {
-    return ''
-  }
-
-  return path === '/' ? '__Host-' : '__Secure-'
 }

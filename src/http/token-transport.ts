@@ -42,6 +42,8 @@ export interface TransportSettings {
   readonly refreshCookie: TokenCookie | null
   readonly accessCookie: TokenCookie | null
   readonly deviceCookie: TokenCookie | null
+  /** Remove the cookies of earlier settings. */
+  readonly removers: ReadonlyArray<(reply: CookieReply) => void>
   /** Origins whose pages may use the cookies. */
   readonly origins: TrustedOrigins
   readonly plainHttp: PlainHttpWarning
@@ -94,14 +96,14 @@ export class TokenTransport {
     return !inCookie && request.body?.refresh_token === refresh && this.wantsCookie(request)
   }
 
-  /** Reads the refresh cookie that a login replaces. */
+  /** Reads the refresh cookie that a login replaces. Ignores it if it was sent twice. */
   readReplacedToken (request: CookieRequest, inCookie: boolean): string | null {
-    return inCookie ? this.#settings.refreshCookie?.read(request) ?? null : null
+    return inCookie ? this.#settings.refreshCookie?.readUnlessTwice(request) ?? null : null
   }
 
-  /** Reads the device cookie of an earlier login. */
+  /** Reads the device cookie of an earlier login. Ignores it if it was sent twice. */
   readDeviceToken (request: CookieRequest, inCookie: boolean): string | null {
-    return inCookie ? this.#settings.deviceCookie?.read(request) ?? null : null
+    return inCookie ? this.#settings.deviceCookie?.readUnlessTwice(request) ?? null : null
   }
 
   /**
@@ -223,6 +225,32 @@ export class TokenTransport {
     return { refresh: null, access, inCookie: access !== null }
   }
 
+  /**
+   * Reads the tokens of a logout request with two cookies of the same name.
+   *
+   * One of them may be of earlier settings, or of an attacker on another host of the site. A logout
+   * can revoke the sessions of both.
+   *
+   * @returns An empty array if no cookie was sent twice.
+   * @throws TokenAuthError `AUTH_ORIGIN_REJECTED`
+   */
+  readDuplicates (request: TransportRequest): Array<Pick<PresentedTokens, 'refresh' | 'access'>> {
+    const { refreshCookie, accessCookie, origins } = this.#settings
+    const refresh = refreshCookie?.readAll(request) ?? []
+    const access = accessCookie?.readAll(request) ?? []
+
+    if (refresh.length < 2 && access.length < 2) {
+      return []
+    }
+
+    origins.assert(request)
+
+    return [
+      ...refresh.map(token => ({ refresh: token, access: null })),
+      ...access.map(token => ({ refresh: null, access: token }))
+    ]
+  }
+
   /** Whether the access token of a response must fit into a cookie. */
   limitsTokens (inCookie: boolean): boolean {
     return inCookie && this.#settings.accessCookie !== null
@@ -271,9 +299,17 @@ export class TokenTransport {
     return this.#settings.accessCookie === null ? { access_token: accessToken, ...body } : body
   }
 
+  /** Removes the cookies of earlier settings from the browser. */
+  removePrevious (reply: CookieReply): void {
+    for (const remove of this.#settings.removers) {
+      remove(reply)
+    }
+  }
+
   /** Removes the cookies from the browser, except the device cookie. */
   clearCookies (reply: CookieReply): void {
     const { refreshCookie, accessCookie, clearSiteData } = this.#settings
+    this.removePrevious(reply)
     refreshCookie?.clear(reply)
     accessCookie?.clear(reply)
 

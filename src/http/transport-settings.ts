@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { CookieSettings, ResolvedTransport } from '../options/transport.js'
 import { getCookieSerializer } from './cookie-serializer.js'
-import { PlainHttpWarning, TokenCookie } from './cookies.js'
+import { createCookieRemover, PlainHttpWarning, TokenCookie } from './cookies.js'
 import { TrustedOrigins } from './csrf.js'
 import type { TransportSettings } from './token-transport.js'
 
@@ -23,7 +23,7 @@ export async function createTransportSettings (
   }
 
   if (refreshCookie === null) {
-    return { ...common, refreshCookie: null, accessCookie: null, deviceCookie: null }
+    return { ...common, refreshCookie: null, accessCookie: null, deviceCookie: null, removers: [] }
   }
 
   const serialize = await getCookieSerializer(scope)
@@ -34,6 +34,9 @@ export async function createTransportSettings (
     ...common,
     refreshCookie: create(refreshCookie),
     accessCookie: create(accessCookie),
-    deviceCookie: create(deviceCookie)
+    deviceCookie: create(deviceCookie),
+    removers: transport.previous.map(cookie =>
+      createCookieRemover(cookie, refreshCookie, serialize)
+    )
   }
 }

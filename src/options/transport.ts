@@ -88,6 +88,38 @@ export interface CookieOptions {
    * @default false
    */
   readonly clearSiteData?: boolean
+
+  /**
+   * Cookies of earlier settings, which login and logout remove from the browser.
+   *
+   * After a change of `cookie.path` or `name`, browsers keep the old cookie. If it has the name of
+   * the new one, they send both, and a refresh with two cookies gets 400.
+   *
+   * @default []
+   * @example
+   * ```ts
+   * cookie: { previous: [{ name: '__Secure-auth-refresh', path: '/auth' }] }
+   * ```
+   */
+  readonly previous?: readonly PreviousCookie[]
+}
+
+/** Cookie of earlier settings. */
+export interface PreviousCookie {
+  /** Complete name, as browsers send it. */
+  readonly name: string
+  /**
+   * Path of the cookie.
+   *
+   * @default '/'
+   */
+  readonly path?: string
+  /**
+   * `Domain` attribute of the cookie. The plugin sets none, but other software may have.
+   *
+   * @default none
+   */
+  readonly domain?: string
 }
 
 /** Options for the paths and cookies of the plugin. */
@@ -133,7 +165,8 @@ export const cookieShape = {
   sameSite: oneOf(['strict', 'lax', 'none'], 'strict'),
   path: resolveCookiePath,
   secure: boolean(true),
-  clearSiteData: boolean(false)
+  clearSiteData: boolean(false),
+  previous: resolvePrevious
 } satisfies Shape<CookieOptions>
 
 /** Checks of {@link TransportOptions}. */
@@ -168,6 +201,8 @@ export interface ResolvedTransport {
   /** Other origins whose pages may use the cookies. */
   readonly origins: ReadonlySet<string>
   readonly clearSiteData: boolean
+  /** Cookies to remove at login and logout. */
+  readonly previous: readonly PreviousCookie[]
 }
 
 /**
@@ -204,23 +239,45 @@ export function resolveTransport (
     '"cookie" requires "refreshToken.transport" to be "cookie" or "both"; ' +
       'set it, or remove "cookie"'
   )
-  const { path, secure, sameSite, accessToken, origins, clearSiteData } = cookie ??
-    resolveShape(cookieShape, {})
+  const settings = cookie ?? resolveShape(cookieShape, {})
+  const { path, secure, sameSite, accessToken, origins, clearSiteData, previous } = settings
   assertSecure(secure, sameSite)
   assertCovered(path, prefix, paths)
   const attributes = { path, secure, sameSite }
   // With `strict`, a user who follows a link from another site would be signed out there.
-  const accessSameSite = sameSite === 'none' ? 'none' : 'lax'
+  const accessSameSite: CookieSettings['sameSite'] = sameSite === 'none' ? 'none' : 'lax'
 
-  return {
-    kind,
+  const cookies = {
     refreshCookie: usesCookies ? { name: `${name}-refresh`, ...attributes } : null,
     accessCookie: accessToken
       ? { name: `${name}-access`, path: '/', secure, sameSite: accessSameSite }
       : null,
-    deviceCookie: usesCookies && isThrottled ? { name: `${name}-device`, ...attributes } : null,
-    origins,
-    clearSiteData
+    deviceCookie: usesCookies && isThrottled ? { name: `${name}-device`, ...attributes } : null
+  }
+  assertNotCurrent(previous, Object.values(cookies))
+  return { kind, ...cookies, origins, clearSiteData, previous }
+}
+
+/** Returns the prefix of a cookie that browsers enforce (RFC 6265bis, section 4.1.3). */
+export function getCookiePrefix ({ secure, path }: Omit<CookieSettings, 'name'>): string {
+  if (!secure) {
+    return ''
+  }
+
+  return path === '/' ? '__Host-' : '__Secure-'
+}
+
+// Otherwise a login would remove the cookie that it sets.
+function assertNotCurrent (
+  previous: readonly PreviousCookie[],
+  cookies: ReadonlyArray<CookieSettings | null>
+): void {
+  for (const [i, { name, path, domain }] of previous.entries()) {
+    const isCurrent = domain === undefined &&
+      cookies.some(cookie =>
+        cookie !== null && cookie.path === path && getCookiePrefix(cookie) + cookie.name === name
+      )
+    assert(!isCurrent, `"cookie.previous[${i}]" must not be a cookie that is still in use`)
   }
 }
 
@@ -282,6 +339,34 @@ function resolveCookiePath (value: unknown = '/', path: string): string {
     `"${path}" must begin with "/" and consist of letters, digits and any of "/._~-"`
   )
   return value
+}
+
+function resolvePrevious (value: unknown = [], path: string): readonly PreviousCookie[] {
+  assert(
+    Array.isArray(value),
+    `"${path}" must be an array, such as [{ name: "__Secure-auth-refresh", path: "/auth" }]`
+  )
+
+  return value.map((entry: unknown, i) => resolvePreviousCookie(entry, `${path}[${i}]`))
+}
+
+function resolvePreviousCookie (value: unknown, path: string): PreviousCookie {
+  rejectUnknownKeys(value, { name: true, path: true, domain: true }, path)
+  const { name, domain, ...rest } = value as Partial<PreviousCookie>
+  assert(
+    typeof name === 'string' && /^[\w!#$%&'*+.^`|~-]+$/.test(name),
+    `"${path}.name" must be the complete name of a cookie`
+  )
+  assert(
+    domain === undefined || (typeof domain === 'string' && /^[\w.-]+$/.test(domain)),
+    `"${path}.domain" must be a host name`
+  )
+
+  return {
+    name,
+    path: resolveCookiePath(rest.path, `${path}.path`),
+    ...domain !== undefined && { domain }
+  }
 }
 
 function resolveOrigins (value: unknown = [], path: string): ReadonlySet<string> {

@@ -48,7 +48,8 @@ t.test('defaults are as documented', async t => {
       accessCookie: null,
       deviceCookie: { name: 'auth-device', path: '/', secure: true, sameSite: 'strict' },
       origins: new Set(),
-      clearSiteData: false
+      clearSiteData: false,
+      previous: []
     },
     secrets: { base: [SECRET], access: [SECRET], refresh: [SECRET] },
     store,

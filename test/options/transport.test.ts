@@ -86,6 +86,22 @@ t.test('cookie options without a cookie transport are rejected', async t => {
   ])
 })
 
+t.test('invalid cookies of earlier settings are rejected', async t => {
+  const previous = (value: unknown): object => withCookie({ previous: value })
+  assertRejected(t, [
+    [previous('x'), /"cookie\.previous" must be an array/],
+    [previous([{}]), /"cookie\.previous\[0\]\.name" must be the complete name of a cookie/],
+    [previous([{ name: 'a;b' }]), /previous\[0\]\.name" must be/],
+    [previous([{ name: 'a', path: 'x' }]), /previous\[0\]\.path" must begin with "\/"/],
+    [previous([{ name: 'a', domain: 'a; b' }]), /previous\[0\]\.domain" must be a host name/],
+    [previous([{ name: 'a', age: 1 }]), /unknown option "cookie\.previous\[0\]\.age"/],
+    [
+      previous([{ name: 'a' }, { name: '__Host-auth-refresh' }]),
+      /"cookie\.previous\[1\]" must not be a cookie that is still in use/
+    ]
+  ])
+})
+
 t.test('invalid cookie options are rejected', async t => {
   assertRejected(t, [
     ...[true, 'lax', null, 7].map(cookie =>
@@ -279,7 +295,8 @@ t.test('cookies have names and attributes that follow from the options', async t
       accessCookie: { name: 'staff-access', path: '/', secure: true, sameSite: 'lax' },
       deviceCookie: { name: 'staff-device', path: '/', secure: true, sameSite: 'strict' },
       origins: new Set(),
-      clearSiteData: false
+      clearSiteData: false,
+      previous: []
     }
   )
   const { refreshCookie, accessCookie } =

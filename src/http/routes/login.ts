@@ -78,6 +78,10 @@ export function addLoginRoute (
       signal: getDisconnectSignal(request)
     }, getCaller(request))
 
+    if (inCookie) {
+      transport.removePrevious(reply)
+    }
+
     return sendTokens(reply, transport.toResponse(reply, issued, inCookie))
   })
 }

@@ -27,15 +27,16 @@ export function addLogoutRoute (
       response: { 204: emptyResponse }
     })
   }, async (request, reply) => {
-    const tokens = transport.readLogoutTokens(request)
+    const duplicates = transport.readDuplicates(request)
+    const presented = duplicates.length > 0 ? duplicates : [transport.readLogoutTokens(request)]
 
-    if (tokens.refresh === null && tokens.access === null) {
+    if (presented.every(({ refresh, access }) => refresh === null && access === null)) {
       throw new TokenAuthError('AUTH_REFRESH_MISSING')
     }
 
-    const owner = sessions.findOwner(tokens)
+    const owners = presented.map(tokens => sessions.findOwner(tokens)).filter(each => each !== null)
 
-    if (owner !== null) {
+    for (const owner of owners) {
       await sessions.revoke(owner, 'logout')
     }
 

@@ -194,15 +194,12 @@ t.test('a cookie that is sent twice is rejected', async t => {
         `a=b; ${second} ;c=d;  ${refresh}`
       ]
     ) {
-      for (const url of ['/auth/login', '/auth/refresh', '/auth/logout']) {
-        const body = url === '/auth/login' ? credentials : undefined
-        assertRejected(
-          t,
-          await browser.test.post(url, body, { ...sameOrigin, cookie }),
-          400,
-          'AUTH_REQUEST_INVALID'
-        )
-      }
+      assertRejected(
+        t,
+        await browser.test.post('/auth/refresh', undefined, { ...sameOrigin, cookie }),
+        400,
+        'AUTH_REQUEST_INVALID'
+      )
     }
   }
 
