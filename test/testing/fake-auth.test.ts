@@ -238,6 +238,15 @@ t.test('a scope has either fakeAuth or tokenAuth', async t => {
   })
 })
 
+t.test('a decorator of the app is an error that names the option', async t => {
+  const app = Fastify()
+  app.decorate('authenticate', () => 'mine')
+  void app.register(fakeAuth({ userId: '1' }))
+  await t.rejects(async () => app.ready(), {
+    message: /decorator "authenticate" of its own; set "decorators" of fakeAuth to rename ours/
+  })
+})
+
 t.test('invalid users are errors of the test', async t => {
   t.throws(() => fakeAuth({ userId: '1', role: 'admin' } as FakeUser), {
     name: 'TypeError',
