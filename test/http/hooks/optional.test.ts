@@ -180,4 +180,16 @@ t.test('an unknown, inherited or misspelled value requires a token', async t => 
   for (const url of ['/Public', '/none', '/proto']) {
     t.equal((await app.inject(url)).statusCode, 401, url)
   }
+
+  const prototype = Object.prototype as { tokenAuth?: string }
+  t.teardown(() => {
+    delete prototype.tokenAuth
+  })
+
+  for (const value of ['public', 'optional']) {
+    prototype.tokenAuth = value
+    const { statusCode } = await app.inject('/none')
+    delete prototype.tokenAuth
+    t.equal(statusCode, 401, `Object.prototype.tokenAuth is ${value}`)
+  }
 })
