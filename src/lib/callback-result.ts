@@ -8,8 +8,20 @@ import { describeType } from './describe-type.js'
  */
 export function assertBoolean (name: string, result: unknown): boolean {
   if (typeof result !== 'boolean') {
+    ignoreRejection(result)
     throw new TypeError(`"${name}" must return a boolean, not ${describeType(result)}`)
   }
 
   return result
+}
+
+/**
+ * Handles the rejection of a promise that a synchronous callback returned.
+ *
+ * Without a handler, the rejection would end the process.
+ */
+export function ignoreRejection (result: unknown): void {
+  if (result instanceof Promise) {
+    result.catch(() => {})
+  }
 }

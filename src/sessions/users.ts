@@ -1,5 +1,6 @@
 import { TokenAuthError } from '../errors.js'
 import type { Logger } from '../events.js'
+import { ignoreRejection } from '../lib/callback-result.js'
 import { guardCallback, InvalidUserDataError, isThenable } from '../stores/guard.js'
 import type { Guard } from '../stores/guard.js'
 import { findReservedClaim } from '../tokens/access-token.js'
@@ -226,6 +227,7 @@ function parseId (users: ParsedIds, id: string): unknown {
 
   // A rounded number is the ID of another user.
   if (isThenable(parsed) || (isNumeric && String(parsed) !== id)) {
+    ignoreRejection(parsed)
     throw new InvalidUserDataError(
       `"users.parseId" must return the same ID in another type, or null, not ${
         isNumeric ? describeNumber(parsed) : 'a promise'

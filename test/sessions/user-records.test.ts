@@ -139,6 +139,14 @@ t.test('users.parseId that fails or returns another ID results in 503', async t 
       '"users.parseId" must return the same ID in another type, or null, ' +
       'not a promise'
     ],
+    [
+      // The process ends if nothing handles the rejection.
+      async () => {
+        throw new RangeError('rejected')
+      },
+      '"users.parseId" must return the same ID in another type, or null, ' +
+      'not a promise'
+    ],
     [() => {
       throw new RangeError('not a hex string')
     }, 'not a hex string']

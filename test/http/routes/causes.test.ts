@@ -130,14 +130,20 @@ t.test('a failing isSameClient results in 503 with a log line', async t => {
 })
 
 t.test('a result of isSameClient that is no boolean is logged with its type', async t => {
-  const results = [undefined, Promise.resolve(true), 'yes', null, 1, {}]
-  const types = ['undefined', 'a Promise', 'a string', 'null', 'a number', 'an object']
+  // The process ends if nothing handles the rejection.
+  const rejecting = async (): Promise<never> => {
+    throw new Error('rejected')
+  }
+
+  const results = [undefined, Promise.resolve(true), 'yes', null, 1, {}, rejecting]
+  const types = ['undefined', 'a Promise', 'a string', 'null', 'a number', 'an object', 'a Promise']
 
   for (const [i, result] of results.entries()) {
+    const isSameClient = (): unknown => result === rejecting ? rejecting() : result
     const { lines, logger } = createLog()
     const { app, login, refresh, clock } = await createTestApp({
       fastify: { logger } as object,
-      options: { refreshToken: { isSameClient: () => result as boolean } }
+      options: { refreshToken: { isSameClient: isSameClient as () => boolean } }
     })
     t.teardown(() => app.close())
     const { refresh_token: first } = await login()
