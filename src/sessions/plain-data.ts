@@ -8,6 +8,12 @@ import type { FoundUser } from './user-record.js'
 const HASH = /^\$(?:argon2[a-z]{1,2}|2[abxy]?|scrypt|pbkdf2[\w-]*|[1567y])\$\S{20,}$/
 const HASH_START = /\$(?:argon2|2[abxy]?\$|scrypt\$|pbkdf2|[1567y]\$)/
 
+/**
+ * Length of the shortest hash, that of DES crypt. Shorter values mark users without a password, for
+ * example `!`, and other strings contain them by chance.
+ */
+const MIN_HASH_LENGTH = 13
+
 type Path = ReadonlyArray<string | number>
 
 /**
@@ -63,7 +69,7 @@ function getHashes (
   { passwordHash, record }: FoundUser,
   json: string
 ): ReadonlySet<string> {
-  const hashes = new Set(passwordHash ? [passwordHash] : [])
+  const hashes = new Set([passwordHash ?? ''].filter(hash => hash.length >= MIN_HASH_LENGTH))
 
   if (HASH_START.test(json)) {
     const collect = (value: unknown): void => {
@@ -72,9 +78,9 @@ function getHashes (
       }
     }
 
-    // Also the members that `toJSON` hides.
-    Object.values(record).forEach(collect)
     collectFromJson(callback, record, collect)
+    // Also the members that `toJSON` hides, such as `dataValues` of an entity.
+    collectFromJson(callback, { ...record, toJSON: undefined }, collect)
   }
 
   return hashes

@@ -199,6 +199,39 @@ t.test('a hash under another name must not be returned either', async t => {
   )
 })
 
+t.test('a hash in a nested member that `toJSON` hides must not be returned either', async t => {
+  class Entity {
+    readonly id = 'u-ann'
+    readonly dataValues = { password_hash: HASH }
+
+    toJSON (): object {
+      return { id: this.id }
+    }
+  }
+
+  t.equal(
+    await findCause({ present: user => ({ ...(user as Entity).dataValues }) }, new Entity()),
+    '"users.present" must not return the password hash; remove "password_hash"'
+  )
+})
+
+t.test('a mark in place of a password hash may be a part of other strings', async t => {
+  for (const passwordHash of ['!', 'google']) {
+    const { directory } = createUsers({
+      claims: () => ({ provider: 'google' }) as never,
+      present: () => ({ name: 'Ann!', provider: 'google' }),
+      findById: () => ({ id: 'u-ann', passwordHash })
+    })
+    await t.resolves(directory.createProfile(await findAnn(directory)), passwordHash)
+  }
+
+  const passwordHash = 'rl.3StKT.4T8M'
+  t.equal(
+    await findCause({ present: () => ({ note: passwordHash }) }, { id: 'u-ann', passwordHash }),
+    '"users.present" must not return the password hash; remove "note"'
+  )
+})
+
 t.test('a string of another user that looks like a hash is no failure', async t => {
   const name = HASH.replace('$c2Fs', '$b3Ro')
   const { directory } = createUsers({ present: () => ({ friends: [{ name }] }) })
