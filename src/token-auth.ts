@@ -31,6 +31,9 @@ export type TokenAuthContext =
     readonly unprotectedRoutes: TokenAuth['unprotectedRoutes']
   }
 
+/** Longest `amr`. With the largest claims, tokens remain below their maximum length. */
+const MAX_AMR_LENGTH = 512
+
 const openShape = {
   device: true,
   amr: true,
@@ -68,6 +71,7 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
     rejectUnknownKeys(options, openShape, 'openSession')
     const { device = null, amr = [], reply, persistent = false, clientId = null } = options
     const { transport: requested } = options
+    assertSessionHints(device, amr)
 
     if (clientId !== null && oauth?.clients.has(clientId) !== true) {
       throw new TypeError('"clientId" of openSession must be one of "oauth.clients"')
@@ -177,6 +181,23 @@ function assertSessionRequest (request: SessionRequest): void {
 
   if (!isValid) {
     throw new TypeError('"request" of openSession must be a Fastify request or { ip, headers }')
+  }
+}
+
+// Tokens with another `amr`, or a longer one, would be rejected at their first use.
+function assertSessionHints (device: unknown, amr: unknown): void {
+  if (!isAbsentOrString(device)) {
+    throw new TypeError('"device" of openSession must be a string or null')
+  }
+
+  const isValid = Array.isArray(amr) && amr.every(method => typeof method === 'string') &&
+    amr.join('').length <= MAX_AMR_LENGTH
+
+  if (!isValid) {
+    throw new TypeError(
+      '"amr" of openSession must be an array of strings, such as ["otp"], with at most ' +
+        `${MAX_AMR_LENGTH} characters in all`
+    )
   }
 }
 

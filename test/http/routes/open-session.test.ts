@@ -53,6 +53,30 @@ t.test('openSession rejects another request', async t => {
   t.strictSame(await app.tokenAuth.listSessions('u-ann'), [])
 })
 
+t.test('openSession rejects an `amr` that no token can have, and another device', async t => {
+  const { app, get } = await createTestApp()
+  t.teardown(() => app.close())
+  const { tokenAuth } = app
+
+  for (const amr of ['otp', null, 5, [5], [{}], { length: 1 }, Array(100).fill('method')]) {
+    const opened = tokenAuth.openSession('u-ann', ORIGIN, { amr: amr as never })
+    await t.rejects(opened, {
+      name: 'TypeError',
+      message: /^"amr" of openSession must be an array/
+    })
+  }
+
+  for (const device of [5, {}, ['phone']]) {
+    const opened = tokenAuth.openSession('u-ann', ORIGIN, { device: device as never })
+    await t.rejects(opened, new TypeError('"device" of openSession must be a string or null'))
+  }
+
+  t.strictSame(await tokenAuth.listSessions('u-ann'), [])
+  const longest = { amr: Array(8).fill('a'.repeat(64)) }
+  const { access_token: token } = await tokenAuth.openSession('u-ann', ORIGIN, longest)
+  t.equal((await get('/auth/me', token)).statusCode, 200)
+})
+
 t.test('unknown options are rejected by name, and change nothing', async t => {
   const { app } = await createTestApp()
   t.teardown(() => app.close())
