@@ -90,8 +90,8 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
 
     prepareScope(scope, settings.refreshCookie !== null)
 
-    const check = createCheck(app, services, settings, dpop)
-    const authenticate = createAuthenticate(check)
+    const { check, ownCheck } = createChecks(app, services, settings, dpop)
+    const authenticate = createAuthenticate(ownCheck)
     const transport = new TokenTransport(
       settings,
       token => services.sessions.getTokenKind(token),
@@ -188,19 +188,25 @@ async function loadTestSessions (context: TestSessionsContext): Promise<TestSess
   return createTestSessions(context)
 }
 
-function createCheck (
+function createChecks (
   app: FastifyInstance,
   { access, renewal, revoked }: Services,
   { accessCookie, origins }: TransportSettings,
   dpop: RequestDpop | null
-): AccessCheck {
-  return createAccessCheck({
+): { readonly check: AccessCheck, readonly ownCheck: AccessCheck } {
+  const context = {
     verifier: access,
     accessCookie: accessCookie === null ? null : { cookie: accessCookie, origins },
     renewer: renewal === null ? null : createTokenRenewer(app, renewal, accessCookie, revoked),
     dpop,
     requiresDpop: false
-  })
+  }
+
+  return {
+    check: createAccessCheck(context),
+    // An `onRoute` hook of the app may mark all routes as public, also those of the plugin.
+    ownCheck: createAccessCheck(context, () => undefined)
+  }
 }
 
 async function addRoutes (

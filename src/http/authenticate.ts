@@ -94,9 +94,12 @@ interface RequestToken {
  * Usually runs synchronously. It is asynchronous for remote tokens that are not cached, for
  * renewal, for DPoP, for the first use of a generation if `confirmWrites` is `'immediate'`, and
  * after the process stood still.
+ *
+ * @param getAccess - Returns `'public'` or `'optional'` for a route that needs no token.
  */
 export function createAccessCheck<Verified extends VerifiedToken> (
-  context: AuthenticateContext<Verified>
+  context: AuthenticateContext<Verified>,
+  getAccess: (request: AuthenticatedRequest) => unknown = readAccess
 ): AccessCheck {
   const { verifier, renewer, dpop, requiresDpop } = context
 
@@ -160,7 +163,7 @@ export function createAccessCheck<Verified extends VerifiedToken> (
   }
 
   return (request): Promise<void> | void => {
-    const access = readAccess(request)
+    const access = getAccess(request)
 
     if (access === 'public') {
       return

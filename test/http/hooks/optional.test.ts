@@ -193,3 +193,24 @@ t.test('an unknown, inherited or misspelled value requires a token', async t => 
     t.equal(statusCode, 401, `Object.prototype.tokenAuth is ${value}`)
   }
 })
+
+for (const tokenAuth of ['public', 'optional'] as const) {
+  t.test(`routes of the plugin need a token if the app marks all routes ${tokenAuth}`, async t => {
+    const { app, login, get, post } = await createTestApp({
+      before: app => {
+        app.addHook('onRoute', route => {
+          route.config = { ...route.config, tokenAuth }
+        })
+      }
+    })
+    t.teardown(() => app.close())
+    const { access_token: token } = await login()
+
+    for (const url of ['/auth/me', '/auth/sessions']) {
+      t.equal((await get(url)).json().code, 'AUTH_ACCESS_MISSING')
+      t.equal((await get(url, token)).statusCode, 200)
+    }
+
+    t.equal((await post('/auth/logout/all')).json().code, 'AUTH_ACCESS_MISSING')
+  })
+}
