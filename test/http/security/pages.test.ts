@@ -20,16 +20,14 @@ t.test('a cookie that is sent twice is rejected, even in two headers [65]', asyn
 
   for (const tossed of [`${REFRESH}=x`, refresh, `${REFRESH}=`]) {
     for (const [first, second] of [[tossed, refresh], [refresh, tossed]]) {
-      for (const path of ['/auth/refresh', '/auth/logout']) {
-        const answer = await server.raw(
-          `POST ${path}`,
-          SAME,
-          `Cookie: a=b; ${first}`,
-          'X-Between: 1',
-          `cookie: ${second}; c=d`
-        )
-        assertRejected(t, answer, 400, 'AUTH_REQUEST_INVALID', `${path} ${tossed.slice(0, 24)}`)
-      }
+      const answer = await server.raw(
+        'POST /auth/refresh',
+        SAME,
+        `Cookie: a=b; ${first}`,
+        'X-Between: 1',
+        `cookie: ${second}; c=d`
+      )
+      assertRejected(t, answer, 400, 'AUTH_REQUEST_INVALID', tossed.slice(0, 24))
     }
   }
 
