@@ -24,7 +24,8 @@ export type AuthErrorCode =
 /**
  * Error of a failed call.
  *
- * The message is the code, or a fixed text for `transport`. So it never contains a token.
+ * The message is the code, or a fixed text for `transport` and for a route that the server does not
+ * have. So it never contains a token.
  */
 export class AuthError extends Error {
   override readonly name = 'AuthError'
@@ -42,6 +43,9 @@ export class AuthError extends Error {
   }
 }
 
+const MISSING_ROUTE =
+  'the server has no such route; "baseUrl", "prefix" and "paths" must be those of the server'
+
 /**
  * Creates the error for a response with an error status.
  *
@@ -54,5 +58,9 @@ export async function createResponseError (response: Response): Promise<AuthErro
   // A date yields NaN and then 0. It would have to be compared with the clock of this device.
   const retryAfter = +(headers.get('retry-after') as string) || 0
 
-  return new AuthError((code ?? 'refused') as AuthErrorCode, status, retryAfter)
+  if (code === undefined) {
+    return new AuthError('refused', status, retryAfter, status === 404 ? MISSING_ROUTE : undefined)
+  }
+
+  return new AuthError(code as AuthErrorCode, status, retryAfter)
 }

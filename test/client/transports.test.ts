@@ -39,3 +39,12 @@ t.test('a server without refresh tokens needs no storage', async t => {
     t.equal(client.state.status, 'signed-in', storage)
   }
 })
+
+t.test('a login at another prefix than that of the server names the options', async t => {
+  const world = await createWorld(t, { options: { prefix: '/api/auth' } })
+  const wrong = { code: 'refused', status: 404, message: /"prefix" and "paths" must be those of/ }
+  await t.rejects(world.until(world.open().login(credentials())), wrong)
+  const client = world.open({ prefix: '/api/auth' })
+  await world.signIn(client)
+  t.equal(client.state.status, 'signed-in', 'the fix works')
+})
