@@ -152,11 +152,11 @@ export class TokenTransport {
    *
    * @param endsAll - Whether all sessions of the user end. `Clear-Site-Data` then needs no cookie.
    */
-  shouldClearCookies ({ headers: { cookie = '' } }: CookieRequest, endsAll: boolean): boolean {
+  shouldClearCookies (request: CookieRequest, endsAll: boolean): boolean {
     const { kind, refreshCookie, accessCookie, clearSiteData } = this.#settings
 
     return kind === 'cookie' || (endsAll && clearSiteData) ||
-      [refreshCookie, accessCookie].some(each => each !== null && cookie.includes(`${each.name}=`))
+      [refreshCookie, accessCookie].some(each => each !== null && each.readAll(request).length > 0)
   }
 
   /**

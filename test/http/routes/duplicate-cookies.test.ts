@@ -53,6 +53,27 @@ t.test('a logout with two cookies revokes both sessions and clears the cookie', 
   }
 })
 
+// Any host of the site can set such a cookie, and a page of another site can then send this form.
+t.test('a logout clears no cookies because of a name that ends with theirs', async t => {
+  const { test } = await open(t, { ...withAccess, refreshToken: { transport: 'both' } })
+  const headers = {
+    origin: 'https://evil.example',
+    'sec-fetch-site': 'cross-site',
+    'content-type': 'application/x-www-form-urlencoded'
+  }
+
+  for (const cookie of [`x${REFRESH}=1`, `a=1; x-${ACCESS}=1`, `\v${REFRESH}=1`, `a=${REFRESH}=`]) {
+    const response = await test.app.inject({
+      method: 'POST',
+      url: '/auth/logout',
+      headers: { ...headers, cookie },
+      payload: 'refresh_token=x'
+    })
+    t.equal(response.statusCode, 204)
+    t.strictSame(setCookies(response), [], cookie)
+  }
+})
+
 t.test('login and logout remove the cookies of earlier settings', async t => {
   const previous = [
     { name: '__Secure-auth-refresh', path: '/auth' },
