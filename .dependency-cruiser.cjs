@@ -47,7 +47,7 @@ const allowed = {
     'decorators',
     'errors',
     'http/[^/]+',
-    'lib/time',
+    'lib/(production|time)',
     'options/(protection|validate)',
     'sessions/user-id',
     'tokens/auth'

@@ -24,6 +24,7 @@ import { createRouteLister } from './http/unprotected-routes.js'
 import { TokenTransport } from './http/token-transport.js'
 import type { TransportSettings } from './http/token-transport.js'
 import { createTransportSettings } from './http/transport-settings.js'
+import { isProduction } from './lib/production.js'
 import type { Millis } from './lib/time.js'
 import type { OAuth } from './oauth/routes.js'
 import type { TokenAuthOptions } from './options/options.js'
@@ -115,7 +116,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       name,
       clock,
       authenticate: check,
-      ...(process.env['NODE_ENV'] !== 'production' && {
+      ...(!isProduction() && {
         testing: await loadTestSessions({
           ...services,
           transport,

@@ -1,3 +1,4 @@
+import { isProduction } from '../lib/production.js'
 import { defaultPaths } from '../protocol.js'
 import type { RouteName } from '../protocol.js'
 import {
@@ -283,7 +284,7 @@ function assertNotCurrent (
 
 function assertSecure (secure: boolean, sameSite: CookieSettings['sameSite']): void {
   assert(
-    secure || process.env.NODE_ENV !== 'production',
+    secure || !isProduction(),
     '"cookie.secure" must be true if NODE_ENV is "production"; serve https, also behind a proxy ' +
       'that terminates TLS'
   )

@@ -7,6 +7,7 @@ import type { AccessCheck } from '../http/authenticate.js'
 import { addErrorHeaders } from '../http/headers.js'
 import { findRegistration } from '../http/registration.js'
 import { createRouteLister } from '../http/unprotected-routes.js'
+import { isProduction } from '../lib/production.js'
 import { MINUTE } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
 import { protectionShape } from '../options/protection.js'
@@ -135,7 +136,7 @@ export function fakeAuth (
 
 /** @throws Error in production, or if the scope has a registration. */
 function assertUsable (app: FastifyInstance): void {
-  if (process.env.NODE_ENV === 'production') {
+  if (isProduction()) {
     throw new Error(
       'fastify-token-auth: fakeAuth cannot be used if NODE_ENV is "production", because it accepts ' +
         'every request; register tokenAuth'

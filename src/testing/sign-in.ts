@@ -1,6 +1,7 @@
 import type { SignInOptions } from '../http/sign-in-options.js'
 import type { TestSessions, TestTokens } from '../http/test-sessions.js'
 import { findRegistration } from '../http/registration.js'
+import { isProduction } from '../lib/production.js'
 import type { UserId } from '../sessions/user-id.js'
 import { transportHeader } from '../protocol.js'
 
@@ -145,7 +146,7 @@ function getTestSessions (app: SignInApp): TestSessions {
     )
   }
 
-  if (registration.testing === undefined || process.env.NODE_ENV === 'production') {
+  if (registration.testing === undefined || isProduction()) {
     throw new Error(
       'signIn cannot be used with tokenVerifier, or if NODE_ENV is "production"; set ' +
         'NODE_ENV=test before the app registers tokenAuth'

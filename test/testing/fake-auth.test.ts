@@ -207,7 +207,7 @@ t.test('the registration fails in production, before anything is decorated', asy
     }
   })
   const plugin = fakeAuth({ userId: '1' })
-  process.env.NODE_ENV = 'production'
+  process.env.NODE_ENV = 'production '
   const app = Fastify()
   void app.register(plugin)
   await t.rejects(async () => app.ready(), {

@@ -34,7 +34,7 @@ function setNodeEnv (t: Test, value: string): void {
 }
 
 t.test('a registration in production cannot open sessions for tests', async t => {
-  setNodeEnv(t, 'production')
+  setNodeEnv(t, 'production ')
   const { app, store, clock } = await createApp(t)
   t.notOk('testing' in (findRegistration(app) ?? { testing: true }))
   const message = /^signIn cannot be used with tokenVerifier, or if NODE_ENV is "production"/
@@ -46,8 +46,13 @@ t.test('a registration in production cannot open sessions for tests', async t =>
 
 t.test('a process that is in production later cannot either', async t => {
   const { app, store, clock } = await createApp(t)
-  setNodeEnv(t, 'production')
-  await t.rejects(signIn(app, 'u-ann'), { message: /NODE_ENV is "production"/ })
+
+  // The command `set NODE_ENV=production && node server.js` of Windows adds a space.
+  for (const value of ['production', 'production ', 'Production']) {
+    setNodeEnv(t, value)
+    await t.rejects(signIn(app, 'u-ann'), { message: /NODE_ENV is "production"/ })
+  }
+
   t.strictSame(await store.list('auth', 'u-ann', { now: clock(), limit: 9 }), [])
 })
 

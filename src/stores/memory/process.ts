@@ -1,4 +1,5 @@
 import cluster from 'node:cluster'
+import { isProduction } from '../../lib/production.js'
 
 /** Returns a warning if this process or its environment needs sessions that others share. */
 export function warnOfLostSessions (): string[] {
@@ -9,7 +10,7 @@ export function warnOfLostSessions (): string[] {
     ]
   }
 
-  if (process.env.NODE_ENV === 'production') {
+  if (isProduction()) {
     return [
       'sessions are in the memory of this process: a restart signs every user out, and other ' +
       'instances do not know them; use a store with a database'
