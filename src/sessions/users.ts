@@ -147,10 +147,14 @@ export class UserDirectory {
   /** Saves an upgraded password hash. */
   async savePasswordHash (id: string, hash: string, replaced: string): Promise<void> {
     const parsed = this.#parseId(id)
-    await this.#guard(
-      'users.savePasswordHash',
-      () => this.#users.savePasswordHash?.(parsed, hash, replaced)
-    )
+    await this.#guard('users.savePasswordHash', () => {
+      // Some query builders take `undefined` for any value, and would update all users.
+      if (parsed == null) {
+        throw new InvalidUserDataError('"users.parseId" must return the ID of a user who logs in')
+      }
+
+      return this.#users.savePasswordHash?.(parsed, hash, replaced)
+    })
     this.#logger.info({ userId: id }, 'upgraded a password hash')
   }
 

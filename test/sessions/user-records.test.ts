@@ -126,6 +126,18 @@ t.test('users.parseId that returns null finds no user', async t => {
   }
 })
 
+t.test('no hash is saved if users.parseId returns no ID', async t => {
+  for (const nothing of [null, undefined]) {
+    const { directory, logged } = createUsers({
+      parseId: () => nothing,
+      savePasswordHash: () => t.fail('it could update every user')
+    })
+    t.match(await getRejection(directory.savePasswordHash('7', 'new', 'old')), UNAVAILABLE)
+    const message = '"users.parseId" must return the ID of a user who logs in'
+    t.match(logged, [{ facts: { operation: 'users.savePasswordHash', cause: { message } } }])
+  }
+})
+
 t.test('users.parseId that fails or returns another ID results in 503', async t => {
   const failures: ReadonlyArray<readonly [parseId: (id: string) => unknown, message: string]> = [
     [Number, '"users.parseId" must return the same ID in another type, or null, not NaN'],
