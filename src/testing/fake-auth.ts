@@ -73,6 +73,7 @@ const DEFAULT_LIFETIME: Millis = 15 * MINUTE
  * test of sessions needs `signIn`.
  *
  * The registration fails if `NODE_ENV` is `production`, or if the scope has a registration already.
+ * A server that listens logs a warning.
  *
  * @param user - User of all requests, or `null` if they have none. A function returns the user of
  * each request. Without a user, `authenticate` rejects with `AUTH_ACCESS_MISSING` (401).
@@ -129,6 +130,10 @@ export function fakeAuth (
     addErrorHeaders(app, { realm: 'auth', dpopAlgorithms: null })
     decorateScope(app, { name: 'fakeAuth', clock, authenticate: check }, { decorators, protection })
     addDecorator(app, decorators.tokenAuth, createFakeTokenAuth(app))
+    // A server whose environment lacks NODE_ENV could run it unnoticed.
+    app.addHook('onListen', async () => {
+      app.log.warn('fakeAuth accepts requests without tokens; use it in tests only')
+    })
   }, { name: 'fastify-token-auth-fake', fastify: '5.x' })
 
   return plugin as FakeAuthPlugin

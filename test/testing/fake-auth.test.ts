@@ -10,6 +10,7 @@ import { fakeAuth } from '../../src/testing/index.js'
 import type { FakeUser, GetFakeUser } from '../../src/testing/index.js'
 import { SECRET } from '../helpers/app.js'
 import { MINUTE } from '../helpers/clock.js'
+import { createLog } from '../helpers/log.js'
 
 /** Plugin file of an app that uses the imported hooks. */
 async function routes (app: FastifyInstance): Promise<void> {
@@ -260,4 +261,15 @@ t.test('invalid users are errors of the test', async t => {
   const response = await app.inject('/auth')
   t.equal(response.statusCode, 500)
   t.match(response.json().message, /^"userId" of fakeAuth must be a non-empty string/)
+})
+
+t.test('a server that listens logs a warning', async t => {
+  const log = createLog()
+  const app = Fastify(log.fastify)
+  t.teardown(() => app.close())
+  await app.register(fakeAuth({ userId: '1' }))
+  await app.ready()
+  t.strictSame(log.takeWarnings(), [])
+  await app.listen({ port: 0 })
+  t.match(log.takeWarnings(), [{ msg: /^fakeAuth accepts requests without tokens/ }])
 })
