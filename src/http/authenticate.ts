@@ -208,8 +208,9 @@ export function createHook (check: AccessCheck): Authenticate {
     _reply: unknown,
     done?: (error?: Error) => void
   ): Promise<void> | void {
-    // A caller that awaits the hook must never continue before the check has ended.
-    if (done === undefined) {
+    // A caller that awaits the hook must never continue before the check has ended. A `preParsing`
+    // or `onSend` hook gets the payload as third argument, and may return a promise.
+    if (typeof done !== 'function') {
       return (async () => check(request))()
     }
 

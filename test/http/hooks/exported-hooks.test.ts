@@ -47,6 +47,31 @@ t.test('exported hooks protect routes that the app declares before register', as
   }
 })
 
+t.test('authenticate works in every hook before the handler, also if it needs time', async t => {
+  const app = start(t)
+  const clock = createClock()
+  await app.register(
+    tokenAuth,
+    getOptions({ clock, accessToken: { lifetime: '15m', renewWithin: '5m' } })
+  )
+  const hooks = ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as const
+
+  for (const hook of hooks) {
+    app.get(`/${hook}`, { [hook]: [authenticate] }, () => 'in')
+  }
+
+  const { access_token: token } = await loginAt(app, '/auth')
+
+  for (const age of ['new', 'due for renewal']) {
+    for (const hook of hooks) {
+      t.equal(await read(app, `/${hook}`), 'AUTH_ACCESS_MISSING', hook)
+      t.equal(await read(app, `/${hook}`, token), 200, `${hook}, ${age}`)
+    }
+
+    clock.advance(11 * MINUTE)
+  }
+})
+
 t.test('exported hooks find the registration of a parent scope', async t => {
   const app = start(t)
   await app.register(async scope => {
