@@ -5,6 +5,11 @@ import { createRequireClaims, createRequireFresh } from './guards.js'
 import { createScopeCheck } from './protect.js'
 import { findRegistration, REGISTRATION } from './registration.js'
 import type { Registration } from './registration.js'
+import { isFullyOpen } from './unprotected-routes.js'
+
+const PROTECTS_NOTHING =
+  '"protect" covers no route of the app: it covers the scope that registers ' +
+  'the plugin; if a plugin file of yours registers it, wrap that file with fastify-plugin'
 
 /** Settings of {@link decorateScope}. */
 export interface DecoratorSettings {
@@ -70,6 +75,11 @@ export function decorateScope (
       'onRequest',
       createAuthenticate(createScopeCheck(authenticate, protection.except))
     )
+    app.addHook('onReady', async () => {
+      if (isFullyOpen(app.printRoutes({ includeHooks: true }))) {
+        app.log.warn({ registration: registration.name }, PROTECTS_NOTHING)
+      }
+    })
   }
 }
 

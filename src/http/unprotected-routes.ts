@@ -22,9 +22,10 @@ const NODE_PATTERN = /^((?:│ {3}| {4})*)[├└]── (.*)$/
 const ROUTES_PATTERN = /^(.*) \(([A-Z-]+(?:, [A-Z-]+)*)\)(?: \{.*\})?$/
 const HOOKS_PATTERN = /^• \((\w+)\) (\[.*\])$/
 const EMPTY_ROOT = '(empty root node)'
+const OWN_HOOK = `onSend:${OWN_ROUTES_HOOK}()`
 /** Hooks of protected routes. They run before the handler. Own routes protect themselves. */
 const KNOWN_HOOKS: ReadonlySet<string> = new Set([
-  `onSend:${OWN_ROUTES_HOOK}()`,
+  OWN_HOOK,
   ...['onRequest', 'preParsing', 'preValidation', 'preHandler']
     .map(hook => `${hook}:${AUTHENTICATE_HOOK}()`)
 ])
@@ -65,13 +66,29 @@ export function createRouteLister (
  */
 export function findUnprotectedRoutes (tree: string): Route[] {
   const routes = readRoutes(tree)
-    .filter(({ hooks }) => !hooks.some(hook => KNOWN_HOOKS.has(hook)))
+    .filter(({ hooks }) => !isProtected(hooks))
     .flatMap(({ path, methods }) => methods.map(method => ({ method, path })))
   const pages = new Set(routes.filter(({ method }) => method === 'GET').map(({ path }) => path))
 
   return routes
     .filter(({ method, path }) => method !== 'OPTIONS' && !(method === 'HEAD' && pages.has(path)))
     .sort((a, b) => compare(a.path, b.path) || compare(a.method, b.method))
+}
+
+/**
+ * Whether an app has routes of its own, and none of them is protected.
+ *
+ * @param tree - Result of `printRoutes({ includeHooks: true })`.
+ */
+export function isFullyOpen (tree: string): boolean {
+  const routes = readRoutes(tree).filter(({ path, hooks }) =>
+    !hooks.includes(OWN_HOOK) && !path.includes('/.well-known/')
+  )
+  return routes.length > 0 && routes.every(({ hooks }) => !isProtected(hooks))
+}
+
+function isProtected (hooks: readonly string[]): boolean {
+  return hooks.some(hook => KNOWN_HOOKS.has(hook))
 }
 
 function readRoutes (tree: string): PrintedRoutes[] {

@@ -301,7 +301,10 @@ export class Refresh {
     const age = clock() - (getCreationTime(sessionId) ?? -Infinity)
 
     if (session.revokedAt === null && reason === 'gone' && age < MIN_AGE_OF_ORPHANS) {
-      throw this.#rejectTemporarily(presented, 'the user of a new session was not found')
+      throw this.#rejectTemporarily(
+        presented,
+        'findById did not find the user of a new session; if IDs are numbers, set "users.parseId"'
+      )
     }
 
     await sessions.revoke({ sessionId, userId, secretHash }, 'user-gone')

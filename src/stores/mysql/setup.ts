@@ -11,6 +11,7 @@ import {
 import type { FoundSchema, Schema, SchemaDifference } from '../sql/schema.js'
 import type { SqlStoreOptions } from '../sql/table-prefix.js'
 import { TargetSchema } from '../sql/target-schema.js'
+import { assertClient } from '../../lib/client-check.js'
 import { StoreSetupError } from '../token-store.js'
 import { isAccessDenied, isReadOnly } from './connection.js'
 import type { MysqlConnection, MysqlPool } from './connection.js'
@@ -34,8 +35,12 @@ export class MysqlSetup {
   readonly #pool: MysqlPool
   readonly #target: TargetSchema
 
-  /** @param pool - Without a prefix of its own. */
+  /**
+   * @param pool - Without a prefix of its own.
+   * @throws TypeError if it is no pool.
+   */
   constructor (pool: MysqlPool, options: SqlStoreOptions) {
+    assertClient(pool, ['getConnection'], 'mysql.createPool(url) of mysql2/promise')
     this.#pool = pool
     this.#target = new TargetSchema(mysqlMigrations, options)
   }

@@ -9,6 +9,7 @@ import {
 import type { FoundSchema, Schema, SchemaDifference } from '../sql/schema.js'
 import type { SqlStoreOptions } from '../sql/table-prefix.js'
 import { TargetSchema } from '../sql/target-schema.js'
+import { assertClient } from '../../lib/client-check.js'
 import { StoreSetupError } from '../token-store.js'
 import { hasNoErrorListener } from '../../lib/error-listeners.js'
 import { assertRights, assertWritable, createReadOnlyError, inspect } from './catalog.js'
@@ -37,8 +38,12 @@ export class PostgresSetup {
   readonly #db: PostgresDatabase
   readonly #target: TargetSchema
 
-  /** @param db - Without a prefix of its own. */
+  /**
+   * @param db - Without a prefix of its own.
+   * @throws TypeError if it is no client.
+   */
   constructor (db: PostgresDatabase, options: SqlStoreOptions) {
+    assertClient(db, ['query'], 'new pg.Pool({ connectionString })')
     this.#db = db
     this.#target = new TargetSchema(postgresMigrations, options)
   }

@@ -1,7 +1,7 @@
 import { MAX_DOUBLINGS } from '../../domain/attempt-rule.js'
 import type { Millis } from '../../lib/time.js'
 import type { AttemptStore, BlockedKey, CountedKey } from '../attempt-store.js'
-import { runScript, script } from './client.js'
+import { assertRedisClient, runScript, script } from './client.js'
 import type { RedisClient } from './client.js'
 import { DEFAULT_PREFIX } from './keys.js'
 import type { RedisStoreOptions } from './keys.js'
@@ -75,6 +75,7 @@ export class RedisAttempts implements AttemptStore {
 
   /** @param options - The same ones as those of the store. */
   constructor (client: RedisClient, { prefix = DEFAULT_PREFIX }: RedisStoreOptions = {}) {
+    assertRedisClient(client)
     this.#client = client
     this.#prefix = `${prefix}{attempts}:`
   }

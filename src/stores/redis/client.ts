@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { assertClient } from '../../lib/client-check.js'
 
 /** Part of ioredis that is used. `Redis` and `Cluster` have it. */
 export interface IoredisClient {
@@ -31,6 +32,11 @@ export interface ScriptInput {
   readonly values?: ReadonlyArray<string | number | boolean>
   /** Aborted when the script must not be sent any more. */
   readonly signal?: AbortSignal | undefined
+}
+
+/** @throws TypeError if a value is no client of ioredis or node-redis. */
+export function assertRedisClient (client: unknown): void {
+  assertClient(client, ['evalsha', 'evalSha'], 'new Redis(url)')
 }
 
 /** Creates a {@link Script}. */

@@ -16,6 +16,7 @@ import type {
   Touch,
   UserTarget
 } from '../token-store.js'
+import { assertRedisClient } from './client.js'
 import type { RedisClient } from './client.js'
 import { mapInBatches, MAX_PIPELINE, RedisConnection } from './connection.js'
 import { DEFAULT_PREFIX, SHARDS } from './keys.js'
@@ -77,7 +78,9 @@ export class RedisStore implements TokenStore {
   readonly #users: RedisUsers
   readonly #feed: RedisFeed
 
+  /** @throws TypeError if the value is no client. */
   constructor (client: RedisClient, { prefix = DEFAULT_PREFIX }: RedisStoreOptions = {}) {
+    assertRedisClient(client)
     this.#client = client
     this.#redis = new RedisConnection(client, prefix)
     this.#sessions = new RedisSessions(this.#redis)

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { assertClient } from '../../lib/client-check.js'
 import type { Row, SqlValue } from '../sql/rows.js'
 import type { Millis } from '../../lib/time.js'
 import { createPrefixer } from '../sql/table-prefix.js'
@@ -36,7 +37,9 @@ export class SqliteConnection {
   readonly #db: SqliteDatabase
   readonly #statements = new Map<string, SqliteStatement>()
 
+  /** @throws TypeError if the value is no database. */
   constructor (db: SqliteDatabase) {
+    assertClient(db, ['prepare'], 'new Database(file)')
     this.#db = db
   }
 

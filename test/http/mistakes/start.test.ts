@@ -2,8 +2,10 @@ import Database from 'libsql'
 import pg from 'pg'
 import t from 'tap'
 import { tokenAuth } from '../../../src/index.js'
-import { PostgresStore } from '../../../src/stores/postgres/index.js'
-import { SqliteStore } from '../../../src/stores/sqlite/index.js'
+import { MysqlAttempts, MysqlStore } from '../../../src/stores/mysql/index.js'
+import { PostgresAttempts, PostgresStore } from '../../../src/stores/postgres/index.js'
+import { RedisAttempts, RedisStore } from '../../../src/stores/redis/index.js'
+import { SqliteAttempts, SqliteStore } from '../../../src/stores/sqlite/index.js'
 import { createLoggedApp, startWrongly, validOptions } from './logged-app.js'
 
 const PASSWORD_OF_DATABASE = 'hunter2-of-the-database'
@@ -86,3 +88,36 @@ t.test('a database that is unreachable at run time is a 503 with its cause in th
   t.ok(log.some(line => JSON.stringify(line).includes('ECONNREFUSED')), 'the log has the cause')
   t.notMatch(JSON.stringify(log), PASSWORD_OF_DATABASE)
 })
+
+t.test('a store names a value that is no client of its database', async t => {
+  const wrong = { end () {} }
+
+  for (
+    const [create, example] of [
+      [(client: never) => new PostgresStore(client), 'new pg.Pool({ connectionString })'],
+      [(client: never) => new PostgresAttempts(client), 'new pg.Pool({ connectionString })'],
+      [(client: never) => new MysqlStore(client), 'mysql.createPool(url) of mysql2/promise'],
+      [(client: never) => new MysqlAttempts(client), 'mysql.createPool(url) of mysql2/promise'],
+      [(client: never) => new SqliteStore(client), 'new Database(file)'],
+      [(client: never) => new SqliteAttempts(client), 'new Database(file)'],
+      [(client: never) => new RedisStore(client), 'new Redis(url)'],
+      [(client: never) => new RedisAttempts(client), 'new Redis(url)']
+    ] as const
+  ) {
+    const message = 'fastify-token-auth: the store must get a client of its database, such as ' +
+      `${example}, but the value `
+    t.throws(() => create(DATABASE_URL as never), { message: `${message}is a string` })
+    t.throws(() => create(undefined as never), { message: `${message}is missing` })
+    t.throws(() => create(null as never), { message: `${message}is null` })
+    t.match(getMessage(() => create(wrong as never)), /but the value has no method "\w+"/)
+  }
+})
+
+function getMessage (work: () => unknown): string {
+  try {
+    work()
+    return ''
+  } catch (error) {
+    return (error as Error).message
+  }
+}

@@ -1,0 +1,30 @@
+/**
+ * Checks that a store got a client of its database.
+ *
+ * Never shows the value. A connection string contains a password.
+ *
+ * @param methods - Alternatives, of which the client has one.
+ * @param example - Expression that creates a client.
+ * @throws TypeError if the value has none of the methods.
+ */
+export function assertClient (value: unknown, methods: readonly string[], example: string): void {
+  const members = (value ?? {}) as Record<string, unknown>
+
+  if (typeof value === 'object' && methods.some(name => typeof members[name] === 'function')) {
+    return
+  }
+
+  const names = methods.map(name => `"${name}"`).join(' or ')
+  const difference = value === null || typeof value !== 'object'
+    ? `is ${value === null ? 'null' : describeType(value)}`
+    : `has no method ${names}`
+
+  throw new TypeError(
+    `fastify-token-auth: the store must get a client of its database, such as ${example}, ` +
+      `but the value ${difference}`
+  )
+}
+
+function describeType (value: unknown): string {
+  return value === undefined ? 'missing' : `a ${typeof value}`
+}
