@@ -267,7 +267,7 @@ t.test('in Chromium', { skip }, async t => {
       t.equal(await describeSessions(app, 'u-bob'), 'generation 0')
     })
 
-    await t.test('are rejected next to a cookie with its own path', async t => {
+    await t.test('are rejected by a refresh next to a cookie with its own path', async t => {
       const { app, token, evil, page } = await startAttack(t, { path: '/auth' })
       await post(page, '/auth/login', ann)
       t.match(await getRefreshCookies(browser, app), {
@@ -287,14 +287,12 @@ t.test('in Chromium', { skip }, async t => {
         })
       }
 
-      for (const path of ['logout', 'login']) {
-        t.equal((await post(page, `/auth/${path}`, ann)).status, 400, path)
-      }
-
-      t.strictSame([await describeSessions(app, 'u-ann'), await describeSessions(app, 'u-bob')], [
-        'generation 1',
-        'generation 0'
-      ])
+      // One of them is the user's, and nobody can tell which.
+      t.equal((await post(page, '/auth/logout')).status, 204)
+      t.equal(await describeSessions(app, 'u-ann'), '', 'the logout ends the session of each')
+      t.equal(await describeSessions(app, 'u-bob'), '')
+      t.equal((await post(page, '/auth/login', ann)).status, 200)
+      t.equal(await describeSessions(app, 'u-ann'), 'generation 0')
 
       await browser.clearCookies({ domain: '.site.test' })
       t.equal((await post(page, '/auth/logout')).status, 204)
