@@ -63,6 +63,10 @@ export interface AuthClientOptions {
    * - A {@link TokenStorage}, such as the keychain of a phone. The client saves a new token before
    *   it uses the token.
    *
+   * With `memory` or a {@link TokenStorage}, the server must not have
+   * `refreshToken: { transport: 'cookie' }`. The client would get no refresh token, and the user
+   * would be signed out when the access token expires.
+   *
    * @default 'cookie'
    * @example
    * ```ts
