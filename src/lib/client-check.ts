@@ -1,3 +1,5 @@
+import { describeType } from './describe-type.js'
+
 /**
  * Checks that a store got a client of its database.
  *
@@ -15,16 +17,13 @@ export function assertClient (value: unknown, methods: readonly string[], exampl
   }
 
   const names = methods.map(name => `"${name}"`).join(' or ')
+  const type = value === undefined ? 'missing' : describeType(value)
   const difference = value === null || typeof value !== 'object'
-    ? `is ${value === null ? 'null' : describeType(value)}`
+    ? `is ${type}`
     : `has no method ${names}`
 
   throw new TypeError(
     `fastify-token-auth: the store must get a client of its database, such as ${example}, ` +
       `but the value ${difference}`
   )
-}
-
-function describeType (value: unknown): string {
-  return value === undefined ? 'missing' : `a ${typeof value}`
 }

@@ -1,4 +1,4 @@
-import { assert, group, rejectUnknownKeys } from './validate.js'
+import { assert, group, resolveShape } from './validate.js'
 import type { Check, Shape } from './validate.js'
 
 /** Paths that `protect` leaves open. */
@@ -144,8 +144,7 @@ function resolveProtect (value: unknown, path: string): Protection {
     typeof value === 'object' && value !== null,
     `"${path}" must be "all", or an object such as { except: ["/docs", "/docs/*"] }`
   )
-  rejectUnknownKeys(value, exceptShape, path)
-  return { except: resolveExcept(value['except'], `${path}.except`) }
+  return resolveShape(exceptShape, value, path)
 }
 
 function resolveExcept (value: unknown, path: string): readonly string[] {

@@ -1,3 +1,4 @@
+import { describeType } from '../lib/describe-type.js'
 import type { AttemptStore } from '../stores/attempt-store.js'
 import type { TokenStore } from '../stores/token-store.js'
 import { hasMethod, implementation } from './validate.js'
@@ -47,7 +48,7 @@ function describe (value: unknown, missing: string, suffix: string): string {
   }
 
   if (typeof value !== 'object') {
-    return `is a ${typeof value}; create a client of the database, and pass a store for it`
+    return `is ${describeType(value)}; create a client of the database, and pass a store for it`
   }
 
   const client = CLIENT_MEMBERS.find(([member]) => hasMethod(value, member))
