@@ -148,7 +148,7 @@ module.exports = {
     },
     {
       name: 'test-sessions-only-for-tests',
-      comment: 'A process in production never loads the file that opens sessions without a password.',
+      comment: 'Production never loads the file that opens sessions without a password.',
       severity: 'error',
       from: { path: '^src/', pathNot: '^src/testing/' },
       to: {

@@ -143,8 +143,8 @@ export function fakeAuth (
 function assertUsable (app: FastifyInstance): void {
   if (isProduction()) {
     throw new Error(
-      'fastify-token-auth: fakeAuth cannot be used if NODE_ENV is "production", because it accepts ' +
-        'every request; register tokenAuth'
+      'fastify-token-auth: fakeAuth cannot be used if NODE_ENV is "production", because it ' +
+        'accepts every request; register tokenAuth'
     )
   }
 

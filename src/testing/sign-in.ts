@@ -141,8 +141,8 @@ function getTestSessions (app: SignInApp): TestSessions {
 
   if (registration === null) {
     throw new Error(
-      'tokenAuth is not registered in this scope; pass the app, or the scope that registers it, to ' +
-        'signIn'
+      'tokenAuth is not registered in this scope; pass the app, or the scope that registers it, ' +
+        'to signIn'
     )
   }
 

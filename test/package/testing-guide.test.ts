@@ -26,7 +26,8 @@ declare module 'vitest' {
   export function test (name: string, run: () => Promise<void>): void
   export function beforeAll (run: () => unknown): void
   export function afterAll (run: () => unknown): void
-  export function expect (value: unknown): { toBe (value: unknown): void, toEqual (value: unknown): void }
+  interface Matchers { toBe (value: unknown): void, toEqual (value: unknown): void }
+  export function expect (value: unknown): Matchers
 }
 declare module '@jest/globals' { export * from 'vitest' }`
 

@@ -1,12 +1,19 @@
 import t from 'tap'
+import type { Test } from 'tap'
 import { createClock, MINUTE, SECOND } from '../helpers/clock.js'
 import { createFeed, createIds, mockTimers, PAGE, settled, tick, watch } from './fixtures.js'
 
-t.test('a process that stood still waits for a poll that is sent now', async t => {
+/** Starts a feed that polls each second. */
+async function startFeed (t: Test): Promise<ReturnType<typeof createFeed>> {
   mockTimers(t)
-  const { feed, entries, clock, known } = createFeed({ pollInterval: SECOND })
-  t.teardown(() => feed.stop())
-  await feed.start()
+  const test = createFeed({ pollInterval: SECOND })
+  t.teardown(() => test.feed.stop())
+  await test.feed.start()
+  return test
+}
+
+t.test('a process that stood still waits for a poll that is sent now', async t => {
+  const { feed, entries, clock, known } = await startFeed(t)
   entries.held = []
   await tick(SECOND)
   t.equal(entries.held.length, 1, 'a poll is under way when the process stands still')
@@ -29,10 +36,7 @@ t.test('a process that stood still waits for a poll that is sent now', async t =
 })
 
 t.test('a timer that runs first after a standstill sends the poll', async t => {
-  mockTimers(t)
-  const { feed, entries, clock } = createFeed({ pollInterval: SECOND })
-  t.teardown(() => feed.stop())
-  await feed.start()
+  const { feed, entries, clock } = await startFeed(t)
   entries.held = []
   clock.advance(8 * SECOND)
   await tick(SECOND)
@@ -77,10 +81,7 @@ t.test('a standstill while a request waits for a poll costs another poll', async
 })
 
 t.test('a slow poll after a standstill makes nobody wait again', async t => {
-  mockTimers(t)
-  const { feed, entries, clock } = createFeed({ pollInterval: SECOND })
-  t.teardown(() => feed.stop())
-  await feed.start()
+  const { feed, entries, clock } = await startFeed(t)
   entries.held = []
   clock.advance(8 * SECOND)
   const waiting = watch(feed.catchUp())
@@ -109,10 +110,7 @@ t.test('a poll that fails after a standstill ends the wait', async t => {
 })
 
 t.test('a slow or failing poll that was sent in time makes nobody wait', async t => {
-  mockTimers(t)
-  const { feed, entries, clock } = createFeed({ pollInterval: SECOND })
-  t.teardown(() => feed.stop())
-  await feed.start()
+  const { feed, entries, clock } = await startFeed(t)
   entries.held = []
 
   for (let second = 0; second < 10; second++) {

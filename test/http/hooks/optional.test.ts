@@ -117,7 +117,7 @@ for (const form of forms) {
   })
 }
 
-t.test('an optional route rejects a token without the DPoP proof that its scheme needs', async t => {
+t.test('an optional route rejects a token without the DPoP proof of its scheme', async t => {
   const test = await open(t, { dpop: true })
   const { access_token: token } = await test.login()
   const headers = { authorization: `DPoP ${token}` }
