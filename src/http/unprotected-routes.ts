@@ -81,10 +81,15 @@ export function findUnprotectedRoutes (tree: string): Route[] {
  * @param tree - Result of `printRoutes({ includeHooks: true })`.
  */
 export function isFullyOpen (tree: string): boolean {
-  const routes = readRoutes(tree).filter(({ path, hooks }) =>
-    !hooks.includes(OWN_HOOK) && !path.includes('/.well-known/')
-  )
-  return routes.length > 0 && routes.every(({ hooks }) => !isProtected(hooks))
+  try {
+    const routes = readRoutes(tree).filter(({ path, hooks }) =>
+      !hooks.includes(OWN_HOOK) && !path.includes('/.well-known/')
+    )
+    return routes.length > 0 && routes.every(({ hooks }) => !isProtected(hooks))
+  } catch {
+    // A warning must not depend on the format of the tree.
+    return false
+  }
 }
 
 function isProtected (hooks: readonly string[]): boolean {

@@ -44,3 +44,13 @@ t.test('protect of a scope with a route is no mistake', async t => {
 t.test('protect of an app without routes is no mistake', async t => {
   t.strictSame(await readWarnings(t, async app => app.register(tokenAuth, options)), [])
 })
+
+t.test('a path that the tree of routes cannot show does not fail the start', async t => {
+  t.strictSame(
+    await readWarnings(t, async app => {
+      await app.register(tokenAuth, options)
+      app.get('/a└── b', () => 'protected')
+    }),
+    []
+  )
+})
