@@ -43,6 +43,14 @@ export interface Platform {
    * @default performance.now
    */
   readonly now: () => number
+  /**
+   * Returns milliseconds since 1970 on the wall clock.
+   *
+   * The monotonic clock of many devices stands still while the device sleeps; this clock does not.
+   *
+   * @default Date.now
+   */
+  readonly date: () => number
   /** @default Math.random */
   readonly random: () => number
   /**
@@ -69,6 +77,20 @@ export interface Platform {
    * @default localStorage in a browser
    */
   readonly flags: FlagsLike | null
+  /**
+   * Calls the listener when the network or the page may be back: after a sleep, after an offline
+   * period, or when the user returns to the page. `null` if unavailable.
+   *
+   * Returns a function that removes the listener. Calls too many do no harm.
+   *
+   * @default the events `online`, `pageshow`, `visibilitychange` and `resume` of a browser
+   */
+  readonly onWake: ((listener: () => void) => () => void) | null
+}
+
+interface EventTargetLike {
+  addEventListener(type: string, listener: () => void): void
+  removeEventListener(type: string, listener: () => void): void
 }
 
 interface Page {
@@ -76,6 +98,9 @@ interface Page {
   readonly navigator: { readonly locks: LocksLike }
   readonly BroadcastChannel: new(name: string) => ChannelLike
   readonly localStorage: FlagsLike
+  readonly document: EventTargetLike & { readonly visibilityState: string }
+  readonly addEventListener: EventTargetLike['addEventListener']
+  readonly removeEventListener: EventTargetLike['removeEventListener']
 }
 
 /** Global scope, with the browser APIs that may be missing. */
@@ -88,6 +113,7 @@ export function resolvePlatform (overrides: Partial<Platform> | undefined): Plat
 
   return {
     now: () => performance.now(),
+    date: () => Date.now(),
     random: Math.random,
     sleep: (ms, signal) =>
       new Promise(resolve => {
@@ -105,6 +131,37 @@ export function resolvePlatform (overrides: Partial<Platform> | undefined): Plat
     get flags () {
       return page.localStorage
     },
+    onWake: 'document' in page ? createWakeSubscription(page) : null,
     ...overrides
+  }
+}
+
+/** Creates the default of {@link Platform.onWake}. */
+function createWakeSubscription (page: Page): Platform['onWake'] {
+  const { document } = page
+
+  return listener => {
+    const handleVisibility = (): void => {
+      if (document.visibilityState === 'visible') {
+        listener()
+      }
+    }
+
+    const events = [
+      [page, 'online', listener],
+      [page, 'pageshow', listener],
+      [document, 'resume', listener],
+      [document, 'visibilitychange', handleVisibility]
+    ] as const
+
+    for (const [target, type, handle] of events) {
+      target.addEventListener(type, handle)
+    }
+
+    return () => {
+      for (const [target, type, handle] of events) {
+        target.removeEventListener(type, handle)
+      }
+    }
   }
 }

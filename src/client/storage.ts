@@ -38,6 +38,16 @@ export interface TokenStorage {
   set(value: string): Promise<unknown>
   /** Deletes the value. */
   remove(): Promise<unknown>
+  /**
+   * Runs work while no other owner of the storage, such as another process, runs work.
+   *
+   * Set it if several processes share the storage. The client reads the value again after it has
+   * the lock and before it sends a request. Must reject, without running the work, if the signal is
+   * aborted or the lock cannot be acquired.
+   *
+   * @default none; the tabs of a browser use Web Locks
+   */
+  lock?<Result>(work: () => Promise<Result>, signal: AbortSignal): Promise<Result>
 }
 
 /**

@@ -66,7 +66,7 @@ export interface Tab {
 }
 
 /** Operation of a {@link TokenStorage}. */
-export type StorageOperation = keyof TokenStorage
+export type StorageOperation = Exclude<keyof TokenStorage, 'lock'>
 
 /**
  * Replaces an operation of the token storage, or delays it.
@@ -215,8 +215,10 @@ export function createDevice (
       },
       platform: {
         now: clock.now,
+        date: clock.date,
         random: tabRandom.next,
         sleep,
+        onWake: null,
         ...resolveBrowserApis(options, lifetime)
       },
       storage: {

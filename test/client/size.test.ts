@@ -5,7 +5,7 @@ import t from 'tap'
 
 /** Size of each entry point in bytes, minified and gzipped: as measured, and 10 % more. */
 const sizes = {
-  index: { measured: 4109, limit: 4520, name: 'createAuthClient' },
+  index: { measured: 4270, limit: 4700, name: 'createAuthClient' },
   dpop: { measured: 1229, limit: 1352, name: 'createDpopFetch' }
 }
 
