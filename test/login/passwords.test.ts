@@ -156,34 +156,6 @@ t.test('a hash of excessive work is malformed and not computed', async t => {
   t.equal(await passwords.check(withParameters('m=19456,t=200,p=1'), PASSWORD), 'malformed')
 })
 
-t.test('every check takes as long as a real one', async t => {
-  const kinds: Record<string, string | null> = {
-    real: HASH,
-    none: null,
-    empty: '',
-    garbage: 'garbage',
-    argon2i: malformed.argon2i as string,
-    cut: HASH.slice(0, -2)
-  }
-  const times = Object.fromEntries(Object.keys(kinds).map(name => [name, [] as number[]]))
-
-  for (let round = 0; round < 21; round++) {
-    for (const [name, stored] of Object.entries(kinds)) {
-      const before = performance.now()
-      await passwords.check(stored, 'wrong')
-      times[name]?.push(performance.now() - before)
-    }
-  }
-
-  const median = (name: string): number => times[name]?.sort((a, b) => a - b)[10] as number
-  t.ok(median('real') > 2, 'a real one takes some time')
-
-  for (const name of Object.keys(kinds)) {
-    const ratio = median(name) / median('real')
-    t.ok(ratio > 0.5 && ratio < 2, `${name}: ${ratio.toFixed(2)} times a real one`)
-  }
-})
-
 t.test('a long password counts up to its last character', async t => {
   for (const length of [72, 73, 128, MAX_PASSWORD_LENGTH, 65_536]) {
     const long = 'a'.repeat(length)
