@@ -36,12 +36,16 @@ interface ObjectStore {
   put(value: KeyPair, key: string): DatabaseRequest<unknown>
 }
 
+interface Transaction {
+  readonly error: Error | null
+  oncomplete: (() => void) | null
+  onabort: (() => void) | null
+  objectStore(name: string): ObjectStore
+}
+
 interface Database {
   createObjectStore(name: string): unknown
-  transaction(
-    name: string,
-    mode: 'readonly' | 'readwrite'
-  ): { objectStore(name: string): ObjectStore }
+  transaction(name: string, mode: 'readwrite'): Transaction
   close(): void
 }
 
@@ -49,88 +53,134 @@ interface DatabaseFactory {
   open(name: string): DatabaseRequest<Database> & { onupgradeneeded: (() => void) | null }
 }
 
+interface Page {
+  readonly indexedDB?: DatabaseFactory | null
+  readonly location?: unknown
+}
+
 const DATABASE = 'token-auth'
 const STORE = 'keys'
 const KEY = 'dpop'
+/** Milliseconds. A blocked database of a browser may never answer. */
+const DATABASE_TIMEOUT = 2000
 
 /**
  * Loads the saved key pair, or creates one.
  *
- * All tabs get the same pair, even if several of them create one concurrently.
+ * All tabs get the same pair, even if several of them create one concurrently. If IndexedDB fails
+ * or does not answer within 2 s, the new pair lives as long as the page.
+ *
+ * @param store - Replaces IndexedDB.
+ * @throws Error if `store` fails; its `cause` is the failure. A new pair would sign the user out.
  */
-export async function loadKeyPair (store: KeyPairStore = createDatabaseStore()): Promise<KeyPair> {
-  return await store.get() ??
-    store.add(
-      await crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign'])
+export async function loadKeyPair (store?: KeyPairStore): Promise<KeyPair> {
+  if (!store) {
+    return loadFromDatabase(await createKeyPair())
+  }
+
+  try {
+    return await store.get() ?? await store.add(await createKeyPair())
+  } catch (cause) {
+    throw new Error('failed to load the DPoP key pair from "keys"', { cause })
+  }
+}
+
+async function createKeyPair (): Promise<KeyPair> {
+  return crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign'])
+}
+
+/** Returns the saved pair, or the new one. Never rejects. */
+async function loadFromDatabase (pair: KeyPair): Promise<KeyPair> {
+  let timer: ReturnType<typeof setTimeout> | undefined
+
+  try {
+    // The getter throws on some sandboxed pages.
+    const { indexedDB, location } = globalThis as Page
+
+    // Node has no IndexedDB. The pair then lives as long as its `createDpopFetch`.
+    if (indexedDB === undefined && !location) {
+      return pair
+    }
+
+    // `null` throws like any other failure. A pair that arrives after the timeout is ignored,
+    // because the server may have bound a session to the new pair already.
+    return await Promise.race([
+      addToDatabase(indexedDB as DatabaseFactory, pair),
+      new Promise<never>((_resolve, reject) => {
+        timer = setTimeout(() => {
+          reject(new Error(`IndexedDB did not answer within ${DATABASE_TIMEOUT} ms`))
+        }, DATABASE_TIMEOUT)
+      })
+    ])
+  } catch (error) {
+    console.warn(
+      'fastify-token-auth: cannot use the DPoP key in IndexedDB; the key of this page is lost on ' +
+        'reload, and the user must then log in again',
+      error
     )
-}
-
-function createDatabaseStore (): KeyPairStore {
-  const { indexedDB } = globalThis as { indexedDB?: DatabaseFactory }
-
-  // Node has no IndexedDB. The pair then lives as long as its `createDpopFetch`.
-  if (indexedDB === undefined) {
-    return { get: async () => null, add: async pair => pair }
-  }
-
-  return {
-    get: () => useObjectStore(indexedDB, 'readonly', store => waitForResult(store.get(KEY))),
-    // Both requests share a transaction, so that two tabs cannot save different pairs. Awaiting
-    // between them would commit the transaction.
-    add: pair =>
-      useObjectStore(indexedDB, 'readwrite', store =>
-        new Promise((resolve, reject) => {
-          const found = store.get(KEY)
-
-          found.onerror = () => {
-            reject(getError(found))
-          }
-
-          found.onsuccess = () => {
-            if (found.result !== undefined) {
-              return resolve(found.result)
-            }
-
-            waitForResult(store.put(pair, KEY)).then(() => {
-              resolve(pair)
-            }, reject)
-          }
-        }))
+    return pair
+  } finally {
+    clearTimeout(timer)
   }
 }
 
-async function useObjectStore<Result> (
-  factory: DatabaseFactory,
-  mode: 'readonly' | 'readwrite',
-  use: (store: ObjectStore) => Promise<Result>
-): Promise<Result> {
+/**
+ * Saves the pair, unless one is saved already.
+ *
+ * Both requests share a transaction, so that two tabs cannot save different pairs. Awaiting between
+ * them would commit the transaction.
+ *
+ * @returns The saved pair.
+ */
+async function addToDatabase (factory: DatabaseFactory, pair: KeyPair): Promise<KeyPair> {
   const opening = factory.open(DATABASE)
 
   opening.onupgradeneeded = () => {
     opening.result.createObjectStore(STORE)
   }
 
-  const database = await waitForResult(opening)
-
-  try {
-    return await use(database.transaction(STORE, mode).objectStore(STORE))
-  } finally {
-    database.close()
-  }
-}
-
-function waitForResult<Result> (request: DatabaseRequest<Result>): Promise<Result> {
-  return new Promise((resolve, reject) => {
-    request.onsuccess = () => {
-      resolve(request.result)
+  const database = await new Promise<Database>((resolve, reject) => {
+    opening.onsuccess = () => {
+      resolve(opening.result)
     }
 
-    request.onerror = () => {
-      reject(getError(request))
+    opening.onerror = () => {
+      reject(opening.error)
     }
   })
-}
 
-function getError ({ error }: DatabaseRequest<unknown>): Error {
-  return error ?? new Error('failed to access the key pair in IndexedDB')
+  try {
+    return await new Promise((resolve, reject) => {
+      const transaction = database.transaction(STORE, 'readwrite')
+      const store = transaction.objectStore(STORE)
+      const found = store.get(KEY)
+      let saved = pair
+
+      found.onsuccess = () => {
+        if (found.result) {
+          saved = found.result
+          return
+        }
+
+        try {
+          store.put(pair, KEY)
+        } catch (error) {
+          // Some browsers cannot save keys in private mode.
+          reject(error)
+        }
+      }
+
+      // A request that succeeded is lost if its transaction aborts, for example without disk space.
+      transaction.oncomplete = () => {
+        resolve(saved)
+      }
+
+      transaction.onabort = () => {
+        reject(transaction.error)
+      }
+    })
+  } finally {
+    // An open connection would block the deletion of the database.
+    database.close()
+  }
 }

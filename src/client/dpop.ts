@@ -14,7 +14,13 @@ export interface DpopFetchOptions {
   /**
    * Storage of the key pair. If the key is lost, the user must log in again.
    *
-   * @default IndexedDB, from which no script can export the key; memory if it is missing
+   * By default, IndexedDB saves the key, and no script can export it. If IndexedDB fails or does
+   * not answer within 2 s, a new key lives as long as the page, and `console.warn` says so. Node
+   * has no IndexedDB, so the key lives as long as this `fetch`.
+   *
+   * If your storage fails, the request rejects, and the next request tries the storage again.
+   *
+   * @default IndexedDB
    * @example
    * ```ts
    * let saved: KeyPair | undefined
@@ -43,10 +49,10 @@ const BEARER = /^bearer +/i
  *
  * A login through it binds the session to a key that never leaves the browser, so a copied token is
  * useless elsewhere. The server needs the `dpop` option; without it, it rejects bound tokens.
- * Requires WebCrypto: HTTPS in a browser, or Node. A redirected request carries the proof of the
- * original URL.
+ * Requires WebCrypto: HTTPS or localhost in a browser, or Node. A redirected request carries the
+ * proof of the original URL.
  *
- * @throws TypeError if `baseUrl` is not an absolute URL
+ * @throws TypeError if `baseUrl` is not an absolute URL, or if WebCrypto is missing
  * @example
  * ```ts
  * import { createAuthClient } from 'fastify-token-auth/client'
@@ -61,7 +67,7 @@ export function createDpopFetch (
   const { origin } = new URL(
     baseUrl ?? (globalThis as { location?: { origin: string } }).location?.origin as string
   )
-  const { subtle } = crypto
+  const subtle = getWebCrypto()
   let keyPair: Promise<KeyPair> | undefined
   let nonce: string | undefined
 
@@ -69,7 +75,7 @@ export function createDpopFetch (
     { method, url }: Request,
     accessToken: string | undefined
   ): Promise<string> {
-    // A failed load must not stay cached: the storage may work at the next request.
+    // A failed load must not stay cached, because the storage may work at the next request.
     keyPair ??= loadKeyPair(keys).catch((error: unknown) => {
       keyPair = undefined
       throw error
@@ -128,6 +134,19 @@ export function createDpopFetch (
     nonce = secondResponse.headers.get('dpop-nonce') ?? nonce
     return secondResponse
   }
+}
+
+/** Browsers hide WebCrypto on pages without HTTPS, where each request would fail later. */
+function getWebCrypto (): typeof crypto.subtle {
+  const { subtle } = (globalThis as { crypto?: Partial<typeof crypto> }).crypto ?? {}
+
+  if (!subtle) {
+    throw new TypeError(
+      'createDpopFetch requires "crypto.subtle"; serve the page over HTTPS or from localhost'
+    )
+  }
+
+  return subtle
 }
 
 function toBytes (value: string): Uint8Array<ArrayBuffer> {

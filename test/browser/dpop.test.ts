@@ -56,8 +56,18 @@ t.test('in Chromium', { skip }, async t => {
     })
   }
 
-  async function openTab ({ origin }: BrowserApp): Promise<Page> {
+  async function openTab (
+    { origin }: BrowserApp,
+    init = '',
+    warnings: string[] = []
+  ): Promise<Page> {
     const page = await browser.newPage()
+    page.on('console', message => {
+      if (message.type() === 'warning') {
+        warnings.push(message.text())
+      }
+    })
+    await page.addInitScript(init)
     await page.goto(`${origin}/tab`)
     await waitForClient(page)
     return page
@@ -98,5 +108,20 @@ t.test('in Chromium', { skip }, async t => {
     await next.evaluate('auth.logout()')
     t.equal(await next.evaluate('auth.state.status'), 'signed-out')
     t.strictSame(app.events.filter(({ name }) => name === 'session-ended').length, 1)
+  })
+
+  await t.test('a key lives as long as its page if IndexedDB never answers', async t => {
+    const app = await serve()
+    const warnings: string[] = []
+    const page = await openTab(app, 'IDBFactory.prototype.open = () => new EventTarget()', warnings)
+    const credentials = JSON.stringify({ username: 'ann', password: PASSWORD })
+    await page.evaluate(`auth.login(${credentials}).then(() => {})`)
+    t.equal(await status(page), 200)
+    app.clock.advance(20 * MINUTE)
+    t.equal(await status(page), 200, 'a refresh uses the same key')
+    t.match(warnings, [/the key of this page is lost on reload.+within 2000 ms/s])
+    await page.reload()
+    await waitForClient(page)
+    t.equal(await status(page), 401)
   })
 })
