@@ -10,7 +10,7 @@ const allowed = {
   errors: ['protocol'],
   events: ['domain/.+', 'lib/.+'],
   tokens: ['domain/.+', 'lib/.+'],
-  'stores/[^/]+': ['domain/.+', 'lib/.+', 'errors', 'events'],
+  'stores/[^/]+': ['stores/memory/attempts', 'domain/.+', 'lib/.+', 'errors', 'events'],
   'stores/memory': ['stores/(token|attempt)-store', 'domain/.+', 'lib/.+'],
   'stores/sqlite': ['stores/(token|attempt)-store', 'stores/sql/.+', 'domain/.+', 'lib/.+'],
   'stores/postgres': ['stores/(token|attempt)-store', 'stores/sql/.+', 'domain/.+', 'lib/.+'],
@@ -28,6 +28,7 @@ const allowed = {
   http: ['login/.+', 'options/.+', 'protocol', ...MIDDLE],
   'http/routes': ['http/[^/]+', 'login/.+', 'options/.+', 'protocol', ...MIDDLE],
   oauth: ['http/.+', 'options/.+', 'login/.+', 'protocol', ...MIDDLE],
+  account: ['http/.+', 'options/.+', 'login/.+', 'protocol', ...MIDDLE],
   verifier: [
     'http/[^/]+',
     'options/.+',
@@ -97,7 +98,7 @@ module.exports = {
         path: '^src/',
         pathNot: [
           '^src/(plugin|token-auth|decorators|tokens/fastify-jwt|testing/fake-auth)\\.ts$',
-          '^src/(http|oauth|verifier)/'
+          '^src/(http|oauth|account|verifier)/'
         ]
       },
       to: { path: '(^|/)node_modules/(@types/)?fastify(-plugin)?/|(^|/)node_modules/@fastify/' }
@@ -116,11 +117,14 @@ module.exports = {
     },
     {
       name: 'optional-rooms-load-late',
-      comment: 'The start of an app without OAuth clients and DPoP loads none of these files.',
+      comment: 'The start of an app without these features loads none of their files.',
       severity: 'error',
-      from: { path: '^src/', pathNot: '^src/(oauth|dpop|verifier)/|^src/http/dpop\\.ts$' },
+      from: {
+        path: '^src/',
+        pathNot: '^src/(oauth|dpop|account|verifier)/|^src/http/dpop\\.ts$'
+      },
       to: {
-        path: '^src/(oauth|dpop)/|^src/http/dpop\\.ts$',
+        path: '^src/(oauth|dpop|account)/|^src/http/dpop\\.ts$',
         dependencyTypesNot: ['dynamic-import', 'type-only']
       }
     },

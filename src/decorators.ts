@@ -1,3 +1,4 @@
+import type { OneTimeTokens } from './account/one-time-tokens.js'
 import type { Session as DomainSession } from './domain/session.js'
 import type { Health } from './health/health.js'
 import type { Authenticate as AuthenticateHook } from './http/authenticate.js'
@@ -244,6 +245,19 @@ export interface TokenAuth {
    * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE` if the store fails.
    */
   sweep(): Promise<number>
+  /**
+   * One-time tokens for purposes of the app, such as an invitation or a change of address.
+   *
+   * @example
+   * ```ts
+   * const { token } = await app.tokenAuth.oneTimeTokens.create({
+   *   purpose: 'invitation',
+   *   subject: 'ann@example.org',
+   *   lifetime: '7d'
+   * })
+   * ```
+   */
+  readonly oneTimeTokens: OneTimeTokens
   /**
    * Measures the health of this instance, for readiness probes and metrics. Never rejects.
    *

@@ -37,6 +37,15 @@ export type {
   UnprotectedRoute
 } from './decorators.js'
 export type {
+  CreatedOneTimeToken,
+  NewOneTimeToken,
+  OneTimeData,
+  OneTimeExpectation,
+  OneTimeTokens,
+  RedeemedOneTimeToken,
+  VerifiedOneTimeToken
+} from './account/one-time-tokens.js'
+export type {
   Health,
   HealthReason,
   HealthReasonCode,

@@ -1,15 +1,15 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import type { DpopProof, DpopVerifier } from './dpop/verifier.js'
+import type { DpopProof } from './dpop/verifier.js'
 import { missingProof } from './errors.js'
 import { Events } from './events.js'
-import type { Logger } from './events.js'
 import { addDecorator, assertFreeDecorators, decorateScope } from './http/app-decorators.js'
 import { createAccessCheck, createAuthenticate } from './http/authenticate.js'
 import type { AccessCheck, Authenticate } from './http/authenticate.js'
 import type { GetProof, RequestDpop } from './http/dpop.js'
 import { requireFirstParty } from './http/guards.js'
 import { addErrorHeaders } from './http/headers.js'
+import { loadDpop } from './http/load-dpop.js'
 import { createRouteDocs } from './http/openapi.js'
 import type { DescribeRoute } from './http/openapi.js'
 import { createTokenRenewer } from './http/renewed-tokens.js'
@@ -35,7 +35,7 @@ import type { ResolvedOptions } from './options/resolve.js'
 import { securityWarnings } from './options/warnings.js'
 import { createStoreTime } from './revocations/store-clock.js'
 import type { StoreTime } from './revocations/store-clock.js'
-import { createServices, wrapAttemptStore } from './services.js'
+import { createServices } from './services.js'
 import type { Services, TokenSigners } from './services.js'
 import { createTokenAuth } from './token-auth.js'
 import { ACCESS_TYP } from './tokens/access-token.js'
@@ -70,7 +70,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
     events.emit('clock-skew', { at: time.now(), ...skew })
   })
   const clock = time.now.bind(time)
-  const { verifier = null, requests: dpop = null } = await createDpop(options, clock, app.log) ?? {}
+  const { verifier = null, requests: dpop = null } = await loadDpop(options, clock, app.log) ?? {}
   app.decorateRequest('auth', null)
   // Before the child scope is created, because a scope inherits only the hooks that exist then.
   addErrorHeaders(app, { realm: name, dpopAlgorithms: dpop?.algorithms ?? null })
@@ -130,7 +130,17 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
     addDecorator(
       app,
       options.decorators.tokenAuth,
-      createTokenAuth({ ...registration, ...services, unprotectedRoutes })
+      createTokenAuth({
+        ...registration,
+        ...services,
+        unprotectedRoutes,
+        oneTime: {
+          realm: name,
+          attempts: services.attempts,
+          clock,
+          deriveKeys: purpose => deriveKeys(options.secrets.base, name, purpose)
+        }
+      })
     )
     app.addHook('onReady', async () => {
       for (const warning of securityWarnings(options)) {
@@ -156,31 +166,6 @@ async function createTokenSigners (
     access: await derive(ACCESS_TYP, 'access'),
     refresh: await derive(REFRESH_TYP, 'refresh')
   }
-}
-
-// Loads the modules only if DPoP is enabled, so that other apps start faster.
-async function createDpop (
-  { dpop, name, publicUrl, secrets, storeTimeout }: ResolvedOptions,
-  clock: () => Millis,
-  logger: Logger
-): Promise<{ readonly verifier: DpopVerifier, readonly requests: RequestDpop } | null> {
-  if (dpop === null) {
-    return null
-  }
-
-  const [{ DpopVerifier }, { DpopNonces }, { RequestDpop }] = await Promise.all([
-    import('./dpop/verifier.js'),
-    import('./dpop/nonces.js'),
-    import('./http/dpop.js')
-  ])
-  const [current, ...previous] = deriveKeys(secrets.base, name, 'nonce')
-  const nonceKeys = [current.key, ...previous.map(({ key }) => key)] as const
-  const verifier = new DpopVerifier({
-    nonces: dpop.nonces ? new DpopNonces(nonceKeys) : null,
-    replays: wrapAttemptStore(dpop.replays, storeTimeout, logger),
-    clock
-  })
-  return { verifier, requests: new RequestDpop(verifier, publicUrl) }
 }
 
 /** Loads the module on demand, so that a process in production does not have it. */

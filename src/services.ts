@@ -26,8 +26,8 @@ import { TokenRotator } from './sessions/token-rotator.js'
 import type { UserDirectory } from './sessions/users.js'
 import { wrapStore } from './sessions/wrapped-store.js'
 import type { AttemptStore } from './stores/attempt-store.js'
-import { createGuard, guardPredicate } from './stores/guard.js'
-import { guardAttemptStore } from './stores/guarded-store.js'
+import { isInMemory, wrapAttemptStore } from './stores/default-attempts.js'
+import { guardPredicate } from './stores/guard.js'
 import { MemoryAttempts } from './stores/memory/attempts.js'
 import { StoreStartup } from './stores/startup.js'
 import { KEPT_AFTER_END, Sweeper } from './stores/sweeper.js'
@@ -79,6 +79,10 @@ export interface Services {
   readonly health: HealthMonitor
   /** `null` if logins are not throttled. */
   readonly throttle: Throttle | null
+  /** Counts attempts and one-time tokens. In memory if the app has no store for them. */
+  readonly attempts: AttemptStore
+  /** Whether all instances of the app use the same `attempts`. */
+  readonly sharesAttempts: boolean
   readonly sweeper: Sweeper
   /** `null` if access tokens are not renewed silently. */
   readonly renewal: Renewal | null
@@ -241,6 +245,9 @@ export function createServices (
     passwords,
     health,
     throttle,
+    attempts,
+    sharesAttempts: options.revocations.pollInterval === null ||
+      !isInMemory(options.throttle?.attempts),
     sweeper,
     renewal,
     keyRing,
@@ -261,13 +268,4 @@ export function createServices (
       await Promise.allSettled([feed.stop(), sweeper.stop(), usage.close()])
     }
   }
-}
-
-/** Wraps an attempt store of the app, or a new one in memory, with a guard. */
-export function wrapAttemptStore (
-  attempts: AttemptStore | null | undefined,
-  timeout: Millis,
-  logger: Logger
-): AttemptStore {
-  return guardAttemptStore(attempts ?? new MemoryAttempts(), createGuard(timeout, logger, 'store'))
 }

@@ -1,3 +1,5 @@
+import type { OneTimeContext } from './account/one-time-token-issuer.js'
+import type { OneTimeTokens } from './account/one-time-tokens.js'
 import type { OpenInCookieOptions, OpenOptions, SessionRequest, TokenAuth } from './decorators.js'
 import { TokenAuthError } from './errors.js'
 import { getCaller } from './http/authorization.js'
@@ -20,7 +22,14 @@ import type { UserId } from './sessions/user-id.js'
 export type TokenAuthContext =
   & Pick<
     Services,
-    'users' | 'sessions' | 'passwords' | 'throttle' | 'sweeper' | 'keyRing' | 'health'
+    | 'users'
+    | 'sessions'
+    | 'passwords'
+    | 'throttle'
+    | 'sharesAttempts'
+    | 'sweeper'
+    | 'keyRing'
+    | 'health'
   >
   & {
     readonly clock: () => Millis
@@ -29,6 +38,7 @@ export type TokenAuthContext =
     readonly oauth: OAuth | null
     readonly getProof: GetProof
     readonly unprotectedRoutes: TokenAuth['unprotectedRoutes']
+    readonly oneTime: OneTimeContext
   }
 
 /** Longest `amr`. With the largest claims, tokens remain below their maximum length. */
@@ -48,7 +58,7 @@ const keepShape = { keep: true }
 /** Creates `app.tokenAuth`. */
 export function createTokenAuth (context: TokenAuthContext): TokenAuth {
   const { users, sessions, passwords, throttle, sweeper, transport, keyRing, health } = context
-  const { oauth, getProof, clock, unprotectedRoutes } = context
+  const { oauth, getProof, clock, unprotectedRoutes, oneTime, sharesAttempts } = context
 
   async function openSession (
     userId: UserId,
@@ -170,7 +180,26 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
     },
     sweep: () => sweeper.sweep(),
     health: () => health.check(),
+    oneTimeTokens: loadOneTimeTokens(oneTime, sharesAttempts),
     unprotectedRoutes
+  }
+}
+
+// Loads the module at the first call, so that it costs other apps nothing.
+function loadOneTimeTokens (context: OneTimeContext, isShared: boolean): OneTimeTokens {
+  let loaded: Promise<OneTimeTokens> | undefined
+
+  const load = (): Promise<OneTimeTokens> => {
+    loaded ??= import('./account/own-tokens.js').then(({ createOwnTokens }) =>
+      createOwnTokens(context, isShared)
+    )
+    return loaded
+  }
+
+  return {
+    create: async settings => (await load()).create(settings),
+    verify: async (token, expected) => (await load()).verify(token, expected),
+    redeem: async (token, expected) => (await load()).redeem(token, expected)
   }
 }
 

@@ -26,11 +26,11 @@ export function describeUserIdError (id: unknown): string {
  *
  * @throws TypeError if it is no ID.
  */
-export function toUserId (id: UserId, method: string): string {
+export function toUserId (id: UserId, method: string, member = 'userId'): string {
   const userId = formatUserId(id)
 
   if (userId === null) {
-    throw new TypeError(`"userId" of ${method} must be ${describeUserIdError(id)}`)
+    throw new TypeError(`"${member}" of ${method} must be ${describeUserIdError(id)}`)
   }
 
   return userId

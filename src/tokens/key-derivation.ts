@@ -1,7 +1,15 @@
 import { hkdfSync } from 'node:crypto'
 
 /** Purpose of a derived key. Keys of different purposes are independent. */
-export type KeyPurpose = 'access' | 'refresh' | 'device' | 'attempts' | 'nonce'
+export type KeyPurpose =
+  | 'access'
+  | 'refresh'
+  | 'device'
+  | 'attempts'
+  | 'nonce'
+  | 'one-time'
+  | 'one-time-state'
+  | 'one-time-session'
 
 /** Secret key with its ID. */
 export interface SigningKey {

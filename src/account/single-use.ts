@@ -1,0 +1,58 @@
+import { hash } from 'node:crypto'
+import type { AttemptRule } from '../domain/attempt-rule.js'
+import type { Millis } from '../lib/time.js'
+import type { AttemptStore } from '../stores/attempt-store.js'
+
+/** Settings of a {@link SingleUse}. */
+export interface SingleUseContext {
+  readonly realm: string
+  /** Store of the app, with a guard. */
+  readonly attempts: AttemptStore
+  readonly clock: () => Millis
+}
+
+/** Result of {@link SingleUse.claim}. */
+export interface Claim {
+  /** Whether no other call had claimed the value. Exactly one of all calls gets `true`. */
+  readonly isFirst: boolean
+  /** Moment of the first claim. */
+  readonly since: Millis
+}
+
+/**
+ * Lets a value count once over all instances: a link, a code or a step of a one-time password.
+ *
+ * Counts in the `AttemptStore`, which decides in one atomic step.
+ */
+export class SingleUse {
+  readonly #context: SingleUseContext
+
+  constructor (context: SingleUseContext) {
+    this.#context = context
+  }
+
+  /**
+   * Claims a value, or returns when it was claimed.
+   *
+   * @param kind - Separates values of different origin, such as `'totp'`.
+   * @param value - Unique value. Only its hash is saved.
+   * @param until - Moment after which the value is worthless. The claim is forgotten then.
+   * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE`
+   */
+  async claim (kind: string, value: string, until: Millis): Promise<Claim> {
+    const { realm, attempts, clock } = this.#context
+    const now = clock()
+    const key = hash('sha256', JSON.stringify([realm, kind, value]), 'base64url')
+    const rule: AttemptRule = {
+      freeAttempts: 1,
+      maxAttempts: 1,
+      wait: 0,
+      longestWait: 0,
+      retention: Math.max(1, Math.ceil(until - now)),
+      sliding: false
+    }
+    const blocked = await attempts.consume([{ key, rule }], now)
+
+    return { isFirst: blocked === null, since: blocked?.since ?? now }
+  }
+}
