@@ -5,9 +5,9 @@
  * takes a moment, and each run has the same result.
  */
 export interface Clock {
-  /** Returns milliseconds on the monotonic clock of the device. Replaces `performance.now`. */
+  /** Returns milliseconds since the start on the monotonic clock of devices that are awake. */
   now(): number
-  /** Returns the date of the device in milliseconds since 1970. See {@link Clock.shiftDate}. */
+  /** Returns the date of devices in milliseconds since 1970. See {@link Clock.shiftDate}. */
   date(): number
   /**
    * Returns the true time in milliseconds since 1970. Use it as the clock of the server.
@@ -30,17 +30,18 @@ export interface Clock {
    */
   until<Result>(promise: Promise<Result>, limit?: number): Promise<Result>
   /**
-   * Simulates a device that sleeps for a number of milliseconds.
+   * Simulates that all devices sleep for a number of milliseconds, which pass immediately.
    *
-   * Due timers run after it, and requests in flight are lost.
+   * Due timers run after it, and requests in flight are lost. Tabs get no event, like a page that
+   * was visible all the time. Use {@link Device.suspend} for one device, with an event at the end.
    *
    * @param isCounted - Whether {@link Clock.now} includes the time. Many devices exclude it.
    *   Defaults to `true`.
    */
   suspend(ms: number, isCounted?: boolean): void
-  /** Returns the number of milliseconds that the device has slept. */
+  /** Returns the number of milliseconds of all calls of {@link Clock.suspend}. */
   slept(): number
-  /** Shifts the date of the device by a number of milliseconds. No time passes. */
+  /** Shifts the date of all devices by a number of milliseconds. No time passes. */
   shiftDate(ms: number): void
   /** Runs work that needs real time, one at a time. No virtual time passes meanwhile. */
   hold<Result>(work: () => Promise<Result>): Promise<Result>

@@ -3,6 +3,7 @@ import type { TokenStorage } from '../client/storage.js'
 import type { Clock } from './clock.js'
 import { createCookieJar } from './cookie-jar.js'
 import type { CookieJar } from './cookie-jar.js'
+import { createDeviceClock } from './device-clock.js'
 import type { Endpoint, Network } from './network.js'
 import type { Random } from './random.js'
 import { brokenLocks, createChannels, createLocks, failAccess, stuckLocks } from './tabs.js'
@@ -33,6 +34,13 @@ export interface TabOptions {
    * @default 'work'
    */
   readonly flags?: 'work' | 'broken'
+  /**
+   * Behavior of the events after a sleep or an offline period: `none` for a platform without them,
+   * such as Node.
+   *
+   * @default 'work'
+   */
+  readonly events?: 'work' | 'none'
 }
 
 /**
@@ -91,8 +99,37 @@ export type StorageFault = (
 /** Browser or phone. Tabs come and go; cookies, flags and the stored token stay. */
 export interface Device {
   readonly tabs: readonly Tab[]
+  /** Whether the device sleeps. A test must not call the clients of a device that sleeps. */
+  readonly isAsleep: boolean
   /** Opens a tab. */
   open(options?: TabOptions): Tab
+  /**
+   * Puts the device to sleep. Other devices stay awake, and time passes only through the clock.
+   *
+   * Timers of the device continue after the sleep with the time that they had left. Requests in
+   * flight are lost. At the end, the tabs get an event.
+   *
+   * @param ms - Milliseconds on {@link Clock.now}.
+   * @param isCounted - Whether the monotonic clock of the device includes the time. Most devices
+   *   exclude it. Defaults to `false`.
+   * @example
+   * ```ts
+   * device.suspend(3_600_000)
+   * await faults.clock.run(3_600_000)
+   * ```
+   */
+  suspend(ms: number, isCounted?: boolean): void
+  /**
+   * Ends the sleep of the device, and sends an event to its tabs.
+   *
+   * If the device is awake, simulates a user who returns to the page.
+   */
+  wake(): void
+  /**
+   * Shifts the date of this device by a number of milliseconds, also relative to other devices. No
+   * time passes.
+   */
+  shiftDate(ms: number): void
   /** Value of the token storage. */
   stored: string | null
   /** Fault of the token storage in all tabs; `null` if it works. */
@@ -109,24 +146,39 @@ const MAX_STORAGE_DELAY = 20
  * Creates a device without tabs.
  *
  * @param nameTab - Returns the name of the next tab.
- * @param onKill - Called with the name of a tab that was killed.
+ * @param log - Called with each event and the name of its tab or device.
  */
 export function createDevice (
   clock: Clock,
   random: Random,
   network: Network,
+  name: string,
   nameTab: () => string,
-  onKill: (name: string) => void
+  log: (event: 'killed' | 'asleep' | 'awake', source: string) => void
 ): Device {
   const cookies = createCookieJar(clock.time)
   const locks = createLocks()
-  const channels = createChannels(clock, random.fork())
+  const deviceClock = createDeviceClock(clock, notifyTabs)
+  const channels = createChannels(deviceClock, random.fork())
   const flags = new Map<string, string>()
   const tabs: Tab[] = []
+  const wakeListeners = new Set<() => void>()
+
+  function notifyTabs (): void {
+    log('awake', name)
+
+    for (const notify of [...wakeListeners]) {
+      // Another listener may have removed it.
+      if (wakeListeners.has(notify)) {
+        notify()
+      }
+    }
+  }
 
   function createTab (options: TabOptions): Tab {
     const name = nameTab()
     const tabRandom = random.fork()
+    const openedAt = deviceClock.now()
     const releases = new Set<() => void>()
     let isAlive = true
     const lifetime: TabLifetime = {
@@ -147,12 +199,12 @@ export function createDevice (
         release()
       }
 
-      onKill(name)
+      log('killed', name)
     }
 
     const sleep = (ms: number, signal?: AbortSignal): Promise<void> =>
       new Promise(resolve => {
-        void clock.sleep(ms, signal).then(() => {
+        void deviceClock.sleep(ms, signal).then(() => {
           if (isAlive) {
             resolve()
           }
@@ -181,8 +233,24 @@ export function createDevice (
       return null
     }
 
+    function subscribe (listener: () => void): () => void {
+      const notify = (): void => {
+        if (isAlive) {
+          listener()
+        }
+      }
+
+      wakeListeners.add(notify)
+
+      return () => {
+        wakeListeners.delete(notify)
+      }
+    }
+
     const endpoint: Endpoint = {
       name,
+      device,
+      clock: deviceClock,
       isAlive: lifetime.isAlive,
       kill,
       prepareRequest (url, headers, credentials) {
@@ -214,11 +282,12 @@ export function createDevice (
         return (...request) => isAlive ? wrapped(...request) : new Promise(() => {})
       },
       platform: {
-        now: clock.now,
-        date: clock.date,
+        // Counts from the start of the tab, like `performance.now`.
+        now: () => deviceClock.now() - openedAt,
+        date: deviceClock.date,
         random: tabRandom.next,
         sleep,
-        onWake: null,
+        onWake: options.events === 'none' ? null : subscribe,
         ...resolveBrowserApis(options, lifetime)
       },
       storage: {
@@ -252,6 +321,18 @@ export function createDevice (
 
   const device: Device = {
     tabs,
+    get isAsleep () {
+      return deviceClock.isAsleep
+    },
+    suspend (ms, isCounted = false) {
+      log('asleep', name)
+      deviceClock.suspend(ms, isCounted)
+    },
+    wake () {
+      deviceClock.wake()
+      notifyTabs()
+    },
+    shiftDate: deviceClock.shiftDate,
     open (options = {}) {
       const tab = createTab(options)
       tabs.push(tab)

@@ -5,9 +5,10 @@ import { createDevice } from './device.js'
 import type { Device, Tab } from './device.js'
 import { formatEntry } from './log.js'
 import type { LogEntry } from './log.js'
-import { createNetwork, defaultRates } from './network.js'
+import { createNetwork } from './network.js'
+import { defaultRates } from './plan.js'
 import type { FaultKind } from './fault-kind.js'
-import type { FaultRates, Interceptor } from './network.js'
+import type { FaultRates, Interceptor } from './plan.js'
 import { createRandom } from './random.js'
 import type { Random } from './random.js'
 
@@ -94,10 +95,11 @@ export interface Faults {
   next(fault: FaultKind | Interceptor, path?: string, count?: number): void
   /** Disconnects the network until {@link Faults.goOnline}. Requests in flight are lost. */
   goOffline(): void
-  /** Connects the network. */
+  /** Connects the network. Tabs of devices that are awake get an event. */
   goOnline(): void
   /**
-   * Connects the network and stops random faults until {@link Faults.resume}.
+   * Connects the network, like {@link Faults.goOnline}, and stops random faults until
+   * {@link Faults.resume}.
    *
    * Also cancels planned faults. Faults of requests in flight continue.
    */
@@ -180,6 +182,7 @@ export function createFaults ({
   const log: LogEntry[] = []
   let stepCount = 0
   let tabCount = 0
+  const devices: Device[] = []
   let firstTab: Tab | undefined
 
   const addEntry = (entry: Omit<LogEntry, 'at' | 'step'>): void => {
@@ -194,16 +197,21 @@ export function createFaults ({
   }, addEntry)
   const deviceRandom = random.fork()
 
-  const device = (): Device =>
-    createDevice(
+  function device (): Device {
+    const created = createDevice(
       clock,
       deviceRandom.fork(),
       network,
+      `device ${devices.length + 1}`,
       () => `tab ${++tabCount}`,
-      name => {
-        addEntry({ event: 'killed', source: name })
+      (event, source) => {
+        addEntry({ event, source })
       }
     )
+    devices.push(created)
+    return created
+  }
+
   const getFirstTab = (): Tab => (firstTab ??= device().open())
 
   function setOnline (isOnline: boolean): void {
@@ -213,6 +221,15 @@ export function createFaults ({
 
     network.isOnline = isOnline
     addEntry({ event: isOnline ? 'online' : 'offline', source: 'network' })
+
+    if (isOnline) {
+      for (const device of devices) {
+        // A device that sleeps notices it at the end of its sleep.
+        if (!device.isAsleep) {
+          device.wake()
+        }
+      }
+    }
   }
 
   async function step (actions: Readonly<Record<string, Action>>): Promise<string> {

@@ -13,10 +13,12 @@ export interface LogEntry {
     | 'response'
     | 'failure'
     | 'killed'
+    | 'asleep'
+    | 'awake'
     | 'offline'
     | 'online'
     | 'healed'
-  /** Name of an action or a tab; `network` for changes of the network. */
+  /** Name of an action, a tab or a device; `network` for changes of the network. */
   readonly source: string
   /** Number, method and URL of a request. Its response has the same value. */
   readonly request?: string

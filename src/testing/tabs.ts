@@ -5,7 +5,7 @@
  */
 
 import type { ChannelLike, LocksLike } from '../client/platform.js'
-import type { Clock } from './clock.js'
+import type { DeviceClock } from './device-clock.js'
 import type { Random } from './random.js'
 
 /** Lifetime of a tab, as its locks and channels see it. */
@@ -125,7 +125,10 @@ export function createLocks (): SharedLocks {
 }
 
 /** Creates the channels of a device. */
-export function createChannels (clock: Clock, random: Random): SharedChannels {
+export function createChannels (
+  clock: Pick<DeviceClock, 'now' | 'sleep'>,
+  random: Random
+): SharedChannels {
   const ends = new Set<ChannelEnd>()
 
   return {

@@ -42,18 +42,18 @@ export async function send (
   init: RequestInit = {}
 ): Promise<Result> {
   const start = clock.now()
-  const result: Promise<Result> = wrapped(COUNTER_URL, init).then(
-    async response => ({
-      outcome: response.status,
-      body: await response.text(),
-      duration: clock.now() - start
-    }),
-    (error: Error) => ({
-      outcome: error.name,
-      body: error.message,
-      duration: clock.now() - start
-    })
-  )
+
+  const request = async (): Promise<Result> => {
+    const response = await wrapped(COUNTER_URL, init)
+    const body = await response.text()
+    return { outcome: response.status, body, duration: clock.now() - start }
+  }
+
+  const result = request().catch((error: Error): Result => ({
+    outcome: error.name,
+    body: error.message,
+    duration: clock.now() - start
+  }))
 
   return clock.until(Promise.race([
     result,

@@ -18,6 +18,9 @@ const kinds: ReadonlyArray<
   ['503', 503, 0],
   ['504', 504, 1],
   ['portal', 200, 0],
+  ['cached', 200, 1],
+  ['odd-throw', 'TypeError', 0],
+  ['odd-json', 'TypeError', 1],
   ['kill', 200, 1]
 ]
 
@@ -36,7 +39,7 @@ for (const [kind, outcome, handled] of kinds) {
       t.equal(tab.isAlive, kind !== 'kill')
       t.equal(
         device.cookies.entries().has('count'),
-        typeof outcome === 'number' && handled > 0 && kind !== '504',
+        handled > 0 && !['drop', 'hang', '504'].includes(kind),
         'a browser saves the cookies of responses that arrive'
       )
       t.equal(
