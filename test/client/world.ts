@@ -2,11 +2,10 @@ import { createAuthClient } from '../../src/client/index.js'
 import type {
   AuthClient,
   AuthClientOptions,
-  Platform,
   TokenStorage
 } from '../../src/client/index.js'
 import { createFaults } from '../../src/testing/index.js'
-import type { Device, Faults, TabOptions } from '../../src/testing/index.js'
+import type { Device, Faults, Tab, TabOptions } from '../../src/testing/index.js'
 import { createTestApp, PASSWORD } from '../helpers/app.js'
 import type { TestApp, TestAppOptions } from '../helpers/app.js'
 import { createAppFetch, createServerClock, ORIGIN } from '../testing/virtual-server.js'
@@ -55,6 +54,19 @@ export interface World {
 
 const LATENCY = 30
 
+/** Creates the client of a tab. The world of schedules uses it too. */
+export function openClient (
+  tab: Tab,
+  { storage, platform, ...options }: Omit<ClientOptions, 'tab'>
+): AuthClient {
+  return createAuthClient({
+    baseUrl: ORIGIN,
+    platform: { ...tab.platform, ...platform },
+    ...(storage !== undefined && { storage: storage === 'keychain' ? tab.storage : storage }),
+    ...options
+  })
+}
+
 export async function createWorld (
   t: { teardown(end: () => unknown): unknown },
   given: TestAppOptions = {}
@@ -84,15 +96,25 @@ export async function createWorld (
 
   /** Records each request before it meets a fault. */
   function record (send: typeof fetch): typeof fetch {
-    return async (input, init = {}) => {
-      const request = new Request(
-        input as Request,
-        { ...init, duplex: 'half' } as RequestInit
-      )
-      const { method, url, headers, credentials, redirect, signal } = request
-      const body = request.body === null ? null : await clock.hold(() => request.text())
-      sent.push({ method, url, headers: Object.fromEntries(headers), body })
-      return send(url, { method, headers, body, credentials, redirect, signal })
+    return (input, init) => {
+      const request = new Request(input as Request, init)
+      const { method, url, headers } = request
+      const entry = {
+        method,
+        url,
+        headers: Object.fromEntries(headers),
+        body: null as string | null
+      }
+      sent.push(entry)
+
+      if (request.body !== null) {
+        const copy = request.clone()
+        void clock.hold(async () => {
+          entry.body = await copy.text()
+        })
+      }
+
+      return send(request)
     }
   }
 
@@ -101,14 +123,11 @@ export async function createWorld (
     device,
     server,
     sent,
-    open ({ tab: tabOptions, storage, platform, ...options } = {}) {
+    open ({ tab: tabOptions, platform, ...options } = {}) {
       const tab = device.open(tabOptions)
-      const fixed: Partial<Platform> = { random: () => 0.5 }
-      const client = createAuthClient({
-        baseUrl: ORIGIN,
+      const client = openClient(tab, {
         fetch: record(tab.wrap(serverFetch)),
-        platform: { ...tab.platform, ...fixed, ...platform },
-        ...(storage !== undefined && { storage: storage === 'keychain' ? tab.storage : storage }),
+        platform: { random: () => 0.5, ...platform },
         ...options
       })
       clients.push(client)

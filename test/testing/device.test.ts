@@ -1,10 +1,8 @@
 import t from 'tap'
-import { createAuthClient } from '../../src/client/index.js'
 import { createFaults } from '../../src/testing/index.js'
-import { PASSWORD } from '../helpers/app.js'
+import { credentials, openClient } from '../client/world.js'
 import { calm, COUNTER_URL, createCounter, send } from './counter.js'
-import { createServers } from './servers.js'
-import { ORIGIN } from './virtual-server.js'
+import { createServers } from './virtual-server.js'
 
 t.test('a killed tab has no effect and releases its locks', async t => {
   const faults = createFaults(calm)
@@ -162,14 +160,9 @@ t.test('some tabs are killed before they have stored a received token, and some 
     )
     const device = faults.device()
     const tab = device.open()
-    const client = createAuthClient({
-      baseUrl: ORIGIN,
-      storage: tab.storage,
-      fetch: tab.wrap(server.send),
-      platform: tab.platform
-    })
+    const client = openClient(tab, { storage: 'keychain', fetch: tab.wrap(server.send) })
     faults.next('kill', '/login')
-    void client.login({ username: 'ann', password: PASSWORD })
+    void client.login(credentials())
     await faults.clock.run(1000)
     t.notOk(tab.isAlive)
     t.ok(server.app.events.some(({ name }) => name === 'login'))

@@ -2,7 +2,7 @@ import t from 'tap'
 import { createFaults, ScheduleError } from '../../src/testing/index.js'
 import { calm, COUNTER_URL, createCounter } from './counter.js'
 import { runSchedule } from './schedules/run.js'
-import { createServers } from './servers.js'
+import { createServers } from './virtual-server.js'
 
 t.test('a failed step can be replayed with its seed', async t => {
   const run = async (): Promise<ScheduleError> => {

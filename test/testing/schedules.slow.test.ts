@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Test } from 'tap'
-import { createServers } from './servers.js'
+import { createServers } from './virtual-server.js'
 import { runSchedule } from './schedules/run.js'
 
 const STEPS = 100

@@ -1,7 +1,7 @@
 import { createFaults } from '../../../src/testing/index.js'
 import type { Faults, Random } from '../../../src/testing/index.js'
 import { DAY, SECOND } from '../../helpers/clock.js'
-import type { Servers } from '../servers.js'
+import type { Servers } from '../virtual-server.js'
 import { createActions } from './actions.js'
 import { login } from './calls.js'
 import { finishSchedule } from './recovery.js'

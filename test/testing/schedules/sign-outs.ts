@@ -1,5 +1,5 @@
 import type { AuthState } from '../../../src/client/index.js'
-import { decodeClaims } from '../servers.js'
+import { decodeClaims } from '../virtual-server.js'
 import { canContinue, getAliveTabs, getStoredToken, hasPendingLogout } from './state.js'
 import type { DeviceState, Schedule, TabState } from './state.js'
 

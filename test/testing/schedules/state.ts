@@ -1,7 +1,7 @@
 import type { AuthClient } from '../../../src/client/index.js'
 import { isLive } from '../../../src/domain/session.js'
 import type { Device, Faults, Tab } from '../../../src/testing/index.js'
-import type { Server, ServerKind } from '../servers.js'
+import type { Server, ServerKind } from '../virtual-server.js'
 
 /** Properties of a schedule that its seed decides. */
 export interface Setup extends ServerKind {
