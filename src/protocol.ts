@@ -36,10 +36,12 @@ export const defaultPaths = /* @__PURE__ */ Object.assign(
 export type RouteName = keyof typeof defaultPaths
 
 /**
- * Request header that chooses how the refresh token travels.
+ * Header that names how the refresh token travels.
  *
- * The value `cookie` requests a cookie from a server with `transport: 'both'`. The header also
- * protects against CSRF: browsers preflight each cross-origin request that has it (Fetch standard).
+ * In a request, the value `cookie` asks a server with `transport: 'both'` for a cookie. The header
+ * also protects against CSRF: browsers preflight each cross-origin request that has it (Fetch
+ * standard). In a response, the value `cookie` says that a cookie carries the refresh token.
+ * Scripts cannot see that cookie.
  */
 export const transportHeader = 'x-token-transport'
 
@@ -77,6 +79,7 @@ export const errorHeader = 'x-auth-error'
 export const exposedHeaders: string[] = /* @__PURE__ */ Object.freeze([
   'X-Auth-Error',
   'X-New-Token',
+  'X-Token-Transport',
   'Retry-After',
   'DPoP-Nonce',
   'WWW-Authenticate'

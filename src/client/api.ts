@@ -20,7 +20,7 @@ export interface Tokens {
   readonly stored: string | undefined
   /** Proves at the next login that this device is known; `undefined` if the server sent none. */
   readonly deviceToken: string | undefined
-  /** Whether the refresh token came in JSON, although the client expects a cookie. */
+  /** Whether the refresh token came in JSON instead of a cookie, or in a cookie instead of JSON. */
   readonly isMisplaced: boolean
   readonly reason?: undefined
 }
@@ -33,7 +33,10 @@ interface RefreshRejection {
 }
 
 /** Unverified response body: a proxy or a captive portal may have sent it. */
-type ResponseBody = Pick<TokenResponse, 'expires_in'> & Partial<TokenResponse & SessionListResponse>
+type ResponseBody =
+  & Pick<TokenResponse, 'expires_in'>
+  & Partial<TokenResponse & SessionListResponse>
+  & { readonly [transportHeader]: string | null }
 
 /** Signature of `fetch`, without its extra members. */
 export type Fetch = (input: string | URL | Request, init?: RequestInit) => Promise<Response>
@@ -53,7 +56,7 @@ export interface ApiClient {
    *
    * @param fetch - Sends the request, with or without an access token.
    * @param sessionId - Replaces `:id` in the path.
-   * @returns The JSON body; an empty object for status 204.
+   * @returns The JSON body and the transport header; an empty body for status 204.
    * @throws AuthError
    */
   request(
@@ -115,7 +118,9 @@ export function createApiClient (
         throw new AuthError('network')
       }
 
-      return body as ResponseBody
+      return Object.assign(body, {
+        [transportHeader]: response.headers.get(transportHeader)
+      }) as ResponseBody
     })
 
   const post = (
@@ -149,11 +154,12 @@ export function createApiClient (
       refresh_token: refreshToken,
       device_token: deviceToken,
       expires_in: seconds,
+      [transportHeader]: transport,
       user
     } = await post(route, body, signal)
 
     // JSON without tokens comes from something else, such as a captive portal.
-    if (!(seconds >= 0 && (token || usesCookie))) {
+    if (!(seconds >= 0 && (token || usesCookie || transport))) {
       throw new AuthError('network')
     }
 
@@ -161,7 +167,7 @@ export function createApiClient (
       accessToken: { token, lifetime: seconds * 1000, requestedAt, user },
       stored: usesCookie ? COOKIE_MARKER : refreshToken,
       deviceToken,
-      isMisplaced: usesCookie && !!refreshToken
+      isMisplaced: usesCookie ? !!refreshToken : transport === 'cookie' && !refreshToken
     }
   }
 

@@ -157,8 +157,12 @@ export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
                 'transport',
                 0,
                 0,
-                'the server sent the refresh token in JSON, which "storage: \'cookie\'" would ' +
-                  'drop; set "storage", or "refreshToken.transport" of the server to "both"'
+                (usesCookie
+                  ? 'the server sent the refresh token in JSON, which "storage: \'cookie\'" would ' +
+                    'drop; set "storage"'
+                  : 'the server sent the refresh token in a cookie, which this "storage" cannot ' +
+                    'read; set "storage: \'cookie\'"') +
+                  ', or "refreshToken.transport" of the server to "both"'
               )
             }
 

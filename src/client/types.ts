@@ -64,8 +64,8 @@ export interface AuthClientOptions {
    *   it uses the token.
    *
    * With `memory` or a {@link TokenStorage}, the server must not have
-   * `refreshToken: { transport: 'cookie' }`. The client would get no refresh token, and the user
-   * would be signed out when the access token expires.
+   * `refreshToken: { transport: 'cookie' }`. The client would get no refresh token, so `login`
+   * revokes the session and throws `transport`.
    *
    * @default 'cookie'
    * @example

@@ -18,6 +18,8 @@ export interface CookieReply {
   /** Request of the reply, as the app sees it. */
   readonly request?: { readonly protocol?: string, readonly host?: string }
   header(name: string, value: string): unknown
+  /** Without it, `Access-Control-Expose-Headers` stays unchanged. */
+  getHeader?(name: string): unknown
 }
 
 /** Creates a `Set-Cookie` header. The `serializeCookie` decorator of @fastify/cookie. */

@@ -93,9 +93,23 @@ function formatChallenge (
   return hasProof || isDpopError ? dpop + parameters : `${bearer}${parameters}, ${dpop}`
 }
 
-/** Adds a member to a list header such as `Vary`, unless the list contains it. */
-export function addToHeader (reply: FastifyReply, header: string, member: string): void {
-  const members = readMembers(reply, header)
+/** Part of a reply. */
+interface HeaderReply {
+  getHeader?(name: string): unknown
+  header(name: string, value: string): unknown
+}
+
+/**
+ * Adds a member to a list header such as `Vary`, unless the list contains it.
+ *
+ * Does nothing if the reply cannot be read, because the list could not be kept.
+ */
+export function addToHeader (reply: HeaderReply, header: string, member: string): void {
+  if (reply.getHeader === undefined) {
+    return
+  }
+
+  const members = readMembers(reply.getHeader(header))
 
   if (!members.some(value => isSameName(value, member))) {
     reply.header(header, [...members, member].join(', '))
@@ -104,7 +118,7 @@ export function addToHeader (reply: FastifyReply, header: string, member: string
 
 /** Removes a member from a list header, or the whole header if it has no other member. */
 export function removeFromHeader (reply: FastifyReply, header: string, member: string): void {
-  const members = readMembers(reply, header).filter(value => !isSameName(value, member))
+  const members = readMembers(reply.getHeader(header)).filter(value => !isSameName(value, member))
 
   if (members.length === 0) {
     reply.removeHeader(header)
@@ -114,8 +128,8 @@ export function removeFromHeader (reply: FastifyReply, header: string, member: s
 }
 
 // The app or another plugin may have set the header to a string or to an array.
-function readMembers (reply: FastifyReply, header: string): string[] {
-  return [reply.getHeader(header) ?? []].flat()
+function readMembers (value: unknown): string[] {
+  return [value ?? []].flat()
     .flatMap(value => String(value).split(','))
     .map(value => value.trim())
 }

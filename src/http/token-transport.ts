@@ -8,6 +8,7 @@ import { readBearerToken, readDpopToken } from './authorization.js'
 import type { HttpRequest } from './authorization.js'
 import type { CookieReply, CookieRequest, PlainHttpWarning, TokenCookie } from './cookies.js'
 import type { OriginRequest, TrustedOrigins } from './csrf.js'
+import { addToHeader } from './headers.js'
 
 /** Lifetime of the device cookie after the last login, in seconds: half a year. */
 const DEVICE_COOKIE_LIFETIME = 15_552_000
@@ -333,8 +334,16 @@ export class TokenTransport {
 
     if (refreshToken !== null) {
       refreshCookie?.set(reply, refreshToken, persistent ? refreshExpiresIn : null)
+      announceCookie(reply)
     }
 
     accessCookie?.set(reply, accessToken, persistent ? expiresIn : null)
   }
+}
+
+/** Tells the client where the refresh token is, because its scripts cannot see the cookie. */
+function announceCookie (reply: CookieReply): void {
+  reply.header(transportHeader, 'cookie')
+  // Scripts of other origins cannot read the header otherwise. CORS itself is up to the app.
+  addToHeader(reply, 'access-control-expose-headers', transportHeader)
 }

@@ -30,6 +30,37 @@ t.test('a login is refused if the client would drop its refresh token', async t 
   t.equal(keychain.state.status, 'signed-in', 'the fix works')
 })
 
+for (const storage of ['memory', 'keychain'] as const) {
+  for (const tokens of ['all tokens', 'the refresh token']) {
+    t.test(`${storage}: a login is refused if cookies carry ${tokens}`, async t => {
+      const world = await createWorld(t, {
+        options: {
+          refreshToken: { transport: 'cookie' },
+          cookie: { accessToken: tokens === 'all tokens' }
+        }
+      })
+      const client = world.open({ storage })
+      await t.rejects(world.until(client.login(credentials())), {
+        name: 'AuthError',
+        code: 'transport',
+        message: /"storage: 'cookie'".*"refreshToken\.transport" of the server to "both"/
+      })
+      await world.run(1000)
+      t.match(client.state, { status: 'signed-out', user: null })
+      t.equal(world.device.flags.size, 0, 'nothing is stored')
+
+      if (tokens === 'the refresh token') {
+        const { tokenAuth } = world.server.app
+        t.strictSame(await tokenAuth.listSessions('u-ann'), [], 'no session is left')
+      }
+
+      const fixed = world.open({ storage: 'cookie' })
+      await world.signIn(fixed)
+      t.equal(fixed.state.status, 'signed-in', 'the fix works')
+    })
+  }
+}
+
 t.test('a server without refresh tokens needs no storage', async t => {
   const world = await createWorld(t, { options: { refreshToken: false } })
 

@@ -137,8 +137,8 @@ function allowsMethod (response: ProbeResponse, method: string): boolean {
 function findHiddenHeaders (response: ProbeResponse): string[] {
   const exposed = parseList(response.headers['access-control-expose-headers'])
   const isDpop = /\bDPoP\b/.test(response.headers['www-authenticate'] ?? '')
-  // Whether the app renews tokens cannot be seen without a login.
-  const unused = [newTokenHeader, ...isDpop ? [] : ['dpop-nonce']]
+  // The plugin exposes them itself, on the responses that have them.
+  const unused = [newTokenHeader, transportHeader, ...isDpop ? [] : ['dpop-nonce']]
   const isWildcard = exposed.includes('*') && !allowsCredentials(response)
 
   return isWildcard
