@@ -42,6 +42,7 @@ const allowed = {
   ],
   services: ['options/.+', 'login/.+', 'health/.+', 'protocol', 'stores/memory/.+', ...MIDDLE],
   client: ['protocol'],
+  'client/node': ['client/[^/]+', 'protocol'],
   testing: [
     'client/.+',
     'protocol',
@@ -68,8 +69,8 @@ function roomPattern (room) {
     return { path: '^src/stores/[^/]+\\.ts$' }
   }
 
-  return room === 'http'
-    ? { path: '^src/http/[^/]+\\.ts$' }
+  return room === 'http' || room === 'client'
+    ? { path: `^src/${room}/[^/]+\\.ts$` }
     : { path: `^src/${room}/` }
 }
 

@@ -1,0 +1,24 @@
+/**
+ * Reason of a {@link FileStorageError}.
+ *
+ * - `lock-lost`: this process stood still for so long that another process took over its lock.
+ *   Nothing was written. The next attempt works.
+ * - `not-private`: other users of the machine can read the file or its folder, or own it.
+ */
+export type FileStorageErrorCode = 'lock-lost' | 'not-private'
+
+/**
+ * Error of a file storage.
+ *
+ * The client reports it as the `cause` of an `AuthError` with the code `storage`. Errors of the
+ * file system are causes too, with codes such as `EACCES`. The message never contains a token.
+ */
+export class FileStorageError extends Error {
+  override readonly name = 'FileStorageError'
+  readonly code: FileStorageErrorCode
+
+  constructor (code: FileStorageErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+}

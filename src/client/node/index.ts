@@ -1,0 +1,3 @@
+export { FileStorageError } from './errors.js'
+export type { FileStorageErrorCode } from './errors.js'
+export { fileStorage } from './file-storage.js'
