@@ -1,16 +1,19 @@
 import type { OneTimeTokens } from './account/one-time-tokens.js'
 import type { Session as DomainSession } from './domain/session.js'
 import type { Health } from './health/health.js'
-import type { Authenticate as AuthenticateHook } from './http/authenticate.js'
+import type { Authenticate as AuthenticateHook, AuthenticatedRequest } from './http/authenticate.js'
 import type { HttpRequest } from './http/authorization.js'
 import type { CookieReply } from './http/cookies.js'
 import type { DpopRequest } from './http/dpop.js'
-import type { ClaimRequirements as Requirements } from './http/guards.js'
+import type {
+  ClaimRequirements as Requirements,
+  FreshOptions as FreshRequirements
+} from './http/guards.js'
 import type { Registration as ScopeRegistration } from './http/registration.js'
 import type { Route } from './http/unprotected-routes.js'
 import type { Duration } from './lib/duration.js'
 import type { CookieResponse, TokenResponse } from './protocol.js'
-import type { PublicUser } from './sessions/user-callbacks.js'
+import type { AuthUser, PublicUser } from './sessions/user-callbacks.js'
 import type { UserId } from './sessions/user-id.js'
 import type { Auth as RequestAuth } from './tokens/auth.js'
 import type { KeyInput } from './tokens/keys.js'
@@ -84,6 +87,21 @@ export interface OpenInCookieOptions extends OpenOptions {
   readonly persistent?: boolean
 }
 
+/** Options of `app.tokenAuth.elevate`. */
+export interface ElevateOptions {
+  /**
+   * Authentication methods of the step-up (RFC 8176), with at most 128 characters in all.
+   *
+   * They replace those of the login. So name each method that the user has just passed.
+   */
+  readonly amr: readonly string[]
+  /** Reply that sets the cookie. Required if the request has its access token in a cookie. */
+  readonly reply?: CookieReply
+}
+
+/** Request of a route with `authenticate`. */
+export type ElevatedRequest = AuthenticatedRequest
+
 /**
  * Sessions and passwords for the app's own code: `app.tokenAuth`.
  *
@@ -131,6 +149,35 @@ export interface TokenAuth {
     request: SessionRequest,
     options: OpenInCookieOptions
   ): Promise<TokenResponse<PublicUser> | CookieResponse<PublicUser>>
+  /**
+   * Issues an access token for a signed-in user who has authenticated again (step-up), for example
+   * with a passkey. Opens no session and writes nothing.
+   *
+   * The token has the time and the methods `amr` of the step-up, and what else the login had. It
+   * replaces the access token of the request. A refresh, or a silent renewal, returns to the time
+   * and methods of the login. Call it in a route with `authenticate`, and send the result with
+   * `Cache-Control: no-store`. For a step-up by password, use the route `POST elevate`.
+   *
+   * @throws TokenAuthError `AUTH_ACCESS_MISSING` if `authenticate` has accepted no token.
+   * `AUTH_ACCESS_EXPIRED` if the client has refreshed meanwhile. `AUTH_SESSION_REVOKED` if the
+   * session was revoked, or the user is unknown or disabled.
+   * @throws TypeError if `options.amr` is empty or too long, an option is unknown, or the access
+   * token is in a cookie and `options.reply` is missing.
+   * @example
+   * ```ts
+   * app.post('/passkey/elevate', { onRequest: [authenticate] }, async (request, reply) => {
+   *   await verifyPasskey(getAuth(request).userId, request.body)
+   *   reply.header('cache-control', 'no-store')
+   *   return app.tokenAuth.elevate(request, { amr: ['hwk'], reply })
+   * })
+   * ```
+   */
+  elevate(
+    request: ElevatedRequest,
+    options: ElevateOptions & { readonly reply: CookieReply }
+  ): Promise<TokenResponse<PublicUser> | CookieResponse<PublicUser>>
+  /** Issues an access token that the request did not have in a cookie. */
+  elevate(request: ElevatedRequest, options: ElevateOptions): Promise<TokenResponse<PublicUser>>
   /**
    * Lists the live sessions of a user, newest first, at most 100.
    *
@@ -216,6 +263,36 @@ export interface TokenAuth {
    * ```
    */
   verifyPassword(hash: string | null, password: string): Promise<boolean>
+  /**
+   * Verifies a name and a password like the route `login`, and opens no session.
+   *
+   * Use it for a login of your own, for example one with another step before `openSession`. Failed
+   * attempts count together with those of the route, and take the same time for every name.
+   *
+   * @typeParam User - Type of the users of `users.findByLogin`.
+   * @param credentials.deviceToken - Device token of an earlier login. By default, that of the
+   * cookie.
+   * @returns The user as `users.findByLogin` returned it. It contains the password hash, so do not
+   * send it.
+   * @throws TokenAuthError `AUTH_CREDENTIALS_REJECTED`, `AUTH_TOO_MANY_ATTEMPTS`, `AUTH_BUSY` or
+   * `AUTH_STORE_UNAVAILABLE`, as the route does.
+   * @throws TypeError if the name or the password is no string.
+   * @example
+   * ```ts
+   * app.post('/sign-in', async (request, reply) => {
+   *   const { id } = await app.tokenAuth.verifyLogin(readForm(request), request)
+   *   return app.tokenAuth.openSession(id, request, { reply, amr: ['pwd'] })
+   * })
+   * ```
+   */
+  verifyLogin<User extends AuthUser = AuthUser>(
+    credentials: {
+      readonly login: string
+      readonly password: string
+      readonly deviceToken?: string | null
+    },
+    request: SessionRequest
+  ): Promise<User>
   /**
    * Replaces the `keys` of the options in this process. Invalid keys change nothing.
    *
@@ -321,6 +398,9 @@ export type AuthGuard = AuthenticateHook
 /** Registration of a scope, which `fastify-token-auth/testing` reads. */
 export type Registration = ScopeRegistration
 
+/** Type of the options of `app.requireFresh`. */
+export type FreshOptions = FreshRequirements
+
 /** Type of the argument of `app.requireClaims`. */
 export type ClaimRequirements = Requirements
 
@@ -342,13 +422,14 @@ declare module 'fastify' {
      */
     authenticate: Authenticate
     /**
-     * Creates an `onRequest` hook that requires a recent login. Place it after `app.authenticate`.
+     * Creates an `onRequest` hook that requires a recent login or step-up. Place it after
+     * `app.authenticate`.
      *
      * Use it for sensitive operations, such as a payment or the deletion of an account. The
      * hook rejects with a {@link TokenAuthError} `AUTH_REAUTHENTICATION_REQUIRED` (403) if the
-     * login is older.
+     * login is older, or used no method of `options.amr`.
      *
-     * @throws TypeError if `maxAge` is not a duration above 0.
+     * @throws TypeError if `maxAge` is not a duration above 0, or an option is invalid or unknown.
      * @example
      * ```ts
      * app.delete('/account', {
@@ -356,7 +437,7 @@ declare module 'fastify' {
      * }, deleteAccount)
      * ```
      */
-    requireFresh(maxAge: Duration): AuthGuard
+    requireFresh(maxAge: Duration, options?: FreshOptions): AuthGuard
     /**
      * Creates an `onRequest` hook that requires claims of the access token. Place it after
      * `app.authenticate`.

@@ -4,15 +4,17 @@ import type { DpopProof } from './dpop/verifier.js'
 import { missingProof } from './errors.js'
 import { Events } from './events.js'
 import { addDecorator, assertFreeDecorators, decorateScope } from './http/app-decorators.js'
-import { createAccessCheck, createAuthenticate } from './http/authenticate.js'
-import type { AccessCheck, Authenticate } from './http/authenticate.js'
+import { createAccessChecks } from './http/access-checks.js'
+import { createAuthenticate } from './http/authenticate.js'
+import type { Authenticate } from './http/authenticate.js'
 import type { GetProof, RequestDpop } from './http/dpop.js'
+import { RequestElevation } from './http/elevation.js'
 import { requireFirstParty } from './http/guards.js'
 import { addErrorHeaders } from './http/headers.js'
 import { loadDpop } from './http/load-dpop.js'
 import { createRouteDocs } from './http/openapi.js'
 import type { DescribeRoute } from './http/openapi.js'
-import { createTokenRenewer } from './http/renewed-tokens.js'
+import { addElevateRoute } from './http/routes/elevate.js'
 import { addJwksRoute } from './http/routes/jwks.js'
 import { addLoginRoute } from './http/routes/login.js'
 import { addLogoutAllRoute, addLogoutRoute } from './http/routes/logout.js'
@@ -22,7 +24,6 @@ import { prepareScope } from './http/scope.js'
 import type { TestSessions, TestSessionsContext } from './http/test-sessions.js'
 import { createRouteLister } from './http/unprotected-routes.js'
 import { TokenTransport } from './http/token-transport.js'
-import type { TransportSettings } from './http/token-transport.js'
 import { createTransportSettings } from './http/transport-settings.js'
 import { isProduction } from './lib/production.js'
 import type { Millis } from './lib/time.js'
@@ -50,6 +51,7 @@ interface Registration {
   readonly clock: () => Millis
   readonly services: Services
   readonly transport: TokenTransport
+  readonly elevation: RequestElevation
   readonly authenticate: Authenticate
   readonly getProof: GetProof
   readonly describe: DescribeRoute
@@ -91,7 +93,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
 
     prepareScope(scope, settings.refreshCookie !== null)
 
-    const { check, ownCheck } = createChecks(app, services, settings, dpop)
+    const { check, ownCheck, sources, renewer } = createAccessChecks(app, services, settings, dpop)
     const authenticate = createAuthenticate(ownCheck)
     const transport = new TokenTransport(
       settings,
@@ -103,6 +105,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       clock,
       services,
       transport,
+      elevation: new RequestElevation({ ...services, transport, sources, renewer, clock }),
       authenticate,
       getProof: (request => dpop?.getProof(request) ?? null) satisfies GetProof,
       describe: createRouteDocs(options, settings.accessCookie?.name ?? null),
@@ -131,8 +134,8 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       app,
       options.decorators.tokenAuth,
       createTokenAuth({
-        ...registration,
         ...services,
+        ...registration,
         unprotectedRoutes,
         oneTime: {
           realm: name,
@@ -174,33 +177,12 @@ async function loadTestSessions (context: TestSessionsContext): Promise<TestSess
   return createTestSessions(context)
 }
 
-function createChecks (
-  app: FastifyInstance,
-  { access, renewal, revoked }: Services,
-  { accessCookie, origins }: TransportSettings,
-  dpop: RequestDpop | null
-): { readonly check: AccessCheck, readonly ownCheck: AccessCheck } {
-  const context = {
-    verifier: access,
-    accessCookie: accessCookie === null ? null : { cookie: accessCookie, origins },
-    renewer: renewal === null ? null : createTokenRenewer(app, renewal, accessCookie, revoked),
-    dpop,
-    requiresDpop: false
-  }
-
-  return {
-    check: createAccessCheck(context),
-    // An `onRoute` hook of the app may mark all routes as public, also those of the plugin.
-    ownCheck: createAccessCheck(context, () => undefined)
-  }
-}
-
 async function addRoutes (
   app: FastifyInstance,
   scope: FastifyInstance,
   registration: Registration
 ): Promise<void> {
-  const { options, clock, services, transport, authenticate, oauth, dpop } = registration
+  const { options, clock, services, transport, authenticate, elevation, oauth, dpop } = registration
   const { sessions, users, login, refresh, keyRing } = services
   const { paths } = options
   const { getProof, describe } = registration
@@ -218,6 +200,18 @@ async function addRoutes (
 
   if (paths.refresh !== false) {
     addRefreshRoute(scope, paths.refresh, transport, refresh, getProof, describe)
+  }
+
+  if (paths.elevate !== false) {
+    addElevateRoute(scope, paths.elevate, {
+      transport,
+      elevation,
+      login,
+      users,
+      clock,
+      authenticate: firstParty,
+      describe
+    })
   }
 
   if (paths.logout !== false) {

@@ -8,6 +8,7 @@
 export const clientPaths = {
   login: '/login',
   refresh: '/refresh',
+  elevate: '/elevate',
   logout: '/logout',
   logoutAll: '/logout/all',
   sessions: '/sessions',

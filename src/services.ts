@@ -17,6 +17,7 @@ import { SYSTEM_CLOCKS } from './revocations/store-clock.js'
 import type { StoreTime } from './revocations/store-clock.js'
 import { UsageTracker } from './revocations/usage-tracker.js'
 import { AccessVerifier } from './sessions/access-verifier.js'
+import { Elevation } from './sessions/elevation.js'
 import { Refresh } from './sessions/refresh.js'
 import { Renewal } from './sessions/renewal.js'
 import { ReuseGuard } from './sessions/reuse-guard.js'
@@ -74,6 +75,7 @@ export interface Services {
   readonly sessions: Sessions
   readonly refresh: Refresh
   readonly rotator: TokenRotator
+  readonly elevation: Elevation
   readonly login: PasswordLogin
   readonly passwords: Passwords
   readonly health: HealthMonitor
@@ -135,16 +137,14 @@ export function createServices (
     interval: options.sweepInterval,
     keep: KEPT_AFTER_END
   })
-  const throttle = options.throttle === null
-    ? null
-    : createThrottle(options.throttle, {
-      deriveKeys: purpose => deriveKeys(options.secrets.base, realm, purpose),
-      invalidTokens: new MemoryAttempts(),
-      attempts,
-      events,
-      logger,
-      clock
-    })
+  const throttle = createThrottle(options.throttle, {
+    deriveKeys: purpose => deriveKeys(options.secrets.base, realm, purpose),
+    invalidTokens: new MemoryAttempts(),
+    attempts,
+    events,
+    logger,
+    clock
+  })
   const startup = new StoreStartup({
     ...options.startup,
     async start () {
@@ -218,6 +218,7 @@ export function createServices (
   const measured = { realm, feed, time, usage, passwords, sweeper, storeTimeout }
   const health = new HealthMonitor({ ...options.revocations, ...measured, store: options.store })
   const login = new PasswordLogin({ users, passwords, sessions, throttle, events, logger, clock })
+  const elevation = new Elevation({ ...shared, reporter, usage, grace })
   const renewal = options.renewalWindow === null
     ? null
     : new Renewal({
@@ -241,6 +242,7 @@ export function createServices (
     sessions,
     refresh,
     rotator,
+    elevation,
     login,
     passwords,
     health,
@@ -254,8 +256,8 @@ export function createServices (
     revoked,
     usage: confirming,
     async start () {
-      // Without the route, the first call of a method loads the library.
-      if (options.paths.login !== false) {
+      // Without the routes, the first call of a method loads the library.
+      if (options.paths.login !== false || options.paths.elevate !== false) {
         await passwords.loadLibrary()
       }
 

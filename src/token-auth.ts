@@ -1,9 +1,25 @@
 import type { OneTimeContext } from './account/one-time-token-issuer.js'
 import type { OneTimeTokens } from './account/one-time-tokens.js'
-import type { OpenInCookieOptions, OpenOptions, SessionRequest, TokenAuth } from './decorators.js'
+import type {
+  ElevatedRequest,
+  ElevateOptions,
+  OpenInCookieOptions,
+  OpenOptions,
+  SessionRequest,
+  TokenAuth
+} from './decorators.js'
 import { TokenAuthError } from './errors.js'
 import { getCaller } from './http/authorization.js'
+import type { CookieReply } from './http/cookies.js'
+import { getDisconnectSignal } from './http/disconnect.js'
 import type { GetProof } from './http/dpop.js'
+import type { RequestElevation } from './http/elevation.js'
+import {
+  assertCredentials,
+  assertDevice,
+  assertMethods,
+  assertSessionRequest
+} from './http/session-arguments.js'
 import type { TokenTransport } from './http/token-transport.js'
 import type { Millis } from './lib/time.js'
 import { requestForApp } from './login/hash-queue.js'
@@ -14,7 +30,7 @@ import type { Services } from './services.js'
 import type { NewSessionInput } from './sessions/new-session.js'
 import { getRevokedSince } from './sessions/sessions.js'
 import type { IssuedTokens } from './sessions/token-issuer.js'
-import type { PublicUser } from './sessions/user-callbacks.js'
+import type { AuthUser, PublicUser } from './sessions/user-callbacks.js'
 import { toUserId } from './sessions/user-id.js'
 import type { UserId } from './sessions/user-id.js'
 
@@ -24,6 +40,7 @@ export type TokenAuthContext =
     Services,
     | 'users'
     | 'sessions'
+    | 'login'
     | 'passwords'
     | 'throttle'
     | 'sharesAttempts'
@@ -34,6 +51,7 @@ export type TokenAuthContext =
   & {
     readonly clock: () => Millis
     readonly transport: TokenTransport
+    readonly elevation: RequestElevation
     /** `null` if OAuth clients are not configured. */
     readonly oauth: OAuth | null
     readonly getProof: GetProof
@@ -43,6 +61,8 @@ export type TokenAuthContext =
 
 /** Longest `amr`. With the largest claims, tokens remain below their maximum length. */
 const MAX_AMR_LENGTH = 512
+/** Longest `amr` of a step-up, whose tokens also contain that of the login. */
+const MAX_STEP_UP_LENGTH = 128
 
 const openShape = {
   device: true,
@@ -53,12 +73,20 @@ const openShape = {
   persistent: true
 } satisfies Record<keyof OpenInCookieOptions, true>
 
+const elevateShape = { amr: true, reply: true } satisfies Record<keyof ElevateOptions, true>
+
+const loginShape = { login: true, password: true, deviceToken: true } satisfies Record<
+  keyof Parameters<TokenAuth['verifyLogin']>[0],
+  true
+>
+
 const keepShape = { keep: true }
 
 /** Creates `app.tokenAuth`. */
 export function createTokenAuth (context: TokenAuthContext): TokenAuth {
   const { users, sessions, passwords, throttle, sweeper, transport, keyRing, health } = context
-  const { oauth, getProof, clock, unprotectedRoutes, oneTime, sharesAttempts } = context
+  const { oauth, getProof, clock, unprotectedRoutes, login, elevation } = context
+  const { oneTime, sharesAttempts } = context
 
   async function openSession (
     userId: UserId,
@@ -77,11 +105,12 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
     options: Partial<OpenInCookieOptions> = {}
   ): Promise<TokenResponse<PublicUser> | CookieResponse<PublicUser>> {
     const id = toUserId(userId, 'openSession')
-    assertSessionRequest(request)
+    assertSessionRequest(request, 'openSession')
     rejectUnknownKeys(options, openShape, 'openSession')
     const { device = null, amr = [], reply, persistent = false, clientId = null } = options
     const { transport: requested } = options
-    assertSessionHints(device, amr)
+    assertDevice(device)
+    assertMethods(amr, 'openSession', MAX_AMR_LENGTH)
 
     if (clientId !== null && oauth?.clients.has(clientId) !== true) {
       throw new TypeError('"clientId" of openSession must be one of "oauth.clients"')
@@ -139,8 +168,63 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
     }
   }
 
+  async function elevate (
+    request: ElevatedRequest,
+    options: ElevateOptions & { readonly reply: CookieReply }
+  ): Promise<TokenResponse<PublicUser> | CookieResponse<PublicUser>>
+  async function elevate (
+    request: ElevatedRequest,
+    options: ElevateOptions
+  ): Promise<TokenResponse<PublicUser>>
+
+  async function elevate (
+    request: ElevatedRequest,
+    options: ElevateOptions
+  ): Promise<TokenResponse<PublicUser> | CookieResponse<PublicUser>> {
+    rejectUnknownKeys(options, elevateShape, 'elevate')
+    const { amr, reply } = options
+    assertMethods(amr, 'elevate', MAX_STEP_UP_LENGTH)
+
+    if (amr.length === 0) {
+      throw new TypeError('"amr" of elevate must name the methods of the step-up')
+    }
+
+    const presented = elevation.read(request)
+    const { inCookie } = presented
+
+    if (inCookie && reply === undefined) {
+      throw new TypeError(
+        'elevate requires { reply }, because the access token of the request is in a cookie'
+      )
+    }
+
+    const issued = await elevation.elevate(request, presented, { amr, authenticatedAt: clock() })
+    return transport.toResponse(reply, issued, inCookie)
+  }
+
+  async function verifyLogin<User extends AuthUser> (
+    credentials: Parameters<TokenAuth['verifyLogin']>[0],
+    request: SessionRequest
+  ): Promise<User> {
+    assertSessionRequest(request, 'verifyLogin')
+    rejectUnknownKeys(credentials, loginShape, 'verifyLogin')
+    const { login: name, password, deviceToken = null } = credentials
+    assertCredentials(name, password, deviceToken)
+    const { record } = await login.verifyLogin({
+      login: name,
+      password,
+      deviceToken: transport.readDeviceToken(request, true) ?? deviceToken,
+      signal: getDisconnectSignal({ raw: 'raw' in request ? request.raw : {} })
+    }, getCaller(request))
+
+    // The record of `users.findByLogin`, whose type only the app knows.
+    return record as User
+  }
+
   return {
     openSession,
+    elevate,
+    verifyLogin,
     async listSessions (userId) {
       const live = await sessions.list(toUserId(userId, 'listSessions'))
       return live.map(({ secretHash, ...info }) => info)
@@ -201,35 +285,4 @@ function loadOneTimeTokens (context: OneTimeContext, isShared: boolean): OneTime
     verify: async (token, expected) => (await load()).verify(token, expected),
     redeem: async (token, expected) => (await load()).redeem(token, expected)
   }
-}
-
-function assertSessionRequest (request: SessionRequest): void {
-  const { ip, headers } = (request ?? {}) as Partial<SessionRequest>
-  const isValid = typeof headers === 'object' && headers !== null && isAbsentOrString(ip) &&
-    isAbsentOrString(headers['user-agent'])
-
-  if (!isValid) {
-    throw new TypeError('"request" of openSession must be a Fastify request or { ip, headers }')
-  }
-}
-
-// Tokens with another `amr`, or a longer one, would be rejected at their first use.
-function assertSessionHints (device: unknown, amr: unknown): void {
-  if (!isAbsentOrString(device)) {
-    throw new TypeError('"device" of openSession must be a string or null')
-  }
-
-  const isValid = Array.isArray(amr) && amr.every(method => typeof method === 'string') &&
-    amr.join('').length <= MAX_AMR_LENGTH
-
-  if (!isValid) {
-    throw new TypeError(
-      '"amr" of openSession must be an array of strings, such as ["otp"], with at most ' +
-        `${MAX_AMR_LENGTH} characters in all`
-    )
-  }
-}
-
-function isAbsentOrString (value: unknown): boolean {
-  return value == null || typeof value === 'string'
 }

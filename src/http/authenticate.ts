@@ -70,6 +70,9 @@ export interface AuthenticateContext<Verified extends VerifiedToken> {
   readonly requiresDpop: boolean
 }
 
+/** Parts of a request that may contain an access token, besides the header of a bearer token. */
+export type TokenSources = Pick<AuthenticateContext<never>, 'accessCookie' | 'dpop'>
+
 /** Codes of tokens that were valid once. */
 const CODES_OF_OLD_TOKENS: ReadonlySet<ErrorCode> = new Set([
   'AUTH_ACCESS_EXPIRED',
@@ -80,7 +83,7 @@ const CODES_OF_OLD_TOKENS: ReadonlySet<ErrorCode> = new Set([
 export const AUTHENTICATE_HOOK = 'tokenAuth.authenticate'
 
 /** Access token of a request and how it was sent. */
-interface RequestToken {
+export interface RequestToken {
   readonly token: string
   /** String of the request that contains the token. */
   readonly cacheKey: string
@@ -169,7 +172,7 @@ export function createAccessCheck<Verified extends VerifiedToken> (
       return
     }
 
-    const presented = findToken(request, context)
+    const presented = findAccessToken(request, context)
 
     if (presented === null) {
       if (access === 'optional' && readDpopToken(request) === null) {
@@ -258,9 +261,9 @@ function missingToken (request: AuthenticatedRequest): TokenAuthError {
 }
 
 /** Returns the access token of a request, or `null` if it has none. */
-function findToken (
+export function findAccessToken (
   request: AuthenticatedRequest,
-  { accessCookie, dpop }: Pick<AuthenticateContext<never>, 'accessCookie' | 'dpop'>
+  { accessCookie, dpop }: TokenSources
 ): RequestToken | null {
   const { authorization } = request.headers
   const bearer = readBearerToken(request)

@@ -12,7 +12,7 @@ export interface HttpRequest {
     readonly cookie?: string | undefined
     readonly 'user-agent'?: string | undefined
   }
-  readonly raw: { readonly rawHeaders: readonly string[] }
+  readonly raw: { readonly rawHeaders: readonly string[], readonly socket?: unknown }
 }
 
 const HEADER_NAME = 'authorization'

@@ -3,6 +3,7 @@ import { parseDuration } from '../lib/duration.js'
 import type { Duration } from '../lib/duration.js'
 import { CLOCK_TOLERANCE } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
+import { rejectUnknownKeys } from '../options/validate.js'
 import type { Auth, AuthClaims } from '../tokens/auth.js'
 import { createAuthenticate, createHook } from './authenticate.js'
 import type { Authenticate, AuthenticatedRequest } from './authenticate.js'
@@ -24,23 +25,64 @@ export type ClaimRequirements = {
   readonly [Name in keyof AuthClaims]?: Accepted<NonNullable<AuthClaims[Name]>>
 }
 
+/** Options of `requireFresh`. */
+export interface FreshOptions {
+  /**
+   * Accepted authentication methods (RFC 8176). The login or step-up must have used one of them.
+   *
+   * @default any method
+   * @example
+   * ```ts
+   * requireFresh('5m', { amr: ['otp', 'hwk'] }) // a code of an app, or a security key
+   * ```
+   */
+  readonly amr?: readonly string[]
+}
+
 /** Creates `app.requireFresh`. */
-export function createRequireFresh (clock: () => Millis): (maxAge: Duration) => Authenticate {
-  return maxAge => {
-    const limit = parseMaxAge(maxAge)
+export function createRequireFresh (
+  clock: () => Millis
+): (maxAge: Duration, options?: FreshOptions) => Authenticate {
+  return (maxAge, options) => {
+    const assertFresh = createFreshCheck(maxAge, options)
 
     return createGuard(auth => {
-      assertFresh(auth, limit, clock())
+      assertFresh(auth, clock())
     })
   }
 }
 
 /**
- * Reads the argument of `requireFresh`.
+ * Creates the check of `requireFresh`, which throws `AUTH_REAUTHENTICATION_REQUIRED`.
  *
- * @throws TypeError if it is not a duration above 0.
+ * @throws TypeError if `maxAge` is not a duration above 0, or an option is invalid or unknown.
  */
-export function parseMaxAge (maxAge: Duration): Millis {
+export function createFreshCheck (
+  maxAge: Duration,
+  options: FreshOptions = {}
+): (auth: Auth, now: Millis) => void {
+  const limit = parseMaxAge(maxAge)
+  const accepted = readMethods(options)
+
+  return ({ authenticatedAt, amr }, now) => {
+    const age = now - authenticatedAt
+
+    // A login in the future was timed by a wrong clock.
+    if (age > limit || age < -CLOCK_TOLERANCE) {
+      throw new TokenAuthError('AUTH_REAUTHENTICATION_REQUIRED', {
+        hint: `login must be at most ${Math.floor(limit / 1000)} s old`
+      })
+    }
+
+    if (accepted !== null && !amr.some(method => accepted.has(method))) {
+      throw new TokenAuthError('AUTH_REAUTHENTICATION_REQUIRED', {
+        hint: `login must use a method of: ${[...accepted].join(', ')}`
+      })
+    }
+  }
+}
+
+function parseMaxAge (maxAge: Duration): Millis {
   const limit = parseDuration(maxAge)
 
   if (limit === null || limit <= 0) {
@@ -50,18 +92,26 @@ export function parseMaxAge (maxAge: Duration): Millis {
   return limit
 }
 
-/** @throws TokenAuthError `AUTH_REAUTHENTICATION_REQUIRED` if the login is older than `limit`. */
-export function assertFresh ({ authenticatedAt }: Auth, limit: Millis, now: Millis): void {
-  const age = now - authenticatedAt
+function readMethods (options: FreshOptions): ReadonlySet<string> | null {
+  rejectUnknownKeys(options, { amr: true }, 'requireFresh')
+  const { amr } = options
 
-  // A login in the future was timed by a wrong clock.
-  if (age <= limit && age >= -CLOCK_TOLERANCE) {
-    return
+  if (amr === undefined) {
+    return null
   }
 
-  throw new TokenAuthError('AUTH_REAUTHENTICATION_REQUIRED', {
-    hint: `login must be at most ${Math.floor(limit / 1000)} s old`
-  })
+  // The message of the error, and a challenge, contain the methods.
+  if (!Array.isArray(amr) || amr.length === 0 || !amr.every(isMethodName)) {
+    throw new TypeError(
+      '"amr" of requireFresh must be an array of methods (RFC 8176), such as ["otp", "hwk"]'
+    )
+  }
+
+  return new Set(amr)
+}
+
+function isMethodName (method: unknown): boolean {
+  return typeof method === 'string' && /^[\w:./-]+$/.test(method)
 }
 
 /**

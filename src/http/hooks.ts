@@ -1,8 +1,8 @@
 import type { Duration } from '../lib/duration.js'
 import { createAuthenticate, createHook } from './authenticate.js'
 import type { Authenticate } from './authenticate.js'
-import { assertFresh, createClaimsCheck, parseMaxAge, requireAuth } from './guards.js'
-import type { ClaimRequirements } from './guards.js'
+import { createClaimsCheck, createFreshCheck, requireAuth } from './guards.js'
+import type { ClaimRequirements, FreshOptions } from './guards.js'
 import { getRegistration } from './registration.js'
 
 /**
@@ -55,13 +55,14 @@ export function requireClaims (requirements: ClaimRequirements): Authenticate {
 }
 
 /**
- * Creates an `onRequest` hook that requires a recent login. Place it after {@link authenticate}.
- *
- * Rejects with a `TokenAuthError` `AUTH_REAUTHENTICATION_REQUIRED` (403) if the login is older, and
- * with `AUTH_ACCESS_MISSING` (401) if no token was verified. Finds its registration like
+ * Creates an `onRequest` hook that requires a recent login or step-up. Place it after
  * {@link authenticate}.
  *
- * @throws TypeError if `maxAge` is not a duration above 0.
+ * Rejects with a `TokenAuthError` `AUTH_REAUTHENTICATION_REQUIRED` (403) if the login is older, or
+ * used no method of `options.amr`. Rejects with `AUTH_ACCESS_MISSING` (401) if no token was
+ * verified. Finds its registration like {@link authenticate}.
+ *
+ * @throws TypeError if `maxAge` is not a duration above 0, or an option is invalid or unknown.
  * @example
  * ```ts
  * import { authenticate, requireFresh } from 'fastify-token-auth'
@@ -69,11 +70,11 @@ export function requireClaims (requirements: ClaimRequirements): Authenticate {
  * app.delete('/account', { onRequest: [authenticate, requireFresh('5m')] }, deleteAccount)
  * ```
  */
-export function requireFresh (maxAge: Duration): Authenticate {
-  const limit = parseMaxAge(maxAge)
+export function requireFresh (maxAge: Duration, options?: FreshOptions): Authenticate {
+  const assertFresh = createFreshCheck(maxAge, options)
 
   return createHook(request => {
     const { clock } = getRegistration(request)
-    assertFresh(requireAuth(request), limit, clock())
+    assertFresh(requireAuth(request), clock())
   })
 }

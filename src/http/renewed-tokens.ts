@@ -13,6 +13,12 @@ interface RenewedToken extends RenewedAccessToken {
   readonly userId: string
 }
 
+/** Renewer of one registration. */
+export interface RequestRenewer extends TokenRenewer<VerifiedAccessToken> {
+  /** Leaves the renewed token out of the response, because a step-up has replaced it. */
+  discard(request: object): void
+}
+
 /**
  * Renews access tokens of requests, and adds the new token to the response.
  *
@@ -24,7 +30,7 @@ export function createTokenRenewer (
   renewal: Renewal,
   accessCookie: TokenCookie | null,
   revoked: RevokedSessions
-): TokenRenewer<VerifiedAccessToken> {
+): RequestRenewer {
   const renewedByRequest = new WeakMap<object, RenewedToken>()
 
   app.addHook('onSend', (request, reply, payload, done) => {
@@ -50,6 +56,9 @@ export function createTokenRenewer (
 
   return {
     isDue: verified => renewal.isDue(verified),
+    discard (request) {
+      renewedByRequest.delete(request)
+    },
     async renew (request, token, verified, inCookie) {
       const renewed = await renewal.renew(token, verified)
 

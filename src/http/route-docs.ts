@@ -52,6 +52,19 @@ export const routeDocs: Readonly<Record<Exclude<RouteName, OAuthRouteName>, Rout
       'AUTH_STORE_UNAVAILABLE'
     ]
   },
+  elevate: {
+    id: 'Elevate',
+    summary: 'Confirm the password of the signed-in user',
+    description: 'Returns an access token of the same session with the time of this request. ' +
+      'A refresh returns to the time of the login.',
+    access: 'token',
+    errors: [
+      'AUTH_CREDENTIALS_REJECTED',
+      'AUTH_ORIGIN_REJECTED',
+      'AUTH_TOO_MANY_ATTEMPTS',
+      'AUTH_BUSY'
+    ]
+  },
   logout: {
     id: 'Logout',
     summary: 'Log out',

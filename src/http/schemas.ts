@@ -43,6 +43,16 @@ export const loginBody = {
   }
 }
 
+/** JSON Schema of a step-up request. */
+export const elevateBody = {
+  type: 'object',
+  required: ['password'],
+  properties: {
+    password: loginBody.properties.password,
+    device_token: loginBody.properties.device_token
+  }
+}
+
 /** Content types that the parsers of the scope accept, for @fastify/swagger. */
 export const acceptedContent = {
   consumes: ['application/json', 'application/x-www-form-urlencoded']

@@ -135,12 +135,14 @@ export interface TransportOptions {
   /**
    * Path of each route below `prefix`, or `false` to disable the route.
    *
-   * The paths of `jwks` and `metadata` are not below `prefix`.
+   * The paths of `jwks` and `metadata` are not below `prefix`. Without `login`, `elevate` is
+   * `false` by default, because it verifies a password too.
    *
-   * @default { login: '/login', refresh: '/refresh', logout: '/logout', logoutAll: '/logout/all',
-   *   sessions: '/sessions', otherSessions: '/sessions', session: '/sessions/:id', me: '/me',
-   *   token: '/token', revoke: '/revoke', introspect: '/introspect',
-   *   jwks: '/.well-known/jwks.json', metadata: '/.well-known/oauth-authorization-server' }
+   * @default { login: '/login', refresh: '/refresh', elevate: '/elevate', logout: '/logout',
+   *   logoutAll: '/logout/all', sessions: '/sessions', otherSessions: '/sessions',
+   *   session: '/sessions/:id', me: '/me', token: '/token', revoke: '/revoke',
+   *   introspect: '/introspect', jwks: '/.well-known/jwks.json',
+   *   metadata: '/.well-known/oauth-authorization-server' }
    * @example
    * ```ts
    * routes: { refresh: '/token/refresh', me: false }
@@ -215,7 +217,13 @@ export function resolvePaths (
   routes: NonNullable<TransportOptions['routes']>,
   metadata: string = defaultPaths.metadata
 ): RoutePaths {
-  return { ...defaultPaths, metadata, ...routes }
+  return {
+    ...defaultPaths,
+    metadata,
+    // A step-up verifies a password, which an app without password logins does not have.
+    ...(routes.login === false && { elevate: false as const }),
+    ...routes
+  }
 }
 
 /**

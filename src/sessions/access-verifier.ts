@@ -31,6 +31,8 @@ export interface VerifiedAccessToken extends VerifiedToken {
   readonly generation: number
   /** Whether a cookie with this token outlives the browser. */
   readonly persistent: boolean
+  /** Methods of the login. Differs from `auth.amr` after a step-up. */
+  readonly loginAmr: readonly string[]
 }
 
 interface CachedToken extends VerifiedAccessToken, CacheEntry {
@@ -184,6 +186,7 @@ export class AccessVerifier implements AccessTokenVerifier<VerifiedAccessToken> 
       thumbprint: read.thumbprint,
       generation: read.generation,
       persistent: read.persistent,
+      loginAmr: read.loginAmr,
       isConfirmed: false
     }
     this.#cache.set(verified)

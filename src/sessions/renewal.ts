@@ -72,8 +72,8 @@ export class Renewal {
   // issue the same claims for the same token.
   async #renew (verified: VerifiedAccessToken): Promise<RenewedAccessToken | null> {
     const { store, realm, users, issuer, reporter, logger, clock, window } = this.#context
-    const { auth: { userId, sessionId, expiresAt, amr, clientId }, persistent } = verified
-    const { generation, thumbprint } = verified
+    const { auth: { userId, sessionId, expiresAt, clientId }, persistent } = verified
+    const { generation, thumbprint, loginAmr: amr } = verified
 
     try {
       const [session, profile] = await Promise.all([
@@ -90,7 +90,7 @@ export class Renewal {
         return null
       }
 
-      if (!this.#canRenew(session, generation)) {
+      if (!canRenewNow(session, generation, this.#context)) {
         return null
       }
 
@@ -123,14 +123,21 @@ export class Renewal {
       return null
     }
   }
+}
 
-  // This instance may have seen a generation in use that the row does not know yet.
-  #canRenew (session: Session, generation: number): boolean {
-    const { usage, clock, grace } = this.#context
-    const confirmedGeneration = Math.max(
-      session.confirmedGeneration,
-      usage.confirmedGeneration(session.id)
-    )
-    return canRenew({ ...session, confirmedGeneration }, generation, clock(), grace)
-  }
+/**
+ * Whether a session may get another access token of a generation without a refresh.
+ *
+ * This instance may have seen a generation in use that the row does not know yet.
+ */
+export function canRenewNow (
+  session: Session,
+  generation: number,
+  { usage, clock, grace }: Pick<RenewalContext, 'usage' | 'clock' | 'grace'>
+): boolean {
+  const confirmedGeneration = Math.max(
+    session.confirmedGeneration,
+    usage.confirmedGeneration(session.id)
+  )
+  return canRenew({ ...session, confirmedGeneration }, generation, clock(), grace)
 }

@@ -19,11 +19,16 @@ export type ThrottleParts = Pick<ThrottleContext, 'attempts' | 'events' | 'logge
   readonly deriveKeys: (purpose: 'attempts' | 'device') => SigningKeys
 }
 
-/** Creates the throttle of a registration. */
+/** Creates the throttle of a registration. Returns `null` if logins are not throttled. */
 export function createThrottle (
-  { account, address }: ThrottleLimits,
+  limits: ThrottleLimits | null,
   { deriveKeys, ...parts }: ThrottleParts
-): Throttle {
+): Throttle | null {
+  if (limits === null) {
+    return null
+  }
+
+  const { account, address } = limits
   const [current, ...previous] = deriveKeys('attempts')
   const keys = [current.key, ...previous.map(({ key }) => key)] as const
   const devices = new DeviceTokens(deriveKeys('device'))

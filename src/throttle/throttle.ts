@@ -15,8 +15,8 @@ type Limit = TokenAuthEvents['login-throttled']['limit']
 
 /** Account and device of a login attempt. */
 export interface LoginSubject {
-  /** User name or email as typed. */
-  readonly login: string
+  /** User name or email as typed; or all names of a user whom an access token identifies. */
+  readonly login: string | readonly string[]
   /** `null` if the user does not exist. */
   readonly userId: string | null
   /** Stored password hash; `null` if there is none. */
@@ -211,13 +211,14 @@ export class Throttle {
     if (account !== null) {
       // The app may find a user by several names, so the ID counts too. An unknown user also has
       // two counters. Otherwise the response time would show whether the user exists.
-      const name = foldLogin(login)
+      const isTyped = typeof login === 'string'
+      const names = new Set((isTyped ? [login] : login).map(foldLogin))
       const user = userId === null
-        ? this.#createCounters('nobody', name, account, 'account')
+        ? [...names].flatMap(name => this.#createCounters('nobody', name, account, 'account'))
         : this.#createCounters('user', userId, account, 'account')
       counters.push(
-        ...this.#createCounters('name', name, account, 'account'),
-        ...user.map(counter => ({ ...counter, isHidden: userId !== null }))
+        ...[...names].flatMap(name => this.#createCounters('name', name, account, 'account')),
+        ...user.map(counter => ({ ...counter, isHidden: userId !== null && isTyped }))
       )
     }
 

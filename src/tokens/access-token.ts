@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { CLOCK_TOLERANCE } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
 import {
@@ -18,6 +19,8 @@ export interface Authentication {
   readonly authenticatedAt: Millis
   /** Authentication methods, for example `['pwd']`. */
   readonly amr: readonly string[]
+  /** Methods of the login, if a step-up has replaced them and the time. */
+  readonly loginAmr?: readonly string[] | undefined
 }
 
 /** Subject of an access token. */
@@ -33,6 +36,8 @@ export interface AccessSubject extends Authentication, SenderConstraint {
 
 /** Claims of an authentic access token. */
 export interface AccessToken extends AccessSubject {
+  /** Methods of the login. Differs from `amr` after a step-up. */
+  readonly loginAmr: readonly string[]
   readonly persistent: boolean
   readonly expiresAt: Millis
 }
@@ -81,6 +86,7 @@ const RESERVED_CLAIMS: ReadonlySet<string> = new Set([
   'persistent',
   'auth_time',
   'amr',
+  'login_amr',
   'acr',
   'cnf',
   'client_id',
@@ -106,11 +112,14 @@ export function issueAccessToken (
   { issuer, audience, identified = false, firstParty, realm }: AccessScope
 ): { readonly token: string, readonly expiresIn: number } {
   const { userId, sessionId, generation, persistent = false, authenticatedAt, amr } = subject
-  const { clientId, thumbprint } = subject
+  const { clientId, thumbprint, loginAmr } = subject
   const iat = Math.floor(validity.from / 1000)
   const exp = Math.floor(validity.to / 1000)
   const constraint = toConstraintClaims({ clientId: clientId ?? firstParty ?? null, thumbprint })
-  const id = [sessionId, generation, iat, ...(thumbprint === null ? [] : [thumbprint])].join('.')
+  // A step-up in the second of a refresh must have another ID.
+  const salt = loginAmr === undefined ? [] : [randomBytes(9).toString('base64url')]
+  const bound = thumbprint === null ? [] : [thumbprint]
+  const id = [sessionId, generation, iat, ...bound, ...salt].join('.')
 
   // JSON drops members that are undefined.
   const token = codec.sign({
@@ -125,6 +134,7 @@ export function issueAccessToken (
     persistent: persistent || undefined,
     auth_time: Math.floor(authenticatedAt / 1000),
     amr: amr.length > 0 ? amr : undefined,
+    login_amr: loginAmr,
     client_id: constraint.client_id,
     realm: realm ?? undefined,
     cnf: constraint.cnf,
@@ -176,6 +186,7 @@ export function readAccessClaims (
   scope: AccessScope
 ): AccessToken | null {
   const { iss, sub, aud, sid, gen, type, iat, exp, nbf, auth_time: authTime, amr = [] } = payload
+  const { login_amr: loginAmr = amr } = payload
 
   if (
     type !== 'access' || !isNonEmptyString(sub) || !isNonEmptyString(sid) ||
@@ -186,7 +197,10 @@ export function readAccessClaims (
 
   const constraint = readConstraint(payload)
 
-  if (!isNonNegativeInteger(authTime) || !isStringArray(amr) || constraint === null) {
+  if (
+    !isNonNegativeInteger(authTime) || !isStringArray(amr) || !isStringArray(loginAmr) ||
+    constraint === null
+  ) {
     return null
   }
 
@@ -215,6 +229,7 @@ export function readAccessClaims (
     persistent: payload.persistent === true,
     authenticatedAt: authTime * 1000,
     amr: deepFreeze(amr),
+    loginAmr: deepFreeze(loginAmr),
     clientId: constraint.clientId === scope.firstParty ? null : constraint.clientId,
     thumbprint: constraint.thumbprint,
     claims: deepFreeze(Object.fromEntries(appClaims)),

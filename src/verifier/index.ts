@@ -1,7 +1,13 @@
 export { tokenVerifier } from './plugin.js'
 export { authenticate, requireClaims, requireFresh } from '../http/hooks.js'
 export { getAuth } from '../http/get-auth.js'
-export type { Auth, Authenticate, AuthGuard, ClaimRequirements } from '../decorators.js'
+export type {
+  Auth,
+  Authenticate,
+  AuthGuard,
+  ClaimRequirements,
+  FreshOptions
+} from '../decorators.js'
 export type { DecoratorNames, ProtectExcept } from '../options/protection.js'
 export type { AuthClaims } from '../tokens/auth.js'
 export type { PublicAlgorithm, TokenVerifierOptions, VerifierDpopOptions } from './options.js'

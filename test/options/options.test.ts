@@ -30,6 +30,7 @@ t.test('defaults are as documented', async t => {
     paths: {
       login: '/login',
       refresh: '/refresh',
+      elevate: '/elevate',
       logout: '/logout',
       logoutAll: '/logout/all',
       sessions: '/sessions',

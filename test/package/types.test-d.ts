@@ -149,6 +149,16 @@ takes<number>(await app.tokenAuth.sweep())
 holds<Equal<keyof Session, keyof SessionInfo | 'secretHash'>>()
 takes<TokenResponse>(await app.tokenAuth.openSession(7, { ip: null, headers: {} }))
 takes<SessionInfo[]>(await app.tokenAuth.listSessions(7n))
+takes<TokenResponse>(await app.tokenAuth.elevate({} as FastifyRequest, { amr: ['hwk'] }))
+takes<{ name: string }>(
+  await app.tokenAuth.verifyLogin<AuthUser & { name: string }>(
+    { login: 'ann', password: 'x' },
+    {} as FastifyRequest
+  )
+)
+app.requireFresh('5m', { amr: ['hwk'] })
+// @ts-expect-error: a step-up names its methods
+await app.tokenAuth.elevate({} as FastifyRequest, {})
 takes<number>(await app.tokenAuth.revokeUser(7) + await app.tokenAuth.passwordChanged(7))
 // @ts-expect-error: no such option
 await app.tokenAuth.openSession('1', {} as FastifyRequest, { divice: 'phone' })
@@ -195,6 +205,7 @@ holds<
     RouteName,
     | 'login'
     | 'refresh'
+    | 'elevate'
     | 'logout'
     | 'logoutAll'
     | 'sessions'

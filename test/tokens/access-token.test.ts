@@ -34,6 +34,7 @@ t.test('an issued access token is read back unchanged', async t => {
   t.equal(expiresIn, 60)
   t.strictSame(readAccessToken(codecs.real, token, NOW, scope), {
     ...subject,
+    loginAmr: ['pwd'],
     persistent: false,
     expiresAt: NOW + 60_000
   })

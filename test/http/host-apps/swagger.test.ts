@@ -82,6 +82,10 @@ const routes: Readonly<Record<string, { readonly takes?: object, readonly gives:
     gives: { 200: token }
   },
   'post /auth/refresh': { takes: refreshToken, gives: { 200: token } },
+  'post /auth/elevate': {
+    takes: { required: ['password'], properties: { password: {}, device_token: {} } },
+    gives: { 200: token }
+  },
   'post /auth/logout': { takes: refreshToken, gives: { 204: null } },
   'post /auth/logout/all': { gives: { 204: null } },
   'get /auth/sessions': {
@@ -144,6 +148,7 @@ t.test('the document follows renamed, disabled and added routes', async t => {
     'get /.well-known/jwks.json',
     'get /api/v1/sessions',
     'get /protected',
+    'post /api/v1/elevate',
     'post /api/v1/logout',
     'post /api/v1/logout/all',
     'post /api/v1/refresh',

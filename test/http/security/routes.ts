@@ -14,7 +14,8 @@ export const guarded: readonly Route[] = [
   ['GET', '/auth/sessions'],
   ['DELETE', '/auth/sessions'],
   ['DELETE', '/auth/sessions/x'],
-  ['POST', '/auth/logout/all']
+  ['POST', '/auth/logout/all'],
+  ['POST', '/auth/elevate']
 ]
 
 export const takers = ['/auth/login', '/auth/refresh', '/auth/logout'] as const

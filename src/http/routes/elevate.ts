@@ -1,0 +1,92 @@
+import type { FastifyInstance } from 'fastify'
+import { badRequest, TokenAuthError } from '../../errors.js'
+import type { Millis } from '../../lib/time.js'
+import { PASSWORD_AMR } from '../../login/password-login.js'
+import type { PasswordLogin } from '../../login/password-login.js'
+import type { UserDirectory } from '../../sessions/users.js'
+import type { Authenticate } from '../authenticate.js'
+import { getCaller } from '../authorization.js'
+import { getDisconnectSignal } from '../disconnect.js'
+import type { RequestElevation } from '../elevation.js'
+import type { DescribeRoute } from '../openapi.js'
+import { sendTokens } from '../reply.js'
+import { routeDocs } from '../route-docs.js'
+import { acceptedContent, elevateBody, tokenResponse } from '../schemas.js'
+import type { TokenTransport } from '../token-transport.js'
+
+interface ElevateBody {
+  readonly password: string
+  readonly device_token?: string | null
+}
+
+/** Collaborators of the step-up route. */
+export interface ElevateRoute {
+  readonly transport: TokenTransport
+  readonly elevation: RequestElevation
+  readonly login: PasswordLogin
+  readonly users: UserDirectory
+  readonly clock: () => Millis
+  readonly authenticate: Authenticate
+  readonly describe: DescribeRoute
+}
+
+/**
+ * Adds `POST elevate`: verifies the password of the signed-in user again (step-up).
+ *
+ * Responds with an access token of the same session, whose `auth_time` is the time of the request.
+ * Limits failed attempts like the login.
+ */
+export function addElevateRoute (
+  scope: FastifyInstance,
+  url: string,
+  { transport, elevation, login, users, clock, authenticate, describe }: ElevateRoute
+): void {
+  scope.post<{ Body: ElevateBody }>(url, {
+    onRequest: [authenticate],
+    ...describe(routeDocs.elevate, {
+      ...acceptedContent,
+      body: elevateBody,
+      response: { 200: tokenResponse }
+    })
+  }, async (request, reply) => {
+    const { password, deviceToken } = readBody(request.body)
+    const presented = elevation.read(request)
+    // An outdated or revoked token must not serve to guess passwords.
+    await elevation.assertCurrent(presented)
+    const user = await users.findById(presented.token.userId)
+
+    if (user === null || user.isDisabled) {
+      throw new TokenAuthError('AUTH_SESSION_REVOKED')
+    }
+
+    const authenticatedAt = clock()
+    await login.verifyUser(user, {
+      password,
+      deviceToken: transport.readDeviceToken(request, true) ?? deviceToken,
+      signal: getDisconnectSignal(request)
+    }, getCaller(request))
+    const issued = await elevation.elevate(request, presented, {
+      amr: PASSWORD_AMR,
+      authenticatedAt
+    })
+
+    return sendTokens(reply, transport.toResponse(reply, issued, presented.inCookie))
+  })
+}
+
+// A hook of the app can remove the schema of the route.
+function readBody (
+  body: ElevateBody | null
+): { readonly password: string, readonly deviceToken: string | null } {
+  const { password, device_token: deviceToken } = body ?? {}
+
+  if (typeof password !== 'string' || password === '') {
+    throw badRequest('password must be a non-empty string')
+  }
+
+  if (deviceToken != null && typeof deviceToken !== 'string') {
+    throw badRequest('device_token must be a string')
+  }
+
+  return { password, deviceToken: deviceToken || null }
+}
