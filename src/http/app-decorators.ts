@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { DecoratorNames, Protection } from '../options/protection.js'
 import { createAuthenticate } from './authenticate.js'
+import type { AccessCheck } from './authenticate.js'
 import { createRequireClaims, createRequireFresh } from './guards.js'
 import { createScopeCheck } from './protect.js'
 import { findRegistration, REGISTRATION } from './registration.js'
@@ -70,11 +71,11 @@ export function decorateScope (
   addDecorator(app, decorators.requireClaims, createRequireClaims)
 
   if (protection !== null) {
-    // Fastify adds the hook to the child scopes that exist already, too.
-    app.addHook(
-      'onRequest',
-      createAuthenticate(createScopeCheck(authenticate, protection.except))
-    )
+    // Fastify adds the hook to the child scopes that exist already, too. One of them may have a
+    // registration of its own, whose routes must not see the users of this one.
+    const check: AccessCheck = request =>
+      (findRegistration(request.server) ?? registration).authenticate(request)
+    app.addHook('onRequest', createAuthenticate(createScopeCheck(check, protection.except)))
     app.addHook('onReady', async () => {
       if (isFullyOpen(app.printRoutes({ includeHooks: true }))) {
         app.log.warn({ registration: registration.name }, PROTECTS_NOTHING)
