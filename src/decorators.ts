@@ -357,10 +357,15 @@ export interface TokenAuth {
   /**
    * Lists the routes of the whole app that no `authenticate` hook protects, by path and method.
    *
-   * Assert the list in a test, so that it finds a route which somebody forgot to protect. Routes
-   * that `config.tokenAuth` marks are listed only if they have no hook. Leaves out the routes of
-   * this plugin, `OPTIONS`, and `HEAD` of a listed `GET`. Recognizes `authenticate` and `protect`,
-   * but no hook of your own that calls them, nor `app.auth` of @fastify/auth.
+   * Assert the list in a test, so that it finds a route which somebody forgot to protect.
+   *
+   * Only the hook counts. A route with it is not listed, even if `config.tokenAuth` marks it as
+   * `'public'` or `'optional'`, or `protect.except` names it: somebody opened it on purpose. A
+   * route without it is listed, even if it is marked.
+   *
+   * Recognizes `authenticate` and `protect`, but no hook of your own that calls them, nor
+   * `app.auth` of @fastify/auth. Leaves out the routes of this plugin, `OPTIONS`, and `HEAD` of a
+   * listed `GET`.
    *
    * @throws Error if the app is not ready.
    * @example

@@ -114,11 +114,13 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
     }
     let isStarted = false
     await addRoutes(app, scope, registration)
+    const unprotectedRoutes = createRouteLister(app, options.paths)
 
     decorateScope(app, {
       name,
       clock,
       authenticate: check,
+      unprotectedRoutes,
       ...(!isProduction() && {
         testing: await loadTestSessions({
           ...services,
@@ -129,7 +131,6 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
         })
       })
     }, options)
-    const unprotectedRoutes = createRouteLister(app, options.paths)
     addDecorator(
       app,
       options.decorators.tokenAuth,

@@ -12,7 +12,8 @@ export interface AuthRequest {
  *
  * Read `request.auth` itself on routes that also serve requests without a token.
  *
- * @throws Error with status 500 if no hook of the route has set `request.auth`.
+ * @throws Error with status 500 if no hook of the route has set `request.auth`. Its `cause`, which
+ * is in the log and not in the response, names the route and the fix.
  * @example
  * ```ts
  * app.get('/orders', { onRequest: [app.authenticate] }, async request => {
@@ -27,11 +28,10 @@ export function getAuth ({ auth, method, routeOptions }: AuthRequest): Auth {
   }
 
   const route = [method, routeOptions?.url].filter(Boolean).join(' ') || 'the route'
-  throw Object.assign(
-    new Error(
-      `fastify-token-auth: getAuth found no user, because ${route} is not protected; ` +
-        'add onRequest: [authenticate] to the route'
-    ),
-    { statusCode: 500 }
+  // Fastify sends the message of the error to the client. The log also has the cause.
+  const cause = new Error(
+    `getAuth found no user, because ${route} is not protected; ` +
+      'add onRequest: [authenticate] to the route'
   )
+  throw Object.assign(new Error('Request has no user', { cause }), { statusCode: 500 })
 }

@@ -2,6 +2,7 @@ import { TokenAuthError } from '../errors.js'
 import type { Millis } from '../lib/time.js'
 import type { AccessCheck, AuthenticatedRequest } from './authenticate.js'
 import type { TestSessions } from './test-sessions.js'
+import type { Route } from './unprotected-routes.js'
 
 /**
  * Key of the {@link Registration} on the Fastify instance.
@@ -17,6 +18,8 @@ export interface Registration {
   readonly clock: () => Millis
   /** Check of the `authenticate` hook. */
   readonly authenticate: AccessCheck
+  /** Lists the routes of the whole app that no `authenticate` hook protects. */
+  readonly unprotectedRoutes: () => Route[]
   /**
    * Opens sessions for `signIn` of `fastify-token-auth/testing`.
    *

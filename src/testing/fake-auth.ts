@@ -6,6 +6,7 @@ import { readAccess } from '../http/authenticate.js'
 import type { AccessCheck } from '../http/authenticate.js'
 import { addErrorHeaders } from '../http/headers.js'
 import { findRegistration } from '../http/registration.js'
+import type { Registration } from '../http/registration.js'
 import { createRouteLister } from '../http/unprotected-routes.js'
 import { isProduction } from '../lib/production.js'
 import { MINUTE } from '../lib/time.js'
@@ -128,8 +129,13 @@ export function fakeAuth (
 
     app.decorateRequest('auth', null)
     addErrorHeaders(app, { realm: 'auth', dpopAlgorithms: null })
-    decorateScope(app, { name: 'fakeAuth', clock, authenticate: check }, { decorators, protection })
-    addDecorator(app, decorators.tokenAuth, createFakeTokenAuth(app))
+    const unprotectedRoutes = createRouteLister(app, { jwks: false, metadata: false })
+    decorateScope(
+      app,
+      { name: 'fakeAuth', clock, authenticate: check, unprotectedRoutes },
+      { decorators, protection }
+    )
+    addDecorator(app, decorators.tokenAuth, createFakeTokenAuth(unprotectedRoutes))
     // A server whose environment lacks NODE_ENV could run it unnoticed.
     app.addHook('onListen', async () => {
       app.log.warn('fakeAuth accepts requests without tokens; use it in tests only')
@@ -195,9 +201,7 @@ function createAuth (
 }
 
 /** Creates `app.tokenAuth` without sessions. Every method throws, except `unprotectedRoutes`. */
-function createFakeTokenAuth (app: FastifyInstance): object {
-  const unprotectedRoutes = createRouteLister(app, { jwks: false, metadata: false })
-
+function createFakeTokenAuth (unprotectedRoutes: Registration['unprotectedRoutes']): object {
   const tokenAuth = new Proxy({ unprotectedRoutes }, {
     get (target, name) {
       if (typeof name === 'symbol' || Object.hasOwn(target, name)) {

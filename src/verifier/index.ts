@@ -10,4 +10,6 @@ export type {
 } from '../decorators.js'
 export type { DecoratorNames, ProtectExcept } from '../options/protection.js'
 export type { AuthClaims } from '../tokens/auth.js'
+export { unprotectedRoutes } from './unprotected-routes.js'
+export type { Route as UnprotectedRoute } from '../http/unprotected-routes.js'
 export type { PublicAlgorithm, TokenVerifierOptions, VerifierDpopOptions } from './options.js'

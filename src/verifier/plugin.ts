@@ -7,6 +7,7 @@ import { assertFreeDecorators, decorateScope } from '../http/app-decorators.js'
 import { createAccessCheck } from '../http/authenticate.js'
 import { RequestDpop } from '../http/dpop.js'
 import { addErrorHeaders } from '../http/headers.js'
+import { createRouteLister } from '../http/unprotected-routes.js'
 import { HOUR } from '../lib/time.js'
 import { dpopUrlWarning } from '../options/warnings.js'
 import { createGuard } from '../stores/guard.js'
@@ -39,7 +40,8 @@ async function plugin (app: FastifyInstance, given: TokenVerifierOptions): Promi
     dpop,
     requiresDpop: options.dpop?.required === true
   })
-  decorateScope(app, { name, clock, authenticate: check }, options)
+  const unprotectedRoutes = createRouteLister(app, { jwks: false, metadata: false })
+  decorateScope(app, { name, clock, authenticate: check, unprotectedRoutes }, options)
 }
 
 function createVerifier (app: FastifyInstance, options: ResolvedVerifier): AccessTokenVerifier {

@@ -1,7 +1,7 @@
 import Fastify from 'fastify'
 import t from 'tap'
 import { authenticate, getAuth, tokenAuth } from '../../../src/index.js'
-import type { TokenAuthOptions, TokenResponse } from '../../../src/index.js'
+import type { TokenAuthOptions } from '../../../src/index.js'
 import { MemoryStore } from '../../../src/stores/memory/index.js'
 import { PASSWORD } from '../../helpers/app.js'
 import { getOptions } from '../host-apps/host-app.js'
@@ -20,7 +20,10 @@ t.test('a scope registered before its parent does not see users of the parent', 
     }))
     scope.get('/closed', request => ({ userId: getAuth(request).userId }))
   }, { prefix: '/staff' })
-  await app.register(tokenAuth, getOptions({ ...cookies, store: new MemoryStore(), protect: 'all' }))
+  await app.register(
+    tokenAuth,
+    getOptions({ ...cookies, store: new MemoryStore(), protect: 'all' })
+  )
   app.get('/optional', optional, request => ({ userId: request.auth?.userId ?? null }))
 
   const login = async (prefix: string): Promise<string> => {

@@ -7,6 +7,7 @@ import { findUnprotectedRoutes } from '../../../src/http/unprotected-routes.js'
 import { authenticate, requireClaims, tokenAuth } from '../../../src/index.js'
 import type { ClaimRequirements, TokenAuthOptions } from '../../../src/index.js'
 import { generateKeyPairSync } from 'node:crypto'
+import { tokenVerifier, unprotectedRoutes } from '../../../src/verifier/index.js'
 import { getOptions } from '../host-apps/host-app.js'
 
 const handler = (): string => 'in'
@@ -104,6 +105,44 @@ t.test('unprotectedRoutes is empty with protect, but for routes outside of the s
     })
   }, { prefix: '/v1' })
   await outer.ready()
+})
+
+t.test('unprotectedRoutes goes by the hook of a route and not by its config', async t => {
+  const app = start(t)
+  await app.register(tokenAuth, withAllRoutes({ protect: { except: ['/excepted'] } }))
+  app.get('/excepted', handler)
+  app.get('/optional', { config: { tokenAuth: 'optional' } }, handler)
+  t.strictSame(await list(app), [])
+
+  const unhooked = start(t)
+  await unhooked.register(tokenAuth, withAllRoutes())
+  const config = { tokenAuth: 'public' } as const
+  unhooked.get('/hooked', { config, onRequest: [authenticate] }, handler)
+  unhooked.get('/marked', { config }, handler)
+  t.strictSame(await list(unhooked), ['GET /marked'])
+})
+
+t.test('unprotectedRoutes of the verifier lists routes without a hook', async t => {
+  const verifierOptions = {
+    jwksUri: 'http://127.0.0.1:9/jwks.json',
+    issuer: 'https://a.example',
+    audience: 'api'
+  }
+  const app = start(t)
+  t.throws(() => unprotectedRoutes(app), /tokenVerifier is not registered in this scope/)
+  app.get('/before', handler)
+  await app.register(tokenVerifier, verifierOptions)
+  app.get('/after', { onRequest: [app.authenticate] }, handler)
+  app.get('/exported', { onRequest: [authenticate] }, handler)
+  t.throws(() => unprotectedRoutes(app), /call "await app\.ready\(\)" first/)
+  await app.ready()
+  t.strictSame(unprotectedRoutes(app), [{ method: 'GET', path: '/before' }])
+
+  const protectedApp = start(t)
+  protectedApp.get('/before', handler)
+  await protectedApp.register(tokenVerifier, { ...verifierOptions, protect: 'all' })
+  await protectedApp.ready()
+  t.strictSame(unprotectedRoutes(protectedApp), [])
 })
 
 t.test('unprotectedRoutes tells routes with constraints apart', async t => {
