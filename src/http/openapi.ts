@@ -19,6 +19,8 @@ export interface RouteDoc {
   readonly errors?: readonly ErrorCode[]
   /** Whether the body may name an OAuth client. */
   readonly namesClient?: boolean
+  /** Whether the route responds with 429 even if logins are not throttled. */
+  readonly limitsItself?: boolean
   /** Whether the response contains tokens that may travel in cookies. */
   readonly sendsTokens?: boolean
   /** Bodies and content types that the route checks without a schema. */
@@ -220,13 +222,15 @@ function getSecuritySchemes (
 }
 
 function createErrorResponses (
-  { access, errors = [] }: RouteDoc,
+  { access, errors = [], limitsItself = false }: RouteDoc,
   settings: RouteDocSettings
 ): Record<number, object> {
   const descriptions: Record<number, string[]> = {}
 
   for (const code of new Set([...ERRORS_BY_ACCESS[access], ...errors])) {
-    if (isPossible(code, access, settings)) {
+    const isOwnLimit = limitsItself && code === 'AUTH_TOO_MANY_ATTEMPTS'
+
+    if (isOwnLimit || isPossible(code, access, settings)) {
       const { statusCode, message } = new TokenAuthError(code)
       const list = descriptions[statusCode] ??= []
       list.push(`\`${code}\`: ${message}.`)
