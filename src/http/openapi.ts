@@ -4,6 +4,8 @@ import type { ResolvedOptions } from '../options/resolve.js'
 import { DEFAULT_NAME } from '../options/validate.js'
 import { errorHeader } from '../protocol.js'
 import type { ErrorCode } from '../protocol.js'
+import { toOpenapiDialect } from './openapi-dialect.js'
+import type { OpenapiDialect } from './openapi-dialect.js'
 
 /** Credentials that a route requires. `client` stands for those of an OAuth client. */
 export type RouteAccess = 'public' | 'token' | 'client'
@@ -58,7 +60,10 @@ interface TransformInput {
   /** `undefined` if an `onRoute` hook of the app has removed it. */
   readonly schema?: DocumentedSchema | undefined
   readonly url: string
-  readonly openapiObject?: { components?: { securitySchemes?: Record<string, object> } }
+  readonly openapiObject?: {
+    readonly openapi?: string
+    components?: { securitySchemes?: Record<string, object> }
+  }
   readonly swaggerObject?: { securityDefinitions?: Record<string, object> }
 }
 
@@ -124,7 +129,9 @@ export function createRouteDocs (
     }
     const swaggerTransform = (input: TransformInput): object => ({
       url: input.url,
-      schema: hide ? input.schema : completeSchema(input, doc, settings)
+      schema: hide
+        ? input.schema
+        : toOpenapiDialect(completeSchema(input, doc, settings), getDialect(input))
     })
 
     return {
@@ -143,6 +150,14 @@ const TRANSPORT = {
   body: null,
   cookie: 'An HttpOnly cookie carries the refresh token.',
   both: 'With `X-Token-Transport: cookie`, an HttpOnly cookie carries the refresh token.'
+}
+
+function getDialect ({ openapiObject }: TransformInput): OpenapiDialect {
+  if (openapiObject === undefined) {
+    return 'swagger-2.0'
+  }
+
+  return /^3\.0\./.test(openapiObject.openapi ?? '3.0.0') ? 'openapi-3.0' : 'openapi-3.1'
 }
 
 function completeSchema (
