@@ -71,7 +71,6 @@ export type { UserId } from './sessions/user-id.js'
 export type {
   Actor,
   EventName,
-  LinkPurpose,
   RefreshRejection,
   SessionEvent,
   TokenAuthEvents,

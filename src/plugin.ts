@@ -43,7 +43,6 @@ import { ACCESS_TYP } from './tokens/access-token.js'
 import { createFastifyJwtSigners, shadowJwtDecorator } from './tokens/fastify-jwt.js'
 import type { JwtSigners } from './tokens/jwt-codec.js'
 import { deriveKeys } from './tokens/key-derivation.js'
-import type { KeyPurpose, SigningKeys } from './tokens/key-derivation.js'
 import { REFRESH_TYP } from './tokens/refresh-token.js'
 
 /** Collaborators that the routes of one registration share. */
@@ -55,7 +54,6 @@ interface Registration {
   readonly elevation: RequestElevation
   readonly authenticate: Authenticate
   readonly getProof: GetProof
-  readonly getLoginProof: GetProof
   readonly describe: DescribeRoute
   /** `null` if OAuth clients are not configured. */
   readonly oauth: OAuth | null
@@ -102,22 +100,18 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       token => services.sessions.getTokenKind(token),
       dpop !== null
     )
-    const getProof: GetProof = request => dpop?.getProof(request) ?? null
     const registration = {
       options,
       clock,
       services,
       transport,
       elevation: new RequestElevation({ ...services, transport, sources, renewer, clock }),
-      authenticate: oauth === null ? authenticate : requireFirstParty(authenticate),
-      getProof,
-      getLoginProof: options.dpop?.required === true ? requireProof(getProof) : getProof,
+      authenticate,
+      getProof: (request => dpop?.getProof(request) ?? null) satisfies GetProof,
       describe: createRouteDocs(options, settings.accessCookie?.name ?? null),
       oauth,
       dpop
     }
-    const derive = (purpose: KeyPurpose): SigningKeys =>
-      deriveKeys(options.secrets.base, name, purpose)
     let isStarted = false
     await addRoutes(app, scope, registration)
     const unprotectedRoutes = createRouteLister(app, options.paths)
@@ -127,7 +121,6 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       clock,
       authenticate: check,
       unprotectedRoutes,
-      getParts: () => ({ ...registration, ...services, events, deriveKeys: derive }),
       ...(!isProduction() && {
         testing: await loadTestSessions({
           ...services,
@@ -149,7 +142,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
           realm: name,
           attempts: services.attempts,
           clock,
-          deriveKeys: derive
+          deriveKeys: purpose => deriveKeys(options.secrets.base, name, purpose)
         }
       })
     )
@@ -194,13 +187,14 @@ async function addRoutes (
   const { sessions, users, login, refresh, keyRing } = services
   const { paths } = options
   const { getProof, describe } = registration
+  const firstParty = oauth === null ? authenticate : requireFirstParty(authenticate)
 
   if (paths.login !== false) {
     addLoginRoute(scope, paths.login, {
       transport,
       login,
       getClientId: oauth?.getClientId ?? (() => null),
-      getProof: registration.getLoginProof,
+      getProof: options.dpop?.required === true ? requireProof(getProof) : getProof,
       describe
     })
   }
@@ -216,7 +210,7 @@ async function addRoutes (
       login,
       users,
       clock,
-      authenticate,
+      authenticate: firstParty,
       describe
     })
   }
@@ -226,10 +220,10 @@ async function addRoutes (
   }
 
   if (paths.logoutAll !== false) {
-    addLogoutAllRoute(scope, paths.logoutAll, transport, sessions, authenticate, describe)
+    addLogoutAllRoute(scope, paths.logoutAll, transport, sessions, firstParty, describe)
   }
 
-  addSessionRoutes(scope, paths, { sessions, users, authenticate, describe })
+  addSessionRoutes(scope, paths, { sessions, users, authenticate: firstParty, describe })
 
   if (paths.jwks !== false && keyRing !== null) {
     addJwksRoute(app, paths.jwks, keyRing, describe)

@@ -221,9 +221,10 @@ form.addEventListener('submit', event => {
   event.preventDefault()
   const button = /** @type {HTMLButtonElement} */ (event.submitter)
   void runTask(form, async () => {
-    const { username, password, device, remember_me: remember } = Object.fromEntries(
-      new FormData(form)
-    )
+    const fields = new FormData(form)
+    const username = String(fields.get('username'))
+    const password = String(fields.get('password'))
+    const device = String(fields.get('device') ?? '')
 
     if (button.id === 'sign-up') {
       await signUp({ username, password })
@@ -232,8 +233,8 @@ form.addEventListener('submit', event => {
     await auth.login({
       username,
       password,
-      remember_me: remember === 'on',
-      ...(device && { device })
+      remember_me: fields.get('remember_me') === 'on',
+      ...(device !== '' && { device })
     })
   })
 })

@@ -5,23 +5,28 @@
  */
 
 import { clientPaths, transportHeader } from '../protocol.js'
-import type { SessionListResponse, TokenResponse } from '../protocol.js'
+import type { SessionResponse } from '../protocol.js'
 import type { WithTimeout } from './async.js'
-import { AuthError, createResponseError } from './errors.js'
+import { AuthError, createResponseError, isRecord, readJson, toAuthError } from './errors.js'
 import type { Platform } from './platform.js'
-import type { AccessToken } from './session.js'
 import { COOKIE_MARKER } from './storage.js'
+import { readClocks } from './tokens.js'
+import type { AccessToken, Moment } from './tokens.js'
 import type { AuthClientOptions, SignOutReason } from './types.js'
 
 /** Tokens of a successful login or refresh. */
 export interface Tokens {
   readonly accessToken: AccessToken
-  /** Value to store: the refresh token or {@link COOKIE_MARKER}; `undefined` if unchanged. */
+  /** Value to store: the refresh token or {@link COOKIE_MARKER}; `undefined` if there is none. */
   readonly stored: string | undefined
   /** Proves at the next login that this device is known; `undefined` if the server sent none. */
   readonly deviceToken: string | undefined
-  /** Whether the refresh token came in JSON instead of a cookie, or in a cookie instead of JSON. */
-  readonly isMisplaced: boolean
+  /**
+   * Where the refresh token came, if the client does not expect it there; otherwise `null`.
+   *
+   * The client would lose the token.
+   */
+  readonly misplacedIn: 'body' | 'cookie' | null
   readonly reason?: undefined
 }
 
@@ -32,21 +37,28 @@ interface RefreshRejection {
   readonly reason: SignOutReason
 }
 
-/** Unverified response body: a proxy or a captive portal may have sent it. */
-type ResponseBody =
-  & Pick<TokenResponse, 'expires_in'>
-  & Partial<TokenResponse & SessionListResponse>
-  & { readonly [transportHeader]: string | null }
-
 /** Signature of `fetch`, without its extra members. */
 export type Fetch = (input: string | URL | Request, init?: RequestInit) => Promise<Response>
 
+/** Route that a client calls. */
+export type ClientRoute = keyof typeof clientPaths
+
 /** Options of a single request. */
 export interface ApiRequest {
-  readonly method?: string
-  readonly headers?: Record<string, string>
-  readonly body?: string
+  readonly method?: 'GET' | 'POST' | 'DELETE'
+  readonly body?: object
+  /** Replaces `:id` in the path. */
+  readonly sessionId?: string
+  /** Access token to send. */
+  readonly accessToken?: string | null
   readonly signal?: AbortSignal | undefined
+}
+
+/** Response with a success status. */
+export interface ApiResponse {
+  readonly headers: Headers
+  /** The JSON object in the body; empty for status 204. */
+  readonly body: Record<string, unknown>
 }
 
 /** Client of the server's routes. */
@@ -55,18 +67,17 @@ export interface ApiClient {
    * Calls a route.
    *
    * @param fetch - Sends the request, with or without an access token.
-   * @param sessionId - Replaces `:id` in the path.
-   * @returns The JSON body and the transport header; an empty body for status 204.
    * @throws AuthError
    */
-  request(
-    fetch: Fetch,
-    route: keyof typeof clientPaths,
-    request: ApiRequest,
-    sessionId?: string
-  ): Promise<ResponseBody>
+  request(fetch: Fetch, route: ClientRoute, request: ApiRequest): Promise<ApiResponse>
   /** @throws AuthError */
   login(credentials: object, signal: AbortSignal): Promise<Tokens>
+  /**
+   * Reads the tokens of a response to a request that the app has sent.
+   *
+   * @throws AuthError
+   */
+  adopt(send: () => Promise<Response>): Promise<Tokens>
   /** @throws AuthError if a later attempt may succeed */
   refresh(token: string | null, signal: AbortSignal): Promise<Tokens | RefreshRejection>
   /**
@@ -75,8 +86,10 @@ export interface ApiClient {
    * @param accessToken - Identifies the session if `token` is empty.
    * @throws AuthError if a later attempt may succeed
    */
-  logout(token: string, accessToken?: string | null): Promise<unknown>
+  logout(token: string, accessToken: string | null): Promise<void>
 }
+
+const NO_TOKENS = 'the response contains no tokens'
 
 /**
  * Creates a client of the server's routes.
@@ -85,116 +98,191 @@ export interface ApiClient {
  * @param usesCookie - Whether a cookie carries the refresh token.
  */
 export function createApiClient (
-  { now }: Platform,
+  platform: Platform,
   withTimeout: WithTimeout,
   fetch: Fetch,
   root: string,
   paths: AuthClientOptions['paths'],
   usesCookie: boolean
 ): ApiClient {
-  const request: ApiClient['request'] = (fetch, route, options, sessionId) =>
-    withTimeout(options.signal, async signal => {
-      const path = { ...clientPaths, ...paths }[route]
-        .replace(':id', encodeURIComponent(sessionId as string))
-      const response = await fetch(root + path, {
-        method: 'POST',
-        credentials: usesCookie ? 'include' : 'omit',
-        // A redirect could send the token or the password to another origin.
-        redirect: 'error',
-        ...options,
-        signal
-      }).catch((error: unknown) => {
-        throw error instanceof AuthError ? error : new AuthError('network')
-      })
-
-      if (!response.ok) {
-        throw await createResponseError(response)
-      }
-
-      // A body that is not JSON comes from something else, such as a captive portal.
-      const body = response.status === 204 ? {} : await response.json().catch(() => null)
-
-      if (!body) {
-        throw new AuthError('network')
-      }
-
-      return Object.assign(body, {
-        [transportHeader]: response.headers.get(transportHeader)
-      }) as ResponseBody
-    })
-
-  const post = (
-    route: 'login' | 'refresh' | 'logout',
-    body: object,
-    signal?: AbortSignal,
-    accessToken?: string | null
-  ): Promise<ResponseBody> =>
-    request(fetch, route, {
+  const request: ApiClient['request'] = (fetch, route, options) => {
+    const { method = 'POST', body, sessionId = '', accessToken, signal } = options
+    const path = paths?.[route] ?? clientPaths[route]
+    const init: RequestInit = {
+      method,
+      credentials: usesCookie ? 'include' : 'omit',
+      // A redirect could send the token or the password to another origin.
+      redirect: 'error',
       headers: {
-        'content-type': 'application/json',
+        ...(body && { 'content-type': 'application/json' }),
         ...(usesCookie && { [transportHeader]: 'cookie' }),
         ...(accessToken && { authorization: `Bearer ${accessToken}` })
       },
-      body: JSON.stringify(body),
-      signal
-    })
+      ...(body && { body: JSON.stringify(body) })
+    }
 
-  const createTokenBody = (token: string | null): object => ({
-    refresh_token: usesCookie ? null : token || null
-  })
+    return withTimeout(
+      signal,
+      signal =>
+        readResponse(() =>
+          fetch(root + path.replace(':id', encodeURIComponent(sessionId)), { ...init, signal })
+        )
+    )
+  }
+
+  /**
+   * Sends a request and reads its response.
+   *
+   * Any failure becomes an AuthError, also if a wrapper of `fetch` throws or returns no response.
+   */
+  async function readResponse (send: () => Promise<Response>): Promise<ApiResponse> {
+    try {
+      const response = await send()
+      assertResponse(response)
+      const { headers, ok, status } = response
+
+      if (!ok) {
+        throw await createResponseError(response, platform.date())
+      }
+
+      const body = status === 204 ? {} : await readJson(response)
+
+      if (body === null) {
+        throw new AuthError('network', { status, message: 'the response is not JSON' })
+      }
+
+      return { headers, body }
+    } catch (failure) {
+      throw toAuthError(failure)
+    }
+  }
+
+  function readTokens ({ headers, body }: ApiResponse, requestedAt: Moment): Tokens | null {
+    const { access_token: token, refresh_token: refreshToken, device_token: deviceToken } = body
+    const { expires_in: seconds, user } = body
+    const accessToken = typeof token === 'string' ? token : null
+
+    const hasCookie = headers.get(transportHeader) === 'cookie'
+
+    // JSON without tokens comes from something else, such as a captive portal.
+    if (!isLifetime(seconds) || (accessToken === null && !usesCookie && !hasCookie)) {
+      return null
+    }
+
+    const inBody = typeof refreshToken === 'string' ? refreshToken : undefined
+
+    return {
+      accessToken: {
+        token: accessToken,
+        lifetime: seconds * 1000,
+        requestedAt,
+        user: isRecord(user) ? user : undefined
+      },
+      stored: usesCookie ? COOKIE_MARKER : inBody,
+      deviceToken: typeof deviceToken === 'string' ? deviceToken : undefined,
+      misplacedIn: usesCookie && inBody !== undefined
+        ? 'body'
+        : !usesCookie && inBody === undefined && hasCookie
+        ? 'cookie'
+        : null
+    }
+  }
 
   async function requestTokens (
     route: 'login' | 'refresh',
     body: object,
     signal: AbortSignal
   ): Promise<Tokens> {
-    const requestedAt = now()
-    const {
-      access_token: token = null,
-      refresh_token: refreshToken,
-      device_token: deviceToken,
-      expires_in: seconds,
-      [transportHeader]: transport,
-      user
-    } = await post(route, body, signal)
+    const requestedAt = readClocks(platform)
+    const response = await request(fetch, route, { body, signal })
+    const tokens = readTokens(response, requestedAt)
 
-    // JSON without tokens comes from something else, such as a captive portal.
-    if (!(seconds >= 0 && (token || usesCookie || transport))) {
-      throw new AuthError('network')
+    if (tokens === null) {
+      throw new AuthError('network', { message: NO_TOKENS })
     }
 
-    return {
-      accessToken: { token, lifetime: seconds * 1000, requestedAt, user },
-      stored: usesCookie ? COOKIE_MARKER : refreshToken,
-      deviceToken,
-      isMisplaced: usesCookie ? !!refreshToken : transport === 'cookie' && !refreshToken
-    }
+    return tokens
   }
+
+  const createTokenBody = (token: string | null): object => ({
+    refresh_token: usesCookie ? null : token || null
+  })
 
   return {
     request,
     login: (credentials, signal) => requestTokens('login', credentials, signal),
+
+    async adopt (send) {
+      const requestedAt = readClocks(platform)
+      const tokens = readTokens(await readResponse(send), requestedAt)
+
+      if (tokens === null) {
+        throw new AuthError('refused', { message: NO_TOKENS })
+      }
+
+      return tokens
+    },
+
     async refresh (token, signal) {
       if (!token && !usesCookie) {
         return { stored: null, reason: 'AUTH_REFRESH_MISSING' }
       }
 
-      return requestTokens('refresh', createTokenBody(token), signal).catch((error: AuthError) => {
-        if (!/^401AUTH_REFRESH_/.test(error.status + error.code)) {
+      try {
+        return await requestTokens('refresh', createTokenBody(token), signal)
+      } catch (failure) {
+        const error = toAuthError(failure)
+
+        if (error.status !== 401 || !isSignOutReason(error.code)) {
           throw error
         }
 
-        return { stored: null, reason: error.code as SignOutReason }
-      })
+        return { stored: null, reason: error.code }
+      }
     },
-    logout: (token, accessToken) =>
-      post('logout', createTokenBody(token), undefined, token ? null : accessToken).catch(
-        (error: AuthError) => {
-          // A refusal with a code of the server is final: a retry would have the same result.
-          if (!/^40.AUTH_/.test(error.status + error.code)) {
-            throw error
-          }
+
+    async logout (token, accessToken) {
+      try {
+        const body = createTokenBody(token)
+        await request(fetch, 'logout', { body, accessToken: token ? null : accessToken })
+      } catch (failure) {
+        const { code, status } = toAuthError(failure)
+
+        // A refusal with a code of the server is final: a retry would have the same result.
+        if (status < 400 || status > 409 || !code.startsWith('AUTH_')) {
+          throw failure
         }
-      )
+      }
+    }
   }
+}
+
+/**
+ * Reads the list of sessions.
+ *
+ * @throws AuthError `network` if something else than the plugin sent the response
+ */
+export function readSessions ({ sessions }: ApiResponse['body']): readonly SessionResponse[] {
+  if (!Array.isArray(sessions)) {
+    throw new AuthError('network', { message: 'the response contains no sessions' })
+  }
+
+  return sessions
+}
+
+/** @throws TypeError if a value is not a response, as a broken wrapper of `fetch` returns it */
+function assertResponse (value: unknown): asserts value is Response {
+  if (
+    !isRecord(value) || typeof value['status'] !== 'number' || !isRecord(value['headers'])
+  ) {
+    throw new TypeError('"fetch" must return a Response')
+  }
+}
+
+function isLifetime (seconds: unknown): seconds is number {
+  return typeof seconds === 'number' && seconds >= 0 && Number.isFinite(seconds)
+}
+
+function isSignOutReason (code: string): code is Exclude<SignOutReason, 'logout'> {
+  return code.startsWith('AUTH_REFRESH_')
 }

@@ -1,9 +1,26 @@
-import { newTokenHeader } from '../protocol.js'
+import { errorHeader, newTokenHeader } from '../protocol.js'
 import type { Fetch } from './api.js'
-import { AuthError } from './errors.js'
+import type { WithTimeout } from './async.js'
+import { AuthError, isRecord } from './errors.js'
 import type { Platform } from './platform.js'
-import { decodeClaims } from './session.js'
+import type { Refresher } from './refresher.js'
+import { createRepeatableRequest } from './repeatable-request.js'
+import type { RepeatableRequest } from './repeatable-request.js'
 import type { Session } from './session.js'
+import { decodeClaims, readClocks } from './tokens.js'
+
+/** Attempt to send a request. */
+interface Attempt {
+  readonly response: Response
+  /** Token that was sent; `null` if a cookie carried it or no user was signed in. */
+  readonly token: string | null
+  readonly isSignedIn: boolean
+  /** Signal of the session when the request was sent. It identifies the token. */
+  readonly signal: AbortSignal
+}
+
+/** Meaning of a response for the token that was sent. */
+type Verdict = 'accepted' | 'rejected' | 'unclear'
 
 /**
  * Creates a `fetch` that adds the access token to requests to one origin.
@@ -13,88 +30,167 @@ import type { Session } from './session.js'
  * @param baseUrl - Base of relative URLs. Only its origin receives tokens.
  */
 export function createAuthorizedFetch (
-  { now }: Platform,
+  platform: Platform,
   session: Session,
-  waitForToken: (signal?: AbortSignal | null) => Promise<void>,
+  refresher: Refresher,
+  withTimeout: WithTimeout,
   fetch: Fetch,
   baseUrl: string
 ): Fetch {
-  const isOtherOrigin = (url: string): boolean =>
-    new URL(url, baseUrl).origin !== new URL(baseUrl).origin
+  const { origin } = new URL(baseUrl)
+  /** Signal of the token after a refresh that did not change a 401 response without a reason. */
+  let futileSignal: AbortSignal | null = null
+
+  async function sendWithToken (request: RepeatableRequest): Promise<Attempt> {
+    const { token, signal, state } = session
+    const isSignedIn = state.status === 'signed-in'
+    const headers = new Headers(request.headers)
+
+    if (!isSignedIn) {
+      return { response: await request.send(fetch), token: null, isSignedIn, signal }
+    }
+
+    if (token !== null) {
+      headers.set('authorization', `Bearer ${token}`)
+    }
+
+    const response = await request.send(fetch, {
+      ...(token === null && { credentials: 'include' }),
+      headers
+    })
+    return { response, token, isSignedIn, signal }
+  }
+
+  /** Sets the token that a response renews, if it belongs to the session of the request. */
+  function adoptRenewedToken ({ response, token, signal }: Attempt): void {
+    const renewed = readHeader(response, newTokenHeader)
+    const [before, after] = [decodeClaims(token), decodeClaims(renewed)]
+
+    if (
+      session.signal !== signal || before.exp === undefined || after.exp === undefined ||
+      // A cache may return the response to another user.
+      after.sid !== before.sid || after.sub !== before.sub || after.sub === undefined
+    ) {
+      return
+    }
+
+    // The difference between two `exp` claims needs no clock of this device.
+    const lifetime = session.remaining + (after.exp - before.exp) * 1000
+
+    if (lifetime > 0) {
+      session.setToken({ token: renewed, lifetime, requestedAt: readClocks(platform) }, false)
+    }
+  }
+
+  function judge ({ response, token, isSignedIn }: Attempt): Verdict {
+    if (response.status !== 401) {
+      return 'accepted'
+    }
+
+    const code = readHeader(response, errorHeader) ?? ''
+    const challenge = readHeader(response, 'www-authenticate')
+
+    if (!isSignedIn) {
+      return 'unclear'
+    }
+
+    if (/^AUTH_(ACCESS|SESSION)_/.test(code) || challenge?.includes('invalid_token')) {
+      return 'rejected'
+    }
+
+    // Another scheme, or a code that is not about the token, such as a wrong password.
+    return code !== '' || (challenge !== null && token !== null) ? 'accepted' : 'unclear'
+  }
+
+  /** Replaces a token for later requests, because this one cannot be repeated. */
+  async function replaceInBackground ({ signal }: Attempt): Promise<void> {
+    await refresher.replaceToken(signal)
+    futileSignal = session.signal
+  }
 
   return async function authorizedFetch (input, init = {}) {
-    // All members are undefined if `input` is a string or a URL.
-    const request = input as Partial<Request>
-    const target = request.url ? input : new URL(input as URL, baseUrl).href
-    const headers = new Headers(init.headers ?? request.headers)
+    const request = createRepeatableRequest(input, init, baseUrl)
 
-    if (isOtherOrigin(request.url ?? target as string) || headers.has('authorization')) {
-      return fetch(target, init)
+    if (request.url.origin !== origin || request.headers.has('authorization')) {
+      return request.send(fetch)
     }
 
     const { state: { status }, sessionVersion } = session
+    // A request that one user started must not be sent with the token of another user.
+    const isReplaced = (): boolean =>
+      status === 'signed-in' && session.sessionVersion !== sessionVersion
 
-    for (let rejected: Response | null = null;;) {
-      await waitForToken(init.signal ?? request.signal)
-      const { token, signal: tokenSignal, state } = session
+    await withTimeout(request.signal, refresher.waitForToken)
 
-      // A request that one user started must not be sent with the token of another user.
-      if (status === 'signed-in' && session.sessionVersion !== sessionVersion) {
-        if (rejected) {
-          return rejected
-        }
-
-        throw new AuthError('signed-out')
-      }
-
-      if (state.status !== 'signed-in') {
-        return fetch(target, init)
-      }
-
-      if (token) {
-        headers.set('authorization', `Bearer ${token}`)
-      }
-
-      const response = await fetch(target, {
-        ...(!token && { credentials: 'include' }),
-        ...init,
-        headers
-      })
-
-      if (isOtherOrigin(response.url)) {
-        return response
-      }
-
-      const isCurrentToken = session.signal === tokenSignal
-      const renewed = response.headers.get(newTokenHeader)
-      // The difference between two `exp` claims needs no clock of this device.
-      const gained = (decodeClaims(renewed).exp - decodeClaims(token).exp) * 1000
-      const lifetime = session.remainingMs + gained
-
-      if (isCurrentToken && lifetime > 0) {
-        session.setToken({ token: renewed, lifetime, requestedAt: now() }, false)
-      }
-
-      const challenge = token && response.headers.get('www-authenticate')
-      const isRejected = response.status === 401 &&
-        (!challenge || challenge.includes('invalid_token'))
-      // A stream is consumed by the first attempt.
-      const isBodyConsumed = request.bodyUsed ||
-        (init.body as Partial<ReadableStream> | null | undefined)?.getReader
-
-      if (rejected || !isRejected) {
-        return response
-      }
-
-      if (isCurrentToken) {
-        session.invalidate()
-      }
-
-      if (isBodyConsumed) {
-        return response
-      }
-
-      rejected = response
+    if (isReplaced()) {
+      throw new AuthError('signed-out')
     }
+
+    const first = await sendWithToken(request)
+    const { response } = first
+
+    if (!isResponse(response) || isFromElsewhere(response, origin)) {
+      return response
+    }
+
+    adoptRenewedToken(first)
+    const verdict = judge(first)
+
+    if (verdict === 'accepted' || (verdict === 'unclear' && futileSignal === session.signal)) {
+      return response
+    }
+
+    if (verdict === 'rejected' && session.signal === first.signal) {
+      session.invalidate()
+    }
+
+    if (!request.canRepeat) {
+      if (verdict === 'unclear') {
+        void replaceInBackground(first)
+      }
+
+      return response
+    }
+
+    await withTimeout(request.signal, signal =>
+      verdict === 'rejected'
+        ? refresher.waitForToken(signal)
+        : refresher.replaceToken(first.signal))
+
+    // Without another token, a second attempt would have the same result.
+    if (isReplaced() || session.signal === first.signal || session.state.status !== 'signed-in') {
+      return response
+    }
+
+    const second = await sendWithToken(request)
+
+    if (isResponse(second.response) && !isFromElsewhere(second.response, origin)) {
+      adoptRenewedToken(second)
+
+      if (first.isSignedIn && judge(second) === 'unclear') {
+        futileSignal = session.signal
+      }
+    }
+
+    return second.response
+  }
+}
+
+/** Whether a redirect led to another origin. The URL is empty if the response was constructed. */
+function isFromElsewhere ({ url }: Response, origin: string): boolean {
+  return Boolean(url) && new URL(url).origin !== origin
+}
+
+/** Whether a wrapper of `fetch` returned a response. Anything else is returned to its caller. */
+function isResponse (value: unknown): value is Response {
+  return isRecord(value)
+}
+
+/** Returns `null` if a response has no headers, as a test double may have none. */
+function readHeader ({ headers }: Response, name: string): string | null {
+  try {
+    return headers.get(name)
+  } catch {
+    return null
   }
 }

@@ -1,14 +1,13 @@
-import type { SessionResponse } from '../protocol.js'
-import { createApiClient } from './api.js'
+import { createApiClient, readSessions } from './api.js'
 import type { Fetch } from './api.js'
-import { createWithTimeout, DEFAULT_TIMEOUT, NO_TIMEOUT } from './async.js'
+import { createWithTimeout, DEFAULT_TIMEOUT, ignore, NO_TIMEOUT } from './async.js'
 import { createAuthorizedFetch } from './authorized-fetch.js'
-import { AuthError } from './errors.js'
+import { createAttemptLimit } from './backoff.js'
 import { createPendingLogouts } from './pending-logouts.js'
-import { globals, resolvePlatform } from './platform.js'
+import { getPageOrigin, resolvePlatform } from './platform.js'
 import { createRefresher } from './refresher.js'
 import { createSession } from './session.js'
-import type { AccessToken } from './session.js'
+import { createSignIn } from './sign-in.js'
 import {
   COOKIE_MARKER,
   createPageStorage,
@@ -17,7 +16,6 @@ import {
   isPendingLogout,
   PENDING_LOGOUT_PREFIX
 } from './storage.js'
-import type { TokenStorage } from './storage.js'
 import { createTabLock } from './tabs.js'
 import type { AuthClient, AuthClientOptions, AuthState } from './types.js'
 
@@ -44,38 +42,67 @@ export function createAuthClient<User extends object = object> (
 export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
   const { baseUrl, prefix = '/auth', paths, storage = 'cookie', device } = options
   const usesCookie = storage === 'cookie'
-  const cookieMarker = usesCookie ? COOKIE_MARKER : null
-  const { name = usesCookie && 'auth' } = options
+  const name = options.name ?? (usesCookie ? 'auth' : null)
   // Looks up the global `fetch` on each call, because tests and monitoring may replace it. Browsers
   // reject `fetch` as a method of another object.
   const send: Fetch = options.fetch ?? ((input, init) => fetch(input, init))
-  const href = parseBaseUrl(baseUrl || globals.location?.origin)
+  const href = parseBaseUrl(baseUrl || getPageOrigin())
   const root = href.replace(/\/+$/, '') + prefix
-  const storageKey = `token-auth:${name}:${usesCookie}:${root}`
-  const sharedName = storage === 'memory' || !name ? null : storageKey
+  const storageKey = `token-auth:${name ?? ''}:${usesCookie}:${root}`
+  const sharedName = storage === 'memory' || name === null ? null : storageKey
 
-  // Closures instead of classes, because minifiers do not shorten the names of members.
   const platform = resolvePlatform(options.platform)
   const disposal = new AbortController()
   const withTimeout = createWithTimeout(platform, disposal.signal)
   const session = createSession(platform, sharedName)
-  const isCustomStorage = (storage as Partial<TokenStorage>).get
-  const tokenStorage = createStorageQueue(
-    isCustomStorage
-      ? storage as TokenStorage
-      : createPageStorage(platform, usesCookie, storageKey),
-    withTimeout
-  )
+  const limit = createAttemptLimit(platform)
+  const rawStorage = typeof storage === 'object'
+    ? storage
+    : createPageStorage(() => usesCookie ? platform.flags : null, storageKey)
+  const tokenStorage = createStorageQueue(rawStorage, withTimeout)
   const deviceStorage = device && createStorageQueue(device, withTimeout)
   const api = createApiClient(platform, withTimeout, send, root, paths, usesCookie)
-  const lock = createTabLock(platform, withTimeout, sharedName)
-  const logout = createPendingLogouts(platform, tokenStorage, api, lock, disposal.signal)
-  const refresher = createRefresher(platform, session, tokenStorage, api, lock)
-  const waitForToken = (signal?: AbortSignal | null): Promise<void> =>
-    withTimeout(signal, refresher.waitForToken)
-  const authorizedFetch = createAuthorizedFetch(platform, session, waitForToken, send, href)
-  /** Number of sign-outs. A login that started before the last one is void. */
+  const lock = createTabLock(platform, withTimeout, sharedName, rawStorage)
+  const pendingLogouts = createPendingLogouts(
+    platform,
+    tokenStorage,
+    api,
+    lock,
+    limit,
+    disposal.signal
+  )
+  // If the storage fails, the user may be signed in.
+  const hasStored = tokenStorage().then(stored => stored !== null, () => true)
+  const refresher = createRefresher(
+    platform,
+    session,
+    tokenStorage,
+    api,
+    lock,
+    limit,
+    hasStored
+  )
+  const authorizedFetch = createAuthorizedFetch(
+    platform,
+    session,
+    refresher,
+    withTimeout,
+    send,
+    href
+  )
   let signOutCount = 0
+  const signIn = createSignIn({
+    session,
+    storage: tokenStorage,
+    deviceStorage,
+    api,
+    lock,
+    pendingLogouts,
+    fetch: send,
+    baseUrl: href,
+    usesCookie,
+    getSignOutCount: () => signOutCount
+  })
 
   function signOut (): void {
     signOutCount++
@@ -87,111 +114,81 @@ export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
     const stored = await tokenStorage().catch(() => COOKIE_MARKER)
 
     if (isPendingLogout(stored)) {
-      void logout(stored, null)
+      void pendingLogouts.logout(stored)
     }
 
     return stored
   }
 
   async function start (): Promise<AuthState> {
-    await refresher.refresh().catch(() => {})
+    await refresher.refresh().catch(ignore)
     const stored = await resumeLogout()
 
     // The server is unreachable. A user who was signed in before probably still is.
     if (session.state.status === 'starting') {
-      session.setState({ status: stored ? 'signed-in' : 'signed-out', user: null })
+      session.setState({ status: stored === null ? 'signed-out' : 'signed-in', user: null })
     }
 
     return session.state
   }
 
   // The tab that started the logout may be closed before the server acknowledges it.
-  session.listeners.add(({ reason }) => {
+  session.subscribe(({ reason }) => {
     if (reason === 'logout') {
       void platform.sleep(DEFAULT_TIMEOUT, disposal.signal).then(resumeLogout)
     }
   })
 
+  const stopWakeEvents = platform.onWake?.(() => {
+    refresher.wake()
+    pendingLogouts.wake()
+
+    // The server was unreachable at startup, so the user is unknown.
+    if (session.state.user === null) {
+      void refresher.settle()
+    }
+  })
+
+  const disposed = new Promise<AuthState>(resolve => {
+    disposal.signal.addEventListener('abort', () => {
+      resolve(session.state)
+    })
+  })
+
   return {
-    ready: start(),
+    ready: Promise.race([start(), disposed]),
     get state () {
       return session.state
     },
     fetch: authorizedFetch,
 
-    async getAccessToken ({ signal } = {}) {
-      await waitForToken(signal)
-      return session.token
-    },
+    getAccessToken: ({ signal } = {}) =>
+      withTimeout(signal, async signal => {
+        await refresher.waitForToken(signal)
 
-    login: (credentials, { signal } = {}) =>
-      withTimeout(signal, signal => {
-        const signOutCountBefore = signOutCount
-
-        const assertWanted = (): void => {
-          if (signOutCount !== signOutCountBefore || signal.aborted) {
-            throw new AuthError('signed-out')
-          }
+        if (session.state.status !== 'signed-in') {
+          await refresher.settle()
         }
 
-        return lock(async () => {
-          const knownDevice = await deviceStorage?.().catch(() => null)
-          // Marks the cookie first, because this tab may be closed when the response arrives.
-          const before = await tokenStorage(stored => stored ?? cookieMarker)
-          let after = cookieMarker
-          let accessToken: AccessToken | undefined
-          let isMisplaced = false
+        return session.token
+      }),
 
-          try {
-            const tokens = await api.login({
-              ...credentials,
-              ...(knownDevice && { device_token: knownDevice })
-            }, signal)
-            const { deviceToken } = tokens
-            ;({ stored: after = null, accessToken, isMisplaced } = tokens)
-            assertWanted()
+    refresh: ({ signal } = {}) =>
+      withTimeout(signal, async () => {
+        await refresher.refreshAnew()
+        return session.state
+      }),
 
-            // The session would end with its first access token.
-            if (isMisplaced) {
-              throw new AuthError(
-                'transport',
-                0,
-                0,
-                (usesCookie
-                  ? 'the server sent the refresh token in JSON, which "storage: \'cookie\'" would ' +
-                    'drop; set "storage"'
-                  : 'the server sent the refresh token in a cookie, which this "storage" cannot ' +
-                    'read; set "storage: \'cookie\'"') +
-                  ', or "refreshToken.transport" of the server to "both"'
-              )
-            }
+    login: (credentials, { signal } = {}) =>
+      withTimeout(signal, async signal => {
+        await signIn.login(credentials, signal)
+        return session.state
+      }, NO_TIMEOUT),
 
-            await tokenStorage(() => after)
-            assertWanted()
-
-            if (deviceToken) {
-              deviceStorage?.(() => deviceToken).catch(() => {})
-            }
-
-            session.setToken(accessToken, true)
-
-            if (before) {
-              void logout(before)
-            }
-
-            return session.state
-          } catch (error) {
-            // A failed or slow write may still save the new value, which must not stay.
-            tokenStorage(stored => stored === after ? before : stored).catch(() => {})
-
-            // The server has created a session that no one will use.
-            if (accessToken) {
-              void logout(isMisplaced ? null : after, accessToken.token)
-            }
-
-            throw error
-          }
-        }, signal)
+    adopt: (send, { signal } = {}) =>
+      withTimeout(signal, async signal => {
+        await signIn.adopt(send, signal)
+        return session.state
       }, NO_TIMEOUT),
 
     logout: ({ signal } = {}) =>
@@ -200,7 +197,7 @@ export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
         signOut()
         const before = await tokenStorage(stored => PENDING_LOGOUT_PREFIX + getStoredToken(stored))
           .catch(() => null)
-        await logout(before, token)
+        await pendingLogouts.logout(before, token)
       }, NO_TIMEOUT),
 
     async logoutEverywhere ({ signal } = {}) {
@@ -217,35 +214,33 @@ export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
     },
 
     async sessions ({ signal } = {}) {
-      const { sessions } = await api.request(authorizedFetch, 'sessions', { method: 'GET', signal })
-      return sessions as SessionResponse[]
+      const { body } = await api.request(authorizedFetch, 'sessions', { method: 'GET', signal })
+      return readSessions(body)
     },
 
     async endSession (id, { signal } = {}) {
-      await api.request(authorizedFetch, 'session', { method: 'DELETE', signal }, id)
+      await api.request(authorizedFetch, 'session', { method: 'DELETE', sessionId: id, signal })
     },
 
     async endOtherSessions ({ signal } = {}) {
       await api.request(authorizedFetch, 'otherSessions', { method: 'DELETE', signal })
     },
 
-    subscribe (listener) {
-      session.listeners.add(listener)
-      return () => session.listeners.delete(listener)
-    },
+    subscribe: session.subscribe,
 
     dispose () {
-      disposal.abort()
+      stopWakeEvents?.()
       session.close()
+      disposal.abort()
     }
   }
 }
 
-function parseBaseUrl (baseUrl: string | undefined): string {
+function parseBaseUrl (baseUrl = ''): string {
   try {
-    const { href } = new URL(baseUrl as string)
+    const { href, protocol } = new URL(baseUrl)
 
-    if (/^http/.test(href)) {
+    if (/^https?:$/.test(protocol)) {
       return href
     }
   } catch {}

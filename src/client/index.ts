@@ -5,9 +5,10 @@ export type {
   AuthClientOptions,
   AuthState,
   CallOptions,
+  Credentials,
   SignOutReason
 } from './types.js'
-export type { AuthErrorCode } from './errors.js'
+export type { AuthErrorCode, AuthErrorOptions } from './errors.js'
 export type { ChannelLike, FlagsLike, LocksLike, Platform } from './platform.js'
 export type { TokenStorage } from './storage.js'
 export type { ErrorCode, SessionResponse } from '../protocol.js'

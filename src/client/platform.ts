@@ -56,9 +56,11 @@ export interface Platform {
   /**
    * Resolves after a number of milliseconds, or when the signal is aborted.
    *
+   * `keepsAlive` says whether a Node process must not end meanwhile: a call of the app waits.
+   *
    * @default a function that uses `setTimeout`
    */
-  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>
+  readonly sleep: (ms: number, signal: AbortSignal, keepsAlive?: boolean) => Promise<void>
   /**
    * Locks that all tabs of an origin share; `null` if unavailable.
    *
@@ -93,74 +95,109 @@ interface EventTargetLike {
   removeEventListener(type: string, listener: () => void): void
 }
 
-interface Page {
+/** Global scope of a browser. */
+interface Page extends EventTargetLike {
   readonly location: { readonly origin: string }
-  readonly navigator: { readonly locks: LocksLike }
-  readonly BroadcastChannel: new(name: string) => ChannelLike
-  readonly localStorage: FlagsLike
+  readonly navigator: { readonly locks?: LocksLike }
   readonly document: EventTargetLike & { readonly visibilityState: string }
-  readonly addEventListener: EventTargetLike['addEventListener']
-  readonly removeEventListener: EventTargetLike['removeEventListener']
+  readonly localStorage: FlagsLike
+  readonly BroadcastChannel: new(name: string) => ChannelLike
 }
 
-/** Global scope, with the browser APIs that may be missing. */
-export const globals: Partial<Page> = globalThis as object
+/** Returns the global scope; members may be missing, because Node and phones have no page. */
+function getGlobals (): Partial<Page> {
+  // An assertion, because the project has no DOM types: React Native and Node lack most of them.
+  return globalThis as object
+}
+
+/** Returns the origin of the page; `undefined` if there is no page. */
+export function getPageOrigin (): string | undefined {
+  return getGlobals().location?.origin
+}
 
 /** Completes a platform with the APIs of the environment. */
 export function resolvePlatform (overrides: Partial<Platform> | undefined): Platform {
+  const globals = getGlobals()
   // A Node process may serve many users, so its clients must not act as tabs of one browser.
-  const page = (globals.location ? globals : {}) as Page
+  const page: Partial<Page> = globals.location === undefined ? {} : globals
+  const { navigator, BroadcastChannel } = page
 
   return {
     now: () => performance.now(),
     date: () => Date.now(),
     random: Math.random,
-    sleep: (ms, signal) =>
-      new Promise(resolve => {
-        const timer = setTimeout(resolve, ms)
-        const stop = (): void => resolve(clearTimeout(timer))
-        signal.addEventListener('abort', stop)
-
-        if (signal.aborted) {
-          stop()
-        }
-      }),
-    locks: (page as Partial<Page>).navigator?.locks,
-    // The next two throw in Node and on sandboxed pages. Their callers catch the error.
-    openChannel: name => new page.BroadcastChannel(name),
+    sleep,
+    locks: navigator?.locks,
+    openChannel: BroadcastChannel === undefined ? null : name => new BroadcastChannel(name),
+    // Sandboxed pages throw on access. The page storage catches the error.
     get flags () {
-      return page.localStorage
+      return page.localStorage ?? null
     },
-    onWake: 'document' in page ? createWakeSubscription(page) : null,
+    onWake: createWakeSubscription(globals),
     ...overrides
   }
 }
 
+function sleep (ms: number, signal: AbortSignal, keepsAlive = false): Promise<void> {
+  return new Promise(resolve => {
+    if (signal.aborted) {
+      return resolve()
+    }
+
+    const end = (): void => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', end)
+      resolve()
+    }
+
+    const timer: NodeJS.Timeout | number = setTimeout(end, ms)
+    signal.addEventListener('abort', end)
+
+    // Only timers of Node have `unref`. The process ends while nothing but a retry is scheduled.
+    if (!keepsAlive && typeof timer === 'object') {
+      timer.unref()
+    }
+  })
+}
+
 /** Creates the default of {@link Platform.onWake}. */
-function createWakeSubscription (page: Page): Platform['onWake'] {
-  const { document } = page
+function createWakeSubscription (globals: Partial<Page>): Platform['onWake'] {
+  const { addEventListener, removeEventListener, document } = globals
+
+  // React Native has a global scope without events.
+  if (addEventListener === undefined || removeEventListener === undefined) {
+    return null
+  }
+
+  // Browsers reject these functions as functions without an object.
+  const scope: EventTargetLike = {
+    addEventListener: addEventListener.bind(globalThis),
+    removeEventListener: removeEventListener.bind(globalThis)
+  }
 
   return listener => {
     const handleVisibility = (): void => {
-      if (document.visibilityState === 'visible') {
+      if (document?.visibilityState === 'visible') {
         listener()
       }
     }
 
-    const events = [
-      [page, 'online', listener],
-      [page, 'pageshow', listener],
+    const events: ReadonlyArray<
+      readonly [target: EventTargetLike | undefined, type: string, handle: () => void]
+    > = [
+      [scope, 'online', listener],
+      [scope, 'pageshow', listener],
       [document, 'resume', listener],
       [document, 'visibilitychange', handleVisibility]
-    ] as const
+    ]
 
     for (const [target, type, handle] of events) {
-      target.addEventListener(type, handle)
+      target?.addEventListener(type, handle)
     }
 
     return () => {
       for (const [target, type, handle] of events) {
-        target.removeEventListener(type, handle)
+        target?.removeEventListener(type, handle)
       }
     }
   }

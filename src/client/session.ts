@@ -4,37 +4,36 @@
  * @module
  */
 
+import { isRecord } from './errors.js'
 import type { Platform } from './platform.js'
+import { createSubscriptions } from './subscriptions.js'
 import { openTabChannel } from './tabs.js'
+import { addTime, decodeClaims, readClocks } from './tokens.js'
+import type { AccessToken, Moment } from './tokens.js'
 import type { AuthState, SignOutReason } from './types.js'
 
-/** Access token as received from the server. */
-export interface AccessToken {
-  /** The token; `null` if a cookie carries it. */
-  readonly token: string | null
-  /** Lifetime in milliseconds, counted from {@link requestedAt}. */
-  readonly lifetime: number
-  /** Time of the request on the monotonic clock. */
-  readonly requestedAt: number
-  /** The user; `undefined` if unchanged. */
-  readonly user?: object | null | undefined
-}
-
 /**
- * Message between tabs: a new token or, if it has a `reason`, a sign-out with the last token.
+ * Message to the other tabs: a new token.
  *
  * Monotonic clocks of two tabs have different origins, so the message contains the remaining time.
  */
-interface SessionMessage extends Omit<AccessToken, 'requestedAt'> {
-  readonly remainingMs: number
+interface TokenMessage {
+  readonly kind: 'token'
+  readonly token: string | null
+  readonly user: object | null
+  readonly lifetime: number
+  readonly remaining: number
+  /** End on the wall clock, because a frozen tab may receive the message late. */
+  readonly expiryDate: number
+  readonly isLast: boolean
   readonly isLogin: boolean
-  readonly reason?: SignOutReason
 }
 
-/** Claims of an unverified access token. */
-interface UnverifiedClaims {
-  readonly exp: number
-  readonly sid?: string
+/** Message to the other tabs: a sign-out, with the last token of the session. */
+interface SignOutMessage {
+  readonly kind: 'sign-out'
+  readonly token: string | null
+  readonly reason: SignOutReason
 }
 
 /** Session of a tab. Changes reach the other tabs and the listeners. */
@@ -48,19 +47,22 @@ export interface Session {
    * Work that started with another version must not affect this session.
    */
   readonly sessionVersion: number
-  readonly listeners: Set<(state: AuthState) => void>
   /** Aborted when the token changes or the client is disposed. */
   readonly signal: AbortSignal
-  /** Milliseconds until the access token expires. */
-  readonly remainingMs: number
+  /** Milliseconds until the access token expires, by the clock that says less. */
+  readonly remaining: number
   /** Whether a refresh is due. The access token may still be valid. */
-  readonly shouldRefresh: boolean
+  readonly isDue: boolean
+  /** Whether the session ends with the access token, because there is no refresh token. */
+  readonly isLast: boolean
   /**
    * Whether the sign-out is certain.
    *
    * After a start without a connection, `signed-out` is only an assumption.
    */
   readonly isSignOutConfirmed: boolean
+  /** Whether a token belongs to this session, as far as the client can know. */
+  owns(token: string | null): boolean
   /** Sets the access token of a new or current session, in all tabs. */
   setToken(accessToken: AccessToken, isLogin: boolean): void
   /**
@@ -72,13 +74,18 @@ export interface Session {
   signOut(reason: SignOutReason, isRequested?: boolean): void
   /** Treats the access token as expired. */
   invalidate(): void
+  /** Keeps the session until the access token expires, because there is no refresh token. */
+  endWithToken(): void
   /** Sets the state and notifies the listeners if it changed. */
   setState(state: AuthState): void
+  subscribe(listener: (state: AuthState) => void): () => void
+  /** Ends all effects. The state stays. */
   close(): void
 }
 
 /** A refresh is due at 80 % of the lifetime, but at most 60 s before the token expires. */
 const MAX_REFRESH_MARGIN = 60_000
+const PAST: Moment = { now: -Infinity, date: -Infinity }
 
 /**
  * Creates the session of a tab.
@@ -86,84 +93,119 @@ const MAX_REFRESH_MARGIN = 60_000
  * @param name - The same name in all tabs; `null` if they share nothing.
  */
 export function createSession (platform: Platform, name: string | null): Session {
-  const { now } = platform
-  const listeners: Session['listeners'] = new Set()
-  let state: AuthState = { status: 'starting', user: null }
+  const subscriptions = createSubscriptions<AuthState>()
+  let state: AuthState = Object.freeze({ status: 'starting', user: null })
   let token: string | null = null
   let sessionVersion = 0
   let tokenController = new AbortController()
-  let refreshAt = 0
-  let expiresAt = 0
+  let expiry = PAST
+  let margin = 0
+  let isLast = false
+  let isClosed = false
 
-  const channel = openTabChannel<SessionMessage>(platform, name, message => {
-    const { remainingMs, lifetime, isLogin, reason } = message
+  const channel = openTabChannel(platform, name, message => {
+    // Other scripts of the page may post anything.
+    if (isSignOutMessage(message)) {
+      receiveSignOut(message)
+    } else if (isTokenMessage(message)) {
+      receiveToken(message)
+    }
+  })
+
+  function receiveSignOut (message: SignOutMessage): void {
+    if (session.isSignOutConfirmed) {
+      return
+    }
+
+    if (session.owns(message.token)) {
+      signOut(message.reason)
+    } else {
+      invalidate()
+    }
+  }
+
+  function receiveToken (message: TokenMessage): void {
+    const { lifetime, isLogin, expiryDate } = message
 
     // The message may have been sent before a logout and may arrive after it.
     if (session.isSignOutConfirmed && !isLogin) {
       return
     }
 
-    if (!isLogin && !isSameSession(message.token)) {
-      // One of the two tabs is outdated. The next refresh finds out by the cookie or the storage.
-      invalidate()
-    } else if (reason) {
-      signOut(reason)
-    } else if (remainingMs > (isLogin ? -9e9 : session.remainingMs)) {
-      setToken({ ...message, requestedAt: now() + remainingMs - lifetime }, isLogin)
+    // One of the two tabs is outdated. The next refresh finds out by the cookie or the storage.
+    if (!isLogin && !session.owns(message.token)) {
+      return invalidate()
     }
-  })
 
-  /** Whether a token belongs to this session, or its session is unknown. */
-  function isSameSession (other: string | null): boolean {
-    const { sid } = decodeClaims(other)
-    return !sid || (decodeClaims(token).sid ?? sid) === sid
+    const clocks = readClocks(platform)
+    const remaining = Math.min(message.remaining, expiryDate - clocks.date)
+
+    if (isLogin || remaining > session.remaining) {
+      setToken({ ...message, requestedAt: addTime(clocks, remaining - lifetime) }, isLogin, false)
+    }
   }
 
   function invalidate (): void {
-    expiresAt = refreshAt = 0
+    expiry = PAST
   }
 
-  function setToken (accessToken: AccessToken, isLogin: boolean): void {
+  function setToken (accessToken: AccessToken, isLogin: boolean, isShared: boolean): void {
     const { lifetime, requestedAt, user = state.user } = accessToken
 
-    if (isLogin || !isSameSession(accessToken.token)) {
+    if (isLogin || !session.owns(accessToken.token)) {
       sessionVersion++
     }
 
     token = accessToken.token
-    expiresAt = requestedAt + lifetime
-    const margin = Math.min(lifetime / 5, MAX_REFRESH_MARGIN)
-    refreshAt = expiresAt - margin * (1 + platform.random() / 2)
-    changeTo({ status: 'signed-in', user })
+    expiry = addTime(requestedAt, lifetime)
+    isLast = accessToken.isLast ?? isLast
+    margin = Math.min(lifetime / 5, MAX_REFRESH_MARGIN) * (1 + platform.random() / 2)
+    renewSignal()
+
+    if (isShared) {
+      // Before the listeners are called: one of them may sign out, and that message must come last.
+      postToken({ user, lifetime, isLogin })
+    }
+
+    setState({ status: 'signed-in', user })
+  }
+
+  function postToken (part: Pick<TokenMessage, 'user' | 'lifetime' | 'isLogin'>): void {
+    const message: TokenMessage = {
+      ...part,
+      kind: 'token',
+      token,
+      remaining: session.remaining,
+      expiryDate: expiry.date,
+      isLast
+    }
+    channel.post(message)
   }
 
   function signOut (reason: SignOutReason): void {
     sessionVersion++
     token = null
     invalidate()
-    changeTo({ status: 'signed-out', user: null, ...(state.status !== 'starting' && { reason }) })
+    renewSignal()
+    setState({
+      status: 'signed-out',
+      user: null,
+      ...(state.status !== 'starting' && { reason })
+    })
   }
 
-  function changeTo (next: AuthState): void {
+  function renewSignal (): void {
     tokenController.abort()
     tokenController = new AbortController()
-    setState(next)
   }
 
   function setState (next: AuthState): void {
-    if (JSON.stringify(next) === JSON.stringify(state)) {
+    if (isClosed || JSON.stringify(next) === JSON.stringify(state)) {
       return
     }
 
-    state = next
-
-    for (const listener of listeners) {
-      try {
-        listener(next)
-      } catch (error) {
-        console.error(error)
-      }
-    }
+    state = freezeDeeply(next)
+    subscriptions.notify(state)
   }
 
   const session: Session = {
@@ -179,36 +221,64 @@ export function createSession (platform: Platform, name: string | null): Session
     get signal () {
       return tokenController.signal
     },
-    get remainingMs () {
-      return expiresAt - now()
+    get remaining () {
+      const { now, date } = readClocks(platform)
+      const remaining = expiry.now - now
+      // A wrong wall clock must not end a session that cannot be refreshed.
+      return isLast ? remaining : Math.min(remaining, expiry.date - date)
     },
-    get shouldRefresh () {
-      // Negated, so that an unknown lifetime (NaN) also results in a refresh.
-      return !(now() < refreshAt)
+    get isDue () {
+      return session.remaining <= (isLast ? 0 : margin)
+    },
+    get isLast () {
+      return isLast
     },
     get isSignOutConfirmed () {
       return state.status === 'signed-out' && sessionVersion > 0
     },
-    listeners,
-    invalidate,
-    setState,
 
-    setToken (accessToken, isLogin) {
-      setToken(accessToken, isLogin)
-      const { remainingMs } = session
-      channel.post({ ...accessToken, user: state.user, remainingMs, isLogin })
+    owns (other) {
+      const { sid } = decodeClaims(other)
+      const { sid: ownSid } = decodeClaims(token)
+      return sid === undefined || ownSid === undefined || sid === ownSid
     },
 
-    signOut (reason, isRequested) {
+    setToken (accessToken, isLogin) {
+      if (isClosed) {
+        return
+      }
+
+      // The server issued the token between the request and the response. A refresh may come too
+      // early, but the end of a session must not.
+      const requestedAt = accessToken.isLast ?? isLast
+        ? readClocks(platform)
+        : accessToken.requestedAt
+      setToken({ ...accessToken, requestedAt }, isLogin, true)
+    },
+
+    signOut (reason, isRequested = false) {
+      if (isClosed) {
+        return
+      }
+
       if (isRequested || state.status === 'signed-in') {
-        channel.post({ reason, token })
+        const message: SignOutMessage = { kind: 'sign-out', token, reason }
+        channel.post(message)
       }
 
       signOut(reason)
     },
 
+    invalidate,
+    endWithToken () {
+      isLast = true
+    },
+    setState,
+    subscribe: subscriptions.add,
+
     close () {
-      listeners.clear()
+      isClosed = true
+      subscriptions.clear()
       tokenController.abort()
       channel.close()
     }
@@ -216,17 +286,27 @@ export function createSession (platform: Platform, name: string | null): Session
   return session
 }
 
-/**
- * Decodes the claims of a token without verification.
- *
- * @returns An empty object if the token is not a JWT.
- */
-export function decodeClaims (token: string | null): UnverifiedClaims {
-  try {
-    return JSON.parse(
-      atob(((token as string).split('.')[1] as string).replace(/-/g, '+').replace(/_/g, '/'))
-    ) ?? {}
-  } catch {
-    return {} as UnverifiedClaims
+function isTokenMessage (message: unknown): message is TokenMessage {
+  return isRecord(message) && message['kind'] === 'token' &&
+    (typeof message['token'] === 'string' || message['token'] === null) &&
+    typeof message['user'] === 'object' &&
+    Number.isFinite(message['lifetime']) && Number.isFinite(message['remaining']) &&
+    Number.isFinite(message['expiryDate']) &&
+    typeof message['isLogin'] === 'boolean' && typeof message['isLast'] === 'boolean'
+}
+
+function isSignOutMessage (message: unknown): message is SignOutMessage {
+  return isRecord(message) && message['kind'] === 'sign-out' &&
+    (typeof message['token'] === 'string' || message['token'] === null) &&
+    typeof message['reason'] === 'string'
+}
+
+/** Freezes a value and its members, so that a listener cannot change the state of others. */
+function freezeDeeply<Value> (value: Value): Value {
+  if (isRecord(value) && !Object.isFrozen(value)) {
+    Object.freeze(value)
+    Object.values(value).forEach(freezeDeeply)
   }
+
+  return value
 }

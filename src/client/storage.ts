@@ -7,7 +7,7 @@
 import { createQueue } from './async.js'
 import type { WithTimeout } from './async.js'
 import { AuthError } from './errors.js'
-import type { FlagsLike, Platform } from './platform.js'
+import type { FlagsLike } from './platform.js'
 
 /**
  * Storage for one string, such as an entry in the keychain of a phone.
@@ -70,7 +70,7 @@ export const COOKIE_MARKER = 'in'
 
 /** Whether a stored value belongs to a logout that the server has not acknowledged yet. */
 export function isPendingLogout (stored: string | null): boolean {
-  return /^out:/.test(stored as string)
+  return stored?.startsWith(PENDING_LOGOUT_PREFIX) ?? false
 }
 
 /**
@@ -82,35 +82,42 @@ export function getStoredToken (stored: string | null): string {
   return stored?.replace(PENDING_LOGOUT_PREFIX, '') ?? ''
 }
 
-/** Creates a storage that uses `localStorage`, or memory if that is not available. */
-export function createPageStorage (
-  platform: Platform,
-  isPersistent: boolean,
-  key: string
-): TokenStorage {
+/**
+ * Creates a storage in memory, which uses `localStorage` as well if it is available.
+ *
+ * @param flags - Returns the storage that all tabs share; `null` for memory only.
+ */
+export function createPageStorage (flags: () => FlagsLike | null, key: string): TokenStorage {
   let memory: string | null = null
+  let isAvailable = true
 
-  const access = async (
-    act: (flags: FlagsLike) => string | null | void,
-    value = memory
-  ): Promise<string | null> => {
-    memory = value
-
+  /** Sandboxed pages and full storages throw. Memory then has the value. */
+  function access (act: (flags: FlagsLike) => string | null): string | null {
     try {
-      if (isPersistent && platform.flags) {
-        return act(platform.flags) as string | null
-      }
+      const shared = isAvailable ? flags() : null
+      return shared === null ? memory : act(shared)
     } catch {
-      isPersistent = false
+      isAvailable = false
+      return memory
     }
-
-    return memory
   }
 
   return {
-    get: () => access(flags => flags.getItem(key)),
-    set: value => access(flags => flags.setItem(key, value), value),
-    remove: () => access(flags => flags.removeItem(key), null)
+    get: async () => access(flags => flags.getItem(key)),
+    async set (value) {
+      memory = value
+      access(flags => {
+        flags.setItem(key, value)
+        return value
+      })
+    },
+    async remove () {
+      memory = null
+      access(flags => {
+        flags.removeItem(key)
+        return null
+      })
+    }
   }
 }
 
@@ -121,18 +128,24 @@ export function createStorageQueue (
 ): StorageQueue {
   const queue = createQueue()
 
-  return (change = stored => stored) =>
-    withTimeout(null, () =>
-      queue(async () => {
-        const before = await storage.get()
-        const after = change(before)
+  const access: StorageQueue = (change = stored => stored) =>
+    queue(async () => {
+      // Native modules return `undefined` for a missing value.
+      const before = await storage.get() ?? null
+      const after = change(before)
 
-        if (after !== before) {
-          await (after === null ? storage.remove() : storage.set(after))
-        }
+      if (after !== before) {
+        await (after === null ? storage.remove() : storage.set(after))
+      }
 
-        return before
-      })).catch(() => {
-        throw new AuthError('storage')
-      })
+      return before
+    })
+
+  return async change => {
+    try {
+      return await withTimeout(null, () => access(change))
+    } catch (failure) {
+      throw new AuthError('storage', { cause: failure })
+    }
+  }
 }

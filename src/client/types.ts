@@ -11,7 +11,7 @@ import type { TokenStorage } from './storage.js'
 /** Reason of a sign-out: a logout, or the code with which the server rejected the session. */
 export type SignOutReason = 'logout' | Extract<ErrorCode, `AUTH_REFRESH_${string}`>
 
-/** Signed-in state of a client. The object stays the same until the state changes. */
+/** Signed-in state of a client. The object is frozen and stays the same until the state changes. */
 export interface AuthState<User extends object = object> {
   /** `starting` until the client knows the result; see {@link AuthClient.ready}. */
   readonly status: 'starting' | 'signed-in' | 'signed-out'
@@ -24,6 +24,15 @@ export interface AuthState<User extends object = object> {
   /** Reason of the sign-out. Missing if no user was signed in before. */
   readonly reason?: SignOutReason
 }
+
+/** Credentials of a login by password. The server accepts a user name or an e-mail address. */
+export type Credentials = {
+  readonly password: string
+  /** Label of this device in the list of sessions. */
+  readonly device?: string
+  /** Whether cookies survive a restart of the browser. */
+  readonly remember_me?: boolean
+} & ({ readonly username: string } | { readonly email: string })
 
 /** Options of a single call. */
 export interface CallOptions {
@@ -119,20 +128,62 @@ export interface AuthClientOptions {
 
 /** Keeps a user signed in. All functions work without `this`, so you can destructure them. */
 export interface AuthClient<User extends object = object> {
-  /** Resolves to `signed-in` or `signed-out` when the client knows the result. Never rejects. */
+  /**
+   * Resolves to `signed-in` or `signed-out` when the client knows the result. Never rejects.
+   *
+   * Resolves to the current state if the client is disposed before that.
+   */
   readonly ready: Promise<AuthState<User>>
   readonly state: AuthState<User>
 
   /**
    * Signs a user in. Replaces and revokes an earlier session of this client.
    *
-   * @param credentials - Request body: `username` or `email`, `password`, and optionally `device`
-   *   and `remember_me`.
    * @throws AuthError `AUTH_CREDENTIALS_REJECTED` and other codes of the server; `network`,
    *   `refused`, `storage`; `transport` if `storage` does not fit the server; `signed-out` if
    *   `logout` was called meanwhile
+   * @example
+   * ```ts
+   * const { user } = await auth.login({ username: 'ann', password: 'correct horse' })
+   * ```
    */
-  login(credentials: object, options?: CallOptions): Promise<AuthState<User>>
+  login(credentials: Credentials, options?: CallOptions): Promise<AuthState<User>>
+
+  /**
+   * Signs a user in with a route of the app, such as a sign-up, a magic link or a passkey.
+   *
+   * The route returns the result of `app.tokenAuth.openSession`. The callback receives a `fetch`
+   * that requests the refresh token in the way the client expects it: relative URLs are resolved
+   * against `baseUrl`, and credentials are included if `storage` is `cookie`. Only send the request
+   * in the callback, because other tabs wait for it; ask the user before.
+   *
+   * Replaces and revokes an earlier session of this client. Tokens of the current session replace
+   * those that the client has, for example after a step-up.
+   *
+   * @param send - Sends the request and returns its response.
+   * @throws AuthError like {@link AuthClient.login}; `refused` if the response contains no tokens
+   * @example
+   * ```ts
+   * await auth.adopt(fetch => fetch('/signup', {
+   *   method: 'POST',
+   *   headers: { 'content-type': 'application/json' },
+   *   body: JSON.stringify({ email, password })
+   * }))
+   * ```
+   */
+  adopt(
+    send: (fetch: typeof globalThis.fetch) => Promise<Response>,
+    options?: CallOptions
+  ): Promise<AuthState<User>>
+
+  /**
+   * Requests a new access token, for example after the roles of the user have changed.
+   *
+   * Does nothing if no user is signed in, or if the server issues no refresh tokens.
+   *
+   * @throws AuthError if no new token arrives within 10 s; the earlier one stays in use
+   */
+  refresh(options?: CallOptions): Promise<AuthState<User>>
 
   /**
    * Signs out: immediately in all tabs, and at the server as soon as it is reachable.
@@ -177,8 +228,10 @@ export interface AuthClient<User extends object = object> {
    * Relative URLs are resolved against `baseUrl`. Requests to other origins, requests with an
    * `Authorization` header, and all requests of a signed-out client are sent unchanged.
    *
-   * After a 401 response, the client refreshes the token and sends the request once more. It cannot
-   * repeat a stream or the body of a `Request`. Other bodies can be repeated.
+   * If the server rejects the token, the client refreshes it and sends the request once more. It
+   * repeats strings, forms, blobs, buffers and `Request` objects. A stream or a generator is sent
+   * once, and the caller gets the 401 response. A 401 response without a reason, as another API of
+   * the origin may send it, causes one refresh for each access token.
    *
    * @throws AuthError `network`, `refused` or a code of the server if the access token has expired
    *   and cannot be refreshed within 10 s; `signed-out` if the session was revoked or replaced
@@ -197,6 +250,8 @@ export interface AuthClient<User extends object = object> {
 
   /**
    * Calls the listener on each change of {@link AuthClient.state}.
+   *
+   * A listener may miss a state that was replaced immediately. The last call has the current state.
    *
    * @returns A function that removes the listener.
    */

@@ -6,7 +6,7 @@ import type { CookieJar } from './cookie-jar.js'
 import { createDeviceClock } from './device-clock.js'
 import type { Endpoint, Network } from './network.js'
 import type { Random } from './random.js'
-import { brokenLocks, createChannels, createLocks, failAccess, stuckLocks } from './tabs.js'
+import { brokenLocks, createChannels, createLocks, createStuckLocks, failAccess } from './tabs.js'
 import type { TabLifetime } from './tabs.js'
 
 /** Options of {@link Device.open}. */
@@ -15,7 +15,7 @@ export interface TabOptions {
    * Behavior of Web Locks.
    *
    * - `work`: as specified.
-   * - `stuck`: another tab never releases a lock.
+   * - `stuck`: another tab never releases the lock that this tab requests first.
    * - `broken`: each request fails.
    * - `none`: the browser has no Web Locks.
    *
@@ -306,7 +306,7 @@ export function createDevice (
     return {
       locks: {
         work: () => locks.createFor(lifetime),
-        stuck: () => stuckLocks,
+        stuck: () => createStuckLocks(locks.createFor(lifetime)),
         broken: () => brokenLocks,
         none: () => null
       }[lockMode](),

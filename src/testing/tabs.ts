@@ -34,14 +34,31 @@ interface ChannelEnd {
 const MIN_DELIVERY = 1
 const MAX_DELIVERY = 20
 
-/** Locks that another tab never releases. A request waits until its signal is aborted. */
-export const stuckLocks: LocksLike = {
-  request: (_name, { signal }) =>
-    new Promise((_resolve, reject) => {
-      signal.addEventListener('abort', () => {
-        rejectWithReason(signal, reject)
+/**
+ * Creates locks of which another tab holds one and never releases it: the first one requested.
+ *
+ * A request for it waits until its signal is aborted.
+ *
+ * @param locks - Locks for all other names.
+ */
+export function createStuckLocks (locks: LocksLike): LocksLike {
+  let stuckName: string | undefined
+
+  return {
+    request (name, options, work) {
+      stuckName ??= name
+
+      if (name !== stuckName) {
+        return locks.request(name, options, work)
+      }
+
+      return new Promise((_resolve, reject) => {
+        options.signal.addEventListener('abort', () => {
+          rejectWithReason(options.signal, reject)
+        })
       })
-    })
+    }
+  }
 }
 
 /** Locks that fail with an exception. */

@@ -149,11 +149,11 @@ t.test('in Chromium', { skip }, async t => {
     const status = await page.evaluate(`
       auth.fetch(new Request('/echo', { method: 'POST', body: 'x' }))
         .then(response => response.status)`)
-    t.equal(status, 401, 'the body of a Request is a stream')
-    t.equal(app.countRequests('POST /echo'), 1)
+    t.not(status, 401, 'the body of a Request is cloned')
+    t.equal(app.countRequests('POST /echo'), 2)
   })
 
-  await t.test('a wall clock that is a day off or jumps has no effect [86]', async t => {
+  await t.test('a wall clock that is a day off or jumps signs nobody out [86]', async t => {
     const shiftClock = (days: number): string =>
       `{
       const { now } = Date
@@ -189,11 +189,16 @@ t.test('in Chromium', { skip }, async t => {
         state: await getState(page)
       }
     }))
-    t.match(runs[0], { statuses: Array(11).fill(200), state: { status: 'signed-in' } })
-    t.equal(runs[0]?.seen.filter(seen => seen === 'POST /auth/refresh 200').length, 3)
 
-    for (const run of runs) {
-      t.strictSame(run, runs[0])
+    for (const [i, { statuses, seen, state }] of runs.entries()) {
+      t.match({ statuses, state }, {
+        statuses: Array(11).fill(200),
+        state: { status: 'signed-in' }
+      })
+      // After a jump ahead, the client cannot tell whether the device has slept.
+      const [days = 0, jumpDays = 0] = clocks[i] ?? []
+      const refreshes = seen.filter(seen => seen === 'POST /auth/refresh 200').length
+      t.equal(refreshes, jumpDays > 0 ? 4 : 3, `${days} days off, jumps by ${jumpDays}`)
     }
   })
 })

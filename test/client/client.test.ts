@@ -297,7 +297,10 @@ t.test('errors contain no token', async t => {
   const error = await world.until(client.getAccessToken()).catch((error: unknown) => error)
   t.match(bodies[0], /secret-token/)
   t.ok(error instanceof AuthError)
-  t.notMatch(JSON.stringify(error, Object.getOwnPropertyNames(error)), /secret-token/)
+  const { cause, ...own } = Object.getOwnPropertyDescriptors(error)
+  t.notMatch(JSON.stringify(own), /secret-token/)
+  t.match(cause?.value, { message: /^failed: / }, 'the error of fetch, unchanged')
+  t.notMatch(JSON.stringify(error), /secret-token/)
 })
 
 t.test('a client works over a real port with the default platform', async t => {

@@ -38,12 +38,12 @@ for (const [title, toBody] of Object.entries(bodies)) {
   })
 }
 
-t.test('the code of the body counts if the header has another one', async t => {
+t.test('the code of the header counts if the body has another one', async t => {
   const world = await createWorld(t)
   const client = await world.openSignedIn()
   world.skip(20 * MINUTE)
   world.faults.next(
-    () => reply(401, { code: CODE }, { 'x-auth-error': 'AUTH_CREDENTIALS_REJECTED' }),
+    () => reply(401, { code: 'AUTH_CREDENTIALS_REJECTED' }, { 'x-auth-error': CODE }),
     '/refresh'
   )
   await t.rejects(world.until(client.fetch('/protected')), { code: 'signed-out' })

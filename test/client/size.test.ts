@@ -5,7 +5,7 @@ import t from 'tap'
 
 /** Size of each entry point in bytes, minified and gzipped: as measured, and 10 % more. */
 const sizes = {
-  index: { measured: 4270, limit: 4700, name: 'createAuthClient' },
+  index: { measured: 7600, limit: 8360, name: 'createAuthClient' },
   dpop: { measured: 1434, limit: 1577, name: 'createDpopFetch' }
 }
 

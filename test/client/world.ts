@@ -179,7 +179,10 @@ export function createMemoryStorage (value: string | null = null): TokenStorage 
   return storage
 }
 
-export const credentials = (username = 'ann'): object => ({ username, password: PASSWORD })
+export const credentials = (username = 'ann'): { username: string, password: string } => ({
+  username,
+  password: PASSWORD
+})
 
 /** Creates a response that does not come from the server. */
 export async function reply (

@@ -1,0 +1,162 @@
+import { transportHeader } from '../protocol.js'
+import type { ApiClient, Fetch, Tokens } from './api.js'
+import { ignore } from './async.js'
+import { AuthError } from './errors.js'
+import type { PendingLogouts } from './pending-logouts.js'
+import { createRepeatableRequest } from './repeatable-request.js'
+import type { Session } from './session.js'
+import { COOKIE_MARKER } from './storage.js'
+import type { StorageQueue } from './storage.js'
+import type { TabLock } from './tabs.js'
+import { decodeClaims } from './tokens.js'
+
+/** Parts of a client that a sign-in uses. */
+export interface SignInParts {
+  readonly session: Session
+  readonly storage: StorageQueue
+  readonly deviceStorage: StorageQueue | undefined
+  readonly api: ApiClient
+  readonly lock: TabLock
+  readonly pendingLogouts: PendingLogouts
+  readonly fetch: Fetch
+  /** Base of relative URLs. Only its origin receives credentials. */
+  readonly baseUrl: string
+  readonly usesCookie: boolean
+  /** Returns the number of sign-outs. A sign-in that started before the last one is void. */
+  getSignOutCount(): number
+}
+
+/** Signs a user in with the tokens of a response. */
+export interface SignIn {
+  /** @throws AuthError */
+  login(credentials: object, signal: AbortSignal): Promise<void>
+  /** @throws AuthError */
+  adopt(send: (fetch: Fetch) => Promise<Response>, signal: AbortSignal): Promise<void>
+}
+
+const MISPLACED = {
+  body: 'the server sent the refresh token in JSON, which "storage: \'cookie\'" would drop; ' +
+    'set "storage", or "refreshToken.transport" of the server to "both"',
+  cookie: 'the server sent the refresh token in a cookie, which this "storage" cannot read; ' +
+    'set "storage: \'cookie\'", or "refreshToken.transport" of the server to "both"'
+}
+
+/** Creates the sign-in of a client. */
+export function createSignIn (parts: SignInParts): SignIn {
+  const { session, storage, deviceStorage, api, lock, pendingLogouts, usesCookie } = parts
+  const cookieMarker = usesCookie ? COOKIE_MARKER : null
+
+  /**
+   * Requests tokens, stores them and sets the session.
+   *
+   * Everything happens in one turn of the lock, so that a refresh of the earlier session cannot
+   * overwrite the new cookie or the stored value.
+   */
+  function signIn (
+    requestTokens: () => Promise<Tokens>,
+    signal: AbortSignal
+  ): Promise<void> {
+    const signOutCount = parts.getSignOutCount()
+
+    const assertWanted = (): void => {
+      if (parts.getSignOutCount() !== signOutCount || signal.aborted) {
+        throw new AuthError('signed-out')
+      }
+    }
+
+    return lock(async () => {
+      // Marks the cookie first, because this tab may be closed when the response arrives.
+      const before = await storage(stored => stored ?? cookieMarker)
+      let after = cookieMarker
+      let tokens: Tokens | undefined
+
+      try {
+        tokens = await requestTokens()
+        after = tokens.stored ?? null
+        assertWanted()
+
+        if (isCurrentSession(tokens)) {
+          return session.setToken(tokens.accessToken, false)
+        }
+
+        assertPlaced(tokens)
+        await storage(() => after)
+        assertWanted()
+        saveDeviceToken(tokens)
+        session.setToken({ ...tokens.accessToken, isLast: after === null }, true)
+
+        if (before !== null) {
+          void pendingLogouts.logout(before)
+        }
+      } catch (failure) {
+        // A failed or slow write may still save the new value, which must not stay.
+        storage(stored => stored === after ? before : stored).catch(ignore)
+
+        // The server has created a session that no one will use.
+        if (tokens !== undefined) {
+          const stored = tokens.misplacedIn === null ? after : null
+          void pendingLogouts.logout(stored, tokens.accessToken.token)
+        }
+
+        throw failure
+      }
+    }, signal)
+  }
+
+  /** Whether the tokens belong to the session that is signed in, as after a step-up. */
+  function isCurrentSession ({ accessToken: { token }, stored }: Tokens): boolean {
+    const { sid } = decodeClaims(token)
+
+    return sid !== undefined && sid === decodeClaims(session.token).sid &&
+      (usesCookie || stored === undefined)
+  }
+
+  function saveDeviceToken ({ deviceToken }: Tokens): void {
+    if (deviceToken !== undefined) {
+      deviceStorage?.(() => deviceToken).catch(ignore)
+    }
+  }
+
+  return {
+    login: (credentials, signal) =>
+      signIn(async () => {
+        const knownDevice = await deviceStorage?.().catch(ignore)
+
+        return api.login({
+          ...credentials,
+          ...(knownDevice && { device_token: knownDevice })
+        }, signal)
+      }, signal),
+
+    adopt: (send, signal) =>
+      signIn(() => api.adopt(() => send(createSignInFetch(parts, signal))), signal)
+  }
+}
+
+/** Creates a `fetch` whose responses carry the refresh token as the client expects it. */
+function createSignInFetch (
+  { fetch, baseUrl, usesCookie }: SignInParts,
+  signal: AbortSignal
+): Fetch {
+  return async (input, init = {}) => {
+    const request = createRepeatableRequest(input, init, baseUrl)
+    const { url, headers } = request
+
+    if (url.origin !== new URL(baseUrl).origin) {
+      return request.send(fetch)
+    }
+
+    if (usesCookie) {
+      headers.set(transportHeader, 'cookie')
+    }
+
+    return request.send(fetch, { credentials: usesCookie ? 'include' : 'omit', headers, signal })
+  }
+}
+
+/** @throws AuthError `transport` if the session would end with its first access token */
+function assertPlaced ({ misplacedIn }: Tokens): void {
+  if (misplacedIn !== null) {
+    throw new AuthError('transport', { message: MISPLACED[misplacedIn] })
+  }
+}
