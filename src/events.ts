@@ -42,6 +42,9 @@ export type RefreshRejection =
   | 'revoked'
   | 'reused'
 
+/** Purpose of a link or a code in a mail. */
+export type LinkPurpose = 'verify-email' | 'reset-password' | 'sign-in-link' | 'sign-in-code'
+
 /** Members of the events by name, without `realm`, and with `actor` only if it varies. */
 export interface EventMembers {
   /** A user logged in, or the app opened a session (`actor: 'app'`). */
@@ -172,6 +175,20 @@ export interface EventMembers {
     /** ID of the user's session that was not revoked. Missing if there is none. */
     readonly keep?: string
   }
+  /**
+   * A link or a code was handed to the callback that sends it, which did not fail.
+   *
+   * Emitted by `fastify-token-auth/account`, like the next two.
+   */
+  'link-sent': Caller & {
+    readonly at: Millis
+    readonly userId: string
+    readonly purpose: LinkPurpose
+  }
+  /** A user has proved to own an e-mail address. */
+  'email-verified': Caller & { readonly at: Millis, readonly userId: string }
+  /** A user has set a new password by a link. All sessions of the user are revoked. */
+  'password-reset': Caller & { readonly at: Millis, readonly userId: string }
   /** Expired records were deleted. */
   sweep: { readonly at: Millis, readonly deleted: number, readonly took: Millis }
   /**
@@ -267,6 +284,9 @@ const DEFAULT_ACTORS: { readonly [Name in EventName]: Actor } = {
   reuse: 'client',
   'suspicious-replay': 'client',
   'session-ended': 'client',
+  'link-sent': 'client',
+  'email-verified': 'client',
+  'password-reset': 'client',
   sweep: 'plugin',
   'store-rolled-back': 'client',
   'session-missing': 'client',

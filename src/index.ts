@@ -71,6 +71,7 @@ export type { UserId } from './sessions/user-id.js'
 export type {
   Actor,
   EventName,
+  LinkPurpose,
   RefreshRejection,
   SessionEvent,
   TokenAuthEvents,

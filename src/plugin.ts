@@ -43,6 +43,7 @@ import { ACCESS_TYP } from './tokens/access-token.js'
 import { createFastifyJwtSigners, shadowJwtDecorator } from './tokens/fastify-jwt.js'
 import type { JwtSigners } from './tokens/jwt-codec.js'
 import { deriveKeys } from './tokens/key-derivation.js'
+import type { KeyPurpose, SigningKeys } from './tokens/key-derivation.js'
 import { REFRESH_TYP } from './tokens/refresh-token.js'
 
 /** Collaborators that the routes of one registration share. */
@@ -54,6 +55,7 @@ interface Registration {
   readonly elevation: RequestElevation
   readonly authenticate: Authenticate
   readonly getProof: GetProof
+  readonly getLoginProof: GetProof
   readonly describe: DescribeRoute
   /** `null` if OAuth clients are not configured. */
   readonly oauth: OAuth | null
@@ -100,18 +102,22 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       token => services.sessions.getTokenKind(token),
       dpop !== null
     )
+    const getProof: GetProof = request => dpop?.getProof(request) ?? null
     const registration = {
       options,
       clock,
       services,
       transport,
       elevation: new RequestElevation({ ...services, transport, sources, renewer, clock }),
-      authenticate,
-      getProof: (request => dpop?.getProof(request) ?? null) satisfies GetProof,
+      authenticate: oauth === null ? authenticate : requireFirstParty(authenticate),
+      getProof,
+      getLoginProof: options.dpop?.required === true ? requireProof(getProof) : getProof,
       describe: createRouteDocs(options, settings.accessCookie?.name ?? null),
       oauth,
       dpop
     }
+    const derive = (purpose: KeyPurpose): SigningKeys =>
+      deriveKeys(options.secrets.base, name, purpose)
     let isStarted = false
     await addRoutes(app, scope, registration)
     const unprotectedRoutes = createRouteLister(app, options.paths)
@@ -121,6 +127,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       clock,
       authenticate: check,
       unprotectedRoutes,
+      getParts: () => ({ ...registration, ...services, events, deriveKeys: derive }),
       ...(!isProduction() && {
         testing: await loadTestSessions({
           ...services,
@@ -142,7 +149,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
           realm: name,
           attempts: services.attempts,
           clock,
-          deriveKeys: purpose => deriveKeys(options.secrets.base, name, purpose)
+          deriveKeys: derive
         }
       })
     )
@@ -187,14 +194,13 @@ async function addRoutes (
   const { sessions, users, login, refresh, keyRing } = services
   const { paths } = options
   const { getProof, describe } = registration
-  const firstParty = oauth === null ? authenticate : requireFirstParty(authenticate)
 
   if (paths.login !== false) {
     addLoginRoute(scope, paths.login, {
       transport,
       login,
       getClientId: oauth?.getClientId ?? (() => null),
-      getProof: options.dpop?.required === true ? requireProof(getProof) : getProof,
+      getProof: registration.getLoginProof,
       describe
     })
   }
@@ -210,7 +216,7 @@ async function addRoutes (
       login,
       users,
       clock,
-      authenticate: firstParty,
+      authenticate,
       describe
     })
   }
@@ -220,10 +226,10 @@ async function addRoutes (
   }
 
   if (paths.logoutAll !== false) {
-    addLogoutAllRoute(scope, paths.logoutAll, transport, sessions, firstParty, describe)
+    addLogoutAllRoute(scope, paths.logoutAll, transport, sessions, authenticate, describe)
   }
 
-  addSessionRoutes(scope, paths, { sessions, users, authenticate: firstParty, describe })
+  addSessionRoutes(scope, paths, { sessions, users, authenticate, describe })
 
   if (paths.jwks !== false && keyRing !== null) {
     addJwksRoute(app, paths.jwks, keyRing, describe)

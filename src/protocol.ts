@@ -33,6 +33,28 @@ export const defaultPaths = /* @__PURE__ */ Object.assign(
   } as const
 )
 
+/** Paths of the routes that `accountFlows` adds, relative to `prefix`. */
+export const accountPaths = {
+  emailVerification: '/email/verification',
+  verifyEmail: '/email/verify',
+  forgotPassword: '/password/forgot',
+  resetPassword: '/password/reset',
+  changePassword: '/password/change',
+  signInLink: '/sign-in/link',
+  signInCode: '/sign-in/code',
+  redeemSignIn: '/sign-in/redeem'
+} as const
+
+/** Name of a route that `accountFlows` adds. */
+export type AccountRouteName = keyof typeof accountPaths
+
+/** Response body of the route that requests a code. Send `challenge` with the code. */
+export interface CodeChallengeResponse {
+  readonly challenge: string
+  /** Lifetime of the code in seconds. */
+  readonly expires_in: number
+}
+
 /** Name of a route, as used in the `routes` option. */
 export type RouteName = keyof typeof defaultPaths
 

@@ -2,6 +2,7 @@ import { createHmac, createSecretKey, randomBytes, timingSafeEqual } from 'node:
 import { TokenAuthError } from '../errors.js'
 import { MINUTE } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
+import type { DerivedSession } from '../sessions/new-session.js'
 import { decodeHeader, JwtCodec } from '../tokens/jwt-codec.js'
 import type { JwtSigner, JwtSigners } from '../tokens/jwt-codec.js'
 import type { KeyPurpose, SigningKeys } from '../tokens/key-derivation.js'
@@ -37,14 +38,6 @@ export interface OneTimeInput {
   /** `undefined` if the token changes no state. */
   readonly state?: string | null | undefined
   readonly data?: OneTimeData | undefined
-}
-
-/** ID and secret of a session that a token opens. */
-export interface DerivedSession {
-  /** Random part of the session ID. */
-  readonly idBytes: Buffer
-  /** Secret of the session's refresh tokens. */
-  readonly secret: string
 }
 
 interface OneTimeKeys {
@@ -95,6 +88,21 @@ export class OneTimeTokenIssuer {
   }
 
   /**
+   * Reads an authentic token of any age, used or not.
+   *
+   * @throws TokenAuthError `AUTH_ONE_TIME_INVALID`
+   */
+  read (token: unknown, purpose: string): OneTimeToken {
+    const read = typeof token === 'string' ? readOneTimeToken(this.#codec, token) : null
+
+    if (read?.purpose !== purpose) {
+      throw new TokenAuthError('AUTH_ONE_TIME_INVALID')
+    }
+
+    return read
+  }
+
+  /**
    * Verifies a token without using it up.
    *
    * @throws TokenAuthError `AUTH_ONE_TIME_INVALID`, `AUTH_ONE_TIME_EXPIRED`, or
@@ -104,7 +112,7 @@ export class OneTimeTokenIssuer {
     token: string,
     { purpose, state }: OneTimeExpectation
   ): Promise<VerifiedOneTimeToken & { readonly id: string }> {
-    const read = this.#read(token, purpose)
+    const read = this.read(token, purpose)
 
     if (this.#context.clock() >= read.expiresAt) {
       throw new TokenAuthError('AUTH_ONE_TIME_EXPIRED')
@@ -127,7 +135,7 @@ export class OneTimeTokenIssuer {
     token: string,
     { purpose, state }: OneTimeExpectation
   ): Promise<RedeemedOneTimeToken & { readonly id: string }> {
-    const read = this.#read(token, purpose)
+    const read = this.read(token, purpose)
     const { clock } = this.#context
     const now = clock()
 
@@ -170,14 +178,15 @@ export class OneTimeTokenIssuer {
     }
   }
 
-  #read (token: unknown, purpose: string): OneTimeToken {
-    const read = typeof token === 'string' ? readOneTimeToken(this.#codec, token) : null
-
-    if (read?.purpose !== purpose) {
-      throw new TokenAuthError('AUTH_ONE_TIME_INVALID')
-    }
-
-    return read
+  /**
+   * Derives a code of digits from the token that requests it.
+   *
+   * @param values - User and state that the code is for.
+   */
+  deriveCode (token: string, values: ReadonlyArray<string | null>, length: number): string {
+    const { session } = this.#getKeys(token)
+    const mac = createHmac('sha256', session).update(JSON.stringify(['code', token, ...values]))
+    return String(mac.digest().readBigUInt64BE() % 10n ** BigInt(length)).padStart(length, '0')
   }
 
   async #isCurrent (

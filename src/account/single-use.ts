@@ -42,7 +42,7 @@ export class SingleUse {
   async claim (kind: string, value: string, until: Millis): Promise<Claim> {
     const { realm, attempts, clock } = this.#context
     const now = clock()
-    const key = hash('sha256', JSON.stringify([realm, kind, value]), 'base64url')
+    const key = createKey(realm, kind, value)
     const rule: AttemptRule = {
       freeAttempts: 1,
       maxAttempts: 1,
@@ -55,4 +55,14 @@ export class SingleUse {
 
     return { isFirst: blocked === null, since: blocked?.since ?? now }
   }
+
+  /** Takes a claim back, because what it stands for has failed. */
+  async release (kind: string, value: string): Promise<void> {
+    const { realm, attempts } = this.#context
+    await attempts.reset([createKey(realm, kind, value)])
+  }
+}
+
+function createKey (realm: string, kind: string, value: string): string {
+  return hash('sha256', JSON.stringify([realm, kind, value]), 'base64url')
 }

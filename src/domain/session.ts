@@ -112,16 +112,17 @@ const ID_FORM = /^s[0-9a-z]{9}[\w-]{22}$/
  * New IDs are the greatest ones, so that inserts stay in one place of an index. An access token
  * tells by its `sid` claim when its session began.
  *
+ * @param random - 16 random bytes. Bytes that derive from a token make the ID reproducible.
  * @throws RangeError if the time is negative or after the year 5188.
  */
-export function createSessionId (createdAt: Millis): string {
+export function createSessionId (createdAt: Millis, random: Buffer = randomBytes(16)): string {
   // Also refuses NaN, for example from the clock of an app.
   if (!(createdAt >= 0 && createdAt < 36 ** TIME_DIGITS)) {
     throw new RangeError(`the time ${createdAt} does not fit into a session ID`)
   }
 
   const digits = Math.floor(createdAt).toString(36).padStart(TIME_DIGITS, '0')
-  return `s${digits}${randomBytes(16).toString('base64url')}`
+  return `s${digits}${random.toString('base64url')}`
 }
 
 /** Returns the time in a session ID, or `null` if {@link createSessionId} made no such ID. */

@@ -4,6 +4,8 @@ import type { ResolvedOptions } from '../options/resolve.js'
 import { DEFAULT_NAME } from '../options/validate.js'
 import { errorHeader } from '../protocol.js'
 import type { ErrorCode } from '../protocol.js'
+import { toOpenapiDialect } from './openapi-dialect.js'
+import type { OpenapiDialect } from './openapi-dialect.js'
 
 /** Credentials that a route requires. `client` stands for those of an OAuth client. */
 export type RouteAccess = 'public' | 'token' | 'client'
@@ -19,6 +21,8 @@ export interface RouteDoc {
   readonly errors?: readonly ErrorCode[]
   /** Whether the body may name an OAuth client. */
   readonly namesClient?: boolean
+  /** Whether the route responds with 429 even if logins are not throttled. */
+  readonly limitsItself?: boolean
   /** Whether the response contains tokens that may travel in cookies. */
   readonly sendsTokens?: boolean
   /** Bodies and content types that the route checks without a schema. */
@@ -56,7 +60,10 @@ interface TransformInput {
   /** `undefined` if an `onRoute` hook of the app has removed it. */
   readonly schema?: DocumentedSchema | undefined
   readonly url: string
-  readonly openapiObject?: { components?: { securitySchemes?: Record<string, object> } }
+  readonly openapiObject?: {
+    readonly openapi?: string
+    components?: { securitySchemes?: Record<string, object> }
+  }
   readonly swaggerObject?: { securityDefinitions?: Record<string, object> }
 }
 
@@ -122,7 +129,9 @@ export function createRouteDocs (
     }
     const swaggerTransform = (input: TransformInput): object => ({
       url: input.url,
-      schema: hide ? input.schema : completeSchema(input, doc, settings)
+      schema: hide
+        ? input.schema
+        : toOpenapiDialect(completeSchema(input, doc, settings), getDialect(input))
     })
 
     return {
@@ -141,6 +150,14 @@ const TRANSPORT = {
   body: null,
   cookie: 'An HttpOnly cookie carries the refresh token.',
   both: 'With `X-Token-Transport: cookie`, an HttpOnly cookie carries the refresh token.'
+}
+
+function getDialect ({ openapiObject }: TransformInput): OpenapiDialect {
+  if (openapiObject === undefined) {
+    return 'swagger-2.0'
+  }
+
+  return /^3\.0\./.test(openapiObject.openapi ?? '3.0.0') ? 'openapi-3.0' : 'openapi-3.1'
 }
 
 function completeSchema (
@@ -220,13 +237,15 @@ function getSecuritySchemes (
 }
 
 function createErrorResponses (
-  { access, errors = [] }: RouteDoc,
+  { access, errors = [], limitsItself = false }: RouteDoc,
   settings: RouteDocSettings
 ): Record<number, object> {
   const descriptions: Record<number, string[]> = {}
 
   for (const code of new Set([...ERRORS_BY_ACCESS[access], ...errors])) {
-    if (isPossible(code, access, settings)) {
+    const isOwnLimit = limitsItself && code === 'AUTH_TOO_MANY_ATTEMPTS'
+
+    if (isOwnLimit || isPossible(code, access, settings)) {
       const { statusCode, message } = new TokenAuthError(code)
       const list = descriptions[statusCode] ??= []
       list.push(`\`${code}\`: ${message}.`)

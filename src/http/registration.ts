@@ -1,8 +1,20 @@
 import { TokenAuthError } from '../errors.js'
+import type { Events } from '../events.js'
 import type { Millis } from '../lib/time.js'
-import type { AccessCheck, AuthenticatedRequest } from './authenticate.js'
+import type { PasswordLogin } from '../login/password-login.js'
+import type { Passwords } from '../login/passwords.js'
+import type { ResolvedOptions } from '../options/resolve.js'
+import type { Sessions } from '../sessions/sessions.js'
+import type { UserDirectory } from '../sessions/users.js'
+import type { AttemptStore } from '../stores/attempt-store.js'
+import type { Throttle } from '../throttle/throttle.js'
+import type { KeyPurpose, SigningKeys } from '../tokens/key-derivation.js'
+import type { AccessCheck, Authenticate, AuthenticatedRequest } from './authenticate.js'
+import type { GetProof } from './dpop.js'
+import type { DescribeRoute } from './openapi.js'
 import type { TestSessions } from './test-sessions.js'
 import type { Route } from './unprotected-routes.js'
+import type { TokenTransport } from './token-transport.js'
 
 /**
  * Key of the {@link Registration} on the Fastify instance.
@@ -10,6 +22,28 @@ import type { Route } from './unprotected-routes.js'
  * A global symbol, so that hooks of another copy of this package find the registration too.
  */
 export const REGISTRATION: unique symbol = Symbol.for('fastify-token-auth')
+
+/** Collaborators of a registration for plugins that add routes to it, such as `accountFlows`. */
+export interface RegistrationParts {
+  readonly options: ResolvedOptions
+  readonly users: UserDirectory
+  readonly sessions: Sessions
+  readonly login: PasswordLogin
+  readonly passwords: Passwords
+  /** `null` if logins are not throttled. */
+  readonly throttle: Throttle | null
+  readonly attempts: AttemptStore
+  /** Whether all instances of the app use the same `attempts`. */
+  readonly sharesAttempts: boolean
+  readonly events: Events
+  readonly transport: TokenTransport
+  /** Hook of the plugin's own routes, which rejects the tokens of OAuth clients. */
+  readonly authenticate: Authenticate
+  /** Reads the DPoP proof of a login. Throws if there is none and the app requires one. */
+  readonly getLoginProof: GetProof
+  readonly describe: DescribeRoute
+  readonly deriveKeys: (purpose: KeyPurpose) => SigningKeys
+}
 
 /** One registration of a plugin, as hooks and test helpers find it on the instance. */
 export interface Registration {
@@ -26,6 +60,12 @@ export interface Registration {
    * Missing if `NODE_ENV` was `production` at registration, and for `tokenVerifier`.
    */
   readonly testing?: TestSessions
+  /**
+   * Returns the collaborators. Missing for `tokenVerifier` and `fakeAuth`.
+   *
+   * A function, so that no dump of the app contains the secrets among the options.
+   */
+  readonly getParts?: () => RegistrationParts
 }
 
 /** Returns the registration of a scope, or `null` if neither it nor a parent scope has one. */

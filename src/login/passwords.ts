@@ -107,10 +107,20 @@ export class Passwords {
    * @throws TypeError if `passwords.validate` returns no boolean.
    */
   async hash (password: string, request: HashRequest): Promise<string> {
-    const { minLength, validate } = this.#rules
-    const normalized = this.#normalize(password)
+    await this.assertAcceptable(password)
+    return this.#computeHash(this.#normalize(password), request)
+  }
 
-    if ([...normalized].length < minLength) {
+  /**
+   * Checks a new password against the rules.
+   *
+   * @throws TokenAuthError `AUTH_PASSWORD_REJECTED`
+   * @throws TypeError if `passwords.validate` returns no boolean.
+   */
+  async assertAcceptable (password: string): Promise<void> {
+    const { minLength, validate } = this.#rules
+
+    if ([...this.#normalize(password)].length < minLength) {
       throw rejectPassword(`password must have at least ${minLength} characters`)
     }
 
@@ -121,8 +131,6 @@ export class Passwords {
     if (!assertBoolean('passwords.validate', await validate(password))) {
       throw rejectPassword('password is too common')
     }
-
-    return this.#computeHash(normalized, request)
   }
 
   /** Hashes a current password again, without the rules for new passwords. */

@@ -29,12 +29,26 @@ export interface NewSessionInput {
   readonly actor: Actor
   /** Throws if the tokens cannot be sent, for example because a cookie would be too long. */
   readonly assertSendable: (issued: IssuedTokens) => void
+  /** Origin of the ID and the secret. Random by default. */
+  readonly derived?: DerivedSession | undefined
+}
+
+/**
+ * ID and secret of a session that derive from a one-time token.
+ *
+ * The session begins at `authenticatedAt`, so each request with the token means the same session.
+ */
+export interface DerivedSession {
+  /** Random part of the ID, 16 bytes. */
+  readonly idBytes: Buffer
+  /** Secret of the refresh tokens, 43 characters. */
+  readonly secret: string
 }
 
 /** Creates a session of generation 0, which nobody has used yet. */
 export function createSession (
   owner: Pick<Session, 'realm' | 'userId' | 'secretHash'>,
-  { by, device: label, authenticatedAt }: NewSessionInput,
+  { by, device: label, authenticatedAt, derived }: NewSessionInput,
   { now, lifetime, maxLifetime }: {
     readonly now: Millis
     readonly lifetime: Millis
@@ -45,7 +59,7 @@ export function createSession (
   const storableLabel = label === null ? null : toStorableText(label, MAX_LABEL_LENGTH)
 
   return {
-    id: createSessionId(now),
+    id: createSessionId(now, derived?.idBytes),
     ...owner,
     generation: 0,
     confirmedGeneration: 0,

@@ -1,3 +1,4 @@
+import { isLive } from '../domain/session.js'
 import type { RevocationReason, Session } from '../domain/session.js'
 import type { DpopVerifier } from '../dpop/verifier.js'
 import type { Actor, Events, Logger } from '../events.js'
@@ -70,29 +71,41 @@ export class Sessions {
    * Opens a session and issues its tokens.
    *
    * The tokens are complete before the session is saved, so a failure leaves no session behind.
+   * A derived session that exists and was not used yet gets the same tokens again.
    *
-   * @throws SessionRefusedError if all sessions of the user were revoked after `authenticatedAt`.
+   * @throws SessionRefusedError if all sessions of the user were revoked after `authenticatedAt`,
+   * or if a derived session was used or revoked, or belongs to another key.
    * @throws TokenAuthError `AUTH_DPOP_INVALID` if the proof was used before, or
    * `AUTH_STORE_UNAVAILABLE`.
    */
   async open (profile: Profile, input: NewSessionInput): Promise<IssuedTokens> {
-    const { store, realm, events, clock, lifetime, maxLifetime, dpop } = this.#context
-    const { by, proof, authenticatedAt, actor } = input
-    const now = Math.max(clock(), authenticatedAt)
-    const { secret, secretHash } = createSessionSecret()
+    const { realm, events, clock, lifetime, maxLifetime, dpop } = this.#context
+    const { by, proof, authenticatedAt, actor, derived } = input
+    const startedAt = clock()
+    const now = derived === undefined ? Math.max(startedAt, authenticatedAt) : authenticatedAt
+    const { secret, secretHash } = createSessionSecret(derived?.secret)
     const session = createSession(
       { realm, userId: profile.userId, secretHash },
       input,
       { now, lifetime, maxLifetime }
     )
-    const issued = this.#issueTokens(profile, session, secret, input)
+    const issued = this.#issueTokens(
+      profile,
+      session,
+      secret,
+      input,
+      derived === undefined ? startedAt : now
+    )
     input.assertSendable(issued)
 
     if (proof !== null) {
       await dpop?.consume(proof)
     }
 
-    await store.create(session)
+    if (!await this.#save(session, derived !== undefined)) {
+      return issued
+    }
+
     const { id: sessionId, userId } = session
     events.emit('login', { at: now, sessionId, userId, ...by, actor })
     // First, so that it does not count as one session too many.
@@ -231,6 +244,26 @@ export class Sessions {
     }
   }
 
+  // Returns whether the session is new. Another request with the same token may have saved it.
+  async #save (session: Session, isDerived: boolean): Promise<boolean> {
+    const { store, realm, clock } = this.#context
+
+    try {
+      await store.create(session)
+      return true
+    } catch (error) {
+      const saved = isDerived && error instanceof SessionRefusedError && error.before === null
+        ? await store.find(realm, session.id)
+        : null
+
+      if (saved !== null && isUnused(saved, session) && isLive(saved, clock())) {
+        return false
+      }
+
+      throw error
+    }
+  }
+
   // Ignores unknown tokens.
   async #revokeReplaced (refreshToken: string | null, actor: Actor): Promise<void> {
     const owner = this.findOwner({ refresh: refreshToken, access: null })
@@ -244,7 +277,8 @@ export class Sessions {
     profile: Profile,
     { id: sessionId, userId, createdAt, authenticatedAt, expiresAt }: Session,
     secret: string,
-    { persistent, amr, clientId, proof }: NewSessionInput
+    { persistent, amr, clientId, proof }: NewSessionInput,
+    now: Millis
   ): IssuedTokens {
     const thumbprint = proof?.thumbprint ?? null
     const refreshToken = this.#issueFirstToken(
@@ -262,7 +296,7 @@ export class Sessions {
       amr,
       clientId,
       thumbprint
-    }, this.#context.clock())
+    }, now)
   }
 
   #issueFirstToken (session: NewSession & SenderConstraint, version: TokenVersion): string | null {
@@ -300,6 +334,11 @@ export class Sessions {
       logger.warn({ userId, cause: describeError(error, false) }, 'failed to enforce "maxSessions"')
     }
   }
+}
+
+// The refresh token of a session that was rotated since would count as reused.
+function isUnused (saved: Session, { userId, secretHash }: Session): boolean {
+  return saved.userId === userId && saved.secretHash === secretHash && saved.generation === 0
 }
 
 /**

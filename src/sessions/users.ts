@@ -146,16 +146,47 @@ export class UserDirectory {
 
   /** Saves an upgraded password hash. */
   async savePasswordHash (id: string, hash: string, replaced: string): Promise<void> {
+    await this.update(
+      'users.savePasswordHash',
+      id,
+      parsed => this.#users.savePasswordHash?.(parsed, hash, replaced)
+    )
+    this.#logger.info({ userId: id }, 'upgraded a password hash')
+  }
+
+  /**
+   * Calls a look-up of another plugin with the checks of `findByLogin`.
+   *
+   * @param name - Path of the callback, for the log.
+   */
+  findBy (
+    name: string,
+    find: () => Awaitable<AuthUser | null | undefined>
+  ): Promise<FoundUser | null> {
+    return this.#guard(name, () => mapUser(name, find()))
+  }
+
+  /**
+   * Calls a callback that changes a user, with the ID in the type of the app.
+   *
+   * @param name - Path of the callback, for the log.
+   * @returns The result of the callback.
+   */
+  async update (
+    name: string,
+    id: string,
+    change: (parsedId: unknown) => Awaitable<unknown>
+  ): Promise<unknown> {
     const parsed = this.#parseId(id)
-    await this.#guard('users.savePasswordHash', () => {
+
+    return this.#guard(name, () => {
       // Some query builders take `undefined` for any value, and would update all users.
       if (parsed == null) {
         throw new InvalidUserDataError('"users.parseId" must return the ID of a user who logs in')
       }
 
-      return this.#users.savePasswordHash?.(parsed, hash, replaced)
+      return change(parsed)
     })
-    this.#logger.info({ userId: id }, 'upgraded a password hash')
   }
 
   async #find (id: string, check: (user: FoundUser) => void): Promise<FoundUser | null> {

@@ -54,9 +54,14 @@ export interface TokenVersion {
 
 const SECRET_FORM = /^[\w-]{43}$/
 
-/** Creates the random secret of a new session, 256 bits. Only its hash is stored. */
-export function createSessionSecret (): { readonly secret: string, readonly secretHash: string } {
-  const secret = randomBytes(32).toString('base64url')
+/**
+ * Creates the secret of a new session, 256 bits. Only its hash is stored.
+ *
+ * @param secret - Secret that derives from a token. Random by default.
+ */
+export function createSessionSecret (
+  secret: string = randomBytes(32).toString('base64url')
+): { readonly secret: string, readonly secretHash: string } {
   return { secret, secretHash: hashSecret(secret) }
 }
 

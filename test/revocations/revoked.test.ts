@@ -101,7 +101,7 @@ t.test('a clock that steps back drops nothing early', async t => {
 
 t.test('a not-before of a user ends the sessions that began at or before it', async t => {
   const revoked = new RevokedSessions(KEEP)
-  const [before, at, after] = [NOW - 1, NOW, NOW + 1].map(createSessionId) as [
+  const [before, at, after] = [NOW - 1, NOW, NOW + 1].map(time => createSessionId(time)) as [
     string,
     string,
     string

@@ -1,0 +1,171 @@
+import { createHmac } from 'node:crypto'
+import type { AttemptRule } from '../domain/attempt-rule.js'
+import type { Caller } from '../domain/session.js'
+import { TokenAuthError } from '../errors.js'
+import { getNetwork } from '../lib/ip-network.js'
+import { DAY, HOUR, MINUTE, SECOND } from '../lib/time.js'
+import type { Millis } from '../lib/time.js'
+import type { ResolvedOptions } from '../options/resolve.js'
+import type { ErrorCode } from '../protocol.js'
+import type { AttemptStore, CountedKey } from '../stores/attempt-store.js'
+import { foldLogin } from '../throttle/login-names.js'
+import type { SigningKeys } from '../tokens/key-derivation.js'
+import type { ResolvedAccount } from './options.js'
+
+/** Guesses that one code accepts. */
+const MAX_CODE_GUESSES = 5
+const CODE_RETENTION: Millis = DAY
+
+// Codes are short, so their guesses are limited even if logins are not throttled.
+const DEFAULT_ACCOUNT_RULE: AttemptRule = {
+  freeAttempts: 10,
+  maxAttempts: 100,
+  wait: SECOND,
+  longestWait: HOUR,
+  retention: DAY,
+  sliding: true
+}
+const DEFAULT_ADDRESS_RULE = createWindowRule({ maxAttempts: 100, window: 15 * MINUTE })
+
+/** Settings of {@link AccountLimits}. */
+export interface AccountLimitsContext {
+  readonly attempts: AttemptStore
+  /** Keys of the hashes under which addresses are counted, the current one first. */
+  readonly keys: SigningKeys
+  readonly sendLimits: ResolvedAccount['sendLimits']
+  readonly throttle: ResolvedOptions['throttle']
+  readonly clock: () => Millis
+}
+
+/** Account and token that a guess is for. */
+export interface Guess {
+  /** Address as typed, or ID of the user. */
+  readonly account: string
+  /** ID of the token that the guess belongs to. */
+  readonly id: string
+}
+
+/** Limits the messages that are sent, and the guesses of codes. */
+export class AccountLimits {
+  readonly #context: AccountLimitsContext
+
+  constructor (context: AccountLimitsContext) {
+    this.#context = context
+  }
+
+  /**
+   * Counts a message by account and by network of the client.
+   *
+   * @param account - Address as typed, or ID of the user.
+   * @throws TokenAuthError `AUTH_TOO_MANY_ATTEMPTS`, `AUTH_STORE_UNAVAILABLE`
+   */
+  async countMessage (account: string, { address }: Caller): Promise<void> {
+    const { sendLimits, attempts, clock } = this.#context
+    const counts: CountedKey[] = []
+
+    if (sendLimits.address !== null && address !== null) {
+      const rule = createWindowRule(sendLimits.address)
+      counts.push(...this.#createCounts('send-address', getNetwork(address), rule))
+    }
+
+    if (sendLimits.account !== null) {
+      const rule = createWindowRule(sendLimits.account)
+      counts.push(...this.#createCounts('send', foldLogin(account), rule))
+    }
+
+    const now = clock()
+    const blocked = counts.length === 0 ? null : await attempts.consume(counts, now)
+
+    if (blocked !== null) {
+      throw tooManyAttempts(blocked.until - now)
+    }
+  }
+
+  /**
+   * Checks a guess, unless too many guesses were wrong before.
+   *
+   * Counts the guess by network, account and token before it is checked. Only wrong ones stay
+   * counted.
+   *
+   * @param check - Returns whether the guess is right.
+   * @param rejection - Code of the error for a wrong guess.
+   * @throws TokenAuthError `rejection` if the guess is wrong, `AUTH_ONE_TIME_USED` if the token
+   * accepts no more guesses, `AUTH_TOO_MANY_ATTEMPTS`, `AUTH_STORE_UNAVAILABLE`
+   */
+  async guardGuess (
+    { account, id }: Guess,
+    { address }: Caller,
+    check: () => Promise<boolean>,
+    rejection: ErrorCode = 'AUTH_ONE_TIME_INVALID'
+  ): Promise<void> {
+    const { attempts, throttle, clock } = this.#context
+    const addressRule = throttle?.address ?? DEFAULT_ADDRESS_RULE
+    const byAddress = address === null
+      ? []
+      : this.#createCounts('code-address', getNetwork(address), addressRule)
+    const byCode = this.#createCounts(
+      'code',
+      id,
+      createWindowRule({ maxAttempts: MAX_CODE_GUESSES, window: CODE_RETENTION })
+    )
+    const byAccount = this.#createCounts(
+      'code-account',
+      foldLogin(account),
+      throttle?.account ?? DEFAULT_ACCOUNT_RULE
+    )
+    const now = clock()
+    const blocked = await attempts.consume([...byAddress, ...byCode, ...byAccount], now)
+
+    if (blocked !== null) {
+      throw byCode.some(({ key }) => key === blocked.key)
+        ? new TokenAuthError('AUTH_ONE_TIME_USED')
+        : tooManyAttempts(blocked.until - now)
+    }
+
+    let isRight: boolean
+
+    try {
+      isRight = await check()
+    } catch (error) {
+      await attempts.refund(getKeys([...byAddress, ...byCode, ...byAccount]))
+      throw error
+    }
+
+    if (!isRight) {
+      throw new TokenAuthError(rejection)
+    }
+
+    await attempts.reset(getKeys([...byCode, ...byAccount]), getKeys(byAddress))
+  }
+
+  // Under the key of each secret, so that counts survive the rotation of secrets.
+  #createCounts (kind: string, value: string, rule: AttemptRule): CountedKey[] {
+    return this.#context.keys.map(({ key }) => ({
+      key: createHmac('sha256', key).update(`${kind}:${value}`).digest('base64url'),
+      rule
+    }))
+  }
+}
+
+function createWindowRule (
+  { maxAttempts, window }: { readonly maxAttempts: number, readonly window: Millis }
+): AttemptRule {
+  return {
+    freeAttempts: maxAttempts,
+    maxAttempts,
+    wait: 0,
+    longestWait: 0,
+    retention: window,
+    sliding: false
+  }
+}
+
+function getKeys (counts: readonly CountedKey[]): string[] {
+  return counts.map(({ key }) => key)
+}
+
+function tooManyAttempts (wait: Millis): TokenAuthError {
+  return new TokenAuthError('AUTH_TOO_MANY_ATTEMPTS', {
+    retryAfter: Math.max(1, Math.ceil(wait / SECOND))
+  })
+}

@@ -1,0 +1,311 @@
+import type { FastifyRequest } from 'fastify'
+import type { Duration } from '../lib/duration.js'
+import { DAY, MINUTE } from '../lib/time.js'
+import type { Millis } from '../lib/time.js'
+import { addressLimitShape } from '../options/throttle.js'
+import type { AddressLimitOptions } from '../options/throttle.js'
+import {
+  assert,
+  duration,
+  group,
+  integer,
+  rejectUnknownKeys,
+  resolveShape,
+  unlessFalse
+} from '../options/validate.js'
+import type { Check, Resolved, Shape } from '../options/validate.js'
+import { accountPaths } from '../protocol.js'
+import type { AccountRouteName } from '../protocol.js'
+import type { AuthUser, Awaitable } from '../sessions/user-callbacks.js'
+import type { AccountUsers } from './users.js'
+
+interface Message<User extends AuthUser> {
+  /** User whom the message is for, as your callback returned it. */
+  readonly user: User
+  readonly expiresAt: Millis
+  /** Request that asked for the message. Its response has been sent already. */
+  readonly request: FastifyRequest
+}
+
+/** Argument of a callback that sends a link. */
+export interface LinkMessage<User extends AuthUser = AuthUser> extends Message<User> {
+  /**
+   * One-time token. Put it into the fragment of a link to a page of yours, which posts it.
+   *
+   * Browsers do not send the fragment to a server, so no log contains the token.
+   */
+  readonly token: string
+}
+
+/** Argument of a callback that sends a code. */
+export interface CodeMessage<User extends AuthUser = AuthUser> extends Message<User> {
+  /** Digits that the user types in. */
+  readonly code: string
+}
+
+/**
+ * Callbacks that send messages. Without a callback, its routes do not exist.
+ *
+ * They are called after the response, so that its time does not show whether an account exists.
+ * A callback that throws or rejects is logged. Keep it short, for example by adding to a queue.
+ *
+ * @example
+ * ```ts
+ * send: {
+ *   resetPassword: ({ user, token }) => mailer.sendMail({
+ *     to: user.email,
+ *     subject: 'Set a new password',
+ *     text: `https://app.example.org/reset#${token}`
+ *   })
+ * }
+ * ```
+ */
+export interface SendCallbacks<User extends AuthUser = AuthUser> {
+  /** Sends the link that proves the address of the user. */
+  verifyEmail?(message: LinkMessage<User>): Awaitable<unknown>
+  /** Sends the link to set a new password. */
+  resetPassword?(message: LinkMessage<User>): Awaitable<unknown>
+  /** Sends the link that signs the user in. */
+  signInLink?(message: LinkMessage<User>): Awaitable<unknown>
+  /** Sends the code that signs the user in. */
+  signInCode?(message: CodeMessage<User>): Awaitable<unknown>
+}
+
+/** Lifetimes of links and codes. Each from 1 minute to 30 days. */
+export interface LifetimeOptions {
+  /** @default '1d' */
+  readonly verifyEmail?: Duration
+  /** @default '1h' */
+  readonly resetPassword?: Duration
+  /** @default '15m' */
+  readonly signInLink?: Duration
+  /** @default '10m' */
+  readonly signInCode?: Duration
+}
+
+/** Limits for messages, so that nobody can flood a mailbox. */
+export interface SendLimitOptions {
+  /**
+   * Limit per account, counted for addresses without an account too. `false` disables it.
+   *
+   * @default { maxAttempts: 10, window: '1h' }
+   */
+  readonly account?: AddressLimitOptions | false
+  /**
+   * Limit per IPv4 address or IPv6 /64. `false` disables it.
+   *
+   * @default { maxAttempts: 100, window: '1h' }
+   */
+  readonly address?: AddressLimitOptions | false
+}
+
+/**
+ * Options of `accountFlows`.
+ *
+ * An invalid or unknown option throws a `TypeError` at startup.
+ */
+export interface AccountOptions<User extends AuthUser = AuthUser, Id = string> {
+  /** Callbacks that find and change users. */
+  readonly users: AccountUsers<User, Id>
+  /**
+   * Callbacks that send links and codes.
+   *
+   * @default {}
+   */
+  readonly send?: SendCallbacks<User>
+  /**
+   * Path of each route below `prefix` of `tokenAuth`, or `false` to disable the route.
+   *
+   * @default { emailVerification: '/email/verification', verifyEmail: '/email/verify',
+   *   forgotPassword: '/password/forgot', resetPassword: '/password/reset',
+   *   changePassword: '/password/change', signInLink: '/sign-in/link', signInCode: '/sign-in/code',
+   *   redeemSignIn: '/sign-in/redeem' }
+   * @example
+   * ```ts
+   * routes: { changePassword: false }
+   * ```
+   */
+  readonly routes?: { readonly [Name in AccountRouteName]?: string | false }
+  /**
+   * Lifetimes of links and codes.
+   *
+   * @default { verifyEmail: '1d', resetPassword: '1h', signInLink: '15m', signInCode: '10m' }
+   * @example
+   * ```ts
+   * lifetimes: { resetPassword: '30m' }
+   * ```
+   */
+  readonly lifetimes?: LifetimeOptions
+  /**
+   * Number of digits of a code, from 6 to 8. A code accepts 5 guesses.
+   *
+   * @default 6
+   */
+  readonly codeLength?: number
+  /**
+   * Limits for messages.
+   *
+   * @default 10 messages per account and 100 per address in an hour
+   * @example
+   * ```ts
+   * sendLimits: { account: { maxAttempts: 3, window: '15m' } }
+   * ```
+   */
+  readonly sendLimits?: SendLimitOptions
+}
+
+/** Paths of the routes that exist. */
+export type AccountPaths = Readonly<Record<AccountRouteName, string | false>>
+
+const lifetime = (fallback: string) => duration({ min: MINUTE, max: 30 * DAY, fallback })
+
+const lifetimeShape = {
+  verifyEmail: lifetime('1d'),
+  resetPassword: lifetime('1h'),
+  signInLink: lifetime('15m'),
+  signInCode: lifetime('10m')
+} satisfies Shape<LifetimeOptions>
+
+const sendLimitShape = {
+  account: sendLimit({ maxAttempts: 10, window: '1h' }),
+  address: sendLimit({ maxAttempts: 100, window: '1h' })
+} satisfies Shape<SendLimitOptions>
+
+const checkUsers = callbacks<AccountUsers>({
+  findByEmail: true,
+  markEmailVerified: true,
+  savePasswordHash: true
+})
+
+const checkSend = callbacks<SendCallbacks>({
+  verifyEmail: true,
+  resetPassword: true,
+  signInLink: true,
+  signInCode: true
+})
+
+/** Checks of {@link AccountOptions}. */
+export const accountShape = {
+  users: checkUsers,
+  send: (value = {}, path, isSet): SendCallbacks => checkSend(value, path, isSet),
+  routes: resolveRoutes,
+  lifetimes: group(lifetimeShape),
+  codeLength: integer({ min: 6, max: 8, fallback: 6 }),
+  sendLimits: group(sendLimitShape)
+} satisfies Shape<AccountOptions>
+
+/** Checked options with defaults. */
+export type ResolvedAccount = Resolved<typeof accountShape> & { readonly paths: AccountPaths }
+
+/**
+ * Checks the options and finds out which routes exist.
+ *
+ * @throws TypeError if an option is invalid or unknown, or contradicts another one.
+ */
+export function resolveAccount (given: AccountOptions): ResolvedAccount {
+  const options = resolveShape(accountShape, given)
+  const { users, send, routes } = options
+  assertRequired(options)
+
+  const isEnabled: Readonly<Record<AccountRouteName, boolean>> = {
+    emailVerification: send.verifyEmail !== undefined,
+    verifyEmail: send.verifyEmail !== undefined,
+    forgotPassword: send.resetPassword !== undefined,
+    resetPassword: send.resetPassword !== undefined,
+    changePassword: users.savePasswordHash !== undefined,
+    signInLink: send.signInLink !== undefined,
+    signInCode: send.signInCode !== undefined,
+    redeemSignIn: send.signInLink !== undefined || send.signInCode !== undefined
+  }
+  const entries = Object.entries({ ...accountPaths, ...routes }).map((
+    [name, path]
+  ) => [name, isEnabled[name as AccountRouteName] && path])
+  const paths = Object.fromEntries(entries) as AccountPaths
+  assert(
+    Object.values(paths).some(path => path !== false),
+    'accountFlows has no route; set a callback of "send", such as "send.resetPassword"'
+  )
+  return { ...options, paths }
+}
+
+function assertRequired ({ users, send }: Resolved<typeof accountShape>): void {
+  const required: ReadonlyArray<readonly [keyof SendCallbacks, keyof AccountUsers]> = [
+    ['verifyEmail', 'markEmailVerified'],
+    ['resetPassword', 'findByEmail'],
+    ['resetPassword', 'savePasswordHash'],
+    ['signInLink', 'findByEmail'],
+    ['signInCode', 'findByEmail']
+  ]
+
+  for (const [message, callback] of required) {
+    assert(
+      send[message] === undefined || users[callback] !== undefined,
+      `"send.${message}" requires "users.${callback}"; add the callback, or remove ` +
+        `"send.${message}"`
+    )
+  }
+}
+
+function callbacks<Group> (names: Readonly<Record<keyof Group, true>>): Check<Group> {
+  return (value, path) => {
+    rejectUnknownKeys(value, names, path)
+
+    for (const [name, callback] of Object.entries(value)) {
+      assert(
+        callback === undefined || typeof callback === 'function',
+        `"${path}.${name}" must be a function`
+      )
+    }
+
+    // Called as methods of the given object, because it may be an instance of a class.
+    return value as Group
+  }
+}
+
+function sendLimit (fallback: Required<AddressLimitOptions>) {
+  return unlessFalse((value: unknown = {}, path: string, _isSet: boolean) => {
+    rejectUnknownKeys(value, addressLimitShape, path)
+    return resolveShape(addressLimitShape, { ...fallback, ...value }, path)
+  })
+}
+
+function resolveRoutes (
+  value: unknown = {},
+  path: string
+): NonNullable<AccountOptions['routes']> {
+  rejectUnknownKeys(value, accountPaths, path)
+
+  for (const [name, route] of Object.entries(value)) {
+    assert(
+      route === false || (typeof route === 'string' && route.startsWith('/')),
+      `"${path}.${name}" must be a path that begins with "/", or false`
+    )
+  }
+
+  return value as NonNullable<AccountOptions['routes']>
+}
+
+/**
+ * Infers the types of your user and of its ID for the callbacks. Returns its argument.
+ *
+ * Write `users` before `send`, and annotate IDs that are no strings. TypeScript infers the types in
+ * this order.
+ *
+ * @example
+ * ```ts
+ * const options = defineAccountFlows({
+ *   users: {
+ *     findByEmail: email => db.user.findFirst({ where: { email } }),
+ *     savePasswordHash: (id: number, hash, replaced) => saveHash(id, hash, replaced)
+ *   },
+ *   send: { resetPassword: ({ user, token }) => sendMail(user.address, token) }
+ * })
+ * await app.register(accountFlows, options)
+ * ```
+ */
+export function defineAccountFlows<User extends AuthUser, Id = string> (
+  options: AccountOptions<User, Id>
+): AccountOptions {
+  // The compiler has matched the callbacks with each other. `findById` matched the IDs before.
+  return options as unknown as AccountOptions
+}

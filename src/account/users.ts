@@ -1,0 +1,105 @@
+import type { AuthUser, Awaitable } from '../sessions/user-callbacks.js'
+import type { FoundUser } from '../sessions/user-record.js'
+import type { UserDirectory } from '../sessions/users.js'
+
+/**
+ * Callbacks that find users by address and change them.
+ *
+ * A callback that throws, or takes longer than `storeTimeout`, results in 503.
+ *
+ * @example
+ * ```ts
+ * users: {
+ *   findByEmail: email => db.user.findFirst({ where: { email } }),
+ *   markEmailVerified: (id, email) =>
+ *     db.user.updateMany({ where: { id, email }, data: { verifiedEmail: email } })
+ * }
+ * ```
+ */
+export interface AccountUsers<User extends AuthUser = AuthUser, Id = string> {
+  /**
+   * Returns the user with this address, exactly as it was typed, or `null`.
+   *
+   * Required for links and codes by mail, except the verification of an address.
+   */
+  findByEmail?(email: string): Awaitable<User | null | undefined>
+  /**
+   * Saves that the user owns an address. Required by `send.verifyEmail`.
+   *
+   * Write only if the address of the user still is `email`. May be called again with the same
+   * arguments, so it must not matter how often.
+   *
+   * @param id - ID in the type of `users.parseId` of `tokenAuth`.
+   */
+  markEmailVerified?(id: Id, email: string): Awaitable<unknown>
+  /**
+   * Saves the hash of a new password. Required by `send.resetPassword`; enables `password/change`.
+   *
+   * Write `hash` only if the stored hash still is `replaced`, and return `false` otherwise, for
+   * example `rowCount === 1` of `UPDATE ... WHERE password_hash IS NOT DISTINCT FROM $replaced`.
+   * Then of two concurrent changes, one wins and the other is rejected.
+   *
+   * @param id - ID in the type of `users.parseId` of `tokenAuth`.
+   * @param replaced - Hash of the old password; `null` if the user had none.
+   */
+  savePasswordHash?(id: Id, hash: string, replaced: string | null): Awaitable<unknown>
+}
+
+/** Calls the {@link AccountUsers} of the app with a timeout, and checks their results. */
+export class AccountDirectory {
+  readonly #given: AccountUsers<AuthUser, unknown>
+  readonly #users: UserDirectory
+
+  constructor (given: AccountUsers<AuthUser, unknown>, users: UserDirectory) {
+    this.#given = given
+    this.#users = users
+  }
+
+  /** Finds an active user by address, or returns `null`. */
+  async findByEmail (email: string): Promise<FoundUser | null> {
+    const user = await this.#users.findBy(
+      'accountFlows.users.findByEmail',
+      () => this.#given.findByEmail?.(email)
+    )
+    return user?.isDisabled === false ? user : null
+  }
+
+  /** Finds an active user by ID, or returns `null`. */
+  async findById (id: string): Promise<FoundUser | null> {
+    const user = await this.#users.findById(id)
+    return user?.isDisabled === false ? user : null
+  }
+
+  /** Saves that a user owns an address. */
+  async markEmailVerified (id: string, email: string): Promise<void> {
+    await this.#users.update(
+      'accountFlows.users.markEmailVerified',
+      id,
+      parsed => this.#given.markEmailVerified?.(parsed, email)
+    )
+  }
+
+  /**
+   * Saves a new password hash.
+   *
+   * @returns Whether it was saved. `false` if the stored hash no longer is `replaced`.
+   */
+  async savePasswordHash (id: string, hash: string, replaced: string | null): Promise<boolean> {
+    const saved = await this.#users.update(
+      'accountFlows.users.savePasswordHash',
+      id,
+      parsed => this.#given.savePasswordHash?.(parsed, hash, replaced)
+    )
+    return saved !== false
+  }
+}
+
+/** State that ends a verification link: the address. */
+export function getAddressState ({ email }: FoundUser): string {
+  return JSON.stringify([email])
+}
+
+/** State that ends a link or code for the account: the password hash and the address. */
+export function getAccountState ({ email, passwordHash }: FoundUser): string {
+  return JSON.stringify([email, passwordHash])
+}
