@@ -141,6 +141,7 @@ export interface Device {
 
 /** Milliseconds. */
 const MAX_STORAGE_DELAY = 20
+const MIN_TIMER = 1
 
 /**
  * Creates a device without tabs.
@@ -204,7 +205,10 @@ export function createDevice (
 
     const sleep = (ms: number, signal?: AbortSignal): Promise<void> =>
       new Promise(resolve => {
-        void deviceClock.sleep(ms, signal).then(() => {
+        // Timers of browsers and of Node take at least 1 ms. A loop that waits for a time would not
+        // end if a shorter one, which only rounding causes, did not advance the clock.
+        const duration = ms > 0 ? Math.max(ms, MIN_TIMER) : ms
+        void deviceClock.sleep(duration, signal).then(() => {
           if (isAlive) {
             resolve()
           }

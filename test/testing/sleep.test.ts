@@ -86,6 +86,14 @@ t.test('a timer fires at the end of a counted sleep if it is due', async t => {
   t.strictSame(firedAt, [HOUR])
 })
 
+t.test('a timer takes at least a millisecond, like those of browsers', async t => {
+  const sleeper = createSleeper()
+  await sleeper.faults.clock.run(HOUR)
+  const firedAt = startTimer(sleeper, 1e-10)
+  await sleeper.faults.clock.run(MINUTE)
+  t.strictSame(firedAt, [HOUR + 1])
+})
+
 t.test('a timer survives several sleeps', async t => {
   const sleeper = createSleeper()
   const { faults: { clock }, device } = sleeper

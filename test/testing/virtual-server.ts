@@ -104,6 +104,12 @@ export function createServers (): Servers {
     const app = await createTestApp({
       store: currentStore,
       clock,
+      after: app => {
+        app.post('/upload', { onRequest: app.authenticate }, request => ({
+          ...request.auth,
+          content: request.body
+        }))
+      },
       options: {
         refreshToken: { transport: 'both' },
         revocations: false,

@@ -1,8 +1,10 @@
 import type { Action, Random } from '../../../src/testing/index.js'
 import { DAY, HOUR, MINUTE } from '../../helpers/clock.js'
-import { callProtected, login, logout, logoutEverywhere } from './calls.js'
+import { callProtected, getToken, login, logout, logoutEverywhere, upload } from './calls.js'
 import { checkRecovery } from './recovery.js'
-import { getAliveTabs } from './state.js'
+import { getAliveTabs, recordClocks } from './state.js'
+import { failStorage } from './storage-faults.js'
+import { endSubscriptions } from './subscriptions.js'
 import type { DeviceState, Schedule, TabState } from './state.js'
 import { openTab } from './tabs.js'
 
@@ -23,8 +25,17 @@ export function createActions (schedule: Schedule): Actions {
   }
 }
 
+/** Picks a device that is awake. Wakes one if all of them sleep. */
 function pickDevice ({ devices }: Schedule, random: Random): DeviceState {
-  return random.pick(devices)
+  const awake = devices.filter(({ device }) => !device.isAsleep)
+
+  if (awake.length > 0) {
+    return random.pick(awake)
+  }
+
+  const picked = random.pick(devices)
+  picked.device.wake()
+  return picked
 }
 
 function createUserActions (schedule: Schedule): Actions {
@@ -55,10 +66,16 @@ function createUserActions (schedule: Schedule): Actions {
         }
       })
     ],
+    upload: [
+      4,
+      inTab((state, random) => {
+        void upload(schedule, state, random)
+      })
+    ],
     token: [
-      2,
-      inTab(({ client }) => {
-        client.getAccessToken().catch(() => {})
+      4,
+      inTab(state => {
+        void getToken(schedule, state)
       })
     ],
     login: [
@@ -100,25 +117,57 @@ function createUserActions (schedule: Schedule): Actions {
 function createTimeActions (schedule: Schedule): Actions {
   const { faults: { clock } } = schedule
 
-  function suspend (ms: number, isCounted: boolean): void {
+  /** Lets all devices sleep, without an event at the end. */
+  function suspendAll (ms: number, isCounted: boolean): void {
     clock.suspend(ms, isCounted)
+    schedule.devices.forEach(owner => {
+      recordSleep(owner, isCounted)
+    })
+  }
+
+  function recordSleep (owner: DeviceState, isCounted: boolean): void {
+    recordClocks(owner, 'sleeps')
 
     if (!isCounted) {
-      schedule.uncountedSleep += ms
+      recordClocks(owner, 'uncounted')
     }
   }
 
   return {
     seconds: [10, random => clock.run(random.between(1, 20_000))],
     minutes: [14, random => clock.run(random.between(1, 20) * MINUTE)],
-    hours: [4, random => {
-      suspend(random.between(1, 12) * HOUR, random.chance(0.7))
+    hours: [3, random => {
+      suspendAll(random.between(1, 12) * HOUR, random.chance(0.5))
     }],
     days: [1.5, random => {
-      suspend(random.between(1, 8) * DAY, random.chance(0.7))
+      suspendAll(random.between(1, 8) * DAY, random.chance(0.5))
+    }],
+    // Only one device sleeps, and another one may go on.
+    sleep: [4, async random => {
+      const owner = pickDevice(schedule, random)
+      const ms = random.between(1, 120) * MINUTE
+      const isCounted = random.chance(0.3)
+      recordSleep(owner, isCounted)
+      owner.device.suspend(ms, isCounted)
+      await clock.run(random.chance(0.5) ? ms : random.between(1, ms))
+    }],
+    wake: [3, random => {
+      pickDevice(schedule, random).device.wake()
     }],
     'wrong date': [2, random => {
-      clock.shiftDate(random.pick([-DAY, -HOUR, -MINUTE, MINUTE, HOUR, DAY]))
+      const ms = random.pick([-DAY, -HOUR, -MINUTE, MINUTE, HOUR, DAY])
+
+      if (random.chance(0.3)) {
+        clock.shiftDate(ms)
+        schedule.devices.forEach(owner => {
+          recordClocks(owner, 'dateShifts')
+        })
+        return
+      }
+
+      const owner = pickDevice(schedule, random)
+      owner.device.shiftDate(ms)
+      recordClocks(owner, 'dateShifts')
     }]
   }
 }
@@ -136,8 +185,22 @@ function createTabActions (schedule: Schedule): Actions {
       const owner = pickDevice(schedule, random)
 
       if (getAliveTabs(owner).length < schedule.setup.tabs) {
-        openTab(schedule, owner)
+        openTab(schedule, owner, random.chance(0.05))
       }
+    }],
+    close: [1, random => {
+      const tabs = getAliveTabs(pickDevice(schedule, random))
+      const idle = tabs.filter(({ logins, logouts }) => logins === 0 && logouts === 0)
+
+      if (idle.length > 0) {
+        const state = random.pick(idle)
+        endSubscriptions(state)
+        state.client.dispose()
+        state.tab.kill()
+      }
+    }],
+    'bad storage': [2, random => {
+      failStorage(pickDevice(schedule, random), schedule, random)
     }]
   }
 }
@@ -152,22 +215,25 @@ function createNetworkActions ({ faults }: Schedule): Actions {
     }],
     'bad refresh': [3, random => {
       const kind = random.pick(
-        ['drop', 'kill', '429', '503', 'hang', 'delay', 'duplicate'] as const
+        ['drop', 'kill', '429', '503', 'hang', 'delay', 'duplicate', 'odd', 'portal'] as const
       )
       faults.next(kind, '/refresh', random.between(1, 3))
     }],
     'bad logout': [1, random => {
-      faults.next(random.pick(['drop', 'unsent', '503', 'portal']), '/logout')
+      faults.next(random.pick(['drop', 'unsent', '503', 'portal', 'odd']), '/logout')
     }],
     'bad login': [1, random => {
-      faults.next(random.pick(['drop', 'kill', '503', 'duplicate']), '/login')
+      faults.next(random.pick(['drop', 'kill', '503', 'duplicate', 'odd']), '/login')
     }],
     'bad call': [1, random => {
       faults.next(
-        random.pick(['drop', 'kill', '503', 'reorder', 'delay']),
-        '/protected',
+        random.pick(['drop', 'kill', '503', 'reorder', 'delay', 'odd']),
+        random.pick(['/protected', '/upload']),
         random.between(1, 3)
       )
+    }],
+    'bad cache': [2, random => {
+      faults.next('cached', '/protected', random.between(1, 3))
     }]
   }
 }

@@ -15,8 +15,17 @@ const RECOVERY_TIME = 40 * SECOND
  * requests.
  */
 export async function checkRecovery (schedule: Schedule): Promise<void> {
-  const { faults, setup, devices, counts, violations } = schedule
+  const { faults, setup, devices, counts, report } = schedule
   const { clock } = faults
+
+  for (const { device } of devices) {
+    device.storageFault = null
+
+    if (device.isAsleep) {
+      device.wake()
+    }
+  }
+
   faults.heal()
   await clock.run(RECOVERY_TIME)
   settleKilledTabs(schedule)
@@ -45,13 +54,13 @@ export async function checkRecovery (schedule: Schedule): Promise<void> {
   await clock.run(MINUTE)
 
   if (counts.requests !== before) {
-    violations.push(`idle clients sent ${counts.requests - before} requests in a minute`)
+    report('rate', `idle clients sent ${counts.requests - before} requests in a minute`)
   }
 }
 
 /** Checks that calls of a tab succeed within a minute if its session is alive. */
 async function checkCalls (schedule: Schedule, state: TabState): Promise<void> {
-  const { faults: { clock }, setup, violations } = schedule
+  const { faults: { clock }, setup, report } = schedule
   const { owner, tab, client } = state
   const until = clock.now() + MINUTE
 
@@ -73,7 +82,8 @@ async function checkCalls (schedule: Schedule, state: TabState): Promise<void> {
     }
 
     if (clock.now() >= until) {
-      violations.push(
+      report(
+        'sign-out',
         `${tab.name} (${client.state.status}) gets ${status} for ${sid}, ` +
           `but ${owner.session} is alive`
       )
@@ -84,44 +94,44 @@ async function checkCalls (schedule: Schedule, state: TabState): Promise<void> {
   }
 
   if (client.state.status !== 'signed-in') {
-    violations.push(`${tab.name} gets responses, but is ${client.state.status}`)
+    report('state', `${tab.name} gets responses, but is ${client.state.status}`)
   }
 }
 
 /** Checks that nothing of a session is left after a logout. */
 async function checkSignedOut (schedule: Schedule, owner: DeviceState): Promise<void> {
-  const { faults: { clock }, violations } = schedule
+  const { faults: { clock }, report } = schedule
 
   for (const { client, tab } of getAliveTabs(owner)) {
     if (client.state.status !== 'signed-out') {
-      violations.push(`${tab.name} is ${client.state.status} after a logout`)
+      report('logout', `${tab.name} is ${client.state.status} after a logout`)
     }
 
     const token = await clock.until(client.getAccessToken().catch(() => null))
 
     if (token !== null) {
-      violations.push(`${tab.name} has a token after a logout`)
+      report('logout', `${tab.name} has a token after a logout`)
     }
   }
 
   const { stored, flags, cookies } = owner.device
 
   if (stored !== null) {
-    violations.push('a token is stored after a logout')
+    report('logout', 'a token is stored after a logout')
   }
 
   if (flags.size > 0) {
-    violations.push(`flags are left after a logout: ${JSON.stringify([...flags])}`)
+    report('logout', `flags are left after a logout: ${JSON.stringify([...flags])}`)
   }
 
   const names = [...cookies.entries().keys()].filter(name => /refresh|access/.test(name))
 
   if (names.length > 0) {
-    violations.push(`cookies are left after a logout: ${names.join()}`)
+    report('logout', `cookies are left after a logout: ${names.join()}`)
   }
 
   if (await canContinue(schedule, owner)) {
-    violations.push(`${owner.session} is alive after a logout`)
+    report('logout', `${owner.session} is alive after a logout`)
   }
 }
 

@@ -7,8 +7,19 @@ import { login } from './calls.js'
 import { finishSchedule } from './recovery.js'
 import { settleKilledTabs } from './sign-outs.js'
 import { createSchedule } from './state.js'
-import type { Schedule, Setup } from './state.js'
+import type { Schedule, Setup, Violation } from './state.js'
+import { checkSubscriptions } from './subscriptions.js'
 import { openTab } from './tabs.js'
+
+/** Error of a schedule whose client has violated a rule. */
+export class ViolationError extends Error {
+  readonly violations: readonly Violation[]
+
+  constructor (violations: readonly Violation[]) {
+    super(violations.map(({ rule, message }) => `${rule}: ${message}`).join('\n'))
+    this.violations = violations
+  }
+}
 
 export interface Outcome {
   readonly setup: Setup
@@ -69,6 +80,7 @@ function drawSetup (random: Random, isRemote: boolean): Setup {
     isRemote,
     locks: random.pickWeighted([['work', 3], ['none', 1], ['stuck', 1]] as const),
     channels: random.chance(0.7),
+    events: random.chance(0.7),
     devices: random.pickWeighted([[1, 3], [2, 1]] as const),
     tabs: random.pickWeighted([[1, 2], [2, 2], [3, 1], [5, 1]] as const)
   }
@@ -83,16 +95,17 @@ async function startSchedule (schedule: Schedule): Promise<void> {
 }
 
 function checkSchedule (schedule: Schedule): void {
-  const { server, violations, replayedSessions } = schedule
+  const { server, report, violations, replayedSessions } = schedule
   settleKilledTabs(schedule)
+  checkSubscriptions(schedule)
 
   for (const { name, ...event } of server.app.events) {
     if (name === 'reuse' && !replayedSessions.has((event as { sessionId: string }).sessionId)) {
-      violations.push(`reuse of ${JSON.stringify(event)}`)
+      report('sign-out', `reuse of ${JSON.stringify(event)}`)
     }
   }
 
   if (violations.length > 0) {
-    throw new Error(violations.join('\n'))
+    throw new ViolationError(violations)
   }
 }

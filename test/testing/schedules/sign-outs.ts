@@ -1,4 +1,5 @@
 import type { AuthState } from '../../../src/client/index.js'
+import { SECOND } from '../../helpers/clock.js'
 import { decodeClaims } from '../virtual-server.js'
 import { canContinue, getAliveTabs, getStoredToken, hasPendingLogout } from './state.js'
 import type { DeviceState, Schedule, TabState } from './state.js'
@@ -9,7 +10,24 @@ export function recordLogin (schedule: Schedule, state: TabState, sid: string | 
   owner.session = sid
   owner.loginCalledAt = loginAt
   owner.loginAt = schedule.nextPosition()
+  owner.loggedInAt = schedule.faults.clock.now()
   owner.isAmbiguous = isRaced
+}
+
+/**
+ * Records a login whose response arrived, but cannot be read.
+ *
+ * The browser has saved its cookie nevertheless. The client cannot know the user of the cookie.
+ */
+export function recordUnreadLogin (schedule: Schedule, state: TabState): void {
+  const { owner } = state
+  const token = getStoredToken(schedule, owner)
+  const sid = token === null ? null : decodeClaims(token).sid
+
+  if (sid !== owner.session) {
+    recordLogin(schedule, state, sid)
+    owner.isAmbiguous = true
+  }
 }
 
 /** Records a logout call on its device. */
@@ -19,11 +37,11 @@ export function recordLogout (schedule: Schedule, owner: DeviceState): void {
 }
 
 /** Marks the tabs of a device as raced if several change the session without a working lock. */
-export function recordRace ({ setup }: Schedule, state: TabState): void {
+export function recordRace (schedule: Schedule, state: TabState): void {
   const { owner } = state
   state.requestsInFlight++
 
-  if (setup.locks === 'work' && !owner.hasMissedLock) {
+  if (hasLock(schedule, owner)) {
     return
   }
 
@@ -39,6 +57,15 @@ export function recordRace ({ setup }: Schedule, state: TabState): void {
   for (const tab of tabs) {
     tab.isRaced = true
   }
+}
+
+/** Whether tabs of a device log in and refresh one after the other. */
+function hasLock ({ setup }: Schedule, { hasMissedLock }: DeviceState): boolean {
+  return setup.locks === 'work' && !hasMissedLock
+}
+
+function isLoginRecent ({ faults: { clock } }: Schedule, { loggedInAt }: DeviceState): boolean {
+  return clock.now() - loggedInAt < SECOND
 }
 
 /** Checks that a sign-out has a reason: a logout, or the end of the session in the store. */
@@ -58,7 +85,7 @@ export async function checkSignOut (
   const { session, logoutAt, loginCalledAt, loginAt } = owner
 
   if (reason === 'logout' && logoutAt === 0) {
-    schedule.violations.push(`${tab.name} is signed out without a logout`)
+    schedule.report('sign-out', `${tab.name} is signed out without a logout`)
   }
 
   if (logoutAt > loginAt) {
@@ -71,8 +98,16 @@ export async function checkSignOut (
     return
   }
 
+  // Without a lock, a tab that starts reads the storage while another one changes it.
+  if (reason === undefined && !hasLock(schedule, owner) && isLoginRecent(schedule, owner)) {
+    return
+  }
+
   if (await canContinue(schedule, owner)) {
-    schedule.violations.push(`${tab.name} is signed out (${reason}) of ${session}, which is alive`)
+    schedule.report(
+      'sign-out',
+      `${tab.name} is signed out (${reason}) of ${session}, which is alive`
+    )
   }
 }
 

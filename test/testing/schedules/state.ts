@@ -2,12 +2,15 @@ import type { AuthClient } from '../../../src/client/index.js'
 import { isLive } from '../../../src/domain/session.js'
 import type { Device, Faults, Tab } from '../../../src/testing/index.js'
 import type { Server, ServerKind } from '../virtual-server.js'
+import type { Subscription } from './subscriptions.js'
 
 /** Properties of a schedule that its seed decides. */
 export interface Setup extends ServerKind {
   readonly mode: 'cookie' | 'keychain'
   readonly locks: 'work' | 'stuck' | 'none'
   readonly channels: boolean
+  /** Whether tabs get an event after a sleep or an offline period. */
+  readonly events: boolean
   readonly devices: number
   /** Maximum number of tabs of a device. */
   readonly tabs: number
@@ -18,18 +21,24 @@ export interface TabState {
   readonly tab: Tab
   readonly client: AuthClient
   readonly owner: DeviceState
-  /** Times of the refreshes and logouts in the last 10 s, by request. */
-  readonly sentAt: Map<string, number[]>
+  /** Subscriptions to the state of the client, and what they were told. */
+  readonly subscriptions: Subscription[]
+  /** Times of the refreshes and logouts since the server responded to one. */
+  readonly attempts: number[]
+  /** Times of the logins and logouts that the user requested. */
+  readonly requestedAt: number[]
   /** Positions in {@link Schedule.nextPosition}: last sign-out, login call and logout call. */
   signedOutAt: number
   loginAt: number
   logoutAt: number
   /** Session and expiry of the access token that was sent last. */
   lastSent: { readonly sid: string, readonly exp: number } | null
+  /** Sessions whose tokens were sent before that of {@link lastSent}. */
+  readonly replacedSessions: Set<string>
   /** Access tokens that arrived in this tab. */
   readonly received: Map<string, ReceivedToken>
-  /** Session of a login that the keychain has not saved yet. */
-  unsavedSession: string | null
+  /** Session of a login whose response has arrived, and whose call is pending. */
+  arrivedSession: string | null
   /** Whether another tab was active during a login without a lock, so that either may win. */
   isRaced: boolean
   /** Number of requests in flight that change the stored token. */
@@ -42,11 +51,20 @@ export interface TabState {
   logouts: number
 }
 
-/** Sleep of the device when a token arrived, and when the token was used first. */
+/** Clocks of the device when a token arrived, and its sleep when the token was used first. */
 export interface ReceivedToken {
-  readonly uncountedSleep: number
-  readonly slept: number
+  readonly clocks: DeviceClocks
   usedAt?: number
+}
+
+/** Changes of the clocks of a device so far. */
+export interface DeviceClocks {
+  /** Number of sleeps. */
+  readonly sleeps: number
+  /** Number of sleeps that the monotonic clock does not count. */
+  readonly uncounted: number
+  /** Number of changes of the date. */
+  readonly dateShifts: number
 }
 
 /** Device with its tabs, and the facts that the checks need. */
@@ -59,6 +77,8 @@ export interface DeviceState {
   loginCalledAt: number
   loginAt: number
   logoutAt: number
+  /** Virtual time of the last login. */
+  loggedInAt: number
   /** Whether the last logout applies to all tabs, because no login was pending. */
   isLogoutFinal: boolean
   /** Whether a tab did not get a lock in time, so that its client may ignore locks from then on. */
@@ -67,6 +87,36 @@ export interface DeviceState {
   isAmbiguous: boolean
   /** Expiry of the last refresh token, and of its cookie. */
   refreshTokenExpiresAt: number
+  /** Users by the sessions whose tokens the server has sent to this device. */
+  readonly sessions: Map<string, string>
+  clocks: DeviceClocks
+}
+
+/** Call of a client to a protected route. */
+export interface Call {
+  /** User who was signed in at the start of the call; `null` if unknown. */
+  readonly userId: string | null
+  /** Whether the body can be read once only. */
+  readonly isOnce: boolean
+  /** Number of requests. */
+  sends: number
+}
+
+/**
+ * Rule that every client follows.
+ *
+ * - `sign-out`: nobody is signed out by accident, and calls succeed again after each fault.
+ * - `rate`: a client that fails sends few requests, and an idle client none.
+ * - `state`: the last state that a subscription was told is the state.
+ * - `token`: calls use a valid token of the session of their user, and of no other session.
+ * - `logout`: a logout leaves nothing behind.
+ * - `call`: a call settles in time, and its body arrives whole or not at all.
+ */
+export type Rule = 'sign-out' | 'rate' | 'state' | 'token' | 'logout' | 'call'
+
+export interface Violation {
+  readonly rule: Rule
+  readonly message: string
 }
 
 /** State of a schedule. The checks know the store and the responses, but not the client's code. */
@@ -76,20 +126,21 @@ export interface Schedule {
   readonly server: Server
   readonly devices: readonly DeviceState[]
   readonly counts: { requests: number, calls: number }
-  readonly violations: string[]
-  /** Number of requests by the query string of their call. */
-  readonly sends: Map<string, number>
+  readonly violations: readonly Violation[]
+  /** Reports a violation, which fails the current step. */
+  report(rule: Rule, message: string): void
+  /** Calls by the value of their header. */
+  readonly calls: Map<string, Call>
   /** Sessions with a deliberate reuse of a refresh token. */
   readonly replayedSessions: Set<string>
   /** Refresh tokens by session, in the order of their arrival. */
   readonly refreshTokens: Map<string, string[]>
-  /** Milliseconds that devices slept without counting them in their monotonic clock. */
-  uncountedSleep: number
   /** Returns the next position in the order of events. */
   nextPosition(): number
 }
 
 export function createSchedule (faults: Faults, setup: Setup, server: Server): Schedule {
+  const violations: Violation[] = []
   let position = 0
 
   return {
@@ -103,18 +154,40 @@ export function createSchedule (faults: Faults, setup: Setup, server: Server): S
       loginCalledAt: 0,
       loginAt: 0,
       logoutAt: 0,
+      loggedInAt: 0,
       isLogoutFinal: true,
       hasMissedLock: false,
       isAmbiguous: false,
-      refreshTokenExpiresAt: 0
+      refreshTokenExpiresAt: 0,
+      sessions: new Map(),
+      clocks: { sleeps: 0, uncounted: 0, dateShifts: 0 }
     })),
     counts: { requests: 0, calls: 0 },
-    violations: [],
-    sends: new Map(),
+    violations,
+    report (rule, message) {
+      violations.push({ rule, message })
+    },
+    calls: new Map(),
     replayedSessions: new Set(),
     refreshTokens: new Map(),
-    uncountedSleep: 0,
     nextPosition: () => ++position
+  }
+}
+
+/** Returns the id of the user of a client; `null` if unknown. */
+export function getUserId ({ client }: TabState): string | null {
+  const { user } = client.state
+  return user === null ? null : (user as { readonly id: string }).id
+}
+
+/** Records a sleep of a device, or a change of its date. */
+export function recordClocks (owner: DeviceState, change: keyof DeviceClocks): void {
+  const { clocks } = owner
+  owner.clocks = { ...clocks, [change]: clocks[change] + 1 }
+
+  // The client may judge a delay by either clock.
+  for (const state of owner.tabs) {
+    state.blockedUntil = 0
   }
 }
 
