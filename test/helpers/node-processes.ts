@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { build } from 'esbuild'
@@ -64,5 +65,18 @@ export function startScript (
     kill,
     pause: () => child.kill('SIGSTOP'),
     resume: () => child.kill('SIGCONT')
+  }
+}
+
+/** Finds the process that has the lock of a file storage at this moment, if there is one. */
+export function findLockOwner (
+  file: string,
+  processes: readonly ScriptProcess[]
+): ScriptProcess | undefined {
+  try {
+    const [name = ''] = readdirSync(join(`${file}.lock`, 'held'))
+    return processes.find(({ pid }) => name.split('.')[1] === String(pid))
+  } catch {
+    return undefined
   }
 }
