@@ -169,11 +169,11 @@ module.exports = {
       to: { path: '^src/(testing/|http/test-sessions\\.ts)' }
     },
     {
-      name: 'argon2-and-bcrypt-load-late',
+      name: 'native-and-optional-libraries-load-late',
       severity: 'error',
       from: { path: '^src/' },
       to: {
-        path: '(^|/)node_modules/@node-rs/',
+        path: '(^|/)node_modules/(@node-rs|otpauth)/',
         dependencyTypesNot: ['dynamic-import', 'type-only', 'type-import']
       }
     },
@@ -183,7 +183,7 @@ module.exports = {
       from: { path: '^src/' },
       to: {
         dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'],
-        pathNot: '(^|/)node_modules/(@types|fastify)/'
+        pathNot: '(^|/)node_modules/(@types|fastify|otpauth)/'
       }
     }
   ],

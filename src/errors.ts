@@ -5,6 +5,8 @@ const ERRORS: Readonly<Record<ErrorCode, readonly [statusCode: number, message: 
   AUTH_REQUEST_INVALID: [400, 'Request is malformed'],
   AUTH_CREDENTIALS_REJECTED: [401, 'User name or password is incorrect'],
   AUTH_PASSWORD_REJECTED: [400, 'New password is not accepted'],
+  AUTH_SECOND_FACTOR_REQUIRED: [401, 'Login requires a second factor'],
+  AUTH_SECOND_FACTOR_REJECTED: [401, 'Code is incorrect or was used before'],
   AUTH_REFRESH_MISSING: [401, 'Refresh token is missing'],
   AUTH_REFRESH_INVALID: [401, 'Refresh token is invalid'],
   AUTH_REFRESH_EXPIRED: [401, 'Refresh token has expired'],

@@ -178,7 +178,7 @@ export interface EventMembers {
   /**
    * A link or a code was handed to the callback that sends it, which did not fail.
    *
-   * Emitted by `fastify-token-auth/account`, like the next two.
+   * Emitted by `fastify-token-auth/account`, like the next three.
    */
   'link-sent': Caller & {
     readonly at: Millis
@@ -189,6 +189,15 @@ export interface EventMembers {
   'email-verified': Caller & { readonly at: Millis, readonly userId: string }
   /** A user has set a new password by a link. All sessions of the user are revoked. */
   'password-reset': Caller & { readonly at: Millis, readonly userId: string }
+  /**
+   * A code of a second factor was wrong or used before. The first factor was right, so somebody may
+   * know the password. Notify the user after several of them.
+   */
+  'second-factor-failed': Caller & {
+    readonly at: Millis
+    readonly userId: string
+    readonly method: string
+  }
   /** Expired records were deleted. */
   sweep: { readonly at: Millis, readonly deleted: number, readonly took: Millis }
   /**
@@ -287,6 +296,7 @@ const DEFAULT_ACTORS: { readonly [Name in EventName]: Actor } = {
   'link-sent': 'client',
   'email-verified': 'client',
   'password-reset': 'client',
+  'second-factor-failed': 'client',
   sweep: 'plugin',
   'store-rolled-back': 'client',
   'session-missing': 'client',

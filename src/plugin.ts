@@ -17,6 +17,7 @@ import type { DescribeRoute } from './http/openapi.js'
 import { addElevateRoute } from './http/routes/elevate.js'
 import { addJwksRoute } from './http/routes/jwks.js'
 import { addLoginRoute } from './http/routes/login.js'
+import type { GetClientId } from './http/routes/login.js'
 import { addLogoutAllRoute, addLogoutRoute } from './http/routes/logout.js'
 import { addRefreshRoute } from './http/routes/refresh.js'
 import { addSessionRoutes } from './http/routes/sessions.js'
@@ -56,6 +57,7 @@ interface Registration {
   readonly authenticate: Authenticate
   readonly getProof: GetProof
   readonly getLoginProof: GetProof
+  readonly getClientId: GetClientId
   readonly describe: DescribeRoute
   /** `null` if OAuth clients are not configured. */
   readonly oauth: OAuth | null
@@ -111,6 +113,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       elevation: new RequestElevation({ ...services, transport, sources, renewer, clock }),
       authenticate: oauth === null ? authenticate : requireFirstParty(authenticate),
       getProof,
+      getClientId: oauth?.getClientId ?? (() => null),
       getLoginProof: options.dpop?.required === true ? requireProof(getProof) : getProof,
       describe: createRouteDocs(options, settings.accessCookie?.name ?? null),
       oauth,
@@ -199,7 +202,7 @@ async function addRoutes (
     addLoginRoute(scope, paths.login, {
       transport,
       login,
-      getClientId: oauth?.getClientId ?? (() => null),
+      getClientId: registration.getClientId,
       getProof: registration.getLoginProof,
       describe
     })

@@ -42,7 +42,8 @@ export const accountPaths = {
   changePassword: '/password/change',
   signInLink: '/sign-in/link',
   signInCode: '/sign-in/code',
-  redeemSignIn: '/sign-in/redeem'
+  redeemSignIn: '/sign-in/redeem',
+  secondFactor: '/login/second'
 } as const
 
 /** Name of a route that `accountFlows` adds. */
@@ -53,6 +54,14 @@ export interface CodeChallengeResponse {
   readonly challenge: string
   /** Lifetime of the code in seconds. */
   readonly expires_in: number
+}
+
+/** Additional members of the body of the error `AUTH_SECOND_FACTOR_REQUIRED`. */
+export interface SecondFactorResponse {
+  /** Send it with a code to `login/second`. Missing in a response to `elevate`. */
+  readonly ticket?: string
+  /** Methods that the user can choose from, such as `totp` and `recovery`. */
+  readonly methods: readonly string[]
 }
 
 /** Name of a route, as used in the `routes` option. */
@@ -156,6 +165,8 @@ export type ErrorCode =
   | 'AUTH_REQUEST_INVALID'
   | 'AUTH_CREDENTIALS_REJECTED'
   | 'AUTH_PASSWORD_REJECTED'
+  | 'AUTH_SECOND_FACTOR_REQUIRED'
+  | 'AUTH_SECOND_FACTOR_REJECTED'
   | 'AUTH_REFRESH_MISSING'
   | 'AUTH_REFRESH_INVALID'
   | 'AUTH_REFRESH_EXPIRED'

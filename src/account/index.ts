@@ -6,8 +6,16 @@ export type {
   CodeMessage,
   LifetimeOptions,
   LinkMessage,
+  SecondFactorOptions,
   SendCallbacks,
   SendLimitOptions
 } from './options.js'
-export type { AccountUsers } from './users.js'
-export type { AccountRouteName, CodeChallengeResponse } from '../protocol.js'
+export type { AccountUsers, SecondFactorMethod } from './users.js'
+export type { Enrollment } from './enrollment.js'
+export type { RecoveryCodes } from './recovery-codes.js'
+export type { TotpEnrollment } from './totp.js'
+export type {
+  AccountRouteName,
+  CodeChallengeResponse,
+  SecondFactorResponse
+} from '../protocol.js'

@@ -1,11 +1,12 @@
 import type { FastifyRequest } from 'fastify'
 import type { Duration } from '../lib/duration.js'
-import { DAY, MINUTE } from '../lib/time.js'
+import { DAY, HOUR, MINUTE } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
 import { addressLimitShape } from '../options/throttle.js'
 import type { AddressLimitOptions } from '../options/throttle.js'
 import {
   assert,
+  boolean,
   duration,
   group,
   integer,
@@ -99,6 +100,25 @@ export interface SendLimitOptions {
   readonly address?: AddressLimitOptions | false
 }
 
+/** Options of the second factor of `accountFlows`. */
+export interface SecondFactorOptions {
+  /**
+   * Whether a login needs no second factor on a device on which the user has passed it before.
+   *
+   * The device is known by its device token, until the password changes. `true` is more convenient,
+   * and an attacker who has stolen that token and the password needs no second factor.
+   *
+   * @default false
+   */
+  readonly skipKnownDevices?: boolean
+  /**
+   * Time between the first and the second factor. From 1 minute to 1 hour.
+   *
+   * @default '5m'
+   */
+  readonly lifetime?: Duration
+}
+
 /**
  * Options of `accountFlows`.
  *
@@ -119,7 +139,7 @@ export interface AccountOptions<User extends AuthUser = AuthUser, Id = string> {
    * @default { emailVerification: '/email/verification', verifyEmail: '/email/verify',
    *   forgotPassword: '/password/forgot', resetPassword: '/password/reset',
    *   changePassword: '/password/change', signInLink: '/sign-in/link', signInCode: '/sign-in/code',
-   *   redeemSignIn: '/sign-in/redeem' }
+   *   redeemSignIn: '/sign-in/redeem', secondFactor: '/login/second' }
    * @example
    * ```ts
    * routes: { changePassword: false }
@@ -152,6 +172,16 @@ export interface AccountOptions<User extends AuthUser = AuthUser, Id = string> {
    * ```
    */
   readonly sendLimits?: SendLimitOptions
+  /**
+   * Options of the second factor.
+   *
+   * @default { skipKnownDevices: false, lifetime: '5m' }
+   * @example
+   * ```ts
+   * secondFactor: { skipKnownDevices: true }
+   * ```
+   */
+  readonly secondFactor?: SecondFactorOptions
 }
 
 /** Paths of the routes that exist. */
@@ -174,8 +204,16 @@ const sendLimitShape = {
 const checkUsers = callbacks<AccountUsers>({
   findByEmail: true,
   markEmailVerified: true,
-  savePasswordHash: true
+  savePasswordHash: true,
+  secondFactors: true,
+  findTotpSecret: true,
+  useRecoveryCode: true
 })
+
+const secondFactorShape = {
+  skipKnownDevices: boolean(false),
+  lifetime: duration({ min: MINUTE, max: HOUR, fallback: '5m' })
+} satisfies Shape<SecondFactorOptions>
 
 const checkSend = callbacks<SendCallbacks>({
   verifyEmail: true,
@@ -191,7 +229,8 @@ export const accountShape = {
   routes: resolveRoutes,
   lifetimes: group(lifetimeShape),
   codeLength: integer({ min: 6, max: 8, fallback: 6 }),
-  sendLimits: group(sendLimitShape)
+  sendLimits: group(sendLimitShape),
+  secondFactor: group(secondFactorShape)
 } satisfies Shape<AccountOptions>
 
 /** Checked options with defaults. */
@@ -215,7 +254,8 @@ export function resolveAccount (given: AccountOptions): ResolvedAccount {
     changePassword: users.savePasswordHash !== undefined,
     signInLink: send.signInLink !== undefined,
     signInCode: send.signInCode !== undefined,
-    redeemSignIn: send.signInLink !== undefined || send.signInCode !== undefined
+    redeemSignIn: send.signInLink !== undefined || send.signInCode !== undefined,
+    secondFactor: users.secondFactors !== undefined
   }
   const entries = Object.entries({ ...accountPaths, ...routes }).map((
     [name, path]
@@ -244,6 +284,13 @@ function assertRequired ({ users, send }: Resolved<typeof accountShape>): void {
         `"send.${message}"`
     )
   }
+
+  const verifies = users.findTotpSecret !== undefined || users.useRecoveryCode !== undefined
+  assert(
+    verifies === (users.secondFactors !== undefined),
+    '"users.secondFactors" requires "users.findTotpSecret", "users.useRecoveryCode" or both, and ' +
+      'they require "users.secondFactors"'
+  )
 }
 
 function callbacks<Group> (names: Readonly<Record<keyof Group, true>>): Check<Group> {

@@ -1,5 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { createEnrollment } from './enrollment.js'
+import type { Enrollment } from './enrollment.js'
 import { findRegistration } from '../http/registration.js'
 import type { Registration, RegistrationParts } from '../http/registration.js'
 import { prepareScope } from '../http/scope.js'
@@ -15,15 +17,19 @@ import type { AccountOptions, ResolvedAccount } from './options.js'
 import { assertShared } from './own-tokens.js'
 import { addEmailRoutes, sendVerification } from './routes/email.js'
 import { addPasswordRoutes } from './routes/password.js'
+import { addSecondFactorRoute } from './routes/second-factor.js'
 import { addSignInRoutes } from './routes/sign-in.js'
+import { RecoveryCodeHasher } from './recovery-codes.js'
+import { SecondFactors } from './second-factors.js'
 import { SignIn } from './sign-in.js'
 import { SingleUse } from './single-use.js'
+import { loadTotp } from './totp.js'
 import { AccountDirectory } from './users.js'
 
 const DECORATOR = 'accountFlows'
 
 /** Methods of `app.accountFlows` for the app's own code. */
-export interface AccountFlows {
+export interface AccountFlows extends Enrollment {
   /**
    * Sends the link that verifies the address of a user, for example after a sign-up.
    *
@@ -67,7 +73,9 @@ async function plugin (app: FastifyInstance, given: AccountOptions): Promise<voi
       'registration of tokenAuth'
   )
 
-  if (Object.values(options.send).some(callback => callback !== undefined)) {
+  const sends = Object.values(options.send).some(callback => callback !== undefined)
+
+  if (sends || options.users.secondFactors !== undefined) {
     assertShared(parts.sharesAttempts, 'accountFlows')
   }
 
@@ -96,8 +104,23 @@ async function addFlows (
   })
   const messenger = new Messenger({ ...options, issuer, events, logger: app.log, clock })
   const shared = { ...parts, issuer, singleUse, users, limits, messenger, clock }
+  const recovery = new RecoveryCodeHasher(deriveKeys('recovery'))
+  const secondFactors = options.users.secondFactors === undefined
+    ? null
+    : new SecondFactors({
+      ...shared,
+      ...options.secondFactor,
+      recovery,
+      totp: options.users.findTotpSecret === undefined ? null : await loadTotp()
+    })
+
+  if (secondFactors !== null) {
+    parts.login.requireSecondFactor(secondFactors)
+  }
+
   const signIn = new SignIn({
     ...shared,
+    secondFactors,
     profiles: parts.users,
     keys,
     codeLength,
@@ -110,6 +133,14 @@ async function addFlows (
     addEmailRoutes(scope, paths, shared)
     addPasswordRoutes(scope, paths, { ...shared, newPasswords })
     addSignInRoutes(scope, paths, { ...shared, signIn })
+
+    if (secondFactors !== null && paths.secondFactor !== false) {
+      addSecondFactorRoute(scope, paths.secondFactor, {
+        ...shared,
+        profiles: parts.users,
+        secondFactors
+      })
+    }
   }, { prefix: parts.options.prefix })
 
   app.decorate<AccountFlows>(DECORATOR, {
@@ -119,7 +150,8 @@ async function addFlows (
         'sendVerification requires "send.verifyEmail" of accountFlows'
       )
       await sendVerification(toUserId(userId, 'sendVerification'), request, shared)
-    }
+    },
+    ...createEnrollment({ users, secondFactors, recovery })
   })
   app.addHook('onClose', () => messenger.close())
 }

@@ -86,6 +86,25 @@ export const accountDocs: Readonly<Record<AccountRouteName, RouteDoc>> = {
     sendsTokens: true,
     errors: [
       ...TOKEN_ERRORS,
+      'AUTH_SECOND_FACTOR_REQUIRED',
+      'AUTH_DPOP_INVALID',
+      'AUTH_DPOP_NONCE',
+      'AUTH_ORIGIN_REJECTED',
+      'AUTH_TOO_MANY_ATTEMPTS'
+    ]
+  },
+  secondFactor: {
+    id: 'SecondFactor',
+    summary: 'Complete a login with a second factor',
+    description: 'Requires the `ticket` of the first response.',
+    access: 'public',
+    namesClient: true,
+    limitsItself: true,
+    sendsTokens: true,
+    errors: [
+      ...TOKEN_ERRORS,
+      'AUTH_SECOND_FACTOR_REJECTED',
+      'AUTH_CLIENT_REJECTED',
       'AUTH_DPOP_INVALID',
       'AUTH_DPOP_NONCE',
       'AUTH_ORIGIN_REJECTED',

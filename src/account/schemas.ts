@@ -55,6 +55,14 @@ export const redeemBody = body({
   }
 }, [])
 
+/** JSON Schema of a request that completes a login. */
+export const secondFactorBody = body({
+  ticket: token,
+  method: { type: 'string', enum: ['totp', 'recovery'] },
+  code: text(64),
+  device_token: { ...nullable(text(128)), description: 'Device token of an earlier login.' }
+}, ['ticket', 'method', 'code'])
+
 /** JSON Schema of the response to a request for a code. */
 export const challengeResponse = {
   type: 'object',

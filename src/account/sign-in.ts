@@ -3,6 +3,7 @@ import type { Caller } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
 import { KeyedSingleFlight } from '../lib/single-flight.js'
 import type { Millis } from '../lib/time.js'
+import type { SecondFactorGate } from '../login/second-factor.js'
 import type { NewSessionInput } from '../sessions/new-session.js'
 import type { Sessions } from '../sessions/sessions.js'
 import type { IssuedTokens } from '../sessions/token-issuer.js'
@@ -10,6 +11,7 @@ import type { FoundUser } from '../sessions/user-record.js'
 import type { UserDirectory } from '../sessions/users.js'
 import { SessionRefusedError } from '../stores/token-store.js'
 import { foldLogin } from '../throttle/login-names.js'
+import type { Throttle } from '../throttle/throttle.js'
 import type { SigningKeys } from '../tokens/key-derivation.js'
 import type { AccountLimits } from './limits.js'
 import { getPurpose } from './messenger.js'
@@ -26,10 +28,15 @@ export type SignInProof =
   | { readonly challenge: string, readonly email: string, readonly code: string }
 
 /** Settings of the session that a sign-in opens. */
-export type SignInSession = Pick<
-  NewSessionInput,
-  'by' | 'device' | 'persistent' | 'proof' | 'replaces' | 'assertSendable'
->
+export type SignInSession =
+  & Pick<
+    NewSessionInput,
+    'by' | 'device' | 'persistent' | 'proof' | 'replaces' | 'assertSendable'
+  >
+  & {
+    /** Device token of an earlier login on this device. */
+    readonly deviceToken: string | null
+  }
 
 /** Collaborators of {@link SignIn}. */
 export interface SignInContext {
@@ -41,6 +48,9 @@ export interface SignInContext {
   readonly limits: AccountLimits
   /** Keys of the hash of an address in a challenge, the current one first. */
   readonly keys: SigningKeys
+  /** `null` if the app has no second factors. */
+  readonly secondFactors: SecondFactorGate | null
+  readonly throttle: Throttle | null
   readonly codeLength: number
   readonly lifetime: Millis
 }
@@ -81,6 +91,7 @@ export class SignIn {
   /**
    * Opens the session of a link or a code.
    *
+   * @throws SecondFactorRequired if the user has a second factor.
    * @throws TokenAuthError `AUTH_ONE_TIME_INVALID`, `AUTH_ONE_TIME_EXPIRED`, `AUTH_ONE_TIME_USED`,
    * `AUTH_TOO_MANY_ATTEMPTS`, `AUTH_DPOP_INVALID` or `AUTH_STORE_UNAVAILABLE`
    */
@@ -94,6 +105,7 @@ export class SignIn {
         () => this.#redeemCode(given, session.by)
       )
     const token = 'token' in given ? given.token : given.challenge
+    await this.#assertNoSecondFactor(user, session)
     const profile = await profiles.createProfile(user)
 
     try {
@@ -108,6 +120,24 @@ export class SignIn {
     } catch (error) {
       // The session was used or revoked since the first request, or has another key.
       throw error instanceof SessionRefusedError ? new TokenAuthError('AUTH_ONE_TIME_USED') : error
+    }
+  }
+
+  async #assertNoSecondFactor (user: FoundUser, session: SignInSession): Promise<void> {
+    const { secondFactors, throttle } = this.#context
+    const { id: userId, passwordHash } = user
+    const { deviceToken } = session
+    const isTrusted = throttle?.isTrustedDevice({ userId, passwordHash, deviceToken }) === true
+    const methods = await secondFactors?.getMethods(user, isTrusted) ?? []
+
+    if (secondFactors !== null && methods.length > 0) {
+      throw secondFactors.createChallenge(methods, {
+        ...session,
+        user,
+        amr: AMR,
+        clientId: null,
+        thumbprint: session.proof?.thumbprint ?? null
+      })
     }
   }
 

@@ -1,3 +1,4 @@
+import { InvalidUserDataError } from '../stores/guard.js'
 import type { AuthUser, Awaitable } from '../sessions/user-callbacks.js'
 import type { FoundUser } from '../sessions/user-record.js'
 import type { UserDirectory } from '../sessions/users.js'
@@ -43,7 +44,40 @@ export interface AccountUsers<User extends AuthUser = AuthUser, Id = string> {
    * @param replaced - Hash of the old password; `null` if the user had none.
    */
   savePasswordHash?(id: Id, hash: string, replaced: string | null): Awaitable<unknown>
+  /**
+   * Returns the methods of the user's second factor. An empty array if there is none.
+   *
+   * With this callback, a login and a sign-in by mail require one of the methods.
+   *
+   * @example
+   * ```ts
+   * secondFactors: user => user.totpSecret === null ? [] : ['totp', 'recovery']
+   * ```
+   */
+  secondFactors?(user: User): Awaitable<readonly SecondFactorMethod[]>
+  /**
+   * Returns the TOTP secret of a user (base32), or `null`. Required by the method `totp`.
+   *
+   * The server needs the secret itself, so encrypt it in the database with a key from elsewhere.
+   *
+   * @param id - ID in the type of `users.parseId` of `tokenAuth`.
+   */
+  findTotpSecret?(id: Id): Awaitable<string | null | undefined>
+  /**
+   * Deletes a recovery code. Required by the method `recovery`.
+   *
+   * Find and delete the code in one statement, and return whether there was one, for example
+   * `rowCount === 1` of `DELETE ... WHERE user_id = $id AND hash = ANY($hashes)`. Then each code
+   * counts once.
+   *
+   * @param id - ID in the type of `users.parseId` of `tokenAuth`.
+   * @param hashes - Hash of the code under the key of each secret. At most one of them is stored.
+   */
+  useRecoveryCode?(id: Id, hashes: readonly string[]): Awaitable<boolean>
 }
+
+/** Method of a second factor: a code of an authenticator app, or a recovery code. */
+export type SecondFactorMethod = 'totp' | 'recovery'
 
 /** Calls the {@link AccountUsers} of the app with a timeout, and checks their results. */
 export class AccountDirectory {
@@ -92,6 +126,64 @@ export class AccountDirectory {
     )
     return saved !== false
   }
+
+  /** Returns the methods of a user's second factor. Empty if there is none. */
+  async getSecondFactors ({ id, record }: FoundUser): Promise<readonly SecondFactorMethod[]> {
+    const name = 'accountFlows.users.secondFactors'
+    const methods = await this.#users.update(name, id, async () => {
+      const methods = await this.#given.secondFactors?.(record) ?? []
+
+      if (!Array.isArray(methods) || !methods.every(isMethod)) {
+        throw new InvalidUserDataError(
+          `"${name}" must return an array with "totp", "recovery", both or neither`
+        )
+      }
+
+      return methods
+    })
+    return methods as readonly SecondFactorMethod[]
+  }
+
+  /** Returns the TOTP secret of a user in base32, or `null`. */
+  async findTotpSecret (id: string): Promise<string | null> {
+    const name = 'accountFlows.users.findTotpSecret'
+    const secret = await this.#users.update(name, id, async parsed => {
+      const secret = await this.#given.findTotpSecret?.(parsed) ?? null
+
+      if (secret !== null && typeof secret !== 'string') {
+        throw new InvalidUserDataError(`"${name}" must return a string or null`)
+      }
+
+      return secret
+    })
+    return secret as string | null
+  }
+
+  /**
+   * Deletes a recovery code of a user.
+   *
+   * @returns Whether the code existed.
+   */
+  async useRecoveryCode (id: string, hashes: readonly string[]): Promise<boolean> {
+    const name = 'accountFlows.users.useRecoveryCode'
+    const isUsed = await this.#users.update(name, id, async parsed => {
+      const isUsed = await this.#given.useRecoveryCode?.(parsed, hashes) ?? false
+
+      // A count of rows, or a result object, must not pass as a valid code.
+      if (typeof isUsed !== 'boolean') {
+        throw new InvalidUserDataError(`"${name}" must return a boolean`)
+      }
+
+      return isUsed
+    })
+    return isUsed as boolean
+  }
+}
+
+const METHODS: readonly unknown[] = ['totp', 'recovery'] satisfies SecondFactorMethod[]
+
+function isMethod (value: unknown): boolean {
+  return METHODS.includes(value)
 }
 
 /** State that ends a verification link: the address. */

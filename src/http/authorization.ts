@@ -87,6 +87,12 @@ function isRepeated (rawHeaders: readonly string[]): boolean {
   return count > 1
 }
 
+/** Members of a body that identify an OAuth client. */
+export interface ClientMembers {
+  readonly client_id?: string | null | undefined
+  readonly client_secret?: string | null | undefined
+}
+
 /** Part of a request that {@link getCaller} reads. */
 export interface CallerRequest {
   readonly ip?: string | null | undefined

@@ -25,6 +25,8 @@ const CHALLENGE_ERRORS: { readonly [Code in ErrorCode]?: string } = {
 /** Codes of requests without a token. Their challenge has no `error` (RFC 6750, section 3.1). */
 const CODES_WITHOUT_TOKEN: ReadonlySet<ErrorCode> = new Set([
   'AUTH_CREDENTIALS_REJECTED',
+  'AUTH_SECOND_FACTOR_REQUIRED',
+  'AUTH_SECOND_FACTOR_REJECTED',
   'AUTH_CLIENT_REJECTED',
   'AUTH_REFRESH_MISSING',
   'AUTH_ACCESS_MISSING'

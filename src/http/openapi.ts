@@ -4,6 +4,7 @@ import type { ResolvedOptions } from '../options/resolve.js'
 import { DEFAULT_NAME } from '../options/validate.js'
 import { errorHeader } from '../protocol.js'
 import type { ErrorCode } from '../protocol.js'
+import { challengeBody, errorBody } from './error-schemas.js'
 import { toOpenapiDialect } from './openapi-dialect.js'
 import type { OpenapiDialect } from './openapi-dialect.js'
 
@@ -73,17 +74,6 @@ interface DocumentedSchema {
 }
 
 type SecurityScheme = readonly [name: string, openapi: object, swagger: object]
-
-const errorBody = {
-  type: 'object',
-  required: ['statusCode', 'error', 'message'],
-  properties: {
-    statusCode: { type: 'integer' },
-    code: { type: 'string' },
-    error: { type: 'string' },
-    message: { type: 'string' }
-  }
-}
 
 const ERRORS_BY_ACCESS: Readonly<Record<RouteAccess, readonly ErrorCode[]>> = {
   public: [],
@@ -254,11 +244,15 @@ function createErrorResponses (
 
   return Object.fromEntries(
     Object.entries(descriptions).map(([statusCode, lines]) => [statusCode, {
-      ...errorBody,
+      ...(isChallenge(Number(statusCode), errors) ? challengeBody : errorBody),
       description: lines.join(' '),
       headers: getErrorHeaders(Number(statusCode))
     }])
   )
+}
+
+function isChallenge (statusCode: number, errors: readonly ErrorCode[]): boolean {
+  return statusCode === 401 && errors.includes('AUTH_SECOND_FACTOR_REQUIRED')
 }
 
 function isPossible (

@@ -10,6 +10,7 @@ import type { AttemptStore } from '../stores/attempt-store.js'
 import type { Throttle } from '../throttle/throttle.js'
 import type { KeyPurpose, SigningKeys } from '../tokens/key-derivation.js'
 import type { AccessCheck, Authenticate, AuthenticatedRequest } from './authenticate.js'
+import type { ClientMembers, HttpRequest } from './authorization.js'
 import type { GetProof } from './dpop.js'
 import type { DescribeRoute } from './openapi.js'
 import type { TestSessions } from './test-sessions.js'
@@ -39,6 +40,8 @@ export interface RegistrationParts {
   readonly transport: TokenTransport
   /** Hook of the plugin's own routes, which rejects the tokens of OAuth clients. */
   readonly authenticate: Authenticate
+  /** Authenticates the OAuth client that a request names. Returns `null` if it names none. */
+  readonly getClientId: (request: HttpRequest, body: ClientMembers) => string | null
   /** Reads the DPoP proof of a login. Throws if there is none and the app requires one. */
   readonly getLoginProof: GetProof
   readonly describe: DescribeRoute

@@ -23,6 +23,7 @@ export const routeDocs: Readonly<Record<Exclude<RouteName, OAuthRouteName>, Rout
     errors: [
       'AUTH_REQUEST_INVALID',
       'AUTH_CREDENTIALS_REJECTED',
+      'AUTH_SECOND_FACTOR_REQUIRED',
       'AUTH_CLIENT_REJECTED',
       'AUTH_DPOP_INVALID',
       'AUTH_DPOP_NONCE',
@@ -60,6 +61,8 @@ export const routeDocs: Readonly<Record<Exclude<RouteName, OAuthRouteName>, Rout
     access: 'token',
     errors: [
       'AUTH_CREDENTIALS_REJECTED',
+      'AUTH_SECOND_FACTOR_REQUIRED',
+      'AUTH_SECOND_FACTOR_REJECTED',
       'AUTH_ORIGIN_REJECTED',
       'AUTH_TOO_MANY_ATTEMPTS',
       'AUTH_BUSY'

@@ -49,7 +49,12 @@ export const elevateBody = {
   required: ['password'],
   properties: {
     password: loginBody.properties.password,
-    device_token: loginBody.properties.device_token
+    device_token: loginBody.properties.device_token,
+    method: {
+      ...createStringSchema(32),
+      description: 'Method of the second factor, if the user has one.'
+    },
+    code: { ...createStringSchema(64), description: 'Code of the second factor.' }
   }
 }
 

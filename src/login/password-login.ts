@@ -6,11 +6,13 @@ import { getRevokedSince } from '../sessions/sessions.js'
 import type { Sessions } from '../sessions/sessions.js'
 import type { IssuedTokens } from '../sessions/token-issuer.js'
 import type { FoundUser } from '../sessions/user-record.js'
+import type { LoginSubject } from '../throttle/throttle.js'
 import { PasswordCheck } from './password-check.js'
 import type { PasswordAttempt, PasswordCheckContext, VerifiedHash } from './password-check.js'
+import type { SecondFactorAnswer, SecondFactorGate } from './second-factor.js'
 
 /** Authentication method reference of a password (RFC 8176, section 2). */
-export const PASSWORD_AMR = ['pwd']
+const PASSWORD_AMR = ['pwd']
 
 /** User name and password, without a session. */
 export interface LoginCredentials {
@@ -62,15 +64,22 @@ export interface PasswordLoginContext extends PasswordCheckContext {
 export class PasswordLogin {
   readonly #context: PasswordLoginContext
   readonly #check: PasswordCheck
+  #secondFactor: SecondFactorGate | null = null
 
   constructor (context: PasswordLoginContext) {
     this.#context = context
     this.#check = new PasswordCheck(context)
   }
 
+  /** Requires a second factor from some users. `accountFlows` calls it before the app is ready. */
+  requireSecondFactor (gate: SecondFactorGate): void {
+    this.#secondFactor = gate
+  }
+
   /**
    * Verifies the password and opens a session.
    *
+   * @throws SecondFactorRequired if the password is right, and the user has a second factor.
    * @throws TokenAuthError `AUTH_CREDENTIALS_REJECTED`, `AUTH_TOO_MANY_ATTEMPTS`, `AUTH_BUSY`,
    * `AUTH_DPOP_INVALID`, `AUTH_STORE_UNAVAILABLE`. `AUTH_REQUEST_INVALID` if the client has
    * disconnected.
@@ -127,6 +136,25 @@ export class PasswordLogin {
     await this.#check.guard(attempt, () => this.#check.verify(user, attempt))
   }
 
+  /**
+   * Verifies the password of a signed-in user, and the second factor if the user has one.
+   *
+   * @param answer - Second factor, if the request has one.
+   * @returns Authentication methods that the user has passed (RFC 8176).
+   * @throws SecondFactorRequired if the second factor is missing.
+   * @throws TokenAuthError like {@link login}
+   */
+  async verifyStepUp (
+    user: FoundUser,
+    credentials: Omit<LoginCredentials, 'login'>,
+    answer: SecondFactorAnswer | null,
+    by: Caller
+  ): Promise<readonly string[]> {
+    await this.verifyUser(user, credentials, by)
+    const second = await this.#secondFactor?.verifyStepUp(user, answer, by) ?? []
+    return [...PASSWORD_AMR, ...second]
+  }
+
   async #attemptWithRetry (
     login: LoginAttempt,
     attempt: PasswordAttempt,
@@ -137,7 +165,7 @@ export class PasswordLogin {
     const stored = await this.#check.verify(user, attempt)
 
     try {
-      return await this.#open(login, attempt.by, user as FoundUser, stored, startedAt)
+      return await this.#open(login, attempt, user as FoundUser, stored, startedAt)
     } catch (error) {
       const revokedAt = getRevokedSince(error)
 
@@ -151,22 +179,22 @@ export class PasswordLogin {
       const isUnchanged = current !== null && current.id === user?.id && !current.isDisabled &&
         current.passwordHash === user.passwordHash
       const hash = isUnchanged ? stored : await this.#check.verify(current, attempt)
-      return this.#openAgain(login, attempt.by, current as FoundUser, hash, revokedAt + 1)
+      return this.#openAgain(login, attempt, current as FoundUser, hash, revokedAt + 1)
     }
   }
 
   async #openAgain (
     login: LoginAttempt,
-    by: Caller,
+    attempt: PasswordAttempt,
     user: FoundUser,
     stored: VerifiedHash,
     authenticatedAt: Millis
   ): Promise<OpenedLogin> {
     try {
-      return await this.#open(login, by, user, stored, authenticatedAt)
+      return await this.#open(login, attempt, user, stored, authenticatedAt)
     } catch (error) {
       if (getRevokedSince(error) !== null) {
-        return this.#check.reject('revoked-since', user, by)
+        return this.#check.reject('revoked-since', user, attempt.by)
       }
 
       throw error
@@ -175,12 +203,13 @@ export class PasswordLogin {
 
   async #open (
     login: LoginAttempt,
-    by: Caller,
+    { subject, by }: PasswordAttempt,
     user: FoundUser,
     stored: VerifiedHash,
     authenticatedAt: Millis
   ): Promise<OpenedLogin> {
     const { users, sessions } = this.#context
+    await this.#assertNoSecondFactor(login, subject, user, stored)
     const { device, persistent, clientId, proof, replaces, assertSendable, signal } = login
     const profile = await users.createProfile(user)
     assertConnected(signal)
@@ -198,5 +227,27 @@ export class PasswordLogin {
     })
     const passwordHash = await this.#check.upgrade(user.id, stored, login.password)
     return { issued, user, passwordHash }
+  }
+
+  async #assertNoSecondFactor (
+    login: LoginAttempt,
+    subject: LoginSubject,
+    user: FoundUser,
+    stored: VerifiedHash
+  ): Promise<void> {
+    const { throttle } = this.#context
+    const isTrusted = throttle?.isTrustedDevice(subject) === true
+    const methods = await this.#secondFactor?.getMethods(user, isTrusted) ?? []
+
+    if (this.#secondFactor !== null && methods.length > 0) {
+      // The ticket ends with the stored hash, so the hash must be final.
+      const passwordHash = await this.#check.upgrade(user.id, stored, login.password)
+      throw this.#secondFactor.createChallenge(methods, {
+        ...login,
+        user: { ...user, passwordHash },
+        amr: PASSWORD_AMR,
+        thumbprint: login.proof?.thumbprint ?? null
+      })
+    }
   }
 }

@@ -2,7 +2,8 @@ import type { FastifyRequest } from 'fastify'
 import { badRequest, TokenAuthError } from '../errors.js'
 import { assertSingleAuthorization } from '../http/authorization.js'
 import type { HttpRequest } from '../http/authorization.js'
-import type { ClientMembers, GetClientId } from '../http/routes/login.js'
+import type { ClientMembers } from '../http/authorization.js'
+import type { GetClientId } from '../http/routes/login.js'
 import type { Client, ClientCredentials, Clients } from './clients.js'
 
 /** Parameters of a request to an OAuth endpoint, without empty ones. */

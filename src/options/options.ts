@@ -214,6 +214,7 @@ export const listenerShape = {
   'link-sent': true,
   'email-verified': true,
   'password-reset': true,
+  'second-factor-failed': true,
   sweep: true,
   'store-rolled-back': true,
   'session-missing': true,

@@ -10,6 +10,13 @@ export interface DeviceAccount {
   readonly passwordHash: string
 }
 
+/** Device on which a user has logged in before. */
+export interface KnownDevice {
+  readonly id: string
+  /** Whether the user has passed the second factor on it. */
+  readonly isTrusted: boolean
+}
+
 /**
  * Issues and reads device tokens (OWASP, device cookies).
  *
@@ -24,37 +31,44 @@ export class DeviceTokens {
     this.#keys = keys
   }
 
-  /** @param knownId - ID of a known device; `null` for a new one. */
-  issue (account: DeviceAccount, knownId: string | null): string {
-    const deviceId = knownId ?? randomBytes(ID_BYTES).toString('base64url')
-    return `${deviceId}.${createMac(this.#keys[0], account, deviceId)}`
+  /**
+   * @param known - The device, if it is known; `null` for a new one.
+   * @param isTrusted - Whether the user has passed the second factor on the device, now or before.
+   */
+  issue (account: DeviceAccount, known: KnownDevice | null, isTrusted = false): string {
+    const id = known?.id ?? randomBytes(ID_BYTES).toString('base64url')
+    const device = { id, isTrusted: isTrusted || known?.isTrusted === true }
+    return `${id}.${createMac(this.#keys[0], account, device)}`
   }
 
   /**
-   * @returns The ID of the device; `null` if the token is invalid, belongs to another user, or is
+   * @returns The device; `null` if the token is invalid, belongs to another user, or is
    * older than the password.
    */
-  read (token: string, account: DeviceAccount): string | null {
-    const [, deviceId, signature] = TOKEN_FORMAT.exec(token) ?? []
+  read (token: string, account: DeviceAccount): KnownDevice | null {
+    const [, id, signature] = TOKEN_FORMAT.exec(token) ?? []
 
-    if (deviceId === undefined || signature === undefined) {
+    if (id === undefined || signature === undefined) {
       return null
     }
 
+    const devices = [{ id, isTrusted: true }, { id, isTrusted: false }]
+
     // Compares strings, because several strings decode to the same bytes.
-    const isAuthentic = this.#keys.some(key =>
-      timingSafeEqual(Buffer.from(signature), Buffer.from(createMac(key, account, deviceId)))
-    )
-    return isAuthentic ? deviceId : null
+    return devices.find(device =>
+      this.#keys.some(key =>
+        timingSafeEqual(Buffer.from(signature), Buffer.from(createMac(key, account, device)))
+      )
+    ) ?? null
   }
 }
 
 function createMac (
   { key }: SigningKey,
   { userId, passwordHash }: DeviceAccount,
-  deviceId: string
+  { id, isTrusted }: KnownDevice
 ): string {
   return createHmac('sha256', key)
-    .update(JSON.stringify([deviceId, userId, passwordHash]))
+    .update(JSON.stringify([id, userId, passwordHash, ...(isTrusted ? ['second-factor'] : [])]))
     .digest('base64url')
 }

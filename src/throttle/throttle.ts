@@ -7,7 +7,7 @@ import { getNetwork } from '../lib/ip-network.js'
 import { SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
 import type { AttemptStore, BlockedKey, CountedKey } from '../stores/attempt-store.js'
-import type { DeviceTokens } from './device-tokens.js'
+import type { DeviceTokens, KnownDevice } from './device-tokens.js'
 import { InFlight } from './in-flight.js'
 import { foldLogin } from './login-names.js'
 
@@ -25,6 +25,9 @@ export interface LoginSubject {
   /** Aborted when the client disconnects. An attempt that was not counted yet is then given up. */
   readonly signal?: AbortSignal
 }
+
+/** User and device of a login. */
+export type DeviceSubject = Pick<LoginSubject, 'userId' | 'passwordHash' | 'deviceToken'>
 
 /** Dependencies and settings of a {@link Throttle}. */
 export interface ThrottleContext {
@@ -78,6 +81,11 @@ export class Throttle {
     return this.#readDevice(subject) !== null
   }
 
+  /** Whether the user has passed a second factor on this device before. */
+  isTrustedDevice (subject: DeviceSubject): boolean {
+    return this.#readDevice(subject)?.isTrusted === true
+  }
+
   /**
    * Runs a password check, unless too many attempts failed before.
    *
@@ -114,9 +122,16 @@ export class Throttle {
    *
    * @param passwordHash - Hash that is stored after the login. The token ends with it.
    * @param subject - The login. A known device keeps its ID.
+   * @param isTrusted - Whether the login included a second factor.
    */
-  issueDeviceToken (userId: string, passwordHash: string, subject: LoginSubject): string {
-    return this.#context.devices.issue({ userId, passwordHash }, this.#readDevice(subject))
+  issueDeviceToken (
+    userId: string,
+    passwordHash: string,
+    subject: DeviceSubject,
+    isTrusted = false
+  ): string {
+    const known = this.#readDevice(subject)
+    return this.#context.devices.issue({ userId, passwordHash }, known, isTrusted)
   }
 
   /**
@@ -153,17 +168,19 @@ export class Throttle {
     await this.#clear(keys.map(key => ({ key, limit: 'account' })))
   }
 
-  #readDevice ({ userId, passwordHash, deviceToken }: LoginSubject): string | null {
+  #readDevice (
+    { userId, passwordHash, deviceToken }: DeviceSubject
+  ): KnownDevice | null {
     return userId === null || passwordHash === null || deviceToken === null
       ? null
       : this.#context.devices.read(deviceToken, { userId, passwordHash })
   }
 
   async #count (subject: LoginSubject, by: Caller): Promise<CountedAttempt> {
-    const deviceId = this.#readDevice(subject)
+    const device = this.#readDevice(subject)
 
-    if (deviceId !== null) {
-      const counters = this.#getDeviceCounters(deviceId, subject.userId as string)
+    if (device !== null) {
+      const counters = this.#getDeviceCounters(device.id, subject.userId as string)
       const finish = await this.#consume(counters, subject, by)
       return { counters, isHidden: false, finish }
     }

@@ -10,6 +10,7 @@ export type KeyPurpose =
   | 'one-time'
   | 'one-time-state'
   | 'one-time-session'
+  | 'recovery'
 
 /** Secret key with its ID. */
 export interface SigningKey {

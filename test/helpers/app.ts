@@ -76,6 +76,7 @@ const eventNames: ReadonlyArray<Exclude<keyof TokenAuthEvents, 'refresh-rejected
   'link-sent',
   'email-verified',
   'password-reset',
+  'second-factor-failed',
   'sweep',
   'store-rolled-back',
   'session-missing',

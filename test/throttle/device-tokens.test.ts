@@ -12,7 +12,7 @@ t.test('a device token is read for its user only', async t => {
   const devices = new DeviceTokens([key])
   const token = devices.issue(ann, null)
   t.match(token, /^[\w-]{22}\.[\w-]{43}$/)
-  t.equal(devices.read(token, ann), token.split('.')[0])
+  t.equal(devices.read(token, ann)?.id, token.split('.')[0])
   t.equal(devices.read(token, bob), null)
 })
 
@@ -21,11 +21,11 @@ t.test('a device token ends when the stored password hash changes', async t => {
   const changed = { ...ann, passwordHash: 'new hash of Ann' }
   const token = devices.issue(ann, null)
   t.equal(devices.read(token, changed), null)
-  t.equal(devices.read(token, ann), token.split('.')[0])
+  t.equal(devices.read(token, ann)?.id, token.split('.')[0])
 
   const renewed = devices.issue(changed, devices.read(token, ann))
   t.equal(renewed.split('.')[0], token.split('.')[0], 'the device keeps its ID')
-  t.equal(devices.read(renewed, changed), token.split('.')[0])
+  t.equal(devices.read(renewed, changed)?.id, token.split('.')[0])
   t.equal(devices.read(renewed, ann), null)
 })
 
@@ -51,10 +51,10 @@ t.test('a previous key verifies and the current key signs', async t => {
     new DeviceTokens(keys as [SigningKey])
   ) as [DeviceTokens, DeviceTokens, DeviceTokens]
   const old = before.issue(ann, null)
-  const id = during.read(old, ann)
-  t.equal(id, old.split('.')[0])
+  const device = during.read(old, ann)
+  t.equal(device?.id, old.split('.')[0])
   t.equal(after.read(old, ann), null)
-  t.equal(after.read(during.issue(ann, id), ann), id)
+  t.strictSame(after.read(during.issue(ann, device), ann), device)
 })
 
 t.test('a malformed or respelled token is rejected', async t => {
@@ -81,4 +81,13 @@ t.test('a malformed or respelled token is rejected', async t => {
   ) {
     t.equal(devices.read(invalid, ann), null, invalid)
   }
+})
+
+t.test('a device is trusted if its user has passed the second factor on it', async t => {
+  const devices = new DeviceTokens([key])
+  const known = devices.read(devices.issue(ann, null), ann)
+  t.equal(known?.isTrusted, false)
+  const trusted = devices.read(devices.issue(ann, known, true), ann)
+  t.strictSame(trusted, { id: known?.id, isTrusted: true })
+  t.strictSame(devices.read(devices.issue(ann, trusted), ann), trusted, 'and remains so')
 })

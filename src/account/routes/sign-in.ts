@@ -5,6 +5,7 @@ import type { GetProof } from '../../http/dpop.js'
 import type { DescribeRoute } from '../../http/openapi.js'
 import { sendJson, sendTokens } from '../../http/reply.js'
 import { acceptedContent, tokenResponse } from '../../http/schemas.js'
+import { addChallenge, keepChallenge } from '../../http/second-factor.js'
 import { wantsPersistence } from '../../http/token-transport.js'
 import type { RememberMe, TokenTransport } from '../../http/token-transport.js'
 import { SECOND } from '../../lib/time.js'
@@ -120,6 +121,7 @@ function addRedeemRoute (
   { signIn, transport, getLoginProof, describe }: SignInRoutes
 ): void {
   scope.post<{ Body: Body }>(url, {
+    onSend: addChallenge,
     ...describe(accountDocs.redeemSignIn, {
       ...acceptedContent,
       body: redeemBody,
@@ -129,9 +131,10 @@ function addRedeemRoute (
     const { body } = request
     const proof = readProof(body)
     const inCookie = transport.wantsCookie(request)
-    const issued = await signIn.open(proof, {
+    const opening = signIn.open(proof, {
       by: getCaller(request),
       device: readOptionalString(body, 'device'),
+      deviceToken: transport.readDeviceToken(request, inCookie),
       persistent: wantsPersistence(body),
       proof: getLoginProof(request),
       replaces: transport.readReplacedToken(request, inCookie),
@@ -139,6 +142,7 @@ function addRedeemRoute (
         transport.assertSendable(issued, inCookie)
       }
     })
+    const issued = await keepChallenge(request, opening)
 
     if (inCookie) {
       transport.removePrevious(reply)

@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import { badRequest, TokenAuthError } from '../../errors.js'
 import type { Millis } from '../../lib/time.js'
-import { PASSWORD_AMR } from '../../login/password-login.js'
 import type { PasswordLogin } from '../../login/password-login.js'
+import type { SecondFactorAnswer } from '../../login/second-factor.js'
 import type { UserDirectory } from '../../sessions/users.js'
 import type { Authenticate } from '../authenticate.js'
 import { getCaller } from '../authorization.js'
@@ -12,11 +12,21 @@ import type { DescribeRoute } from '../openapi.js'
 import { sendTokens } from '../reply.js'
 import { routeDocs } from '../route-docs.js'
 import { acceptedContent, elevateBody, tokenResponse } from '../schemas.js'
+import { addChallenge, keepChallenge } from '../second-factor.js'
 import type { TokenTransport } from '../token-transport.js'
 
 interface ElevateBody {
   readonly password: string
   readonly device_token?: string | null
+  readonly method?: string | null
+  readonly code?: string | null
+}
+
+interface ElevateInput {
+  readonly password: string
+  readonly deviceToken: string | null
+  /** Second factor, if the body has one. */
+  readonly answer: SecondFactorAnswer | null
 }
 
 /** Collaborators of the step-up route. */
@@ -43,13 +53,14 @@ export function addElevateRoute (
 ): void {
   scope.post<{ Body: ElevateBody }>(url, {
     onRequest: [authenticate],
+    onSend: addChallenge,
     ...describe(routeDocs.elevate, {
       ...acceptedContent,
       body: elevateBody,
       response: { 200: tokenResponse }
     })
   }, async (request, reply) => {
-    const { password, deviceToken } = readBody(request.body)
+    const { password, deviceToken, answer } = readBody(request.body)
     const presented = elevation.read(request)
     // An outdated or revoked token must not serve to guess passwords.
     await elevation.assertCurrent(presented)
@@ -60,33 +71,38 @@ export function addElevateRoute (
     }
 
     const authenticatedAt = clock()
-    await login.verifyUser(user, {
-      password,
-      deviceToken: transport.readDeviceToken(request, true) ?? deviceToken,
-      signal: getDisconnectSignal(request)
-    }, getCaller(request))
-    const issued = await elevation.elevate(request, presented, {
-      amr: PASSWORD_AMR,
-      authenticatedAt
-    })
+    const verifying = login.verifyStepUp(
+      user,
+      {
+        password,
+        deviceToken: transport.readDeviceToken(request, true) ?? deviceToken,
+        signal: getDisconnectSignal(request)
+      },
+      answer,
+      getCaller(request)
+    )
+    const amr = await keepChallenge(request, verifying)
+    const issued = await elevation.elevate(request, presented, { amr, authenticatedAt })
 
     return sendTokens(reply, transport.toResponse(reply, issued, presented.inCookie))
   })
 }
 
 // A hook of the app can remove the schema of the route.
-function readBody (
-  body: ElevateBody | null
-): { readonly password: string, readonly deviceToken: string | null } {
-  const { password, device_token: deviceToken } = body ?? {}
+function readBody (body: ElevateBody | null): ElevateInput {
+  const { password, device_token: deviceToken, method, code } = body ?? {}
 
   if (typeof password !== 'string' || password === '') {
     throw badRequest('password must be a non-empty string')
   }
 
-  if (deviceToken != null && typeof deviceToken !== 'string') {
-    throw badRequest('device_token must be a string')
+  if (![deviceToken, method, code].every(value => value == null || typeof value === 'string')) {
+    throw badRequest('device_token, method and code must be strings')
   }
 
-  return { password, deviceToken: deviceToken || null }
+  return {
+    password,
+    deviceToken: deviceToken || null,
+    answer: method && code ? { method, code } : null
+  }
 }

@@ -3,20 +3,15 @@ import { badRequest } from '../../errors.js'
 import type { PasswordLogin } from '../../login/password-login.js'
 import { getCaller } from '../authorization.js'
 import { getDisconnectSignal } from '../disconnect.js'
-import type { HttpRequest } from '../authorization.js'
+import type { ClientMembers, HttpRequest } from '../authorization.js'
 import type { GetProof } from '../dpop.js'
 import type { DescribeRoute } from '../openapi.js'
 import { sendTokens } from '../reply.js'
 import { routeDocs } from '../route-docs.js'
 import { acceptedContent, loginBody, tokenResponse } from '../schemas.js'
+import { addChallenge, keepChallenge } from '../second-factor.js'
 import { wantsPersistence } from '../token-transport.js'
 import type { RememberMe, TokenTransport } from '../token-transport.js'
-
-/** Members of a body that identify an OAuth client. */
-export interface ClientMembers {
-  readonly client_id?: string | null | undefined
-  readonly client_secret?: string | null | undefined
-}
 
 /** Returns the OAuth client that a request names, or `null`. */
 export type GetClientId = (request: HttpRequest, body: ClientMembers) => string | null
@@ -52,6 +47,7 @@ export function addLoginRoute (
   { transport, login, getClientId, getProof, describe }: LoginRoute
 ): void {
   scope.post<{ Body: LoginBody }>(url, {
+    onSend: addChallenge,
     ...describe(routeDocs.login, {
       ...acceptedContent,
       body: loginBody,
@@ -63,7 +59,7 @@ export function addLoginRoute (
     const clientId = getClientId(request, body)
     const inCookie = clientId === null && transport.wantsCookie(request)
     const deviceToken = transport.readDeviceToken(request, inCookie) ?? (body.device_token || null)
-    const issued = await login.login({
+    const opening = login.login({
       login: readLogin(body),
       password: body.password,
       device: body.device || null,
@@ -77,6 +73,7 @@ export function addLoginRoute (
       },
       signal: getDisconnectSignal(request)
     }, getCaller(request))
+    const issued = await keepChallenge(request, opening)
 
     if (inCookie) {
       transport.removePrevious(reply)
