@@ -108,7 +108,8 @@ function explain (error: unknown): string {
     case 'network':
       return `${baseUrl} is not reachable; the session continues`
     case 'storage':
-      return `cannot use ${file}: ${(error.cause as Error | undefined)?.message}`
+      // The cause names the file.
+      return `cannot use the session: ${(error.cause as Error).message}`
     default:
       return `failed with ${error.code}`
   }
