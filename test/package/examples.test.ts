@@ -62,13 +62,15 @@ const servers: readonly Server[] = [
   }
 ]
 
-/** Servers that log in differently. Other files of this folder test them. */
+/** Servers that log in differently. Other files of this folder, or in test/browser, test them. */
 const otherServers = [
+  'account/server.ts',
   'app/server.ts',
   'browser-cookies/server.ts',
   'demo/server.ts',
   'dpop/server.ts',
   'oauth2-login/server.ts',
+  'passkeys/server.ts',
   'resource-server/server.ts'
 ]
 
