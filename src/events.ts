@@ -178,12 +178,14 @@ export interface EventMembers {
   /**
    * A link or a code was handed to the callback that sends it, which did not fail.
    *
-   * Emitted by `fastify-token-auth/account`, like the next three.
+   * Emitted by `fastify-token-auth/account`, like the next three. For `sendVerification`, the actor
+   * is `app`.
    */
   'link-sent': Caller & {
     readonly at: Millis
     readonly userId: string
     readonly purpose: LinkPurpose
+    readonly actor?: Actor
   }
   /** A user has proved to own an e-mail address. */
   'email-verified': Caller & { readonly at: Millis, readonly userId: string }

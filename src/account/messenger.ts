@@ -1,7 +1,7 @@
 import { finished } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Caller } from '../domain/session.js'
-import type { Events, LinkPurpose, Logger } from '../events.js'
+import type { Actor, Events, LinkPurpose, Logger } from '../events.js'
 import { describeError } from '../lib/safe-error.js'
 import { limitTime } from '../lib/time-limit.js'
 import { SECOND } from '../lib/time.js'
@@ -95,13 +95,13 @@ export class Messenger {
     }
   }
 
-  /** Creates the token of a link, and sends it. Rejects if the callback of the app fails. */
+  /** Creates the token of a link for the app, and sends it. Rejects if the callback fails. */
   async sendLink (
     { kind, request, by, getState }: Omit<PendingMessage, 'findUser'>,
     user: FoundUser
   ): Promise<void> {
     await this.#deliver(kind, request, user, this.#createLink(kind, user, getState))
-    this.#report(kind, user, by)
+    this.#report(kind, user, by, 'app')
   }
 
   async #prepareAndSend (message: PendingMessage): Promise<void> {
@@ -113,7 +113,7 @@ export class Messenger {
 
       if (user !== null) {
         await this.#deliver(kind, request, user, secret)
-        this.#report(kind, user, by)
+        this.#report(kind, user, by, 'client')
       }
     } catch (error) {
       this.#context.logger.error(
@@ -143,8 +143,8 @@ export class Messenger {
     await this.#context.send[kind]?.({ user, request, ...secret } as never)
   }
 
-  #report (kind: MessageKind, user: FoundUser, by: Caller): void {
+  #report (kind: MessageKind, { id: userId }: FoundUser, by: Caller, actor: Actor): void {
     const { events, clock } = this.#context
-    events.emit('link-sent', { at: clock(), userId: user.id, purpose: messages[kind], ...by })
+    events.emit('link-sent', { at: clock(), userId, purpose: messages[kind], ...by, actor })
   }
 }

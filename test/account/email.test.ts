@@ -72,7 +72,7 @@ t.test('only a signed-in user with an address gets a link', async t => {
 })
 
 t.test('the app sends the first link after a sign-up', async t => {
-  const { app, post, mails, users } = await createAccountApp(t, {
+  const { app, post, mails, users, events } = await createAccountApp(t, {
     after (app) {
       app.post('/sign-up', async request => {
         await app.accountFlows.sendVerification('u-bob', request)
@@ -82,6 +82,7 @@ t.test('the app sends the first link after a sign-up', async t => {
   })
   t.equal((await post('/sign-up')).statusCode, 200)
   t.match(mails, [{ kind: 'verifyEmail', to: 'bob@example.org' }])
+  t.match(events, [{ name: 'link-sent', userId: 'u-bob', actor: 'app' }])
   t.equal((await post('/auth/email/verify', { token: mails[0]?.token })).statusCode, 204)
   t.equal(users.get('u-bob')?.verified, 'bob@example.org')
   await t.rejects(app.accountFlows.sendVerification('u-zoe', {} as never), /does not exist/)

@@ -68,7 +68,7 @@ t.test('a token of the last second is repeated after its expiry', async t => {
   t.match(await tokens.redeem(token, { purpose: 'invitation' }), { isDone: true })
 })
 
-t.test('another purpose, another kind of token and a changed token are rejected', async t => {
+t.test('another purpose, another kind of token and a changed token are rejected [41]', async t => {
   const { tokens, login } = await setUp(t)
   const { token } = await tokens.create(INVITATION)
   const { access_token: access, refresh_token: refresh } = await login()
@@ -82,7 +82,7 @@ t.test('another purpose, another kind of token and a changed token are rejected'
   t.match(await tokens.redeem(token, { purpose: 'invitation' }), { isDone: false })
 })
 
-t.test('a one-time token opens no protected route and is no refresh token', async t => {
+t.test('a one-time token opens no protected route and is no refresh token [41]', async t => {
   const { tokens, get, refresh } = await setUp(t)
   const { token } = await tokens.create({ ...INVITATION, subject: 'u-ann' })
   t.match(await get('/protected', token), { statusCode: 401 })

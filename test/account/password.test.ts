@@ -188,7 +188,7 @@ t.test('of two concurrent changes, one wins', async t => {
   t.ok(users.get('u-ann')?.passwordHash)
 })
 
-t.test('forgot responds equally for known, unknown and disabled users', async t => {
+t.test('forgot responds equally for known, unknown and disabled users [75]', async t => {
   const { post, mails, users, settle } = await createAccountApp(t)
   Object.assign(users.get('u-bob') ?? {}, { disabled: true })
   const responses = []

@@ -217,7 +217,7 @@ t.test('a code expires, and is outdated after a new password', async t => {
   t.same(readCode(await post(REDEEM, outdated)), [400, 'AUTH_ONE_TIME_INVALID'])
 })
 
-t.test('a code accepts five guesses, and an account limited ones over all codes', async t => {
+t.test('a code accepts five guesses, and an account limited ones over all codes [76]', async t => {
   const { post, mails, settle } = await createAccountApp(t, {
     flows: { sendLimits: { account: false }, codeLength: 8 }
   })

@@ -132,7 +132,7 @@ t.test('protect leaves the public routes open and lists none of them', async t =
   t.same(app.tokenAuth.unprotectedRoutes(), [])
 })
 
-t.test('1,000 GET and HEAD requests of a link change nothing', async t => {
+t.test('1,000 GET and HEAD requests of a link change nothing [67]', async t => {
   const { app, request, post, writes, users, events } = await createAccountApp(t)
   const [reset, link] = [
     await request('/auth/password/forgot', { email: EMAIL }),

@@ -1,12 +1,15 @@
 // The whole story of examples/account, first with its page of mails, then with a real mail server.
 
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { SMTPServer } from 'smtp-server'
 import t from 'tap'
 import type { Test } from 'tap'
 import type { TokenResponse } from '../../src/index.js'
+import { createConsumer, defaultDependencies, root } from '../helpers/consumer.js'
 
 // Loaded by URL, because the examples have the types of the built package.
 const { buildApp } = await import(
@@ -61,6 +64,20 @@ async function readMail (app: FastifyInstance, subject: string): Promise<string>
 
   throw new Error(`no mail "${subject}"`)
 }
+
+t.test('the code block of the guide compiles', async t => {
+  const guide = readFileSync(join(root, 'examples/account/README.md'), 'utf8')
+  const [code = ''] = [...guide.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code)
+  const consumer = createConsumer(defaultDependencies)
+  t.teardown(() => {
+    consumer.remove()
+  })
+  const app = 'import type { FastifyInstance } from "fastify"\ndeclare const app: FastifyInstance'
+  consumer.write('guide.ts', `${app}\n${code}`)
+  consumer.write('wrong.ts', `${app}\n${code.replace('lifetimes', 'lifetime')}`)
+  const errors = (await consumer.compile()).split('\n').filter(line => line.includes('error TS'))
+  t.match(errors, [/wrong\.ts/])
+})
 
 t.test('a user signs up, verifies, forgets, resets, and signs in by link and code', async t => {
   const { app, post } = await start(t)

@@ -82,8 +82,9 @@ const checks: Record<string, () => void> = {
       import { SqliteStore } from 'fastify-token-auth/sqlite'
       import { testTokenStore } from 'fastify-token-auth/conformance'
       import { tokenVerifier } from 'fastify-token-auth/verifier'
+      import { accountFlows } from 'fastify-token-auth/account'
       const { migrations } = SqliteStore
-      const values = [tokenVerifier, tokenAuth === named, migrations.length, testTokenStore]
+      const values = [tokenVerifier, accountFlows, tokenAuth === named, migrations.length, testTokenStore]
       if (!values.every(Boolean)) throw new Error('an export is missing')
       ${smoke}`
     )
