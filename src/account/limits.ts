@@ -82,6 +82,37 @@ export class AccountLimits {
   }
 
   /**
+   * Counts a message by the user whom the app has found, who may have many addresses.
+   *
+   * @param userId - `null` for an unknown address, which is counted for the same work.
+   * @returns Whether the message may be sent. The response does not show it.
+   */
+  async allowsMessage (userId: string | null, account: string): Promise<boolean> {
+    const { sendLimits: { account: limit } } = this.#context
+
+    return limit === null ||
+      await this.#consumeForUser('send', userId, account, createWindowRule(limit))
+  }
+
+  /**
+   * Counts a guess by the user whom the app has found, who may have many addresses.
+   *
+   * @param userId - `null` for an unknown address, which is counted for the same work.
+   * @returns Whether the guess may be right. The response does not show it.
+   */
+  allowsGuess (userId: string | null, account: string): Promise<boolean> {
+    const rule = this.#context.throttle?.account ?? DEFAULT_ACCOUNT_RULE
+    return this.#consumeForUser('code', userId, account, rule)
+  }
+
+  /** Forgets the guesses of a user who has signed in. */
+  async forgetGuesses (userId: string): Promise<void> {
+    await this.#context.attempts.reset(
+      getKeys(this.#createCounts('code-user', userId, DEFAULT_ACCOUNT_RULE))
+    )
+  }
+
+  /**
    * Checks a guess, unless too many guesses were wrong before.
    *
    * Counts the guess by network, account and token before it is checked. Only wrong ones stay
@@ -136,6 +167,19 @@ export class AccountLimits {
     }
 
     await attempts.reset(getKeys([...byCode, ...byAccount]), getKeys(byAddress))
+  }
+
+  async #consumeForUser (
+    kind: string,
+    userId: string | null,
+    account: string,
+    rule: AttemptRule
+  ): Promise<boolean> {
+    const { attempts, clock } = this.#context
+    const counts = userId === null
+      ? this.#createCounts(`${kind}-nobody`, foldLogin(account), rule)
+      : this.#createCounts(`${kind}-user`, userId, rule)
+    return await attempts.consume(counts, clock()) === null
   }
 
   // Under the key of each secret, so that counts survive the rotation of secrets.

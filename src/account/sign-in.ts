@@ -182,13 +182,16 @@ export class SignIn {
     const found: FoundUser[] = []
     await limits.guardGuess({ account: email, id }, by, async () => {
       const user = await users.findByEmail(email)
+      const isAllowed = await limits.allowsGuess(user?.id ?? null, email)
       const isRight = isEqual(code, this.createCode(challenge, user))
 
-      if (user !== null) {
-        found.push(user)
+      if (!isRight || !isAllowed || user === null) {
+        return false
       }
 
-      return isRight && user !== null
+      found.push(user)
+      await limits.forgetGuesses(user.id)
+      return true
     })
     const { redeemedAt } = await issuer.redeem(challenge, { purpose })
     return { user: found[0] as FoundUser, redeemedAt }

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { MemoryAttempts } from '../../src/stores/memory/index.js'
 import { bearer, createAccountApp, EMAIL, readCode } from './account-app.js'
+import type { AccountUser } from './account-app.js'
 
 const TOO_MANY = [429, 'AUTH_TOO_MANY_ATTEMPTS']
 
@@ -81,4 +82,62 @@ t.test('a message is not sent if the attempt store fails', async t => {
   )
   await settle()
   t.same(mails, [])
+})
+
+// Such an app delivers the mails for ann+1@example.org to ann.
+const aliases = (users: Map<string, AccountUser>) => (email: string) =>
+  [...users.values()].find(user => user.email === email.replace(/\+\d+@/, '@'))
+
+t.test('spellings of an address that find one user share its limit of messages', async t => {
+  const users = new Map<string, AccountUser>()
+  const mails: string[] = []
+  const world = await createAccountApp(t, {
+    flows: {
+      users: { findByEmail: aliases(users) },
+      send: { signInLink: ({ token }) => mails.push(token) }
+    }
+  })
+  world.users.forEach((user, id) => users.set(id, user))
+
+  for (let i = 0; i < 15; i++) {
+    const { statusCode } = await world.post('/auth/sign-in/link', { email: `ann+${i}@example.org` })
+    t.equal(statusCode, 202)
+    await world.settle()
+  }
+
+  t.equal(mails.length, 10)
+})
+
+t.test('spellings of an address that find one user share its limit of guesses', async t => {
+  const users = new Map<string, AccountUser>()
+  const codes: string[] = []
+  const world = await createAccountApp(t, {
+    flows: {
+      users: { findByEmail: aliases(users) },
+      send: { signInCode: ({ code }) => codes.push(code) },
+      sendLimits: { account: false }
+    }
+  })
+  world.users.forEach((user, id) => users.set(id, user))
+
+  const request = async (email: string) => {
+    const { challenge } = (await world.post('/auth/sign-in/code', { email })).json()
+    await world.settle()
+    return { challenge, email, code: codes.at(-1) as string }
+  }
+
+  const redeem = async (body: object) => readCode(await world.post('/auth/sign-in/redeem', body))
+  const invalid = [400, 'AUTH_ONE_TIME_INVALID']
+  const first = await request('ann+0@example.org')
+  t.same(await redeem({ ...first, email: 'ann+1@example.org' }), invalid, 'another spelling')
+  t.same(await redeem(first), [200, undefined])
+
+  for (let i = 0; i < 10; i++) {
+    const { code, ...rest } = await request(`ann+${i}@example.org`)
+    t.same(await redeem({ ...rest, code: code === '000000' ? '000001' : '000000' }), invalid)
+  }
+
+  t.same(await redeem(await request('ann+99@example.org')), invalid, 'blocked like a wrong code')
+  world.clock.advance(2000)
+  t.same(await redeem(await request('ann+99@example.org')), [200, undefined])
 })

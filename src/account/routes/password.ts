@@ -18,6 +18,7 @@ import { acceptedResponse, changeBody, emailBody, resetBody } from '../schemas.j
 import { getAccountState } from '../users.js'
 import type { AccountDirectory } from '../users.js'
 import { readString } from './body.js'
+import { findRecipient } from './recipient.js'
 
 type Body = Readonly<Record<string, unknown>> | null
 
@@ -73,7 +74,7 @@ function addForgotPasswordRoute (
       kind: 'resetPassword',
       request,
       by,
-      findUser: () => users.findByEmail(email),
+      findUser: () => findRecipient(email, users, limits),
       getState: getAccountState
     })
     return reply.code(202).send()

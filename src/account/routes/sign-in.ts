@@ -20,6 +20,7 @@ import type { SignIn, SignInProof } from '../sign-in.js'
 import { getAccountState } from '../users.js'
 import type { AccountDirectory } from '../users.js'
 import { readOptionalString, readString } from './body.js'
+import { findRecipient } from './recipient.js'
 
 type Body = { readonly remember_me?: RememberMe } | null
 
@@ -74,7 +75,7 @@ function addLinkRoute (
       kind: 'signInLink',
       request,
       by,
-      findUser: () => users.findByEmail(email),
+      findUser: () => findRecipient(email, users, limits),
       getState: getAccountState
     })
     return reply.code(202).send()
@@ -102,7 +103,7 @@ function addCodeRoute (
       kind: 'signInCode',
       request,
       by,
-      findUser: () => users.findByEmail(email),
+      findUser: () => findRecipient(email, users, limits),
       getState: getAccountState,
       createCode: user => ({ code: signIn.createCode(challenge, user), expiresAt })
     })
