@@ -26,6 +26,16 @@ t.test('a right password gets a ticket and the methods, and no session', async t
   t.strictSame(events, [])
 })
 
+t.test('a ticket is neither an access token nor a refresh token [79]', async t => {
+  const { get, refresh, ticket, post } = await open(t)
+  const token = await ticket()
+  t.equal((await get('/protected', token)).json().code, 'AUTH_ACCESS_INVALID')
+  const headers = { authorization: `Bearer ${token}` }
+  const elevated = await post('/auth/elevate', { password: PASSWORD }, headers)
+  t.equal(elevated.json().code, 'AUTH_ACCESS_INVALID')
+  t.equal((await refresh(token)).json().code, 'AUTH_REFRESH_INVALID')
+})
+
 t.test('a wrong password does not show that a user has a second factor', async t => {
   const { first, post } = await open(t)
   const wrong = await first({ password: 'wrong' })

@@ -261,6 +261,21 @@ t.test('a known device can be elevated while the account is blocked', async t =>
   t.equal((await elevate(token, { password: PASSWORD, device_token: device })).statusCode, 200)
 })
 
+t.test('elevate works without rotation and without refresh tokens', async t => {
+  for (const options of [{ rotation: false }, { refreshToken: false }] as const) {
+    const { clock, login, elevate, get } = await open(t, {
+      ...options,
+      accessToken: { lifetime: '1h' }
+    })
+    const { access_token: token } = await login()
+    clock.advance(10 * MINUTE)
+    const response = await elevate(token)
+    t.equal(response.statusCode, 200)
+    t.notOk(response.json().refresh_token)
+    t.equal((await get('/pay', response.json().access_token)).statusCode, 200)
+  }
+})
+
 t.test('the route is off without the login route, unless it has a path', async t => {
   const off = await open(t, { routes: { login: false } })
   t.equal((await off.elevate('x')).statusCode, 404)
