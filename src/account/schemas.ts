@@ -16,10 +16,11 @@ const newPassword = { type: 'string', minLength: 1, maxLength: 8192 }
 
 const body = (
   properties: Readonly<Record<string, object>>,
-  required: readonly string[]
+  required: readonly string[] = []
 ): object => ({
   type: 'object',
-  required,
+  // OpenAPI 3.0 allows no empty list.
+  ...(required.length > 0 && { required }),
   properties
 })
 
@@ -53,7 +54,7 @@ export const redeemBody = body({
     ],
     description: 'Whether cookies survive a restart of the browser.'
   }
-}, [])
+})
 
 /** JSON Schema of a request that completes a login. */
 export const secondFactorBody = body({

@@ -1,4 +1,6 @@
 import swagger from '@fastify/swagger'
+import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
+import { Validator } from '@seriousme/openapi-schema-validator'
 import t from 'tap'
 import { createAccountApp } from './account-app.js'
 
@@ -51,3 +53,21 @@ t.test('every route of accountFlows is in the OpenAPI document with its errors',
   })
   t.match(read('email/verification').security, [{ bearerAuth: [] }])
 })
+
+const info = { title: 'An app', version: '1.0.0' }
+const formats: Readonly<Record<string, FastifyDynamicSwaggerOptions>> = {
+  'Swagger 2.0': { swagger: { info } },
+  'OpenAPI 3.0': { openapi: { openapi: '3.0.3', info } },
+  'OpenAPI 3.1': { openapi: { openapi: '3.1.0', info } }
+}
+
+for (const [format, options] of Object.entries(formats)) {
+  t.test(`the document with accountFlows is valid as ${format}`, async t => {
+    const { app } = await createAccountApp(t, {
+      before: app => app.register(swagger, options)
+    })
+    const document = JSON.parse(JSON.stringify(app.swagger()))
+    const { valid, errors } = await new Validator().validate(document)
+    t.same([valid, errors], [true, undefined])
+  })
+}
