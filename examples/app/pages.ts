@@ -1,9 +1,11 @@
+import { basename, dirname } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import fastifyStatic from '@fastify/static'
 import type { FastifyInstance } from 'fastify'
 
 const page = new URL('public/', import.meta.url)
-// With a bundler, the page imports 'fastify-token-auth/client' and these files are not served.
-const modules = new URL('..', import.meta.resolve('fastify-token-auth/client'))
+// With a bundler, the page imports 'fastify-token-auth/client' and this file is not served.
+const bundle = fileURLToPath(import.meta.resolve('fastify-token-auth/client/bundle'))
 const headers = { 'content-security-policy': 'default-src \'self\'; frame-ancestors \'none\'' }
 
 /** Routes that everyone may read: the page, the OpenAPI document and the readiness probe. */
@@ -19,12 +21,11 @@ export async function addPages (app: FastifyInstance): Promise<void> {
       reply.headers(headers)
     }
   })
-  await app.register(fastifyStatic, {
-    root: modules,
-    prefix: '/fastify-token-auth/',
-    allowedPath: path => /^\/(client\/[\w-]+|protocol)\.js$/.test(path),
-    decorateReply: false
-  })
+  app.get(
+    '/fastify-token-auth.js',
+    { schema: { hide: true } },
+    (_request, reply) => reply.sendFile(basename(bundle), dirname(bundle))
+  )
   app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
   app.get('/readyz', { schema: { hide: true } }, async (_request, reply) => {
     const { acceptsTokens, status } = await app.tokenAuth.health()

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { FastifyInstance } from 'fastify'
-import { serveClientModules } from '../shared/client-modules.js'
+import { serveClientBundle } from '../shared/client-bundle.js'
 
 const files = {
   'page.html': 'text/html',
@@ -41,7 +41,7 @@ export function servePage (app: FastifyInstance): void {
     )
   }
 
-  serveClientModules(app)
+  serveClientBundle(app)
 
   // Like a proxy that lost the response of the server, after the server did its work.
   app.addHook('onSend', async (request, reply, payload) => {

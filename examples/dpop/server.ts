@@ -9,7 +9,7 @@ import { readFileSync } from 'node:fs'
 import Fastify from 'fastify'
 import { authenticate, tokenAuth } from 'fastify-token-auth'
 import { MemoryStore } from 'fastify-token-auth/memory'
-import { serveClientModules } from '../shared/client-modules.js'
+import { serveClientBundle } from '../shared/client-bundle.js'
 import { findFreePort } from '../shared/free-port.js'
 import { secret } from '../shared/secret.js'
 import { start } from '../shared/start.js'
@@ -40,6 +40,6 @@ app.get('/protected', { onRequest: [authenticate] }, async request => ({
 
 const page = readFileSync(new URL('page.html', import.meta.url), 'utf8')
 app.get('/', async (_request, reply) => reply.type('text/html; charset=utf-8').send(page))
-serveClientModules(app)
+serveClientBundle(app)
 
 await start(app, port)

@@ -6,10 +6,7 @@ export type {
   AuthState,
   CallOptions,
   Credentials,
-  SignedInState,
-  SignedOutState,
-  SignOutReason,
-  StartingState
+  SignOutReason
 } from './types.js'
 export type { AuthErrorCode, AuthErrorOptions } from './errors.js'
 export type { ChannelLike, FlagsLike, LocksLike, Platform } from './platform.js'

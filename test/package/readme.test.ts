@@ -60,8 +60,7 @@ t.test('all code blocks compile, and an invalid block does not', async t => {
     '@fastify/jwt',
     '@fastify/static',
     '@fastify/swagger',
-    '@fastify/swagger-ui',
-    '@types/react'
+    '@fastify/swagger-ui'
   ])
   t.teardown(() => {
     consumer.remove()

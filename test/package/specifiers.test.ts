@@ -6,7 +6,15 @@ import { root } from '../helpers/consumer.js'
 
 const PACKAGE = 'fastify-token-auth'
 const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
-  exports: Record<string, string | { types: string }>
+  exports: Record<string, string | Target>
+}
+
+/** Conditions of a subpath. The client has a CommonJS build, so its types have conditions too. */
+type Target = { readonly types: string } | { readonly default: { readonly types: string } }
+
+function findSource (target: Target): string {
+  const { types } = 'types' in target ? target : target.default
+  return join(root, types.replace('/dist/', '/src/').replace('.d.ts', '.ts'))
 }
 
 /** Returns the names that a subpath exports, or `null` if there is no such subpath. */
@@ -17,7 +25,7 @@ function readExports (specifier: string): ReadonlySet<string> | null {
     return null
   }
 
-  const path = join(root, target.types.replace('/dist/', '/src/').replace('.d.ts', '.ts'))
+  const path = findSource(target)
   const source = ts.createSourceFile(path, readFileSync(path, 'utf8'), ts.ScriptTarget.Latest)
 
   return new Set(source.statements.flatMap(statement => {
@@ -66,8 +74,7 @@ function findProblems (content: string): string[] {
 t.test('every subpath has a source file', async t => {
   for (const [subpath, target] of Object.entries(exports)) {
     if (typeof target === 'object') {
-      const source = target.types.replace('/dist/', '/src/').replace('.d.ts', '.ts')
-      t.ok(existsSync(join(root, source)), subpath)
+      t.ok(existsSync(findSource(target)), subpath)
     }
   }
 })

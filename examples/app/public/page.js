@@ -1,5 +1,5 @@
 // With a bundler, import 'fastify-token-auth/client'.
-import { createAuthClient } from './fastify-token-auth/client/index.js'
+import { createAuthClient } from './fastify-token-auth.js'
 
 // Keeps the access token in memory. No script can read the cookie with the refresh token.
 const auth = createAuthClient()
