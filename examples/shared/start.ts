@@ -16,6 +16,8 @@ export async function start (
     process.once(event, () => {
       // The channel to round-robin.ts would keep this process alive.
       void app.close().then(() => process.channel?.unref())
+      // Browsers open connections in advance, and Node.js waits a minute for their first request.
+      setTimeout(() => app.server.closeAllConnections(), 2_000).unref()
     })
   }
 
