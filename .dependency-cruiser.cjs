@@ -43,6 +43,7 @@ const allowed = {
   services: ['options/.+', 'login/.+', 'health/.+', 'protocol', 'stores/memory/.+', ...MIDDLE],
   client: ['protocol'],
   'client/node': ['client/[^/]+', 'protocol'],
+  'client/react': ['client/[^/]+', 'protocol'],
   testing: [
     'client/.+',
     'protocol',
@@ -117,6 +118,12 @@ module.exports = {
       to: { path: '(^|/)node_modules/jose/' }
     },
     {
+      name: 'react-in-one-room',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/client/react/' },
+      to: { path: '(^|/)node_modules/(@types/)?react(-dom)?/' }
+    },
+    {
       name: 'optional-rooms-load-late',
       comment: 'The start of an app without these features loads none of their files.',
       severity: 'error',
@@ -183,7 +190,7 @@ module.exports = {
       from: { path: '^src/' },
       to: {
         dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'],
-        pathNot: '(^|/)node_modules/(@types|fastify|otpauth)/'
+        pathNot: '(^|/)node_modules/(@types|fastify|otpauth|react)/'
       }
     }
   ],

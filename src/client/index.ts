@@ -6,7 +6,10 @@ export type {
   AuthState,
   CallOptions,
   Credentials,
-  SignOutReason
+  SignedInState,
+  SignedOutState,
+  SignOutReason,
+  StartingState
 } from './types.js'
 export type { AuthErrorCode, AuthErrorOptions } from './errors.js'
 export type { ChannelLike, FlagsLike, LocksLike, Platform } from './platform.js'

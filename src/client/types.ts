@@ -11,16 +11,35 @@ import type { TokenStorage } from './storage.js'
 /** Reason of a sign-out: a logout, or the code with which the server rejected the session. */
 export type SignOutReason = 'logout' | Extract<ErrorCode, `AUTH_REFRESH_${string}`>
 
-/** Signed-in state of a client. The object is frozen and stays the same until the state changes. */
-export interface AuthState<User extends object = object> {
-  /** `starting` until the client knows the result; see {@link AuthClient.ready}. */
-  readonly status: 'starting' | 'signed-in' | 'signed-out'
-  /**
-   * The user, as returned by the server.
-   *
-   * `null` if no user is signed in, or if the server was unreachable at startup.
-   */
+/**
+ * Signed-in state of a client. Check `status` or `user` to narrow the type.
+ *
+ * The object is frozen and stays the same until the state changes.
+ */
+export type AuthState<User extends object = object> =
+  | StartingState
+  | SignedInState<User>
+  | SignedOutState
+
+/** State until the client knows whether a user is signed in; see {@link AuthClient.ready}. */
+export interface StartingState {
+  readonly status: 'starting'
+  readonly user: null
+  readonly reason?: never
+}
+
+/** State of a client with a user. */
+export interface SignedInState<User extends object = object> {
+  readonly status: 'signed-in'
+  /** The user, as returned by the server; `null` if the server was unreachable at startup. */
   readonly user: User | null
+  readonly reason?: never
+}
+
+/** State of a client without a user. */
+export interface SignedOutState {
+  readonly status: 'signed-out'
+  readonly user: null
   /** Reason of the sign-out. Missing if no user was signed in before. */
   readonly reason?: SignOutReason
 }

@@ -1,5 +1,5 @@
-// These tests compile the adapters of examples/client in a project of a user. The interceptors of
-// axios and the keychain storage run with a server.
+// These tests compile examples/client and its guide in a project of a user. The interceptors of
+// axios and the keychain storage run with a server. React and Vue run in test/client.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -73,13 +73,79 @@ async function startServer (t: Test, options: TestAppOptions = {}): Promise<Serv
 const filterByPath = (requests: readonly string[], path: string): string[] =>
   requests.filter(request => request.startsWith(path))
 
-t.test('the client examples compile in a project of a user', async t => {
+// Parts of the types of Vitest, Testing Library and Vite
+const shims = `
+  declare module 'vitest' {
+    export function test (name: string, run: () => Promise<void>): void
+    export function expect (value: unknown): { toBeTruthy (): void }
+  }
+  declare module '@testing-library/react' {
+    import type { ReactNode } from 'react'
+    export function render (node: ReactNode): void
+    export const screen: { findByText (text: string): Promise<object> }
+  }`
+
+// A part of the types of react-native-keychain 10
+const use = `
+  import { createAuthClient } from 'fastify-token-auth/client'
+  import { AuthProvider, useAuth, useAuthClient } from 'fastify-token-auth/client/react'
+  import { App, createQueryClient, type User } from './react.js'
+  import { createMobileAuthClient } from './react-native.js'
+  import { useAuth as useVueAuth } from './vue.js'
+  enum ACCESSIBLE {
+    AFTER_FIRST_UNLOCK_THIS_DEVICE_ONLY = 'AccessibleAfterFirstUnlockThisDeviceOnly'
+  }
+  enum STORAGE_TYPE { AES_GCM_NO_AUTH = 'KeystoreAESGCM_NoAuth' }
+  interface Result { service: string, storage: STORAGE_TYPE }
+  interface UserCredentials extends Result { username: string, password: string }
+  declare const Keychain: {
+    ACCESSIBLE: typeof ACCESSIBLE
+    STORAGE_TYPE: typeof STORAGE_TYPE
+    getGenericPassword (options?: { service?: string }): Promise<false | UserCredentials>
+    setGenericPassword (username: string, password: string, options?: {
+      service?: string, accessible?: ACCESSIBLE, storage?: STORAGE_TYPE
+    }): Promise<false | Result>
+    resetGenericPassword (options?: { service?: string }): Promise<boolean>
+  }
+  const auth = createAuthClient<User>({ baseUrl: 'https://api.example.org' })
+  function Page () {
+    const { status, user, reason, logout } = useAuth<User>()
+    if (status === 'starting') return null
+    if (status === 'signed-out') {
+      const nobody: null = user
+      return <p>{reason} {nobody}</p>
+    }
+    const name: string | undefined = user?.username
+    return <button onClick={() => { void logout() }}>{name}</button>
+  }
+  export const useClient = useAuthClient<User>
+  export const app = <AuthProvider client={auth}><Page /></AuthProvider>
+  export const example = <App auth={auth} queryClient={createQueryClient(auth)} />
+  export const service = createMobileAuthClient(Keychain, 'https://api.example.org')
+  export const vueUser: { value: User | null } = useVueAuth<User>().user`
+
+const wrong = `
+  import { useAuth } from 'fastify-token-auth/client/react'
+  import type { User } from './react.js'
+  export const Status = () => <p>{useAuth().statuses}</p>
+  export function Name () {
+    const { user } = useAuth<User>()
+    return <p>{user.username}</p>
+  }
+  export function Nobody () {
+    const auth = useAuth<User>()
+    return auth.status === 'signed-out' ? <p>{auth.user?.username}</p> : null
+  }`
+
+t.test('the client examples compile with the types of React 18 and 19', async t => {
   const dependencies = [
     'react',
     'react-dom',
     '@types/react',
     '@types/react-dom',
+    '@tanstack/react-query',
     'axios',
+    'vue',
     'fastify',
     '@types/node'
   ]
@@ -88,68 +154,32 @@ t.test('the client examples compile in a project of a user', async t => {
     consumer.remove()
   })
 
-  for (const file of ['axios.ts', 'react.tsx', 'react-native.ts']) {
+  for (const file of ['axios.ts', 'react.tsx', 'react-native.ts', 'test-client.ts', 'vue.ts']) {
     consumer.write(file, readExample(file))
   }
 
-  consumer.write(
-    'tsconfig.json',
-    JSON.stringify({
-      compilerOptions: {
-        target: 'ES2023',
-        module: 'NodeNext',
-        jsx: 'react-jsx',
-        strict: true,
-        exactOptionalPropertyTypes: true,
-        noUncheckedIndexedAccess: true,
-        verbatimModuleSyntax: true,
-        noUnusedLocals: true,
-        skipLibCheck: true,
-        types: ['node'],
-        noEmit: true
-      },
-      include: ['*.ts', '*.tsx']
-    })
-  )
-  // A part of the types of react-native-keychain 10
-  consumer.write(
-    'use.tsx',
-    `
-    import { useAuth, AuthProvider } from './react.js'
-    import { createAuthClient } from 'fastify-token-auth/client'
-    import { createMobileAuthClient } from './react-native.js'
-    enum ACCESSIBLE {
-      AFTER_FIRST_UNLOCK_THIS_DEVICE_ONLY = 'AccessibleAfterFirstUnlockThisDeviceOnly'
-    }
-    enum STORAGE_TYPE { AES_GCM_NO_AUTH = 'KeystoreAESGCM_NoAuth' }
-    interface Result { service: string, storage: STORAGE_TYPE }
-    interface UserCredentials extends Result { username: string, password: string }
-    declare const Keychain: {
-      ACCESSIBLE: typeof ACCESSIBLE
-      STORAGE_TYPE: typeof STORAGE_TYPE
-      getGenericPassword (options?: { service?: string }): Promise<false | UserCredentials>
-      setGenericPassword (username: string, password: string, options?: {
-        service?: string, accessible?: ACCESSIBLE, storage?: STORAGE_TYPE
-      }): Promise<false | Result>
-      resetGenericPassword (options?: { service?: string }): Promise<boolean>
-    }
-    const create = () => createAuthClient({ baseUrl: 'https://api.example.org' })
-    function Page () {
-      const { status, client } = useAuth()
-      return <button onClick={() => { void client.logout() }}>{status}</button>
-    }
-    export const app = <AuthProvider create={create}><Page /></AuthProvider>
-    export const service = createMobileAuthClient(Keychain, 'https://api.example.org')`
-  )
-  consumer.write(
-    'wrong.tsx',
-    `
-    import { useAuth } from './react.js'
-    export const Page = () => <p>{useAuth().statuses}</p>`
-  )
-  const errors = (await consumer.compile()).split('\n').filter(line => line.includes('error TS'))
-  t.strictSame(errors.filter(line => !line.includes('wrong.tsx')), [])
-  t.match(errors.at(-1), /'statuses' does not exist on type 'Auth'/)
+  const guide = [...readExample('README.md').matchAll(/^```tsx\n(.*?)^```$/gms)]
+  t.equal(guide.length, 2)
+  guide.forEach(([, code = ''], i) => {
+    consumer.write(`guide-${i}.tsx`, code)
+  })
+  consumer.write('page.tsx', 'export const Page = () => <p />')
+  consumer.write('shims.d.ts', shims)
+  consumer.write('use.tsx', use)
+  consumer.write('wrong.tsx', wrong)
+
+  for (const types of ['@types/react', 'types-react-19']) {
+    consumer.write('tsconfig.json', JSON.stringify(createTsConfig(types)))
+    const output = await consumer.compile()
+    const errors = output.split('\n').filter(line => line.includes('error TS'))
+    t.strictSame(errors.filter(line => !line.includes('wrong.tsx')), [], types)
+    t.match(errors, [
+      /'statuses' does not exist/,
+      /'user' is possibly 'null'/,
+      /'username' does not exist on type 'never'/
+    ])
+    t.equal(errors.length, 3)
+  }
 })
 
 t.test('axios requests refresh once and send a token to its origin only', async t => {
@@ -341,3 +371,25 @@ t.test('the keychain client recovers from a kill while it saves a token', async 
   t.equal(keychain.items.size, 0)
   t.equal((await store.list('auth', 'u-ann', { now: clock(), limit: 9 })).length, 0)
 })
+
+function createTsConfig (reactTypes: string): object {
+  const types = join(root, 'node_modules', reactTypes)
+
+  return {
+    compilerOptions: {
+      target: 'ES2023',
+      module: 'NodeNext',
+      jsx: 'react-jsx',
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      noUncheckedIndexedAccess: true,
+      verbatimModuleSyntax: true,
+      noUnusedLocals: true,
+      skipLibCheck: true,
+      types: ['node'],
+      paths: { react: [types], 'react/jsx-runtime': [join(types, 'jsx-runtime.d.ts')] },
+      noEmit: true
+    },
+    include: ['*.ts', '*.tsx']
+  }
+}

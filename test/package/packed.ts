@@ -72,7 +72,7 @@ const checks: Record<string, () => void> = {
     run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', tarball, 'fastify'])
     const installed = readdirSync(join(folder, 'node_modules'))
 
-    for (const tool of ['typescript', 'tap', 'libsql', 'fast-check']) {
+    for (const tool of ['typescript', 'tap', 'libsql', 'fast-check', 'react']) {
       assert.ok(!installed.includes(tool), `${tool} is not installed`)
     }
   },

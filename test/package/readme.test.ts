@@ -60,7 +60,8 @@ t.test('all code blocks compile, and an invalid block does not', async t => {
     '@fastify/jwt',
     '@fastify/static',
     '@fastify/swagger',
-    '@fastify/swagger-ui'
+    '@fastify/swagger-ui',
+    '@types/react'
   ])
   t.teardown(() => {
     consumer.remove()

@@ -1,0 +1,6 @@
+'use client'
+
+export { AuthProvider } from './auth-provider.js'
+export type { AuthProviderProps } from './auth-provider.js'
+export { useAuth, useAuthClient } from './use-auth.js'
+export type { Auth, AuthActions } from './use-auth.js'
