@@ -182,6 +182,11 @@ t.test('the client examples compile with the types of React 18 and 19', async t 
   }
 })
 
+t.test('the built hooks are client components for servers that render React', async t => {
+  const code = readFileSync(join(root, 'dist/client/react/index.js'), 'utf8')
+  t.ok(code.startsWith('\'use client\''))
+})
+
 t.test('axios requests refresh once and send a token to its origin only', async t => {
   let streams = 0
   const server = await startServer(t, {
