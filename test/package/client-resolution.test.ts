@@ -16,11 +16,13 @@ const code = `
   import type { AuthClient, TokenStorage } from 'fastify-token-auth/client'
   import { createDpopFetch } from 'fastify-token-auth/client/dpop'
   import { fileStorage } from 'fastify-token-auth/client/node'
+  import { useAuth } from 'fastify-token-auth/client/react'
 
   const storage: TokenStorage = fileStorage('session.json')
   const fetch = createDpopFetch({ baseUrl: 'https://api.example.org' })
   export const auth: AuthClient<{ name: string }> = createAuthClient({ storage, fetch })
   export const error = new AuthError('network')
+  export const useName = (): string | undefined => useAuth<{ name: string }>().user?.name
   // @ts-expect-error
   createAuthClient({ storage: 'disk' })
   // @ts-expect-error
@@ -42,7 +44,7 @@ const projects: Readonly<Record<string, Project>> = {
 
 for (const [moduleResolution, { files, ...options }] of Object.entries(projects)) {
   t.test(`the types of the client compile with the module resolution ${moduleResolution}`, async t => {
-    const consumer = createConsumer(['@types/node'])
+    const consumer = createConsumer(['@types/node', '@types/react', 'react'])
     t.teardown(() => {
       consumer.remove()
     })
@@ -79,7 +81,14 @@ t.test('require and import load the same AuthError in Node', async t => {
 t.test('the CommonJS build exports the same names as the ES modules', async t => {
   const require = createRequire(import.meta.url)
 
-  for (const path of ['client/index.js', 'client/dpop.js', 'client/node/index.js']) {
+  for (
+    const path of [
+      'client/index.js',
+      'client/dpop.js',
+      'client/node/index.js',
+      'client/react/index.js'
+    ]
+  ) {
     const names = Object.keys(await import(`../../dist/${path}`)).sort()
     t.strictSame(Object.keys(require(`../../dist/commonjs/${path}`)).sort(), names)
     t.ok(names.length > 0, path)
