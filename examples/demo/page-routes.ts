@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
+import { extname } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import { serveClientBundle } from '../shared/client-bundle.js'
 
-const files = {
-  'page.html': 'text/html',
-  'page.css': 'text/css',
-  'page.js': 'text/javascript',
-  'watched-client.js': 'text/javascript'
-} as const
+const types: Readonly<Record<string, string>> = {
+  '.html': 'text/html',
+  '.css': 'text/css',
+  '.js': 'text/javascript'
+}
 
 /**
  * Serves the page of the demo at `/`, with the client of the package as it was built.
@@ -17,7 +17,8 @@ const files = {
  * plugin.
  */
 export function servePage (app: FastifyInstance): void {
-  const html = readFileSync(new URL('page.html', import.meta.url), 'utf8')
+  const folder = new URL('page/', import.meta.url)
+  const html = readFileSync(new URL('page.html', folder), 'utf8')
   const importMap = /<script type="importmap">(.*?)<\/script>/s.exec(html)?.[1] ?? ''
   const importMapHash = createHash('sha256').update(importMap).digest('base64')
   // No script runs except the files below, and the page connects to this server only.
@@ -33,8 +34,14 @@ export function servePage (app: FastifyInstance): void {
     'x-content-type-options': 'nosniff'
   }
 
-  for (const [name, type] of Object.entries(files)) {
-    const content = readFileSync(new URL(name, import.meta.url), 'utf8')
+  for (const name of readdirSync(folder)) {
+    const type = types[extname(name)]
+
+    if (type === undefined) {
+      continue
+    }
+
+    const content = readFileSync(new URL(name, folder), 'utf8')
     app.get(
       name === 'page.html' ? '/' : `/${name}`,
       (_request, reply) => reply.headers(headers).type(`${type}; charset=utf-8`).send(content)

@@ -17,6 +17,7 @@ import { SqliteStore } from 'fastify-token-auth/sqlite'
 import Database from 'libsql'
 import { findFreePort } from '../shared/free-port.js'
 import { start } from '../shared/start.js'
+import { Attacker } from './attacker.js'
 import { servePage } from './page-routes.js'
 import { UserTable } from './users.js'
 import type { DemoUser } from './users.js'
@@ -58,6 +59,8 @@ app.addHook('onClose', async () => {
 const store = new SqliteStore(sessions)
 await store.migrate()
 servePage(app)
+const attacker = new Attacker()
+attacker.addRoutes(app, toMillis(grace))
 
 const logEvent = (message: string) => (event: object): void => {
   app.log.info(event, message)
@@ -88,7 +91,10 @@ await app.register(tokenAuth, {
     refresh: logEvent('refresh'),
     replay: logEvent('replay: returned the same successor'),
     recovery: logEvent('recovery: returned the successor again, because its response was lost'),
-    reuse: logEvent('reuse: revoked the session, because an outdated token was presented'),
+    reuse (event) {
+      app.log.info(event, 'reuse: revoked the session, because an outdated token was presented')
+      attacker.recordReuse(event)
+    },
     'session-ended': logEvent('session-ended')
   }
 })
@@ -154,6 +160,12 @@ function readOrCreate (file: string, create: () => string): string {
   }
 
   return readFileSync(file, 'utf8')
+}
+
+/** Converts a duration such as `10s` or `500ms`. */
+function toMillis (duration: string): number {
+  const unit = duration.endsWith('ms') ? 1 : duration.endsWith('m') ? 60_000 : 1000
+  return Number.parseFloat(duration) * unit
 }
 
 function createSecret (): string {

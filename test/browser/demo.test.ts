@@ -3,108 +3,29 @@
 import { mkdirSync, mkdtempSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { BrowserContext, Cookie, Page } from 'playwright-core'
+import type { Cookie } from 'playwright-core'
 import t from 'tap'
-import type { Test } from 'tap'
-import type { TokenResponse } from '../../src/index.js'
 import {
   getChromiumSkipReason,
   getRefreshCookies,
   startBrowser
 } from '../helpers/browser/browser.js'
+import {
+  fill,
+  focusByTab,
+  getLog,
+  loginOnDevice,
+  openDemoPage,
+  PASSWORD,
+  press,
+  secrets,
+  signUp,
+  waitForText,
+  watchConsole
+} from '../helpers/browser/demo-page.js'
 import { startDemoProcess } from '../helpers/demo-process.js'
-import type { DemoProcess } from '../helpers/demo-process.js'
 
 const NAME = '<b onclick="alert(1)">ann</b>'
-const PASSWORD = 'walnut staple'
-/** Tokens and the password. */
-const secrets = /eyJ[\w-]{9}|walnut/
-
-/** Opens a page and collects its console messages, except expected errors of the network. */
-async function openPage (
-  t: Test,
-  browser: BrowserContext,
-  url: string
-): Promise<{ page: Page, consoleMessages: string[] }> {
-  const page = await browser.newPage()
-  const consoleMessages: string[] = []
-  t.teardown(() => page.close())
-  watch(page, consoleMessages)
-  await page.goto(url)
-  return { page, consoleMessages }
-}
-
-function watch (page: Page, consoleMessages: string[]): void {
-  page.on('console', message => {
-    if (!/^Failed to load resource: .* status of (401|502) /.test(message.text())) {
-      consoleMessages.push(message.text())
-    }
-  })
-  page.on('pageerror', error => {
-    consoleMessages.push(error.message)
-  })
-}
-
-/** Presses Tab until the element with an id or a label has the focus. */
-async function focusByTab (page: Page, id: string): Promise<void> {
-  const visited: string[] = []
-
-  for (let presses = 0; presses < 60; presses++) {
-    await page.keyboard.press('Tab')
-    const here = await page.evaluate<string>(
-      'document.activeElement.id || document.activeElement.ariaLabel || \'\''
-    )
-
-    if (here === id) {
-      return
-    }
-
-    visited.push(here)
-  }
-
-  throw new Error(`Tab does not reach ${id}, but ${visited.join(', ')}`)
-}
-
-async function press (page: Page, id: string, key = 'Enter'): Promise<void> {
-  await focusByTab(page, id)
-  await page.keyboard.press(key)
-}
-
-async function fill (page: Page, id: string, text: string): Promise<void> {
-  await focusByTab(page, id)
-  await page.keyboard.type(text)
-}
-
-async function waitForText (page: Page, selector: string, text: string | RegExp): Promise<void> {
-  await page.locator(selector).filter({ hasText: text, visible: true }).first().waitFor({
-    timeout: 20_000
-  })
-}
-
-const getLog = (page: Page): Promise<string> =>
-  page.evaluate<string>('document.querySelector(\'#entries\').textContent')
-
-/** Logs in on another device. Returns the access token. */
-async function loginOnDevice (
-  { url }: DemoProcess,
-  username: string,
-  device: string
-): Promise<string> {
-  const login = await fetch(`${url}/auth/login`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ username, password: PASSWORD, device })
-  })
-  return (await login.json() as TokenResponse).access_token
-}
-
-async function signUp (page: Page, name: string, device = ''): Promise<void> {
-  await fill(page, 'username', name)
-  await fill(page, 'password', PASSWORD)
-  await fill(page, 'device', device)
-  await press(page, 'sign-up')
-  await waitForText(page, '#state', `Signed in as ${name}`)
-}
 
 t.test('in Chromium', { skip: getChromiumSkipReason() }, async t => {
   const browser = await startBrowser(t)
@@ -114,7 +35,7 @@ t.test('in Chromium', { skip: getChromiumSkipReason() }, async t => {
     (await getRefreshCookies(browser, { origin: demo.url }))['__Host-auth-refresh']
 
   await t.test('the keyboard alone reaches every feature', async t => {
-    const { page, consoleMessages } = await openPage(t, browser, demo.url)
+    const { page, consoleMessages } = await openDemoPage(t, browser, demo.url)
     await waitForText(page, '#state', 'Signed out')
     t.match(await getLog(page), /POST \/auth\/refresh → 401 AUTH_REFRESH_MISSING/)
 
@@ -131,7 +52,7 @@ t.test('in Chromium', { skip: getChromiumSkipReason() }, async t => {
       'the focus moves to the next step'
     )
     t.equal(await page.locator('main b[onclick], main i').count(), 0, 'names are not markup')
-    await waitForText(page, '#generation', 'generation 0')
+    await waitForText(page, '#generation', 'not refreshed yet')
     await waitForText(page, '#remaining', /^(60|5\d) s$/)
 
     await press(page, 'call')
@@ -143,13 +64,21 @@ t.test('in Chromium', { skip: getChromiumSkipReason() }, async t => {
     await waitForText(
       page,
       '#fault-result',
-      'The server rejected the call. The client refreshed the token and repeated the call: 200.'
+      'The server rejected the call. The client refreshed the token. The client repeated the call: 200.'
     )
-    await waitForText(page, '#generation', 'generation 1')
+    await waitForText(page, '#generation', 'refreshed once')
     await press(page, 'overload')
-    await waitForText(page, '#fault-result', 'The client waited for Retry-After.')
+    await waitForText(
+      page,
+      '#fault-result',
+      'too busy for 2 refreshes (503), and the client waited'
+    )
     await press(page, 'concurrent-calls')
-    await waitForText(page, '#fault-result', 'Five calls, one refresh, five responses with 200.')
+    await waitForText(
+      page,
+      '#fault-result',
+      'The client refreshed the token. The client repeated the calls: 5 × 200.'
+    )
 
     await loginOnDevice(demo, NAME, 'Old phone')
     await loginOnDevice(demo, NAME, 'Older phone')
@@ -166,9 +95,9 @@ t.test('in Chromium', { skip: getChromiumSkipReason() }, async t => {
     const opened = browser.waitForEvent('page')
     await press(page, 'tab')
     const second = await opened
-    watch(second, consoleMessages)
+    watchConsole(second, consoleMessages)
     await waitForText(second, '#state', `Signed in as ${NAME}`)
-    await waitForText(second, '#generation', /generation \d/)
+    await waitForText(second, '#generation', /refreshed/)
     await page.bringToFront()
     await press(page, 'sign-out')
     await waitForText(page, '#notice', 'You have signed out.')
@@ -209,30 +138,33 @@ t.test('in Chromium', { skip: getChromiumSkipReason() }, async t => {
   await t.test('the page refreshes an expired token, even after a lost response', async t => {
     // Without a grace period, only the recovery of an unused successor helps.
     const demo = await startDemoProcess(t, { ACCESS_LIFETIME: '3s', REFRESH_GRACE: '0s' })
-    const { page, consoleMessages } = await openPage(t, browser, demo.url)
+    const { page, consoleMessages } = await openDemoPage(t, browser, demo.url)
     await signUp(page, 'ann')
     await waitForText(page, '#lifetime', 'The token has expired. The next call refreshes it first.')
     await press(page, 'call')
     await waitForText(page, '#call-result', /^200: hello /)
-    await waitForText(page, '#generation', 'generation 1')
+    await waitForText(page, '#generation', 'refreshed once')
     await press(page, 'repeat', 'Space')
-    await waitForText(page, '#generation', 'generation 2')
+    await waitForText(page, '#generation', 'refreshed 2 times')
     await page.keyboard.press('Space')
     await press(page, 'lost-response')
     await waitForText(
       page,
       '#fault-result',
-      'The client refreshed again and got the same successor.'
+      'The client refreshed the token again. The server returned the same new token.'
     )
-    t.match(await getLog(page), /POST \/auth\/refresh → 502 refreshed, but the response is lost/)
-    await waitForText(page, '#generation', 'generation 3')
+    t.match(
+      await getLog(page),
+      /POST \/auth\/refresh → 502 caused by this page: the response is lost/
+    )
+    await waitForText(page, '#generation', 'refreshed 3 times')
     t.match(demo.getOutput(), 'recovery: returned the successor again')
     t.notMatch(await page.content(), secrets)
     t.strictSame(consoleMessages, [])
   })
 
   await t.test('the page notices that another device revoked its session', async t => {
-    const { page, consoleMessages } = await openPage(t, browser, demo.url)
+    const { page, consoleMessages } = await openDemoPage(t, browser, demo.url)
     await signUp(page, 'bob')
     const token = await loginOnDevice(demo, 'bob', 'Phone')
     await fetch(`${demo.url}/auth/sessions`, {
@@ -250,7 +182,7 @@ t.test('in Chromium', { skip: getChromiumSkipReason() }, async t => {
   })
 
   await t.test('every layout fits its screen', async t => {
-    const { page, consoleMessages } = await openPage(t, browser, demo.url)
+    const { page, consoleMessages } = await openDemoPage(t, browser, demo.url)
     const folder = process.env.SCREENSHOTS ?? mkdtempSync(join(tmpdir(), 'token-auth-shots-'))
     mkdirSync(folder, { recursive: true })
 
@@ -301,7 +233,7 @@ t.test('in Chromium', { skip: getChromiumSkipReason() }, async t => {
     await waitForText(page, '#devices', 'Old phone')
     await press(page, 'call')
     await press(page, 'lost-response')
-    await waitForText(page, '#fault-result', 'The client refreshed again')
+    await waitForText(page, '#fault-result', 'The client refreshed the token again')
     await page.evaluate('scrollTo(0, 0)')
     await checkLayout('signed-in')
     t.strictSame(consoleMessages, [])

@@ -1,12 +1,14 @@
 import { createAuthClient } from 'fastify-token-auth/client'
+import { Faults } from './faults.js'
 
 /** @typedef {import('fastify-token-auth/client').AuthClient} AuthClient */
 
-/** @typedef {'request' | 'state' | 'tabs' | 'fault'} LogKind */
+/** @typedef {'request' | 'state' | 'tabs' | 'fault' | 'attack'} LogKind */
 
 /**
  * Facts of an access token, in milliseconds. `expiresAt` is a time of `performance.now()`.
- * @typedef {{ generation: number, lifetime: number, expiresAt: number }} TokenFacts
+ * @typedef {{ sessionId: string, generation: number, lifetime: number, expiresAt: number }}
+ *   TokenFacts
  */
 
 /**
@@ -15,17 +17,18 @@ import { createAuthClient } from 'fastify-token-auth/client'
  */
 
 /**
- * Creates a client that logs its requests, its state and the messages between tabs.
+ * Creates a client that logs its requests, its state and the messages between tabs, and that can
+ * inject faults into its requests.
  *
  * It uses public options only. Tokens pass through this module, but the log contains only their
  * generation and their lifetime.
  *
  * @param {(kind: LogKind, message: string, detail?: string, isError?: boolean) => void} log
- * @param {(facts: TokenFacts) => void} onToken Called with each new access token.
  */
-export function createWatchedClient (log, onToken) {
-  /** Faults to inject into calls and refreshes. `overloads` counts refreshes that get 503. */
-  const faults = { hasInvalidToken: false, losesResponse: false, overloads: 0 }
+export function createWatchedClient (log) {
+  const faults = new Faults()
+  /** @type {TokenFacts | null} */
+  let token = null
 
   /** @type {typeof fetch} */
   async function send (input, init = {}) {
@@ -33,19 +36,30 @@ export function createWatchedClient (log, onToken) {
     const { method = 'GET' } = init
     const isRefresh = pathname === '/auth/refresh'
     const headers = new Headers(init.headers)
+    const authorization = headers.get('authorization')
+    const { run } = faults
+    // Only refreshes after the rejected call belong to the run.
+    const refreshRun = isRefresh && run !== null && run.rejectedToken !== null ? run : null
+    const losesResponse = refreshRun?.losesResponse === true
 
-    if (isRefresh && faults.overloads > 0) {
-      faults.overloads--
-      log('fault', `${method} ${pathname} → 503`, 'injected, with Retry-After: 1')
+    if (refreshRun !== null && refreshRun.overloads > 0) {
+      refreshRun.overloads--
+      refreshRun.overloaded++
+      log('fault', `${method} ${pathname} → 503`, 'caused by this page; Retry-After: 1 s')
       return new Response(null, { status: 503, headers: { 'retry-after': '1' } })
     }
 
-    if (isRefresh && faults.losesResponse) {
+    if (losesResponse) {
       headers.set('x-demo-fault', 'lose the response')
     }
 
-    if (!isRefresh && faults.hasInvalidToken && headers.has('authorization')) {
-      headers.set('authorization', 'Bearer invalid')
+    if (!isRefresh && run !== null && authorization !== null) {
+      run.rejectedToken ??= authorization
+
+      if (!run.isReplaced) {
+        run.rejectedCalls++
+        headers.set('authorization', 'Bearer invalid')
+      }
     }
 
     const startedAt = performance.now()
@@ -54,19 +68,21 @@ export function createWatchedClient (log, onToken) {
       throw error
     })
     const duration = Math.round(performance.now() - startedAt)
-    const { access_token: token, expires_in: seconds, code = '' } = await response.clone().json()
+    const { access_token: newToken, expires_in: seconds, code = '' } = await response.clone()
+      .json()
       .catch(() => ({}))
-    const facts = token
-      ? { ...readFacts(token), expiresAt: startedAt + seconds * 1000 }
+    const facts = newToken
+      ? { ...readFacts(newToken), expiresAt: startedAt + seconds * 1000 }
       : null
     const details = [code, facts && describeToken(facts), `${duration} ms`]
 
-    if (isRefresh && faults.losesResponse) {
-      faults.losesResponse = false
+    if (refreshRun !== null && losesResponse) {
+      refreshRun.losesResponse = false
+      refreshRun.lostGeneration = readFacts(String(refreshRun.rejectedToken)).generation + 1
       log(
         'fault',
         `${method} ${pathname} → ${response.status}`,
-        'refreshed, but the response is lost'
+        'caused by this page: the response is lost'
       )
       return response
     }
@@ -81,11 +97,34 @@ export function createWatchedClient (log, onToken) {
     )
 
     if (facts) {
-      faults.hasInvalidToken = false
-      onToken(facts)
+      token = facts
+
+      if (refreshRun !== null) {
+        refreshRun.generation = facts.generation
+        refreshRun.isReplaced = true
+      }
     }
 
     return response
+  }
+
+  /** @param {TabMessage} message Message with an access token. */
+  function receiveToken ({ token: newToken, isLogin }) {
+    const facts = readFacts(String(newToken))
+    const { run } = faults
+
+    // A comparison with the rejected token would not do: the server issues equal tokens within a
+    // second.
+    if (run !== null && run.rejectedToken !== null) {
+      run.isReplaced = true
+    }
+
+    const isSameSession = token === null || token.sessionId === facts.sessionId
+
+    // Messages of several tabs may arrive in any order. The client keeps the newest token, too.
+    if (isLogin || token === null || (isSameSession && facts.expiresAt > token.expiresAt)) {
+      token = facts
+    }
   }
 
   class WatchedChannel extends BroadcastChannel {
@@ -93,11 +132,10 @@ export function createWatchedClient (log, onToken) {
     constructor (name) {
       super(name)
       this.addEventListener('message', ({ data }) => {
-        const { token } = /** @type {TabMessage} */ (data)
         log('tabs', `message from another tab: ${describeChange(data)}`, describeMessage(data))
 
-        if (token && !data.reason) {
-          onToken(readFacts(token))
+        if (data.token && !data.reason) {
+          receiveToken(data)
         }
       })
     }
@@ -118,9 +156,13 @@ export function createWatchedClient (log, onToken) {
     platform: { openChannel: name => new WatchedChannel(name) }
   })
   auth.subscribe(({ status, reason }) => {
-    log('state', status, reason && `reason: ${reason}`)
+    log('state', status.replace('-', ' '), reason && `reason: ${reason}`)
+
+    if (status === 'signed-out') {
+      token = null
+    }
   })
-  return { auth, faults }
+  return { auth, faults, getToken: () => token }
 }
 
 /** @param {TabMessage} message */
@@ -135,9 +177,19 @@ function describeMessage ({ token, reason }) {
 
 /** @param {TokenFacts} facts */
 function describeToken ({ generation, expiresAt }) {
-  return `generation ${generation}, expires in ${
+  return `${describeRefreshes(generation)}, expires in ${
     Math.round((expiresAt - performance.now()) / 1000)
   } s`
+}
+
+/**
+ * Describes how often a session was refreshed.
+ *
+ * @param {number} count The `gen` claim of an access token.
+ * @returns {string}
+ */
+export function describeRefreshes (count) {
+  return count === 0 ? 'not refreshed yet' : `refreshed ${count === 1 ? 'once' : `${count} times`}`
 }
 
 /**
@@ -148,9 +200,10 @@ function describeToken ({ generation, expiresAt }) {
  */
 function readFacts (token) {
   const [, claims = ''] = token.split('.')
-  const { gen, iat, exp } = JSON.parse(atob(claims.replaceAll('-', '+').replaceAll('_', '/')))
+  const { sid, gen, iat, exp } = JSON.parse(atob(claims.replaceAll('-', '+').replaceAll('_', '/')))
 
   return {
+    sessionId: sid,
     generation: gen,
     lifetime: (exp - iat) * 1000,
     expiresAt: performance.now() + exp * 1000 - Date.now()
