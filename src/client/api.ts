@@ -78,6 +78,13 @@ export interface ApiClient {
    * @throws AuthError
    */
   adopt(send: () => Promise<Response>): Promise<Tokens>
+  /**
+   * Confirms the password of the signed-in user.
+   *
+   * @param fetch - Sends the request with the access token.
+   * @throws AuthError
+   */
+  elevate(fetch: Fetch, credentials: object, signal: AbortSignal): Promise<Tokens>
   /** @throws AuthError if a later attempt may succeed */
   refresh(token: string | null, signal: AbortSignal): Promise<Tokens | RefreshRejection>
   /**
@@ -189,12 +196,13 @@ export function createApiClient (
   }
 
   async function requestTokens (
-    route: 'login' | 'refresh',
+    route: 'login' | 'refresh' | 'elevate',
     body: object,
-    signal: AbortSignal
+    signal: AbortSignal,
+    send = fetch
   ): Promise<Tokens> {
     const requestedAt = readClocks(platform)
-    const response = await request(fetch, route, { body, signal })
+    const response = await request(send, route, { body, signal })
     const tokens = readTokens(response, requestedAt)
 
     if (tokens === null) {
@@ -211,6 +219,8 @@ export function createApiClient (
   return {
     request,
     login: (credentials, signal) => requestTokens('login', credentials, signal),
+
+    elevate: (fetch, credentials, signal) => requestTokens('elevate', credentials, signal, fetch),
 
     async adopt (send) {
       const requestedAt = readClocks(platform)

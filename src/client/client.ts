@@ -99,6 +99,7 @@ export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
     lock,
     pendingLogouts,
     fetch: send,
+    authorizedFetch,
     baseUrl: href,
     usesCookie,
     getSignOutCount: () => signOutCount
@@ -188,6 +189,12 @@ export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
     adopt: (send, { signal } = {}) =>
       withTimeout(signal, async signal => {
         await signIn.adopt(send, signal)
+        return session.state
+      }, NO_TIMEOUT),
+
+    elevate: (step, { signal } = {}) =>
+      withTimeout(signal, async signal => {
+        await signIn.elevate(step, signal)
         return session.state
       }, NO_TIMEOUT),
 

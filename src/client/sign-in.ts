@@ -19,6 +19,8 @@ export interface SignInParts {
   readonly lock: TabLock
   readonly pendingLogouts: PendingLogouts
   readonly fetch: Fetch
+  /** Sends requests with the access token. */
+  readonly authorizedFetch: Fetch
   /** Base of relative URLs. Only its origin receives credentials. */
   readonly baseUrl: string
   readonly usesCookie: boolean
@@ -32,6 +34,14 @@ export interface SignIn {
   login(credentials: object, signal: AbortSignal): Promise<void>
   /** @throws AuthError */
   adopt(send: (fetch: Fetch) => Promise<Response>, signal: AbortSignal): Promise<void>
+  /**
+   * @param step - Credentials, or a function that sends a request to a route of the app.
+   * @throws AuthError
+   */
+  elevate(
+    step: Readonly<Record<string, unknown>> | (() => Promise<Response>),
+    signal: AbortSignal
+  ): Promise<void>
 }
 
 const MISPLACED = {
@@ -117,16 +127,29 @@ export function createSignIn (parts: SignInParts): SignIn {
     }
   }
 
+  /** Adds the device token, so that failed attempts of an attacker do not lock this device out. */
+  async function addDeviceToken (credentials: object): Promise<object> {
+    const knownDevice = await deviceStorage?.().catch(ignore)
+    return { ...credentials, ...(knownDevice && { device_token: knownDevice }) }
+  }
+
   return {
     login: (credentials, signal) =>
-      signIn(async () => {
-        const knownDevice = await deviceStorage?.().catch(ignore)
+      signIn(async () => api.login(await addDeviceToken(credentials), signal), signal),
 
-        return api.login({
-          ...credentials,
-          ...(knownDevice && { device_token: knownDevice })
-        }, signal)
-      }, signal),
+    async elevate (step, signal) {
+      const { sessionVersion } = session
+      const { accessToken } = typeof step === 'function'
+        ? await api.adopt(step)
+        : await api.elevate(parts.authorizedFetch, await addDeviceToken(step), signal)
+
+      // The user has signed out, or another one has signed in.
+      if (session.sessionVersion !== sessionVersion || !session.owns(accessToken.token)) {
+        throw new AuthError('signed-out')
+      }
+
+      session.setToken(accessToken, false)
+    },
 
     adopt: (send, signal) =>
       signIn(() => api.adopt(() => send(createSignInFetch(parts, signal))), signal)

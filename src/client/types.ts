@@ -176,10 +176,10 @@ export interface AuthClient<User extends object = object> {
    * against `baseUrl`, and credentials are included if `storage` is `cookie`. Only send the request
    * in the callback, because other tabs wait for it; ask the user before.
    *
-   * Replaces and revokes an earlier session of this client. Tokens of the current session replace
-   * those that the client has, for example after a step-up.
+   * Replaces and revokes an earlier session of this client.
    *
-   * @param send - Sends the request and returns its response.
+   * @param send - Sends the request and returns its response. Must not use `auth.fetch`, which may
+   *   have to wait for this call.
    * @throws AuthError like {@link AuthClient.login}; `refused` if the response contains no tokens
    * @example
    * ```ts
@@ -192,6 +192,31 @@ export interface AuthClient<User extends object = object> {
    */
   adopt(
     send: (fetch: typeof globalThis.fetch) => Promise<Response>,
+    options?: CallOptions
+  ): Promise<AuthState<User>>
+
+  /**
+   * Confirms that the user is present, before a sensitive action (step-up).
+   *
+   * The next requests have an access token of the same session with a recent `auth_time`, until the
+   * client refreshes it.
+   *
+   * @param step - The password; or a callback that sends a request to a route of the app, which
+   *   returns the result of `app.tokenAuth.elevate`.
+   * @throws AuthError `AUTH_CREDENTIALS_REJECTED` and other codes of the server; `signed-out` if
+   *   the session was replaced
+   * @example
+   * ```ts
+   * await auth.elevate({ password })
+   * await auth.fetch('/account', { method: 'DELETE' })
+   * ```
+   * @example
+   * ```ts
+   * await auth.elevate(() => auth.fetch('/passkey/elevate', { method: 'POST', body }))
+   * ```
+   */
+  elevate(
+    step: { readonly password: string } | (() => Promise<Response>),
     options?: CallOptions
   ): Promise<AuthState<User>>
 
