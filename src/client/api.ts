@@ -7,8 +7,15 @@
 import { clientPaths, transportHeader } from '../protocol.js'
 import type { SessionResponse } from '../protocol.js'
 import type { WithTimeout } from './async.js'
-import { AuthError, createResponseError, isRecord, readJson, toAuthError } from './errors.js'
+import { AuthError, toAuthError } from './errors.js'
 import type { Platform } from './platform.js'
+import {
+  assertResponse,
+  createResponseError,
+  isRecord,
+  readHeader,
+  readJson
+} from './responses.js'
 import { COOKIE_MARKER } from './storage.js'
 import { readClocks } from './tokens.js'
 import type { AccessToken, Moment } from './tokens.js'
@@ -169,10 +176,10 @@ export function createApiClient (
     const { expires_in: seconds, user } = body
     const accessToken = typeof token === 'string' ? token : null
 
-    const hasCookie = headers.get(transportHeader) === 'cookie'
+    const transport = readHeader(headers, transportHeader)
 
     // JSON without tokens comes from something else, such as a captive portal.
-    if (!isLifetime(seconds) || (accessToken === null && !usesCookie && !hasCookie)) {
+    if (!isLifetime(seconds) || (accessToken === null && !usesCookie && transport !== 'cookie')) {
       return null
     }
 
@@ -185,11 +192,11 @@ export function createApiClient (
         requestedAt,
         user: isRecord(user) ? user : undefined
       },
-      stored: usesCookie ? COOKIE_MARKER : inBody,
+      stored: usesCookie && transport !== 'none' ? COOKIE_MARKER : inBody,
       deviceToken: typeof deviceToken === 'string' ? deviceToken : undefined,
       misplacedIn: usesCookie && inBody !== undefined
         ? 'body'
-        : !usesCookie && inBody === undefined && hasCookie
+        : !usesCookie && inBody === undefined && transport === 'cookie'
         ? 'cookie'
         : null
     }
@@ -278,15 +285,6 @@ export function readSessions ({ sessions }: ApiResponse['body']): readonly Sessi
   }
 
   return sessions
-}
-
-/** @throws TypeError if a value is not a response, as a broken wrapper of `fetch` returns it */
-function assertResponse (value: unknown): asserts value is Response {
-  if (
-    !isRecord(value) || typeof value['status'] !== 'number' || !isRecord(value['headers'])
-  ) {
-    throw new TypeError('"fetch" must return a Response')
-  }
 }
 
 function isLifetime (seconds: unknown): seconds is number {

@@ -1,11 +1,12 @@
 import { errorHeader, newTokenHeader } from '../protocol.js'
 import type { Fetch } from './api.js'
 import type { WithTimeout } from './async.js'
-import { AuthError, isRecord } from './errors.js'
+import { AuthError } from './errors.js'
 import type { Platform } from './platform.js'
 import type { Refresher } from './refresher.js'
 import { createRepeatableRequest } from './repeatable-request.js'
 import type { RepeatableRequest } from './repeatable-request.js'
+import { isRecord, readHeader } from './responses.js'
 import type { Session } from './session.js'
 import { decodeClaims, readClocks } from './tokens.js'
 
@@ -63,7 +64,7 @@ export function createAuthorizedFetch (
 
   /** Sets the token that a response renews, if it belongs to the session of the request. */
   function adoptRenewedToken ({ response, token, signal }: Attempt): void {
-    const renewed = readHeader(response, newTokenHeader)
+    const renewed = readHeader(response.headers, newTokenHeader)
     const [before, after] = [decodeClaims(token), decodeClaims(renewed)]
 
     if (
@@ -87,8 +88,8 @@ export function createAuthorizedFetch (
       return 'accepted'
     }
 
-    const code = readHeader(response, errorHeader) ?? ''
-    const challenge = readHeader(response, 'www-authenticate')
+    const code = readHeader(response.headers, errorHeader) ?? ''
+    const challenge = readHeader(response.headers, 'www-authenticate')
 
     if (!isSignedIn) {
       return 'unclear'
@@ -184,13 +185,4 @@ function isFromElsewhere ({ url }: Response, origin: string): boolean {
 /** Whether a wrapper of `fetch` returned a response. Anything else is returned to its caller. */
 function isResponse (value: unknown): value is Response {
   return isRecord(value)
-}
-
-/** Returns `null` if a response has no headers, as a test double may have none. */
-function readHeader ({ headers }: Response, name: string): string | null {
-  try {
-    return headers.get(name)
-  } catch {
-    return null
-  }
 }

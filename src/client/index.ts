@@ -6,6 +6,7 @@ export type {
   AuthState,
   CallOptions,
   Credentials,
+  ElevateCredentials,
   SignedInState,
   SignedOutState,
   SignOutReason,
@@ -14,4 +15,4 @@ export type {
 export type { AuthErrorCode, AuthErrorOptions } from './errors.js'
 export type { ChannelLike, FlagsLike, LocksLike, Platform } from './platform.js'
 export type { TokenStorage } from './storage.js'
-export type { ErrorCode, SessionResponse } from '../protocol.js'
+export type { ErrorCode, SecondFactorResponse, SessionResponse } from '../protocol.js'

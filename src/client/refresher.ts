@@ -115,8 +115,8 @@ export function createRefresher (
       return false
     }
 
-    // A refresh without a refresh token would sign the user out early.
-    if (session.isLast && session.remaining > 0) {
+    if (session.isLast && before === null) {
+      endIfExpired()
       return false
     }
 
@@ -134,9 +134,10 @@ export function createRefresher (
       return true
     }
 
-    if (reason === 'AUTH_REFRESH_MISSING' && session.remaining > 0) {
+    if (reason === 'AUTH_REFRESH_MISSING') {
       // The server issues no refresh tokens, or the cookie was deleted.
       session.endWithToken()
+      endIfExpired()
     } else if (reason !== undefined) {
       session.signOut(reason)
     } else {
@@ -144,6 +145,13 @@ export function createRefresher (
     }
 
     return true
+  }
+
+  /** A session without a refresh token lasts as long as its access token. */
+  function endIfExpired (): void {
+    if (session.remaining <= 0) {
+      session.signOut('AUTH_REFRESH_MISSING')
+    }
   }
 
   function refresh (): Promise<boolean> {

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { isRecord } from './errors.js'
 import type { Platform } from './platform.js'
+import { isRecord } from './responses.js'
 import { createSubscriptions } from './subscriptions.js'
 import { openTabChannel } from './tabs.js'
 import { addTime, decodeClaims, readClocks } from './tokens.js'

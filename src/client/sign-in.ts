@@ -9,6 +9,7 @@ import { COOKIE_MARKER } from './storage.js'
 import type { StorageQueue } from './storage.js'
 import type { TabLock } from './tabs.js'
 import { decodeClaims } from './tokens.js'
+import type { ElevateCredentials } from './types.js'
 
 /** Parts of a client that a sign-in uses. */
 export interface SignInParts {
@@ -39,7 +40,7 @@ export interface SignIn {
    * @throws AuthError
    */
   elevate(
-    step: Readonly<Record<string, unknown>> | (() => Promise<Response>),
+    step: ElevateCredentials | (() => Promise<Response>),
     signal: AbortSignal
   ): Promise<void>
 }

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { isRecord } from './errors.js'
 import type { Platform } from './platform.js'
+import { isRecord } from './responses.js'
 
 /** Moment on both clocks of a device. */
 export interface Moment {

@@ -53,6 +53,15 @@ export type Credentials = {
   readonly remember_me?: boolean
 } & ({ readonly username: string } | { readonly email: string })
 
+/** Credentials of a step-up. */
+export interface ElevateCredentials {
+  readonly password: string
+  /** Method of a second factor, if `AUTH_SECOND_FACTOR_REQUIRED` asks for one. */
+  readonly method?: string
+  /** Code of the second factor. */
+  readonly code?: string
+}
+
 /** Options of a single call. */
 export interface CallOptions {
   /** Rejects this call with the reason of the signal. Work shared with other calls continues. */
@@ -201,8 +210,9 @@ export interface AuthClient<User extends object = object> {
    * The next requests have an access token of the same session with a recent `auth_time`, until the
    * client refreshes it.
    *
-   * @param step - The password; or a callback that sends a request to a route of the app, which
-   *   returns the result of `app.tokenAuth.elevate`.
+   * @param step - The password, with the code of a second factor if there is one; or a callback
+   *   that sends a request to a route of the app, which returns the result of
+   *   `app.tokenAuth.elevate`.
    * @throws AuthError `AUTH_CREDENTIALS_REJECTED` and other codes of the server; `signed-out` if
    *   the session was replaced
    * @example
@@ -216,7 +226,7 @@ export interface AuthClient<User extends object = object> {
    * ```
    */
   elevate(
-    step: { readonly password: string } | (() => Promise<Response>),
+    step: ElevateCredentials | (() => Promise<Response>),
     options?: CallOptions
   ): Promise<AuthState<User>>
 

@@ -287,6 +287,10 @@ export class TokenTransport {
       user: issued.user
     } as const
 
+    if (reply !== undefined && this.#settings.kind === 'none') {
+      announceTransport(reply, 'none')
+    }
+
     if (!inCookie || reply === undefined) {
       return {
         access_token: accessToken,
@@ -334,7 +338,7 @@ export class TokenTransport {
 
     if (refreshToken !== null) {
       refreshCookie?.set(reply, refreshToken, persistent ? refreshExpiresIn : null)
-      announceCookie(reply)
+      announceTransport(reply, 'cookie')
     }
 
     accessCookie?.set(reply, accessToken, persistent ? expiresIn : null)
@@ -342,8 +346,8 @@ export class TokenTransport {
 }
 
 /** Tells the client where the refresh token is, because its scripts cannot see the cookie. */
-function announceCookie (reply: CookieReply): void {
-  reply.header(transportHeader, 'cookie')
+function announceTransport (reply: CookieReply, transport: 'cookie' | 'none'): void {
+  reply.header(transportHeader, transport)
   // Scripts of other origins cannot read the header otherwise. CORS itself is up to the app.
   addToHeader(reply, 'access-control-expose-headers', transportHeader)
 }

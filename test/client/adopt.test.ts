@@ -4,7 +4,7 @@ import type { AuthClient } from '../../src/client/index.js'
 import type { TestAppOptions } from '../helpers/app.js'
 import { PASSWORD } from '../helpers/app.js'
 import { MINUTE } from '../helpers/clock.js'
-import { createWorld, reply } from './world.js'
+import { createWorld, credentials, reply } from './world.js'
 import type { World } from './world.js'
 
 /** Adds a sign-up route, which opens a session, and a step-up route. */
@@ -143,6 +143,23 @@ for (const storage of ['cookie', 'keychain'] as const) {
     t.equal((await world.until(client.fetch('/protected'))).status, 200, 'it can be refreshed')
   })
 }
+
+t.test('a login with a second factor names its ticket and methods', async t => {
+  const world = await createWorld(t)
+  const client = world.open()
+  const body = { code: 'AUTH_SECOND_FACTOR_REQUIRED', ticket: 'a.b.c', methods: ['totp'] }
+  world.faults.next(() => reply(401, body), '/login')
+  await t.rejects(world.until(client.login(credentials())), {
+    code: 'AUTH_SECOND_FACTOR_REQUIRED',
+    secondFactor: { ticket: 'a.b.c', methods: ['totp'] }
+  })
+
+  for (const malformed of [{ ticket: 'a.b.c' }, { methods: [1] }]) {
+    world.faults.next(() => reply(401, { ...malformed, code: body.code }), '/login')
+    const error: unknown = await world.until(client.login(credentials())).catch(error => error)
+    t.match(error, { code: body.code, secondFactor: null })
+  }
+})
 
 t.test('elevate rejects if no user is signed in', async t => {
   const world = await createWorld(t, routes)

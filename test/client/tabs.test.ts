@@ -73,6 +73,65 @@ t.test('a client waits for a stuck lock only once', async t => {
   t.ok(world.now() - logoutAt <= 100, `${world.now() - logoutAt} ms`)
 })
 
+/** Refreshes of five tabs that wake together with an expired token. */
+async function countRefreshes (world: World, tabs: AuthClient[]): Promise<number> {
+  world.skip(20 * MINUTE)
+  const before = world.count('/auth/refresh')
+  const responses = await world.until(Promise.all(tabs.map(tab => tab.fetch('/protected'))))
+  t.ok(responses.every(({ status }) => status === 200))
+  // A slow request must not arrive after the next sleep.
+  await world.run(5000)
+  return world.count('/auth/refresh') - before
+}
+
+t.test('five tabs refresh at most twice before, during and after a slow response', async t => {
+  const world = await createWorld(t)
+  const tabs = Array.from({ length: 5 }, () => world.open())
+  await expireTokens(world, tabs)
+  t.equal(await countRefreshes(world, tabs), 1)
+  world.faults.next((_request, proceed) => world.faults.clock.sleep(7000).then(proceed), '/refresh')
+  t.ok(await countRefreshes(world, tabs) <= 2, 'during the slow response')
+
+  for (let i = 0; i < 3; i++) {
+    t.ok(await countRefreshes(world, tabs) <= 2, 'shortly after it')
+  }
+
+  await world.run(MINUTE)
+  t.equal(await countRefreshes(world, tabs), 1, 'after a minute')
+})
+
+t.test('tabs use a lock again after it failed', async t => {
+  const world = await createWorld(t)
+  let isBroken = false
+  const tabs = Array.from({ length: 5 }, () => {
+    const { locks } = world.device.open().platform
+
+    return world.open({
+      platform: {
+        locks: {
+          request: (...request) =>
+            isBroken
+              ? Promise.reject(new DOMException('internal error', 'UnknownError'))
+              : locks?.request(...request) ?? Promise.reject(new Error('no locks'))
+        }
+      }
+    })
+  })
+  await expireTokens(world, tabs)
+  t.equal(await countRefreshes(world, tabs), 1)
+
+  isBroken = true
+  const failed = countRefreshes(world, tabs)
+  await world.run(10)
+  isBroken = false
+  t.equal(await failed, 1, 'a second request for the lock succeeds')
+  isBroken = true
+  await countRefreshes(world, tabs)
+  isBroken = false
+  await world.run(MINUTE)
+  t.equal(await countRefreshes(world, tabs), 1, 'after a minute')
+})
+
 for (const name of [undefined, 'shared']) {
   const title = name === undefined ? 'without a name' : 'with a name'
   t.test(`five tabs with one keychain share one rotation ${title}`, async t => {

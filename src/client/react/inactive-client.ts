@@ -13,6 +13,7 @@ export const inactiveClient: AuthClient = Object.freeze({
   state: STARTING,
   login: reject,
   adopt: reject,
+  elevate: reject,
   refresh: reject,
   logout: reject,
   logoutEverywhere: reject,

@@ -1,6 +1,7 @@
 import cors from '@fastify/cors'
 import t from 'tap'
 import { exposedHeaders } from '../../../src/index.js'
+import { createTestApp } from '../../helpers/app.js'
 import { asCookie, credentials, magic, open } from './browser.js'
 
 const HEADER = 'x-token-transport'
@@ -66,4 +67,15 @@ t.test('openSession works with a reply that can only set headers', async t => {
   await test.app.tokenAuth.openSession('u-ann', { ip: '::1', headers: {} }, { reply })
   t.equal(headers[HEADER], 'cookie')
   t.notOk('access-control-expose-headers' in headers, 'would replace the list of the app')
+})
+
+t.test('a server without refresh tokens says so', async t => {
+  const { app, post } = await createTestApp({ options: { refreshToken: false } })
+  t.teardown(() => app.close())
+
+  for (const headers of [asCookie, {}]) {
+    const login = await post('/auth/login', credentials, headers)
+    t.equal(login.headers[HEADER], 'none')
+    t.equal(login.headers['access-control-expose-headers'], HEADER)
+  }
 })
