@@ -6,10 +6,10 @@ import t from 'tap'
 
 /** Size of each entry point in bytes, minified and gzipped: as measured, and 10 % more. */
 const sizes = {
-  index: { measured: 7704, limit: 8474, name: 'createAuthClient' },
-  'react/index': { measured: 656, limit: 721, name: 'AuthProvider' },
-  dpop: { measured: 1434, limit: 1577, name: 'createDpopFetch' },
-  bundle: { measured: 8847, limit: 9731, name: 'createDpopFetch' }
+  index: { measured: 7962, limit: 8758, name: 'createAuthClient' },
+  'react/index': { measured: 679, limit: 747, name: 'AuthProvider' },
+  dpop: { measured: 1448, limit: 1593, name: 'createDpopFetch' },
+  bundle: { measured: 9102, limit: 10012, name: 'createDpopFetch' }
 }
 
 const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
