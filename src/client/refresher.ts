@@ -78,7 +78,9 @@ export function createRefresher (
   async function attemptRefresh ({ signal }: Session): Promise<boolean> {
     await backoff.wait(signal)
 
+    // The session has another token now, or none.
     if (signal.aborted) {
+      backoff.succeed()
       return false
     }
 
@@ -89,7 +91,6 @@ export function createRefresher (
       backoff.succeed()
       return hasSent
     } catch (failure) {
-      // The session has another token now, or none.
       if (signal.aborted) {
         backoff.succeed()
         return false

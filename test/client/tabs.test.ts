@@ -323,3 +323,24 @@ t.test('two clients with different prefixes share nothing', async t => {
   t.equal(other.state.status, 'signed-out')
   t.equal(world.count('/admin/refresh'), 1)
 })
+
+t.test('a token of another tab ends the failures of this tab', async t => {
+  const world = await createWorld(t)
+  const [first, second] = [world.open(), world.open()]
+  await world.until(Promise.all([first.ready, second.ready]))
+  await world.signIn(first)
+  await world.run(1000)
+  const startedAt = world.now()
+  const headers = { 'x-auth-error': 'AUTH_ACCESS_INVALID' }
+
+  for (let round = 0; round < 6; round++) {
+    world.faults.next(() => reply(401, '', headers), '/protected')
+    world.faults.next(() => reply(503, '', { 'retry-after': '1' }), '/refresh')
+    const call = second.fetch('/protected')
+    await world.run(100)
+    await world.until(first.refresh())
+    t.equal((await world.until(call)).status, 200, `round ${round}`)
+  }
+
+  t.ok(world.now() - startedAt < 8000, `6 rounds took ${world.now() - startedAt} ms`)
+})
