@@ -31,6 +31,12 @@ interface Entry {
 /** Longest delay between two attempts in milliseconds. */
 const MAX_DELAY = 30_000
 
+/** Whether a logout of a token makes a stored value obsolete. */
+function isDone (stored: string | null, token: string): boolean {
+  // Without a token, the storage failed or was slow. It may have saved the logout since.
+  return getStoredToken(stored) === token || (token === '' && isPendingLogout(stored))
+}
+
 /**
  * Creates the pending logouts of a client.
  *
@@ -60,7 +66,7 @@ export function createPendingLogouts (
         }
 
         await api.logout(token, accessToken)
-        await storage(stored => getStoredToken(stored) === token ? null : stored)
+        await storage(stored => isDone(stored, token) ? null : stored)
       }, disposal)
       backoff.succeed()
     } catch (failure) {

@@ -287,6 +287,26 @@ t.test('logout revokes the session when the client cannot store its state', asyn
   t.equal(client.state.status, 'signed-out')
 })
 
+t.test('a logout that the storage saves too late leaves no token', async t => {
+  const world = await createWorld(t)
+  const client = world.open({ storage: 'keychain' })
+  await world.signIn(client)
+
+  world.device.storageFault = async (operation, proceed) => {
+    if (operation === 'set') {
+      world.device.storageFault = null
+      await world.faults.clock.sleep(12_000)
+    }
+
+    return proceed()
+  }
+
+  await world.until(client.logout())
+  await world.run(30_000)
+  t.equal(getRevocations(world).length, 1)
+  assertEmpty(t, world)
+})
+
 t.test('a logout continues after its signal is aborted', async t => {
   const world = await createWorld(t)
   const client = world.open()
