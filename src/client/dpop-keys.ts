@@ -6,6 +6,9 @@
  * @module
  */
 
+import { getPageOrigin } from './platform.js'
+import { isRecord } from './responses.js'
+
 /** A `CryptoKeyPair` of the Web Cryptography API. */
 export type KeyPair = Extract<
   Awaited<ReturnType<typeof crypto.subtle.generateKey>>,
@@ -53,11 +56,6 @@ interface DatabaseFactory {
   open(name: string): DatabaseRequest<Database> & { onupgradeneeded: (() => void) | null }
 }
 
-interface Page {
-  readonly indexedDB?: DatabaseFactory | null
-  readonly location?: unknown
-}
-
 const DATABASE = 'token-auth'
 const STORE = 'keys'
 const KEY = 'dpop'
@@ -89,23 +87,31 @@ async function createKeyPair (): Promise<KeyPair> {
   return crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign'])
 }
 
+function isDatabaseFactory (value: unknown): value is DatabaseFactory {
+  return isRecord(value) && typeof value['open'] === 'function'
+}
+
 /** Returns the saved pair, or the new one. Never rejects. */
 async function loadFromDatabase (pair: KeyPair): Promise<KeyPair> {
   let timer: ReturnType<typeof setTimeout> | undefined
 
   try {
     // The getter throws on some sandboxed pages.
-    const { indexedDB, location } = globalThis as Page
+    const database: unknown = Reflect.get(globalThis, 'indexedDB')
 
     // Node has no IndexedDB. The pair then lives as long as its `createDpopFetch`.
-    if (indexedDB === undefined && !location) {
+    if (database === undefined && getPageOrigin() === undefined) {
       return pair
     }
 
-    // `null` throws like any other failure. A pair that arrives after the timeout is ignored,
-    // because the server may have bound a session to the new pair already.
+    if (!isDatabaseFactory(database)) {
+      throw new TypeError(`"indexedDB" is ${String(database)}`)
+    }
+
+    // A pair that arrives after the timeout is ignored, because the server may have bound a session
+    // to the new pair already.
     return await Promise.race([
-      addToDatabase(indexedDB as DatabaseFactory, pair),
+      addToDatabase(database, pair),
       new Promise<never>((_resolve, reject) => {
         timer = setTimeout(() => {
           reject(new Error(`IndexedDB did not answer within ${DATABASE_TIMEOUT} ms`))

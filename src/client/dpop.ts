@@ -1,5 +1,6 @@
 import { loadKeyPair } from './dpop-keys.js'
 import type { KeyPair, KeyPairStore } from './dpop-keys.js'
+import { getPageOrigin } from './platform.js'
 
 export type { KeyPair, KeyPairStore } from './dpop-keys.js'
 
@@ -64,9 +65,7 @@ const BEARER = /^bearer +/i
 export function createDpopFetch (
   { baseUrl, keys, fetch: send = request => fetch(request) }: DpopFetchOptions = {}
 ): Fetch {
-  const { origin } = new URL(
-    baseUrl ?? (globalThis as { location?: { origin: string } }).location?.origin as string
-  )
+  const { origin } = new URL(baseUrl ?? getPageOrigin() ?? '')
   const subtle = getWebCrypto()
   let keyPair: Promise<KeyPair> | undefined
   let nonce: string | undefined
@@ -138,9 +137,10 @@ export function createDpopFetch (
 
 /** Browsers hide WebCrypto on pages without HTTPS, where each request would fail later. */
 function getWebCrypto (): typeof crypto.subtle {
-  const { subtle } = (globalThis as { crypto?: Partial<typeof crypto> }).crypto ?? {}
+  // An annotation, because the types of Node do not know environments without WebCrypto.
+  const subtle: typeof crypto.subtle | undefined = globalThis.crypto?.subtle
 
-  if (!subtle) {
+  if (subtle === undefined) {
     throw new TypeError(
       'createDpopFetch requires "crypto.subtle"; serve the page over HTTPS or from localhost'
     )

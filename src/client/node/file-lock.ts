@@ -1,6 +1,7 @@
 import { lstat, mkdir, readdir, rename, rm, rmdir, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { getErrorCode } from './error-code.js'
 import { createPrivateFolder } from './private-files.js'
 import { createIdentity } from './process-identity.js'
 import type { Identity } from './process-identity.js'
@@ -108,12 +109,12 @@ export function createFileLock (
       await rename(prepared, held)
       return 'done'
     } catch (error) {
-      if (getCode(error) === 'ENOENT') {
+      if (getErrorCode(error) === 'ENOENT') {
         return 'missing'
       }
 
       // Windows reports EPERM if the target exists.
-      if (['ENOTEMPTY', 'EEXIST'].includes(getCode(error)) || await exists(held)) {
+      if (['ENOTEMPTY', 'EEXIST'].includes(getErrorCode(error)) || await exists(held)) {
         return 'held'
       }
 
@@ -167,7 +168,7 @@ export function createFileLock (
     try {
       await rename(join(held, name), dead)
     } catch (error) {
-      if (getCode(error) !== 'ENOENT') {
+      if (getErrorCode(error) !== 'ENOENT') {
         throw error
       }
 
@@ -255,7 +256,7 @@ function abortable (promise: Promise<unknown>, signal: AbortSignal): Promise<voi
 
 async function list (folder: string): Promise<string[]> {
   return readdir(folder).catch((error: unknown) => {
-    if (getCode(error) === 'ENOENT') {
+    if (getErrorCode(error) === 'ENOENT') {
       return []
     }
 
@@ -273,8 +274,4 @@ async function exists (path: string): Promise<boolean> {
 
 async function isOld (path: string): Promise<boolean> {
   return lstat(path).then(({ mtimeMs }) => Date.now() - mtimeMs > MAX_LEFTOVER_AGE, () => false)
-}
-
-function getCode (error: unknown): string {
-  return (error as NodeJS.ErrnoException).code ?? ''
 }

@@ -1,5 +1,6 @@
 import { lstat, rename, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { isRecord } from '../responses.js'
 import type { TokenStorage } from '../storage.js'
 import { FileStorageError } from './errors.js'
 import { createFileLock } from './file-lock.js'
@@ -124,8 +125,12 @@ function serialize (value: string): string {
 /** Returns `null` for every content that {@link serialize} cannot create. */
 function parse (content: string | null): string | null {
   try {
-    const { version, value } = JSON.parse(content as string)
-    return version === FORMAT_VERSION && typeof value === 'string' ? value : null
+    const saved: unknown = JSON.parse(content ?? '')
+
+    return isRecord(saved) && saved['version'] === FORMAT_VERSION &&
+        typeof saved['value'] === 'string'
+      ? saved['value']
+      : null
   } catch {
     return null
   }

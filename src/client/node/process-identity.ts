@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { readFileSync, readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
+import { getErrorCode } from './error-code.js'
 
 /** One user of a lock. Its name is unique and shows who it is. */
 export interface Identity {
@@ -58,6 +59,6 @@ function isRunning (pid: number): boolean {
     return true
   } catch (error) {
     // EPERM: the process runs as another user.
-    return (error as NodeJS.ErrnoException).code !== 'ESRCH'
+    return getErrorCode(error) !== 'ESRCH'
   }
 }
