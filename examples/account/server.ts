@@ -15,7 +15,8 @@ import { authenticate, defineUsers, getAuth, tokenAuth } from 'fastify-token-aut
 import { accountFlows, defineAccountFlows } from 'fastify-token-auth/account'
 import { SqliteAttempts, SqliteStore } from 'fastify-token-auth/sqlite'
 import Database from 'libsql'
-import { createMailer, showMails } from './mails.js'
+import { showMails } from './mails.js'
+import { createMailer } from '../shared/mailer.js'
 import { secret } from '../shared/secret.js'
 import { startIfMain } from '../shared/start.js'
 
