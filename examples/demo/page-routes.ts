@@ -11,7 +11,8 @@ const types: Readonly<Record<string, string>> = {
 }
 
 /**
- * Serves the page of the demo at `/`, with the client of the package as it was built.
+ * Serves the pages of the demo at `/`, `/account` and `/mails`, with the client of the package as
+ * it was built.
  *
  * Call it before the plugin is registered, so that its hook also applies to the routes of the
  * plugin.
@@ -19,6 +20,7 @@ const types: Readonly<Record<string, string>> = {
 export function servePage (app: FastifyInstance): void {
   const folder = new URL('page/', import.meta.url)
   const html = readFileSync(new URL('page.html', folder), 'utf8')
+  // All pages have the same import map.
   const importMap = /<script type="importmap">(.*?)<\/script>/s.exec(html)?.[1] ?? ''
   const importMapHash = createHash('sha256').update(importMap).digest('base64')
   // No script runs except the files below, and the page connects to this server only.
@@ -43,7 +45,7 @@ export function servePage (app: FastifyInstance): void {
 
     const content = readFileSync(new URL(name, folder), 'utf8')
     app.get(
-      name === 'page.html' ? '/' : `/${name}`,
+      name === 'page.html' ? '/' : `/${name.replace('.html', '')}`,
       (_request, reply) => reply.headers(headers).type(`${type}; charset=utf-8`).send(content)
     )
   }

@@ -8,17 +8,25 @@
 //   REFRESH_GRACE     10s
 //   ACCESS_LIFETIME   60s, which is short enough to watch refreshes
 //   COOKIE_SECURE     true; set "false" for Safari, which rejects Secure cookies over http
+//   RECENT_LOGIN      1m, maximum age of the login before a sensitive action
+//   SMTP_URL          mail server, such as smtps://user:pass@mail.example.org; by default, the page
+//                     /mails shows the mails
+//   MAIL_FROM         Example <no-reply@example.org>
 
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import Fastify, { LogController } from 'fastify'
 import { authenticate, requireClaims, tokenAuth } from 'fastify-token-auth'
-import { SqliteStore } from 'fastify-token-auth/sqlite'
+import { SqliteAttempts, SqliteStore } from 'fastify-token-auth/sqlite'
 import Database from 'libsql'
 import { findFreePort } from '../shared/free-port.js'
+import { createMailer } from '../shared/mailer.js'
 import { start } from '../shared/start.js'
+import { addAccountFlows } from './account-routes.js'
+import { Accounts } from './accounts.js'
 import { Attacker } from './attacker.js'
 import { servePage } from './page-routes.js'
+import { SecretBox } from './secret-box.js'
 import { UserTable } from './users.js'
 import type { DemoUser } from './users.js'
 
@@ -35,7 +43,8 @@ const {
   CLIENT_SECRET: clientSecret = readOrCreate(`${database}.client`, createSecret),
   REFRESH_GRACE: grace = '10s',
   ACCESS_LIFETIME: lifetime = '60s',
-  COOKIE_SECURE
+  COOKIE_SECURE,
+  RECENT_LOGIN: recentLogin = '1m'
 } = process.env
 const port = Number(PORT) || await findFreePort()
 const url = `http://127.0.0.1:${port}`
@@ -50,11 +59,15 @@ const app = Fastify({
   logController: new LogController({ disableRequestLogging: true })
 })
 
-const users = new UserTable(new Database(database))
+const db = new Database(database)
+const users = new UserTable(db)
+const accounts = new Accounts(db, users)
+const mailer = createMailer(process.env)
 const sessions = new Database(database)
 // Fastify runs this hook after those of the plugin, because it was added before them.
 app.addHook('onClose', async () => {
   sessions.close()
+  await mailer.close()
 })
 const store = new SqliteStore(sessions)
 await store.migrate()
@@ -72,8 +85,10 @@ await app.register(tokenAuth, {
   users: {
     findByLogin: login => users.findByLogin(login),
     findById: id => users.findById(id),
-    claims: user => ({ role: (user as DemoUser).role })
+    claims: user => ({ role: (user as DemoUser).role }),
+    present: user => presentUser(user as DemoUser)
   },
+  throttle: { attempts: new SqliteAttempts(sessions) },
   accessToken: { lifetime },
   // Other services verify access tokens with the public key: see examples/resource-server.
   keys: [readOrCreate(`${database}.key`, createKey)],
@@ -95,15 +110,28 @@ await app.register(tokenAuth, {
       app.log.info(event, 'reuse: revoked the session, because an outdated token was presented')
       attacker.recordReuse(event)
     },
-    'session-ended': logEvent('session-ended')
+    'session-ended': logEvent('session-ended'),
+    'link-sent': logEvent('link-sent'),
+    'email-verified': logEvent('email-verified'),
+    'password-reset': logEvent('password-reset'),
+    'second-factor-failed': logEvent('second-factor-failed')
   }
+})
+await addAccountFlows(app, {
+  users,
+  accounts,
+  mailer,
+  secrets: new SecretBox(readOrCreate(`${database}.totp`, createSecret)),
+  origin: url,
+  recentLogin
 })
 
 const signUpSchema = {
   type: 'object',
   required: ['username', 'password'],
   properties: {
-    username: { type: 'string', minLength: 1, maxLength: 64 },
+    // Names with @ are addresses, which need a verification: see account-routes.ts.
+    username: { type: 'string', pattern: '^[^@]+$', maxLength: 64 },
     password: { type: 'string', minLength: 8, maxLength: 1024 }
   }
 }
@@ -153,6 +181,16 @@ console.log(`
   curl ${url}/auth/token -d client_id=phone -d grant_type=refresh_token \\
     -d refresh_token=$REFRESH_TOKEN
 `)
+
+function presentUser ({ id, username, email, isVerified, totpSecret }: DemoUser) {
+  return {
+    id,
+    username,
+    email,
+    isVerified: isVerified === 1,
+    hasSecondFactor: totpSecret !== null
+  }
+}
 
 function readOrCreate (file: string, create: () => string): string {
   if (!existsSync(file)) {

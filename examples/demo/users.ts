@@ -7,7 +7,17 @@ export interface DemoUser {
   readonly username: string
   readonly passwordHash: string
   readonly role: 'admin' | 'member'
+  /** `null` if the user has signed up with a name only. */
+  readonly email: string | null
+  /** 1 if the user has proved to own the address. */
+  readonly isVerified: number
+  /** Encrypted secret of the authenticator app. `null` if two-step sign-in is off. */
+  readonly totpSecret: string | null
 }
+
+const select = `
+  SELECT users.*, email, email IS NOT NULL AND verifiedEmail IS email AS isVerified, totpSecret
+  FROM users LEFT JOIN accounts ON userId = id`
 
 /** Table of the app's own users. The plugin reads it with `findByLogin` and `findById` only. */
 export class UserTable {
@@ -21,6 +31,12 @@ export class UserTable {
         username TEXT NOT NULL UNIQUE,
         passwordHash TEXT NOT NULL,
         role TEXT NOT NULL
+      );
+      CREATE TABLE IF NOT EXISTS accounts (
+        userId TEXT PRIMARY KEY,
+        email TEXT UNIQUE COLLATE NOCASE,
+        verifiedEmail TEXT,
+        totpSecret TEXT
       )`)
   }
 
@@ -38,14 +54,19 @@ export class UserTable {
     return changes === 1 ? this.findById(id) : null
   }
 
-  /** Returns the user with this name, or `null` if there is none. */
+  /** Returns the user with this name or address, or `null` if there is none. */
   findByLogin (login: string): DemoUser | null {
-    return this.#find('SELECT * FROM users WHERE username = ?', login)
+    return this.findByEmail(login) ?? this.#find(`${select} WHERE username = ?`, login)
+  }
+
+  /** Returns the user with this address, or `null` if there is none. */
+  findByEmail (email: string): DemoUser | null {
+    return this.#find(`${select} WHERE email = ?`, email)
   }
 
   /** Returns the user with this id, or `null` if there is none. */
   findById (id: string): DemoUser | null {
-    return this.#find('SELECT * FROM users WHERE id = ?', id)
+    return this.#find(`${select} WHERE id = ?`, id)
   }
 
   #find (sql: string, value: string): DemoUser | null {

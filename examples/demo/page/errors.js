@@ -8,6 +8,12 @@ const messagesByCode = {
     'session. One of them may be an attacker. Please sign in again.',
   AUTH_REFRESH_MISSING: 'The browser did not save the cookie. Safari rejects it over http: ' +
     'start the demo with COOKIE_SECURE=false.',
+  AUTH_ONE_TIME_EXPIRED: 'This link or code has expired. Request a new one.',
+  AUTH_ONE_TIME_INVALID: 'This link or code is wrong. Check it, or request a new one.',
+  AUTH_ONE_TIME_USED: 'This link or code was used before, or is outdated. Request a new one.',
+  AUTH_PASSWORD_REJECTED: 'The server does not accept this password. Choose another one.',
+  AUTH_SECOND_FACTOR_REJECTED: 'The code is wrong, or it was used before.',
+  AUTH_SECOND_FACTOR_REQUIRED: 'This account has two-step sign-in. Sign in on the page Account.',
   network: 'The server does not respond. Is it still running?',
   'signed-out': 'You were signed out in the meantime.'
 }
