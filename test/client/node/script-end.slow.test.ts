@@ -23,7 +23,8 @@ t.test('a script that does not dispose its client ends by itself', async t => {
 
     t.strictSame(await run.ended, [0, null])
     const duration = performance.now() - calledAt
-    t.ok(duration < 1000, `${step === PASSWORD ? 'login' : step}: ${duration} ms`)
+    // A timer of the client would keep the process alive for 10 s.
+    t.ok(duration < 5000, `${step === PASSWORD ? 'login' : step}: ${duration} ms`)
   }
 
   t.equal(await fileStorage(path).get(), null)
