@@ -121,7 +121,7 @@ await addAccountFlows(app, {
   users,
   accounts,
   mailer,
-  secrets: new SecretBox(readOrCreate(`${database}.totp`, createSecret)),
+  secrets: new SecretBox(readOrCreate(`${database}.totp.secret`, createSecret)),
   origin: url,
   recentLogin
 })
