@@ -69,8 +69,9 @@ export function createAuthorizedFetch (
 
     if (
       session.signal !== signal || before.exp === undefined || after.exp === undefined ||
-      // A cache may return the response to another user.
-      after.sid !== before.sid || after.sub !== before.sub || after.sub === undefined
+      // A cache may return the response to another user, or an old response.
+      after.sid !== before.sid || after.sub !== before.sub || after.sub === undefined ||
+      after.exp <= before.exp
     ) {
       return
     }

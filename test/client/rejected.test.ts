@@ -73,6 +73,18 @@ t.test('a renewed token of another session is not adopted', async t => {
   t.match(await (await world.until(client.fetch('/protected'))).json(), { userId: 'u-bob' })
 })
 
+t.test('a renewed token that is older than the current one is not adopted', async t => {
+  const world = await createWorld(t)
+  const client = await world.openSignedIn()
+  const old = await client.getAccessToken() ?? ''
+  world.skip(10_000)
+  await world.until(client.refresh())
+  const token = await client.getAccessToken()
+  world.faults.next(() => reply(200, {}, { 'x-new-token': old }), '/protected')
+  await world.until(client.fetch('/protected'))
+  t.equal(await client.getAccessToken(), token)
+})
+
 const broken: Readonly<Record<string, () => unknown>> = {
   throws: () => {
     throw new TypeError('x')
