@@ -6,7 +6,7 @@ import { toUserId } from '../sessions/user-id.js'
 import type { UserId } from '../sessions/user-id.js'
 import type { RecoveryCodeHasher, RecoveryCodes } from './recovery-codes.js'
 import type { SecondFactors } from './second-factors.js'
-import { loadTotp } from './totp.js'
+import { Totp } from './totp.js'
 import type { TotpEnrollment } from './totp.js'
 import type { AccountDirectory } from './users.js'
 
@@ -35,7 +35,8 @@ export interface Enrollment {
   /**
    * Verifies the first code of a new TOTP secret, which proves that the user has saved it.
    *
-   * The code is used up, also for the login. Wrong codes are limited like those of a login.
+   * The code cannot be used again, not even for a login. Wrong codes are limited like those of a
+   * login.
    *
    * @param secret - Secret of `createTotp`, which the app has kept for this user.
    * @returns Whether the code is right.
@@ -57,8 +58,8 @@ export interface Enrollment {
   /**
    * Creates ten recovery codes. Each is valid once.
    *
-   * Show the codes once, and save the hashes in place of earlier ones. The hashes are bound to the
-   * user and to `secret`. After a change of the secret, keep the old one in the list.
+   * Show the codes once. Save the hashes, and delete earlier ones. The hashes are bound to the user
+   * and to `secret`. If you change the secret, keep the old one in its list.
    *
    * @example
    * ```ts
@@ -81,7 +82,7 @@ export function createEnrollment (
   return {
     async createTotp ({ label, issuer }) {
       assert(isText(label) && isText(issuer), 'createTotp requires a "label" and an "issuer"')
-      return (await loadTotp()).create(label, issuer)
+      return (await Totp.load()).create(label, issuer)
     },
     async confirmTotp (userId, { secret, code }, request) {
       const id = toUserId(userId, 'confirmTotp')

@@ -23,7 +23,7 @@ import { RecoveryCodeHasher } from './recovery-codes.js'
 import { SecondFactors } from './second-factors.js'
 import { SignIn } from './sign-in.js'
 import { SingleUse } from './single-use.js'
-import { loadTotp } from './totp.js'
+import { Totp } from './totp.js'
 import { AccountDirectory } from './users.js'
 
 const DECORATOR = 'accountFlows'
@@ -111,7 +111,7 @@ async function addFlows (
       ...shared,
       ...options.secondFactor,
       recovery,
-      totp: options.users.findTotpSecret === undefined ? null : await loadTotp()
+      totp: options.users.findTotpSecret === undefined ? null : await Totp.load()
     })
 
   if (secondFactors !== null) {
@@ -160,8 +160,8 @@ async function addFlows (
  * Fastify plugin that adds routes for verified addresses, forgotten passwords, and sign-in by links
  * and codes.
  *
- * Register it after `tokenAuth`, in the same scope or a child. Users and their table stay the
- * app's, and the app sends the mails. A callback that is missing has no route.
+ * Register it after `tokenAuth`, in the same scope or a child. The app keeps the table of users and
+ * sends the mails. A route does not exist if its callback is missing.
  *
  * @see AccountOptions
  *

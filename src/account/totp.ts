@@ -29,9 +29,27 @@ export class Totp {
   readonly #library: typeof OtpAuth
   readonly #parameters: Required<TotpParameters>
 
-  constructor (library: typeof OtpAuth, { algorithm = 'SHA1', digits = 6 }: TotpParameters = {}) {
+  // Private, so that the declarations of this file compile without `otpauth`.
+  private constructor (library: typeof OtpAuth, parameters: Required<TotpParameters>) {
     this.#library = library
-    this.#parameters = { algorithm, digits }
+    this.#parameters = parameters
+  }
+
+  /**
+   * Loads the library `otpauth`, an optional peer dependency.
+   *
+   * @throws Error that says how to install it.
+   */
+  static async load ({ algorithm = 'SHA1', digits = 6 }: TotpParameters = {}): Promise<Totp> {
+    try {
+      return new Totp(await import('otpauth'), { algorithm, digits })
+    } catch (error) {
+      throw new Error(
+        'fastify-token-auth: the second factor "totp" requires the package otpauth; run ' +
+          '"npm install otpauth"',
+        { cause: error }
+      )
+    }
   }
 
   /** Creates a random secret for an authenticator app. */
@@ -69,22 +87,5 @@ export class Totp {
       window: WINDOW
     })
     return delta === null ? null : Math.floor(now / 1000 / TOTP_PERIOD) + delta
-  }
-}
-
-/**
- * Loads the library `otpauth`, an optional peer dependency.
- *
- * @throws Error that says how to install it.
- */
-export async function loadTotp (parameters?: TotpParameters): Promise<Totp> {
-  try {
-    return new Totp(await import('otpauth'), parameters)
-  } catch (error) {
-    throw new Error(
-      'fastify-token-auth: the second factor "totp" requires the package otpauth; run ' +
-        '"npm install otpauth"',
-      { cause: error }
-    )
   }
 }

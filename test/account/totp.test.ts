@@ -1,6 +1,6 @@
 import t from 'tap'
 import { RecoveryCodeHasher } from '../../src/account/recovery-codes.js'
-import { loadTotp } from '../../src/account/totp.js'
+import { Totp } from '../../src/account/totp.js'
 import type { TotpParameters } from '../../src/account/totp.js'
 
 // RFC 6238, appendix B. The secrets are ASCII digits, in base32 here.
@@ -22,7 +22,7 @@ const vectors = [
 t.test('the codes of RFC 6238 belong to their time steps', async t => {
   for (const algorithm of ['SHA1', 'SHA256', 'SHA512'] as const) {
     const parameters: TotpParameters = { algorithm, digits: 8 }
-    const totp = await loadTotp(parameters)
+    const totp = await Totp.load(parameters)
 
     for (const [seconds, step, codes] of vectors) {
       const code = codes[algorithm]
@@ -33,7 +33,7 @@ t.test('the codes of RFC 6238 belong to their time steps', async t => {
 })
 
 t.test('a code is accepted one step before and after its own', async t => {
-  const totp = await loadTotp()
+  const totp = await Totp.load()
   const secret = secrets.SHA1
   // The last six digits of the code of 8 digits at 59 s, which is step 1.
   const code = '287082'
@@ -50,7 +50,7 @@ t.test('a code is accepted one step before and after its own', async t => {
 })
 
 t.test('a new secret has 160 bits and a URI for authenticator apps', async t => {
-  const totp = await loadTotp()
+  const totp = await Totp.load()
   const { secret, uri } = totp.create('ann@example.org', 'Example')
   t.match(secret, /^[A-Z2-7]{32}$/)
   t.equal(

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { createConsumer, defaultDependencies, root } from '../helpers/consumer.js'
@@ -66,3 +66,20 @@ for (const name of nodeTypes) {
     t.equal(await consumer.compile(), '')
   })
 }
+
+t.test('declarations import no optional package except React', t => {
+  const files = readdirSync(join(root, 'dist'), { recursive: true, encoding: 'utf8' })
+    .filter(file => file.endsWith('.d.ts'))
+  t.ok(files.length > 100)
+
+  for (const file of files) {
+    const text = readFileSync(join(root, 'dist', file), 'utf8').replace(/\/\*[^]*?\*\//g, '')
+    const packages = [...text.matchAll(/(?:from |import\()["']([^."'][^"']*)["']/g)]
+      .map(([, name = '']) => name)
+      .filter(name => !name.startsWith('node:') && name !== 'fastify')
+    const isReact = /\bclient[\\/]react[\\/]/.test(file)
+    t.strictSame(packages.filter(name => !isReact || name !== 'react'), [], file)
+  }
+
+  t.end()
+})
