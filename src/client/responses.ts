@@ -74,12 +74,12 @@ export function readHeader (headers: Headers | undefined, name: string): string 
   }
 }
 
-/** @throws TypeError if a value is not a response, as a broken wrapper of `fetch` returns it */
+/** @throws TypeError if a value is not a response, for example of a broken wrapper of `fetch` */
 export function assertResponse (value: unknown): asserts value is Response {
   if (
     !isRecord(value) || typeof value['status'] !== 'number' || !isRecord(value['headers'])
   ) {
-    throw new TypeError('"fetch" must return a Response')
+    throw new TypeError('"fetch" and the callbacks of adopt and elevate must return a Response')
   }
 }
 

@@ -47,7 +47,8 @@ export interface SignIn {
 
 const MISPLACED = {
   body: 'the server sent the refresh token in JSON, which "storage: \'cookie\'" would drop; ' +
-    'set "storage", or "refreshToken.transport" of the server to "both"',
+    'set "storage", or "refreshToken.transport" of the server to "both"; with adopt, also use ' +
+    'the fetch of its callback, and pass "reply" to openSession',
   cookie: 'the server sent the refresh token in a cookie, which this "storage" cannot read; ' +
     'set "storage: \'cookie\'", or "refreshToken.transport" of the server to "both"'
 }
@@ -103,7 +104,7 @@ export function createSignIn (parts: SignInParts): SignIn {
         // A failed or slow write may still save the new value, which must not stay.
         storage(stored => stored === after ? before : stored).catch(ignore)
 
-        // The server has created a session that no one will use.
+        // The server has created a session that no client will use.
         if (tokens !== undefined) {
           const stored = tokens.misplacedIn === null ? after : null
           void pendingLogouts.logout(stored, tokens.accessToken.token)

@@ -180,10 +180,13 @@ export interface AuthClient<User extends object = object> {
   /**
    * Signs a user in with a route of the app, such as a sign-up, a magic link or a passkey.
    *
-   * The route returns the result of `app.tokenAuth.openSession`. The callback receives a `fetch`
-   * that requests the refresh token in the way the client expects it: relative URLs are resolved
-   * against `baseUrl`, and credentials are included if `storage` is `cookie`. Only send the request
-   * in the callback, because other tabs wait for it; ask the user before.
+   * The route returns the result of `app.tokenAuth.openSession(userId, request, { reply })`. The
+   * `reply` sets the cookie of a page.
+   *
+   * The callback receives a `fetch` that requests the refresh token in the way the client expects
+   * it: relative URLs are resolved against `baseUrl`, and credentials are included if `storage` is
+   * `cookie`. Only send the request in the callback, because other tabs wait for it; ask the user
+   * before.
    *
    * Replaces and revokes an earlier session of this client.
    *

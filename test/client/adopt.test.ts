@@ -80,6 +80,11 @@ t.test('adopt rejects a response without tokens and leaves the user signed in', 
     [() => Promise.reject(new TypeError('offline')), {
       code: 'network',
       cause: { message: 'offline' }
+    }],
+    // The result of `response.json()` instead of the response.
+    [() => Promise.resolve({ id: 1 } as unknown as Response), {
+      code: 'network',
+      cause: { message: /callbacks of adopt .* must return a Response/ }
     }]
   ] as const
 
@@ -88,6 +93,20 @@ t.test('adopt rejects a response without tokens and leaves the user signed in', 
     t.match(client.state, { status: 'signed-in', user: { username: 'ann' } })
     t.equal(world.device.stored, stored)
   }
+})
+
+t.test('the error of a misplaced refresh token names mistakes with adopt', async t => {
+  const world = await createWorld(t, {
+    after: app => {
+      app.post('/signup', request => app.tokenAuth.openSession('u-bob', request))
+    }
+  })
+  const client = world.open()
+  await world.until(client.ready)
+  await t.rejects(world.until(signUp(client)), {
+    code: 'transport',
+    message: /with adopt, .* the fetch of its callback, and pass "reply" to openSession/
+  })
 })
 
 t.test('adopt sends no credentials to another origin', async t => {
