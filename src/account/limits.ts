@@ -84,7 +84,7 @@ export class AccountLimits {
   /**
    * Counts a message by the user whom the app has found, who may have many addresses.
    *
-   * @param userId - `null` for an unknown address, which is counted for the same work.
+   * @param userId - `null` for an unknown address. It is counted too, so that both take as long.
    * @returns Whether the message may be sent. The response does not show it.
    */
   async allowsMessage (userId: string | null, account: string): Promise<boolean> {
@@ -97,7 +97,7 @@ export class AccountLimits {
   /**
    * Counts a guess by the user whom the app has found, who may have many addresses.
    *
-   * @param userId - `null` for an unknown address, which is counted for the same work.
+   * @param userId - `null` for an unknown address. It is counted too, so that both take as long.
    * @returns Whether the guess may be right. The response does not show it.
    */
   allowsGuess (userId: string | null, account: string): Promise<boolean> {
@@ -105,7 +105,7 @@ export class AccountLimits {
     return this.#consumeForUser('code', userId, account, rule)
   }
 
-  /** Forgets the guesses of a user who has signed in. */
+  /** Resets the count of guesses of a user who has signed in. */
   async forgetGuesses (userId: string): Promise<void> {
     await this.#context.attempts.reset(
       getKeys(this.#createCounts('code-user', userId, DEFAULT_ACCOUNT_RULE))

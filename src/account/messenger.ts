@@ -55,7 +55,7 @@ export interface PendingMessage {
   }
 }
 
-// Stands for a user who does not exist, so that both cases do the same work.
+// Replaces a user who does not exist, so that both cases do the same work.
 const NOBODY: Pick<OneTimeInput, 'subject' | 'state'> = { subject: 'nobody', state: '' }
 
 /**

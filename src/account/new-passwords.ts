@@ -139,8 +139,8 @@ export class NewPasswords {
     return users.savePasswordHash(user.id, hash, user.passwordHash)
   }
 
-  // Another request with the same token was faster. Its response is ours only if both requests have
-  // the same password. The number of guesses is limited.
+  // Another request with the same token was faster. This one succeeds only if it has the same
+  // password. The number of guesses is limited.
   async #assertIsPassword (
     userId: string,
     id: string,

@@ -210,8 +210,8 @@ export class OneTimeTokenIssuer {
   }
 }
 
-// Not by @fastify/jwt, which signs the other tokens: this file is loaded when the first token is
-// needed, and Fastify rejects registrations after startup.
+// @fastify/jwt signs the other tokens. It cannot sign these: this file is loaded when the first
+// token is needed, and Fastify rejects registrations after startup.
 function createSigners (keys: SigningKeys): JwtSigners {
   return keys.map(({ id: kid, key }): JwtSigner => {
     const secret = createSecretKey(key)

@@ -8,7 +8,7 @@ export type OneTimeData = Readonly<Record<string, unknown>>
 /** Settings of a new one-time token. */
 export interface NewOneTimeToken {
   /**
-   * The one use that the token is for. No other purpose accepts it.
+   * Use of the token. `verify` and `redeem` reject it for any other purpose.
    *
    * A letter, followed by at most 63 letters, digits, `-` and `_`.
    */
@@ -20,8 +20,8 @@ export interface NewOneTimeToken {
   /**
    * State that redeeming the token changes, such as the current e-mail address of the user.
    *
-   * The token contains a fingerprint of it (HMAC), not the state itself. As soon as the state has
-   * changed, in whatever way, the token is no longer accepted.
+   * The token contains a fingerprint of it (HMAC), not the state itself. The token is rejected as
+   * soon as the state has changed.
    *
    * @default none; the token is then valid until it is used or expires
    */

@@ -105,8 +105,8 @@ export interface SecondFactorOptions {
   /**
    * Whether a login needs no second factor on a device on which the user has passed it before.
    *
-   * The device is known by its device token, until the password changes. `true` is more convenient,
-   * and an attacker who has stolen that token and the password needs no second factor.
+   * The device token identifies the device until the password changes. With `true`, an attacker who
+   * has stolen that token and the password needs no second factor.
    *
    * @default false
    */

@@ -11,7 +11,7 @@ const COUNT = 10
 export interface RecoveryCodes {
   /** Codes to show once, such as `7K2MX-9QW4T`. */
   readonly codes: readonly string[]
-  /** Hashes to save in place of the previous ones, in the order of the codes. */
+  /** Hashes that replace the saved ones, in the order of the codes. */
   readonly hashes: readonly string[]
 }
 

@@ -159,7 +159,7 @@ export class SecondFactors implements SecondFactorGate {
   }
 
   /**
-   * Verifies a code, which then is used up.
+   * Verifies a code, which cannot be used again.
    *
    * @param id - ID of the ticket that the code is for. A ticket accepts 5 wrong codes.
    * @throws TokenAuthError `AUTH_SECOND_FACTOR_REJECTED` if the code is wrong or was used before.
@@ -183,7 +183,7 @@ export class SecondFactors implements SecondFactorGate {
     }, 'AUTH_SECOND_FACTOR_REJECTED')
   }
 
-  /** Verifies the code of a secret that is not saved yet, and uses the code up. */
+  /** Verifies the code of a secret that is not saved yet. The code cannot be used again. */
   async confirmTotp (user: FoundUser, secret: string, code: string, by: Caller): Promise<boolean> {
     const { limits } = this.#context
 

@@ -22,7 +22,7 @@ import type { AccountDirectory } from './users.js'
 /** Authentication method reference of a link or code by mail (RFC 8176, section 2). */
 const AMR = ['otp']
 
-/** Proof that somebody reads the mails of a user. */
+/** Proof that the client can read the mails of a user. */
 export type SignInProof =
   | { readonly token: string }
   | { readonly challenge: string, readonly email: string, readonly code: string }

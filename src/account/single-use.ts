@@ -6,14 +6,14 @@ import type { AttemptStore } from '../stores/attempt-store.js'
 /** Settings of a {@link SingleUse}. */
 export interface SingleUseContext {
   readonly realm: string
-  /** Store of the app, with a guard. */
+  /** Store of the app, wrapped with a timeout. */
   readonly attempts: AttemptStore
   readonly clock: () => Millis
 }
 
 /** Result of {@link SingleUse.claim}. */
 export interface Claim {
-  /** Whether no other call had claimed the value. Exactly one of all calls gets `true`. */
+  /** Whether this call was the first. Exactly one of all calls gets `true`. */
   readonly isFirst: boolean
   /** Moment of the first claim. */
   readonly since: Millis
@@ -36,7 +36,7 @@ export class SingleUse {
    *
    * @param kind - Separates values of different origin, such as `'totp'`.
    * @param value - Unique value. Only its hash is saved.
-   * @param until - Moment after which the value is worthless. The claim is forgotten then.
+   * @param until - Moment after which the value is invalid. The claim is deleted later.
    * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE`
    */
   async claim (kind: string, value: string, until: Millis): Promise<Claim> {
@@ -56,7 +56,7 @@ export class SingleUse {
     return { isFirst: blocked === null, since: blocked?.since ?? now }
   }
 
-  /** Takes a claim back, because what it stands for has failed. */
+  /** Reverts a claim whose operation has failed, so that it can be repeated. */
   async release (kind: string, value: string): Promise<void> {
     const { realm, attempts } = this.#context
     await attempts.reset([createKey(realm, kind, value)])

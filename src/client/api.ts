@@ -29,9 +29,9 @@ export interface Tokens {
   /** Proves at the next login that this device is known; `undefined` if the server sent none. */
   readonly deviceToken: string | undefined
   /**
-   * Where the refresh token came, if the client does not expect it there; otherwise `null`.
+   * Place of the refresh token in the response, if the client cannot save it from there.
    *
-   * The client would lose the token.
+   * `null` if there is no such problem.
    */
   readonly misplacedIn: 'body' | 'cookie' | null
   readonly reason?: undefined

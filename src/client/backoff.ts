@@ -13,7 +13,7 @@ export interface AttemptLimit {
   readonly nextAt: number
   /** Counts an attempt that starts now. */
   add(): void
-  /** Forgets all attempts, because one has succeeded. */
+  /** Resets the count, because an attempt has succeeded. */
   clear(): void
 }
 
@@ -41,7 +41,7 @@ const LIMIT_WINDOW = 10_000
 const MIN_DELAY = 500
 /** Seconds that the plugin may ask a client to wait. */
 const MAX_RETRY_AFTER = 3600
-/** Seconds. A proxy may send the header of a maintenance page that is long over. */
+/** Seconds. A proxy may send the header long after a maintenance has ended. */
 const MAX_FOREIGN_RETRY_AFTER = 60
 
 /** Creates the limit of a client. It holds even if events of the platform end each delay. */

@@ -59,14 +59,14 @@ interface DatabaseFactory {
 const DATABASE = 'token-auth'
 const STORE = 'keys'
 const KEY = 'dpop'
-/** Milliseconds. A blocked database of a browser may never answer. */
+/** Milliseconds. A blocked database of a browser may never respond. */
 const DATABASE_TIMEOUT = 2000
 
 /**
  * Loads the saved key pair, or creates one.
  *
  * All tabs get the same pair, even if several of them create one concurrently. If IndexedDB fails
- * or does not answer within 2 s, the new pair lives as long as the page.
+ * or does not respond within 2 s, the new pair lives as long as the page.
  *
  * @param store - Replaces IndexedDB.
  * @throws Error if `store` fails; its `cause` is the failure. A new pair would sign the user out.
@@ -114,7 +114,7 @@ async function loadFromDatabase (pair: KeyPair): Promise<KeyPair> {
       addToDatabase(database, pair),
       new Promise<never>((_resolve, reject) => {
         timer = setTimeout(() => {
-          reject(new Error(`IndexedDB did not answer within ${DATABASE_TIMEOUT} ms`))
+          reject(new Error(`IndexedDB did not respond within ${DATABASE_TIMEOUT} ms`))
         }, DATABASE_TIMEOUT)
       })
     ])

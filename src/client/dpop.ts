@@ -16,7 +16,7 @@ export interface DpopFetchOptions {
    * Storage of the key pair. If the key is lost, the user must log in again.
    *
    * By default, IndexedDB saves the key, and no script can export it. If IndexedDB fails or does
-   * not answer within 2 s, a new key lives as long as the page, and `console.warn` says so. Node
+   * not respond within 2 s, a new key lives as long as the page, and `console.warn` says so. Node
    * has no IndexedDB, so the key lives as long as this `fetch`.
    *
    * If your storage fails, the request rejects, and the next request tries the storage again.

@@ -83,7 +83,7 @@ export interface Platform {
    * Calls the listener when the network or the page may be back: after a sleep, after an offline
    * period, or when the user returns to the page. `null` if unavailable.
    *
-   * Returns a function that removes the listener. Calls too many do no harm.
+   * Returns a function that removes the listener. Additional calls do no harm.
    *
    * @default the events `online`, `pageshow`, `visibilitychange` and `resume` of a browser
    */

@@ -61,7 +61,7 @@ export interface Session {
    * After a start without a connection, `signed-out` is only an assumption.
    */
   readonly isSignOutConfirmed: boolean
-  /** Whether a token belongs to this session, as far as the client can know. */
+  /** Whether a token may belong to this session. `true` if the client cannot know it. */
   owns(token: string | null): boolean
   /** Sets the access token of a new or current session, in all tabs. */
   setToken(accessToken: AccessToken, isLogin: boolean): void

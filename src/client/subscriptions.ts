@@ -38,7 +38,7 @@ export function createSubscriptions<Value> (): Subscriptions<Value> {
 
       // A copy, because subscriptions of a listener must not receive the current value.
       for (const subscription of [...subscriptions]) {
-        // A listener changed the value, and everyone has received the later one.
+        // A listener changed the value, and all have received the later one.
         if (version !== current) {
           return
         }

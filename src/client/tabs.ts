@@ -34,7 +34,7 @@ const LATE_LOCK_TIMEOUT = 4000
 const LOCK_RECOVERY = 60_000
 /** Timeout of the first attempt after {@link LOCK_RECOVERY}. */
 const PROBE_TIMEOUT = 500
-/** Delay before the second attempt if a lock fails at once. */
+/** Delay before the second attempt if a lock fails immediately. */
 const LOCK_RETRY_DELAY = 50
 /** The message of the previous holder may arrive slightly later than its lock. */
 const MESSAGE_DELAY = 20

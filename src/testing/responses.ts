@@ -6,7 +6,7 @@
 
 import type { FaultKind, OddKind } from './fault-kind.js'
 
-/** All kinds that `odd` stands for. */
+/** All kinds that `odd` includes. */
 export const oddKinds: readonly OddKind[] = [
   'odd-throw',
   'odd-undefined',

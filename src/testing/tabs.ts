@@ -35,9 +35,9 @@ const MIN_DELIVERY = 1
 const MAX_DELIVERY = 20
 
 /**
- * Creates locks of which another tab holds one and never releases it: the first one requested.
+ * Creates locks. Another tab holds the one that is requested first, and never releases it.
  *
- * A request for it waits until its signal is aborted.
+ * A request for that lock waits until its signal is aborted.
  *
  * @param locks - Locks for all other names.
  */

@@ -88,7 +88,7 @@ t.test('the app sends the first link after a sign-up', async t => {
   await t.rejects(app.accountFlows.sendVerification('u-zoe', {} as never), /does not exist/)
 })
 
-t.test('a link of one kind is no link of another', async t => {
+t.test('a link of one kind is rejected by the routes of others', async t => {
   const { request, post } = await createAccountApp(t)
   const { token } = await request('/auth/password/forgot', { email: EMAIL })
   const invalid = [400, 'AUTH_ONE_TIME_INVALID']
@@ -98,7 +98,7 @@ t.test('a link of one kind is no link of another', async t => {
   t.same(readCode(await post('/auth/email/verify', {})), [400, 'AUTH_REQUEST_INVALID'])
 })
 
-t.test('a callback that fails is 503, and a repeat completes the change', async t => {
+t.test('a failed callback results in 503, and a repeat completes the change', async t => {
   const tokens: string[] = []
   let fails = true
   const { post, login, clock, settle } = await createAccountApp(t, {

@@ -34,7 +34,7 @@ function createIssuer (
   })
 }
 
-t.test('a token is redeemed once, and a repeat within a minute is done', async t => {
+t.test('a token is redeemed once, and a repeat within a minute sees `isDone`', async t => {
   const { tokens, clock } = await setUp(t)
   const { token, expiresAt } = await tokens.create({ ...INVITATION, data: { team: 7 } })
   const redeemedAt = clock()
@@ -105,7 +105,7 @@ t.test('a token is outdated as soon as its state changes', async t => {
   t.equal(JSON.parse(payload).state.includes('ann'), false)
 })
 
-t.test('a repeat is done only after the state has changed', async t => {
+t.test('a repeat sees `isDone` only after the state has changed', async t => {
   const { tokens } = await setUp(t)
   let email = 'old@example.org'
   const expected = { purpose: 'invitation', state: async () => email }
@@ -130,7 +130,7 @@ t.test('the state may be read for the subject of the token', async t => {
   t.same(seen, ['7', { a: 1 }])
 })
 
-t.test('wrong settings are rejected with the fix', async t => {
+t.test('invalid settings are rejected with the fix', async t => {
   const { tokens } = await setUp(t)
   const cases: Array<[object, RegExp]> = [
     [{ purpose: 'account/reset' }, /"purpose" of oneTimeTokens.create must be a letter/],
@@ -160,7 +160,7 @@ t.test('a memory store is refused for several instances', async t => {
   }
 })
 
-t.test('a token of a previous secret is accepted, of a removed or other one it is not', async t => {
+t.test('a token of a listed secret is accepted, and one of a removed secret is not', async t => {
   const clock = createClock()
   const [old, next] = [SECRET, `${SECRET}-2`]
   const input = { purpose: 'x', subject: 'ann', lifetime: MINUTE, state: 's' }

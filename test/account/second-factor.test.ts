@@ -179,7 +179,7 @@ t.test('a ticket remains valid if the store fails', async t => {
   t.equal((await second({ ...body, code: getCode(clock()) })).statusCode, 200)
 })
 
-t.test('a callback that fails or returns another type is 503', async t => {
+t.test('a callback that fails or returns another type results in 503', async t => {
   for (
     const secondFactors of [
       () => Promise.reject(new Error('down')),

@@ -60,7 +60,7 @@ t.test('a repeat opens the session if the first request was cut off', async t =>
   t.equal((await app.tokenAuth.listSessions('u-ann')).length, 1)
 })
 
-t.test('a repeat reopens no session that was used or revoked', async t => {
+t.test('a repeat does not reopen a session that was used or revoked', async t => {
   const refreshed = await requestLink(t)
   const { refresh_token: next } = (await refreshed.post(REDEEM, { token: refreshed.token })).json()
   await refreshed.refresh(next)
@@ -157,7 +157,7 @@ t.test('a link binds the session to the key of the proof, and to no second key',
   t.equal((await app.tokenAuth.listSessions('u-ann')).length, 1)
 })
 
-t.test('a required proof is required by a link too, and a bad one does not use it up', async t => {
+t.test('a link requires a DPoP proof too, and stays valid after an invalid proof', async t => {
   const world = await requestLink(
     t,
     await createAccountApp(t, {

@@ -21,7 +21,7 @@ const start = (options: unknown, tokenOptions: object = { revocations: false }) 
     after: app => app.register(accountFlows, options as AccountOptions)
   })
 
-t.test('wrong options fail at start with the fix', async t => {
+t.test('invalid options fail at startup with the fix', async t => {
   const { users, send } = complete
   const cases: Array<[unknown, RegExp]> = [
     [{ send }, /"users" must be an object/],

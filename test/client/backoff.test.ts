@@ -49,7 +49,7 @@ t.test('Retry-After of the server counts for an hour, that of others for a minut
   t.end()
 })
 
-t.test('a reset ends a wait, an abort too', async t => {
+t.test('a reset or an abort ends a wait', async t => {
   const { backoff, clock } = create()
   backoff.fail(new AuthError('refused', { retryAfter: 60 }))
   const waiting = backoff.wait(new AbortController().signal)

@@ -171,7 +171,7 @@ for (const [name, [descriptor, reason]] of Object.entries(situations)) {
 }
 
 for (const opening of ['silence', 'blocked'] as const) {
-  t.test(`a key is created after 2 s of ${opening}, and a late answer is ignored`, async t => {
+  t.test(`a key is created after 2 s of ${opening}, and a late response is ignored`, async t => {
     const database = createDatabase({ opening })
     setGlobal(t, 'indexedDB', { value: database })
     const warnings = captureWarnings(t)
@@ -187,7 +187,7 @@ for (const opening of ['silence', 'blocked'] as const) {
     }
 
     await loading
-    t.match(warnings, [[/log in again/, { message: 'IndexedDB did not answer within 2000 ms' }]])
+    t.match(warnings, [[/log in again/, { message: 'IndexedDB did not respond within 2000 ms' }]])
     database.answerLate()
     await new Promise(resolve => setImmediate(() => setImmediate(resolve)))
     t.equal(database.saved.get('dpop'), results[0], 'the late write saves the key in use')

@@ -5,8 +5,8 @@ import type { AccountDirectory } from '../users.js'
 /**
  * Finds the user who gets a message to an address.
  *
- * @returns `null` if there is none, or if the user has got too many messages, perhaps by other
- * spellings of the address.
+ * @returns `null` if no user has the address, or if the user has received too many messages,
+ * perhaps at other spellings of the address.
  */
 export async function findRecipient (
   email: string,

@@ -38,7 +38,7 @@ export async function readPrivateFile (path: string): Promise<string | null> {
   try {
     const stats = await handle.stat()
 
-    // The mode of a folder must stay. To read it rejects.
+    // The mode of a folder must stay. Reading the folder as a file rejects.
     if (!stats.isDirectory()) {
       await restrict(path, stats, 0o600)
     }
@@ -74,8 +74,8 @@ export async function syncFolder (file: string): Promise<void> {
 /**
  * Removes the permissions of other users.
  *
- * A backup or a container volume often changes the mode. A refusal would sign the user out until
- * somebody repairs it, and would not protect what others have read already.
+ * A backup or a container volume often changes the mode. An error would sign the user out until
+ * the mode is fixed, and would not protect a token that others have already read.
  */
 async function restrict (path: string, { uid, mode }: Stats, wanted: number): Promise<void> {
   if (process.geteuid === undefined) {

@@ -3,7 +3,7 @@ import { readFileSync, readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { getErrorCode } from './error-code.js'
 
-/** One user of a lock. Its name is unique and shows who it is. */
+/** Identity of a process that uses a lock. The name is unique. */
 export interface Identity {
   readonly name: string
   /**

@@ -232,7 +232,7 @@ t.test('failed step-ups and failed logins share one limit', async t => {
   t.equal((await post('/auth/login', { username: 'ann', password: PASSWORD })).statusCode, 200)
 })
 
-t.test('a step-up of a user who is blocked by another name says so', async t => {
+t.test('a step-up responds with 429 if another name blocks the user', async t => {
   const test = await open(t, {
     throttle: {},
     users: {

@@ -107,7 +107,7 @@ t.test('unprotectedRoutes is empty with protect, but for routes outside of the s
   await outer.ready()
 })
 
-t.test('unprotectedRoutes goes by the hook of a route and not by its config', async t => {
+t.test('unprotectedRoutes reads the hooks of a route and not its config', async t => {
   const app = start(t)
   await app.register(tokenAuth, withAllRoutes({ protect: { except: ['/excepted'] } }))
   app.get('/excepted', handler)

@@ -29,7 +29,7 @@ const settings: Record<string, Partial<TokenAuthOptions>> = {
   'cookies only': { refreshToken: { transport: 'cookie' }, cookie: { accessToken: true } }
 }
 
-t.test('a member that may be null says so in every format', async t => {
+t.test('every format declares the members that may be null', async t => {
   const expected: Record<string, object> = {
     'Swagger 2.0': { type: 'string', 'x-nullable': true },
     'OpenAPI 3.0': { type: 'string', nullable: true },

@@ -69,7 +69,7 @@ t.test('openSession works with a reply that can only set headers', async t => {
   t.notOk('access-control-expose-headers' in headers, 'would replace the list of the app')
 })
 
-t.test('a server without refresh tokens says so', async t => {
+t.test('a server without refresh tokens sends `X-Token-Transport: none`', async t => {
   const { app, post } = await createTestApp({ options: { refreshToken: false } })
   t.teardown(() => app.close())
 
