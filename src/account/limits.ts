@@ -37,10 +37,25 @@ export interface AccountLimitsContext {
   readonly clock: () => Millis
 }
 
+/**
+ * Account that a message or a guess counts for.
+ *
+ * All spellings of an address count together. Users with similar IDs count separately.
+ */
+export type CountedAccount =
+  | {
+    /** Address as typed. Anybody can type the ID of a user, so both kinds count separately. */
+    readonly email: string
+  }
+  | {
+    readonly userId: string
+    /** Separates the guesses of different routes. */
+    readonly use: 'verify-email' | 'reset-password' | 'second-factor' | 'confirm-totp'
+  }
+
 /** Account and token that a guess is for. */
 export interface Guess {
-  /** Address as typed, or ID of the user. */
-  readonly account: string
+  readonly account: CountedAccount
   /** ID of the token that the guess belongs to. */
   readonly id: string
 }
@@ -56,10 +71,9 @@ export class AccountLimits {
   /**
    * Counts a message by account and by network of the client.
    *
-   * @param account - Address as typed, or ID of the user.
    * @throws TokenAuthError `AUTH_TOO_MANY_ATTEMPTS`, `AUTH_STORE_UNAVAILABLE`
    */
-  async countMessage (account: string, { address }: Caller): Promise<void> {
+  async countMessage (account: CountedAccount, { address }: Caller): Promise<void> {
     const { sendLimits, attempts, clock } = this.#context
     const counts: CountedKey[] = []
 
@@ -70,7 +84,7 @@ export class AccountLimits {
 
     if (sendLimits.account !== null) {
       const rule = createWindowRule(sendLimits.account)
-      counts.push(...this.#createCounts('send', foldLogin(account), rule))
+      counts.push(...this.#createCounts('send', toValue(account), rule))
     }
 
     const now = clock()
@@ -141,7 +155,7 @@ export class AccountLimits {
     )
     const byAccount = this.#createCounts(
       'code-account',
-      foldLogin(account),
+      toValue(account),
       throttle?.account ?? DEFAULT_ACCOUNT_RULE
     )
     const now = clock()
@@ -189,6 +203,12 @@ export class AccountLimits {
       rule
     }))
   }
+}
+
+function toValue (account: CountedAccount): string {
+  return 'email' in account
+    ? `email:${foldLogin(account.email)}`
+    : `${account.use}:${account.userId}`
 }
 
 function createWindowRule (

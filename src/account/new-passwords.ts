@@ -149,7 +149,8 @@ export class NewPasswords {
   ): Promise<void> {
     const { users, passwords, limits } = this.#context
 
-    await limits.guardGuess({ account: userId, id }, by, async () => {
+    const account = { userId, use: 'reset-password' } as const
+    await limits.guardGuess({ account, id }, by, async () => {
       const user = await users.findById(userId)
       const stored = user?.passwordHash ?? null
       const result = await passwords.check(stored, password, requestForUser(userId))

@@ -172,7 +172,8 @@ export class SecondFactors implements SecondFactorGate {
     by: Caller
   ): Promise<void> {
     const { limits, events, clock } = this.#context
-    await limits.guardGuess({ account: `second:${user.id}`, id }, by, async () => {
+    const account = { userId: user.id, use: 'second-factor' } as const
+    await limits.guardGuess({ account, id }, by, async () => {
       const isRight = await this.#check(user, method, code)
 
       if (!isRight) {
@@ -189,7 +190,7 @@ export class SecondFactors implements SecondFactorGate {
 
     try {
       await limits.guardGuess(
-        { account: `confirm:${user.id}`, id: randomUUID() },
+        { account: { userId: user.id, use: 'confirm-totp' }, id: randomUUID() },
         by,
         () => this.#claimTotp(user.id, secret, code),
         'AUTH_SECOND_FACTOR_REJECTED'

@@ -180,7 +180,7 @@ export class SignIn {
     }
 
     const found: FoundUser[] = []
-    await limits.guardGuess({ account: email, id }, by, async () => {
+    await limits.guardGuess({ account: { email }, id }, by, async () => {
       const user = await users.findByEmail(email)
       const isAllowed = await limits.allowsGuess(user?.id ?? null, email)
       const isRight = isEqual(code, this.createCode(challenge, user))

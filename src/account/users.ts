@@ -131,7 +131,7 @@ export class AccountDirectory {
   async getSecondFactors ({ id, record }: FoundUser): Promise<readonly SecondFactorMethod[]> {
     const name = 'accountFlows.users.secondFactors'
     const methods = await this.#users.update(name, id, async () => {
-      const methods = await this.#given.secondFactors?.(record) ?? []
+      const methods: unknown = await this.#given.secondFactors?.(record)
 
       if (!Array.isArray(methods) || !methods.every(isMethod)) {
         throw new InvalidUserDataError(

@@ -4,6 +4,7 @@ import { createBreakableStore } from '../helpers/broken-store.js'
 import { MINUTE, SECOND } from '../helpers/clock.js'
 import { MemoryStore } from '../../src/stores/memory/index.js'
 import { decode, getCode, open, TOTP_SECRET } from './second-factor-app.js'
+import type { FactorUser } from './second-factor-app.js'
 
 t.test('a right password gets a ticket and the methods, and no session', async t => {
   const { app, first, events } = await open(t)
@@ -104,6 +105,38 @@ t.test('ten wrong codes throttle although the password is right', async t => {
   t.equal((await second(right)).statusCode, 200)
 })
 
+t.test('wrong codes for an address do not throttle the user whose ID it contains', async t => {
+  const { clock, post, ticket, second } = await open(t, {}, {
+    flows: { send: { signInCode: () => {} }, sendLimits: { account: false } }
+  })
+
+  for (const email of ['u-ann', 'second:u-ann', 'second-factor:u-ann']) {
+    for (let i = 0; i < 10; i++) {
+      const { challenge } = (await post('/auth/sign-in/code', { email })).json()
+      const guess = { challenge, email, code: '000000x' }
+      t.equal((await post('/auth/sign-in/redeem', guess)).json().code, 'AUTH_ONE_TIME_INVALID')
+    }
+  }
+
+  const right = { ticket: await ticket(), method: 'totp', code: getCode(clock()) }
+  t.equal((await second(right)).statusCode, 200)
+})
+
+t.test('users whose IDs differ in case do not share their wrong codes', async t => {
+  const { clock, users, first, ticket, second } = await open(t)
+  const ann = users.get('u-ann') as FactorUser
+  users.set('U-Ann', { ...ann, id: 'U-Ann', username: 'other', email: 'other@example.org' })
+
+  for (let i = 0; i < 10; i++) {
+    const { ticket } = (await first({ username: 'other' })).json()
+    const response = await second({ ticket, method: 'totp', code: '000000' })
+    t.equal(response.json().code, 'AUTH_SECOND_FACTOR_REJECTED')
+  }
+
+  const right = { ticket: await ticket(), method: 'totp', code: getCode(clock()) }
+  t.equal((await second(right)).statusCode, 200)
+})
+
 t.test('a ticket accepts five wrong codes', async t => {
   const { clock, ticket, second } = await open(t)
   const body = { ticket: await ticket(), method: 'totp' }
@@ -184,7 +217,9 @@ t.test('a callback that fails or returns another type results in 503', async t =
     const secondFactors of [
       () => Promise.reject(new Error('down')),
       () => 'totp' as unknown as ['totp'],
-      () => ['sms'] as unknown as ['totp']
+      () => ['sms'] as unknown as ['totp'],
+      () => undefined as unknown as [],
+      () => null as unknown as []
     ]
   ) {
     const { first } = await open(t, {}, {

@@ -69,7 +69,7 @@ export async function sendVerification (
   }
 
   const by = getCaller(request)
-  await limits.countMessage(user.id, by)
+  await limits.countMessage({ userId: user.id, use: 'verify-email' }, by)
   await messenger.sendLink({ kind: 'verifyEmail', request, by, getState: getAddressState }, user)
 }
 
@@ -94,7 +94,7 @@ function addEmailVerificationRoute (
     }
 
     const by = getCaller(request)
-    await limits.countMessage(user.id, by)
+    await limits.countMessage({ userId: user.id, use: 'verify-email' }, by)
     messenger.sendAfter(reply, {
       kind: 'verifyEmail',
       request,

@@ -69,7 +69,7 @@ function addForgotPasswordRoute (
   }, async (request, reply) => {
     const email = readString(request.body, 'email')
     const by = getCaller(request)
-    await limits.countMessage(email, by)
+    await limits.countMessage({ email }, by)
     messenger.sendAfter(reply, {
       kind: 'resetPassword',
       request,

@@ -70,7 +70,7 @@ function addLinkRoute (
   }, async (request, reply) => {
     const email = readString(request.body, 'email')
     const by = getCaller(request)
-    await limits.countMessage(email, by)
+    await limits.countMessage({ email }, by)
     messenger.sendAfter(reply, {
       kind: 'signInLink',
       request,
@@ -97,7 +97,7 @@ function addCodeRoute (
   }, async (request, reply) => {
     const email = readString(request.body, 'email')
     const by = getCaller(request)
-    await limits.countMessage(email, by)
+    await limits.countMessage({ email }, by)
     const { token: challenge, expiresAt } = signIn.createChallenge(email)
     messenger.sendAfter(reply, {
       kind: 'signInCode',
