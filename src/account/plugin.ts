@@ -28,6 +28,9 @@ import { AccountDirectory } from './users.js'
 
 const DECORATOR = 'accountFlows'
 
+// Two scopes of one registration would not know each other's second factors.
+const extended = new WeakSet<Registration>()
+
 /** Methods of `app.accountFlows` for the app's own code. */
 export interface AccountFlows extends Enrollment {
   /**
@@ -68,10 +71,11 @@ async function plugin (app: FastifyInstance, given: AccountOptions): Promise<voi
   }
 
   assert(
-    !app.hasDecorator(DECORATOR),
-    `this scope has a decorator "${DECORATOR}" already; register accountFlows once for each ` +
+    !app.hasDecorator(DECORATOR) && !extended.has(registration),
+    'accountFlows is registered already, in this scope or another one; register it once for each ' +
       'registration of tokenAuth'
   )
+  extended.add(registration)
 
   const sends = Object.values(options.send).some(callback => callback !== undefined)
 

@@ -57,16 +57,32 @@ t.test('accountFlows requires tokenAuth and a shared attempt store', async t => 
   }
 
   await start({ users: { savePasswordHash: noop } }, {})
-  await t.rejects(
-    createTestApp({
-      options: { revocations: false },
-      async after (app) {
-        await app.register(accountFlows, complete)
-        await app.register(accountFlows, complete)
-      }
-    }),
-    { message: /once for each registration/ }
-  )
+})
+
+t.test('accountFlows is registered once, so that no sign-in misses a second factor', async t => {
+  const { users, send: { signInLink } = {} } = complete
+  const factors = { secondFactors: () => ['recovery' as const], useRecoveryCode: () => false }
+  const parts: AccountOptions[] = [{ users: factors }, { users, send: { signInLink } }]
+
+  for (const isChild of [false, true]) {
+    await t.rejects(
+      createTestApp({
+        options: { revocations: false },
+        async after (app) {
+          for (const part of parts) {
+            if (isChild) {
+              await app.register(async scope => {
+                await scope.register(accountFlows, part)
+              })
+            } else {
+              await app.register(accountFlows, part)
+            }
+          }
+        }
+      }),
+      { message: /once for each registration/ }
+    )
+  }
 })
 
 t.test('a missing callback has no route, and routes can be moved or disabled', async t => {
