@@ -90,7 +90,8 @@ export async function buildApp (env = process.env): Promise<FastifyInstance> {
         resetPassword: ({ user, token }) =>
           mailer.send(user.email, 'Set a new password', link('reset', token)),
         signInLink: ({ user, token }) => mailer.send(user.email, 'Sign in', link('sign-in', token)),
-        signInCode: ({ user, code }) => mailer.send(user.email, 'Your code', `Your code is ${code}`)
+        signInCode: ({ user, code }) =>
+          mailer.send(user.email, 'Your code', `Your code is ${code}. Do not tell it to anybody.`)
       }
     })
   )

@@ -17,8 +17,12 @@ import { getAccountState } from './users.js'
 import type { AccountDirectory } from './users.js'
 
 const PURPOSE = 'account/second-factor'
-/** Authentication method reference of a one-time code (RFC 8176, section 2). */
-const AMR = ['otp']
+/**
+ * Authentication method references of a second factor (RFC 8176, section 2).
+ *
+ * A link by mail has `otp` too. Only `mfa` tells that there were two factors.
+ */
+const AMR = ['otp', 'mfa']
 
 /** First factor that a ticket proves. */
 export interface FirstFactor extends PendingLogin {

@@ -33,7 +33,7 @@ export interface FreshOptions {
    * @default any method
    * @example
    * ```ts
-   * requireFresh('5m', { amr: ['otp', 'hwk'] }) // a code of an app, or a security key
+   * requireFresh('5m', { amr: ['mfa', 'hwk'] }) // two factors, or a security key
    * ```
    */
   readonly amr?: readonly string[]
@@ -103,7 +103,7 @@ function readMethods (options: FreshOptions): ReadonlySet<string> | null {
   // The message of the error, and a challenge, contain the methods.
   if (!Array.isArray(amr) || amr.length === 0 || !amr.every(isMethodName)) {
     throw new TypeError(
-      '"amr" of requireFresh must be an array of methods (RFC 8176), such as ["otp", "hwk"]'
+      '"amr" of requireFresh must be an array of methods (RFC 8176), such as ["mfa", "hwk"]'
     )
   }
 

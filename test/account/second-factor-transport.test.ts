@@ -38,7 +38,7 @@ t.test('a session is bound to the key of both requests', async t => {
   t.equal((await world.second(body)).json().code, 'AUTH_DPOP_INVALID')
   const response = await owner.send('POST', path, { body })
   t.equal(response.json().token_type, 'DPoP')
-  t.match(decode(response.json().access_token), { cnf: { jkt: /./ }, amr: ['pwd', 'otp'] })
+  t.match(decode(response.json().access_token), { cnf: { jkt: /./ }, amr: ['pwd', 'otp', 'mfa'] })
 })
 
 t.test('the ticket of an OAuth client is completed by this client', async t => {

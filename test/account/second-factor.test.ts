@@ -57,13 +57,13 @@ t.test('a TOTP code completes the login with the settings of the first request',
   t.equal(response.statusCode, 200)
   const { access_token: token, refresh_token: refreshToken, user } = response.json()
   t.strictSame(user, { id: 'u-ann', username: 'ann', email: 'ann@example.org' })
-  t.match(decode(token), { amr: ['pwd', 'otp'], auth_time: Math.floor(clock() / 1000) })
+  t.match(decode(token), { amr: ['pwd', 'otp', 'mfa'], auth_time: Math.floor(clock() / 1000) })
   const [session] = await app.tokenAuth.listSessions('u-ann')
   t.equal(session?.device.label, 'phone')
   t.strictSame(events.map(({ name }) => name), ['login'])
   t.equal((await get('/pay', token)).statusCode, 200)
   const next = (await refresh(refreshToken)).json().access_token
-  t.strictSame(decode(next)['amr'], ['pwd', 'otp'])
+  t.strictSame(decode(next)['amr'], ['pwd', 'otp', 'mfa'])
 })
 
 t.test('a code and a ticket count once', async t => {
@@ -187,7 +187,7 @@ t.test('a recovery code completes one login', async t => {
   Object.assign(users.get('u-ann') ?? {}, { recoveryHashes: [...hashes] })
   const body = { method: 'recovery', code: codes[3]?.toLowerCase() }
   const response = await second({ ticket: await ticket(), ...body })
-  t.strictSame(decode(response.json().access_token)['amr'], ['pwd', 'otp'])
+  t.strictSame(decode(response.json().access_token)['amr'], ['pwd', 'otp', 'mfa'])
   t.equal(users.get('u-ann')?.recoveryHashes?.length, 9)
   const again = await second({ ticket: await ticket(), ...body })
   t.equal(again.json().code, 'AUTH_SECOND_FACTOR_REJECTED')
@@ -250,7 +250,7 @@ t.test('a sign-in by link requires the second factor', async t => {
   t.strictSame(await app.tokenAuth.listSessions('u-ann'), [])
   const { ticket } = redeemed.json()
   const response = await second({ ticket, method: 'totp', code: getCode(clock()) })
-  t.strictSame(decode(response.json().access_token)['amr'], ['otp'])
+  t.strictSame(decode(response.json().access_token)['amr'], ['otp', 'mfa'])
 })
 
 t.test('elevate requires the second factor too', async t => {
@@ -267,7 +267,7 @@ t.test('elevate requires the second factor too', async t => {
   t.equal(wrong.json().code, 'AUTH_SECOND_FACTOR_REJECTED')
   const response = await post('/auth/elevate', answer, headers)
   const { access_token: token } = response.json()
-  t.strictSame(decode(token)['amr'], ['pwd', 'otp'])
+  t.strictSame(decode(token)['amr'], ['pwd', 'otp', 'mfa'])
   t.equal((await get('/pay', token)).statusCode, 200)
   t.equal((await post('/auth/elevate', answer, headers)).statusCode, 401, 'a code counts once')
 })
