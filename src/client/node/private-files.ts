@@ -7,7 +7,7 @@
  */
 
 import type { Stats } from 'node:fs'
-import { chmod, mkdir, open, stat } from 'node:fs/promises'
+import { chmod, lstat, mkdir, open, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { FileStorageError } from './errors.js'
 
@@ -93,8 +93,17 @@ async function restrict (path: string, { uid, mode }: Stats, wanted: number): Pr
     return
   }
 
-  await chmod(path, wanted)
   const found = (mode & 0o777).toString(8)
+
+  // In a shared folder, another user may have created the link to change the mode of its target.
+  if ((await lstat(path)).isSymbolicLink()) {
+    throw new FileStorageError(
+      'not-private',
+      `${path} is a symbolic link to a target with the mode ${found}; use a path without a link`
+    )
+  }
+
+  await chmod(path, wanted)
 
   // Some file systems, such as FAT, ignore modes.
   if (((await stat(path)).mode & OTHER_USERS) !== 0) {

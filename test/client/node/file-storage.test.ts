@@ -7,6 +7,7 @@ import {
   readFileSync,
   renameSync,
   statSync,
+  symlinkSync,
   utimesSync,
   writeFileSync
 } from 'node:fs'
@@ -88,6 +89,18 @@ t.test('removes permissions of other users with a warning', { skip: isWindows },
   chmodSync(`${path}.lock`, 0o777)
   await fileStorage(path).set('b')
   t.equal(getMode(`${path}.lock`), '700')
+})
+
+t.test('keeps the mode of a file that a link leads to', { skip: isWindows }, async t => {
+  const path = createPath(t)
+  const target = join(t.testdirName, 'other')
+  await fileStorage(path).set('a')
+  renameSync(path, target)
+  symlinkSync(target, path)
+  t.equal(await fileStorage(path).get(), 'a', 'a private file is read')
+  chmodSync(target, 0o644)
+  await t.rejects(fileStorage(path).get(), { code: 'not-private', message: /is a symbolic link/ })
+  t.equal(getMode(target), '644')
 })
 
 t.test('rejects a file of another user', { skip: process.getuid?.() !== 0 }, async t => {
