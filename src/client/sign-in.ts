@@ -175,7 +175,13 @@ function createSignInFetch (
       headers.set(transportHeader, 'cookie')
     }
 
-    return request.send(fetch, { credentials: usesCookie ? 'include' : 'omit', headers, signal })
+    return request.send(fetch, {
+      credentials: usesCookie ? 'include' : 'omit',
+      // A redirect could send a password to another origin, or return tokens of it.
+      redirect: 'error',
+      headers,
+      signal
+    })
   }
 }
 

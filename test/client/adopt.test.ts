@@ -119,6 +119,20 @@ t.test('adopt sends no credentials to another origin', async t => {
   t.equal(world.sent[0]?.headers['x-token-transport'], undefined)
 })
 
+t.test('adopt follows no redirect', async t => {
+  const world = await createWorld(t, routes)
+  const redirects: Array<string | undefined> = []
+  const client = world.open({
+    fetch: async (_input, init) => {
+      redirects.push(init?.redirect)
+      return reply(401)
+    }
+  })
+  await world.until(client.ready)
+  await t.rejects(world.until(signUp(client) as Promise<unknown>))
+  t.equal(redirects.at(-1), 'error')
+})
+
 t.test('a logout wins over an adopt in flight', async t => {
   const world = await createWorld(t, routes)
   const client = world.open()
