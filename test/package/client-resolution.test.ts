@@ -74,9 +74,10 @@ t.test('require and import load the same AuthError in Node', async t => {
       console.log(module.AuthError === AuthError)
     })`
   )
-  // Module hooks in NODE_OPTIONS, as test runners set them, hide the condition `module-sync`.
-  const env = { PATH: process.env.PATH }
-  const { stdout } = await run(process.execPath, ['load.cjs'], { cwd: consumer.folder, env })
+  // Module hooks hide the condition `module-sync`. tap adds them to NODE_OPTIONS of all processes.
+  const { stdout } = await run('env', ['-u', 'NODE_OPTIONS', process.execPath, 'load.cjs'], {
+    cwd: consumer.folder
+  })
   t.equal(stdout, 'true\n')
 })
 
