@@ -135,10 +135,9 @@ export function createRefresher (
       return true
     }
 
-    if (reason === 'AUTH_REFRESH_MISSING') {
-      // The server issues no refresh tokens, or the cookie was deleted.
+    if (reason === 'AUTH_REFRESH_MISSING' && session.remaining > 0) {
+      // The cookie was deleted, or the server issues no refresh tokens.
       session.endWithToken()
-      endIfExpired()
     } else if (reason !== undefined) {
       session.signOut(reason)
     } else {

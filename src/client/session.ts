@@ -74,7 +74,7 @@ export interface Session {
   signOut(reason: SignOutReason, isRequested?: boolean): void
   /** Treats the access token as expired. */
   invalidate(): void
-  /** Keeps the session until the access token expires, because there is no refresh token. */
+  /** Requires no refresh until the access token expires, because there is no refresh token now. */
   endWithToken(): void
   /** Sets the state and notifies the listeners if it changed. */
   setState(state: AuthState): void
@@ -271,7 +271,7 @@ export function createSession (platform: Platform, name: string | null): Session
 
     invalidate,
     endWithToken () {
-      isLast = true
+      margin = 0
     },
     setState,
     subscribe: subscriptions.add,
