@@ -1,4 +1,5 @@
 import { createHmac } from 'node:crypto'
+import { createWindowRule } from '../domain/attempt-rule.js'
 import type { AttemptRule } from '../domain/attempt-rule.js'
 import type { Caller } from '../domain/session.js'
 import { TokenAuthError } from '../errors.js'
@@ -9,6 +10,7 @@ import type { ResolvedOptions } from '../options/resolve.js'
 import type { ErrorCode } from '../protocol.js'
 import type { AttemptStore, CountedKey } from '../stores/attempt-store.js'
 import { foldLogin } from '../throttle/login-names.js'
+import { tooManyAttempts } from '../throttle/throttle.js'
 import type { SigningKeys } from '../tokens/key-derivation.js'
 import type { ResolvedAccount } from './options.js'
 
@@ -211,25 +213,6 @@ function toValue (account: CountedAccount): string {
     : `${account.use}:${account.userId}`
 }
 
-function createWindowRule (
-  { maxAttempts, window }: { readonly maxAttempts: number, readonly window: Millis }
-): AttemptRule {
-  return {
-    freeAttempts: maxAttempts,
-    maxAttempts,
-    wait: 0,
-    longestWait: 0,
-    retention: window,
-    sliding: false
-  }
-}
-
 function getKeys (counts: readonly CountedKey[]): string[] {
   return counts.map(({ key }) => key)
-}
-
-function tooManyAttempts (wait: Millis): TokenAuthError {
-  return new TokenAuthError('AUTH_TOO_MANY_ATTEMPTS', {
-    retryAfter: Math.max(1, Math.ceil(wait / SECOND))
-  })
 }

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import type { AttemptRule } from '../domain/attempt-rule.js'
+import { createWindowRule } from '../domain/attempt-rule.js'
 import type { Millis } from '../lib/time.js'
 import type { AttemptStore } from '../stores/attempt-store.js'
 
@@ -43,14 +43,10 @@ export class SingleUse {
     const { realm, attempts, clock } = this.#context
     const now = clock()
     const key = createKey(realm, kind, value)
-    const rule: AttemptRule = {
-      freeAttempts: 1,
+    const rule = createWindowRule({
       maxAttempts: 1,
-      wait: 0,
-      longestWait: 0,
-      retention: Math.max(1, Math.ceil(until - now)),
-      sliding: false
-    }
+      window: Math.max(1, Math.ceil(until - now))
+    })
     const blocked = await attempts.consume([{ key, rule }], now)
 
     return { isFirst: blocked === null, since: blocked?.since ?? now }

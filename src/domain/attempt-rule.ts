@@ -21,6 +21,24 @@ export interface AttemptRule {
   readonly sliding: boolean
 }
 
+/**
+ * Creates the rule for a number of attempts in a window of time, without waits in between.
+ *
+ * The window starts at the first attempt.
+ */
+export function createWindowRule (
+  { maxAttempts, window }: { readonly maxAttempts: number, readonly window: Millis }
+): AttemptRule {
+  return {
+    freeAttempts: maxAttempts,
+    maxAttempts,
+    wait: 0,
+    longestWait: 0,
+    retention: window,
+    sliding: false
+  }
+}
+
 /** Attempts of one key, as an `AttemptStore` saves them. */
 export interface AttemptCount {
   readonly count: number

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import { createWindowRule } from '../domain/attempt-rule.js'
 import { TokenAuthError } from '../errors.js'
 import { BoundedMap } from '../lib/bounded-map.js'
 import { CLOCK_TOLERANCE, SECOND } from '../lib/time.js'
@@ -138,15 +139,8 @@ export class DpopVerifier {
   async #save ({ id, until }: DpopProof): Promise<void> {
     const now = this.#context.clock()
     // Saved until the proof has expired by the clock of every instance.
-    const retention = Math.max(1, until - now + CLOCK_TOLERANCE)
-    const rule = {
-      freeAttempts: 1,
-      maxAttempts: 1,
-      wait: 0,
-      longestWait: 0,
-      retention,
-      sliding: false
-    }
+    const window = Math.max(1, until - now + CLOCK_TOLERANCE)
+    const rule = createWindowRule({ maxAttempts: 1, window })
 
     if (await this.replays.consume([{ key: id, rule }], now) !== null) {
       throw invalidProof('it was used before')

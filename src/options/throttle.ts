@@ -1,3 +1,4 @@
+import { createWindowRule } from '../domain/attempt-rule.js'
 import type { AttemptRule } from '../domain/attempt-rule.js'
 import type { Duration } from '../lib/duration.js'
 import { DAY, HOUR, SECOND } from '../lib/time.js'
@@ -175,14 +176,5 @@ function resolveAccountRule (value: unknown = {}, path: string): AttemptRule {
 }
 
 function resolveAddressRule (value: unknown = {}, path: string): AttemptRule {
-  const { maxAttempts, window } = resolveShape(addressLimitShape, value, path)
-
-  return {
-    freeAttempts: maxAttempts,
-    maxAttempts,
-    wait: 0,
-    longestWait: 0,
-    retention: window,
-    sliding: false
-  }
+  return createWindowRule(resolveShape(addressLimitShape, value, path))
 }

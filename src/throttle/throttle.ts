@@ -335,7 +335,12 @@ function isRejection (error: unknown): boolean {
   return error instanceof TokenAuthError && error.code === 'AUTH_CREDENTIALS_REJECTED'
 }
 
-function tooManyAttempts (wait: Millis): TokenAuthError {
+/**
+ * Creates the error `AUTH_TOO_MANY_ATTEMPTS`.
+ *
+ * @param wait - Time until the next attempt is accepted. `Retry-After` is at least 1 s.
+ */
+export function tooManyAttempts (wait: Millis): TokenAuthError {
   return new TokenAuthError('AUTH_TOO_MANY_ATTEMPTS', {
     retryAfter: Math.max(1, Math.ceil(wait / SECOND))
   })
