@@ -13,6 +13,7 @@ import { getPurpose } from './messenger.js'
 import { REPEAT_WINDOW } from './one-time-token-issuer.js'
 import type { OneTimeTokenIssuer } from './one-time-token-issuer.js'
 import type { SingleUse } from './single-use.js'
+import { createTokenUser } from './token-user.js'
 import { getAccountState } from './users.js'
 import type { AccountDirectory } from './users.js'
 
@@ -77,17 +78,12 @@ export class NewPasswords {
     const { subject } = issuer.read(token, getPurpose('resetPassword'))
     await passwords.assertAcceptable(password)
     passwords.assertCapacity(requestForUser(subject))
-    let user: FoundUser | null = null
+    const tokenUser = createTokenUser(users, getAccountState)
     const redeemed = await issuer.redeem(token, {
       purpose: getPurpose('resetPassword'),
-      state: async ({ subject }) => {
-        user = await users.findById(subject)
-        return user === null ? null : getAccountState(user)
-      }
+      state: tokenUser.state
     })
-
-    // The compiler does not see the assignment in the callback.
-    user = user as FoundUser | null
+    const { found: user } = tokenUser
 
     if (user === null) {
       throw new TokenAuthError('AUTH_ONE_TIME_USED')

@@ -11,6 +11,7 @@ import type { AccountLimits } from './limits.js'
 import type { OneTimeTokenIssuer } from './one-time-token-issuer.js'
 import type { RecoveryCodeHasher } from './recovery-codes.js'
 import type { SingleUse } from './single-use.js'
+import { createTokenUser } from './token-user.js'
 import { TOTP_PERIOD } from './totp.js'
 import type { Totp } from './totp.js'
 import { getAccountState } from './users.js'
@@ -108,23 +109,14 @@ export class SecondFactors implements SecondFactorGate {
    */
   async readTicket (ticket: string): Promise<FirstFactor> {
     const { issuer, users } = this.#context
-    const found: FoundUser[] = []
+    const tokenUser = createTokenUser(users, getAccountState)
     const { id, expiresAt, data } = await issuer.verify(ticket, {
       purpose: PURPOSE,
-      async state ({ subject }) {
-        const user = await users.findById(subject)
-
-        if (user === null) {
-          return null
-        }
-
-        found.push(user)
-        return getAccountState(user)
-      }
+      state: tokenUser.state
     })
-    const [user] = found
+    const { found: user } = tokenUser
 
-    if (user === undefined) {
+    if (user === null) {
       throw new TokenAuthError('AUTH_ONE_TIME_USED')
     }
 

@@ -16,6 +16,7 @@ import type { SigningKeys } from '../tokens/key-derivation.js'
 import type { AccountLimits } from './limits.js'
 import { getPurpose } from './messenger.js'
 import type { OneTimeTokenIssuer } from './one-time-token-issuer.js'
+import { createTokenUser } from './token-user.js'
 import { getAccountState } from './users.js'
 import type { AccountDirectory } from './users.js'
 
@@ -143,24 +144,15 @@ export class SignIn {
 
   async #redeemLink (token: string): Promise<Redeemed> {
     const { issuer, users } = this.#context
-    const found: FoundUser[] = []
+    const tokenUser = createTokenUser(users, getAccountState)
     const { redeemedAt, isDone } = await issuer.redeem(token, {
       purpose: getPurpose('signInLink'),
-      async state ({ subject }) {
-        const user = await users.findById(subject)
-
-        if (user === null) {
-          return null
-        }
-
-        found.push(user)
-        return getAccountState(user)
-      }
+      state: tokenUser.state
     })
-    const [user] = found
+    const { found: user } = tokenUser
 
     // A repeat must not sign in a user whose password or address has changed since.
-    if (user === undefined || isDone) {
+    if (user === null || isDone) {
       throw new TokenAuthError('AUTH_ONE_TIME_USED')
     }
 

@@ -8,7 +8,6 @@ import type { DescribeRoute } from '../../http/openapi.js'
 import { acceptedContent, emptyResponse } from '../../http/schemas.js'
 import { KeyedSingleFlight } from '../../lib/single-flight.js'
 import type { Millis } from '../../lib/time.js'
-import type { FoundUser } from '../../sessions/user-record.js'
 import type { Auth } from '../../tokens/auth.js'
 import type { AccountLimits } from '../limits.js'
 import { getPurpose } from '../messenger.js'
@@ -19,6 +18,7 @@ import type { AccountPaths } from '../options.js'
 import { accountDocs } from '../route-docs.js'
 import { acceptedResponse, tokenBody } from '../schemas.js'
 import type { SingleUse } from '../single-use.js'
+import { createTokenUser } from '../token-user.js'
 import { getAddressState } from '../users.js'
 import type { AccountDirectory } from '../users.js'
 import { readString } from './body.js'
@@ -133,24 +133,15 @@ async function verifyEmail (
   by: Caller,
   { issuer, singleUse, users, events, clock }: EmailRoutes
 ): Promise<void> {
-  const found: FoundUser[] = []
+  const tokenUser = createTokenUser(users, getAddressState)
   const { id, expiresAt, isDone } = await issuer.redeem(token, {
     purpose: getPurpose('verifyEmail'),
-    async state ({ subject }) {
-      const user = await users.findById(subject)
-
-      if (user === null) {
-        return null
-      }
-
-      found.push(user)
-      return getAddressState(user)
-    }
+    state: tokenUser.state
   })
-  const [user] = found
+  const { found: user } = tokenUser
 
   // The address has changed since the first request.
-  if (user === undefined || user.email === null || isDone) {
+  if (user === null || user.email === null || isDone) {
     throw new TokenAuthError('AUTH_ONE_TIME_USED')
   }
 
