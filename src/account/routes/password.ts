@@ -3,36 +3,28 @@ import { TokenAuthError } from '../../errors.js'
 import type { Authenticate } from '../../http/authenticate.js'
 import { getCaller } from '../../http/authorization.js'
 import { getDisconnectSignal } from '../../http/disconnect.js'
-import type { DescribeRoute } from '../../http/openapi.js'
 import { acceptedContent, emptyResponse } from '../../http/schemas.js'
 import type { TokenTransport } from '../../http/token-transport.js'
 import type { PasswordLogin } from '../../login/password-login.js'
 import type { Passwords } from '../../login/passwords.js'
 import type { Auth } from '../../tokens/auth.js'
-import type { AccountLimits } from '../limits.js'
-import type { Messenger } from '../messenger.js'
 import type { NewPasswords } from '../new-passwords.js'
 import type { AccountPaths } from '../options.js'
 import { accountDocs } from '../route-docs.js'
-import { acceptedResponse, changeBody, emailBody, resetBody } from '../schemas.js'
-import { getAccountState } from '../users.js'
-import type { AccountDirectory } from '../users.js'
+import { changeBody, resetBody } from '../schemas.js'
+import { addLinkRoute } from './address-message.js'
+import type { AddressMessageRoutes } from './address-message.js'
 import { readString } from './body.js'
-import { findRecipient } from './recipient.js'
 
 type Body = Readonly<Record<string, unknown>> | null
 
 /** Collaborators of the routes that reset and change passwords. */
-export interface PasswordRoutes {
-  readonly users: AccountDirectory
-  readonly messenger: Messenger
-  readonly limits: AccountLimits
+export interface PasswordRoutes extends AddressMessageRoutes {
   readonly newPasswords: NewPasswords
   readonly passwords: Passwords
   readonly login: PasswordLogin
   readonly transport: TokenTransport
   readonly authenticate: Authenticate
-  readonly describe: DescribeRoute
 }
 
 /** Adds the routes for forgotten and changed passwords. */
@@ -42,7 +34,7 @@ export function addPasswordRoutes (
   routes: PasswordRoutes
 ): void {
   if (paths.forgotPassword !== false) {
-    addForgotPasswordRoute(scope, paths.forgotPassword, routes)
+    addLinkRoute(scope, paths.forgotPassword, 'resetPassword', routes)
   }
 
   if (paths.resetPassword !== false) {
@@ -52,33 +44,6 @@ export function addPasswordRoutes (
   if (paths.changePassword !== false) {
     addChangePasswordRoute(scope, paths.changePassword, routes)
   }
-}
-
-// POST password/forgot: sends the link to set a new password.
-function addForgotPasswordRoute (
-  scope: FastifyInstance,
-  url: string,
-  { users, messenger, limits, describe }: PasswordRoutes
-): void {
-  scope.post<{ Body: Body }>(url, {
-    ...describe(accountDocs.forgotPassword, {
-      ...acceptedContent,
-      body: emailBody,
-      response: { 202: acceptedResponse }
-    })
-  }, async (request, reply) => {
-    const email = readString(request.body, 'email')
-    const by = getCaller(request)
-    await limits.countMessage({ email }, by)
-    messenger.sendAfter(reply, {
-      kind: 'resetPassword',
-      request,
-      by,
-      findUser: () => findRecipient(email, users, limits),
-      getState: getAccountState
-    })
-    return reply.code(202).send()
-  })
 }
 
 // POST password/reset: sets a new password by the token of a link.

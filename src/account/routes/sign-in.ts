@@ -2,7 +2,6 @@ import type { FastifyInstance } from 'fastify'
 import { badRequest } from '../../errors.js'
 import { getCaller } from '../../http/authorization.js'
 import type { GetProof } from '../../http/dpop.js'
-import type { DescribeRoute } from '../../http/openapi.js'
 import { sendJson, sendTokens } from '../../http/reply.js'
 import { acceptedContent, tokenResponse } from '../../http/schemas.js'
 import { addChallenge, keepChallenge } from '../../http/second-factor.js'
@@ -11,29 +10,22 @@ import type { RememberMe, TokenTransport } from '../../http/token-transport.js'
 import { SECOND } from '../../lib/time.js'
 import type { Millis } from '../../lib/time.js'
 import type { CodeChallengeResponse } from '../../protocol.js'
-import type { AccountLimits } from '../limits.js'
-import type { Messenger } from '../messenger.js'
 import type { AccountPaths } from '../options.js'
 import { accountDocs } from '../route-docs.js'
-import { acceptedResponse, challengeResponse, emailBody, redeemBody } from '../schemas.js'
+import { challengeResponse, emailBody, redeemBody } from '../schemas.js'
 import type { SignIn, SignInProof } from '../sign-in.js'
-import { getAccountState } from '../users.js'
-import type { AccountDirectory } from '../users.js'
+import { addLinkRoute, sendToAddress } from './address-message.js'
+import type { AddressMessageRoutes } from './address-message.js'
 import { readOptionalString, readString } from './body.js'
-import { findRecipient } from './recipient.js'
 
 type Body = { readonly remember_me?: RememberMe } | null
 
 /** Collaborators of the routes that sign in by mail. */
-export interface SignInRoutes {
-  readonly users: AccountDirectory
-  readonly messenger: Messenger
-  readonly limits: AccountLimits
+export interface SignInRoutes extends AddressMessageRoutes {
   readonly signIn: SignIn
   readonly transport: TokenTransport
   readonly getLoginProof: GetProof
   readonly clock: () => Millis
-  readonly describe: DescribeRoute
 }
 
 /** Adds the routes that send and redeem links and codes to sign in. */
@@ -43,7 +35,7 @@ export function addSignInRoutes (
   routes: SignInRoutes
 ): void {
   if (paths.signInLink !== false) {
-    addLinkRoute(scope, paths.signInLink, routes)
+    addLinkRoute(scope, paths.signInLink, 'signInLink', routes)
   }
 
   if (paths.signInCode !== false) {
@@ -55,39 +47,14 @@ export function addSignInRoutes (
   }
 }
 
-// POST sign-in/link: sends a link.
-function addLinkRoute (
-  scope: FastifyInstance,
-  url: string,
-  { users, messenger, limits, describe }: SignInRoutes
-): void {
-  scope.post<{ Body: Body }>(url, {
-    ...describe(accountDocs.signInLink, {
-      ...acceptedContent,
-      body: emailBody,
-      response: { 202: acceptedResponse }
-    })
-  }, async (request, reply) => {
-    const email = readString(request.body, 'email')
-    const by = getCaller(request)
-    await limits.countMessage({ email }, by)
-    messenger.sendAfter(reply, {
-      kind: 'signInLink',
-      request,
-      by,
-      findUser: () => findRecipient(email, users, limits),
-      getState: getAccountState
-    })
-    return reply.code(202).send()
-  })
-}
-
 // POST sign-in/code: sends a code, which is valid with the challenge of the response only.
 function addCodeRoute (
   scope: FastifyInstance,
   url: string,
-  { users, messenger, limits, signIn, clock, describe }: SignInRoutes
+  routes: SignInRoutes
 ): void {
+  const { signIn, clock, describe } = routes
+
   scope.post<{ Body: Body }>(url, {
     ...describe(accountDocs.signInCode, {
       ...acceptedContent,
@@ -96,17 +63,14 @@ function addCodeRoute (
     })
   }, async (request, reply) => {
     const email = readString(request.body, 'email')
-    const by = getCaller(request)
-    await limits.countMessage({ email }, by)
     const { token: challenge, expiresAt } = signIn.createChallenge(email)
-    messenger.sendAfter(reply, {
-      kind: 'signInCode',
+    await sendToAddress({
       request,
-      by,
-      findUser: () => findRecipient(email, users, limits),
-      getState: getAccountState,
+      reply,
+      kind: 'signInCode',
+      email,
       createCode: user => ({ code: signIn.createCode(challenge, user), expiresAt })
-    })
+    }, routes)
     const response: CodeChallengeResponse = {
       challenge,
       expires_in: Math.floor((expiresAt - clock()) / SECOND)
