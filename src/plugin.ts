@@ -121,6 +121,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
     }
     const derive = (purpose: KeyPurpose): SigningKeys =>
       deriveKeys(options.secrets.base, name, purpose)
+    const extensions = new Set<string>()
     let isStarted = false
     await addRoutes(app, scope, registration)
     const unprotectedRoutes = createRouteLister(app, options.paths)
@@ -130,7 +131,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       clock,
       authenticate: check,
       unprotectedRoutes,
-      getParts: () => ({ ...registration, ...services, events, deriveKeys: derive }),
+      getParts: () => ({ ...registration, ...services, events, deriveKeys: derive, extensions }),
       ...(!isProduction() && {
         testing: await loadTestSessions({
           ...services,

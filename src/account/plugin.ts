@@ -28,9 +28,6 @@ import { AccountDirectory } from './users.js'
 
 const DECORATOR = 'accountFlows'
 
-// Two scopes of one registration would not know each other's second factors.
-const extended = new WeakSet<Registration>()
-
 /** Methods of `app.accountFlows` for the app's own code. */
 export interface AccountFlows extends Enrollment {
   /**
@@ -70,12 +67,13 @@ async function plugin (app: FastifyInstance, given: AccountOptions): Promise<voi
     )
   }
 
+  // Two scopes of one registration would not know each other's second factors.
   assert(
-    !app.hasDecorator(DECORATOR) && !extended.has(registration),
+    !app.hasDecorator(DECORATOR) && !parts.extensions.has(DECORATOR),
     'accountFlows is registered already, in this scope or another one; register it once for each ' +
       'registration of tokenAuth'
   )
-  extended.add(registration)
+  parts.extensions.add(DECORATOR)
 
   const sends = Object.values(options.send).some(callback => callback !== undefined)
 

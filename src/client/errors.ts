@@ -64,7 +64,7 @@ export class AuthError extends Error {
   /** Explanation of the server, in English; `null` if there is none. It may change. */
   readonly detail: string | null
   /**
-   * What `AUTH_SECOND_FACTOR_REQUIRED` asks for; `null` for any other code.
+   * Ticket and methods that `AUTH_SECOND_FACTOR_REQUIRED` asks for; `null` for any other code.
    *
    * @example
    * ```ts

@@ -46,6 +46,8 @@ export interface RegistrationParts {
   readonly getLoginProof: GetProof
   readonly describe: DescribeRoute
   readonly deriveKeys: (purpose: KeyPurpose) => SigningKeys
+  /** Names of the plugins that have added routes to the registration. */
+  readonly extensions: Set<string>
 }
 
 /** One registration of a plugin, as hooks and test helpers find it on the instance. */

@@ -71,7 +71,7 @@ export function createFileLock (
   { now, sleep, createIdentity }: LockEnvironment = defaultEnvironment
 ): FileLock {
   const held = join(folder, 'held')
-  /** What was seen of each owner: its last sign of life, and for how long nothing followed. */
+  /** Last heartbeat of each owner that was seen, and the time without another one. */
   const seen = new Map<string, { readonly sign: number, lookedAt: number, silence: number }>()
   let ownFolder: string | null = null
   let lastRun: Promise<unknown> = Promise.resolve()

@@ -3,7 +3,7 @@ import { logout } from './calls.js'
 import { getAliveTabs } from './state.js'
 import type { Schedule, TabState } from './state.js'
 
-/** What a subscription was told. */
+/** States that a subscription has received. */
 export interface Subscription {
   readonly name: string
   /** Last state that it was told; the state at its start if it was told none. */
