@@ -192,8 +192,8 @@ export interface EventMembers {
   /** A user has set a new password by a link. All sessions of the user are revoked. */
   'password-reset': Caller & { readonly at: Millis, readonly userId: string }
   /**
-   * A code of a second factor was wrong or used before. The first factor was right, so somebody may
-   * know the password. Notify the user after several of them.
+   * A code of a second factor was wrong or used before. The first factor was right, so an attacker
+   * may know the password. Notify the user after several of them.
    */
   'second-factor-failed': Caller & {
     readonly at: Millis

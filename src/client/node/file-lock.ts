@@ -163,10 +163,10 @@ export function createFileLock (
 
   /** Ends the ownership of a process. Does nothing if it has ended already. */
   async function removeOwner (name: string): Promise<void> {
-    const dead = join(folder, `dead.${createIdentity().name}`)
+    const removed = join(folder, `removed.${createIdentity().name}`)
 
     try {
-      await rename(join(held, name), dead)
+      await rename(join(held, name), removed)
     } catch (error) {
       if (getErrorCode(error) !== 'ENOENT') {
         throw error
@@ -176,16 +176,16 @@ export function createFileLock (
     }
 
     await rmdir(held).catch(() => {})
-    await remove(dead)
+    await remove(removed)
   }
 
   /** Removes what killed processes have left behind. */
   async function clean (identity: Identity): Promise<void> {
     for (const name of await list(folder)) {
       const path = join(folder, name)
-      const [, kind, owner = ''] = /^(new|value|dead)\.([^.]+\.\d+\.[0-9a-f]+)/.exec(name) ?? []
+      const [, kind, owner = ''] = /^(new|value|removed)\.([^.]+\.\d+\.[0-9a-f]+)/.exec(name) ?? []
 
-      if (kind && (kind === 'dead' || identity.hasEnded(owner) || await isOld(path))) {
+      if (kind && (kind === 'removed' || identity.hasEnded(owner) || await isOld(path))) {
         await remove(path)
       }
     }

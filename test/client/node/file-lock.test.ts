@@ -235,7 +235,7 @@ t.test('files of killed processes are deleted, and those of running ones stay', 
   const [living, young] = [`new.${createLiving().name}`, `value.${remote.name}`]
   const old = `new.${createIdentity('e'.repeat(16), 1).name}`
 
-  for (const name of [living, young, old, `new.${createDead().name}`, `dead.${remote.name}`]) {
+  for (const name of [living, young, old, `new.${createDead().name}`, `removed.${remote.name}`]) {
     mkdirSync(join(folder, name, 'content'), { recursive: true, mode: 0o700 })
   }
 

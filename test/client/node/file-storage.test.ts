@@ -42,7 +42,7 @@ function captureWarnings (t: Test): string[] {
 function takeOver (path: string): void {
   const held = join(`${path}.lock`, 'held')
   const [name = ''] = readdirSync(held)
-  renameSync(join(held, name), join(`${path}.lock`, `dead.${name}`))
+  renameSync(join(held, name), join(`${path}.lock`, `removed.${name}`))
 }
 
 t.test('saves, replaces and deletes a value', async t => {
