@@ -64,7 +64,8 @@ t.test('in Chromium', { skip: getChromiumSkipReason() }, async t => {
     await waitForText(
       page,
       '#fault-result',
-      'The server rejected the call. The client refreshed the token. The client repeated the call: 200.'
+      'The server rejected the call. The client refreshed the token. ' +
+        'The client repeated the call: 200.'
     )
     await waitForText(page, '#generation', 'refreshed once')
     await press(page, 'overload')

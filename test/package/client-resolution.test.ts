@@ -43,7 +43,7 @@ const projects: Readonly<Record<string, Project>> = {
 }
 
 for (const [moduleResolution, { files, ...options }] of Object.entries(projects)) {
-  t.test(`the types of the client compile with the module resolution ${moduleResolution}`, async t => {
+  t.test(`the types of the client compile with ${moduleResolution}`, async t => {
     const consumer = createConsumer(['@types/node', '@types/react', 'react'])
     t.teardown(() => {
       consumer.remove()

@@ -88,7 +88,8 @@ const checks: Record<string, () => void> = {
       import { tokenVerifier } from 'fastify-token-auth/verifier'
       import { accountFlows } from 'fastify-token-auth/account'
       const { migrations } = SqliteStore
-      const values = [tokenVerifier, accountFlows, tokenAuth === named, migrations.length, testTokenStore]
+      const isSame = tokenAuth === named
+      const values = [tokenVerifier, accountFlows, isSame, migrations.length, testTokenStore]
       if (!values.every(Boolean)) throw new Error('an export is missing')
       ${smoke}`
     )

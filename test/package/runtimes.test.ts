@@ -156,7 +156,8 @@ t.test('tools that resolve the packed client', async t => {
             const { AbortController, AbortSignal } = globalThis
             const cancel = { AbortController, AbortSignal }
             const encoding = { TextDecoder, TextEncoder }
-            Object.assign(this.global, { fetch, Headers, Request, Response, ...cancel, ...encoding })
+            const http = { fetch, Headers, Request, Response }
+            Object.assign(this.global, { ...http, ...cancel, ...encoding })
           }
         }`
       )

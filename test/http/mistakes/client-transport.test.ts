@@ -13,7 +13,7 @@ const mistakes = [
 ] as const
 
 for (const [storage, transport, message] of mistakes) {
-  t.test(`a client with storage "${storage}" at a server with transport "${transport}"`, async t => {
+  t.test(`a client with storage "${storage}" at a server with "${transport}"`, async t => {
     const { app } = createLoggedApp()
     t.teardown(() => app.close())
     await app.register(tokenAuth, {
