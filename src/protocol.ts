@@ -73,7 +73,7 @@ export type RouteName = keyof typeof defaultPaths
  * In a request, the value `cookie` asks a server with `transport: 'both'` for a cookie. The header
  * also protects against CSRF: browsers preflight each cross-origin request that has it (Fetch
  * standard). In a response, the value `cookie` says that a cookie carries the refresh token, which
- * scripts cannot see, and `none` says that the server issues no refresh tokens.
+ * scripts cannot see. The value `none` says that the server issues no refresh tokens.
  */
 export const transportHeader = 'x-token-transport'
 

@@ -130,7 +130,7 @@ export class SecondFactors implements SecondFactorGate {
   }
 
   /**
-   * Runs the last step of a login. Of all requests with a ticket, one succeeds.
+   * Runs the last step of a login. A ticket is good for one request only.
    *
    * @param open - Opens the session. If it fails, the ticket remains valid.
    * @throws TokenAuthError `AUTH_ONE_TIME_USED` if the ticket was used before.

@@ -103,8 +103,8 @@ export function createTabLock (
 /**
  * Creates a function that acquires a lock and returns the function that releases it.
  *
- * There are two locks. If a tab cannot get the first one in time, because its holder waits for a
- * slow server or is frozen, it requests the second one. So at most two tabs refresh concurrently,
+ * There are two locks. The holder of the first one may wait for a slow server, or be frozen. A tab
+ * that cannot get it in time requests the second one. So at most two tabs refresh concurrently,
  * whatever the holder does. Without any lock, the function to release does nothing.
  */
 function createLockAcquisition (

@@ -95,8 +95,8 @@ export interface RequestToken {
  * Creates the check of the `authenticate` hook.
  *
  * Usually runs synchronously. It is asynchronous for remote tokens that are not cached, for
- * renewal, for DPoP, for the first use of a generation if `confirmWrites` is `'immediate'`, and
- * after the process stood still.
+ * renewal and for DPoP. The same holds after the process stood still, and for the first use of a
+ * generation if `confirmWrites` is `'immediate'`.
  *
  * @param getAccess - Returns `'public'` or `'optional'` for a route that needs no token.
  */

@@ -49,8 +49,8 @@ export interface PasswordRules {
 /**
  * Hashes and verifies passwords with argon2id.
  *
- * Every failed check costs as much as the most expensive known hash of each algorithm, whether or
- * not the user exists and whatever hash it has. So the response time does not show who has an
+ * Every failed check costs as much as the most expensive known hash of each algorithm. Neither the
+ * hash of a user nor its absence changes that. So the response time does not show who has an
  * account.
  */
 export class Passwords {

@@ -67,10 +67,10 @@ export interface PasswordOptions {
   /**
    * Kinds of password hashes in your database, if other software made them.
    *
-   * Every failed login costs as much as the most expensive hash of each algorithm, so that its time
-   * does not show which hash an account has. A process learns the cost of the hashes that it finds,
-   * up to bcrypt cost 12 and argon2id with 128 MiB and 311,296 KiB times passes. Until then, the
-   * first failed logins of an account with a more expensive hash take longer than others. This
+   * Every failed login costs as much as the most expensive hash of each algorithm. So its time does
+   * not show which hash an account has. A process learns the cost of the hashes that it finds. The
+   * limits are bcrypt cost 12, and argon2id with 128 MiB and 311,296 KiB times passes. Until then,
+   * the first failed logins of an account with a more expensive hash take longer than others. This
    * option closes that gap, and covers higher costs: bcrypt up to 14, argon2id up to 256 MiB and
    * 1,245,184 KiB times passes. An expensive kind makes every failed login slow.
    *

@@ -39,7 +39,7 @@ export interface TokenAuthDecoratorNames extends DecoratorNames {
 export interface ProtectOptions {
   /**
    * `'all'` requires a valid access token for every route of the scope that registers the plugin,
-   * and of its child scopes, also if they were declared before.
+   * and of its child scopes. The order of the declarations does not matter.
    *
    * Mark routes that need no token: `config: { tokenAuth: 'public' }`, or `'optional'` to accept
    * requests with and without a token. Unknown paths (404) and CORS preflights need no token, nor

@@ -141,8 +141,9 @@ export interface RefreshTokenOptions {
   /**
    * Reaction to an attacker who keeps pace with the client.
    *
-   * `'report'` emits the event `suspicious-replay` if another client has presented the tokens of
-   * three consecutive generations a second time, or has recovered a token that it did not rotate.
+   * `'report'` emits the event `suspicious-replay` in two cases. Another client has presented the
+   * tokens of three consecutive generations a second time, or has recovered a token that it did
+   * not rotate.
    * `'revoke'` also revokes the session. Use `false` if your server and the browser both refresh
    * the same session.
    *

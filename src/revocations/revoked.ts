@@ -23,8 +23,8 @@ interface NotBefore {
  * Revocations of one realm whose access tokens have not expired yet.
  *
  * Lives in memory, because every request with an access token looks it up. A revocation stays for
- * one to two retentions: all revocations of one retention are dropped together, so that each of
- * them needs no time of its own, and dropping a million of them takes no time.
+ * one to two retentions: all revocations of one retention are dropped together. So none of them
+ * needs a time of its own, and dropping a million of them takes no time.
  */
 export class RevokedSessions {
   readonly #retention: Millis

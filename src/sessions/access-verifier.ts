@@ -59,8 +59,8 @@ export class AccessVerifier implements AccessTokenVerifier<VerifiedAccessToken> 
   /**
    * Verifies an access token and records the use of its generation.
    *
-   * Returns a promise only if the response must wait until the use is written, or until this
-   * process has read the revocations that it missed while it stood still.
+   * Returns a promise only if the response must wait. It waits until the use is written, or until
+   * this process has read the revocations that it missed while it stood still.
    *
    * If the token is DPoP-bound, the caller must verify the proof and then call
    * {@link onPossessionProved}.

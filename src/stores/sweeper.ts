@@ -53,7 +53,7 @@ type SweepBatch = (limit: number) => Promise<number>
 /**
  * Deletes expired sessions, login attempts and DPoP proofs in batches.
  *
- * Pauses after each batch for three times as long as the batch took, so that a sweep uses at most a
+ * Pauses after each batch for three times as long as the batch took. So a sweep uses at most a
  * quarter of the event loop and of one database connection.
  */
 export class Sweeper {

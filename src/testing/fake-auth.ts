@@ -70,7 +70,7 @@ const DEFAULT_LIFETIME: Millis = 15 * MINUTE
  * Routes that `authenticate` protects see the given user, whatever the request contains. It needs
  * no store, no secret and no tokens. Routes with `requireClaims` and `requireFresh` check the user
  * as usual. Routes with `tokenAuth: 'public'` in their `config` see no user, and those with
- * `'optional'` see the user if there is one. Of `app.tokenAuth`, only `unprotectedRoutes` works: a
+ * `'optional'` see the user if there is one. Only `unprotectedRoutes` of `app.tokenAuth` works: a
  * test of sessions needs `signIn`.
  *
  * The registration fails if `NODE_ENV` is `production`, or if the scope has a registration already.

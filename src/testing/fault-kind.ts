@@ -38,9 +38,9 @@ export type OddKind =
  * - `504`: the server handles the request, and a proxy responds with a timeout.
  * - `portal`: a captive portal responds with a page and status 200. The server does not handle the
  *   request.
- * - `cached`: a shared cache responds to a GET with an earlier response for the same URL, which was
- *   sent to another device or for another `Authorization` header. The response has `Age` and all
- *   headers except `Set-Cookie`. A request passes if the cache has no such response.
+ * - `cached`: a shared cache responds to a GET with an earlier response for the same URL. That
+ *   one was sent to another device or for another `Authorization` header. The response has `Age`
+ *   and all headers except `Set-Cookie`. A request passes if the cache has no such response.
  * - `odd`: one of the kinds of {@link OddKind} at random.
  * - `kill`: the response arrives, and the tab crashes 0 to 20 ms later. The tab may not have saved
  *   the new tokens yet.

@@ -26,8 +26,8 @@ function batchTable (...fields: string[]): string {
   return `JSON_TABLE(?, '$[*]' COLUMNS (${paths.join(', ')})) AS batch`
 }
 
-// Forces this index: at READ COMMITTED, a scan of the primary key skips uncommitted rows instead
-// of waiting for them, and a login would keep its mark of a live session.
+// Forces this index. At READ COMMITTED, a scan of the primary key skips uncommitted rows instead
+// of waiting for them. A session of a login that has not committed would then stay unmarked.
 const markUser = `
   UPDATE token_auth_sessions AS s FORCE INDEX (token_auth_sessions_by_user)
   SET s.revoked_for = (SELECT n.reason ${userNotBefores} ${earliestFirst}),

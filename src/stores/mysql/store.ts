@@ -113,8 +113,8 @@ export class MysqlStore implements TokenStore {
    * Call it before the app listens. Repeated and concurrent calls are safe. If nothing is missing,
    * it only reads, takes no lock, and works for a user who may not create tables.
    *
-   * @throws StoreSetupError if a table has the name of one of the store and other columns, if the
-   * user lacks a right, or if another instance has not finished its migration after a minute.
+   * @throws StoreSetupError if a table of the same name has other columns, or if the user lacks a
+   * right. Also if another instance has not finished its migration after a minute.
    */
   migrate (): Promise<void> {
     return this.#setup.migrate()

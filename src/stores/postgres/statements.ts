@@ -50,8 +50,8 @@ export const statements = {
     FROM ${attempts}
     WHERE s.id = a.id COLLATE "C" AND s.realm = a.realm COLLATE "C" AND ${canRotate}
     RETURNING true AS swapped, ${qualify('s')}`,
-  // The other sessions. Locks rows in the order of their IDs and evaluates them after the lock, so
-  // that the loser of a race returns the row of the winner and writes nothing.
+  // The other sessions. Locks rows in the order of their IDs and evaluates them after the lock. So
+  // the loser of a race returns the row of the winner and writes nothing.
   rotate: `
     WITH shown AS (
       SELECT s.*, a.to_generation, a.heals, a.now, a.until, a.by_address, a.by_user_agent,
@@ -96,8 +96,8 @@ export const statements = {
     )
     SELECT id, pg_notify('${CHANNEL}', '') FROM revoked`,
   revokeUser: 'SELECT token_auth_revoke_user($1::text, $2::text, $3::text, $4::bigint, $5::text)',
-  // Marks the next rows that not-befores of the user end, each with the earliest of them, so that a
-  // revocation that a crash interrupted keeps its time. The realm needs no marks.
+  // Marks the next rows that not-befores of the user end, each with the earliest of them. So a
+  // revocation keeps its time if a crash interrupted it. The realm needs no marks.
   // $1 realm, $2 user, $3 and $4 creation and ID of the last row before, $5 size of a batch
   markRows: `
     WITH mine AS (

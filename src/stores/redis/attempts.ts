@@ -11,8 +11,8 @@ const VALUES_PER_KEY = 6
 
 const scripts = {
   // ARGV: now, and for each key freeAttempts, maxAttempts, wait, longestWait, retention, sliding.
-  // Returns nothing, or the number of the first blocked key, the time from which its next attempt
-  // is allowed, and the time of its first attempt.
+  // Returns nothing if no key is blocked. Otherwise the number of the first blocked key, the time
+  // from which its next attempt is allowed, and the time of its first attempt.
   consume: script(`
     local now = tonumber(ARGV[1])
     local rows = {}

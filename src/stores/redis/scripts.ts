@@ -204,10 +204,10 @@ export const scripts = {
     ${publish('ARGV[4]')}
     return 1`),
 
-  // KEYS: feed, realms. ARGV: ID of the last entry that the reader has seen ('' if there was none,
-  // '*' for a new reader), digest of this entry, window, limit. Returns the time in seconds and
-  // microseconds, the entry after which the page begins, IDs and entries, and for a window the
-  // not-befores of realms.
+  // KEYS: feed, realms. ARGV: ID of the last entry that the reader has seen, digest of this entry,
+  // window, limit. The ID is '' if there was none, and '*' for a new reader. Returns the time in
+  // seconds and microseconds, the entry after which the page begins, IDs and entries. For a window
+  // also the not-befores of realms.
   follow: script(`
     local seen, digest, within, limit = unpack(ARGV)
     local time = redis.call('TIME')

@@ -9,8 +9,8 @@
  * The index by user contains `revoked_at` and `created_at`. So a list skips sessions that were
  * revoked, and those from before the last revocation of the whole realm.
  *
- * `mark` is a random number. It shows that an entry is the one that a cursor was made from, and
- * not another one that got its ID after a backup was restored.
+ * `mark` is a random number, by which a cursor recognizes its entry. After a backup was restored,
+ * another entry may have the same ID.
  */
 export const sqliteMigrations: readonly string[] = [
   `

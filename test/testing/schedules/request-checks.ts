@@ -7,8 +7,8 @@ import type { DeviceClocks, ReceivedToken, Schedule, TabState } from './state.js
 /** A call may send its request once, and again after a 401. */
 const MAX_SENDS = 2
 /**
- * Maximum number of requests in {@link WINDOW} that one client may send to the routes `refresh` and
- * `logout` while none of them gets a response of the server.
+ * Maximum number of requests in {@link WINDOW} that one client may send to `refresh` and `logout`.
+ * Counts only while none of them gets a response of the server.
  *
  * A login or logout that the user requests may add one request.
  */
