@@ -188,7 +188,7 @@ export function measureSQLite (settings: RunSettings): Promise<ResultRow[]> {
     const work = `rotation, SQLite synchronous=FULL, ${CONCURRENCY} concurrent`
 
     return compareWithBaseline(
-      { work, baseline: 'one UPDATE each', limit: 10, concurrency: CONCURRENCY },
+      { work, baseline: 'one UPDATE each', limit: 4.5, concurrency: CONCURRENCY },
       { load, store, rotateBaseline: createSqliteRotation(db) },
       settings
     )
