@@ -22,7 +22,7 @@ import { cookieShape } from '../../src/options/transport.js'
 import { defaultPaths, exposedHeaders } from '../../src/protocol.js'
 import { MemoryStore } from '../../src/stores/memory/index.js'
 import { createChildEnv } from '../helpers/child-env.js'
-import { createConsumer, defaultDependencies, root } from '../helpers/consumer.js'
+import { createConsumer, root } from '../helpers/consumer.js'
 
 const readme = readFileSync(join(root, 'README.md'), 'utf8')
 const blocks = [...readme.matchAll(/^```ts( run)?\n(.*?)^```$/gms)].map(([, run, code = '']) => ({
@@ -30,53 +30,6 @@ const blocks = [...readme.matchAll(/^```ts( run)?\n(.*?)^```$/gms)].map(([, run,
   code
 }))
 const shellBlocks = [...readme.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, code = '']) => code)
-
-// Declarations that code blocks use from the text around them.
-const surroundings: Readonly<Record<string, string>> = {
-  app: 'import type { FastifyInstance } from "fastify"\ndeclare const app: FastifyInstance',
-  store: 'import type { TokenStore } from "fastify-token-auth"\ndeclare const store: TokenStore',
-  users: 'import type { Users } from "fastify-token-auth"\ndeclare const users: Users',
-  tokenAuth: 'import { tokenAuth } from "fastify-token-auth"'
-}
-
-function complete (code: string): string {
-  const missing = Object.entries(surroundings)
-    .filter(([name]) =>
-      new RegExp(`\\b${name}\\b`).test(code) &&
-      !new RegExp(`(const|import \\{[^}]*) ${name}\\b`).test(code)
-    )
-    .map(([, declaration]) => declaration)
-  return [...missing, code, 'export {}'].join('\n')
-}
-
-t.test('all code blocks compile, and an invalid block does not', async t => {
-  t.ok(blocks.length >= 8)
-  const consumer = createConsumer([
-    ...defaultDependencies,
-    'ioredis',
-    'mysql2',
-    '@fastify/auth',
-    '@fastify/cors',
-    '@fastify/jwt',
-    '@fastify/static',
-    '@fastify/swagger',
-    '@fastify/swagger-ui',
-    '@types/react'
-  ])
-  t.teardown(() => {
-    consumer.remove()
-  })
-  blocks.forEach(({ code }, i) => {
-    consumer.write(`block-${i}.ts`, complete(code))
-  })
-  consumer.write(
-    'wrong.ts',
-    complete('tokenAuth; app.get("/", async request => request.auth?.userName)')
-  )
-  const errors = (await consumer.compile()).split('\n').filter(line => line.includes('error TS'))
-  t.strictSame(errors.filter(line => !line.includes('wrong.ts')), [])
-  t.match(errors, [/'userName' does not exist on type 'Auth'/])
-})
 
 t.test('the README names all headers that CORS must expose', async t => {
   t.match(readme, `exposedHeaders // ${exposedHeaders.join(', ')}\n`)
