@@ -230,7 +230,15 @@ async function addRoutes (
   }
 
   if (paths.logoutAll !== false) {
-    addLogoutAllRoute(scope, paths.logoutAll, transport, sessions, authenticate, describe)
+    addLogoutAllRoute(scope, paths.logoutAll, {
+      ...services,
+      realm: options.name,
+      transport,
+      authenticate,
+      clock,
+      dpop,
+      describe
+    })
   }
 
   addSessionRoutes(scope, paths, { sessions, users, authenticate, describe })

@@ -106,6 +106,26 @@ export class RequestDpop {
     await this.#verifier.consume(proof)
   }
 
+  /**
+   * Requires a proof of the key that a refresh token is bound to, and consumes it.
+   *
+   * @throws TokenAuthError `AUTH_DPOP_INVALID`, `AUTH_DPOP_NONCE`, `AUTH_REFRESH_INVALID` or
+   * `AUTH_STORE_UNAVAILABLE`
+   */
+  async requireProofOfKey (request: DpopRequest, thumbprint: string): Promise<void> {
+    const proof = this.getProof(request)
+
+    if (proof === null) {
+      throw missingProof()
+    }
+
+    if (proof.thumbprint !== thumbprint) {
+      throw new TokenAuthError('AUTH_REFRESH_INVALID')
+    }
+
+    await this.#verifier.consume(proof)
+  }
+
   /** Adds the next nonce to responses whose client has an older one (RFC 9449, section 8.2). */
   addNonceHeaders (app: FastifyInstance): void {
     app.addHook('onSend', (request, reply, payload, done) => {

@@ -8,8 +8,11 @@ import { challengeBody, errorBody } from './error-schemas.js'
 import { toOpenapiDialect } from './openapi-dialect.js'
 import type { OpenapiDialect } from './openapi-dialect.js'
 
-/** Credentials that a route requires. `client` stands for those of an OAuth client. */
-export type RouteAccess = 'public' | 'token' | 'client'
+/**
+ * Credentials that a route requires. `client` stands for those of an OAuth client, and `any-token`
+ * for an access token or a refresh token, which the route reads itself.
+ */
+export type RouteAccess = 'public' | 'token' | 'any-token' | 'client'
 
 /** Documentation of a route. */
 export interface RouteDoc {
@@ -75,19 +78,22 @@ interface DocumentedSchema {
 
 type SecurityScheme = readonly [name: string, openapi: object, swagger: object]
 
+const TOKEN_ERRORS: readonly ErrorCode[] = [
+  'AUTH_REQUEST_INVALID',
+  'AUTH_ACCESS_MISSING',
+  'AUTH_ACCESS_EXPIRED',
+  'AUTH_ACCESS_INVALID',
+  'AUTH_SESSION_REVOKED',
+  'AUTH_DPOP_INVALID',
+  'AUTH_DPOP_NONCE',
+  'AUTH_CLAIMS_INSUFFICIENT',
+  'AUTH_STORE_UNAVAILABLE'
+]
+
 const ERRORS_BY_ACCESS: Readonly<Record<RouteAccess, readonly ErrorCode[]>> = {
   public: [],
-  token: [
-    'AUTH_REQUEST_INVALID',
-    'AUTH_ACCESS_MISSING',
-    'AUTH_ACCESS_EXPIRED',
-    'AUTH_ACCESS_INVALID',
-    'AUTH_SESSION_REVOKED',
-    'AUTH_DPOP_INVALID',
-    'AUTH_DPOP_NONCE',
-    'AUTH_CLAIMS_INSUFFICIENT',
-    'AUTH_STORE_UNAVAILABLE'
-  ],
+  token: TOKEN_ERRORS,
+  'any-token': TOKEN_ERRORS,
   client: []
 }
 
@@ -175,8 +181,8 @@ function completeSchema (
     ...documented,
     security: [
       ...schemes.map(([name]) => ({ [name]: [] })),
-      // A client may also send its credentials in the form.
-      ...(doc.access === 'client' ? [{}] : [])
+      // The body may contain the credentials of a client, or a refresh token.
+      ...(doc.access === 'client' || doc.access === 'any-token' ? [{}] : [])
     ],
     response: {
       ...schema.response,

@@ -84,8 +84,15 @@ export const routeDocs: Readonly<Record<Exclude<RouteName, OAuthRouteName>, Rout
   logoutAll: {
     id: 'LogoutAll',
     summary: 'Revoke all sessions of the user',
-    access: 'token',
-    errors: ['AUTH_ORIGIN_REJECTED']
+    description: 'Accepts an access token, or the current or the previous refresh token of a ' +
+      'session.',
+    access: 'any-token',
+    errors: [
+      'AUTH_REFRESH_INVALID',
+      'AUTH_REFRESH_EXPIRED',
+      'AUTH_REFRESH_REVOKED',
+      'AUTH_ORIGIN_REJECTED'
+    ]
   },
   sessions: { id: 'ListSessions', summary: 'List the sessions of the user', access: 'token' },
   otherSessions: {

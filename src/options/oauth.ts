@@ -33,7 +33,7 @@ export interface OAuthOptions {
    * A session belongs to a client if its login sends the `client_id`, or if `openSession` names
    * the client. A client with a secret also sends it, as `client_secret` or by HTTP Basic. Only
    * these routes and `logout` accept the refresh token of such a session. `logoutAll`, `elevate`,
-   * `me` and the routes for sessions reject its access token.
+   * `me` and the routes for sessions reject its tokens.
    *
    * @example
    * ```ts

@@ -1,12 +1,18 @@
-import type { FastifyInstance } from 'fastify'
-import { TokenAuthError } from '../../errors.js'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { missingProof, TokenAuthError } from '../../errors.js'
+import type { ErrorCode } from '../../protocol.js'
+import { verifyLogoutToken } from '../../sessions/logout-token.js'
+import type { LogoutTokenContext } from '../../sessions/logout-token.js'
 import type { Sessions } from '../../sessions/sessions.js'
 import type { Auth } from '../../tokens/auth.js'
 import type { Authenticate } from '../authenticate.js'
+import type { RequestDpop } from '../dpop.js'
 import type { DescribeRoute } from '../openapi.js'
 import { routeDocs } from '../route-docs.js'
 import { acceptedContent, emptyResponse, refreshTokenBody } from '../schemas.js'
 import type { RefreshTokenBody, TokenTransport } from '../token-transport.js'
+
+type LogoutRequest = FastifyRequest<{ Body: RefreshTokenBody }>
 
 /**
  * Adds `POST logout`: revokes the session of a refresh token of any age, or of an access token.
@@ -48,20 +54,85 @@ export function addLogoutRoute (
   })
 }
 
-/** Adds `POST logout/all`: revokes all sessions of the user. */
+/** Collaborators of the route that revokes all sessions of a user. */
+export interface LogoutAllRoute extends LogoutTokenContext {
+  readonly transport: TokenTransport
+  readonly sessions: Sessions
+  readonly authenticate: Authenticate
+  /** `null` if DPoP is disabled. */
+  readonly dpop: RequestDpop | null
+  readonly describe: DescribeRoute
+}
+
+/** Codes of an access token that does not matter if the request has a valid refresh token. */
+const CODES_WITHOUT_ACCESS: ReadonlySet<ErrorCode> = new Set([
+  'AUTH_ACCESS_MISSING',
+  'AUTH_ACCESS_EXPIRED',
+  'AUTH_ACCESS_INVALID'
+])
+
+/**
+ * Adds `POST logout/all`: revokes all sessions of the user.
+ *
+ * Accepts an access token, or the current or the previous refresh token of a live session. A bound
+ * refresh token requires a proof of its key.
+ */
 export function addLogoutAllRoute (
   scope: FastifyInstance,
   url: string,
-  transport: TokenTransport,
-  sessions: Sessions,
-  authenticate: Authenticate,
-  describe: DescribeRoute
+  context: LogoutAllRoute
 ): void {
-  scope.post(url, {
-    onRequest: [authenticate],
-    ...describe(routeDocs.logoutAll, { response: { 204: emptyResponse } })
+  const { transport, sessions, authenticate, dpop, describe } = context
+
+  // Returns the user of an access token, or the error that rejects it.
+  async function verifyAccess (request: FastifyRequest): Promise<string | TokenAuthError> {
+    try {
+      await authenticate(request, null)
+      return (request.auth as Auth).userId
+    } catch (error) {
+      if (error instanceof TokenAuthError && CODES_WITHOUT_ACCESS.has(error.code)) {
+        return error
+      }
+
+      throw error
+    }
+  }
+
+  async function findUser (request: LogoutRequest): Promise<string> {
+    const access = await verifyAccess(request)
+
+    if (typeof access === 'string') {
+      return access
+    }
+
+    const tokens = transport.readTokens(request)
+
+    // Clients of the app refresh if their access token has expired.
+    if (tokens.refresh === null) {
+      throw access
+    }
+
+    const { userId, thumbprint } = await verifyLogoutToken(context, tokens.refresh)
+
+    if (thumbprint !== null) {
+      if (dpop === null) {
+        throw missingProof()
+      }
+
+      await dpop.requireProofOfKey(request, thumbprint)
+    }
+
+    return userId
+  }
+
+  scope.post<{ Body: RefreshTokenBody }>(url, {
+    ...describe(routeDocs.logoutAll, {
+      ...acceptedContent,
+      body: refreshTokenBody,
+      response: { 204: emptyResponse }
+    })
   }, async (request, reply) => {
-    await sessions.revokeUser((request.auth as Auth).userId, 'logout-all')
+    await sessions.revokeUser(await findUser(request), 'logout-all')
 
     if (transport.shouldClearCookies(request, true)) {
       transport.clearCookies(reply)

@@ -235,6 +235,31 @@ t.test('bound tokens in cookies require a proof', async t => {
   t.equal((await holder.sendOnce('POST', '/auth/refresh', { headers })).statusCode, 200)
 })
 
+t.test('logout/all with a bound refresh token requires a proof of its key', async t => {
+  const { app, holder, post } = await start(t)
+  const { refresh_token: token, access_token: access } = await signIn(holder)
+  const body = { refresh_token: token }
+  const url = '/auth/logout/all'
+  assertRejected(t, await post(url, body), 'AUTH_DPOP_INVALID', 'without a proof')
+  const thief = new DpopClient(app, createProofKey('ES256'))
+  assertRejected(
+    t,
+    await thief.send('POST', url, { body }),
+    'AUTH_REFRESH_INVALID',
+    'of another key'
+  )
+  t.equal((await holder.sendOnce('GET', '/protected', { token: access })).statusCode, 200)
+  const dpop = holder.createProof('POST', url)
+  t.equal((await post(url, body, { dpop })).statusCode, 204)
+  const second = await signIn(holder)
+  assertRejected(
+    t,
+    await post(url, { refresh_token: second.refresh_token }, { dpop }),
+    'AUTH_DPOP_INVALID',
+    'a proof that was consumed'
+  )
+})
+
 t.test('logout requires no proof', async t => {
   const { app, holder, post } = await start(t)
   const ways: Array<(answer: TokenResponse) => Promise<LightMyRequestResponse>> = [

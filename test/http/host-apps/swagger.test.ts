@@ -87,7 +87,7 @@ const routes: Readonly<Record<string, { readonly takes?: object, readonly gives:
     gives: { 200: token }
   },
   'post /auth/logout': { takes: refreshToken, gives: { 204: null } },
-  'post /auth/logout/all': { gives: { 204: null } },
+  'post /auth/logout/all': { takes: refreshToken, gives: { 204: null } },
   'get /auth/sessions': {
     gives: {
       200: {
@@ -160,7 +160,8 @@ t.test('the document marks routes that require an access token', async t => {
   const document = await getDocument(signed)
 
   for (const [name, { security }] of Object.entries(document)) {
-    const expected = open.includes(name) ? [] : [{ bearerAuth: [] }]
+    const inBody = name === 'post /auth/logout/all' ? [{}] : []
+    const expected = open.includes(name) ? [] : [{ bearerAuth: [] }, ...inBody]
     t.strictSame(security, name === 'get /protected' ? undefined : expected, name)
   }
 })

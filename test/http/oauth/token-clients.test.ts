@@ -237,6 +237,9 @@ t.test('the tokens of a client cannot use the app\'s session routes except logou
     t.equal(response.json().code, 'AUTH_CLAIMS_INSUFFICIENT')
   }
 
+  const byRefresh = await app.post('/auth/logout/all', { refresh_token: refresh })
+  t.equal(byRefresh.statusCode, 401)
+  t.equal(byRefresh.json().code, 'AUTH_REFRESH_INVALID')
   t.equal(await getGeneration(app, refresh), 0, 'the session is still valid')
   t.equal(await getGeneration(app, own.refresh), 0)
 

@@ -144,17 +144,6 @@ t.test('logout/all revokes every session of the user only', async t => {
   )
 })
 
-t.test('logout/all requires an access token', async t => {
-  const test = await createTestApp()
-  t.teardown(() => test.app.close())
-  const { refresh_token: token = '' } = await test.login()
-  t.equal((await test.post('/auth/logout/all')).json().code, 'AUTH_ACCESS_MISSING')
-  const response = await test.post('/auth/logout/all', undefined, {
-    authorization: `Bearer ${token}`
-  })
-  t.equal(response.json().code, 'AUTH_ACCESS_INVALID')
-})
-
 t.test('revokeUser with `keep` keeps one session and rejects pending logins', async t => {
   const test = await createTestApp()
   t.teardown(() => test.app.close())

@@ -163,7 +163,7 @@ t.test('only the Authorization header is read, without outer whitespace [12]', a
   const trailer = `0\r\nAuthorization: Bearer ${token}\r\n\r\n`
   const late = await server.rawWith(
     trailer,
-    'POST /auth/logout/all',
+    'POST /auth/elevate',
     'Transfer-Encoding: chunked',
     'Trailer: Authorization'
   )
@@ -177,8 +177,8 @@ t.test('an access token is accepted only as bearer token [13]', async t => {
   const form = `access_token=${token}`
   const json = JSON.stringify({ access_token: token, authorization: `Bearer ${token}` })
   const requests: Array<Promise<Answer>> = [
-    server.rawWith(form, 'POST /auth/logout/all', FORM_TYPE, getLengthHeader(form)),
-    server.rawWith(json, 'POST /auth/logout/all', JSON_TYPE, getLengthHeader(json)),
+    server.rawWith(form, 'POST /auth/elevate', FORM_TYPE, getLengthHeader(form)),
+    server.rawWith(json, 'POST /auth/elevate', JSON_TYPE, getLengthHeader(json)),
     server.raw(`GET http://${token}@localhost/protected`),
     server.raw(`GET http://x:${token}@localhost/protected`),
     server.raw(`GET /protected?access_token=${token}&bearer_token=${token}#access_token=${token}`),
