@@ -12,6 +12,7 @@ import type {
 import type { Registration as ScopeRegistration } from './http/registration.js'
 import type { Route } from './http/unprotected-routes.js'
 import type { Duration } from './lib/duration.js'
+import type { FollowedSession } from './live/follower.js'
 import type { CookieResponse, TokenResponse } from './protocol.js'
 import type { AuthUser, PublicUser } from './sessions/user-callbacks.js'
 import type { UserId } from './sessions/user-id.js'
@@ -102,6 +103,9 @@ export interface ElevateOptions {
 /** Request of a route with `authenticate`. */
 export type ElevatedRequest = AuthenticatedRequest
 
+/** Request of a route with `authenticate`. */
+export type FollowableRequest = AuthenticatedRequest
+
 /**
  * Sessions and passwords for the app's own code: `app.tokenAuth`.
  *
@@ -178,6 +182,35 @@ export interface TokenAuth {
   ): Promise<TokenResponse<PublicUser> | CookieResponse<PublicUser>>
   /** Issues an access token that the request did not have in a cookie. */
   elevate(request: ElevatedRequest, options: ElevateOptions): Promise<TokenResponse<PublicUser>>
+  /**
+   * Follows the session of a request that outlives its response: a WebSocket, a stream or a job.
+   *
+   * The signal of the result aborts when the session is revoked on any instance, or when the access
+   * token expires. So a client must send a newer token before, which goes to `renew`. Other
+   * instances learn of a revocation with their next poll, or earlier if the database pushes. A
+   * store that does not respond aborts nothing.
+   *
+   * Call it in a route with `authenticate`, and call `end` when the connection closes. Each
+   * followed session takes about 1 kB of memory.
+   *
+   * @throws TokenAuthError `AUTH_ACCESS_MISSING` if `authenticate` has accepted no token.
+   * @example
+   * ```ts
+   * app.get('/live', { websocket: true, onRequest: [app.authenticate] }, (socket, request) => {
+   *   const { signal, renew, end } = app.tokenAuth.follow(request)
+   *   const close = (): void => {
+   *     socket.close(4401)
+   *   }
+   *   signal.addEventListener('abort', close)
+   *   // The client sends its next access token as a message.
+   *   socket.on('message', message => {
+   *     renew(String(message)).catch(close)
+   *   })
+   *   socket.on('close', end)
+   * })
+   * ```
+   */
+  follow(request: FollowableRequest): FollowedSession
   /**
    * Lists the live sessions of a user, newest first, at most 100.
    *

@@ -30,6 +30,7 @@ export type {
   ClaimRequirements,
   ElevatedRequest,
   ElevateOptions,
+  FollowableRequest,
   FreshOptions,
   OpenInCookieOptions,
   OpenOptions,
@@ -54,6 +55,7 @@ export type {
   HealthReasonCode,
   HealthStatus
 } from './health/health.js'
+export type { FollowedSession } from './live/follower.js'
 export type { LastSweep } from './stores/sweeper.js'
 export type { RevocationSubscriber } from './revocations/feed.js'
 export type { InstanceClocks } from './revocations/store-clock.js'

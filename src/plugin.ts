@@ -9,6 +9,7 @@ import { createAuthenticate } from './http/authenticate.js'
 import type { Authenticate } from './http/authenticate.js'
 import type { GetProof, RequestDpop } from './http/dpop.js'
 import { RequestElevation } from './http/elevation.js'
+import { createFollow } from './http/follow.js'
 import { requireFirstParty } from './http/guards.js'
 import { addErrorHeaders } from './http/headers.js'
 import { loadDpop } from './http/load-dpop.js'
@@ -125,12 +126,14 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
     let isStarted = false
     await addRoutes(app, scope, registration)
     const unprotectedRoutes = createRouteLister(app, options.paths)
+    const follow = createFollow({ ...services, sources, clock })
 
     decorateScope(app, {
       name,
       clock,
       authenticate: check,
       unprotectedRoutes,
+      follow,
       getParts: () => ({ ...registration, ...services, events, deriveKeys: derive, extensions }),
       ...(!isProduction() && {
         testing: await loadTestSessions({
@@ -148,6 +151,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       createTokenAuth({
         ...services,
         ...registration,
+        follow,
         unprotectedRoutes,
         oneTime: {
           realm: name,

@@ -5,6 +5,7 @@ import { HealthMonitor } from './health/monitor.js'
 import { StandstillMonitor } from './lib/standstill.js'
 import { HOUR, SECOND } from './lib/time.js'
 import type { Millis } from './lib/time.js'
+import { SessionFollowers } from './live/session-followers.js'
 import { HashQueue } from './login/hash-queue.js'
 import { PasswordLogin } from './login/password-login.js'
 import { Passwords } from './login/passwords.js'
@@ -91,6 +92,7 @@ export interface Services {
   /** `null` if access tokens are signed by a derived key. */
   readonly keyRing: KeyRing | null
   readonly revoked: RevokedSessions
+  readonly followers: SessionFollowers
   /** `null` if access tokens do not confirm a generation. */
   readonly usage: UsageTracker | null
   /** Checks the stores, reads the revocations that still matter, and starts the timers. */
@@ -105,13 +107,12 @@ export function createServices (
   { signers, dpop, isConfidential, events, time }: ServicesContext,
   logger: Logger
 ): Services {
-  const { name: realm, keys, grace, storeTimeout } = options
+  const { name: realm, keys, grace, storeTimeout, rotation, refreshLifetime: lifetime } = options
   const clock = time.now.bind(time)
   const { store, users } = wrapStore(options, storeTimeout, time, logger)
   const attempts = wrapAttemptStore(options.throttle?.attempts, storeTimeout, logger)
   const retention = options.accessLifetime + HOUR / 2
-  const writesImmediately = options.confirmWrites === 'immediate'
-  const usage = new UsageTracker(store, realm, grace, writesImmediately)
+  const usage = new UsageTracker(store, realm, grace, options.confirmWrites === 'immediate')
   const confirming = options.confirmBy === 'access' ? usage : null
   const revoked = new RevokedSessions(retention)
   const reporter = new RevocationReporter({ revoked, events, retention })
@@ -178,11 +179,11 @@ export function createServices (
     },
     usage: confirming
   })
+  const followers = new SessionFollowers({ revoked, clock, verifier: access })
   const keyRing = keys === null
     ? null
     : new KeyRing(keys, accessTokens, derived, access.clearCache.bind(access))
   const shared = { store, realm, users, issuer, refreshTokens, events, clock, dpop }
-  const { rotation, refreshLifetime: lifetime } = options
   const sessions = new Sessions({
     ...shared,
     logger,
@@ -254,6 +255,7 @@ export function createServices (
     renewal,
     keyRing,
     revoked,
+    followers,
     usage: confirming,
     async start () {
       // Without the routes, the first call of a method loads the library.
@@ -267,6 +269,7 @@ export function createServices (
     async stop () {
       standstill.stop()
       startup.stop()
+      followers.close()
       await Promise.allSettled([feed.stop(), sweeper.stop(), usage.close()])
     }
   }

@@ -14,6 +14,7 @@ import type { CookieReply } from './http/cookies.js'
 import { getDisconnectSignal } from './http/disconnect.js'
 import type { GetProof } from './http/dpop.js'
 import type { RequestElevation } from './http/elevation.js'
+import type { Follow } from './http/follow.js'
 import {
   assertCredentials,
   assertDevice,
@@ -52,6 +53,7 @@ export type TokenAuthContext =
     readonly clock: () => Millis
     readonly transport: TokenTransport
     readonly elevation: RequestElevation
+    readonly follow: Follow
     /** `null` if OAuth clients are not configured. */
     readonly oauth: OAuth | null
     readonly getProof: GetProof
@@ -85,7 +87,7 @@ const keepShape = { keep: true }
 /** Creates `app.tokenAuth`. */
 export function createTokenAuth (context: TokenAuthContext): TokenAuth {
   const { users, sessions, passwords, throttle, sweeper, transport, keyRing, health } = context
-  const { oauth, getProof, clock, unprotectedRoutes, login, elevation } = context
+  const { oauth, getProof, clock, unprotectedRoutes, login, elevation, follow } = context
   const { oneTime, sharesAttempts } = context
 
   async function openSession (
@@ -224,6 +226,7 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
   return {
     openSession,
     elevate,
+    follow,
     verifyLogin,
     async listSessions (userId) {
       const live = await sessions.list(toUserId(userId, 'listSessions'))

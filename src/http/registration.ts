@@ -12,6 +12,7 @@ import type { KeyPurpose, SigningKeys } from '../tokens/key-derivation.js'
 import type { AccessCheck, Authenticate, AuthenticatedRequest } from './authenticate.js'
 import type { ClientMembers, HttpRequest } from './authorization.js'
 import type { GetProof } from './dpop.js'
+import type { Follow } from './follow.js'
 import type { DescribeRoute } from './openapi.js'
 import type { TestSessions } from './test-sessions.js'
 import type { Route } from './unprotected-routes.js'
@@ -59,6 +60,8 @@ export interface Registration {
   readonly authenticate: AccessCheck
   /** Lists the routes of the whole app that no `authenticate` hook protects. */
   readonly unprotectedRoutes: () => Route[]
+  /** Follows the session of a request. Missing for `tokenVerifier` and `fakeAuth`. */
+  readonly follow?: Follow
   /**
    * Opens sessions for `signIn` of `fastify-token-auth/testing`.
    *

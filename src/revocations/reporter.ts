@@ -76,12 +76,20 @@ export class RevocationReporter {
     this.#pending.delete(getKey(revocation))
   }
 
-  /** Adds a session whose row says that it is revoked. Its entry of the feed reports it. */
-  addRevokedRow (sessionId: string, at: Millis, now: Millis): void {
+  /**
+   * Adds a session whose row says that it is revoked. Its entry of the feed reports it.
+   *
+   * @param session.userId - Missing if the store does not have the session.
+   */
+  addRevokedRow (
+    { sessionId, userId }: { readonly sessionId: string, readonly userId?: string },
+    at: Millis,
+    now: Millis
+  ): void {
     const { revoked, retention } = this.#context
     deleteExpired(this.#unreported, now)
 
-    if (revoked.add({ sessionId, at }, now)) {
+    if (revoked.add({ sessionId, userId, at }, now)) {
       this.#unreported.set(sessionId, now + retention)
     }
   }

@@ -6,7 +6,7 @@ type KnownUserRevocation = Pick<UserRevocation, 'at' | 'userId' | 'before' | 'ke
 
 /** Revocation as {@link RevokedSessions} needs it. */
 export type KnownRevocation =
-  | Pick<SessionRevocation, 'at' | 'sessionId'>
+  | Pick<SessionRevocation, 'at' | 'sessionId'> & { readonly userId?: string | undefined }
   | KnownUserRevocation
   | Pick<RealmRevocation, 'at' | 'before'>
 
@@ -34,6 +34,7 @@ export class RevokedSessions {
   #since: Millis | null = null
   /** Last not-before of the realm. Never dropped. */
   #realm = -Infinity
+  #listener: ((revocation: KnownRevocation) => void) | null = null
 
   /** @param retention - Time until all access tokens from before a revocation have expired. */
   constructor (retention: Millis) {
@@ -48,13 +49,26 @@ export class RevokedSessions {
   }
 
   /**
+   * Calls a listener after each call of {@link add}, whether the revocation was new or not. A
+   * revocation of a session lacks `userId` if the user is unknown. There is one listener.
+   */
+  onAdd (listener: (revocation: KnownRevocation) => void): void {
+    this.#listener = listener
+  }
+
+  /**
    * Adds a revocation and drops those that are no longer needed.
    *
    * @returns Whether the revocation was not in memory before.
    */
   add (revocation: KnownRevocation, now: Millis): boolean {
     this.dropExpired(now)
+    const isNew = this.#add(revocation)
+    this.#listener?.(revocation)
+    return isNew
+  }
 
+  #add (revocation: KnownRevocation): boolean {
     if ('sessionId' in revocation) {
       return !this.#old.sessions.has(revocation.sessionId) &&
         addOnce(this.#recent.sessions, revocation.sessionId)

@@ -54,13 +54,14 @@ export class Elevation {
    * @throws TokenAuthError `AUTH_SESSION_REVOKED`, or `AUTH_ACCESS_EXPIRED` if the session has
    * expired or its client has a newer token. `AUTH_STORE_UNAVAILABLE` if the store fails.
    */
-  async findSession ({ sessionId, generation }: AccessToken): Promise<Session> {
+  async findSession (token: AccessToken): Promise<Session> {
+    const { sessionId, generation } = token
     const { store, realm, reporter, clock } = this.#context
     const session = await store.find(realm, sessionId)
     const now = clock()
 
     if (session?.revokedAt != null) {
-      reporter.addRevokedRow(sessionId, session.revokedAt, now)
+      reporter.addRevokedRow(token, session.revokedAt, now)
       throw new TokenAuthError('AUTH_SESSION_REVOKED')
     }
 

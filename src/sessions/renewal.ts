@@ -82,7 +82,7 @@ export class Renewal {
       ])
 
       if (session?.revokedAt != null) {
-        reporter.addRevokedRow(sessionId, session.revokedAt, clock())
+        reporter.addRevokedRow(verified.auth, session.revokedAt, clock())
         throw new TokenAuthError('AUTH_SESSION_REVOKED')
       }
 

@@ -171,7 +171,7 @@ export class Sessions {
 
     // With a wrong secret, the session lives on. Without one, it had ended before.
     if (secretHash === undefined) {
-      reporter.addRevokedRow(sessionId, at, at)
+      reporter.addRevokedRow({ sessionId, userId }, at, at)
     }
 
     return false
@@ -188,7 +188,7 @@ export class Sessions {
 
     // The store may have lost the session. Its access tokens must not outlive the call.
     const now = clock()
-    reporter.addRevokedRow(sessionId, now, now)
+    reporter.addRevokedRow({ sessionId }, now, now)
     return false
   }
 

@@ -82,11 +82,11 @@ t.test('a revocation whose call failed is reported when its entry is read', asyn
 
 t.test('a session whose row is revoked is reported when its entry is read', async t => {
   const { reporter, ended } = createReporter()
-  reporter.addRevokedRow('s1', NOW, NOW)
-  reporter.addRevokedRow('s1', NOW, NOW)
+  reporter.addRevokedRow({ sessionId: 's1', userId: 'ann' }, NOW, NOW)
+  reporter.addRevokedRow({ sessionId: 's1', userId: 'ann' }, NOW, NOW)
   t.strictSame(ended, [])
   reporter.addEntry(session, NOW, true)
-  reporter.addRevokedRow('s1', NOW, NOW)
+  reporter.addRevokedRow({ sessionId: 's1', userId: 'ann' }, NOW, NOW)
   reporter.addEntry(session, NOW, true)
   t.match(ended, [{ local: false, sessionId: 's1' }])
 })
@@ -94,7 +94,7 @@ t.test('a session whose row is revoked is reported when its entry is read', asyn
 t.test('a row that is found before the store answers is reported with the result', async t => {
   const { reporter, ended } = createReporter()
   reporter.begin(session)
-  reporter.addRevokedRow('s1', NOW, NOW)
+  reporter.addRevokedRow({ sessionId: 's1', userId: 'ann' }, NOW, NOW)
   t.strictSame(ended, [])
   reporter.complete(session, NOW)
   reporter.addEntry(session, NOW, true)
