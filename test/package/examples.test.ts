@@ -37,6 +37,7 @@ const servers: readonly Server[] = [
   { script: 'sqlite/server.ts', open: openSqlite },
   { script: 'postgres/server.ts', open: openPostgres },
   { script: 'mysql/server.ts', open: openMysql, skip: await whyNoMysql() },
+  { script: 'serverless/server.ts', open: openPostgres },
   { script: 'redis/server.ts', open: openRedis, skip: await whyNoRedis() },
   {
     script: 'migrate-from/form-login/server.ts',
@@ -71,7 +72,8 @@ const otherServers = [
   'dpop/server.ts',
   'oauth2-login/server.ts',
   'passkeys/server.ts',
-  'resource-server/server.ts'
+  'resource-server/server.ts',
+  'ssr/server.ts'
 ]
 
 const folders = readdirSync(join(root, 'examples'), { withFileTypes: true })
