@@ -11,7 +11,8 @@ import { root } from '../helpers/consumer.js'
 const scripts = [
   'rotation/rotation.ts',
   'rotation/schedules.ts',
-  'browser-cookies/origins.ts'
+  'browser-cookies/origins.ts',
+  'throttling/throttling.ts'
 ]
 
 for (const script of scripts) {
