@@ -19,7 +19,7 @@ import type { Cleanups, Engine } from '../chaos/engines.js'
 import { createChildEnv } from '../helpers/child-env.js'
 import { createConsumer, defaultDependencies, root } from '../helpers/consumer.js'
 
-// The servers run the code of the README word for word, between these lines.
+// The servers run the code of the guide word for word, between these lines.
 const BEFORE = `
 import Fastify from 'fastify'
 import { tokenAuth } from 'fastify-token-auth'
@@ -33,14 +33,14 @@ app.post('/open', request => app.tokenAuth.openSession('1', request))
 app.get('/protected', { onRequest: [app.authenticate] }, () => 'hello')
 process.send?.(await app.listen({ host: '127.0.0.1', port: 0 }))
 `
-const readme = readFileSync(join(root, 'README.md'), 'utf8')
+const guide = readFileSync(join(root, 'examples/operations/stores.md'), 'utf8')
 
 function getBlock (importLine: string): string {
-  const blocks = [...readme.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code = '']) => code)
+  const blocks = [...guide.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code = '']) => code)
   const block = blocks.find(code => code.includes(importLine) && code.includes('app.register'))
 
   if (block === undefined) {
-    throw new Error(`README has no code with ${importLine}`)
+    throw new Error(`guide has no code with ${importLine}`)
   }
 
   return block
@@ -235,7 +235,7 @@ async function startInstances (t: Test, driver: Driver, url: URL): Promise<[Inst
 for (const driver of drivers) {
   const { engine: name } = driver
 
-  t.test(`the code of the README survives outages of ${name}`, async t => {
+  t.test(`the code of the guide survives outages of ${name}`, async t => {
     const engine = await startEngine(t, driver)
     await driver.migrate(engine.url)
     const url = new URL(engine.url)

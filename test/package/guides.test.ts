@@ -17,7 +17,7 @@
 
 import { spawn } from 'node:child_process'
 import { cpSync, existsSync, readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import t from 'tap'
 import type { Test } from 'tap'
@@ -86,7 +86,8 @@ function complete (code: string): string {
 
 /** Path of a block in the project. */
 function getFile (guide: Guide, { code, language, line }: Block): string {
-  const name = /^\/\/ ([\w.-]+\.tsx?)\n/.exec(code)?.[1] ?? `line-${line}.${language}`
+  const name = /^\/\/ ([\w.-]+\.tsx?)\n/.exec(code)?.[1] ??
+    `${basename(guide.path, '.md')}-line-${line}.${language}`
   return join(dirname(guide.path), name)
 }
 

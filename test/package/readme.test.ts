@@ -1,9 +1,11 @@
-import { execFile, spawn } from 'node:child_process'
+// The README and the lists that left it: routes, errors, options, events and headers.
+// guides.test.ts compiles and runs the code blocks, guides-prose.test.ts reads sentences and links.
+
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { promisify } from 'node:util'
 import t from 'tap'
 import { dpopShape } from '../../src/options/dpop.js'
 import { oauthShape } from '../../src/options/oauth.js'
@@ -21,55 +23,91 @@ import { accountLimitShape, addressLimitShape, throttleShape } from '../../src/o
 import { cookieShape } from '../../src/options/transport.js'
 import { defaultPaths, exposedHeaders } from '../../src/protocol.js'
 import { MemoryStore } from '../../src/stores/memory/index.js'
+import { getChromiumSkipReason, startBrowser } from '../helpers/browser/browser.js'
 import { createChildEnv } from '../helpers/child-env.js'
 import { createConsumer, root } from '../helpers/consumer.js'
+import { readGuide, readGuides } from '../helpers/guides.js'
 
-const readme = readFileSync(join(root, 'README.md'), 'utf8')
-const blocks = [...readme.matchAll(/^```ts( run)?\n(.*?)^```$/gms)].map(([, run, code = '']) => ({
-  run: run !== undefined,
-  code
-}))
-const shellBlocks = [...readme.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, code = '']) => code)
+const readme = readGuide('README.md')
+const quickStart = readme.blocks.find(block => block.marks.includes('run'))?.code ?? ''
 
-t.test('the README names all headers that CORS must expose', async t => {
-  t.match(readme, `exposedHeaders // ${exposedHeaders.join(', ')}\n`)
+const protocol = readFileSync(join(root, 'src/protocol.ts'), 'utf8')
+const [, codeType = ''] = /type ErrorCode =([^]+?)(?:\n\n|$)/.exec(protocol) ?? []
+const errorCodes = [...codeType.matchAll(/'(\w+)'/g)].map(([, code = '']) => code)
+
+/** Returns the first column of the tables of a page. */
+function readNames (path: string): string {
+  return [...readGuide(path).text.matchAll(/^\| ([^|]+) \|/gm)].map(([, cell]) => cell).join('\n')
+}
+
+t.test('a guide names all headers that CORS must expose', async t => {
+  const { text } = readGuide('examples/browser-cookies/README.md')
+  t.match(text, `exposedHeaders // ${exposedHeaders.join(', ')}\n`)
 })
 
-t.test('the quick start runs, in under 20 lines', async t => {
-  const [quickStart] = blocks.filter(block => block.run)
-  const code = quickStart?.code ?? ''
-  t.ok(code.trim().split('\n').length < 20)
+t.test('the quick start has less than 25 lines', async t => {
+  t.match(quickStart, /app\.listen/)
+  t.ok(quickStart.trim().split('\n').length < 25)
+})
+
+t.test('the page of the quick start logs in, and stays signed in', {
+  skip: getChromiumSkipReason()
+}, async t => {
   const consumer = createConsumer()
   t.teardown(() => {
     consumer.remove()
   })
-  consumer.write('quick-start.ts', code.replace('3000', '0'))
-  const child = spawn(process.execPath, [
-    '--import',
-    join(root, 'node_modules/tsx/dist/loader.mjs'),
-    'quick-start.ts'
-  ], {
+  consumer.write('app.ts', quickStart.replace('3000', '0'))
+  const loader = join(root, 'node_modules/tsx/dist/loader.mjs')
+  const child = spawn(process.execPath, ['--import', loader, 'app.ts'], {
     cwd: consumer.folder,
     env: createChildEnv({ AUTH_SECRET: 'k3Jd8sLq0Zx7Vb2Nm5Tg9Ry4Wp1Hc6Uf' }),
     stdio: ['ignore', 'pipe', 'inherit']
   })
   t.teardown(() => child.kill('SIGKILL'))
   const [line] = await once(createInterface({ input: child.stdout }), 'line') as [string]
-  const url = /http:\/\/127\.0\.0\.1:\d+|http:\/\/\[::1\]:\d+/.exec(line)?.[0] ?? line
+  const port = /http:\/\/(?:127\.0\.0\.1|\[::1\]):(\d+)/.exec(line)?.[1]
 
-  const requests = shellBlocks.filter(block => block.includes('curl')).join('')
-  const script = requests.replaceAll('localhost:3000', url)
-  const { stdout } = await promisify(execFile)('sh', ['-ec', script])
-  t.match(stdout, /^Hello 1\{"sessions":\[.+"access_token".+"AUTH_SESSION_REVOKED"/)
+  const browser = await startBrowser(t)
+  const page = await browser.newPage()
+  const questions: string[] = []
+  page.on('dialog', dialog => {
+    questions.push(dialog.message())
+    void dialog.accept(dialog.message() === 'Name' ? 'ann' : 'correct horse')
+  })
+  await page.goto(`http://localhost:${port}`)
+  await page.getByText('Hello 1').waitFor()
+  await page.reload()
+  await page.getByText('Hello 1').waitFor()
+  t.strictSame(questions, ['Name', 'Password'])
 })
 
-t.test('the README names every route and option', async t => {
+t.test('a page lists every route', async t => {
+  const names = readNames('examples/protecting-routes/routes.md')
   const { jwks, metadata, ...below } = defaultPaths
 
   for (const path of [jwks, metadata, ...Object.values(below).map(path => `/auth${path}`)]) {
-    t.ok(readme.includes(`${path}\``), path)
+    t.ok(names.includes(`${path}\``), path)
   }
+})
 
+t.test('a page lists every error, and the README names no other one', async t => {
+  // Codes with the same reaction share a row: `AUTH_REFRESH_INVALID`, `_EXPIRED`.
+  const cells = readNames('examples/protecting-routes/routes.md').split('\n')
+  const listed = cells.flatMap(cell => {
+    const [first = '', ...endings] = [...cell.matchAll(/`([A-Z_]+)`/g)].map(([, code = '']) => code)
+    const stem = first.replace(/_[A-Z]+$/, '')
+    return [first, ...endings.map(code => code.startsWith('_') ? stem + code : code)]
+  }).filter(code => code.startsWith('AUTH_'))
+  t.strictSame(listed.toSorted(), [...errorCodes].sort())
+
+  for (const [code] of readme.text.matchAll(/AUTH_(?!SECRET)[A-Z_]+[A-Z]/g)) {
+    t.ok(errorCodes.some(known => known.startsWith(code)), code)
+  }
+})
+
+t.test('a page lists every option', async t => {
+  const { text } = readGuide('examples/protecting-routes/options.md')
   const names = Object.keys({
     ...optionsShape,
     ...accessTokenShape,
@@ -84,12 +122,45 @@ t.test('the README names every route and option', async t => {
     ...accountLimitShape,
     ...addressLimitShape,
     ...oauthShape,
-    ...dpopShape,
-    ...listenerShape
-  }).concat(Object.getOwnPropertyNames(MemoryStore.prototype))
-  t.ok(names.length > 60)
+    ...dpopShape
+  })
+  t.ok(names.length > 50)
 
-  for (const name of names.filter(name => name !== 'constructor')) {
-    t.match(readme, new RegExp(`\`[^\`\n]*\\b${name}\\b`), name)
+  for (const name of names) {
+    t.match(text, new RegExp(`\`[^\`\n]*\\b${name}\\b`), name)
+  }
+})
+
+t.test('the README has a row for each top-level option with the same default', async t => {
+  const [, section = ''] = readme.text.split('## Options')
+  const rows = [...section.matchAll(/^\| (`[^|]+) \| ([^|]+) \|/gm)]
+  const named = rows.flatMap(([, names = '']) => names.replaceAll('`', '').split(', '))
+  t.strictSame(named.toSorted(), Object.keys(optionsShape).sort())
+  const { text } = readGuide('examples/protecting-routes/options.md')
+
+  for (const [, option = '', defaults = ''] of rows) {
+    for (const [, name, value = ''] of defaults.matchAll(/`(\w+): ([^`]+)`/g)) {
+      const path = option.replaceAll('`', '')
+      const row = text.split('\n').find(line => line.startsWith(`| \`${path}.${name}\``)) ??
+        text.split('\n').find(line => line.startsWith(`| \`${path}\``)) ?? ''
+      t.ok(row.includes(name ?? '') && row.includes(value), `${path}.${name}: ${value}`)
+    }
+  }
+})
+
+t.test('a page lists every event', async t => {
+  const names = readNames('examples/operations/events.md')
+
+  for (const name of Object.keys(listenerShape)) {
+    t.match(names, `\`${name}\``)
+  }
+})
+
+t.test('a guide names every method of a store', async t => {
+  const texts = readGuides().map(({ text }) => text)
+  const names = Object.getOwnPropertyNames(MemoryStore.prototype)
+
+  for (const name of names.filter(name => name !== 'constructor' && name !== 'rotate')) {
+    t.ok(texts.some(text => new RegExp(`\`[^\`\n]*\\b${name}\\b`).test(text)), name)
   }
 })
