@@ -46,6 +46,7 @@ const allowed = {
   client: ['protocol'],
   'client/node': ['client/[^/]+', 'protocol'],
   'client/react': ['client/[^/]+', 'protocol'],
+  'client/live': ['client/[^/]+', 'protocol'],
   testing: [
     'client/.+',
     'protocol',

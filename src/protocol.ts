@@ -93,6 +93,16 @@ export const newTokenHeader = 'x-new-token'
 export const errorHeader = 'x-auth-error'
 
 /**
+ * Subprotocol that a client offers before its access token, in the handshake of a WebSocket.
+ *
+ * A page cannot add headers to the handshake, and a URL must not contain a token.
+ */
+export const tokenSubprotocol = 'bearer.fastify-token-auth'
+
+/** Code with which a server closes a WebSocket whose token is no longer accepted. */
+export const tokenCloseCode = 4401
+
+/**
  * Response headers that a client reads.
  *
  * CORS must expose them, so that pages of other origins can read them. The plugin exposes those

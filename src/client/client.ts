@@ -3,6 +3,7 @@ import type { Fetch } from './api.js'
 import { createWithTimeout, DEFAULT_TIMEOUT, ignore, NO_TIMEOUT } from './async.js'
 import { createAuthorizedFetch } from './authorized-fetch.js'
 import { createAttemptLimit } from './backoff.js'
+import { setInternals } from './internals.js'
 import { createPendingLogouts } from './pending-logouts.js'
 import { getPageOrigin, resolvePlatform } from './platform.js'
 import { createRefresher } from './refresher.js'
@@ -156,7 +157,7 @@ export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
     })
   })
 
-  return {
+  const client: AuthClient = {
     ready: Promise.race([start(), disposed]),
     get state () {
       return session.state
@@ -241,6 +242,7 @@ export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
       disposal.abort()
     }
   }
+  return setInternals(client, { platform, session, refresher, baseUrl: href })
 }
 
 function parseBaseUrl (baseUrl = ''): string {

@@ -53,6 +53,10 @@ export interface Session {
   readonly remaining: number
   /** Whether a refresh is due. The access token may still be valid. */
   readonly isDue: boolean
+  /** Milliseconds until a refresh is due; negative if it is. */
+  readonly dueIn: number
+  /** Whether the client is disposed. */
+  readonly isClosed: boolean
   /** Whether the session ends with the access token, because there is no refresh token. */
   readonly isLast: boolean
   /**
@@ -79,6 +83,8 @@ export interface Session {
   /** Sets the state and notifies the listeners if it changed. */
   setState(state: AuthState): void
   subscribe(listener: (state: AuthState) => void): () => void
+  /** Calls the listener after each change of the token, a sign-out and the end of the client. */
+  onTokenChange(listener: () => void): () => void
   /** Ends all effects. The state stays. */
   close(): void
 }
@@ -94,6 +100,7 @@ const PAST: Moment = { now: -Infinity, date: -Infinity }
  */
 export function createSession (platform: Platform, name: string | null): Session {
   const subscriptions = createSubscriptions<AuthState>()
+  const tokenSubscriptions = createSubscriptions<void>()
   let state: AuthState = Object.freeze({ status: 'starting', user: null })
   let token: string | null = null
   let sessionVersion = 0
@@ -168,6 +175,7 @@ export function createSession (platform: Platform, name: string | null): Session
     }
 
     setState({ status: 'signed-in', user })
+    tokenSubscriptions.notify()
   }
 
   function postToken (part: Pick<TokenMessage, 'user' | 'lifetime' | 'isLogin'>): void {
@@ -192,6 +200,7 @@ export function createSession (platform: Platform, name: string | null): Session
       user: null,
       ...(state.status !== 'starting' && { reason })
     })
+    tokenSubscriptions.notify()
   }
 
   function renewSignal (): void {
@@ -228,7 +237,13 @@ export function createSession (platform: Platform, name: string | null): Session
       return isLast ? remaining : Math.min(remaining, expiry.date - date)
     },
     get isDue () {
-      return session.remaining <= (isLast ? 0 : margin)
+      return session.dueIn <= 0
+    },
+    get dueIn () {
+      return session.remaining - (isLast ? 0 : margin)
+    },
+    get isClosed () {
+      return isClosed
     },
     get isLast () {
       return isLast
@@ -275,12 +290,15 @@ export function createSession (platform: Platform, name: string | null): Session
     },
     setState,
     subscribe: subscriptions.add,
+    onTokenChange: tokenSubscriptions.add,
 
     close () {
       isClosed = true
       subscriptions.clear()
       tokenController.abort()
       channel.close()
+      tokenSubscriptions.notify()
+      tokenSubscriptions.clear()
     }
   }
   return session

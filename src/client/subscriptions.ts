@@ -55,7 +55,8 @@ export function createSubscriptions<Value> (): Subscriptions<Value> {
   }
 }
 
-function callListener<Value> (listener: (value: Value) => void, value: Value): void {
+/** Calls a listener of the app. Its exceptions appear in the console. */
+export function callListener<Value> (listener: (value: Value) => void, value: Value): void {
   try {
     listener(value)
   } catch (error) {

@@ -8,6 +8,7 @@ import type { TokenCookie } from './cookies.js'
 import { isPreflight, isUnsafe } from './csrf.js'
 import type { OriginRequest, TrustedOrigins } from './csrf.js'
 import type { DpopRequest, RequestDpop } from './dpop.js'
+import { readSubprotocolToken } from './subprotocol.js'
 
 /** Part of a Fastify request that {@link Authenticate} reads and writes. */
 export interface AuthenticatedRequest extends DpopRequest, OriginRequest {
@@ -85,10 +86,12 @@ export const AUTHENTICATE_HOOK = 'tokenAuth.authenticate'
 /** Access token of a request and how it was sent. */
 export interface RequestToken {
   readonly token: string
-  /** String of the request that contains the token. */
+  /** The token as a header contains it, or the cookie. */
   readonly cacheKey: string
   readonly inCookie: boolean
   readonly hasDpopScheme: boolean
+  /** Whether the handshake of a WebSocket contains the token as a subprotocol. */
+  readonly isSubprotocol: boolean
 }
 
 /**
@@ -150,7 +153,8 @@ export function createAccessCheck<Verified extends VerifiedToken> (
     const verified = await pending
 
     if (needsProof(verified, presented)) {
-      if (dpop === null) {
+      // A subprotocol is a way to send bearer tokens, so a bound token must not use it.
+      if (dpop === null || presented.isSubprotocol) {
         throw new TokenAuthError('AUTH_ACCESS_INVALID')
       }
 
@@ -265,7 +269,20 @@ export function findAccessToken (
   request: AuthenticatedRequest,
   { accessCookie, dpop }: TokenSources
 ): RequestToken | null {
-  const { authorization } = request.headers
+  const { authorization, upgrade } = request.headers
+  const offered = upgrade === undefined ? null : readSubprotocolToken(request)
+
+  if (offered !== null) {
+    return {
+      token: offered,
+      // The entry that the same token has in a header. A cookie cannot find it.
+      cacheKey: `Bearer ${offered}`,
+      inCookie: false,
+      hasDpopScheme: false,
+      isSubprotocol: true
+    }
+  }
+
   const bearer = readBearerToken(request)
 
   if (bearer !== null) {
@@ -273,7 +290,8 @@ export function findAccessToken (
       token: bearer,
       cacheKey: authorization as string,
       inCookie: false,
-      hasDpopScheme: false
+      hasDpopScheme: false,
+      isSubprotocol: false
     }
   }
 
@@ -284,7 +302,8 @@ export function findAccessToken (
       token: dpopToken,
       cacheKey: authorization as string,
       inCookie: false,
-      hasDpopScheme: true
+      hasDpopScheme: true,
+      isSubprotocol: false
     }
   }
 
@@ -303,5 +322,5 @@ export function findAccessToken (
     accessCookie.origins.assert(request)
   }
 
-  return { token, cacheKey: token, inCookie: true, hasDpopScheme: false }
+  return { token, cacheKey: token, inCookie: true, hasDpopScheme: false, isSubprotocol: false }
 }

@@ -73,7 +73,8 @@ export function assertSingleAuthorization ({ raw }: HttpRequest): void {
   }
 }
 
-function isRepeated (rawHeaders: readonly string[]): boolean {
+// `injectWS` of @fastify/websocket creates requests without raw headers.
+function isRepeated (rawHeaders: readonly string[] = []): boolean {
   let count = 0
 
   for (let i = 0; i < rawHeaders.length; i += 2) {

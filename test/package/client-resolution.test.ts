@@ -15,12 +15,15 @@ const code = `
   import { AuthError, createAuthClient } from 'fastify-token-auth/client'
   import type { AuthClient, TokenStorage } from 'fastify-token-auth/client'
   import { createDpopFetch } from 'fastify-token-auth/client/dpop'
+  import { openSocket } from 'fastify-token-auth/client/live'
+  import type { LiveSocket } from 'fastify-token-auth/client/live'
   import { fileStorage } from 'fastify-token-auth/client/node'
   import { useAuth } from 'fastify-token-auth/client/react'
 
   const storage: TokenStorage = fileStorage('session.json')
   const fetch = createDpopFetch({ baseUrl: 'https://api.example.org' })
   export const auth: AuthClient<{ name: string }> = createAuthClient({ storage, fetch })
+  export const connect = (): LiveSocket => openSocket(auth, '/live')
   export const error = new AuthError('network')
   export const useName = (): string | undefined => useAuth<{ name: string }>().user?.name
   // @ts-expect-error
@@ -88,6 +91,7 @@ t.test('the CommonJS build exports the same names as the ES modules', async t =>
     const path of [
       'client/index.js',
       'client/dpop.js',
+      'client/live/index.js',
       'client/node/index.js',
       'client/react/index.js'
     ]

@@ -15,7 +15,7 @@ const run = (command: string, args: readonly string[], cwd = folder): string =>
   execFileSync(command, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
 
 /** Subpaths that also have a CommonJS build. */
-const clientEntries = ['client', 'client/dpop', 'client/node', 'client/react']
+const clientEntries = ['client', 'client/dpop', 'client/live', 'client/node', 'client/react']
 
 const smoke = `
   const app = Fastify()
