@@ -69,7 +69,7 @@ export class SessionFollowers implements FollowerRegistry {
     this.#byEnd.add(follower.endsAtSecond, follower)
 
     if (code !== null) {
-      follower.abort(code)
+      follower.abort(new TokenAuthError(code))
     }
 
     this.#schedule()
@@ -176,7 +176,7 @@ export class SessionFollowers implements FollowerRegistry {
         return
       }
 
-      follower.abort(code)
+      follower.abort(new TokenAuthError(code))
     }
   }
 
