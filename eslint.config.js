@@ -12,7 +12,7 @@ const maxLength = {
 
 export default [
   // dprint formats the code (dprint.json). ESLint checks what a formatter cannot decide.
-  ...neostandard({ ts: true, noStyle: true, ignores: ['**/dist', 'coverage', '.tap'] }),
+  ...neostandard({ ts: true, noStyle: true, ignores: ['**/dist', 'coverage', 'docs', '.tap'] }),
   {
     plugins: { '@stylistic': stylistic },
     rules: {

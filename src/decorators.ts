@@ -1,22 +1,19 @@
 import type { OneTimeTokens } from './account/one-time-tokens.js'
 import type { Session as DomainSession } from './domain/session.js'
 import type { Health } from './health/health.js'
-import type { Authenticate as AuthenticateHook, AuthenticatedRequest } from './http/authenticate.js'
+import type { Authenticate, AuthenticatedRequest } from './http/authenticate.js'
 import type { HttpRequest } from './http/authorization.js'
 import type { CookieReply } from './http/cookies.js'
 import type { DpopRequest } from './http/dpop.js'
-import type {
-  ClaimRequirements as Requirements,
-  FreshOptions as FreshRequirements
-} from './http/guards.js'
-import type { Registration as ScopeRegistration } from './http/registration.js'
-import type { Route } from './http/unprotected-routes.js'
+import type { ClaimRequirements, FreshOptions } from './http/guards.js'
+import type { Registration } from './http/registration.js'
+import type { UnprotectedRoute } from './http/unprotected-routes.js'
 import type { Duration } from './lib/duration.js'
 import type { FollowedSession } from './live/follower.js'
 import type { CookieResponse, TokenResponse } from './protocol.js'
 import type { AuthUser, PublicUser } from './sessions/user-callbacks.js'
 import type { UserId } from './sessions/user-id.js'
-import type { Auth as RequestAuth } from './tokens/auth.js'
+import type { Auth } from './tokens/auth.js'
 import type { KeyInput } from './tokens/keys.js'
 
 /** Session without the hash that verifies its refresh token. */
@@ -50,7 +47,9 @@ export interface SessionOrigin {
   readonly ip?: string | null | undefined
   /** Headers with names in lower case, of which `user-agent` and `cookie` are read. */
   readonly headers: {
+    /** `User-Agent` header, which the list of sessions shows. */
     readonly 'user-agent'?: string | undefined
+    /** `Cookie` header, in which `openSession` finds the session that it replaces. */
     readonly cookie?: string | undefined
   }
 }
@@ -413,17 +412,17 @@ export interface TokenAuth {
   unprotectedRoutes(): UnprotectedRoute[]
 }
 
-/** Route that no `authenticate` hook protects. */
-export type UnprotectedRoute = Route
-
-// The aliases below keep the imports in the emitted declarations. TypeScript drops the import of a
-// type that only an augmentation uses.
-
-/** Type of `app.authenticate`. */
-export type Authenticate = AuthenticateHook
-
-/** Type of `request.auth`. */
-export type Auth = RequestAuth
+// TypeScript drops the import of a type that only an augmentation uses. This export keeps it in the
+// emitted declarations.
+export type {
+  Auth,
+  Authenticate,
+  AuthenticatedRequest,
+  ClaimRequirements,
+  FreshOptions,
+  Registration,
+  UnprotectedRoute
+}
 
 /**
  * Type of the hooks that `app.requireFresh` and `app.requireClaims` create.
@@ -431,16 +430,7 @@ export type Auth = RequestAuth
  * Such a hook runs after `app.authenticate`. Without `done`, it returns a promise. It also works as
  * a function of @fastify/auth, in a list after `app.authenticate`.
  */
-export type AuthGuard = AuthenticateHook
-
-/** Registration of a scope, which `fastify-token-auth/testing` reads. */
-export type Registration = ScopeRegistration
-
-/** Type of the options of `app.requireFresh`. */
-export type FreshOptions = FreshRequirements
-
-/** Type of the argument of `app.requireClaims`. */
-export type ClaimRequirements = Requirements
+export type AuthGuard = Authenticate
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -32,10 +32,18 @@ const ERRORS: Readonly<Record<ErrorCode, readonly [statusCode: number, message: 
   AUTH_KEYS_UNAVAILABLE: [503, 'Public keys are unavailable, try again later']
 }
 
-interface TokenAuthErrorOptions {
+/** Options of {@link TokenAuthError}. */
+export interface TokenAuthErrorOptions {
+  /** Replaces the message of the code. Same rules as for `hint`. */
   readonly message?: string
+  /**
+   * Detail that is appended to the message. Must not contain `"` or `\`, because the message is
+   * also the `error_description` of a challenge.
+   */
   readonly hint?: string
+  /** Seconds until a retry makes sense. Defaults to 1 for status 503. */
   readonly retryAfter?: number
+  /** Error that led to this one. Logs contain its message and stack. */
   readonly cause?: Error
 }
 
@@ -65,7 +73,9 @@ interface TokenAuthErrorOptions {
  * ```
  */
 export class TokenAuthError extends Error {
+  /** Name of the class, for checks without `instanceof`. */
   override readonly name = 'TokenAuthError'
+  /** Code for programs. Does not change between versions. */
   readonly code: ErrorCode
   /** HTTP status of the response. */
   readonly statusCode: number
@@ -76,17 +86,9 @@ export class TokenAuthError extends Error {
   /** Seconds after which the client may retry; `null` if a retry cannot help. */
   readonly retryAfter: number | null
 
-  /**
-   * @param options.message - Replaces the message of the code. Same rules as for `hint`.
-   * @param options.hint - Detail that is appended to the message. Must not contain `"` or `\`,
-   * because the message is also the `error_description` of a challenge.
-   * @param options.retryAfter - Seconds until a retry makes sense. Defaults to 1 for status 503.
-   * @param options.cause - Error that led to this one. Logs contain its message and stack.
-   */
-  constructor (
-    code: ErrorCode,
-    { message, hint, retryAfter, cause }: TokenAuthErrorOptions = {}
-  ) {
+  /** Creates an error with the status and the message of a code. */
+  constructor (code: ErrorCode, options: TokenAuthErrorOptions = {}) {
+    const { message, hint, retryAfter, cause } = options
     const [statusCode, defaultMessage] = ERRORS[code]
     const text = message ?? defaultMessage
     super(

@@ -21,14 +21,19 @@ export type Actor = 'client' | 'app' | 'plugin'
 
 /** A session and the sender of the request. Address and user agent are hints and prove nothing. */
 export interface SessionEvent extends Caller {
+  /** Moment of the event. */
   readonly at: Millis
+  /** ID of the session, the `sid` claim of its tokens. */
   readonly sessionId: string
+  /** ID of the user, the `sub` claim. */
   readonly userId: string
 }
 
 /** One use of a refresh token: its generation, time and sender. */
 export interface TokenUse extends Caller {
+  /** Moment of the use. */
   readonly at: Millis
+  /** Generation of the token. The first one is 0. */
   readonly generation: number
 }
 
@@ -253,7 +258,12 @@ export interface EventMembers {
 export type TokenAuthEvents = {
   readonly [Name in keyof EventMembers]:
     & EventMembers[Name]
-    & { readonly realm: string, readonly actor: Actor }
+    & {
+      /** The option `name` of the registration. */
+      readonly realm: string
+      /** Cause of the event. */
+      readonly actor: Actor
+    }
 }
 
 /** Name of an event. */
@@ -278,8 +288,11 @@ export type TokenAuthListeners = {
 
 /** The methods of a logger that the plugin calls. Fastify's logger is compatible. */
 export interface Logger {
+  /** Logs a failure that needs an engineer. */
   error(facts: object, message: string): void
+  /** Logs a risk, or an outage. */
   warn(facts: object, message: string): void
+  /** Logs the end of an outage. */
   info(facts: object, message: string): void
 }
 

@@ -6,13 +6,21 @@
 
 /** Paths of the routes that the client calls, relative to `prefix`. */
 export const clientPaths = {
+  /** Opens a session by user name or e-mail address, and password. */
   login: '/login',
+  /** Rotates the refresh token. */
   refresh: '/refresh',
+  /** Verifies the password of the signed-in user again (step-up). */
   elevate: '/elevate',
+  /** Revokes the session of the request. */
   logout: '/logout',
+  /** Revokes all sessions of the user. */
   logoutAll: '/logout/all',
+  /** Lists the sessions of the user. */
   sessions: '/sessions',
+  /** Revokes all sessions of the user except the one of the request. */
   otherSessions: '/sessions',
+  /** Revokes one session of the user. */
   session: '/sessions/:id'
 } as const
 
@@ -21,10 +29,14 @@ export const defaultPaths = /* @__PURE__ */ Object.assign(
   {},
   clientPaths,
   {
+    /** Returns the signed-in user. */
     me: '/me',
-    /** OAuth token endpoint. The three OAuth endpoints exist only with the `oauth` option. */
+    // The three OAuth endpoints exist only with the `oauth` option.
+    /** OAuth token endpoint (RFC 6749, section 3.2). */
     token: '/token',
+    /** OAuth revocation endpoint (RFC 7009). */
     revoke: '/revoke',
+    /** OAuth introspection endpoint (RFC 7662). */
     introspect: '/introspect',
     /** Not below the prefix, because other services look for it at this path (RFC 8615). */
     jwks: '/.well-known/jwks.json',
@@ -35,22 +47,35 @@ export const defaultPaths = /* @__PURE__ */ Object.assign(
 
 /** Paths of the routes that `accountFlows` adds, relative to `prefix`. */
 export const accountPaths = {
+  /** Sends a link that verifies the e-mail address. */
   emailVerification: '/email/verification',
+  /** Verifies the e-mail address by the token of the link. */
   verifyEmail: '/email/verify',
+  /** Sends a link that sets a new password. */
   forgotPassword: '/password/forgot',
+  /** Sets a new password by the token of the link. */
   resetPassword: '/password/reset',
+  /** Changes the password of the signed-in user. */
   changePassword: '/password/change',
+  /** Sends a link that signs in. */
   signInLink: '/sign-in/link',
+  /** Sends a code that signs in. */
   signInCode: '/sign-in/code',
+  /** Signs in by the token of the link, or by the code. */
   redeemSignIn: '/sign-in/redeem',
+  /** Completes a login that requires a second factor. */
   secondFactor: '/login/second'
 } as const
 
-/** Name of a route that `accountFlows` adds. */
+/**
+ * Name of a route that `accountFlows` adds: `emailVerification`, `verifyEmail`, `forgotPassword`,
+ * `resetPassword`, `changePassword`, `signInLink`, `signInCode`, `redeemSignIn` or `secondFactor`.
+ */
 export type AccountRouteName = keyof typeof accountPaths
 
 /** Response body of the route that requests a code. Send `challenge` with the code. */
 export interface CodeChallengeResponse {
+  /** Binds the code to the client that requested it. */
   readonly challenge: string
   /** Lifetime of the code in seconds. */
   readonly expires_in: number
@@ -64,7 +89,11 @@ export interface SecondFactorResponse {
   readonly methods: readonly string[]
 }
 
-/** Name of a route, as used in the `routes` option. */
+/**
+ * Name of a route, as used in the `routes` option: `login`, `refresh`, `elevate`, `logout`,
+ * `logoutAll`, `sessions`, `otherSessions`, `session`, `me`, `token`, `revoke`, `introspect`,
+ * `jwks` or `metadata`.
+ */
 export type RouteName = keyof typeof defaultPaths
 
 /**
@@ -129,6 +158,7 @@ export const exposedHeaders: string[] = /* @__PURE__ */ Object.freeze([
 
 /** Response body of login and refresh (RFC 6749, section 5.1), with the user. */
 export interface TokenResponse<User extends object = object> {
+  /** Access token, a JWT. Send it in the `Authorization` header. */
   readonly access_token: string
   /** Missing if a cookie carries it, or if it is unchanged (`rotation: false`). */
   readonly refresh_token?: string
@@ -143,6 +173,7 @@ export interface TokenResponse<User extends object = object> {
   readonly token_type: 'bearer' | 'DPoP'
   /** Lifetime of the access token in seconds. */
   readonly expires_in: number
+  /** The user, as `users.present` returns it. */
   readonly user: User
 }
 
@@ -154,19 +185,27 @@ export type CookieResponse<User extends object = object> = Omit<
 
 /** Response body of the route that lists the sessions of a user. */
 export interface SessionListResponse {
+  /** Live sessions, the newest first. */
   readonly sessions: readonly SessionResponse[]
 }
 
 /** One session of a user. Times are ISO 8601 strings in UTC. */
 export interface SessionResponse {
+  /** ID of the session, for the route that revokes one session. */
   readonly id: string
   /** Whether the request was sent with this session. */
   readonly current: boolean
+  /** Label of the device; `null` if the client gave none. */
   readonly device: string | null
+  /** IP address of the login; `null` if unknown. */
   readonly ip: string | null
+  /** `User-Agent` header of the login; `null` if it was missing. */
   readonly user_agent: string | null
+  /** Moment of the login. */
   readonly created_at: string
+  /** Moment of the last refresh, or of the login. */
   readonly last_used_at: string
+  /** End of the idle lifetime. Every refresh moves it forward. */
   readonly expires_at: string
 }
 

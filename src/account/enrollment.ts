@@ -38,7 +38,7 @@ export interface Enrollment {
    * The code cannot be used again, not even for a login. Wrong codes are limited like those of a
    * login.
    *
-   * @param secret - Secret of `createTotp`, which the app has kept for this user.
+   * @param totp - `secret` of `createTotp`, which the app has kept for this user, and a code of it.
    * @returns Whether the code is right.
    * @throws TokenAuthError `AUTH_TOO_MANY_ATTEMPTS`, `AUTH_STORE_UNAVAILABLE`
    * @throws TypeError if `users.findTotpSecret` is missing, or the secret is not base32.

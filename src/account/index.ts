@@ -1,3 +1,9 @@
+/**
+ * Routes for verified addresses, new passwords, sign-in by mail and second factors.
+ *
+ * @module fastify-token-auth/account
+ */
+
 export { accountFlows, accountFlows as default } from './plugin.js'
 export type { AccountFlows } from './plugin.js'
 export { defineAccountFlows } from './options.js'

@@ -42,13 +42,17 @@ export interface NewOneTimeToken {
 export interface CreatedOneTimeToken {
   /** Letters, digits, `-`, `_` and dots. Put it into the fragment of a link. */
   readonly token: string
+  /** Moment when the token expires. */
   readonly expiresAt: Millis
 }
 
 /** Token whose signature, purpose, expiry and state were verified. */
 export interface VerifiedOneTimeToken {
+  /** Subject of the token, as at its creation. */
   readonly subject: string
+  /** Data of the token, as at its creation. */
   readonly data: OneTimeData
+  /** Moment when the token expires. */
   readonly expiresAt: Millis
 }
 

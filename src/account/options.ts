@@ -23,6 +23,7 @@ import type { AccountUsers } from './users.js'
 interface Message<User extends AuthUser> {
   /** User whom the message is for, as your callback returned it. */
   readonly user: User
+  /** Moment when the link or code expires. */
   readonly expiresAt: Millis
   /** Request that asked for the message. Its response has been sent already. */
   readonly request: FastifyRequest

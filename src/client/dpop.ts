@@ -1,3 +1,9 @@
+/**
+ * A `fetch` that binds tokens to a key of the browser (DPoP).
+ *
+ * @module fastify-token-auth/client/dpop
+ */
+
 import { loadKeyPair } from './dpop-keys.js'
 import type { KeyPair, KeyPairStore } from './dpop-keys.js'
 import { getPageOrigin } from './platform.js'
@@ -41,7 +47,8 @@ export interface DpopFetchOptions {
   readonly fetch?: (input: Request) => Promise<Response>
 }
 
-type Fetch = (input: string | URL | Request, init?: RequestInit) => Promise<Response>
+/** A `fetch` as in browsers and Node. */
+export type Fetch = (input: string | URL | Request, init?: RequestInit) => Promise<Response>
 
 const BEARER = /^bearer +/i
 

@@ -23,16 +23,37 @@ export type AuthErrorCode =
 
 /** Details of an {@link AuthError}. */
 export interface AuthErrorOptions {
-  /** @default 0 */
+  /**
+   * HTTP status of the response.
+   *
+   * @default 0
+   */
   readonly status?: number
-  /** @default 0 */
+  /**
+   * Seconds to wait before the next attempt.
+   *
+   * @default 0
+   */
   readonly retryAfter?: number
-  /** @default null */
+  /**
+   * Explanation of the server.
+   *
+   * @default null
+   */
   readonly detail?: string | null
-  /** @default null */
+  /**
+   * Ticket and methods of a second factor.
+   *
+   * @default null
+   */
   readonly secondFactor?: SecondFactorResponse | null
-  /** @default the code */
+  /**
+   * Fixed text without data of the user.
+   *
+   * @default the code
+   */
   readonly message?: string
+  /** Error of `fetch` or of the storage. */
   readonly cause?: unknown
 }
 
@@ -55,7 +76,9 @@ export interface AuthErrorOptions {
  * ```
  */
 export class AuthError extends Error {
+  /** Name of the class, for checks without `instanceof`. */
   override readonly name = 'AuthError'
+  /** Reason of the error. */
   readonly code: AuthErrorCode
   /** HTTP status of the response; 0 if there was no response. */
   readonly status: number

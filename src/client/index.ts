@@ -1,3 +1,9 @@
+/**
+ * Client for browsers, React Native, Node, Bun and Deno.
+ *
+ * @module fastify-token-auth/client
+ */
+
 export { createAuthClient } from './client.js'
 export { AuthError } from './errors.js'
 export type {

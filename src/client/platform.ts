@@ -8,6 +8,7 @@
 
 /** Web Locks API (`navigator.locks`). */
 export interface LocksLike {
+  /** Runs the work while no other tab has the lock. */
   request(
     name: string,
     options: { readonly signal: AbortSignal },
@@ -23,15 +24,21 @@ interface ChannelListener {
 
 /** A `BroadcastChannel`. */
 export interface ChannelLike {
+  /** Listener of messages from other tabs. */
   onmessage: ChannelListener['handle'] | null
+  /** Sends a message to the other tabs. */
   postMessage(message: unknown): void
+  /** Closes the channel. */
   close(): void
 }
 
 /** The used part of `localStorage`. The client never saves a token in it. */
 export interface FlagsLike {
+  /** Returns a value; `null` if there is none. */
   getItem(key: string): string | null
+  /** Saves a value. */
   setItem(key: string, value: string): void
+  /** Deletes a value. */
   removeItem(key: string): void
 }
 
@@ -51,7 +58,11 @@ export interface Platform {
    * @default Date.now
    */
   readonly date: () => number
-  /** @default Math.random */
+  /**
+   * Returns a random number from 0 to 1, for retry delays.
+   *
+   * @default Math.random
+   */
   readonly random: () => number
   /**
    * Resolves after a number of milliseconds, or when the signal is aborted.

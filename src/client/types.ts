@@ -23,38 +23,58 @@ export type AuthState<User extends object = object> =
 
 /** State until the client knows whether a user is signed in; see {@link AuthClient.ready}. */
 export interface StartingState {
+  /** The client does not know yet whether a user is signed in. */
   readonly status: 'starting'
+  /** No user is known yet. */
   readonly user: null
+  /** Exists only for the compiler. */
   readonly reason?: never
 }
 
 /** State of a client with a user. */
 export interface SignedInState<User extends object = object> {
+  /** A user is signed in. */
   readonly status: 'signed-in'
   /** The user, as returned by the server; `null` if the server was unreachable at startup. */
   readonly user: User | null
+  /** Exists only for the compiler. */
   readonly reason?: never
 }
 
 /** State of a client without a user. */
 export interface SignedOutState {
+  /** No user is signed in. */
   readonly status: 'signed-out'
+  /** No user is signed in. */
   readonly user: null
   /** Reason of the sign-out. Missing if no user was signed in before. */
   readonly reason?: SignOutReason
 }
 
 /** Credentials of a login by password. The server accepts a user name or an e-mail address. */
-export type Credentials = {
-  readonly password: string
-  /** Label of this device in the list of sessions. */
-  readonly device?: string
-  /** Whether cookies survive a restart of the browser. */
-  readonly remember_me?: boolean
-} & ({ readonly username: string } | { readonly email: string })
+export type Credentials =
+  & {
+    /** Password of the user. */
+    readonly password: string
+    /** Label of this device in the list of sessions. */
+    readonly device?: string
+    /** Whether cookies survive a restart of the browser. */
+    readonly remember_me?: boolean
+  }
+  & (
+    | {
+      /** User name. */
+      readonly username: string
+    }
+    | {
+      /** E-mail address. */
+      readonly email: string
+    }
+  )
 
 /** Credentials of a step-up. */
 export interface ElevateCredentials {
+  /** Password of the signed-in user. */
   readonly password: string
   /** Method of a second factor, if `AUTH_SECOND_FACTOR_REQUIRED` asks for one. */
   readonly method?: string
@@ -162,6 +182,7 @@ export interface AuthClient<User extends object = object> {
    * Resolves to the current state if the client is disposed before that.
    */
   readonly ready: Promise<AuthState<User>>
+  /** Current state. */
   readonly state: AuthState<User>
 
   /**

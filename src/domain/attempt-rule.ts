@@ -41,6 +41,7 @@ export function createWindowRule (
 
 /** Attempts of one key, as an `AttemptStore` saves them. */
 export interface AttemptCount {
+  /** Number of attempts that count. */
   readonly count: number
   /** Moment of the first attempt that counts. */
   readonly since: Millis

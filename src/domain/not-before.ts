@@ -8,6 +8,7 @@ import type { RevocationReason, Session } from './session.js'
  * are not marked as revoked yet.
  */
 export interface NotBefore {
+  /** Name of the registration. */
   readonly realm: string
   /** `null` for everybody of the realm. */
   readonly userId: string | null
@@ -17,6 +18,7 @@ export interface NotBefore {
   readonly keep: string | null
   /** Moment of the revocation. */
   readonly at: Millis
+  /** Reason of the revocation. */
   readonly reason: RevocationReason
 }
 

@@ -44,10 +44,13 @@ export interface RotationContext {
 
 /** A presented refresh token and everything that a store needs to rotate it. */
 export interface RotationAttempt {
+  /** Name of the registration. */
   readonly realm: string
+  /** ID of the row. */
   readonly sessionId: string
   /** User of the token. A store may need it to find not-befores. */
   readonly userId: string
+  /** Hash of the secret in the token. A row with another one does not rotate. */
   readonly secretHash: string
   /** Generation of the row that can rotate. */
   readonly from: number
@@ -66,6 +69,7 @@ export interface RotationAttempt {
   readonly graceBefore: Millis
   /** A row whose grace period starts after this moment, because a clock was wrong, can rotate. */
   readonly graceAfter: Millis
+  /** Sender of the token. */
   readonly by: Caller
 }
 

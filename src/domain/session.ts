@@ -48,10 +48,11 @@ export type RevocationReason =
  * generation, so the row detects a token of any age by one number.
  */
 export interface Session {
-  /** Created by {@link createSessionId}. The `sid` claim of its tokens. */
+  /** The time of the login and 128 random bits. The `sid` claim of its tokens. */
   readonly id: string
   /** Name of the registration that it belongs to. No other registration sees it. */
   readonly realm: string
+  /** ID of the user, the `sub` claim. */
   readonly userId: string
   /** SHA-256 hash, base64url, of the secret in its refresh tokens. Cannot make a token. */
   readonly secretHash: string
@@ -62,6 +63,7 @@ export interface Session {
    * refresh token is no longer accepted after the grace period.
    */
   readonly confirmedGeneration: number
+  /** Moment of the login. */
   readonly createdAt: Millis
   /** Moment when the user proved their identity, shortly before `createdAt`. */
   readonly authenticatedAt: Millis
@@ -76,6 +78,7 @@ export interface Session {
    * move it forward.
    */
   readonly graceFrom: Millis
+  /** Moment of the last use, which is saved with a delay. */
   readonly lastUsedAt: Millis
   /** End of the idle lifetime. Moved forward by every rotation, but never past `endsAt`. */
   readonly expiresAt: Millis
@@ -83,8 +86,11 @@ export interface Session {
   readonly endsAt: Millis
   /** Moment of the revocation; `null` if the session is not revoked. */
   readonly revokedAt: Millis | null
+  /** Reason of the revocation; `null` if the session is not revoked. */
   readonly revokedFor: RevocationReason | null
+  /** Device of the login. */
   readonly device: Device
+  /** Replays by another client. See `refreshToken.replayDetection`. */
   readonly replayRun: ReplayRun
 }
 

@@ -3,10 +3,13 @@ import type { ReplayRun, Session } from './session.js'
 
 /** Use of a session, for `touch` of a store. */
 export interface Touch {
+  /** Name of the registration. */
   readonly realm: string
+  /** ID of the row. */
   readonly sessionId: string
   /** Generation of the row that `graceFrom` and `replayRun` are about. */
   readonly generation: number
+  /** Moment of the last use. */
   readonly lastUsedAt: Millis
   /** Greatest generation that was seen in use; 0 if there is no news. */
   readonly confirmedGeneration: number

@@ -40,7 +40,9 @@ export type HealthReasonCode =
 
 /** Reason why the status is not `ok`. */
 export interface HealthReason {
+  /** Code for programs. Does not change between versions. */
   readonly code: HealthReasonCode
+  /** Status that this reason causes. */
   readonly status: Exclude<HealthStatus, 'ok'>
   /** Explanation for an engineer. May change between versions. */
   readonly message: string
@@ -50,9 +52,11 @@ export interface HealthReason {
 export interface Health {
   /** Worst status of the reasons; `ok` if there is none. */
   readonly status: HealthStatus
+  /** Reasons of the status; empty if it is `ok`. */
   readonly reasons: readonly HealthReason[]
   /** Whether protected routes accept valid access tokens now. Otherwise, they respond with 503. */
   readonly acceptsTokens: boolean
+  /** State of the store. */
   readonly store: {
     /** Time of a look-up in milliseconds, at most 1 s old; `null` if it failed. */
     readonly roundTrip: Millis | null
@@ -66,6 +70,7 @@ export interface Health {
     /** Milliseconds since the revocations of all instances were last read completely. */
     readonly age: Millis
   } | null
+  /** Clock of the store, which all instances use. */
   readonly clock: {
     /** Whether the time of the store is known. */
     readonly isKnown: boolean
@@ -74,6 +79,7 @@ export interface Health {
   }
   /** Password hashes of this process. */
   readonly hashes: HashLoad
+  /** Writes that wait to be saved. */
   readonly usage: {
     /** Sessions whose last use is not written yet. */
     readonly pending: number

@@ -94,9 +94,11 @@ export interface ClientMembers {
   readonly client_secret?: string | null | undefined
 }
 
-/** Part of a request that {@link getCaller} reads. */
+/** Part of a request that tells its sender. */
 export interface CallerRequest {
+  /** IP address of the client. Missing or `null` if unknown. */
   readonly ip?: string | null | undefined
+  /** Headers with names in lower case. */
   readonly headers: { readonly 'user-agent'?: string | undefined }
 }
 

@@ -17,6 +17,7 @@ export interface CookieRequest {
 export interface CookieReply {
   /** Request of the reply, as the app sees it. */
   readonly request?: { readonly protocol?: string, readonly host?: string }
+  /** Sets a header of the response. */
   header(name: string, value: string): unknown
   /** Without it, `Access-Control-Expose-Headers` stays unchanged. */
   getHeader?(name: string): unknown

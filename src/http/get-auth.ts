@@ -2,6 +2,7 @@ import type { Auth } from '../tokens/auth.js'
 
 /** Part of a Fastify request that {@link getAuth} reads. */
 export interface AuthRequest {
+  /** `null` if the route is not protected. */
   readonly auth: Auth | null
   readonly method?: string
   readonly routeOptions?: { readonly url?: string | undefined }

@@ -15,7 +15,7 @@ import type { GetProof } from './dpop.js'
 import type { Follow } from './follow.js'
 import type { DescribeRoute } from './openapi.js'
 import type { TestSessions } from './test-sessions.js'
-import type { Route } from './unprotected-routes.js'
+import type { UnprotectedRoute } from './unprotected-routes.js'
 import type { TokenTransport } from './token-transport.js'
 
 /**
@@ -59,7 +59,7 @@ export interface Registration {
   /** Check of the `authenticate` hook. */
   readonly authenticate: AccessCheck
   /** Lists the routes of the whole app that no `authenticate` hook protects. */
-  readonly unprotectedRoutes: () => Route[]
+  readonly unprotectedRoutes: () => UnprotectedRoute[]
   /** Follows the session of a request. Missing for `tokenVerifier` and `fakeAuth`. */
   readonly follow?: Follow
   /**

@@ -2,8 +2,9 @@ import type { FastifyInstance } from 'fastify'
 import { AUTHENTICATE_HOOK } from './authenticate.js'
 import { OWN_ROUTES_HOOK } from './scope.js'
 
-/** Route of an app. */
-export interface Route {
+/** Route that no `authenticate` hook protects. */
+export interface UnprotectedRoute {
+  /** HTTP method. */
   readonly method: string
   /** Path as it was declared, with all prefixes. */
   readonly path: string
@@ -38,7 +39,7 @@ const KNOWN_HOOKS: ReadonlySet<string> = new Set([
 export function createRouteLister (
   app: FastifyInstance,
   { jwks, metadata }: Readonly<Record<'jwks' | 'metadata', string | false>>
-): () => Route[] {
+): () => UnprotectedRoute[] {
   const ownPaths = new Set([jwks, metadata].map(path => path !== false && app.prefix + path))
   let isReady = false
   app.addHook('onReady', async () => {
@@ -64,7 +65,7 @@ export function createRouteLister (
  * @param tree - Result of `printRoutes({ includeHooks: true })`.
  * @throws Error if the tree has an unknown format, so that no route is missed.
  */
-export function findUnprotectedRoutes (tree: string): Route[] {
+export function findUnprotectedRoutes (tree: string): UnprotectedRoute[] {
   const routes = readRoutes(tree)
     .filter(({ hooks }) => !isProtected(hooks))
     .flatMap(({ path, methods }) => methods.map(method => ({ method, path })))

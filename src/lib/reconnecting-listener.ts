@@ -22,7 +22,9 @@ export interface ListenerEvents {
 
 /** The methods of a logger that a listener calls. */
 export interface ListenerLogger {
+  /** Logs that the connection was lost. */
   warn(facts: object, message: string): void
+  /** Logs that the connection is back. */
   info(facts: object, message: string): void
 }
 

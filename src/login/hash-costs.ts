@@ -8,8 +8,16 @@ export interface Argon2Cost {
 
 /** Kind of password hash that an app has stored. */
 export type StoredHash =
-  | Argon2Cost & { readonly algorithm: 'argon2id' }
-  | { readonly algorithm: 'bcrypt', readonly cost: number }
+  | Argon2Cost & {
+    /** Algorithm of the hash. */
+    readonly algorithm: 'argon2id'
+  }
+  | {
+    /** Algorithm of the hash. */
+    readonly algorithm: 'bcrypt'
+    /** Binary logarithm of the number of rounds, 4 to 14. */
+    readonly cost: number
+  }
 
 /**
  * Cost of new hashes: OWASP's minimum for argon2id. A hash takes about 14 ms of one core.

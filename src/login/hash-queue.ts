@@ -52,7 +52,7 @@ export interface HashQueueSettings {
   readonly now?: () => Millis
 }
 
-/** Load of a {@link HashQueue}. */
+/** Password hashes that run and wait in this process. */
 export interface HashLoad {
   /** Number of running hashes. */
   readonly running: number

@@ -29,7 +29,9 @@ export interface AuthUser {
    * Databases without booleans may return `0` or `1`.
    */
   readonly disabled?: boolean | number | null | undefined
+  /** User name for the login. */
   readonly username?: string | null | undefined
+  /** E-mail address for the login. */
   readonly email?: string | null | undefined
 }
 
@@ -126,6 +128,7 @@ declare const isDefined: unique symbol
 /** Result of {@link defineUsers} with `parseId`. */
 export interface ParsedIds
   extends Pick<UserCallbacks<AuthUser, unknown>, 'findByLogin' | 'claims' | 'present'> {
+  /** Converts the ID of a token to the type that `findById` takes. */
   parseId(id: string): unknown
   /** Exists only for the compiler. */
   readonly [isDefined]: true

@@ -65,12 +65,15 @@ export interface AttemptStore {
 
 /** Key of a call to {@link AttemptStore.consume}, and the rule that it counts by. */
 export interface CountedKey {
+  /** Key of the count, such as a hash of an account name. */
   readonly key: string
+  /** Rule that the key counts by. */
   readonly rule: AttemptRule
 }
 
 /** Key that may not be counted now. */
 export interface BlockedKey {
+  /** Key as it was passed. */
   readonly key: string
   /** Earliest moment of the next attempt. */
   readonly until: Millis

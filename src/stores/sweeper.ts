@@ -41,7 +41,9 @@ export interface SweeperContext {
 export interface LastSweep {
   /** Moment when it began. */
   readonly at: Millis
+  /** Number of deleted records. */
   readonly deleted: number
+  /** Length of the sweep in milliseconds. */
   readonly took: Millis
   /** Whether a store failed. The next sweep tries again. */
   readonly failed: boolean

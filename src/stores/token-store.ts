@@ -162,26 +162,35 @@ export type RevocationTarget = SessionTarget | UserTarget | RealmTarget
 
 /** One session. With `secretHash`, only if the session has this secret. */
 export interface SessionTarget {
+  /** Name of the registration. */
   readonly realm: string
+  /** ID of the session. */
   readonly sessionId: string
+  /** Hash that the session must have, so that only the owner of a token revokes it. */
   readonly secretHash?: string
 }
 
 /** All sessions of a user, except the one with the ID `keep`. */
 export interface UserTarget {
+  /** Name of the registration. */
   readonly realm: string
+  /** ID of the user. */
   readonly userId: string
+  /** ID of the session that stays. */
   readonly keep?: string
 }
 
 /** All sessions of a realm. */
 export interface RealmTarget {
+  /** Name of the registration. */
   readonly realm: string
 }
 
 /** Moment and reason of a revocation. */
 export interface RevocationDetails {
+  /** Moment of the revocation. */
   readonly at: Millis
+  /** Reason of the revocation. */
   readonly reason: RevocationReason
 }
 
@@ -190,6 +199,7 @@ export type Cursor = string
 
 /** Start of a reader: everything that is not older than `within`. */
 export interface FeedWindow {
+  /** Length of the window in milliseconds. */
   readonly within: Millis
 }
 
@@ -201,6 +211,7 @@ export interface RevocationPage {
   readonly cursor: Cursor
   /** Whether nothing was left to read. Otherwise the next page is there at once. */
   readonly complete: boolean
+  /** Revocations of the page. */
   readonly entries: readonly Revocation[]
 }
 
@@ -209,28 +220,43 @@ export type Revocation = SessionRevocation | UserRevocation | RealmRevocation
 
 /** Revocation of one session. */
 export interface SessionRevocation {
+  /** Name of the registration. */
   readonly realm: string
+  /** Moment of the revocation. */
   readonly at: Millis
+  /** Reason of the revocation. */
   readonly reason: RevocationReason
+  /** ID of the session. */
   readonly sessionId: string
+  /** ID of its user. */
   readonly userId: string
 }
 
 /** Revocation of the sessions of a user that were authenticated at or before `before`. */
 export interface UserRevocation {
+  /** Name of the registration. */
   readonly realm: string
+  /** Moment of the revocation. */
   readonly at: Millis
+  /** Reason of the revocation. */
   readonly reason: RevocationReason
+  /** ID of the user. */
   readonly userId: string
+  /** Latest login that the revocation ends. */
   readonly before: Millis
+  /** ID of the session that stays. */
   readonly keep?: string
 }
 
 /** Revocation of all sessions of a realm that were authenticated at or before `before`. */
 export interface RealmRevocation {
+  /** Name of the registration. */
   readonly realm: string
+  /** Moment of the revocation. */
   readonly at: Millis
+  /** Reason of the revocation. */
   readonly reason: RevocationReason
+  /** Latest login that the revocation ends. */
   readonly before: Millis
 }
 
@@ -246,6 +272,7 @@ export interface RealmRevocation {
  * ```
  */
 export class StoreSetupError extends Error {
+  /** Name of the class, for checks without `instanceof`. */
   override readonly name = 'StoreSetupError'
   /** Missing or different parts, such as `table "token_auth_sessions" is missing`. */
   readonly problems: readonly string[]
@@ -263,7 +290,9 @@ export class StoreSetupError extends Error {
 
 /** Thrown by {@link TokenStore.create} if the store works but must not save the session. */
 export class SessionRefusedError extends Error {
+  /** Name of the class, for checks without `instanceof`. */
   override readonly name = 'SessionRefusedError'
+  /** Whether the ID exists, or a not-before ends the session. */
   readonly reason: 'id-taken' | 'revoked-since'
   /** Latest `before` of the not-befores that end the session; `null` if the ID is taken. */
   readonly before: Millis | null

@@ -59,9 +59,11 @@ export interface TabOptions {
 export interface Tab {
   /** Name in the log, such as `tab 1`. */
   readonly name: string
+  /** Whether the tab was not killed. */
   readonly isAlive: boolean
   /** Wraps a `fetch` with the faults of the network and the cookies of the device. */
   wrap(send: typeof fetch): typeof fetch
+  /** The option `platform` of a client in this tab. */
   readonly platform: Platform
   /**
    * Access of this tab to the token storage of the device.
@@ -98,6 +100,7 @@ export type StorageFault = (
 
 /** Browser or phone. Tabs come and go; cookies, flags and the stored token stay. */
 export interface Device {
+  /** Open tabs, in the order of their opening. */
   readonly tabs: readonly Tab[]
   /** Whether the device sleeps. A test must not call the clients of a device that sleeps. */
   readonly isAsleep: boolean
@@ -136,6 +139,7 @@ export interface Device {
   storageFault: StorageFault | null
   /** Content of `localStorage`. */
   readonly flags: Map<string, string>
+  /** Cookies that the tabs share. */
   readonly cookies: CookieJar
 }
 

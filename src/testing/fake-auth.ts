@@ -20,10 +20,19 @@ import type { Auth, AuthClaims } from '../tokens/auth.js'
 
 /** User whom {@link fakeAuth} signs in. */
 export interface FakeUser {
+  /** ID of the user, which becomes `request.auth.userId`. */
   readonly userId: UserId
-  /** @default {} */
+  /**
+   * Claims of the access token.
+   *
+   * @default {}
+   */
   readonly claims?: Readonly<Partial<AuthClaims>>
-  /** @default 'fake-session' */
+  /**
+   * ID of the session.
+   *
+   * @default 'fake-session'
+   */
   readonly sessionId?: string
   /**
    * Authentication methods (RFC 8176).
@@ -50,8 +59,11 @@ export type GetFakeUser = (request: FakeAuthRequest) => FakeUser | null
 
 /** Part of a Fastify request that {@link GetFakeUser} reads. */
 export interface FakeAuthRequest {
+  /** HTTP method. */
   readonly method: string
+  /** Path with the query. */
   readonly url: string
+  /** Headers with names in lower case. */
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
 }
 

@@ -77,8 +77,11 @@ export type Action = readonly [weight: number, act: (random: Random) => unknown]
 
 /** Faults of a test: time, random numbers, a network and devices, all controlled by one seed. */
 export interface Faults {
+  /** Seed of all random decisions. */
   readonly seed: number
+  /** Clock that all devices share. */
   readonly clock: Clock
+  /** Random numbers of the seed, for decisions of the test. */
   readonly random: Random
   /** `wrap` of the first tab of the first device, which is created on first use. */
   readonly wrap: (send: typeof fetch) => typeof fetch
@@ -124,13 +127,17 @@ export interface Faults {
     steps: number,
     check?: () => unknown
   ): Promise<void>
+  /** Events so far. */
   readonly log: readonly LogEntry[]
 }
 
 /** Error of a failed step. The message contains the seed and the recent events; see `cause`. */
 export class ScheduleError extends Error {
+  /** Name of the class, for checks without `instanceof`. */
   override readonly name = 'ScheduleError'
+  /** Seed that repeats the schedule. */
   readonly seed: number
+  /** Step of the schedule that failed. */
   readonly step: number
 
   constructor (seed: number, step: number, log: readonly LogEntry[], cause: unknown) {

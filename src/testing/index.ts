@@ -1,3 +1,9 @@
+/**
+ * Sessions for tests of your routes, and faults for tests of your clients.
+ *
+ * @module fastify-token-auth/testing
+ */
+
 export { createFaults, ScheduleError } from './faults.js'
 export { fakeAuth } from './fake-auth.js'
 export { defaultRates } from './plan.js'

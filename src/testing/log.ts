@@ -6,6 +6,7 @@ export interface LogEntry {
   readonly at: number
   /** Number of steps so far. */
   readonly step: number
+  /** Kind of the event. */
   readonly event:
     | 'action'
     | 'request'
@@ -22,6 +23,7 @@ export interface LogEntry {
   readonly source: string
   /** Number, method and URL of a request. Its response has the same value. */
   readonly request?: string
+  /** Fault that was injected. */
   readonly fault?: FaultKind | 'custom'
   /** Status of a response. */
   readonly status?: number

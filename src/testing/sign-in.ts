@@ -7,23 +7,33 @@ import { transportHeader } from '../protocol.js'
 
 /** Part of a Fastify instance that {@link signIn} uses: the app, or the scope of a registration. */
 export interface SignInApp {
+  /** Starts the app, as in Fastify. */
   ready(listener: (error: Error | null) => void): unknown
 }
 
 /** Cookie in the form of `context.addCookies` of Playwright. */
 export interface BrowserCookie {
+  /** Name of the cookie. */
   readonly name: string
+  /** Value of the cookie. */
   readonly value: string
+  /** Host that gets the cookie. */
   readonly domain: string
+  /** Path that gets the cookie. */
   readonly path: string
+  /** Whether scripts cannot read the cookie. */
   readonly httpOnly: boolean
+  /** Whether only https sends the cookie. */
   readonly secure: boolean
+  /** Whether other sites send the cookie. */
   readonly sameSite: 'Strict' | 'Lax' | 'None'
 }
 
 /** Session of a test, with everything that a client of the app would send. */
 export interface SignedInSession {
+  /** ID of the user. */
   readonly userId: string
+  /** ID of the session. */
   readonly sessionId: string
   /** Access token. {@link SignedInSession.expire} replaces it. */
   readonly accessToken: string

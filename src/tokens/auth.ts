@@ -14,7 +14,9 @@ export interface AuthClaims {}
 
 /** User and session of a request, from its access token. Frozen, because requests share it. */
 export interface Auth {
+  /** ID of the user, the `sub` claim. */
   readonly userId: string
+  /** ID of the session, the `sid` claim. */
   readonly sessionId: string
   /** Time of the last login or step-up, in whole seconds (`auth_time`). */
   readonly authenticatedAt: Millis
@@ -22,6 +24,7 @@ export interface Auth {
   readonly amr: readonly string[]
   /** OAuth client that acts for the user. `null` for the app itself. */
   readonly clientId: string | null
+  /** Claims that `users.claims` added to the token. */
   readonly claims: Readonly<AuthClaims>
   /** Expiry of the access token. */
   readonly expiresAt: Millis

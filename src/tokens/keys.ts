@@ -26,6 +26,7 @@ export type KeyInput = KeyMaterial | KeyUse
  * ```
  */
 export interface KeyUse {
+  /** Private key, public key or secret. */
   readonly key: KeyMaterial
   /**
    * Signature algorithm.

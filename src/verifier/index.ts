@@ -1,3 +1,9 @@
+/**
+ * Fastify plugin for services that verify tokens and issue none.
+ *
+ * @module fastify-token-auth/verifier
+ */
+
 export { tokenVerifier } from './plugin.js'
 export { authenticate, requireClaims, requireFresh } from '../http/hooks.js'
 export { getAuth } from '../http/get-auth.js'
@@ -11,5 +17,10 @@ export type {
 export type { DecoratorNames, ProtectExcept } from '../options/protection.js'
 export type { AuthClaims } from '../tokens/auth.js'
 export { unprotectedRoutes } from './unprotected-routes.js'
-export type { Route as UnprotectedRoute } from '../http/unprotected-routes.js'
-export type { PublicAlgorithm, TokenVerifierOptions, VerifierDpopOptions } from './options.js'
+export type { UnprotectedRoute } from '../http/unprotected-routes.js'
+export type {
+  IntrospectionOptions,
+  PublicAlgorithm,
+  TokenVerifierOptions,
+  VerifierDpopOptions
+} from './options.js'

@@ -1,5 +1,5 @@
 import { findRegistration } from '../http/registration.js'
-import type { Route } from '../http/unprotected-routes.js'
+import type { UnprotectedRoute } from '../http/unprotected-routes.js'
 
 /**
  * Lists the routes of the whole app that no `authenticate` hook protects, by path and method.
@@ -24,7 +24,7 @@ import type { Route } from '../http/unprotected-routes.js'
  * assert.deepEqual(unprotectedRoutes(app), [{ method: 'GET', path: '/health' }])
  * ```
  */
-export function unprotectedRoutes (app: object): Route[] {
+export function unprotectedRoutes (app: object): UnprotectedRoute[] {
   const registration = findRegistration(app)
 
   if (registration === null) {

@@ -19,11 +19,17 @@ export interface WebSocketLike {
   binaryType: string
   /** 1 while the connection is open. */
   readonly readyState: number
+  /** Called when the connection opens. */
   onopen: SocketListeners['handleOpen'] | null
+  /** Called for each message. */
   onmessage: SocketListeners['handleMessage'] | null
+  /** Called when the connection is closed. */
   onclose: SocketListeners['handleClose'] | null
+  /** Called if the connection fails. */
   onerror: SocketListeners['handleOpen'] | null
+  /** Sends a message. */
   send(data: SocketData): void
+  /** Closes the connection. */
   close(code?: number, reason?: string): void
 }
 

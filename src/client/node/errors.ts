@@ -14,7 +14,9 @@ export type FileStorageErrorCode = 'lock-lost' | 'not-private'
  * file system are causes too, with codes such as `EACCES`. The message never contains a token.
  */
 export class FileStorageError extends Error {
+  /** Name of the class, for checks without `instanceof`. */
   override readonly name = 'FileStorageError'
+  /** Reason of the error. */
   readonly code: FileStorageErrorCode
 
   constructor (code: FileStorageErrorCode, message: string, options?: ErrorOptions) {

@@ -19,6 +19,7 @@ export interface AuthProviderProps {
    * ```
    */
   readonly client: AuthClient | null
+  /** Components that use the client. */
   readonly children?: ReactNode
 }
 

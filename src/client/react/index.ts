@@ -1,3 +1,9 @@
+/**
+ * Hooks and provider of the client for React.
+ *
+ * @module fastify-token-auth/client/react
+ */
+
 'use client'
 
 export { AuthProvider } from './auth-provider.js'

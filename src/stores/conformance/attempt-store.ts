@@ -5,13 +5,13 @@ import type { AttemptStore, BlockedKey } from '../attempt-store.js'
 import { HOUR, SECOND } from '../../lib/time.js'
 import { testCheck } from './check-laws.js'
 import { defineTest, NOW } from './harness.js'
-import type { ConformanceTest, HarnessOptions, Opened } from './harness.js'
+import type { ConformanceTest, HarnessOptions, OpenedStore } from './harness.js'
 import type { Millis } from '../../lib/time.js'
 
 /** Options of {@link testAttemptStore}. */
 export type AttemptConformanceOptions = HarnessOptions<AttemptStore>
 /** Attempt store that a test uses. */
-export type OpenAttemptStore = Opened<AttemptStore>
+export type OpenAttemptStore = OpenedStore<AttemptStore>
 
 const AT_ONCE = 40
 const ROUNDS = 10

@@ -23,22 +23,24 @@ export interface HarnessOptions<Store> {
   /** Registers a test: `test` of node:test, vitest or jest, or `t.test` of tap. */
   readonly test: (name: string, run: () => Promise<void>) => unknown
   /** Returns an empty store. Called once for each test. */
-  readonly open: () => Promise<Opened<Store>> | Opened<Store>
+  readonly open: () => Promise<OpenedStore<Store>> | OpenedStore<Store>
   /**
    * Returns a store on a database that lacks something, such as the tables. Leave it out if the
    * store needs nothing.
    */
-  readonly openIncomplete?: () => Promise<Opened<Store>> | Opened<Store>
+  readonly openIncomplete?: () => Promise<OpenedStore<Store>> | OpenedStore<Store>
 }
 
 /** Store that a test uses. */
-export interface Opened<Store> {
+export interface OpenedStore<Store> {
+  /** Store under test. */
   readonly store: Store
   /**
    * Second store on the same data, for example over another connection. Race tests use both.
    * Without it, calls do not race in a store that gathers them.
    */
   readonly other?: Store
+  /** Closes the store, and deletes its data. */
   readonly close?: () => Promise<void> | void
 }
 

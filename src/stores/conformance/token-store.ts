@@ -2,7 +2,7 @@ import type { TokenStore } from '../token-store.js'
 import { testCheck, testCheckOfSessions } from './check-laws.js'
 import { testFeed } from './feed-laws.js'
 import { defineTest } from './harness.js'
-import type { HarnessOptions, Opened } from './harness.js'
+import type { HarnessOptions, OpenedStore } from './harness.js'
 import { testRevocations } from './revocation-laws.js'
 import { testRotation } from './rotation-laws.js'
 import { testSessions } from './session-laws.js'
@@ -11,7 +11,7 @@ import { testSweep } from './sweep-laws.js'
 /** Options of {@link testTokenStore}. */
 export type ConformanceOptions = HarnessOptions<TokenStore>
 /** Token store that a test uses. */
-export type OpenStore = Opened<TokenStore>
+export type OpenStore = OpenedStore<TokenStore>
 
 /**
  * Registers the conformance tests of a token store.

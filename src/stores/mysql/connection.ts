@@ -6,18 +6,27 @@ import type { SqlStoreOptions } from '../sql/table-prefix.js'
 
 /** Part of a pool of `mysql2/promise` that `MysqlStore` uses. */
 export interface MysqlPool {
+  /** Runs one prepared statement on any connection. */
   execute(sql: string, values: MysqlValue[]): Promise<[unknown, unknown]>
+  /** Reserves a connection for a transaction. */
   getConnection(): Promise<MysqlConnection>
 }
 
 /** Part of a connection of `mysql2/promise` that `MysqlStore` uses. */
 export interface MysqlConnection {
+  /** Runs one prepared statement. */
   execute(sql: string, values: MysqlValue[]): Promise<[unknown, unknown]>
+  /** Runs one statement that cannot be prepared. */
   query(sql: string): Promise<[unknown, unknown]>
+  /** Starts a transaction. */
   beginTransaction(): Promise<void>
+  /** Commits the transaction. */
   commit(): Promise<void>
+  /** Cancels the transaction. */
   rollback(): Promise<void>
+  /** Returns the connection to the pool. */
   release(): void
+  /** Closes a connection that does not respond. */
   destroy(): void
 }
 

@@ -15,11 +15,13 @@ import { statements } from './statements.js'
  * that sends `SELECT` to a replica does not work, because functions that write start with `SELECT`.
  */
 export interface PostgresDatabase {
+  /** Runs one statement and returns its rows. */
   query(text: string, values?: unknown[]): Promise<{ readonly rows: unknown[] }>
 }
 
 /** Part of a `pg.Pool` or `pg.Client` that {@link withPreparedStatements} uses. */
 export interface PreparingDatabase {
+  /** Prepares the statement under its name, and runs it. */
   query(
     statement: { name?: string, text: string, values?: unknown[] }
   ): Promise<{ readonly rows: unknown[] }>

@@ -4,15 +4,22 @@ import { addPrefix } from '../sql/table-prefix.js'
 import type { SqlStoreOptions } from '../sql/table-prefix.js'
 import { CHANNEL } from './functions.js'
 
-type Notify = (notification: { readonly channel: string }) => void
-
 /** Part of a `pg.Client` that {@link listenForRevocations} uses. */
 export interface PostgresListener {
+  /** Connects to the database. */
   connect(): Promise<unknown>
+  /** Runs one statement. */
   query(text: string): Promise<unknown>
+  /** Closes the connection. */
   end(): Promise<unknown>
-  on(event: 'notification', listener: Notify): unknown
+  /** Calls the listener for each notification. */
+  on(
+    event: 'notification',
+    listener: (notification: { readonly channel: string }) => void
+  ): unknown
+  /** Calls the listener if the connection fails. */
   on(event: 'error', listener: (error: Error) => void): unknown
+  /** Calls the listener when the connection is closed. */
   on(event: 'end', listener: () => void): unknown
 }
 

@@ -3,7 +3,9 @@ import { assertClient } from '../../lib/client-check.js'
 
 /** Part of ioredis that is used. `Redis` and `Cluster` have it. */
 export interface IoredisClient {
+  /** Runs a script that the server has cached. */
   evalsha(sha: string, keyCount: number, ...keysAndValues: string[]): Promise<unknown>
+  /** Sends a script, and runs it. */
   eval(script: string, keyCount: number, ...keysAndValues: string[]): Promise<unknown>
 }
 
@@ -12,7 +14,9 @@ export interface IoredisClient {
  * it.
  */
 export interface NodeRedisClient {
+  /** Runs a script that the server has cached. */
   evalSha(sha: string, input: { keys: string[], arguments: string[] }): Promise<unknown>
+  /** Sends a script, and runs it. */
   eval(script: string, input: { keys: string[], arguments: string[] }): Promise<unknown>
 }
 

@@ -10,12 +10,19 @@ import type { RedisStoreOptions } from './keys.js'
 /** Part of an ioredis connection that {@link listenForRevocations} uses. */
 export interface IoredisSubscriber {
   readonly status: string
+  /** Connects to the server. */
   connect(): Promise<unknown>
+  /** Closes the connection. */
   disconnect(): void
+  /** Subscribes to a channel. */
   subscribe(channel: string): Promise<unknown>
+  /** Checks that the connection responds. */
   ping(): Promise<unknown>
+  /** Calls the listener for each message. */
   on(event: 'message', listener: (channel: string) => void): unknown
+  /** Calls the listener if the connection fails. */
   on(event: 'error', listener: (error: Error) => void): unknown
+  /** Calls the listener when the connection opens or closes. */
   on(event: 'ready' | 'close', listener: () => void): unknown
 }
 
@@ -23,10 +30,15 @@ export interface IoredisSubscriber {
 export interface NodeRedisSubscriber {
   readonly evalSha: unknown
   readonly isOpen: boolean
+  /** Connects to the server. */
   connect(): Promise<unknown>
+  /** Closes the connection. */
   destroy(): void
+  /** Subscribes to a channel. */
   subscribe(channel: string, listener: () => void): Promise<unknown>
+  /** Checks that the connection responds. */
   ping(): Promise<unknown>
+  /** Calls the listener if the connection fails. */
   on(event: 'error', listener: (error: Error) => void): unknown
 }
 

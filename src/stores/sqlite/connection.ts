@@ -7,14 +7,21 @@ import type { SqlStoreOptions } from '../sql/table-prefix.js'
 
 /** Part of a driver that is used: `libsql`, `better-sqlite3` or `DatabaseSync` of `node:sqlite`. */
 export interface SqliteDatabase {
+  /** Runs statements without parameters. */
   exec(sql: string): unknown
+  /** Compiles one statement. */
   prepare(sql: string): SqliteStatement
 }
 
 /** Prepared statement of a driver. */
 export interface SqliteStatement {
+  /** Returns all rows. */
   all(...values: SqlValue[]): unknown[]
-  run(...values: SqlValue[]): { changes: number | bigint }
+  /** Runs the statement without reading rows. */
+  run(...values: SqlValue[]): {
+    /** Number of changed rows. */
+    changes: number | bigint
+  }
 }
 
 const MAX_BUSY_RETRIES = 24
