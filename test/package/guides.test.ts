@@ -16,7 +16,7 @@
 // Other words are names for tests of a single guide. Other languages are not checked here.
 
 import { spawn } from 'node:child_process'
-import { cpSync, existsSync, readFileSync } from 'node:fs'
+import { cpSync, existsSync, readdirSync, readFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import t from 'tap'
@@ -146,8 +146,21 @@ for (const guide of guides) {
 
 // One program for many guides saves time. Types that a guide adds to the package could conflict
 // with those of another guide, so such a guide is a program of its own.
-const isSeparate = ({ blocks }: Guide): boolean =>
-  blocks.some(({ code }) => /^declare module|from '\.\.?\//m.test(code))
+function isSeparate ({ path, blocks }: Guide): boolean {
+  const folder = join(root, dirname(path))
+  const importsExample = blocks.some(({ code }) => /from '\.\.?\//.test(code))
+  const files = importsExample && path !== 'README.md'
+    ? readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter(name =>
+      name.endsWith('.ts')
+    )
+    : []
+
+  return [
+    ...blocks.map(({ code }) => code),
+    ...files.map(name => readFileSync(join(folder, name), 'utf8'))
+  ].some(code => /^declare (module|global)/m.test(code))
+}
+
 const [separate, together] = [guides.filter(isSeparate), guides.filter(guide => !isSeparate(guide))]
 
 for (const group of [together, ...separate.map(guide => [guide])]) {
