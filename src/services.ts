@@ -183,13 +183,12 @@ export function createServices (
   const keyRing = keys === null
     ? null
     : new KeyRing(keys, accessTokens, derived, access.clearCache.bind(access))
-  const shared = { store, realm, users, issuer, refreshTokens, events, clock, dpop }
+  const shared = { store, realm, users, issuer, refreshTokens, events, clock, dpop, feed, time }
   const sessions = new Sessions({
     ...shared,
     logger,
     access,
     reporter,
-    feed,
     lifetime,
     maxLifetime: options.maxLifetime,
     refreshable: options.transport.kind !== 'none',

@@ -5,9 +5,12 @@ const MEMORY: Millis = 1000
 const MIN_INTERVAL: Millis = 10
 const MAX_INTERVAL: Millis = 250
 
+// Fake timers of an app's tests replace `Date` later. Their jumps are no standstill.
+const readWallClock = Date.now
+
 /**
- * Detects that the process did not run for a while, for example because it was stopped or because
- * the event loop was blocked.
+ * Detects that the process did not run for a while, for example because it was stopped, because
+ * the event loop was blocked or because the machine was suspended.
  *
  * Requests that arrived meanwhile are served afterwards, when their clients may have given up.
  */
@@ -15,19 +18,29 @@ export class StandstillMonitor {
   readonly #limit: Millis
   readonly #interval: Millis
   readonly #monotonic: () => Millis
+  readonly #wall: () => Millis
   #timer: NodeJS.Timeout | undefined
   #tickedAt: Millis
+  #tickedAtWall: Millis
   #stoodStillAt = -Infinity
 
   /**
    * @param limit - Shortest duration that counts as a standstill. 0 disables the detection.
    * @param monotonic - Clock that never jumps, in milliseconds.
+   * @param wall - Clock that also runs while the machine is suspended. If it is set forward, that
+   * looks like a standstill once.
    */
-  constructor (limit: Millis, monotonic: () => Millis = () => performance.now()) {
+  constructor (
+    limit: Millis,
+    monotonic: () => Millis = () => performance.now(),
+    wall: () => Millis = readWallClock
+  ) {
     this.#limit = limit
     this.#interval = Math.max(MIN_INTERVAL, Math.min(MAX_INTERVAL, limit / 4))
     this.#monotonic = monotonic
+    this.#wall = wall
     this.#tickedAt = monotonic()
+    this.#tickedAtWall = wall()
   }
 
   /** Starts the timer that shows that the process runs. */
@@ -36,10 +49,10 @@ export class StandstillMonitor {
       return
     }
 
-    this.#tickedAt = this.#monotonic()
+    this.#tick()
     this.#timer = setInterval(() => {
       this.#check()
-      this.#tickedAt = this.#monotonic()
+      this.#tick()
     }, this.#interval).unref()
   }
 
@@ -59,10 +72,16 @@ export class StandstillMonitor {
     return this.#monotonic() - this.#stoodStillAt <= MEMORY
   }
 
+  #tick (): void {
+    this.#tickedAt = this.#monotonic()
+    this.#tickedAtWall = this.#wall()
+  }
+
   #check (): void {
     const now = this.#monotonic()
+    const passed = Math.max(now - this.#tickedAt, this.#wall() - this.#tickedAtWall)
 
-    if (now - this.#tickedAt > this.#interval + this.#limit) {
+    if (passed > this.#interval + this.#limit) {
       this.#stoodStillAt = now
     }
   }

@@ -13,6 +13,8 @@ import type { Throttle } from '../throttle/throttle.js'
 import type { JwtCodec } from '../tokens/jwt-codec.js'
 import { issueSuccessor, readRefreshToken } from '../tokens/refresh-token.js'
 import type { RefreshToken } from '../tokens/refresh-token.js'
+import { readArrival } from './arrival.js'
+import type { ArrivalContext } from './arrival.js'
 import { RefreshRejections } from './refresh-rejections.js'
 import type { Arrival, ReuseGuard } from './reuse-guard.js'
 import type { Sessions } from './sessions.js'
@@ -25,7 +27,7 @@ import type { Profile, UserDirectory } from './users.js'
 const MIN_AGE_OF_ORPHANS: Millis = MINUTE
 
 /** Settings and collaborators of {@link Refresh}. */
-export interface RefreshContext {
+export interface RefreshContext extends ArrivalContext {
   readonly store: TokenStore
   readonly realm: string
   readonly users: UserDirectory
@@ -37,7 +39,6 @@ export interface RefreshContext {
   readonly usage: UsageTracker
   readonly events: Events
   readonly logger: Logger
-  readonly clock: () => Millis
   readonly rotation: boolean
   /** Idle lifetime of a refresh token. */
   readonly lifetime: Millis
@@ -94,10 +95,10 @@ export class Refresh {
    * or `AUTH_CLAIMS_INSUFFICIENT` if the requested scope exceeds the user's.
    */
   async refresh (token: string, request: RefreshRequest): Promise<IssuedTokens> {
-    const { users, clock, refreshTokens, throttle, standstill, rotator } = this.#context
+    const { users, refreshTokens, throttle, standstill, rotator } = this.#context
     const { by, scope, proof, isConnected } = request
-    const arrivedAt = clock()
     const afterStandstill = standstill.stoodStill
+    const arrivedAt = await readArrival(this.#context)
     const authentic = readRefreshToken(refreshTokens, token)
 
     if (authentic === null) {
@@ -128,10 +129,8 @@ export class Refresh {
     }
 
     const refresh = { presented, afterStandstill, by, isConnected }
-    const continuation = await this.#applyVerdict(
-      refresh,
-      await rotator.rotate(presented, arrivedAt, by)
-    )
+    const verdict = await rotator.rotate(presented, arrivedAt, by)
+    const continuation = await this.#applyVerdict(refresh, verdict)
     return this.#issue(profile, presented, thumbprint, continuation, request.move !== null)
   }
 

@@ -10,7 +10,8 @@ const LIMIT = 2500
 function createMonitor (t: Test, limit = LIMIT) {
   mock.timers.enable({ apis: ['setInterval'] })
   const clock = createClock(7777)
-  const monitor = new StandstillMonitor(limit, clock)
+  const wall = createClock()
+  const monitor = new StandstillMonitor(limit, clock, wall)
   t.teardown(() => {
     monitor.stop()
     mock.timers.reset()
@@ -22,12 +23,18 @@ function createMonitor (t: Test, limit = LIMIT) {
     run (duration: number): void {
       for (let passed = 0; passed < duration; passed++) {
         clock.advance(1)
+        wall.advance(1)
         mock.timers.tick(1)
       }
     },
     /** Runs no timer. */
     standStill (duration: number): void {
       clock.advance(duration)
+      wall.advance(duration)
+    },
+    /** Runs no timer, and the monotonic clock stands too. */
+    suspend (duration: number): void {
+      wall.advance(duration)
     },
     /** Runs the timer that is due after a standstill. */
     wake (): void {
@@ -44,6 +51,20 @@ t.test('a process that runs does not stand still', async t => {
     run(1000)
     t.equal(monitor.stoodStill, false)
   }
+})
+
+t.test('a suspended machine stood still, although the monotonic clock did too', async t => {
+  const { monitor, run, suspend, wake } = createMonitor(t)
+  monitor.start()
+  run(1000)
+  suspend(LIMIT / 2)
+  t.equal(monitor.stoodStill, false)
+  suspend(LIMIT)
+  t.equal(monitor.stoodStill, true)
+  wake()
+  t.equal(monitor.stoodStill, true)
+  run(1001)
+  t.equal(monitor.stoodStill, false)
 })
 
 t.test('a longer pause than the limit is a standstill, also before the timer runs', async t => {
