@@ -41,3 +41,10 @@ for (const [entry, { measured, limit, name }] of Object.entries(sizes)) {
 t.test('the README has the measured size of the client', async t => {
   t.match(readme, `The client (${(sizes.index.measured / 1000).toFixed(1)} kB)`)
 })
+
+t.test('the guide of DPoP has the measured size of its client', async t => {
+  t.match(
+    readGuide('examples/dpop/README.md').text,
+    `adds ${(sizes.dpop.measured / 1000).toFixed(1)} kB`
+  )
+})
