@@ -47,18 +47,20 @@ const servers: readonly Server[] = [
   },
   {
     script: 'migrate-from/hybrid-renewal/server.ts',
+    open: async () => SECRET_KEYS,
     login: '/api/login',
     credentials: { email: 'ann@example.org', password: 'correct horse' },
     protectedPath: '/api/notes'
   },
   {
     script: 'migrate-from/rotating-pair/server.ts',
+    open: async () => SECRET_KEYS,
     login: '/api/v1/auth/login',
     protectedPath: '/api/v1/orders'
   },
   {
     script: 'migrate-from/token-refresh/server.ts',
-    open: openSqlite,
+    open: async t => ({ ...await openSqlite(t), ...SECRET_KEYS }),
     protectedPath: '/reports'
   }
 ]

@@ -3,7 +3,6 @@
 //   PORT          3000
 //   SECRET_KEY    required; REFRESH_SECRET_KEY and the other variables are optional: see the README
 
-import { randomUUID } from 'node:crypto'
 import Fastify from 'fastify'
 import type { FastifyError, FastifyInstance } from 'fastify'
 import { authenticate, optionsFromEnv, tokenAuth } from 'fastify-token-auth'
@@ -11,9 +10,22 @@ import { MemoryStore } from 'fastify-token-auth/memory'
 import { startIfMain } from '../../shared/start.js'
 
 interface User {
+  /** The user name, because the old tokens have it as `sub`. It must never change. */
   readonly id: string
   readonly username: string
+  readonly email: string | null
   readonly passwordHash: string
+}
+
+const signUpSchema = {
+  type: 'object',
+  required: ['username', 'password'],
+  properties: {
+    // Without "@", so that nobody registers the address of another user as a name.
+    username: { type: 'string', minLength: 1, maxLength: 64, pattern: '^[^@\\u0000]+$' },
+    email: { type: 'string', nullable: true, maxLength: 254, pattern: '^[^@\\s]+@[^@\\s]+$' },
+    password: { type: 'string', minLength: 8, maxLength: 1024 }
+  }
 }
 
 /** Builds the app. Tests pass their own users and clock. */
@@ -21,8 +33,8 @@ export async function buildApp (
   { users = new Map<string, User>(), logger = true, clock = Date.now } = {}
 ): Promise<FastifyInstance> {
   const app = Fastify({ logger })
-  const findById = (id: string): User | undefined =>
-    [...users.values()].find(user => user.id === id)
+  const findByEmail = (email: string): User | undefined =>
+    [...users.values()].find(user => user.email === email.toLowerCase())
 
   // Clients read errors from `detail`. Set before the plugin, because only later scopes inherit it.
   app.setErrorHandler<FastifyError>((error, request, reply) => {
@@ -37,6 +49,16 @@ export async function buildApp (
   })
   app.setNotFoundHandler((_request, reply) => reply.code(404).send({ detail: 'Not Found' }))
 
+  // The old server sent a message beside the new access token.
+  app.addHook('onSend', async (request, reply, payload) => {
+    if (request.routeOptions.url !== '/refresh' || reply.statusCode !== 200) {
+      return payload
+    }
+
+    const message = 'Token refreshed successfully'
+    return JSON.stringify({ ...JSON.parse(String(payload)), message })
+  })
+
   await app.register(tokenAuth, {
     ...optionsFromEnv(), // the keys and the lifetimes
     prefix: '',
@@ -44,36 +66,34 @@ export async function buildApp (
     routes: { logoutAll: false, sessions: false, otherSessions: false, session: false, me: false },
     rotation: false, // a refresh returns an access token only
     store: new MemoryStore(),
-    users: { findByLogin: username => users.get(username), findById },
+    users: {
+      findByLogin: login => users.get(login) ?? findByEmail(login),
+      findById: id => users.get(id)
+    },
     clock
   })
 
-  const signUpSchema = {
-    type: 'object',
-    required: ['username', 'password'],
-    properties: {
-      username: { type: 'string', minLength: 1, maxLength: 64 },
-      password: { type: 'string', minLength: 8, maxLength: 1024 }
-    }
-  }
-
-  app.put<{ Body: { username: string, password: string } }>('/register', {
+  app.put<{ Body: { username: string, email?: string | null, password: string } }>('/register', {
     schema: { body: signUpSchema }
   }, async (request, reply) => {
     const { username, password } = request.body
+    const email = request.body.email?.toLowerCase() ?? null
     const passwordHash = await app.tokenAuth.hashPassword(password)
 
     if (users.has(username)) {
       return reply.code(409).send({ detail: 'Username already registered' })
     }
 
-    const id = randomUUID()
-    users.set(username, { id, username, passwordHash })
-    return reply.code(201).send({ id, username })
+    if (email !== null && findByEmail(email) !== undefined) {
+      return reply.code(409).send({ detail: 'Email already registered' })
+    }
+
+    users.set(username, { id: username, username, email, passwordHash })
+    return reply.code(201).send({ username, email })
   })
 
   app.get('/protected', { onRequest: [authenticate] }, async request => ({
-    message: `Hello, ${findById(request.auth?.userId ?? '')?.username}`
+    message: `Hello, ${request.auth?.userId}`
   }))
   return app
 }

@@ -1,11 +1,11 @@
 // A new pair of tokens with each refresh: npx tsx examples/migrate-from/rotating-pair/server.ts
 //
 //   PORT          3000
-//   AUTH_SECRET   a public value, for local trials only
+//   SECRET_KEY    a public value, for local trials only; other variables: see the README
 
 import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
-import { authenticate, tokenAuth } from 'fastify-token-auth'
+import { authenticate, optionsFromEnv, tokenAuth } from 'fastify-token-auth'
 import { MemoryStore } from 'fastify-token-auth/memory'
 import { secret } from '../../shared/secret.js'
 import { startIfMain } from '../../shared/start.js'
@@ -24,8 +24,14 @@ export async function buildApp (
   // Behind a proxy, set `trustProxy` too, or every row has the address of the proxy.
   const app = Fastify({ logger })
 
+  const { env } = process
+
   await app.register(tokenAuth, {
-    secret,
+    ...optionsFromEnv({
+      ...env,
+      SECRET_KEY: env.SECRET_KEY || secret,
+      ACCESS_TOKEN_EXPIRE_MINUTES: env.ACCESS_TOKEN_EXPIRE_MINUTES || '30'
+    }),
     prefix: '/api/v1/auth',
     store: new MemoryStore(),
     users: {

@@ -2,11 +2,11 @@
 //
 //   PORT            3000
 //   DATABASE_FILE   :memory:, or a SQLite file
-//   AUTH_SECRET     a public value, for local trials only
+//   SECRET_KEY      a public value, for local trials only; other variables: see the README
 
 import Fastify from 'fastify'
 import type { FastifyError, FastifyInstance } from 'fastify'
-import { authenticate, tokenAuth } from 'fastify-token-auth'
+import { authenticate, optionsFromEnv, tokenAuth } from 'fastify-token-auth'
 import type { AuthUser } from 'fastify-token-auth'
 import { SqliteStore } from 'fastify-token-auth/sqlite'
 import Database from 'libsql'
@@ -23,12 +23,13 @@ interface User {
 // Hash of "correct horse", written by the old server
 const hashedPassword = '$2b$10$g.OkeJN3880kn10NgwJ6CuMrx/D3O0r3U8UAk3hXr8XQequ31bOGm'
 
-// Clients refresh only if `detail` has this value. For an old or revoked access token, the refresh
-// fails too, and the client shows its login page.
+// Some clients refresh only if `detail` has this value. For an old or revoked access token, the
+// refresh fails too, and the client shows its login page.
 const details: Readonly<Record<string, string>> = {
   AUTH_ACCESS_EXPIRED: 'Token expired',
   AUTH_ACCESS_INVALID: 'Token expired',
-  AUTH_SESSION_REVOKED: 'Token expired'
+  AUTH_SESSION_REVOKED: 'Token expired',
+  AUTH_REFRESH_EXPIRED: 'Token expired'
 }
 
 function toAuthUser (user: User | undefined): AuthUser | undefined {
@@ -57,7 +58,15 @@ export async function buildApp (
       return reply.code(500).send({ detail: 'Internal Server Error' })
     }
 
-    return reply.code(statusCode).send({ detail: details[code] ?? message })
+    // The interceptor of the clients also catches a 401 of its own refresh, and would refresh again
+    // without end.
+    const isRefused = code.startsWith('AUTH_REFRESH_')
+
+    if (isRefused) {
+      reply.removeHeader('www-authenticate')
+    }
+
+    return reply.code(isRefused ? 400 : statusCode).send({ detail: details[code] ?? message })
   })
   app.setNotFoundHandler((_request, reply) => reply.code(404).send({ detail: 'Not Found' }))
 
@@ -70,10 +79,15 @@ export async function buildApp (
   await store.migrate()
   const refreshes = { rotated: 0, kept: 0, replayed: 0, recovered: 0, reused: 0 }
 
+  const { env } = process
+
   await app.register(tokenAuth, {
-    secret,
+    ...optionsFromEnv({
+      ...env,
+      SECRET_KEY: env.SECRET_KEY || secret,
+      REFRESH_TOKEN_EXPIRE_DAYS: env.REFRESH_TOKEN_EXPIRE_DAYS || '30'
+    }),
     routes: { refresh: '/token/refresh' }, // below /auth
-    accessToken: { lifetime: 900 }, // seconds, the value of expires_in
     store,
     users: {
       findByLogin: username => toAuthUser(users.get(username)),

@@ -22,11 +22,11 @@ class ApiClient {
     this.#fetch = fetch_
   }
 
-  async register (username: string, password: string): Promise<number> {
+  async register (username: string, password: string, email?: string): Promise<number> {
     const r = await this.#fetch(`${server.url}/register`, {
       method: 'PUT',
       headers: { 'Content-Type': 'application/json' },
-      body: JSON.stringify({ username, password })
+      body: JSON.stringify({ username, email, password })
     })
     return r.status
   }
@@ -97,6 +97,21 @@ t.test('registration rejects a name that is taken', async t => {
   t.equal(await client.register('cyd', 'short'), 400)
 })
 
+t.test('a user logs in with the registered email, and `sub` is the user name', async t => {
+  const client = new ApiClient()
+  t.equal(await client.register('eve', 'correct horse', 'Eve@Example.org'), 201)
+  t.equal(await client.register('eva', 'correct horse', 'eve@example.org'), 409, 'taken')
+  t.equal(await client.register('eve@example.org', 'correct horse'), 400, 'no name of a user')
+
+  for (const login of ['eve', 'eve@example.org', 'EVE@example.org']) {
+    await client.login(login, 'correct horse')
+    const [, claims = ''] = client.access.split('.')
+    t.match(JSON.parse(Buffer.from(claims, 'base64url').toString()), { sub: 'eve' })
+  }
+
+  t.match(await client.protected(), { status: 200, body: { message: 'Hello, eve' } })
+})
+
 t.test('a client keeps one refresh token from login on', async t => {
   const client = new ApiClient()
   await client.login(...ann)
@@ -110,7 +125,11 @@ t.test('a client keeps one refresh token from login on', async t => {
   const first = client.access
   const answer = await client.renew()
   t.not(client.access, first)
-  t.match(answer, { token_type: 'bearer', expires_in: 1800 })
+  t.match(answer, {
+    message: 'Token refreshed successfully',
+    token_type: 'bearer',
+    expires_in: 1800
+  })
   t.notOk('refresh_token' in answer)
   t.match(await client.protected(), { status: 200, body: hello })
   await server.advance(29 * MINUTE)

@@ -13,9 +13,19 @@ async function advance (by: number): Promise<void> {
 }
 
 interface User {
-  id: string
+  id: number
   email: string
-  name: string
+  first_name: string
+  last_name: string
+  email_verified: boolean
+}
+
+const ann: User = {
+  id: 1,
+  email,
+  first_name: 'Ann',
+  last_name: 'Lee',
+  email_verified: true
 }
 
 /** The AuthContext of the web app, without React around it. */
@@ -203,7 +213,7 @@ async function signedIn (
 
 t.test('a user is still signed in after a page reload', async t => {
   const { context, storage } = await signedIn()
-  t.strictSame(context.user, { id: '1', email, name: 'Ann' })
+  t.strictSame(context.user, ann)
   const page = new AuthContext(storage)
   await page.mount()
   t.strictSame(page.user, context.user)
@@ -257,7 +267,7 @@ t.test('a daily user stays signed in for 30 days with two tabs and a lost respon
 
 t.test('a phone refreshes before expiry with the refresh token as bearer token', async t => {
   const phone = new TokenService()
-  t.strictSame(await phone.signIn(email, 'correct horse'), { id: '1', email, name: 'Ann' })
+  t.strictSame(await phone.signIn(email, 'correct horse'), ann)
   const refreshToken = phone.asyncStorage.get('refreshToken')
   await advance(23 * HOUR)
   const { status, renewed } = await phone.get('/api/notes')

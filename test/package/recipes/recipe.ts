@@ -1,9 +1,12 @@
 import { fork } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import { createChildEnv } from '../../helpers/child-env.js'
+import { root } from '../../helpers/consumer.js'
 import type { Order } from './serve.js'
 
 export interface StartedRecipe {
@@ -18,20 +21,27 @@ export interface StartedRecipe {
   close(): Promise<string[]>
 }
 
+/** Required settings of every recipe. */
+export function createSecret (): { SECRET_KEY: string } {
+  return { SECRET_KEY: randomBytes(32).toString('hex') }
+}
+
 /**
  * Starts a recipe in its own process.
  *
- * @param env - Environment variables in addition to those of this process.
+ * @param env - Environment variables in addition to those of this process and `SECRET_KEY`.
+ * @param examples - Folder with the examples. Those of this repository by default.
  */
 export async function startRecipe (
   t: Test,
   folder: string,
-  env: Record<string, string> = {}
+  env: Record<string, string> = {},
+  examples = join(root, 'examples')
 ): Promise<StartedRecipe> {
   const script = fileURLToPath(new URL('serve.ts', import.meta.url))
-  const child = fork(script, [folder], {
+  const child = fork(script, [join(examples, 'migrate-from', folder, 'server.ts')], {
     execArgv: ['--import', 'tsx'],
-    env: createChildEnv(env),
+    env: createChildEnv({ ...createSecret(), ...env }),
     stdio: ['ignore', 'pipe', 'inherit', 'ipc']
   })
   t.teardown(() => {

@@ -1,6 +1,7 @@
-// Runs the app of `serve.ts <folder>` in its own process, because recipes import the built package.
-// The parent sets the clock and changes users.
+// Runs the app of `serve.ts <path of server.ts>` in its own process, because recipes import the
+// built package. The parent sets the clock and changes users.
 
+import { pathToFileURL } from 'node:url'
 import type { FastifyInstance } from 'fastify'
 import { createClock } from '../../helpers/clock.js'
 
@@ -14,9 +15,7 @@ interface Recipe {
   buildApp(options: { clock: () => number, users: Map<string, object> }): Promise<FastifyInstance>
 }
 
-const { buildApp } = await import(
-  new URL(`../../../examples/migrate-from/${process.argv[2]}/server.ts`, import.meta.url).href
-) as Recipe
+const { buildApp } = await import(pathToFileURL(String(process.argv[2])).href) as Recipe
 const clock = createClock(Date.now())
 const users = new Map<string, object>()
 const app = await buildApp({ clock, users })

@@ -2,15 +2,15 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { MINUTE, SECOND } from '../../helpers/clock.js'
-import { losing, oldToken, startRecipe } from './recipe.js'
+import { DAY, MINUTE, SECOND } from '../../helpers/clock.js'
+import { createSecret, losing, oldToken, startRecipe } from './recipe.js'
 import type { StartedRecipe } from './recipe.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'token-auth-recipe-'))
 t.teardown(() => {
   rmSync(folder, { recursive: true })
 })
-const database = { DATABASE_FILE: join(folder, 'app.db') }
+const database = { ...createSecret(), DATABASE_FILE: join(folder, 'app.db') }
 const start = (): Promise<StartedRecipe> => startRecipe(t, 'token-refresh', database)
 let server = await start()
 
@@ -120,7 +120,7 @@ class Api {
         reject(refreshError)
       }
 
-      if ((refreshError as { response?: Answer }).response?.status === 401) {
+      if ((refreshError as { response?: Answer }).response?.status === 400) {
         this.signedOut = true
       }
 
@@ -218,6 +218,15 @@ t.test('a session survives a lost response and a restart of the server', async t
   t.equal((await api.request(reports)).status, 200)
 })
 
+t.test('a session expires after 30 days without use, with the same detail', async t => {
+  const [idle, user] = [await signedIn(), await signedIn()]
+  await server.advance(29 * DAY)
+  t.equal((await idle.request(reports)).status, 200)
+  await server.advance(DAY)
+  t.equal(await refusal(user.request(reports)), '400 Token expired')
+  t.ok(user.signedOut)
+})
+
 t.test('a stolen token is detected and counted', async t => {
   const api = await signedIn()
   const thief = new Api()
@@ -227,10 +236,10 @@ t.test('a stolen token is detected and counted', async t => {
   await server.advance(MINUTE)
   t.equal(
     await refusal(thief.refresh()),
-    '401 Refresh token was reused and its session was revoked'
+    '400 Refresh token was reused and its session was revoked'
   )
   t.equal((await readCounters(server)).reused, 1)
-  t.equal(await refusal(api.request(reports)), '401 Session was revoked')
+  t.equal(await refusal(api.request(reports)), '400 Session was revoked')
   t.ok(api.signedOut)
 })
 
@@ -242,7 +251,7 @@ t.test('an inactive user is rejected', async t => {
   const api = await signedIn()
   await server.change('ann', { isActive: false })
   await server.advance(15 * MINUTE)
-  t.equal(await refusal(api.request(reports)), '401 Session was revoked')
+  t.equal(await refusal(api.request(reports)), '400 Session was revoked')
   t.ok(api.signedOut)
   await server.change('ann', { isActive: true })
 })
@@ -255,14 +264,14 @@ t.test('a logout revokes the session', async t => {
       .status,
     204
   )
-  t.equal(await refusal(api.request(reports)), '401 Session was revoked')
+  t.equal(await refusal(api.request(reports)), '400 Session was revoked')
   t.ok(api.signedOut)
 })
 
 t.test('tokens of the old system lead to the login page', async t => {
   const api = new Api()
   api.tokens = { access_token: oldToken, refresh_token: oldToken }
-  t.equal(await refusal(api.request(reports)), '401 Refresh token is invalid')
+  t.equal(await refusal(api.request(reports)), '400 Refresh token is invalid')
   t.ok(api.signedOut)
 })
 
