@@ -205,6 +205,19 @@ export interface EventMembers {
     readonly userId: string
     readonly method: string
   }
+  /**
+   * A service that uses the route `sync` reported `count` tokens that this app did not issue.
+   *
+   * The reports were ignored. Either the service sends them to the wrong registration, a `secret`
+   * was removed while its tokens were valid, or an attacker controls the service. Emitted at most
+   * once per request.
+   */
+  'sync-ignored': Caller & {
+    readonly at: Millis
+    /** OAuth client of the service. */
+    readonly clientId: string
+    readonly count: number
+  }
   /** Expired records were deleted. */
   sweep: { readonly at: Millis, readonly deleted: number, readonly took: Millis }
   /**
@@ -252,8 +265,8 @@ export interface EventMembers {
  * `fastify-token-auth:<event>`.
  *
  * Without a listener in `on`, the plugin logs the events `reuse`, `suspicious-replay`,
- * `store-rolled-back`, `session-missing`, `revocations-stalled` and `clock-skew` at level `warn`,
- * each at most 10 times in 10 s.
+ * `store-rolled-back`, `session-missing`, `sync-ignored`, `revocations-stalled` and `clock-skew` at
+ * level `warn`, each at most 10 times in 10 s.
  */
 export type TokenAuthEvents = {
   readonly [Name in keyof EventMembers]:
@@ -312,6 +325,7 @@ const DEFAULT_ACTORS: { readonly [Name in EventName]: Actor } = {
   'email-verified': 'client',
   'password-reset': 'client',
   'second-factor-failed': 'client',
+  'sync-ignored': 'client',
   sweep: 'plugin',
   'store-rolled-back': 'client',
   'session-missing': 'client',
@@ -325,6 +339,7 @@ const WARNINGS: { readonly [Name in EventName]?: string } = {
   'suspicious-replay': 'another client replays the refresh tokens of a session',
   'store-rolled-back': 'the store has lost writes: a refresh token is newer than its session',
   'session-missing': 'the store does not have the session of a valid refresh token',
+  'sync-ignored': 'a service reported tokens that this app did not issue',
   'revocations-stalled': 'revocations of other instances cannot be read',
   'clock-skew': 'a clock is wrong'
 }

@@ -52,6 +52,7 @@ import { REFRESH_TYP } from './tokens/refresh-token.js'
 interface Registration {
   readonly options: ResolvedOptions
   readonly clock: () => Millis
+  readonly events: Events
   readonly services: Services
   readonly transport: TokenTransport
   readonly elevation: RequestElevation
@@ -109,6 +110,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
     const registration = {
       options,
       clock,
+      events,
       services,
       transport,
       elevation: new RequestElevation({ ...services, transport, sources, renewer, clock }),
@@ -134,7 +136,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       authenticate: check,
       unprotectedRoutes,
       follow,
-      getParts: () => ({ ...registration, ...services, events, deriveKeys: derive, extensions }),
+      getParts: () => ({ ...registration, ...services, deriveKeys: derive, extensions }),
       ...(!isProduction() && {
         testing: await loadTestSessions({
           ...services,
@@ -256,6 +258,7 @@ async function addRoutes (
     options,
     realm: options.name,
     clock,
+    events: registration.events,
     getProof,
     describe,
     audiences: options.acceptedAudiences,

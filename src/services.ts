@@ -9,7 +9,7 @@ import { SessionFollowers } from './live/session-followers.js'
 import { HashQueue } from './login/hash-queue.js'
 import { PasswordLogin } from './login/password-login.js'
 import { Passwords } from './login/passwords.js'
-import { createAccessScope } from './options/access-scope.js'
+import { createAccessScope, createSeenClaim } from './options/access-scope.js'
 import type { ResolvedOptions } from './options/resolve.js'
 import { RevocationFeed } from './revocations/feed.js'
 import { RevocationReporter } from './revocations/reporter.js'
@@ -43,6 +43,7 @@ import { deriveKeys } from './tokens/key-derivation.js'
 import { KeyRing } from './tokens/key-ring.js'
 import { addRealm, createSigners } from './tokens/key-signer.js'
 import { REFRESH_TYP } from './tokens/refresh-token.js'
+import type { SeenClaim } from './tokens/seen-claim.js'
 
 // A request succeeds without renewal, so it must not wait long for the store.
 const MAX_RENEWAL_TIMEOUT: Millis = SECOND
@@ -95,6 +96,8 @@ export interface Services {
   readonly followers: SessionFollowers
   /** `null` if access tokens do not confirm a generation. */
   readonly usage: UsageTracker | null
+  /** Claim `seen` of access tokens. `null` if no OAuth client has `sync`. */
+  readonly seen: SeenClaim | null
   /** Checks the stores, reads the revocations that still matter, and starts the timers. */
   start(): Promise<void>
   /** Stops the timers and writes pending usage data. */
@@ -157,7 +160,8 @@ export function createServices (
   })
   const passwords = new Passwords(new HashQueue(options.passwords), options.passwords)
 
-  const scope = createAccessScope(options)
+  const seen = createSeenClaim(options)
+  const scope = createAccessScope(options, seen)
   const derived = addRealm(signers.access, scope.realm ?? null)
   const accessTokens = new JwtCodec(
     ACCESS_TYP,
@@ -256,6 +260,7 @@ export function createServices (
     revoked,
     followers,
     usage: confirming,
+    seen,
     async start () {
       // Without the routes, the first call of a method loads the library.
       if (options.paths.login !== false || options.paths.elevate !== false) {

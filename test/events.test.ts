@@ -173,6 +173,7 @@ const warned: { readonly [Name in keyof EventMembers]?: EventMembers[Name] } = {
   'suspicious-replay': { ...SESSION, presented: USE, rotated: USE, revoked: false },
   'store-rolled-back': { ...SESSION, presented: 3, stored: 1 },
   'session-missing': SESSION,
+  'sync-ignored': { at: 1, clientId: 'orders', count: 2, ...CALLER },
   'revocations-stalled': { at: 1, since: 0 },
   'clock-skew': { at: 1, source: 'instance', ahead: 2000 }
 }

@@ -2,7 +2,7 @@ import type { RouteName } from '../protocol.js'
 import type { RouteDoc } from './openapi.js'
 
 /** Names of the routes that exist only with the option `oauth`. */
-type OAuthRouteName = 'token' | 'revoke' | 'introspect' | 'metadata'
+type OAuthRouteName = 'token' | 'revoke' | 'introspect' | 'sync' | 'metadata'
 
 const jwk = {
   type: 'object',

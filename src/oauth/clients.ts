@@ -14,6 +14,8 @@ export interface Client {
   readonly id: string
   /** SHA-256 of the secret. `null` for a public client. */
   readonly secretHash: Buffer | null
+  /** Whether the client may use the route `sync`. */
+  readonly sync: boolean
 }
 
 /** Looks up and authenticates the configured OAuth clients (RFC 6749, section 2.3). */
@@ -21,9 +23,9 @@ export class Clients {
   readonly #clients: ReadonlyMap<string, Client>
 
   constructor (clients: readonly ResolvedClient[]) {
-    const entries = clients.map(({ clientId: id, clientSecret }) => {
+    const entries = clients.map(({ clientId: id, clientSecret, sync }) => {
       const secretHash = clientSecret === null ? null : hashSecret(clientSecret)
-      return [id, { id, secretHash }] as const
+      return [id, { id, secretHash, sync }] as const
     })
     this.#clients = new Map(entries)
   }
@@ -36,6 +38,11 @@ export class Clients {
   /** Whether a client with a secret is configured. */
   get hasConfidential (): boolean {
     return [...this.#clients.values()].some(({ secretHash }) => secretHash !== null)
+  }
+
+  /** Whether a client may use the route `sync`. */
+  get hasSync (): boolean {
+    return [...this.#clients.values()].some(({ sync }) => sync)
   }
 
   /**

@@ -37,6 +37,38 @@ const tokenResponse = {
   }
 }
 
+const syncResponse = {
+  type: 'object',
+  description: 'The revocations since the cursor. If `complete` is `false`, more are left to read.',
+  required: ['now', 'cursor', 'complete', 'retention', 'revocations', 'ignored'],
+  properties: {
+    now: { type: 'integer', description: 'Time of the session store in milliseconds.' },
+    cursor: { type: 'string', description: 'Position of the next request.' },
+    complete: { type: 'boolean' },
+    retention: {
+      type: 'integer',
+      description: 'Milliseconds after which no access token from before a revocation is valid.'
+    },
+    revocations: {
+      type: 'array',
+      description: 'Of a session (`sid`), of a user (`sub` and `before`) or of all (`before`).',
+      items: {
+        type: 'object',
+        required: ['at', 'reason'],
+        properties: {
+          at: { type: 'integer' },
+          reason: string,
+          sid: string,
+          sub: string,
+          before: { type: 'integer' },
+          keep: string
+        }
+      }
+    },
+    ignored: { type: 'integer', description: 'Number of notes that were not accepted.' }
+  }
+}
+
 const metadataResponse = {
   type: 'object',
   description: 'The metadata.',
@@ -50,7 +82,7 @@ const tokenForm = {
   body: { type: 'object', required: ['token'], properties: { token: string, ...client } }
 }
 
-/** Documentation of the OAuth routes. The endpoints check their forms without a schema. */
+/** Documentation of the OAuth routes. Those for forms check them without a schema. */
 export const oauthRouteDocs = {
   token: {
     id: 'Token',
@@ -89,6 +121,14 @@ export const oauthRouteDocs = {
     description: 'RFC 7662. For clients with a secret.',
     access: 'client',
     documented: { ...tokenForm, response: { 200: introspectionResponse, ...errors } }
+  },
+  sync: {
+    id: 'Sync',
+    summary: 'Exchange accepted tokens for revocations',
+    description: 'For services with a client that has `sync`. Sent once a second.',
+    access: 'client',
+    errors: ['AUTH_REQUEST_INVALID', 'AUTH_CLIENT_REJECTED', 'AUTH_STORE_UNAVAILABLE'],
+    documented: { response: { 200: syncResponse } }
   },
   metadata: {
     id: 'GetMetadata',

@@ -5,6 +5,7 @@ import type { ResolvedOptions } from '../options/resolve.js'
 import type { RouteName } from '../protocol.js'
 import type { Sessions } from '../sessions/sessions.js'
 import { getOwnKeys } from '../tokens/keys.js'
+import type { SeenClaim } from '../tokens/seen-claim.js'
 import { createClientIdReader } from './client-authentication.js'
 import { Clients } from './clients.js'
 import { addIntrospectRoute, addRevokeRoute, addTokenRoute } from './endpoints.js'
@@ -13,6 +14,8 @@ import { setOAuthErrorHandler } from './errors.js'
 import { Introspection } from './introspection.js'
 import type { IntrospectionContext } from './introspection.js'
 import { addMetadataRoute } from './metadata.js'
+import { addSyncRoute } from './sync.js'
+import type { SyncRoute } from './sync.js'
 
 /** OAuth clients and endpoints of a registration. Loaded only if `oauth` is set. */
 export interface OAuth {
@@ -36,7 +39,8 @@ export type OAuthContext =
   & IntrospectionContext
   & Omit<EndpointContext, 'oauth' | 'clients' | 'introspection'>
 
-interface EndpointContext extends TokenRoute {
+interface EndpointContext extends TokenRoute, Omit<SyncRoute, 'seen'> {
+  readonly seen: SeenClaim | null
   readonly options: Pick<ResolvedOptions, 'name' | 'paths' | 'keys'>
   readonly oauth: ResolvedOAuth
   readonly sessions: Sessions
@@ -56,6 +60,7 @@ export function createOAuth (oauth: ResolvedOAuth): OAuth {
       const introspection = new Introspection(context)
       const endpointContext = { ...context, oauth, clients, introspection }
       await addEndpoints(scope, endpointContext)
+      addSync(scope, endpointContext)
       addMetadata(app, scope, endpointContext)
     }
   }
@@ -79,6 +84,15 @@ async function addEndpoints (scope: FastifyInstance, context: EndpointContext): 
       addIntrospectRoute(child, paths.introspect, clients, introspection, describe)
     }
   })
+}
+
+// Outside of the scope of the other endpoints, because it accepts JSON.
+function addSync (scope: FastifyInstance, context: EndpointContext): void {
+  const { options: { paths }, seen } = context
+
+  if (paths.sync !== false && seen !== null) {
+    addSyncRoute(scope, paths.sync, { ...context, seen })
+  }
 }
 
 // Accepts forms only, and sends errors in the format of OAuth (RFC 6749, section 5.2).

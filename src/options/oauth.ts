@@ -1,6 +1,14 @@
 import { defaultPaths } from '../protocol.js'
 import { assertSecret } from './signing.js'
-import { assert, group, isBaseUrl, optional, resolvePublicUrl, resolveShape } from './validate.js'
+import {
+  assert,
+  boolean,
+  group,
+  isBaseUrl,
+  optional,
+  resolvePublicUrl,
+  resolveShape
+} from './validate.js'
 import type { Resolved, Shape } from './validate.js'
 
 /** An OAuth client that may use the OAuth routes. */
@@ -23,12 +31,30 @@ export interface OAuthClient {
    * @default no secret
    */
   readonly clientSecret?: string
+
+  /**
+   * Whether the client may use the route `sync`, for a service that verifies tokens with the
+   * option `sync` of `tokenVerifier`.
+   *
+   * The route tells the client which sessions and users of this registration were revoked, by
+   * their IDs. The client reports which tokens it has accepted, so that a stolen refresh token is
+   * detected even if this app never receives the access tokens. Requires `clientSecret`.
+   *
+   * If one client has it, every access token has the claim `seen` (about 20 bytes).
+   *
+   * @default false
+   * @example
+   * ```ts
+   * oauth: { clients: [{ clientId: 'orders', clientSecret, sync: true }] }
+   * ```
+   */
+  readonly sync?: boolean
 }
 
 /** Options for OAuth clients. */
 export interface OAuthOptions {
   /**
-   * Clients that may use the routes `token`, `revoke` and `introspect`.
+   * Clients that may use the routes `token`, `revoke`, `introspect` and `sync`.
    *
    * A session belongs to a client if its login sends the `client_id`, or if `openSession` names
    * the client. A client with a secret also sends it, as `client_secret` or by HTTP Basic. Only
@@ -47,7 +73,8 @@ export interface OAuthOptions {
 export interface OAuthServerOptions {
   /**
    * Additional routes for OAuth clients: `token` (refresh only, RFC 6749, section 6), `revoke`
-   * (RFC 7009), `introspect` (RFC 7662) and `metadata` (RFC 8414).
+   * (RFC 7009), `introspect` (RFC 7662) and `metadata` (RFC 8414). A client with `sync` adds the
+   * route `sync`.
    *
    * Every access token then has a `client_id` (RFC 9068): that of its client, or `name`. Requires
    * `issuer`. Other services can verify access tokens only with `keys`.
@@ -147,7 +174,8 @@ export function resolveOAuth (
 
 const clientShape = {
   clientId: resolveClientId,
-  clientSecret: resolveClientSecret
+  clientSecret: resolveClientSecret,
+  sync: boolean(false)
 } satisfies Shape<OAuthClient>
 
 function resolveClients (value: unknown, path: string): readonly ResolvedClient[] {
@@ -156,6 +184,12 @@ function resolveClients (value: unknown, path: string): readonly ResolvedClient[
     `"${path}" must be a non-empty array, such as [{ clientId: "app" }]`
   )
   const clients = value.map((client, i) => resolveShape(clientShape, client, `${path}[${i}]`))
+  const open = clients.findIndex(({ sync, clientSecret }) => sync && clientSecret === null)
+  assert(
+    open === -1,
+    `"${path}[${open}].sync" requires "${path}[${open}].clientSecret", because the route names ` +
+      'users and sessions; set it, or remove "sync"'
+  )
   assert(
     new Set(clients.map(({ clientId }) => clientId)).size === clients.length,
     `"${path}" must not contain the same clientId twice; remove one of them`

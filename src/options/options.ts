@@ -215,6 +215,7 @@ export const listenerShape = {
   'email-verified': true,
   'password-reset': true,
   'second-factor-failed': true,
+  'sync-ignored': true,
   sweep: true,
   'store-rolled-back': true,
   'session-missing': true,

@@ -141,7 +141,7 @@ export interface TransportOptions {
    * @default { login: '/login', refresh: '/refresh', elevate: '/elevate', logout: '/logout',
    *   logoutAll: '/logout/all', sessions: '/sessions', otherSessions: '/sessions',
    *   session: '/sessions/:id', me: '/me', token: '/token', revoke: '/revoke',
-   *   introspect: '/introspect', jwks: '/.well-known/jwks.json',
+   *   introspect: '/introspect', sync: '/sync', jwks: '/.well-known/jwks.json',
    *   metadata: '/.well-known/oauth-authorization-server' }
    * @example
    * ```ts

@@ -27,7 +27,7 @@ interface NotBefore {
  * needs a time of its own, and dropping a million of them takes no time.
  */
 export class RevokedSessions {
-  readonly #retention: Millis
+  #retention: Millis
   #recent = new Generation()
   #old = new Generation()
   /** Moment at which `#recent` became the current generation. */
@@ -39,6 +39,16 @@ export class RevokedSessions {
   /** @param retention - Time until all access tokens from before a revocation have expired. */
   constructor (retention: Millis) {
     this.#retention = retention
+  }
+
+  /** Time until all access tokens from before a revocation have expired. */
+  get retention (): Millis {
+    return this.#retention
+  }
+
+  /** Keeps revocations for longer, if a longer lifetime of access tokens becomes known. */
+  extendRetention (retention: Millis): void {
+    this.#retention = Math.max(this.#retention, retention)
   }
 
   /** Whether a session is revoked. An ID without a time counts as old. */

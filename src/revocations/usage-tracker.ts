@@ -92,6 +92,29 @@ export class UsageTracker {
   }
 
   /**
+   * Records generations that another service has accepted, and waits until they are written.
+   *
+   * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE` if the write fails. They stay pending.
+   */
+  async confirmAll (
+    uses: ReadonlyArray<{ readonly sessionId: string, readonly generation: number }>,
+    at: Millis
+  ): Promise<void> {
+    if (uses.length === 0) {
+      return
+    }
+
+    await Promise.all(
+      uses.map(({ sessionId, generation }) => this.markConfirmed(sessionId, generation, at))
+    )
+    await this.flush()
+
+    if (this.#hasFailed) {
+      throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
+    }
+  }
+
+  /**
    * Returns the newest generation that this instance has seen in use, whether written or not.
    *
    * @returns -1 if it has seen none.

@@ -70,6 +70,8 @@ export interface AccessScope {
    * such claim. If unset, the claim is not checked.
    */
   readonly realm?: string | null | undefined
+  /** Creates the claim `seen`. If unset, tokens do not have it. */
+  readonly createSeen?: ((sessionId: string, generation: number) => string) | undefined
 }
 
 const RESERVED_CLAIMS: ReadonlySet<string> = new Set([
@@ -91,6 +93,7 @@ const RESERVED_CLAIMS: ReadonlySet<string> = new Set([
   'cnf',
   'client_id',
   'realm',
+  'seen',
   '__proto__'
 ])
 
@@ -109,7 +112,7 @@ export function issueAccessToken (
   codec: JwtCodec,
   subject: AccessSubject,
   validity: { readonly from: Millis, readonly to: Millis },
-  { issuer, audience, identified = false, firstParty, realm }: AccessScope
+  { issuer, audience, identified = false, firstParty, realm, createSeen }: AccessScope
 ): { readonly token: string, readonly expiresIn: number } {
   const { userId, sessionId, generation, persistent = false, authenticatedAt, amr } = subject
   const { clientId, thumbprint, loginAmr } = subject
@@ -137,6 +140,7 @@ export function issueAccessToken (
     login_amr: loginAmr,
     client_id: constraint.client_id,
     realm: realm ?? undefined,
+    seen: createSeen?.(sessionId, generation),
     cnf: constraint.cnf,
     iat,
     exp

@@ -7,6 +7,7 @@ export type KeyPurpose =
   | 'device'
   | 'attempts'
   | 'nonce'
+  | 'seen'
   | 'one-time'
   | 'one-time-state'
   | 'one-time-session'

@@ -77,6 +77,7 @@ const eventNames: ReadonlyArray<Exclude<keyof TokenAuthEvents, 'refresh-rejected
   'email-verified',
   'password-reset',
   'second-factor-failed',
+  'sync-ignored',
   'sweep',
   'store-rolled-back',
   'session-missing',

@@ -88,7 +88,15 @@ t.test('invalid clients are rejected', async t => {
     ]),
     [
       withClient({ clientId: 'app', secret: 'x' }),
-      /unknown option "oauth\.clients\[1\]\.secret"; valid options: clientId, clientSecret$/
+      /unknown option "oauth\.clients\[1\]\.secret"; valid options: clientId, clientSecret, sync$/
+    ],
+    [
+      withClient({ clientId: 'app', clientSecret: CLIENT_SECRET, sync: 1 }),
+      /"oauth\.clients\[1\]\.sync" must be true or false/
+    ],
+    [
+      withClient({ clientId: 'app', sync: true }),
+      /"oauth\.clients\[1\]\.sync" requires "oauth\.clients\[1\]\.clientSecret"/
     ],
     [
       withClient({ clientId: 'auth' }),
@@ -164,7 +172,7 @@ t.test('valid clients and URLs are accepted', async t => {
       oauth: {
         clients: [
           { clientId: 'a:"\\~' },
-          { clientId: 'x'.repeat(255), clientSecret: CLIENT_SECRET }
+          { clientId: 'x'.repeat(255), clientSecret: CLIENT_SECRET, sync: true }
         ]
       }
     },
@@ -181,7 +189,7 @@ t.test('valid clients and URLs are accepted', async t => {
 t.test('settings follow from the issuer', async t => {
   t.strictSame(resolve({ ...valid, issuer: 'https://example.org/tenant:1/' }).oauth, {
     issuer: 'https://example.org/tenant:1/',
-    clients: clients.map(client => ({ clientSecret: null, ...client })),
+    clients: clients.map(client => ({ clientSecret: null, sync: false, ...client })),
     metadataPath: '/.well-known/oauth-authorization-server/tenant::1',
     baseUrl: 'https://example.org'
   })

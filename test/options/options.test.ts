@@ -40,6 +40,7 @@ t.test('defaults are as documented', async t => {
       token: '/token',
       revoke: '/revoke',
       introspect: '/introspect',
+      sync: '/sync',
       jwks: '/.well-known/jwks.json',
       metadata: '/.well-known/oauth-authorization-server'
     },

@@ -216,6 +216,7 @@ holds<
     | 'token'
     | 'revoke'
     | 'introspect'
+    | 'sync'
     | 'metadata'
   >
 >()

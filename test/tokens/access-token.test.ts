@@ -50,6 +50,7 @@ t.test('reserved claims are not claims of the app', async t => {
     auth_time: 1,
     amr: [],
     acr: 'x',
+    seen: 'x',
     nbf: START
   }
   const read = readAccessToken(codecs.real, createToken(header, { ...own, role: 'user' }), NOW, {
