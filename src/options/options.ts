@@ -1,4 +1,4 @@
-import type { EventName, TokenAuthListeners } from '../events.js'
+import type { TokenAuthListeners } from '../events.js'
 import type { Duration } from '../lib/duration.js'
 import { MAX_TIMER } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
@@ -7,6 +7,7 @@ import type { ParsedIds, Users } from '../sessions/user-callbacks.js'
 import type { TokenStore } from '../stores/token-store.js'
 import { resolveDpop } from './dpop.js'
 import type { DpopOptions } from './dpop.js'
+import { resolveListeners } from './listeners.js'
 import { oauthServerShape } from './oauth.js'
 import type { OAuthServerOptions } from './oauth.js'
 import { openApiShape } from './openapi.js'
@@ -32,7 +33,6 @@ import {
   group,
   implementation,
   optional,
-  rejectUnknownKeys,
   resolveName,
   unlessFalse
 } from './validate.js'
@@ -199,30 +199,6 @@ export interface TokenAuthOptions
   readonly clock?: (() => Millis) | InstanceClocks
 }
 
-/** Events that the option `on` accepts. */
-export const listenerShape = {
-  login: true,
-  'login-rejected': true,
-  'login-throttled': true,
-  'refresh-rejected': true,
-  refresh: true,
-  replay: true,
-  recovery: true,
-  reuse: true,
-  'suspicious-replay': true,
-  'session-ended': true,
-  'link-sent': true,
-  'email-verified': true,
-  'password-reset': true,
-  'second-factor-failed': true,
-  'sync-ignored': true,
-  sweep: true,
-  'store-rolled-back': true,
-  'session-missing': true,
-  'revocations-stalled': true,
-  'clock-skew': true
-} satisfies Record<EventName, true>
-
 /** Checks of {@link TokenAuthOptions}. */
 export const optionsShape = {
   store: tokenStore(),
@@ -274,14 +250,4 @@ function resolveClock (value: unknown, path: string): (() => Millis) | InstanceC
     ['wall', 'monotonic'],
     'a function, or an object with the functions wall() and monotonic()'
   )(value, path, true)
-}
-
-function resolveListeners (value: unknown = {}, path: string): TokenAuthListeners {
-  rejectUnknownKeys(value, listenerShape, path)
-
-  for (const [event, listener] of Object.entries(value)) {
-    assert(typeof listener === 'function', `"${path}.${event}" must be a function`)
-  }
-
-  return value
 }

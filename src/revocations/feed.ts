@@ -38,7 +38,7 @@ export type RevocationSubscriber = (
 
 /** Dependencies and settings of a {@link RevocationFeed}. */
 export interface RevocationFeedContext {
-  readonly store: TokenStore
+  readonly store: Pick<TokenStore, 'revocations'>
   /** Entries of other realms are ignored. */
   readonly realm: string
   /** Learns every entry of the realm. */

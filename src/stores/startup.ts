@@ -15,6 +15,7 @@ import { StoreSetupError } from './token-store.js'
 const CHECK_TIMEOUT: Millis = 4 * SECOND
 const MIN_PAUSE: Millis = SECOND / 10
 const MAX_PAUSE: Millis = 2 * SECOND
+const STORE = 'the store'
 
 /** Store of either kind. */
 export interface CheckableStore {
@@ -36,6 +37,8 @@ export interface StoreStartupContext {
   readonly checkTimeout?: Millis
   /** Name of the registration, for the log. */
   readonly name: string
+  /** What is awaited, for the log. `the store` by default. */
+  readonly subject?: string
   readonly logger: Logger
 }
 
@@ -66,7 +69,7 @@ export class StoreStartup {
    * @throws Error if a store does not respond, unless `storeDown` is `'serve'`.
    */
   async run (): Promise<void> {
-    const { storeDown, maxWait, name, logger } = this.#context
+    const { storeDown, maxWait, name, subject = STORE, logger } = this.#context
     const deadline = performance.now() + maxWait
 
     try {
@@ -78,8 +81,8 @@ export class StoreStartup {
       }
 
       const message = storeDown === 'wait'
-        ? 'the store is not available, waiting for it'
-        : 'the store is not available, requests get 503 until it is'
+        ? `${subject} is not available, waiting for it`
+        : `${subject} is not available, requests get 503 until it is`
       logger.warn({ registration: name, cause: describeCause(error) }, message)
     }
 
@@ -96,7 +99,7 @@ export class StoreStartup {
   }
 
   async #retry (deadline: Millis): Promise<void> {
-    const { name, logger } = this.#context
+    const { name, subject = STORE, logger } = this.#context
 
     for (let pause = MIN_PAUSE;; pause = Math.min(2 * pause, MAX_PAUSE)) {
       // The app that waits has nothing else that keeps the process alive.
@@ -108,7 +111,7 @@ export class StoreStartup {
 
       try {
         await this.#attempt()
-        logger.info({ registration: name }, 'the store is available')
+        logger.info({ registration: name }, `${subject} is available`)
         return
       } catch (error) {
         if (deadline === Infinity) {

@@ -18,9 +18,11 @@ export type { DecoratorNames, ProtectExcept } from '../options/protection.js'
 export type { AuthClaims } from '../tokens/auth.js'
 export { unprotectedRoutes } from './unprotected-routes.js'
 export type { UnprotectedRoute } from '../http/unprotected-routes.js'
+export type { TokenAuthEvents, TokenAuthListeners } from '../events.js'
 export type {
   IntrospectionOptions,
   PublicAlgorithm,
+  SyncOptions,
   TokenVerifierOptions,
   VerifierDpopOptions
 } from './options.js'

@@ -1,5 +1,9 @@
+import { hash } from 'node:crypto'
 import { TokenAuthError } from '../errors.js'
+import { BoundedMap } from '../lib/bounded-map.js'
+import { RateLimit } from '../lib/rate-limit.js'
 import { toSafeError } from '../lib/safe-error.js'
+import { SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
 import { ACCESS_TYP } from '../tokens/access-token.js'
 import type { AccessTokenVerifier, VerifiedToken } from '../tokens/auth.js'
@@ -8,12 +12,21 @@ import type { Claims } from '../tokens/claims.js'
 import { decodeHeader, decodeParts, isSameType, parseRecord } from '../tokens/jwt-codec.js'
 import { TokenCache } from '../tokens/token-cache.js'
 import type { CacheEntry } from '../tokens/token-cache.js'
+import { createAuthorization, describeFailure, requestIssuer } from './issuer-request.js'
 import { readRemoteToken } from './remote-token.js'
 import type { RemoteScope } from './remote-token.js'
-import { readBody } from './response-body.js'
+import { RequestQueue } from './request-queue.js'
 
 /** Maximum length of a response in bytes. Tokens are at most 8 kB. */
 const MAX_RESPONSE_LENGTH = 65_536
+/** Maximum number of requests to the issuer that run at the same time. */
+const MAX_RUNNING = 64
+/** Maximum number of requests that wait for a running one. Others get 503. */
+const MAX_WAITING = 1000
+/** Maximum number of inactive tokens to remember, about 100 bytes each. */
+const MAX_INACTIVE = 10_000
+/** Time for which a token that was inactive is rejected without a request. */
+const MAX_INACTIVE_AGE: Millis = 3 * SECOND
 
 /** Settings of an {@link IntrospectionVerifier}. */
 export interface IntrospectionVerifierContext extends RemoteScope {
@@ -45,12 +58,18 @@ export class IntrospectionVerifier implements AccessTokenVerifier {
   readonly #cache: TokenCache<CachedResponse>
   readonly #authorization: string
   readonly #pending = new Map<string, PendingRequest>()
+  readonly #queue = new RequestQueue(MAX_RUNNING, MAX_WAITING)
+  /** Limits the lines in the log, because thousands of requests may be refused. */
+  readonly #overloads = new RateLimit(1, SECOND)
+  /** Hashes of inactive tokens, and when the issuer was asked about them. */
+  readonly #inactive = new BoundedMap<string, Millis>(MAX_INACTIVE)
+  readonly #inactiveAge: Millis
 
   constructor (context: IntrospectionVerifierContext) {
     this.#context = context
     this.#cache = new TokenCache(context.cacheSize)
-    const credentials = [context.clientId, context.clientSecret].map(encodeURIComponent).join(':')
-    this.#authorization = `Basic ${Buffer.from(credentials).toString('base64')}`
+    this.#authorization = createAuthorization(context)
+    this.#inactiveAge = Math.min(context.maxAge, MAX_INACTIVE_AGE)
   }
 
   /** Returns a recent response immediately. Otherwise sends a request to the issuer. */
@@ -73,6 +92,7 @@ export class IntrospectionVerifier implements AccessTokenVerifier {
   async #verifyUncached (token: string, cacheKey: string): Promise<VerifiedToken> {
     const requestedAt = this.#context.clock()
     assertPlausible(token, requestedAt, this.#context)
+    this.#assertNotInactive(token, requestedAt)
     const pending = this.#pending.get(token)
 
     if (pending !== undefined && this.#isRecent(pending, requestedAt)) {
@@ -96,6 +116,7 @@ export class IntrospectionVerifier implements AccessTokenVerifier {
     const { active, token_type: tokenType, ...claims } = await this.#introspect(token)
 
     if (active !== true) {
+      this.#inactive.set(hashToken(token), requestedAt)
       throw new TokenAuthError('AUTH_ACCESS_INVALID')
     }
 
@@ -105,28 +126,52 @@ export class IntrospectionVerifier implements AccessTokenVerifier {
     return response
   }
 
+  // A client that repeats a revoked token must not cause a request each time.
+  #assertNotInactive (token: string, now: Millis): void {
+    if (this.#inactiveAge === 0) {
+      return
+    }
+
+    const requestedAt = this.#inactive.get(hashToken(token)) ?? -Infinity
+
+    if (now >= requestedAt && now - requestedAt < this.#inactiveAge) {
+      throw new TokenAuthError('AUTH_ACCESS_INVALID')
+    }
+  }
+
+  #assertNotFull (): void {
+    if (!this.#queue.isFull) {
+      return
+    }
+
+    if (this.#overloads.next() !== null) {
+      this.#context.onFailure('too many requests wait for a response')
+    }
+
+    throw new TokenAuthError('AUTH_STORE_UNAVAILABLE')
+  }
+
   #isRecent ({ requestedAt }: { readonly requestedAt: Millis }, now: Millis): boolean {
     return now >= requestedAt && now - requestedAt < this.#context.maxAge
   }
 
   async #introspect (token: string): Promise<Claims> {
     const { uri, timeout, onFailure } = this.#context
+    this.#assertNotFull()
+    // Also runs while the request waits.
+    const signal = AbortSignal.timeout(timeout)
 
     try {
-      const response = await fetch(uri, {
-        method: 'POST',
-        headers: { authorization: this.#authorization, accept: 'application/json' },
-        body: new URLSearchParams({ token, token_type_hint: 'access_token' }),
-        redirect: 'manual',
-        signal: AbortSignal.timeout(timeout)
-      })
-
-      if (response.status !== 200) {
-        await response.body?.cancel()
-        throw new RangeError(`status ${response.status}`)
-      }
-
-      const result: unknown = JSON.parse(await readBody(response, MAX_RESPONSE_LENGTH))
+      const result = await this.#queue.run(() =>
+        requestIssuer({
+          uri,
+          authorization: this.#authorization,
+          contentType: 'application/x-www-form-urlencoded;charset=UTF-8',
+          body: new URLSearchParams({ token, token_type_hint: 'access_token' }).toString(),
+          signal,
+          maxLength: MAX_RESPONSE_LENGTH
+        })
+      )
 
       if (!isRecord(result) || typeof result.active !== 'boolean') {
         throw new RangeError('response without a boolean "active"')
@@ -138,6 +183,11 @@ export class IntrospectionVerifier implements AccessTokenVerifier {
       throw new TokenAuthError('AUTH_STORE_UNAVAILABLE', { cause: toSafeError(error, false) })
     }
   }
+}
+
+// A token has up to 8 kB. Nobody can read a token from its hash.
+function hashToken (token: string): string {
+  return hash('sha256', token, 'base64url')
 }
 
 /**
@@ -161,14 +211,4 @@ function assertPlausible (
   }
 
   readRemoteToken(claims, now, context)
-}
-
-// Errors of `JSON.parse` quote their input, so their message is not logged.
-function describeFailure (error: Error): string {
-  if (error instanceof RangeError) {
-    return error.message
-  }
-
-  const { code } = (error.cause ?? {}) as { readonly code?: unknown }
-  return typeof code === 'string' ? `${error.name} ${code}` : error.name
 }

@@ -1,13 +1,13 @@
 import { TokenAuthError } from '../errors.js'
 import type { Millis } from '../lib/time.js'
-import type { AccessTokenVerifier, VerifiedToken } from '../tokens/auth.js'
+import type { AccessTokenVerifier } from '../tokens/auth.js'
 import { isNonEmptyString } from '../tokens/claims.js'
 import type { AppKey } from '../tokens/keys.js'
 import { TokenCache } from '../tokens/token-cache.js'
 import type { CacheEntry } from '../tokens/token-cache.js'
 import type { RemoteKeys } from './remote-keys.js'
 import { readRemoteToken } from './remote-token.js'
-import type { RemoteScope } from './remote-token.js'
+import type { RemoteScope, RemoteToken } from './remote-token.js'
 
 /** Settings and collaborators of a {@link JwksVerifier}. */
 export interface JwksVerifierContext extends RemoteScope {
@@ -17,14 +17,14 @@ export interface JwksVerifierContext extends RemoteScope {
   readonly clock: () => Millis
 }
 
-interface CachedToken extends VerifiedToken, CacheEntry {
+interface CachedToken extends RemoteToken, CacheEntry {
   readonly key: AppKey
   /** Time of verification. An earlier clock reading means that the clock was ahead then. */
   readonly verifiedAt: Millis
 }
 
 /** Verifies access tokens of another service with its key set. */
-export class JwksVerifier implements AccessTokenVerifier {
+export class JwksVerifier implements AccessTokenVerifier<RemoteToken> {
   readonly #context: JwksVerifierContext
   readonly #cache: TokenCache<CachedToken>
 
@@ -34,7 +34,7 @@ export class JwksVerifier implements AccessTokenVerifier {
   }
 
   /** Returns a cached token immediately while its key is published. Otherwise returns a promise. */
-  verify (token: string, cacheKey: string): VerifiedToken | Promise<VerifiedToken> {
+  verify (token: string, cacheKey: string): RemoteToken | Promise<RemoteToken> {
     const cached = this.#cache.get(cacheKey)
     const now = this.#context.clock()
 
@@ -50,7 +50,7 @@ export class JwksVerifier implements AccessTokenVerifier {
     return cached
   }
 
-  async #verifyUncached (token: string, cacheKey: string): Promise<VerifiedToken> {
+  async #verifyUncached (token: string, cacheKey: string): Promise<RemoteToken> {
     const { keys, clock } = this.#context
     const authentic = await keys.verify(token)
     const now = clock()
@@ -61,8 +61,12 @@ export class JwksVerifier implements AccessTokenVerifier {
     }
 
     const { claims, key } = authentic
-    const { auth, thumbprint } = readRemoteToken(claims, now, this.#context)
-    const verified = { cacheKey, auth, thumbprint, key, verifiedAt: now }
+    const verified = {
+      ...readRemoteToken(claims, now, this.#context),
+      cacheKey,
+      key,
+      verifiedAt: now
+    }
     this.#cache.set(verified)
     return verified
   }

@@ -10,6 +10,8 @@ import { addErrorHeaders } from '../http/headers.js'
 import { createRouteLister } from '../http/unprotected-routes.js'
 import { HOUR } from '../lib/time.js'
 import { dpopUrlWarning } from '../options/warnings.js'
+import { createStoreTime } from '../revocations/store-clock.js'
+import type { StoreTime } from '../revocations/store-clock.js'
 import { createGuard } from '../stores/guard.js'
 import { guardAttemptStore } from '../stores/guarded-store.js'
 import { MemoryAttempts } from '../stores/memory/attempts.js'
@@ -23,18 +25,24 @@ import { JwksVerifier } from './jwks-verifier.js'
 import { resolveVerifier } from './options.js'
 import type { ResolvedVerifier, TokenVerifierOptions } from './options.js'
 import { RemoteKeys } from './remote-keys.js'
+import { addSync } from './sync.js'
 
 async function plugin (app: FastifyInstance, given: TokenVerifierOptions): Promise<void> {
   const options = resolveVerifier(given)
-  const { name, clock } = options
+  const { name } = options
+  const events = new Events(options.on, app.log, name)
+  const time = createStoreTime(options.clock, options.sync === null, skew => {
+    events.emit('clock-skew', { at: time.now(), ...skew })
+  })
+  const clock = time.now.bind(time)
   assertFreeDecorators(app, options.decorators, 'tokenVerifier')
-  const dpop = createRequestDpop(app, options)
+  const dpop = createRequestDpop(app, options, events, time)
 
   app.decorateRequest('auth', null)
   addErrorHeaders(app, { realm: name, dpopAlgorithms: dpop?.algorithms ?? null })
   dpop?.addNonceHeaders(app)
   const check = createAccessCheck({
-    verifier: createVerifier(app, options),
+    verifier: createVerifier(app, options, events, time),
     accessCookie: null,
     renewer: null,
     dpop,
@@ -44,8 +52,14 @@ async function plugin (app: FastifyInstance, given: TokenVerifierOptions): Promi
   decorateScope(app, { name, clock, authenticate: check, unprotectedRoutes }, options)
 }
 
-function createVerifier (app: FastifyInstance, options: ResolvedVerifier): AccessTokenVerifier {
-  const { source, name, issuers, audiences, cacheSize, timeout, clock } = options
+function createVerifier (
+  app: FastifyInstance,
+  options: ResolvedVerifier,
+  events: Events,
+  time: StoreTime
+): AccessTokenVerifier {
+  const { source, name, issuers, audiences, cacheSize, timeout, sync } = options
+  const clock = time.now.bind(time)
   const url = source.uri.origin + source.uri.pathname
 
   if (source.kind === 'introspection') {
@@ -74,11 +88,21 @@ function createVerifier (app: FastifyInstance, options: ResolvedVerifier): Acces
     keys.readAhead()
   })
 
-  return new JwksVerifier({ keys, issuers, audiences, cacheSize, clock })
+  const verifier = new JwksVerifier({ keys, issuers, audiences, cacheSize, clock })
+
+  return sync === null
+    ? verifier
+    : addSync(app, { sync, name, timeout, events, time, verifier }).verifier
 }
 
-function createRequestDpop (app: FastifyInstance, options: ResolvedVerifier): RequestDpop | null {
-  const { source, name, timeout, clock, publicUrl, dpop } = options
+function createRequestDpop (
+  app: FastifyInstance,
+  options: ResolvedVerifier,
+  events: Events,
+  time: StoreTime
+): RequestDpop | null {
+  const { source, name, timeout, publicUrl, dpop } = options
+  const clock = time.now.bind(time)
 
   if (dpop === null) {
     return null
@@ -98,9 +122,10 @@ function createRequestDpop (app: FastifyInstance, options: ResolvedVerifier): Re
   const sweeper = new Sweeper({
     store: null,
     attempts: [replays],
-    events: new Events({}, logger, name),
+    events,
     logger,
-    clock,
+    // With `sync`, the time is not known until the issuer has responded.
+    clock: () => time.isKnown && time.allowsSweep ? time.now() : null,
     interval: HOUR,
     keep: 0
   })
@@ -133,9 +158,10 @@ function createRequestDpop (app: FastifyInstance, options: ResolvedVerifier): Re
  * `jti` and `type: 'access'`. Rejects tokens of other libraries. If the issuer has OAuth clients,
  * `request.auth.clientId` of first-party sessions is the issuer's `name`.
  *
- * With a key set, a token stays valid until it expires, even if its session is revoked. With
- * introspection, it stays valid for at most `maxAge`. A token that is used here does not confirm
- * its generation at the issuer.
+ * With a key set alone, a token stays valid until it expires, even if its session is revoked, and
+ * its use does not confirm its generation at the issuer. With `sync`, the service rejects a revoked
+ * session within about 1.5 s, and the issuer confirms the generations that were used. With
+ * introspection, a token stays valid for at most `maxAge`.
  *
  * While the issuer is unreachable and cached data is too old, requests fail with 503
  * (`AUTH_KEYS_UNAVAILABLE` or `AUTH_STORE_UNAVAILABLE`).

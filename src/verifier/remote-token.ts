@@ -11,6 +11,18 @@ export interface RemoteScope {
   readonly audiences: readonly [string, ...string[]]
 }
 
+/** Accepted token of another service, with what a report to its issuer needs. */
+export interface RemoteToken extends VerifiedToken {
+  readonly generation: number
+  /** The claim `seen`; `null` if the token does not have it. */
+  readonly seen: string | null
+  /** Whether the issuer gets or has got a note of the token. */
+  isNoted: boolean
+}
+
+/** Length of the claim is 11. A later version of the issuer may make it longer. */
+const MAX_SEEN_LENGTH = 64
+
 /**
  * Reads the claims of an authentic token of another service.
  *
@@ -23,8 +35,8 @@ export function readRemoteToken (
   claims: Claims,
   now: Millis,
   { issuers, audiences }: RemoteScope
-): VerifiedToken {
-  const { aud, client_id: clientId = null } = claims
+): RemoteToken {
+  const { aud, seen, client_id: clientId = null } = claims
   const audience = isStringArray(aud) ? audiences.find(accepted => aud.includes(accepted)) : aud
   const read = readAccessClaims({ ...claims, aud: audience, client_id: undefined }, now, {
     issuer: issuers[0],
@@ -44,5 +56,12 @@ export function readRemoteToken (
   }
 
   const auth = { userId, sessionId, authenticatedAt, amr, clientId, claims: read.claims, expiresAt }
-  return { auth: Object.freeze(auth), thumbprint }
+
+  return {
+    auth: Object.freeze(auth),
+    thumbprint,
+    generation: read.generation,
+    seen: isNonEmptyString(seen) && seen.length <= MAX_SEEN_LENGTH ? seen : null,
+    isNoted: false
+  }
 }
