@@ -174,11 +174,14 @@ export async function startVerifier (
   }
 }
 
+const header = createHeader('EdDSA')
+
 /** Signs a token of a session that began now, as the fake issuer would. */
 export function signToken (sid: string, gen = 0, members: object = {}): string {
   const iat = Math.floor(Date.now() / 1000)
   const times = { iat, auth_time: iat, exp: iat + 900 }
-  return createToken('EdDSA', createHeader('EdDSA'), {
+
+  return createToken('EdDSA', header, {
     ...claims,
     ...times,
     sid,
