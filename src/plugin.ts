@@ -255,12 +255,8 @@ async function addRoutes (
 
   await oauth?.addRoutes(app, scope, {
     ...services,
-    options,
+    ...registration,
     realm: options.name,
-    clock,
-    events: registration.events,
-    getProof,
-    describe,
     audiences: options.acceptedAudiences,
     dpopAlgorithms: dpop?.algorithms ?? null
   })

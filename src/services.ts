@@ -1,6 +1,5 @@
 import type { DpopVerifier } from './dpop/verifier.js'
-import { Events } from './events.js'
-import type { Logger } from './events.js'
+import type { Events, Logger } from './events.js'
 import { HealthMonitor } from './health/monitor.js'
 import { StandstillMonitor } from './lib/standstill.js'
 import { HOUR, SECOND } from './lib/time.js'
@@ -43,7 +42,6 @@ import { deriveKeys } from './tokens/key-derivation.js'
 import { KeyRing } from './tokens/key-ring.js'
 import { addRealm, createSigners } from './tokens/key-signer.js'
 import { REFRESH_TYP } from './tokens/refresh-token.js'
-import type { SeenClaim } from './tokens/seen-claim.js'
 
 // A request succeeds without renewal, so it must not wait long for the store.
 const MAX_RENEWAL_TIMEOUT: Millis = SECOND
@@ -97,7 +95,7 @@ export interface Services {
   /** `null` if access tokens do not confirm a generation. */
   readonly usage: UsageTracker | null
   /** Claim `seen` of access tokens. `null` if no OAuth client has `sync`. */
-  readonly seen: SeenClaim | null
+  readonly seen: ReturnType<typeof createSeenClaim>
   /** Checks the stores, reads the revocations that still matter, and starts the timers. */
   start(): Promise<void>
   /** Stops the timers and writes pending usage data. */
@@ -163,10 +161,8 @@ export function createServices (
   const seen = createSeenClaim(options)
   const scope = createAccessScope(options, seen)
   const derived = addRealm(signers.access, scope.realm ?? null)
-  const accessTokens = new JwtCodec(
-    ACCESS_TYP,
-    keys === null ? derived : createSigners(keys, ACCESS_TYP, derived)
-  )
+  const accessSigners = keys === null ? derived : createSigners(keys, ACCESS_TYP, derived)
+  const accessTokens = new JwtCodec(ACCESS_TYP, accessSigners)
   const refreshTokens = new JwtCodec(REFRESH_TYP, signers.refresh)
   const issuer = new TokenIssuer({ codec: accessTokens, scope, lifetime: options.accessLifetime })
   const access = new AccessVerifier({

@@ -82,6 +82,7 @@ t.test('an invalid option of a verifier with a key set throws at startup', async
 })
 
 t.test('an invalid exchange with the issuer is rejected', async t => {
+  const jwksUri = 'https://a.example/jwks.json'
   const sync = { uri: 'https://a.example/auth/sync', clientId: 'orders', clientSecret: 'secret' }
   const introspection = { ...sync, uri: 'https://a.example/auth/introspect' }
   const invalid = [
@@ -90,19 +91,19 @@ t.test('an invalid exchange with the issuer is rejected', async t => {
       /"introspection" cannot be combined with "sync"; remove one of them$/
     ],
     [{ sync }, /"jwksUri" or "introspection" is required; set one of them$/],
-    [{ jwksUri: uri, sync: {} }, /"sync\.uri" must be the URL of the issuer's route, such as/],
-    [{ jwksUri: uri, sync: { ...sync, uri: 'http://a.example' } }, /"sync\.uri" must be https,/],
+    [{ jwksUri, sync: {} }, /"sync\.uri" must be the URL of the issuer's route, such as/],
+    [{ jwksUri, sync: { ...sync, uri: 'http://a.example' } }, /"sync\.uri" must be https,/],
     [
-      { jwksUri: uri, sync: { ...sync, clientSecret: undefined } },
+      { jwksUri, sync: { ...sync, clientSecret: undefined } },
       /"sync\.clientSecret" must be a non-empty string; set it to that of one of the issuer's/
     ],
-    [{ jwksUri: uri, sync: { ...sync, failAfter: '1s' } }, /"sync\.failAfter" must be at least 2s/],
+    [{ jwksUri, sync: { ...sync, failAfter: '1s' } }, /"sync\.failAfter" must be at least 2s/],
     [
-      { jwksUri: uri, sync: { ...sync, failAfter: '3s' } },
+      { jwksUri, sync: { ...sync, failAfter: '3s' } },
       /"sync\.failAfter" must be at least "timeout" \(5s by default\)$/
     ],
-    [{ jwksUri: uri, sync: { ...sync, interval: 1 } }, /unknown option "sync\.interval"/],
-    [{ jwksUri: uri, on: { logout: () => {} } }, /unknown option "on\.logout"/]
+    [{ jwksUri, sync: { ...sync, interval: 1 } }, /unknown option "sync\.interval"/],
+    [{ jwksUri, on: { logout: () => {} } }, /unknown option "on\.logout"/]
   ] as const
 
   for (const [options, message] of invalid) {
