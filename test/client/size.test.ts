@@ -42,6 +42,16 @@ t.test('the README has the measured size of the client', async t => {
   t.match(readme, `The client (${(sizes.index.measured / 1000).toFixed(1)} kB)`)
 })
 
+t.test('the guide of the client has the measured size of each entry point', async t => {
+  const { text } = readGuide('examples/client/README.md')
+
+  for (const [entry, { measured }] of Object.entries(sizes)) {
+    const path = entry === 'index' ? '' : `/${entry.replace('/index', '')}`
+    const size = `${(measured / 1000).toFixed(1)} kB`
+    t.match(text, `\`fastify-token-auth/client${path}\` | ${size} |`)
+  }
+})
+
 t.test('the guide of DPoP has the measured size of its client', async t => {
   t.match(
     readGuide('examples/dpop/README.md').text,
