@@ -2,6 +2,8 @@ import type { Health } from 'fastify-token-auth'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import {
   clockSources,
+  delayBuckets,
+  getDelay,
   getReuseKind,
   healthReasons,
   onEvent,
@@ -116,6 +118,12 @@ export function collectMetrics (): TokenAuthMetrics {
     'revocations',
     'Revocations of a session, of a user or of all users that this instance made'
   )
+  const revocationDelay = new Histogram({
+    name: 'token_auth_revocation_delay_seconds',
+    help: 'Time until this instance knew a revocation of another instance',
+    buckets: delayBuckets,
+    registers
+  })
   const rollbacks = createCounter(
     'store_rolled_back',
     'Refresh tokens that were newer than their session in the store'
@@ -178,10 +186,12 @@ export function collectMetrics (): TokenAuthMetrics {
     onEvent('suspicious-replay', ({ revoked }) => {
       suspiciousReplays.labels(String(revoked)).inc()
     }),
-    onEvent('session-ended', ({ reason, local }) => {
+    onEvent('session-ended', event => {
       // Every instance emits the event, so only the instance that made the revocation counts it.
-      if (local) {
-        revocations.labels(reason).inc()
+      if (event.local) {
+        revocations.labels(event.reason).inc()
+      } else {
+        revocationDelay.observe(getDelay(event))
       }
     }),
     onEvent('sweep', ({ deleted, took }) => {

@@ -9,6 +9,8 @@ import type {
 import type { EventName, Health } from 'fastify-token-auth'
 import {
   clockSources,
+  delayBuckets,
+  getDelay,
   getReuseKind,
   healthReasons,
   onEvent,
@@ -175,6 +177,11 @@ export function startTelemetry (): Telemetry {
     [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60]
   )
   const sweepAge = createStopwatch('sweep.lag', 'Time since the last sweep')
+  const revocationDelay = createHistogram(
+    'revocation.delay',
+    'Time until this instance knew a revocation of another instance',
+    delayBuckets
+  )
   const storeDuration = createHistogram('store', 'Duration of store calls', storeBuckets)
 
   const addSpanEvent = (name: EventName, attributes: Attributes): void => {
@@ -235,7 +242,9 @@ export function startTelemetry (): Telemetry {
       suspiciousReplays.add(1, { revoked })
       addSpanEvent('suspicious-replay', withSessionId(sessionId, { generation, revoked }))
     }),
-    onEvent('session-ended', ({ sessionId, reason, local }) => {
+    onEvent('session-ended', event => {
+      const { sessionId, reason, local } = event
+
       // Every instance emits the event, so only the instance that made the revocation counts it.
       if (local) {
         revocations.add(1, { reason })
@@ -243,6 +252,8 @@ export function startTelemetry (): Telemetry {
           'session-ended',
           sessionId === null ? { reason } : withSessionId(sessionId, { reason })
         )
+      } else {
+        revocationDelay.record(getDelay(event))
       }
     }),
     onEvent('sweep', ({ deleted, took }) => {

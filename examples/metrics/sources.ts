@@ -119,6 +119,18 @@ export const storeBuckets = [
   5
 ]
 
+/** Histogram buckets for the time until a revocation is known, in seconds. */
+export const delayBuckets = [0.05, 0.1, 0.15, 0.25, 0.5, 1, 2, 5, 10, 30, 60]
+
+/**
+ * Returns the seconds since a revocation of another instance.
+ *
+ * `at` is the time of the store. A wrong clock of this instance changes the result by its offset.
+ */
+export function getDelay ({ at }: TokenAuthEvents['session-ended']): number {
+  return Math.max(0, (Date.now() - at) / 1000)
+}
+
 /**
  * Subscribes to an event of the plugin through `node:diagnostics_channel`.
  *

@@ -8,6 +8,7 @@ import type { EventName, TokenAuthEvents, TokenResponse, TokenStore } from '../.
 import { SessionRefusedError } from '../../src/index.js'
 import { testTokenStore } from '../../src/stores/conformance/token-store.js'
 import { MemoryStore } from '../../src/stores/memory/index.js'
+import { DAY } from '../helpers/clock.js'
 import { startExample } from '../helpers/example-process.js'
 
 type ObserveStore = (method: string, outcome: string, seconds: number) => void
@@ -194,7 +195,9 @@ t.test('collectMetrics counts rare events until it is stopped', async t => {
       local: true
     })
     publish('session-ended', { ...ended, reason: 'logout-all', local: true })
-    publish('session-ended', { ...ended, reason: 'logout-all', local: false })
+    publish('session-ended', { ...ended, at: Date.now(), reason: 'logout-all', local: false })
+    publish('session-ended', { ...ended, reason: 'logout', local: false })
+    publish('session-ended', { ...ended, at: Date.now() + DAY, reason: 'logout', local: false })
     publish('sweep', { at: 0, deleted: 700, took: 250 })
     publish('store-rolled-back', { ...event, presented: 2, stored: 1 })
     publish('store-rolled-back', { ...event, presented: 3, stored: 1 })
@@ -221,6 +224,9 @@ t.test('collectMetrics counts rare events until it is stopped', async t => {
     'token_auth_suspicious_replays_total{revoked="true"}': 1,
     'token_auth_revocations_total{reason="suspicious-replay"}': 1,
     'token_auth_revocations_total{reason="logout-all"}': 1,
+    'token_auth_revocation_delay_seconds_bucket{le="1"}': 2,
+    'token_auth_revocation_delay_seconds_bucket{le="60"}': 2,
+    token_auth_revocation_delay_seconds_count: 3,
     token_auth_sweeps_total: 1,
     token_auth_sweep_deleted_total: 700,
     token_auth_sweep_duration_seconds: 0.25,
