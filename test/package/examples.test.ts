@@ -35,6 +35,7 @@ const servers: readonly Server[] = [
   { script: 'readiness/server.ts' },
   { script: 'layouts/scopes/server.ts', protectedPath: '/api/orders' },
   { script: 'sqlite/server.ts', open: openSqlite },
+  { script: 'live/server.ts', open: openSqlite },
   { script: 'postgres/server.ts', open: openPostgres },
   { script: 'mysql/server.ts', open: openMysql, skip: await whyNoMysql() },
   { script: 'serverless/server.ts', open: openPostgres },
