@@ -9,7 +9,7 @@ import { tokenSubprotocol } from '../../protocol.js'
 interface SocketListeners {
   // Method syntax, because TypeScript compares parameters of methods bivariantly. Otherwise a real
   // `WebSocket` is not assignable: its listeners require full events.
-  handleOpen(): void
+  handleEvent(event: unknown): void
   handleMessage(event: { readonly data: unknown }): void
   handleClose(event: { readonly code: number, readonly reason: string }): void
 }
@@ -20,13 +20,13 @@ export interface WebSocketLike {
   /** 1 while the connection is open. */
   readonly readyState: number
   /** Called when the connection opens. */
-  onopen: SocketListeners['handleOpen'] | null
+  onopen: SocketListeners['handleEvent'] | null
   /** Called for each message. */
   onmessage: SocketListeners['handleMessage'] | null
   /** Called when the connection is closed. */
   onclose: SocketListeners['handleClose'] | null
   /** Called if the connection fails. */
-  onerror: SocketListeners['handleOpen'] | null
+  onerror: SocketListeners['handleEvent'] | null
   /** Sends a message. */
   send(data: SocketData): void
   /** Closes the connection. */

@@ -60,10 +60,10 @@ export function createSocketServer (now: () => number): SocketServer {
           },
           accept: () => {
             this.readyState = 1
-            this.onopen?.()
+            this.onopen?.({})
           },
           drop: () => {
-            this.onerror?.()
+            this.onerror?.({})
             this.#end(1006, '')
           },
           send: data => {

@@ -1,0 +1,56 @@
+import type { AddressInfo } from 'node:net'
+import websocket from '@fastify/websocket'
+import t from 'tap'
+import { WebSocket } from 'ws'
+import { bindToSession } from '../../../examples/live/live-socket.js'
+import { createAuthClient } from '../../../src/client/index.js'
+import { openSocket } from '../../../src/client/live/index.js'
+import { createTestApp } from '../../helpers/app.js'
+import { credentials } from '../world.js'
+
+t.test('openSocket works with the package ws, up to a revocation', async t => {
+  const { app, events } = await createTestApp({
+    async after (app) {
+      await app.register(websocket)
+      await app.register(async app => {
+        app.get('/live', { websocket: true, onRequest: [app.authenticate] }, (socket, request) => {
+          bindToSession(socket, app.tokenAuth.follow(request), message => {
+            socket.send(`${message} of ${String(request.auth?.userId)}`)
+          })
+        })
+      })
+    }
+  })
+  await app.listen({ host: '127.0.0.1', port: 0, listenTextResolver: () => '' })
+  t.teardown(() => app.close())
+  const baseUrl = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
+  const auth = createAuthClient({ baseUrl, storage: 'memory' })
+  t.teardown(() => {
+    auth.dispose()
+  })
+  await auth.login(credentials())
+
+  let received = (_data: unknown): void => {}
+
+  const message = new Promise(resolve => {
+    received = resolve
+  })
+  const socket = openSocket(auth, '/live', {
+    WebSocket,
+    onOpen: socket => socket.send('hello'),
+    onMessage: received
+  })
+  t.equal(await message, 'hello of u-ann')
+  await auth.refresh()
+  t.equal(socket.state, 'open')
+
+  await app.tokenAuth.revokeUser('u-ann')
+  t.match(await socket.closed, { cause: 'revoked', code: 4401 })
+  await new Promise<void>(resolve => {
+    auth.subscribe(() => {
+      resolve()
+    })
+  })
+  t.strictSame(auth.state, { status: 'signed-out', user: null, reason: 'AUTH_REFRESH_REVOKED' })
+  t.match(events.map(({ name }) => name), ['login', 'refresh', 'session-ended'])
+})
