@@ -1,3 +1,5 @@
+// Own process: counts the calls of argon2 and bcrypt.
+
 import { createRequire } from 'node:module'
 import t from 'tap'
 

@@ -1,3 +1,5 @@
+// Own process: checks hashes with the real argon2.
+
 import { hashSync } from '@node-rs/argon2'
 import bcrypt from '@node-rs/bcrypt'
 import t from 'tap'

@@ -16,15 +16,7 @@ export default class CompactReporter extends Transform {
 
   constructor () {
     super()
-    let file = createResults()
-    this.#parser.on('child', child => {
-      file = createResults()
-      readTest(child, [], file)
-    })
-    this.#parser.on('assert', result => {
-      this.#reportFile(result, file)
-      file = createResults()
-    })
+    this.#readFiles(this.#parser)
     this.#parser.on('bailout', reason => {
       this.push(`Bail out! ${reason}\n`)
     })
@@ -47,6 +39,33 @@ export default class CompactReporter extends Transform {
     const skipped = skips.length > 0 ? `, ${skips.length} skipped` : ''
     this.push(`${passed} passed, ${failed} failed${skipped}\n`)
     done()
+  }
+
+  /** Reports each subtest as a file, and each subtest of a shared process as a file. */
+  #readFiles (parser) {
+    let results = createResults()
+    let failedBefore = 0
+    parser.on('child', child => {
+      results = createResults()
+      failedBefore = this.#totals.failed
+
+      if (isSharedProcess(child.name)) {
+        this.#readFiles(child)
+      } else {
+        readTest(child, [], results)
+      }
+    })
+    parser.on('assert', result => {
+      // The files of a shared process are reported. It has a failure of its own if they passed.
+      const isReported = isSharedProcess(result.name) &&
+        (result.ok || this.#totals.failed > failedBefore)
+
+      if (!isReported) {
+        this.#reportFile(result, results)
+      }
+
+      results = createResults()
+    })
   }
 
   #reportFile ({ ok, name, time, diag, skip }, { passed, failures, skips, output }) {
@@ -76,6 +95,10 @@ export default class CompactReporter extends Transform {
       this.push(`${indent(parts.join('\n\n'))}\n\n`)
     }
   }
+}
+
+function isSharedProcess (name) {
+  return name.startsWith('.tap/shared/')
 }
 
 function createResults () {

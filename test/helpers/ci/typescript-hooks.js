@@ -5,6 +5,9 @@ import { fileURLToPath } from 'node:url'
 /** Preloads of tap that this file replaces. No test mocks modules. */
 const REPLACED = /\/@tapjs\/(typescript|mock)\/dist\/esm\/import\.mjs$/
 
+/** Replaces `tap` in test files. */
+const TAP = new URL('./tap.js', import.meta.url)
+
 const cache = new URL('../../../node_modules/.cache/fastify-token-auth/', import.meta.url)
 mkdirSync(cache, { recursive: true })
 
@@ -14,6 +17,10 @@ mkdirSync(cache, { recursive: true })
  * @type {import('node:module').ResolveHook}
  */
 export async function resolve (specifier, context, nextResolve) {
+  if (specifier === 'tap' && /^[^?]+\.test\.tsx?$/.test(context.parentURL ?? '')) {
+    return nextResolve(`${TAP}?${context.parentURL}`, context)
+  }
+
   const mayBeTypeScript = /^\.\.?\/.*\.js$/.test(specifier) &&
     /\.tsx?$/.test(context.parentURL ?? '')
 

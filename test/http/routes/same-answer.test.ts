@@ -1,3 +1,5 @@
+// Own process: gives argon2 its full cost.
+
 import bcrypt from '@node-rs/bcrypt'
 import t from 'tap'
 import { createTestApp, PASSWORD } from '../../helpers/app.js'

@@ -1,3 +1,5 @@
+// Own process: listens for unhandled rejections.
+
 import { setTimeout } from 'node:timers/promises'
 import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'

@@ -1,0 +1,7 @@
+// Replaces `tap` in test files: typescript-hooks.js loads this file once for each of them. In a
+// shared process, each test file gets a subtest of its own. Alone, it gets the root of tap.
+
+import root from 'tap'
+import { currentTest } from './shared-process.js'
+
+export default currentTest() ?? root
