@@ -94,7 +94,7 @@ export interface SecondFactorResponse {
 /**
  * Name of a route, as used in the `routes` option: `login`, `refresh`, `elevate`, `logout`,
  * `logoutAll`, `sessions`, `otherSessions`, `session`, `me`, `token`, `revoke`, `introspect`,
- * `jwks` or `metadata`.
+ * `sync`, `jwks` or `metadata`.
  */
 export type RouteName = keyof typeof defaultPaths
 
