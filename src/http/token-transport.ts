@@ -35,6 +35,8 @@ export interface PresentedTokens {
   readonly access: string | null
   /** Whether a cookie contained the token. */
   readonly inCookie: boolean
+  /** Whether `refresh` is a bearer token of unknown kind, such as a damaged access token. */
+  readonly isUnknownKind: boolean
 }
 
 /** Settings of a {@link TokenTransport}. */
@@ -201,7 +203,8 @@ export class TokenTransport {
     }
 
     const [refresh = null] = kind === 'cookie' ? [inCookie] : found
-    return { refresh, access, inCookie: inCookie !== null }
+    const isUnknownKind = refresh !== null && refresh === inHeader && bearerKind === null
+    return { refresh, access, inCookie: inCookie !== null, isUnknownKind }
   }
 
   /**
@@ -223,7 +226,7 @@ export class TokenTransport {
       origins.assert(request)
     }
 
-    return { refresh: null, access, inCookie: access !== null }
+    return { refresh: null, access, inCookie: access !== null, isUnknownKind: false }
   }
 
   /**

@@ -107,8 +107,9 @@ export function addLogoutAllRoute (
 
     const tokens = transport.readTokens(request)
 
-    // Clients of the app refresh if their access token has expired.
-    if (tokens.refresh === null) {
+    // Clients refresh if their access token has expired or is invalid. They sign the user out if
+    // their refresh token is. So a damaged bearer token counts as an access token.
+    if (tokens.refresh === null || tokens.isUnknownKind) {
       throw access
     }
 

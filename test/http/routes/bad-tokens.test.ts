@@ -77,10 +77,12 @@ function malformToken (token: string): Array<readonly [name: string, token: stri
 
 t.test('no malformed or swapped token is accepted as access token', async t => {
   const { access, refresh } = await login()
-  const tokens = [...malformToken(access), ['the refresh token', refresh] as const]
+  const malformed = malformToken(access)
+  const tokens = [...malformed, ['the refresh token', refresh] as const]
 
   for (const [method, path] of guarded) {
-    for (const [name, token] of tokens) {
+    // `logout/all` accepts a refresh token too, as logout-all.test.ts shows.
+    for (const [name, token] of path === '/auth/logout/all' ? malformed : tokens) {
       await assertRejected(
         t,
         name,

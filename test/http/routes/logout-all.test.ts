@@ -93,6 +93,21 @@ t.test('logout/all rejects tokens without a live session', async t => {
   )
 })
 
+t.test('logout/all rejects a bearer token by the kind that it claims', async t => {
+  const test = await open(t)
+  const { access_token: access, refresh_token: refresh = '' } = await test.login()
+  const code = async (token: string, body?: object): Promise<string> =>
+    (await test.post(URL, body, bearer(token))).json().code
+
+  for (const token of [`${access}A`, access.slice(1), 'garbage']) {
+    t.equal(await code(token), 'AUTH_ACCESS_INVALID', 'the client refreshes')
+    t.equal(await code(token, { refresh_token: 'garbage' }), 'AUTH_REFRESH_INVALID')
+  }
+
+  t.equal(await code(`${refresh}A`), 'AUTH_REFRESH_INVALID', 'the client signs out')
+  t.equal((await test.refresh(refresh)).statusCode, 200, 'nothing is revoked')
+})
+
 t.test('logout/all rejects the session secret of another session with 401', async t => {
   const store = new MemoryStore()
   const test = await open(t, { store })
