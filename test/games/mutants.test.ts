@@ -11,7 +11,9 @@ import type {
   Touch
 } from '../../src/stores/token-store.js'
 import { playHonest } from './honest.js'
-import { drawRounds, MAX_UNNOTICED, playTheft } from './thief.js'
+import { issuerOptions, startService } from './service.js'
+import type { ChangeBody } from './service.js'
+import { habits, isNoticedInTime, playThief } from './thief-games.js'
 import { playGame } from './world.js'
 
 const MAX_GAMES = 40
@@ -108,16 +110,25 @@ for (const [name, createStore] of Object.entries(thiefMutants)) {
   t.test(`games of thieves notice that ${name}`, async t => {
     t.ok(
       await isCaught(async seed => {
-        let isNoticed = true
-        await playGame({ seed, instances: 2, store: createStore() }, async world => {
-          const theft = await playTheft(world, drawRounds(world))
-          isNoticed = theft.isNoticed && theft.generations <= MAX_UNNOTICED
-        })
-        return isNoticed
+        const { theft } = await playThief(seed, null, { store: createStore() })
+        return isNoticedInTime(theft)
       })
     )
   })
 }
+
+t.test('games of thieves notice that the issuer ignores the notes of a service', async t => {
+  const options = { ...issuerOptions, refreshToken: { replayDetection: false } } as const
+  const ignoreNotes: ChangeBody = body => JSON.stringify({ ...JSON.parse(body), notes: [] })
+
+  for (const changeBody of [undefined, ignoreNotes]) {
+    const { theft } = await playThief(1, habits['comes second, after the grace period'], {
+      options,
+      startService: world => startService(world, changeBody)
+    })
+    t.equal(isNoticedInTime(theft), changeBody === undefined, `${theft.generations} generations`)
+  }
+})
 
 /** Whether one of several games fails. */
 async function isCaught (play: (seed: number) => Promise<boolean>): Promise<boolean> {

@@ -1,7 +1,7 @@
 import { mock } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import { tokenAuth } from '../../src/index.js'
 import type { EventName, TokenAuthOptions } from '../../src/index.js'
 import type { Millis } from '../../src/lib/time.js'
@@ -31,6 +31,15 @@ export interface WorldOptions {
   readonly options?: Partial<TokenAuthOptions>
   /** Deviation of the wall clock of each instance. */
   readonly wallAhead?: readonly Millis[]
+  /** Starts a service that uses access tokens. By default, the instances use them. */
+  readonly startService?: (world: World) => Promise<Service>
+}
+
+/** Service that issues no tokens. */
+export interface Service {
+  /** Uses an access token, and returns the status. */
+  use(token: string): Promise<number>
+  close(): Promise<void>
 }
 
 /** Tokens of a response. */
@@ -63,6 +72,7 @@ export class World {
   readonly #store: TokenStore
   readonly #instances: Instance[] = []
   readonly #replaced: FastifyInstance[] = []
+  #service: Service | undefined
 
   constructor (settings: WorldOptions) {
     this.#settings = settings
@@ -74,6 +84,8 @@ export class World {
     for (let i = 0; i < this.#settings.instances; i++) {
       this.#instances.push(await retry(() => this.#createInstance(i)))
     }
+
+    this.#service = await this.#settings.startService?.(this)
   }
 
   get count (): number {
@@ -125,8 +137,12 @@ export class World {
     return this.#post(index, '/auth/refresh', { refresh_token: token }, sender)
   }
 
-  /** Uses an access token at an instance, and returns the status. */
+  /** Uses an access token at an instance or at the service, and returns the status. */
   async use (index: number, token: string): Promise<number> {
+    if (this.#service !== undefined) {
+      return this.#service.use(token)
+    }
+
     const { statusCode } = await this.#app(index).inject({
       url: '/me',
       headers: { authorization: `Bearer ${token}` }
@@ -134,7 +150,13 @@ export class World {
     return statusCode
   }
 
+  /** Sends a request to an instance. */
+  async inject (index: number, request: InjectOptions): Promise<LightMyRequestResponse> {
+    return this.#app(index).inject(request)
+  }
+
   async close (): Promise<void> {
+    await this.#service?.close()
     const apps = [...this.#replaced, ...this.#instances.map(({ app }) => app)]
     await Promise.all(apps.map(app => app.close()))
   }
