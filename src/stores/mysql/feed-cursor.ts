@@ -68,7 +68,14 @@ function parseJson (text: string): unknown {
 }
 
 function isRun (run: unknown): run is Run {
-  return Array.isArray(run) && run.length === 3 && run.every(isCount)
+  if (!Array.isArray(run) || run.length !== 3 || !run.every(isCount)) {
+    return false
+  }
+
+  // Clients of the route `sync` send cursors too. A number beyond the safe ones cannot be counted
+  // up, so the loop over the run would have no end.
+  const [first, count] = run as Run
+  return isCount(first + count)
 }
 
 function isCount (value: unknown): value is number {
