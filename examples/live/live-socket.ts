@@ -44,12 +44,17 @@ export function bindToSession (
   }
 }
 
-/** Returns the access token of a renewal, or `null` for another message. */
+/** Returns the access token of a renewal, `''` if it has none, or `null` for another message. */
 function readRenewal (message: string): string | null {
   if (!message.startsWith('{"type":"renew"')) {
     return null
   }
 
-  const { access_token: token } = JSON.parse(message) as { access_token?: unknown }
-  return String(token)
+  // A client may send any message, and an exception in a listener would end the process.
+  try {
+    const { access_token: token } = JSON.parse(message) as { access_token?: unknown }
+    return typeof token === 'string' ? token : ''
+  } catch {
+    return ''
+  }
 }

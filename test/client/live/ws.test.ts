@@ -38,11 +38,20 @@ t.test('openSocket works with the package ws, up to a revocation', async t => {
   const socket = openSocket(auth, '/live', {
     WebSocket,
     onOpen: socket => socket.send('hello'),
-    onMessage: received
+    onMessage: data => {
+      received(data)
+    }
   })
   t.equal(await message, 'hello of u-ann')
   await auth.refresh()
   t.equal(socket.state, 'open')
+  socket.send('{"type":"renew"')
+  socket.send('{"type":"renew","access_token":{"toString":1,"valueOf":1}}')
+  const next = new Promise(resolve => {
+    received = resolve
+  })
+  socket.send('again')
+  t.equal(await next, 'again of u-ann', 'malformed renewals do not reach the app')
 
   await app.tokenAuth.revokeUser('u-ann')
   t.match(await socket.closed, { cause: 'revoked', code: 4401 })
