@@ -190,17 +190,20 @@ export interface TokenAuth {
    * store that does not respond aborts nothing.
    *
    * Call it in a route with `authenticate`, and call `end` when the connection closes. Each
-   * followed session takes about 1 kB of memory.
+   * followed session takes about 1 kB of memory. If the session has ended since `authenticate`, the
+   * signal has aborted already. `addAbortListener` of Node.js calls its listener then too.
    *
    * @throws TokenAuthError `AUTH_ACCESS_MISSING` if `authenticate` has accepted no token.
    * @example
    * ```ts
+   * import { addAbortListener } from 'node:events'
+   *
    * app.get('/live', { websocket: true, onRequest: [app.authenticate] }, (socket, request) => {
    *   const { signal, renew, end } = app.tokenAuth.follow(request)
    *   const close = (): void => {
    *     socket.close(4401)
    *   }
-   *   signal.addEventListener('abort', close)
+   *   addAbortListener(signal, close)
    *   // The client sends its next access token as a message.
    *   socket.on('message', message => {
    *     renew(String(message)).catch(close)

@@ -1,3 +1,4 @@
+import { addAbortListener } from 'node:events'
 import type { WebSocket } from '@fastify/websocket'
 import type { FollowedSession, TokenAuthError } from 'fastify-token-auth'
 
@@ -37,11 +38,8 @@ export function bindToSession (
     renew(token).catch(() => {})
   })
 
-  if (signal.aborted) {
-    close()
-  } else {
-    signal.addEventListener('abort', close)
-  }
+  // Also closes the socket if the session ended before this call.
+  addAbortListener(signal, close)
 }
 
 /** Returns the access token of a renewal, `''` if it has none, or `null` for another message. */

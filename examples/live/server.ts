@@ -10,6 +10,7 @@
 //   COOKIE_SECURE     true; set "false" for Safari, which rejects Secure cookies over http
 //   AUTH_SECRET       a public value, for local trials only
 
+import { addAbortListener } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { PassThrough } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -80,7 +81,7 @@ app.get('/events', { onRequest: [authenticate] }, (request, reply) => {
     stream.end(`event: end\ndata: ${(signal.reason as TokenAuthError).code}\n\n`)
   }
 
-  signal.addEventListener('abort', close)
+  addAbortListener(signal, close)
   stream.on('close', () => {
     clearInterval(timer)
     end()

@@ -15,10 +15,12 @@ export interface FollowableToken extends VerifiedToken {
  *
  * @example
  * ```ts
+ * import { addAbortListener } from 'node:events'
+ *
  * app.get('/events', { onRequest: [app.authenticate] }, async (request, reply) => {
  *   const { signal, end } = app.tokenAuth.follow(request)
  *   const stream = openEventStream(reply)
- *   signal.addEventListener('abort', () => stream.end())
+ *   addAbortListener(signal, () => stream.end())
  *   stream.on('close', end)
  * })
  * ```
@@ -29,8 +31,11 @@ export interface FollowedSession {
    * {@link renew}.
    *
    * `signal.reason` is a `TokenAuthError` with the code `AUTH_SESSION_REVOKED` or
-   * `AUTH_ACCESS_EXPIRED`. As for every `AbortSignal` of Node.js, an error that a listener throws
-   * is an uncaught exception. Failures of the store abort nothing.
+   * `AUTH_ACCESS_EXPIRED`. Failures of the store abort nothing.
+   *
+   * If the session ended before the call of `follow`, the signal has aborted already and has no
+   * event. Listen with `addAbortListener` of `node:events`, which calls its listener then too. As
+   * for every `AbortSignal` of Node.js, an error that a listener throws is an uncaught exception.
    */
   readonly signal: AbortSignal
   /**

@@ -5,6 +5,7 @@ import { WebSocket } from 'ws'
 import { bindToSession } from '../../../examples/live/live-socket.js'
 import { createAuthClient } from '../../../src/client/index.js'
 import { openSocket } from '../../../src/client/live/index.js'
+import { tokenSubprotocol } from '../../../src/protocol.js'
 import { createTestApp } from '../../helpers/app.js'
 import { credentials } from '../world.js'
 
@@ -62,4 +63,34 @@ t.test('openSocket works with the package ws, up to a revocation', async t => {
   })
   t.strictSame(auth.state, { status: 'signed-out', user: null, reason: 'AUTH_REFRESH_REVOKED' })
   t.match(events.map(({ name }) => name), ['login', 'refresh', 'session-ended'])
+})
+
+t.test('a socket closes whose session ended between authenticate and follow', async t => {
+  const { app, login } = await createTestApp({
+    async after (app) {
+      await app.register(websocket)
+      await app.register(async app => {
+        app.get('/late', {
+          websocket: true,
+          onRequest: [app.authenticate],
+          preHandler: async () => {
+            await app.tokenAuth.revokeUser('u-ann')
+          }
+        }, (socket, request) => {
+          bindToSession(socket, app.tokenAuth.follow(request), () => {})
+        })
+      })
+    }
+  })
+  await app.listen({ host: '127.0.0.1', port: 0, listenTextResolver: () => '' })
+  t.teardown(() => app.close())
+  const { access_token: token } = await login()
+  const { port } = app.server.address() as AddressInfo
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/late`, [tokenSubprotocol, token])
+  const closure = await new Promise(resolve => {
+    socket.on('close', (code, reason) => {
+      resolve([code, String(reason)])
+    })
+  })
+  t.strictSame(closure, [4401, 'AUTH_SESSION_REVOKED'])
 })
