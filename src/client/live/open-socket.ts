@@ -16,6 +16,8 @@ import { getWebSocket, readProtocols, resolveSocketUrl } from './web-socket.js'
 const MAX_DELAY = 10_000
 /** Milliseconds after which a connection counts as stable, so that delays start anew. */
 const STABLE_AFTER = 5000
+/** Maximum length of a reason in bytes (RFC 6455, section 5.5). */
+const MAX_REASON_LENGTH = 123
 const NORMAL: SocketClosure = { code: 1000, reason: '' }
 
 /**
@@ -203,6 +205,11 @@ export function openSocket (
         throw new TypeError('"code" must be 1000, or 3000 to 4999')
       }
 
+      // `WebSocket` would throw, and leave a connection open that belongs to nobody.
+      if (getByteLength(reason) > MAX_REASON_LENGTH) {
+        throw new TypeError(`"reason" must have at most ${MAX_REASON_LENGTH} bytes`)
+      }
+
       end('closed', { code, reason })
     }
   }
@@ -217,4 +224,9 @@ export function openSocket (
 /** Whether another attempt may succeed. Codes from 4400 to 4499 correspond to HTTP 4xx. */
 function isTemporary ({ code }: SocketClosure): boolean {
   return code !== NORMAL.code && code !== 1008 && !(code >= 4400 && code <= 4499)
+}
+
+/** Returns the length as UTF-8. Older versions of React Native have no `TextEncoder`. */
+function getByteLength (text: string): number {
+  return encodeURIComponent(text).replace(/%../g, '-').length
 }

@@ -99,6 +99,8 @@ export interface LiveSocket {
    * Closes the socket for good.
    *
    * @param code - 1000, or 3000 to 4999. Defaults to 1000.
+   * @param reason - At most 123 bytes.
+   * @throws TypeError if the code is another one, or the reason is too long. The socket stays open.
    */
   close(code?: number, reason?: string): void
 }

@@ -176,6 +176,22 @@ t.test('end', async t => {
     t.equal(world.sockets.all.length, 1)
   })
 
+  t.test('a reason of more than 123 bytes is refused, and the socket stays open', async t => {
+    const world = await createLiveWorld(t)
+    const socket = world.connect()
+    await world.run()
+
+    for (const reason of ['x'.repeat(124), 'é'.repeat(62)]) {
+      t.throws(() => {
+        socket.close(4000, reason)
+      }, { name: 'TypeError', message: /^"reason" must have/ })
+    }
+
+    t.equal(socket.state, 'open')
+    socket.close(4000, `${'é'.repeat(61)}x`)
+    t.match(await socket.closed, { cause: 'closed', code: 4000 })
+  })
+
   t.test('a socket of a visitor ends without a connection', async t => {
     const world = await createLiveWorld(t)
     await world.until(world.auth.logout())
