@@ -26,7 +26,7 @@ const ERRORS: Readonly<Record<ErrorCode, readonly [statusCode: number, message: 
   AUTH_ONE_TIME_EXPIRED: [400, 'Link or code has expired'],
   AUTH_ONE_TIME_USED: [400, 'Link or code was used before or is outdated'],
   AUTH_TOO_MANY_ATTEMPTS: [429, 'Too many attempts, try again later'],
-  AUTH_NOT_REGISTERED: [500, 'tokenAuth is not registered in this scope'],
+  AUTH_NOT_REGISTERED: [500, 'tokenAuth or tokenVerifier is not registered in this scope'],
   AUTH_STORE_UNAVAILABLE: [503, 'Session store is unavailable, try again later'],
   AUTH_BUSY: [503, 'Too many concurrent logins, try again later'],
   AUTH_KEYS_UNAVAILABLE: [503, 'Public keys are unavailable, try again later']

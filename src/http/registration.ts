@@ -94,8 +94,8 @@ export function getRegistration (
   if (registration === null) {
     log?.error(
       {},
-      'tokenAuth is not registered in the scope of this route; register it there or in a parent ' +
-        'scope, and wrap a plugin file that registers it with fastify-plugin'
+      'neither tokenAuth nor tokenVerifier is registered in the scope of this route; register it ' +
+        'there or in a parent scope, and wrap a plugin file that registers it with fastify-plugin'
     )
     throw new TokenAuthError('AUTH_NOT_REGISTERED')
   }

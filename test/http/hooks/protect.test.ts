@@ -1,33 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import fastifyCors from '@fastify/cors'
-import Fastify from 'fastify'
-import type { FastifyInstance, FastifyServerOptions, InjectOptions } from 'fastify'
+import type { FastifyInstance, InjectOptions } from 'fastify'
 import t from 'tap'
-import type { Test } from 'tap'
 import { authenticate, tokenAuth } from '../../../src/index.js'
-import type { TokenAuthOptions } from '../../../src/index.js'
-import { tokenVerifier } from '../../../src/verifier/index.js'
 import { createTestApp } from '../../helpers/app.js'
-import { createClock } from '../../helpers/clock.js'
 import { signIn, start as startDpop } from '../dpop/dpop-app.js'
-import { bearer, expectWorkingRoutes, getOptions, loginAt } from '../host-apps/host-app.js'
-import {
-  createToken,
-  pairs,
-  scope as issuerScope,
-  startKeyServer,
-  toJwk
-} from '../verifier/jwks-setup.js'
-
-function start (t: Test, options: FastifyServerOptions = {}): FastifyInstance {
-  const app = Fastify(options)
-  t.teardown(() => app.close())
-  return app
-}
-
-function protectAll (given: Partial<TokenAuthOptions> = {}): TokenAuthOptions {
-  return getOptions({ protect: 'all', ...given })
-}
+import { bearer, expectWorkingRoutes, getOptions } from '../host-apps/host-app.js'
+import { ann, createProof, startIssuer, startVerifier } from '../verifier/dpop-setup.js'
+import { pairs } from '../verifier/jwks-setup.js'
+import { plugins, preparePlugin, start } from './plugins.js'
 
 async function getStatus (app: FastifyInstance, request: InjectOptions | string): Promise<number> {
   return (await app.inject(request)).statusCode
@@ -38,59 +19,166 @@ const preflight = {
   headers: { origin: 'https://a.example', 'access-control-request-method': 'GET' }
 } as const
 
-t.test('protect covers routes that were declared before and after register', async t => {
-  const app = start(t)
-  app.get('/before', request => request.auth)
-  app.register(async scope => {
-    scope.get('/child-before', request => request.auth)
-    await scope.register(async child => {
-      child.get('/grandchild', request => request.auth)
+for (const plugin of plugins) {
+  t.test(`${plugin}: protect covers routes declared before and after register`, async t => {
+    const app = start(t)
+    const source = await preparePlugin(t, app, plugin)
+    app.get('/before', request => request.auth)
+    app.register(async scope => {
+      scope.get('/child-before', request => request.auth)
+      await scope.register(async child => {
+        child.get('/grandchild', request => request.auth)
+      })
+    }, { prefix: '/v1' })
+    await app.register(async scope => {
+      scope.get('/loaded-before', request => request.auth)
     })
-  }, { prefix: '/v1' })
-  await app.register(async scope => {
-    scope.get('/loaded-before', request => request.auth)
-  })
-  app.register(tokenAuth, protectAll())
-  app.get('/not-awaited', request => request.auth)
-  app.register(async scope => {
-    scope.get('/child-after', request => request.auth)
-  })
-  await app.after()
-  app.get('/after', request => request.auth)
-  const { access_token: token } = await loginAt(app, '/auth')
+    source.register(app, { protect: 'all' })
+    app.get('/not-awaited', request => request.auth)
+    app.register(async scope => {
+      scope.get('/child-after', request => request.auth)
+    })
+    await app.after()
+    app.get('/after', request => request.auth)
+    app.get('/hooked', { onRequest: [authenticate] }, request => request.auth)
+    const { access_token: token } = await source.login()
 
-  for (
-    const url of [
-      '/before',
-      '/v1/child-before',
-      '/v1/grandchild',
-      '/loaded-before',
-      '/not-awaited',
-      '/child-after',
-      '/after'
-    ]
-  ) {
-    t.equal(await getStatus(app, url), 401, url)
-    t.equal(await getStatus(app, { method: 'HEAD', url }), 401, url)
-    const response = await app.inject({ url, headers: bearer(token) })
-    t.equal(response.json().userId, 'u-ann', url)
+    for (
+      const url of [
+        '/before',
+        '/v1/child-before',
+        '/v1/grandchild',
+        '/loaded-before',
+        '/not-awaited',
+        '/child-after',
+        '/after',
+        '/hooked'
+      ]
+    ) {
+      t.equal(await getStatus(app, url), 401, url)
+      t.equal(await getStatus(app, { method: 'HEAD', url }), 401, url)
+      const response = await app.inject({ url, headers: bearer(token) })
+      t.equal(response.json().userId, 'u-ann', url)
+    }
+  })
+
+  t.test(`${plugin}: protect covers only the scope that registers the plugin`, async t => {
+    const app = start(t)
+    const source = await preparePlugin(t, app, plugin)
+    app.get('/outside', () => 'out')
+    await app.register(async scope => {
+      scope.get('/inside', () => 'in')
+      await source.register(scope, { protect: 'all' })
+    })
+    await app.register(async scope => {
+      scope.get('/sibling', () => 'out')
+    })
+    t.equal(await getStatus(app, '/inside'), 401)
+    t.equal(await getStatus(app, '/outside'), 200)
+    t.equal(await getStatus(app, '/sibling'), 200)
+  })
+
+  t.test(`${plugin}: protect passes unknown paths, not replaced handlers`, async t => {
+    const app = start(t)
+    const source = await preparePlugin(t, app, plugin)
+    await source.register(app, { protect: 'all' })
+    app.setNotFoundHandler((_request, reply) => reply.code(404).send({ page: 'not found' }))
+    app.get('/gone', (_request, reply) => {
+      reply.callNotFound()
+    })
+    t.match((await app.inject('/nowhere')).json(), { page: 'not found' })
+    t.equal(await getStatus(app, '/gone'), 401)
+  })
+
+  for (const order of ['before', 'after']) {
+    t.test(`${plugin}: preflights pass with @fastify/cors ${order} the plugin`, async t => {
+      const app = start(t)
+      const source = await preparePlugin(t, app, plugin)
+      const plugins = [
+        async () => app.register(fastifyCors, { origin: 'https://a.example' }),
+        async () => source.register(app, { protect: 'all' })
+      ]
+
+      for (const register of order === 'before' ? plugins : plugins.reverse()) {
+        await register()
+      }
+
+      app.get('/orders', () => 'in')
+      const response = await app.inject({ ...preflight, url: '/orders' })
+      t.equal(response.statusCode, 204)
+      t.equal(response.headers['access-control-allow-origin'], 'https://a.example')
+      t.equal(await getStatus(app, '/orders'), 401)
+    })
   }
-})
 
-t.test('protect covers only the scope that registers the plugin', async t => {
-  const app = start(t)
-  app.get('/outside', () => 'out')
-  await app.register(async scope => {
-    scope.get('/inside', () => 'in')
-    await scope.register(tokenAuth, protectAll())
+  t.test(`${plugin}: protect does not take other OPTIONS requests for preflights`, async t => {
+    const app = start(t)
+    const source = await preparePlugin(t, app, plugin)
+    await source.register(app, { protect: 'all' })
+    let calls = 0
+    app.all('/all', () => {
+      calls++
+      return 'in'
+    })
+    app.options('/options', () => 'in')
+    t.equal(await getStatus(app, { ...preflight, url: '/all' }), 401)
+    t.equal(calls, 0)
+    t.equal(await getStatus(app, { ...preflight, url: '/options' }), 200)
+    t.equal(await getStatus(app, { method: 'OPTIONS', url: '/options' }), 401)
+    t.equal(await getStatus(app, { method: 'GET', url: '/all', headers: preflight.headers }), 401)
   })
-  await app.register(async scope => {
-    scope.get('/sibling', () => 'out')
+
+  t.test(`${plugin}: protect reads the config of a route when a request arrives`, async t => {
+    const app = start(t)
+    const source = await preparePlugin(t, app, plugin)
+    app.addHook('onRoute', route => {
+      route.config = { ...route.config, tokenAuth: route.url === '/late' ? 'public' : undefined }
+    })
+    app.get('/late', () => 'in')
+    app.get('/closed', { config: { tokenAuth: 'public' } }, () => 'in')
+    await source.register(app, { protect: 'all' })
+    app.get('/optional', { config: { tokenAuth: 'optional' } }, () => 'in')
+    t.equal(await getStatus(app, '/late'), 200)
+    t.equal(await getStatus(app, '/closed'), 401, 'a hook of the app has removed the mark')
   })
-  t.equal(await getStatus(app, '/inside'), 401)
-  t.equal(await getStatus(app, '/outside'), 200)
-  t.equal(await getStatus(app, '/sibling'), 200)
-})
+
+  t.test(`${plugin}: except opens the named routes and no other spelling or route`, async t => {
+    const app = start(t, { routerOptions: { caseSensitive: false, ignoreDuplicateSlashes: true } })
+    const source = await preparePlugin(t, app, plugin)
+    app.get('/docs', () => 'docs')
+    app.get('/docs/static/*', () => 'docs')
+    app.get('/docs-internal', () => 'internal')
+    app.get('/documents/:id', () => 'document')
+    app.get('/health', () => 'up')
+    app.get('/health/details', () => 'details')
+    app.get('/*', () => 'files')
+    app.get('/:page/private', () => 'private')
+    await source.register(app, { protect: { except: ['/docs', '/docs/*', '/health'] } })
+    const open = ['/docs', '/DOCS', '/docs?x=1', '/docs/static/a.css', '/health']
+    const closed = [
+      '/docs-internal',
+      '/docs/../docs-internal',
+      '/docs/%2e%2e/docs-internal',
+      '/docs%2f..%2fdocs-internal',
+      '/docs/private',
+      '/docs/other',
+      '/documents/1',
+      '/health/',
+      '/health/details',
+      '/healthy',
+      '/HEALTH/details',
+      '/docs%00'
+    ]
+
+    for (const url of open) {
+      t.equal(await getStatus(app, url), 200, url)
+    }
+
+    for (const url of closed) {
+      t.equal(await getStatus(app, url), 401, url)
+    }
+  })
+}
 
 t.test('protect leaves the routes of the plugin usable', async t => {
   const test = await createTestApp({ options: { protect: 'all' } })
@@ -102,7 +190,8 @@ t.test('protect leaves public keys and OAuth endpoints open', async t => {
   const app = start(t)
   await app.register(
     tokenAuth,
-    protectAll({
+    getOptions({
+      protect: 'all',
       issuer: 'https://a.example',
       audience: 'api',
       keys: [{ key: pairs.EdDSA }],
@@ -115,106 +204,7 @@ t.test('protect leaves public keys and OAuth endpoints open', async t => {
   t.equal(await getStatus(app, '/auth/me'), 401)
 })
 
-t.test('protect passes unknown paths, but not a handler that another hook replaces', async t => {
-  const app = start(t)
-  await app.register(tokenAuth, protectAll())
-  app.setNotFoundHandler((_request, reply) => reply.code(404).send({ page: 'not found' }))
-  app.get('/gone', (_request, reply) => {
-    reply.callNotFound()
-  })
-  t.match((await app.inject('/nowhere')).json(), { page: 'not found' })
-  t.equal(await getStatus(app, '/gone'), 401)
-})
-
-for (const order of ['before', 'after']) {
-  t.test(`protect passes preflights with @fastify/cors ${order} the plugin`, async t => {
-    const app = start(t)
-    const plugins = [
-      async () => app.register(fastifyCors, { origin: 'https://a.example' }),
-      async () => app.register(tokenAuth, protectAll())
-    ]
-
-    for (const register of order === 'before' ? plugins : plugins.reverse()) {
-      await register()
-    }
-
-    app.get('/orders', () => 'in')
-    const response = await app.inject({ ...preflight, url: '/orders' })
-    t.equal(response.statusCode, 204)
-    t.equal(response.headers['access-control-allow-origin'], 'https://a.example')
-    t.equal(await getStatus(app, '/orders'), 401)
-  })
-}
-
-t.test('protect does not take other OPTIONS requests for preflights', async t => {
-  const app = start(t)
-  await app.register(tokenAuth, protectAll())
-  let calls = 0
-  app.all('/all', () => {
-    calls++
-    return 'in'
-  })
-  app.options('/options', () => 'in')
-  t.equal(await getStatus(app, { ...preflight, url: '/all' }), 401)
-  t.equal(calls, 0)
-  t.equal(await getStatus(app, { ...preflight, url: '/options' }), 200)
-  t.equal(await getStatus(app, { method: 'OPTIONS', url: '/options' }), 401)
-  t.equal(await getStatus(app, { method: 'GET', url: '/all', headers: preflight.headers }), 401)
-})
-
-t.test('protect reads the config of a route when a request arrives', async t => {
-  const app = start(t)
-  app.addHook('onRoute', route => {
-    route.config = { ...route.config, tokenAuth: route.url === '/late' ? 'public' : undefined }
-  })
-  app.get('/late', () => 'in')
-  app.get('/closed', { config: { tokenAuth: 'public' } }, () => 'in')
-  await app.register(tokenAuth, protectAll({ routes: { logout: false } }))
-  app.get('/optional', { config: { tokenAuth: 'optional' } }, () => 'in')
-  t.equal(await getStatus(app, '/late'), 200)
-  t.equal(await getStatus(app, '/closed'), 401, 'a hook of the app has removed the mark')
-})
-
-t.test('except opens the named routes and no other spelling or route', async t => {
-  const app = start(t, { routerOptions: { caseSensitive: false, ignoreDuplicateSlashes: true } })
-  app.get('/docs', () => 'docs')
-  app.get('/docs/static/*', () => 'docs')
-  app.get('/docs-internal', () => 'internal')
-  app.get('/documents/:id', () => 'document')
-  app.get('/health', () => 'up')
-  app.get('/health/details', () => 'details')
-  app.get('/*', () => 'files')
-  app.get('/:page/private', () => 'private')
-  await app.register(
-    tokenAuth,
-    protectAll({ protect: { except: ['/docs', '/docs/*', '/health'] } })
-  )
-  const open = ['/docs', '/DOCS', '/docs?x=1', '/docs/static/a.css', '/health']
-  const closed = [
-    '/docs-internal',
-    '/docs/../docs-internal',
-    '/docs/%2e%2e/docs-internal',
-    '/docs%2f..%2fdocs-internal',
-    '/docs/private',
-    '/docs/other',
-    '/documents/1',
-    '/health/',
-    '/health/details',
-    '/healthy',
-    '/HEALTH/details',
-    '/docs%00'
-  ]
-
-  for (const url of open) {
-    t.equal(await getStatus(app, url), 200, url)
-  }
-
-  for (const url of closed) {
-    t.equal(await getStatus(app, url), 401, url)
-  }
-})
-
-t.test('protect and authenticate on one route accept one DPoP proof, once', async t => {
+t.test('tokenAuth: protect and authenticate on one route accept one DPoP proof, once', async t => {
   const { app, holder } = await startDpop(t, { protect: 'all' })
   const { access_token: token } = await signIn(holder)
 
@@ -227,26 +217,12 @@ t.test('protect and authenticate on one route accept one DPoP proof, once', asyn
   }
 })
 
-t.test('protect of tokenVerifier requires a token for every route', async t => {
-  const keys = await startKeyServer(t, toJwk(pairs.EdDSA))
-  const app = start(t)
-  app.get('/before', request => request.auth)
-  await app.register(tokenVerifier, {
-    jwksUri: keys.uri,
-    ...issuerScope,
-    clock: createClock(),
-    protect: { except: ['/docs'] }
-  })
-  app.get('/docs', () => 'in')
-  app.get('/both', { onRequest: [authenticate] }, request => request.auth)
-  app.get('/news', { config: { tokenAuth: 'optional' } }, () => 'in')
-  t.equal(await getStatus(app, '/before'), 401)
-  t.equal(await getStatus(app, '/both'), 401)
-  t.equal(await getStatus(app, '/docs'), 200)
-  t.equal(await getStatus(app, '/news'), 200)
-  t.equal(await getStatus(app, '/nowhere'), 404)
-
-  for (const url of ['/before', '/both']) {
-    t.equal(await getStatus(app, { url, headers: bearer(createToken('EdDSA')) }), 200)
-  }
+t.test('tokenVerifier: protect and authenticate accept one DPoP proof, once', async t => {
+  const issuer = await startIssuer(t)
+  const { access_token: token } = await issuer.login(ann)
+  const { ask } = await startVerifier(t, issuer, { nonces: false }, { protect: 'all' })
+  const proof = await createProof(ann, token)
+  t.equal(await ask('DPoP', token, proof), 200)
+  t.equal(await ask('DPoP', token, proof), 'AUTH_DPOP_INVALID', 'again')
+  t.equal(await ask('DPoP', token), 'AUTH_DPOP_INVALID', 'no proof')
 })
