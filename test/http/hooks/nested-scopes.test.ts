@@ -4,7 +4,8 @@ import { authenticate, getAuth, tokenAuth } from '../../../src/index.js'
 import type { TokenAuthOptions } from '../../../src/index.js'
 import { MemoryStore } from '../../../src/stores/memory/index.js'
 import { PASSWORD } from '../../helpers/app.js'
-import { getOptions } from '../host-apps/host-app.js'
+import { bearer, getOptions } from '../host-apps/host-app.js'
+import { plugins, preparePlugin, start } from './plugins.js'
 
 const optional = { config: { tokenAuth: 'optional' } } as const
 const cookies: Partial<TokenAuthOptions> = { cookie: { accessToken: true } }
@@ -56,3 +57,40 @@ t.test('a scope registered before its parent does not see users of the parent', 
   t.equal(await read('/staff/closed', child), 'u-ann')
   t.equal(await read('/staff/auth/me', child), undefined, 'the routes of the child work')
 })
+
+for (const outer of plugins) {
+  for (const inner of plugins) {
+    t.test(`${inner} in a child scope accepts no token of ${outer} in its parent`, async t => {
+      const app = start(t)
+      const staff = await preparePlugin(t, app, inner, { audience: 'staff' })
+      const main = await preparePlugin(t, app, outer, { audience: 'main' })
+      const own = { onRequest: [authenticate] }
+      await app.register(async scope => {
+        await staff.register(scope, { name: 'staff' })
+        scope.get('/optional', optional, request => request.auth)
+        scope.get('/hook', { ...optional, ...own }, request => request.auth)
+        scope.get('/closed', request => request.auth)
+      }, { prefix: '/staff' })
+      await main.register(app, { protect: 'all' })
+      app.get('/closed', request => request.auth)
+      const { access_token: parent } = await main.login('bob')
+      const { access_token: child } = await staff.login()
+
+      const read = async (url: string, token?: string): Promise<string | null> => {
+        const response = await app.inject({ url, headers: token ? bearer(token) : {} })
+        const body = response.body === '' ? null : response.json()
+        return body?.code ?? body?.userId ?? null
+      }
+
+      t.equal(await read('/closed', parent), 'u-bob')
+      t.equal(await read('/closed', child), 'AUTH_ACCESS_INVALID')
+      t.equal(await read('/staff/closed'), 'AUTH_ACCESS_MISSING')
+      t.equal(await read('/staff/optional'), null)
+
+      for (const path of ['/staff/optional', '/staff/hook', '/staff/closed']) {
+        t.equal(await read(path, parent), 'AUTH_ACCESS_INVALID', path)
+        t.equal(await read(path, child), 'u-ann', path)
+      }
+    })
+  }
+}

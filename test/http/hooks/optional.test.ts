@@ -1,3 +1,4 @@
+import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import type { Test } from 'tap'
 import { authenticate, requireClaims, requireFresh } from '../../../src/index.js'
@@ -15,50 +16,62 @@ import {
   own,
   withCookies
 } from '../security/cookie-app.js'
+import { plugins, preparePlugin, start } from './plugins.js'
+import type { HookPlugin, PluginName } from './plugins.js'
 
 const optional = { tokenAuth: 'optional' } as const
-const forms = ['exported', 'decorator', 'awaited', 'global'] as const
+const urls = ['exported', 'decorator', 'awaited', 'global'].map(form => `/news/${form}`)
 
 /** Adds a route `/news` for each way in which an app calls the hook. */
-async function open (t: Test, given: Partial<TokenAuthOptions> = {}): Promise<TestApp> {
-  const test = await createTestApp({
-    options: { ...withCookies, ...given },
-    after: async app => {
-      const hooks = {
-        exported: authenticate,
-        decorator: app.authenticate,
-        awaited: async (...[request, reply]: Parameters<typeof authenticate>) => {
-          await authenticate(request, reply)
-        }
-      }
-
-      for (const [form, hook] of Object.entries(hooks)) {
-        app.route({
-          method: ['GET', 'POST'],
-          url: `/news/${form}`,
-          config: optional,
-          onRequest: [hook],
-          handler: request => ({ auth: request.auth })
-        })
-      }
-
-      await app.register(async scope => {
-        scope.addHook('onRequest', scope.authenticate)
-        scope.route({
-          method: ['GET', 'POST'],
-          url: '/news/global',
-          config: optional,
-          handler: request => ({ auth: request.auth })
-        })
-      })
+async function addNews (app: FastifyInstance): Promise<void> {
+  const hooks = {
+    exported: authenticate,
+    decorator: app.authenticate,
+    awaited: async (...[request, reply]: Parameters<typeof authenticate>) => {
+      await authenticate(request, reply)
     }
+  }
+
+  for (const [form, hook] of Object.entries(hooks)) {
+    app.route({
+      method: ['GET', 'POST'],
+      url: `/news/${form}`,
+      config: optional,
+      onRequest: [hook],
+      handler: request => ({ auth: request.auth })
+    })
+  }
+
+  await app.register(async scope => {
+    scope.addHook('onRequest', scope.authenticate)
+    scope.route({
+      method: ['GET', 'POST'],
+      url: '/news/global',
+      config: optional,
+      handler: request => ({ auth: request.auth })
+    })
   })
+}
+
+async function open (t: Test, given: Partial<TokenAuthOptions> = {}): Promise<TestApp> {
+  const test = await createTestApp({ options: { ...withCookies, ...given }, after: addNews })
   t.teardown(() => test.app.close())
   return test
 }
 
+async function openEither (
+  t: Test,
+  plugin: PluginName
+): Promise<HookPlugin & { readonly app: FastifyInstance }> {
+  const app = start(t)
+  const source = await preparePlugin(t, app, plugin)
+  await source.register(app)
+  await addNews(app)
+  return { ...source, app }
+}
+
 async function ask (
-  { app }: TestApp,
+  { app }: { readonly app: FastifyInstance },
   url: string,
   headers: Record<string, string> = {},
   method: 'GET' | 'HEAD' | 'POST' = 'GET'
@@ -72,32 +85,95 @@ async function ask (
   return response.body === '' ? 200 : response.json().auth?.userId ?? null
 }
 
-for (const form of forms) {
-  const url = `/news/${form}`
-
-  t.test(`${form}: an optional route accepts requests with and without a token`, async t => {
-    const test = await open(t)
+for (const plugin of plugins) {
+  t.test(`${plugin}: an optional route accepts requests with and without a token`, async t => {
+    const test = await openEither(t, plugin)
     const { access_token: token } = await test.login()
-    t.equal(await ask(test, url), null)
-    t.equal(await ask(test, url, {}, 'POST'), null)
-    t.equal(await ask(test, url, { authorization: 'Basic YTpi' }), null)
-    t.equal(await ask(test, url, { authorization: `Bearer ${token}` }), 'u-ann')
-    t.equal(await ask(test, url, { authorization: `Bearer ${token}` }, 'POST'), 'u-ann')
+
+    for (const url of urls) {
+      t.equal(await ask(test, url), null, url)
+      t.equal(await ask(test, url, {}, 'POST'), null, url)
+      t.equal(await ask(test, url, { authorization: 'Basic YTpi' }), null, url)
+      t.equal(await ask(test, url, { authorization: `Bearer ${token}` }), 'u-ann', url)
+      t.equal(await ask(test, url, { authorization: `Bearer ${token}` }, 'POST'), 'u-ann', url)
+    }
   })
 
-  t.test(`${form}: an optional route rejects a header that is not accepted`, async t => {
+  t.test(`${plugin}: an optional route rejects a header that is not accepted`, async t => {
+    const test = await openEither(t, plugin)
+    const { access_token: token, refresh_token: refreshToken } = await test.login()
+
+    for (const url of urls) {
+      for (const invalid of ['garbage', refreshToken, `${token}A`]) {
+        const headers = { authorization: `Bearer ${invalid}` }
+        t.equal(await ask(test, url, headers), 'AUTH_ACCESS_INVALID', url)
+      }
+
+      t.equal(await ask(test, url, { authorization: `DPoP ${token}` }), 'AUTH_ACCESS_MISSING', url)
+    }
+
+    test.clock.advance(HOUR)
+
+    for (const url of urls) {
+      t.equal(await ask(test, url, { authorization: `Bearer ${token}` }), 'AUTH_ACCESS_EXPIRED')
+    }
+  })
+
+  t.test(`${plugin}: guards reject requests without a token on an optional route`, async t => {
+    const { app } = await openEither(t, plugin)
+    const guards = {
+      claims: requireClaims({ role: 'admin' } as ClaimRequirements),
+      fresh: requireFresh('5m'),
+      'own-claims': app.requireClaims({ role: 'admin' } as ClaimRequirements),
+      'own-fresh': app.requireFresh('5m')
+    }
+
+    for (const [name, guard] of Object.entries(guards)) {
+      app.get(`/${name}`, { config: optional, onRequest: [authenticate, guard] }, () => 'in')
+    }
+
+    for (const url of ['/claims', '/fresh', '/own-claims', '/own-fresh']) {
+      const response = await app.inject(url)
+      t.equal(response.statusCode, 401, url)
+      t.equal(response.json().code, 'AUTH_ACCESS_MISSING', url)
+    }
+  })
+
+  t.test(`${plugin}: an unknown, inherited or misspelled value requires a token`, async t => {
+    const { app } = await openEither(t, plugin)
+    const configs = { Public: { tokenAuth: 'Public' }, none: {}, proto: Object.create(optional) }
+
+    for (const [name, config] of Object.entries(configs)) {
+      app.get(`/${name}`, { config: config as object, onRequest: [authenticate] }, () => 'in')
+    }
+
+    for (const url of ['/Public', '/none', '/proto']) {
+      t.equal((await app.inject(url)).statusCode, 401, url)
+    }
+
+    const prototype = Object.prototype as { tokenAuth?: string }
+    t.teardown(() => {
+      delete prototype.tokenAuth
+    })
+
+    for (const value of ['public', 'optional']) {
+      prototype.tokenAuth = value
+      const { statusCode } = await app.inject('/none')
+      delete prototype.tokenAuth
+      t.equal(statusCode, 401, `Object.prototype.tokenAuth is ${value}`)
+    }
+  })
+}
+
+for (const url of urls) {
+  t.test(`${url}: an optional route rejects the token of a revoked session`, async t => {
     const test = await open(t)
     const { access_token: token, refresh_token: refreshToken } = await test.login()
-    const bearer = { authorization: `Bearer ${token}` }
-    t.equal(await ask(test, url, { authorization: 'Bearer garbage' }), 'AUTH_ACCESS_INVALID')
-    t.equal(await ask(test, url, { authorization: `DPoP ${token}` }), 'AUTH_ACCESS_MISSING')
     await test.post('/auth/logout', { refresh_token: refreshToken })
-    t.equal(await ask(test, url, bearer), 'AUTH_SESSION_REVOKED')
-    test.clock.advance(HOUR)
-    t.equal(await ask(test, url, bearer), 'AUTH_ACCESS_EXPIRED')
+    t.equal(await ask(test, url, { authorization: `Bearer ${token}` }), 'AUTH_SESSION_REVOKED')
   })
 
-  t.test(`${form}: an optional route reads pages without an old cookie`, async t => {
+  t.test(`${url}: an optional route reads pages without an old cookie`, async t => {
     const test = await open(t)
     const { access } = await logInWithCookies(test)
     const cookie = { cookie: `${ACCESS}=${access}`, ...own }
@@ -138,59 +214,6 @@ t.test('an optional route responds with 503 while the store fails', async t => {
     const headers of [{ authorization: `Bearer ${access}` }, { cookie: `${ACCESS}=${access}` }]
   ) {
     t.equal(await ask(test, '/news/exported', headers), 'AUTH_STORE_UNAVAILABLE')
-  }
-})
-
-t.test('guards reject requests without a token on an optional route', async t => {
-  const { app } = await createTestApp({
-    after: app => {
-      const guards = {
-        claims: requireClaims({ role: 'admin' } as ClaimRequirements),
-        fresh: requireFresh('5m'),
-        'own-claims': app.requireClaims({ role: 'admin' } as ClaimRequirements),
-        'own-fresh': app.requireFresh('5m')
-      }
-
-      for (const [name, guard] of Object.entries(guards)) {
-        app.get(`/${name}`, { config: optional, onRequest: [authenticate, guard] }, () => 'in')
-      }
-    }
-  })
-  t.teardown(() => app.close())
-
-  for (const url of ['/claims', '/fresh', '/own-claims', '/own-fresh']) {
-    const response = await app.inject(url)
-    t.equal(response.statusCode, 401, url)
-    t.equal(response.json().code, 'AUTH_ACCESS_MISSING', url)
-  }
-})
-
-t.test('an unknown, inherited or misspelled value requires a token', async t => {
-  const { app } = await createTestApp({
-    after: app => {
-      const configs = { Public: { tokenAuth: 'Public' }, none: {}, proto: Object.create(optional) }
-
-      for (const [name, config] of Object.entries(configs)) {
-        app.get(`/${name}`, { config: config as object, onRequest: [authenticate] }, () => 'in')
-      }
-    }
-  })
-  t.teardown(() => app.close())
-
-  for (const url of ['/Public', '/none', '/proto']) {
-    t.equal((await app.inject(url)).statusCode, 401, url)
-  }
-
-  const prototype = Object.prototype as { tokenAuth?: string }
-  t.teardown(() => {
-    delete prototype.tokenAuth
-  })
-
-  for (const value of ['public', 'optional']) {
-    prototype.tokenAuth = value
-    const { statusCode } = await app.inject('/none')
-    delete prototype.tokenAuth
-    t.equal(statusCode, 401, `Object.prototype.tokenAuth is ${value}`)
   }
 })
 
