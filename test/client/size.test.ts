@@ -6,11 +6,11 @@ import { readGuide } from '../helpers/guides.js'
 
 /** Size of each entry point in bytes, minified and gzipped: as measured, and 10 % more. */
 const sizes = {
-  index: { measured: 7962, limit: 8758, name: 'createAuthClient' },
+  index: { measured: 8183, limit: 9001, name: 'createAuthClient' },
   'react/index': { measured: 679, limit: 747, name: 'AuthProvider' },
   'live/index': { measured: 2608, limit: 2869, name: 'openSocket' },
   dpop: { measured: 1448, limit: 1593, name: 'createDpopFetch' },
-  bundle: { measured: 9102, limit: 10012, name: 'createDpopFetch' }
+  bundle: { measured: 9347, limit: 10282, name: 'createDpopFetch' }
 }
 
 const readme = readGuide('README.md').text

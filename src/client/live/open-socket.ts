@@ -68,7 +68,7 @@ export function openSocket (
   let sessionVersion = session.state.status === 'signed-in' ? session.sessionVersion : null
   /** Whether a failed handshake has led to another token since the last open connection. */
   let hasReplacedToken = false
-  let resolveEnd: (end: SocketEnd) => void = ignore
+  let resolveEnd: (end: Promise<SocketEnd>) => void = ignore
   const closed = new Promise<SocketEnd>(resolve => {
     resolveEnd = resolve
   })
@@ -80,7 +80,12 @@ export function openSocket (
     }
   }
 
-  function end (cause: SocketEnd['cause'], { code, reason }: SocketClosure = NORMAL): void {
+  /** @param settled - Promise to wait for before `closed` resolves. */
+  function end (
+    cause: SocketEnd['cause'],
+    { code, reason }: SocketClosure = NORMAL,
+    settled: Promise<unknown> = Promise.resolve()
+  ): void {
     if (ending.signal.aborted) {
       return
     }
@@ -89,8 +94,13 @@ export function openSocket (
     stopWatching()
     stopWakeEvents?.()
     connection?.close({ code, reason })
-    resolveEnd({ cause, code, reason })
+    resolveEnd(settled.then(() => ({ cause, code, reason })))
     setState('closed')
+  }
+
+  // The word of a socket signs nobody out. The server's response to a refresh does.
+  function endRevoked (closure: SocketClosure): void {
+    end('revoked', closure, auth.refresh().catch(ignore))
   }
 
   /** Ends the socket if its session is over. */
@@ -136,10 +146,16 @@ export function openSocket (
     const connectionEnd = await current.closed
     renewal?.stop()
 
-    if (!ending.signal.aborted) {
-      setState('connecting')
-      await prepareNext(connectionEnd, renewal?.tokenSignal ?? signal)
+    if (ending.signal.aborted) {
+      return
     }
+
+    if (connectionEnd.code === tokenCloseCode && connectionEnd.reason === 'AUTH_SESSION_REVOKED') {
+      return endRevoked(connectionEnd)
+    }
+
+    setState('connecting')
+    await prepareNext(connectionEnd, renewal?.tokenSignal ?? signal)
   }
 
   /** Decides after the end of a connection whether and when to open the next one. */
@@ -151,13 +167,6 @@ export function openSocket (
 
     if (isStable) {
       backoff.succeed()
-    }
-
-    if (code === tokenCloseCode && reason === 'AUTH_SESSION_REVOKED') {
-      end('revoked', { code, reason })
-      // The word of a socket signs nobody out. The server's response to a refresh does.
-      await auth.refresh().catch(ignore)
-      return
     }
 
     if (code === tokenCloseCode) {
