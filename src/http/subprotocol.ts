@@ -2,6 +2,8 @@ import { badRequest } from '../errors.js'
 import { tokenSubprotocol } from '../protocol.js'
 import type { OriginRequest } from './csrf.js'
 
+const BASIC_SCHEME_PATTERN = /^basic /i
+
 /**
  * Reads the access token from the subprotocols that the handshake of a WebSocket offers.
  *
@@ -11,7 +13,7 @@ import type { OriginRequest } from './csrf.js'
  *
  * @returns `null` if the request is no such handshake or does not offer the marker.
  * @throws TokenAuthError `AUTH_REQUEST_INVALID` if not exactly one token follows the marker, or if
- * the request also has an `Authorization` header.
+ * the request also has an `Authorization` header with another scheme than Basic.
  */
 export function readSubprotocolToken ({ headers }: Pick<OriginRequest, 'headers'>): string | null {
   const { upgrade, authorization, 'sec-websocket-protocol': offered } = headers
@@ -35,7 +37,8 @@ export function readSubprotocolToken ({ headers }: Pick<OriginRequest, 'headers'
     throw badRequest(`exactly one token must follow the subprotocol ${tokenSubprotocol}`)
   }
 
-  if (authorization !== undefined) {
+  // A proxy in front of the app may require HTTP Basic for itself.
+  if (authorization !== undefined && !BASIC_SCHEME_PATTERN.test(String(authorization))) {
     throw badRequest('two access tokens were sent: in Authorization and in Sec-WebSocket-Protocol')
   }
 

@@ -151,9 +151,12 @@ t.test('exactly one token must follow the marker', async t => {
     t.equal(await ask(app, protocols), 'AUTH_REQUEST_INVALID', protocols.replace(token, 'token'))
   }
 
-  for (const authorization of [`Bearer ${token}`, `Bearer ${other}`, 'Basic YTpi', '']) {
+  for (const authorization of [`Bearer ${token}`, `Bearer ${other}`, 'Basic', '']) {
     t.equal(await ask(app, `${MARKER}, ${token}`, { authorization }), 'AUTH_REQUEST_INVALID')
   }
+
+  const authorization = 'Basic YTpi'
+  t.equal(await ask(app, `${MARKER}, ${token}`, { authorization }), 'u-ann', 'of a proxy')
 })
 
 t.test('a token is read in the handshake of a WebSocket only', async t => {
