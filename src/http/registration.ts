@@ -60,7 +60,7 @@ export interface Registration {
   readonly authenticate: AccessCheck
   /** Lists the routes of the whole app that no `authenticate` hook protects. */
   readonly unprotectedRoutes: () => UnprotectedRoute[]
-  /** Follows the session of a request. Missing for `tokenVerifier` and `fakeAuth`. */
+  /** Follows the session of a request. Missing for `fakeAuth`. */
   readonly follow?: Follow
   /**
    * Opens sessions for `signIn` of `fastify-token-auth/testing`.

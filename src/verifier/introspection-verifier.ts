@@ -5,8 +5,9 @@ import { RateLimit } from '../lib/rate-limit.js'
 import { toSafeError } from '../lib/safe-error.js'
 import { SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
+import type { FollowableToken } from '../live/follower.js'
 import { ACCESS_TYP } from '../tokens/access-token.js'
-import type { AccessTokenVerifier, VerifiedToken } from '../tokens/auth.js'
+import type { AccessTokenVerifier } from '../tokens/auth.js'
 import { isNonEmptyString, isRecord } from '../tokens/claims.js'
 import type { Claims } from '../tokens/claims.js'
 import { decodeHeader, decodeParts, isSameType, parseRecord } from '../tokens/jwt-codec.js'
@@ -16,6 +17,7 @@ import { createAuthorization, describeFailure, requestIssuer } from './issuer-re
 import { readRemoteToken } from './remote-token.js'
 import type { RemoteScope } from './remote-token.js'
 import { RequestQueue } from './request-queue.js'
+import type { VerifiedTokens } from './verified-tokens.js'
 
 /** Maximum length of a response in bytes. Tokens are at most 8 kB. */
 const MAX_RESPONSE_LENGTH = 65_536
@@ -39,11 +41,13 @@ export interface IntrospectionVerifierContext extends RemoteScope {
   readonly cacheSize: number
   readonly timeout: Millis
   readonly clock: () => Millis
+  /** Learns each token that was verified. */
+  readonly verified: VerifiedTokens
   /** Called with the error name and code, or the status, if an introspection fails. */
   readonly onFailure: (cause: string) => void
 }
 
-interface CachedResponse extends VerifiedToken, CacheEntry {
+interface CachedResponse extends FollowableToken, CacheEntry {
   readonly requestedAt: Millis
 }
 
@@ -53,7 +57,7 @@ interface PendingRequest {
 }
 
 /** Verifies access tokens of another service by token introspection (RFC 7662). */
-export class IntrospectionVerifier implements AccessTokenVerifier {
+export class IntrospectionVerifier implements AccessTokenVerifier<FollowableToken> {
   readonly #context: IntrospectionVerifierContext
   readonly #cache: TokenCache<CachedResponse>
   readonly #authorization: string
@@ -73,7 +77,7 @@ export class IntrospectionVerifier implements AccessTokenVerifier {
   }
 
   /** Returns a recent response immediately. Otherwise sends a request to the issuer. */
-  verify (token: string, cacheKey: string): VerifiedToken | Promise<VerifiedToken> {
+  verify (token: string, cacheKey: string): FollowableToken | Promise<FollowableToken> {
     const cached = this.#cache.get(cacheKey)
     const now = this.#context.clock()
 
@@ -89,7 +93,7 @@ export class IntrospectionVerifier implements AccessTokenVerifier {
   }
 
   // Concurrent requests with the same token share one request to the issuer.
-  async #verifyUncached (token: string, cacheKey: string): Promise<VerifiedToken> {
+  async #verifyUncached (token: string, cacheKey: string): Promise<FollowableToken> {
     const requestedAt = this.#context.clock()
     assertPlausible(token, requestedAt, this.#context)
     this.#assertNotInactive(token, requestedAt)
@@ -120,9 +124,11 @@ export class IntrospectionVerifier implements AccessTokenVerifier {
       throw new TokenAuthError('AUTH_ACCESS_INVALID')
     }
 
-    const { auth, thumbprint } = readRemoteToken(claims, this.#context.clock(), this.#context)
-    const response = { cacheKey, auth, thumbprint, requestedAt }
+    const { clock, verified } = this.#context
+    const { auth, generation, thumbprint } = readRemoteToken(claims, clock(), this.#context)
+    const response = { cacheKey, auth, generation, thumbprint, requestedAt }
     this.#cache.set(response)
+    verified.set(auth, response)
     return response
   }
 

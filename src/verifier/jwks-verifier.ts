@@ -8,6 +8,7 @@ import type { CacheEntry } from '../tokens/token-cache.js'
 import type { RemoteKeys } from './remote-keys.js'
 import { readRemoteToken } from './remote-token.js'
 import type { RemoteScope, RemoteToken } from './remote-token.js'
+import type { VerifiedTokens } from './verified-tokens.js'
 
 /** Settings and collaborators of a {@link JwksVerifier}. */
 export interface JwksVerifierContext extends RemoteScope {
@@ -15,6 +16,8 @@ export interface JwksVerifierContext extends RemoteScope {
   /** Maximum number of verified tokens to cache. */
   readonly cacheSize: number
   readonly clock: () => Millis
+  /** Learns each token that was verified. */
+  readonly verified: VerifiedTokens
 }
 
 interface CachedToken extends RemoteToken, CacheEntry {
@@ -68,6 +71,7 @@ export class JwksVerifier implements AccessTokenVerifier<RemoteToken> {
       verifiedAt: now
     }
     this.#cache.set(verified)
+    this.#context.verified.set(verified.auth, verified)
     return verified
   }
 }

@@ -9,7 +9,9 @@ import { RequestDpop } from '../http/dpop.js'
 import { addErrorHeaders } from '../http/headers.js'
 import { createRouteLister } from '../http/unprotected-routes.js'
 import { HOUR } from '../lib/time.js'
+import type { SessionFollowersContext } from '../live/session-followers.js'
 import { dpopUrlWarning } from '../options/warnings.js'
+import { RevokedSessions } from '../revocations/revoked.js'
 import { createStoreTime } from '../revocations/store-clock.js'
 import type { StoreTime } from '../revocations/store-clock.js'
 import { createGuard } from '../stores/guard.js'
@@ -18,7 +20,6 @@ import { MemoryAttempts } from '../stores/memory/attempts.js'
 import { checkStores } from '../stores/startup.js'
 import { Sweeper } from '../stores/sweeper.js'
 import { ACCESS_TYP } from '../tokens/access-token.js'
-import type { AccessTokenVerifier } from '../tokens/auth.js'
 import { deriveKey } from '../tokens/key-derivation.js'
 import { IntrospectionVerifier } from './introspection-verifier.js'
 import { JwksVerifier } from './jwks-verifier.js'
@@ -26,6 +27,8 @@ import { resolveVerifier } from './options.js'
 import type { ResolvedVerifier, TokenVerifierOptions } from './options.js'
 import { RemoteKeys } from './remote-keys.js'
 import { addSync } from './sync.js'
+import { addFollow } from './verified-tokens.js'
+import type { VerifiedTokens } from './verified-tokens.js'
 
 async function plugin (app: FastifyInstance, given: TokenVerifierOptions): Promise<void> {
   const options = resolveVerifier(given)
@@ -41,23 +44,27 @@ async function plugin (app: FastifyInstance, given: TokenVerifierOptions): Promi
   app.decorateRequest('auth', null)
   addErrorHeaders(app, { realm: name, dpopAlgorithms: dpop?.algorithms ?? null })
   dpop?.addNonceHeaders(app)
+  const verified: VerifiedTokens = new WeakMap()
+  const { verifier, revoked } = createVerifier(app, options, events, time, verified)
   const check = createAccessCheck({
-    verifier: createVerifier(app, options, events, time),
+    verifier,
     accessCookie: null,
     renewer: null,
     dpop,
     requiresDpop: options.dpop?.required === true
   })
   const unprotectedRoutes = createRouteLister(app, { jwks: false, metadata: false })
-  decorateScope(app, { name, clock, authenticate: check, unprotectedRoutes }, options)
+  const follow = addFollow(app, { verified, verifier, revoked, clock })
+  decorateScope(app, { name, clock, authenticate: check, unprotectedRoutes, follow }, options)
 }
 
 function createVerifier (
   app: FastifyInstance,
   options: ResolvedVerifier,
   events: Events,
-  time: StoreTime
-): AccessTokenVerifier {
+  time: StoreTime,
+  verified: VerifiedTokens
+): Pick<SessionFollowersContext, 'verifier' | 'revoked'> {
   const { source, name, issuers, audiences, cacheSize, timeout, sync } = options
   const clock = time.now.bind(time)
   const url = source.uri.origin + source.uri.pathname
@@ -67,15 +74,17 @@ function createVerifier (
       app.log.error({ registration: name, url, cause }, 'failed to introspect a token')
     }
 
-    return new IntrospectionVerifier({
+    const verifier = new IntrospectionVerifier({
       ...source,
       issuers,
       audiences,
       cacheSize,
       timeout,
       clock,
+      verified,
       onFailure
     })
+    return { verifier, revoked: new RevokedSessions(0) }
   }
 
   const onFailure = (cause: string): void => {
@@ -88,11 +97,11 @@ function createVerifier (
     keys.readAhead()
   })
 
-  const verifier = new JwksVerifier({ keys, issuers, audiences, cacheSize, clock })
+  const verifier = new JwksVerifier({ keys, issuers, audiences, cacheSize, clock, verified })
 
   return sync === null
-    ? verifier
-    : addSync(app, { sync, name, timeout, events, time, verifier }).verifier
+    ? { verifier, revoked: new RevokedSessions(0) }
+    : addSync(app, { sync, name, timeout, events, time, verifier })
 }
 
 function createRequestDpop (
