@@ -136,6 +136,10 @@ export function collectMetrics (): TokenAuthMetrics {
     'revocations_stalled',
     'Times that revocations of other instances became unavailable'
   )
+  const ignoredReports = createCounter(
+    'sync_ignored',
+    'Tokens that a service reported, and this app did not issue'
+  )
   const clockSkews = createLabeledCounter(
     'source',
     clockSources,
@@ -208,6 +212,9 @@ export function collectMetrics (): TokenAuthMetrics {
     }),
     onEvent('revocations-stalled', () => {
       stalledRevocations.inc()
+    }),
+    onEvent('sync-ignored', ({ count }) => {
+      ignoredReports.inc(count)
     }),
     onEvent('clock-skew', ({ source }) => {
       clockSkews.labels(source).inc()

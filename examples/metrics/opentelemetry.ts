@@ -164,6 +164,10 @@ export function startTelemetry (): Telemetry {
     'revocations.stalled',
     'Times that revocations of other instances became unavailable'
   )
+  const ignoredReports = createCounter(
+    'sync.ignored',
+    'Tokens that a service reported, and this app did not issue'
+  )
   const clockSkews = createLabeledCounter(
     'source',
     clockSources,
@@ -271,6 +275,10 @@ export function startTelemetry (): Telemetry {
     }),
     onEvent('revocations-stalled', () => {
       stalledRevocations.add(1)
+    }),
+    onEvent('sync-ignored', ({ count }) => {
+      ignoredReports.add(count)
+      addSpanEvent('sync-ignored', { count })
     }),
     onEvent('clock-skew', ({ source }) => {
       clockSkews.add(1, { source })

@@ -203,6 +203,13 @@ t.test('collectMetrics counts rare events until it is stopped', async t => {
     publish('store-rolled-back', { ...event, presented: 3, stored: 1 })
     publish('session-missing', event)
     publish('revocations-stalled', { at: 0, since: 0 })
+    publish('sync-ignored', {
+      at: 0,
+      clientId: 'orders',
+      count: 3,
+      address: null,
+      userAgent: null
+    })
     publish('clock-skew', { at: 0, source: 'store', ahead: 1500 })
     publish('clock-skew', { at: 0, source: 'store', ahead: -1500 })
     publish('clock-skew', { at: 0, source: 'instance', ahead: 1500 })
@@ -233,6 +240,7 @@ t.test('collectMetrics counts rare events until it is stopped', async t => {
     token_auth_store_rolled_back_total: 2,
     token_auth_sessions_missing_total: 1,
     token_auth_revocations_stalled_total: 1,
+    token_auth_sync_ignored_total: 3,
     'token_auth_clock_skew_total{source="store"}': 2,
     'token_auth_clock_skew_total{source="instance"}': 1
   }
