@@ -25,6 +25,9 @@ const groups: Readonly<Record<string, GroupDefinition>> = {
   'protected-many': {
     load: async () => (await import('./http/routes.js')).measureProtectedRouteWithManyTokens
   },
+  'verifier-sync': {
+    load: async () => (await import('./http/routes.js')).measureVerifierSync
+  },
   refresh: {
     load: async () => (await import('./http/routes.js')).measureRefreshRoute
   },

@@ -129,6 +129,19 @@ export async function measureProtectedRouteWithManyTokens (
   ]
 }
 
+/** Compares a service that verifies tokens with and without `sync`. */
+export async function measureVerifierSync (settings: RunSettings): Promise<ResultRow[]> {
+  const ours = 'tokenVerifier with sync'
+  const comparison = await compareServers({
+    [ours]: createCandidate('verifier', {}, 'startVerifierWithSync'),
+    tokenVerifier: createCandidate('verifier', {}, 'startVerifier')
+  }, settings)
+
+  return createRows(comparison, 'protected route of a service, EdDSA, 1,000 valid tokens', ours, {
+    tokenVerifier: 0.97
+  })
+}
+
 /** Compares refresh routes. Each connection presents the refresh token of its last response. */
 export async function measureRefreshRoute (settings: RunSettings): Promise<ResultRow[]> {
   const ours = 'fastify-token-auth'
