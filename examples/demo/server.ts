@@ -94,7 +94,7 @@ await app.register(tokenAuth, {
   keys: [readOrCreate(`${database}.key`, createKey)],
   issuer: url,
   audience: 'demo',
-  oauth: { clients: [{ clientId: 'phone' }, { clientId: 'orders', clientSecret }] },
+  oauth: { clients: [{ clientId: 'phone' }, { clientId: 'orders', clientSecret, sync: true }] },
   dpop: true,
   publicUrl: url,
   // The page asks for a cookie. curl and apps get the token in the body.

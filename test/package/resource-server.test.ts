@@ -25,11 +25,13 @@ const { url: demo } = await startExample(t, 'demo/server.ts', {
   ACCESS_LIFETIME: `${LIFETIME}ms`,
   CLIENT_SECRET
 })
-const servers = await Promise.all([{}, { INTROSPECT: CLIENT_SECRET }, { REQUIRE_DPOP: '1' }]
-  .map(async env =>
-    (await startExample(t, 'resource-server/server.ts', { ISSUER: demo, ...env })).url
-  ))
-const [jwksServer = '', introspectionServer = '', dpopServer = ''] = servers
+const servers = await Promise.all(
+  [{}, { INTROSPECT: CLIENT_SECRET }, { REQUIRE_DPOP: '1' }, { SYNC: CLIENT_SECRET }]
+    .map(async env =>
+      (await startExample(t, 'resource-server/server.ts', { ISSUER: demo, ...env })).url
+    )
+)
+const [jwksServer = '', introspectionServer = '', dpopServer = '', syncServer = ''] = servers
 
 const send = (url: string, token?: string, method = 'GET'): Promise<Response> =>
   fetch(url, { method, headers: token === undefined ? {} : { authorization: `Bearer ${token}` } })
@@ -120,6 +122,18 @@ t.test('the service accepts a token that is bound to a key only with proofs', as
   }
 
   t.equal(await getStatus(`${dpopServer}/orders`, (await login('bob')).access_token), 401)
+})
+
+t.test('a service with sync ends streams and rejects tokens after a logout', async t => {
+  const { access_token: token } = await login('ann')
+  const stream = await send(`${syncServer}/events`, token)
+  t.equal(stream.status, 200)
+  const loggedOutAt = performance.now()
+  t.equal((await send(`${demo}/auth/logout`, token, 'POST')).status, 204)
+  t.equal(await stream.text(), 'data: welcome\n\ndata: signed out\n\n')
+  const delay = performance.now() - loggedOutAt
+  t.ok(delay < 1500 + MARGIN, `after ${Math.round(delay)} ms`)
+  t.equal(await getStatus(`${syncServer}/orders`, token), 401)
 })
 
 t.test('the service rejects a revoked session within the documented time', async t => {
