@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto'
 import Fastify from 'fastify'
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import type { Test } from 'tap'
@@ -9,7 +10,6 @@ import { createTestApp, PASSWORD, PASSWORD_HASH } from '../../helpers/app.js'
 import { createClock } from '../../helpers/clock.js'
 import type { TestClock } from '../../helpers/clock.js'
 import { getOptions } from '../host-apps/host-app.js'
-import { JWKS, pairs } from '../verifier/jwks-setup.js'
 
 /** Both plugins that add the hooks. Tests of a promise that both give run with each of them. */
 export const plugins = ['tokenAuth', 'tokenVerifier'] as const
@@ -39,6 +39,7 @@ export interface PluginSettings {
 }
 
 const issuer = 'https://a.example'
+const { privateKey: key } = generateKeyPairSync('ed25519')
 const ids: ReadonlySet<unknown> = new Set(['u-ann', 'u-bob'])
 
 const findUser = (id: unknown): AuthUser | null =>
@@ -98,10 +99,10 @@ async function prepareVerifier (t: Test, audience: string): Promise<HookPlugin> 
   const clock = createClock()
   const { app, login } = await createTestApp({
     clock,
-    options: { issuer, audience, users, keys: [pairs.EdDSA] }
+    options: { issuer, audience, users, keys: [key] }
   })
   t.teardown(() => app.close())
-  const jwksUri = await app.listen({ host: '127.0.0.1', port: 0 }) + JWKS
+  const jwksUri = await app.listen({ host: '127.0.0.1', port: 0 }) + '/.well-known/jwks.json'
 
   return {
     clock,

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { generateKeyPairSync, randomUUID } from 'node:crypto'
 import fastifyCors from '@fastify/cors'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import t from 'tap'
@@ -7,7 +7,6 @@ import { createTestApp } from '../../helpers/app.js'
 import { signIn, start as startDpop } from '../dpop/dpop-app.js'
 import { bearer, expectWorkingRoutes, getOptions } from '../host-apps/host-app.js'
 import { ann, createProof, startIssuer, startVerifier } from '../verifier/dpop-setup.js'
-import { pairs } from '../verifier/jwks-setup.js'
 import { plugins, preparePlugin, start } from './plugins.js'
 
 async function getStatus (app: FastifyInstance, request: InjectOptions | string): Promise<number> {
@@ -194,7 +193,7 @@ t.test('protect leaves public keys and OAuth endpoints open', async t => {
       protect: 'all',
       issuer: 'https://a.example',
       audience: 'api',
-      keys: [{ key: pairs.EdDSA }],
+      keys: [{ key: generateKeyPairSync('ed25519').privateKey }],
       oauth: { clients: [{ clientId: 'phone' }] }
     })
   )

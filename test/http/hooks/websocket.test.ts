@@ -14,6 +14,8 @@ import { createClock, MINUTE } from '../../helpers/clock.js'
 import { DpopClient, hashAccessToken } from '../../helpers/dpop.js'
 import { createLog } from '../../helpers/log.js'
 import { createToken, pairs, scope, startKeyServer, toJwk } from '../verifier/jwks-setup.js'
+import { plugins, preparePlugin, start as startEither } from './plugins.js'
+import type { HookPlugin, PluginName, SharedOptions } from './plugins.js'
 
 const MARKER = 'bearer.fastify-token-auth'
 
@@ -42,6 +44,19 @@ async function start (t: Test, options: TestAppOptions = {}): Promise<TestApp & 
   t.teardown(() => test.app.close())
   const { port } = test.app.server.address() as AddressInfo
   return { ...test, url: `ws://127.0.0.1:${port}` }
+}
+
+/** Registers either plugin, and adds a protected route. */
+async function openEither (
+  t: Test,
+  plugin: PluginName,
+  options?: SharedOptions
+): Promise<HookPlugin & { readonly app: FastifyInstance }> {
+  const app = startEither(t)
+  const source = await preparePlugin(t, app, plugin)
+  await source.register(app, options)
+  app.get('/protected', { onRequest: [app.authenticate] }, request => request.auth)
+  return { ...source, app }
 }
 
 /** Opens a socket. Returns the selected subprotocol and the first message, or the status. */
@@ -114,67 +129,97 @@ t.test('a handshake with a token as subprotocol opens the socket', async t => {
   t.notMatch(log.text, token.slice(-20), 'the log has no token')
 })
 
-t.test('a token is rejected as in a header', async t => {
-  const { app, clock, login } = await createTestApp()
+t.test('the token of a revoked session is rejected as in a header', async t => {
+  const { app, login } = await createTestApp()
   t.teardown(() => app.close())
   const { access_token: token } = await login()
-  const { access_token: other } = await login('bob')
   t.equal(await ask(app, `${MARKER}, ${token}`), 'u-ann')
-  t.equal(await ask(app, `${MARKER},${token}`), 'u-ann')
-  t.equal(await ask(app, `chat,\t${MARKER} ,  ${token} `), 'u-ann')
-  t.equal(await ask(app, `${MARKER}, ${other}`, { upgrade: 'WebSocket' }), 'u-bob')
-  await app.tokenAuth.revokeUser('u-bob')
-  t.equal(await ask(app, `${MARKER}, ${other}`), 'AUTH_SESSION_REVOKED')
-  clock.advance(20 * MINUTE)
-  t.equal(await ask(app, `${MARKER}, ${token}`), 'AUTH_ACCESS_EXPIRED')
-  t.equal(await ask(app, `${MARKER}, garbage`), 'AUTH_ACCESS_INVALID')
+  await app.tokenAuth.revokeUser('u-ann')
+  t.equal(await ask(app, `${MARKER}, ${token}`), 'AUTH_SESSION_REVOKED')
 })
 
-t.test('exactly one token must follow the marker', async t => {
-  const { app, login } = await createTestApp()
-  t.teardown(() => app.close())
-  const { access_token: token } = await login()
-  const { access_token: other } = await login('bob')
+for (const plugin of plugins) {
+  t.test(`${plugin}: a token is rejected as in a header`, async t => {
+    const { app, clock, login } = await openEither(t, plugin)
+    const { access_token: token } = await login()
+    const { access_token: other } = await login('bob')
+    t.equal(await ask(app, `${MARKER}, ${token}`), 'u-ann')
+    t.equal(await ask(app, `${MARKER},${token}`), 'u-ann')
+    t.equal(await ask(app, `chat,\t${MARKER} ,  ${token} `), 'u-ann')
+    t.equal(await ask(app, `${MARKER}, ${other}`, { upgrade: 'WebSocket' }), 'u-bob')
+    clock.advance(20 * MINUTE)
+    t.equal(await ask(app, `${MARKER}, ${token}`), 'AUTH_ACCESS_EXPIRED')
+    t.equal(await ask(app, `${MARKER}, garbage`), 'AUTH_ACCESS_INVALID')
+  })
 
-  for (
-    const protocols of [
-      MARKER,
-      `${MARKER},`,
-      `${token}, ${MARKER}`,
-      `${MARKER}, ${token}, ${other}`,
-      `${MARKER}, ${token}, chat`,
-      `${MARKER}, ${token}, ${MARKER}, ${other}`,
-      `${MARKER}, ${MARKER}`,
-      `${MARKER}, ${MARKER}, ${token}`
-    ]
-  ) {
-    t.equal(await ask(app, protocols), 'AUTH_REQUEST_INVALID', protocols.replace(token, 'token'))
-  }
+  t.test(`${plugin}: exactly one token must follow the marker`, async t => {
+    const { app, login } = await openEither(t, plugin)
+    const { access_token: token } = await login()
+    const { access_token: other } = await login('bob')
 
-  for (const authorization of [`Bearer ${token}`, `Bearer ${other}`, 'Basic', '']) {
-    t.equal(await ask(app, `${MARKER}, ${token}`, { authorization }), 'AUTH_REQUEST_INVALID')
-  }
+    for (
+      const protocols of [
+        MARKER,
+        `${MARKER},`,
+        `${token}, ${MARKER}`,
+        `${MARKER}, ${token}, ${other}`,
+        `${MARKER}, ${token}, chat`,
+        `${MARKER}, ${token}, ${MARKER}, ${other}`,
+        `${MARKER}, ${MARKER}`,
+        `${MARKER}, ${MARKER}, ${token}`
+      ]
+    ) {
+      t.equal(await ask(app, protocols), 'AUTH_REQUEST_INVALID', protocols.replace(token, 'token'))
+    }
 
-  const authorization = 'Basic YTpi'
-  t.equal(await ask(app, `${MARKER}, ${token}`, { authorization }), 'u-ann', 'of a proxy')
-})
+    for (const authorization of [`Bearer ${token}`, `Bearer ${other}`, 'Basic', '']) {
+      t.equal(await ask(app, `${MARKER}, ${token}`, { authorization }), 'AUTH_REQUEST_INVALID')
+    }
 
-t.test('a token is read in the handshake of a WebSocket only', async t => {
-  const { app, login } = await createTestApp()
-  t.teardown(() => app.close())
-  const { access_token: token } = await login()
-  const offered = { 'sec-websocket-protocol': `${MARKER}, ${token}` }
-  t.equal((await app.inject({ url: '/protected', headers: offered })).statusCode, 401)
+    const authorization = 'Basic YTpi'
+    t.equal(await ask(app, `${MARKER}, ${token}`, { authorization }), 'u-ann', 'of a proxy')
+  })
 
-  for (const upgrade of ['h2c', 'websocket2', 'websocket, h2c', '']) {
-    t.equal(await ask(app, offered['sec-websocket-protocol'], { upgrade }), 'AUTH_ACCESS_MISSING')
-  }
+  t.test(`${plugin}: a token is read in the handshake of a WebSocket only`, async t => {
+    const { app, login } = await openEither(t, plugin)
+    const { access_token: token } = await login()
+    const offered = { 'sec-websocket-protocol': `${MARKER}, ${token}` }
+    t.equal((await app.inject({ url: '/protected', headers: offered })).statusCode, 401)
 
-  t.equal(await ask(app, `bearer, ${token}`), 'AUTH_ACCESS_MISSING')
-  t.equal(await ask(app, `${MARKER.toUpperCase()}, ${token}`), 'AUTH_ACCESS_MISSING')
-  t.equal(await ask(app, undefined), 'AUTH_ACCESS_MISSING')
-  t.equal(await ask(app, 'chat', { authorization: `Bearer ${token}` }), 'u-ann')
-})
+    for (const upgrade of ['h2c', 'websocket2', 'websocket, h2c', '']) {
+      t.equal(await ask(app, offered['sec-websocket-protocol'], { upgrade }), 'AUTH_ACCESS_MISSING')
+    }
+
+    t.equal(await ask(app, `bearer, ${token}`), 'AUTH_ACCESS_MISSING')
+    t.equal(await ask(app, `${MARKER.toUpperCase()}, ${token}`), 'AUTH_ACCESS_MISSING')
+    t.equal(await ask(app, undefined), 'AUTH_ACCESS_MISSING')
+    t.equal(await ask(app, 'chat', { authorization: `Bearer ${token}` }), 'u-ann')
+  })
+
+  t.test(`${plugin}: settings of routes apply to a subprotocol`, async t => {
+    const { app, clock, login } = await openEither(t, plugin, { protect: 'all' })
+    const setting = (tokenAuth: 'public' | 'optional'): object => ({ config: { tokenAuth } })
+    app.get('/public', setting('public'), request => ({ userId: String(request.auth) }))
+    app.get('/optional', setting('optional'), ({ auth }) => auth ?? { userId: 'visitor' })
+    app.get('/fresh', { onRequest: [requireFresh('5m')] }, request => request.auth)
+    app.get('/all', request => request.auth)
+    app.get('/exported', { onRequest: [authenticate] }, request => request.auth)
+    const { access_token: token } = await login()
+    const offered = `chat, ${MARKER}, ${token}`
+    t.equal(await ask(app, offered, { url: '/public' }), 'null')
+    t.equal(await ask(app, MARKER, { url: '/public' }), 'null')
+    t.equal(await ask(app, offered, { url: '/optional' }), 'u-ann')
+    t.equal(await ask(app, 'chat', { url: '/optional' }), 'visitor')
+    t.equal(await ask(app, MARKER, { url: '/optional' }), 'AUTH_REQUEST_INVALID')
+    t.equal(await ask(app, offered, { url: '/all' }), 'u-ann')
+    t.equal(await ask(app, offered, { url: '/exported' }), 'u-ann')
+    t.equal(await ask(app, offered, { url: '/fresh' }), 'u-ann')
+    clock.advance(6 * MINUTE)
+    t.equal(await ask(app, offered, { url: '/fresh' }), 'AUTH_REAUTHENTICATION_REQUIRED')
+    clock.advance(10 * MINUTE)
+    t.equal(await ask(app, offered, { url: '/optional' }), 'AUTH_ACCESS_EXPIRED')
+  })
+}
 
 t.test('a subprotocol replaces a cookie, which keeps its check of the origin', async t => {
   const { app, post, login } = await createTestApp({
@@ -193,35 +238,6 @@ t.test('a subprotocol replaces a cookie, which keeps its check of the origin', a
   t.equal(await ask(app, `${MARKER}, garbage`, foreign), 'AUTH_ACCESS_INVALID')
   const inCookie = `__Host-auth-access=Bearer ${token}`
   t.equal(await ask(app, 'chat', { cookie: inCookie }), 'AUTH_ACCESS_INVALID')
-})
-
-t.test('settings of routes apply to a subprotocol', async t => {
-  const { app, clock, login } = await createTestApp({
-    options: { protect: 'all' },
-    after (app) {
-      const setting = (tokenAuth: 'public' | 'optional'): object => ({ config: { tokenAuth } })
-      app.get('/public', setting('public'), request => ({ userId: String(request.auth) }))
-      app.get('/optional', setting('optional'), ({ auth }) => auth ?? { userId: 'visitor' })
-      app.get('/fresh', { onRequest: [requireFresh('5m')] }, request => request.auth)
-      app.get('/all', request => request.auth)
-      app.get('/exported', { onRequest: [authenticate] }, request => request.auth)
-    }
-  })
-  t.teardown(() => app.close())
-  const { access_token: token } = await login()
-  const offered = `chat, ${MARKER}, ${token}`
-  t.equal(await ask(app, offered, { url: '/public' }), 'null')
-  t.equal(await ask(app, MARKER, { url: '/public' }), 'null')
-  t.equal(await ask(app, offered, { url: '/optional' }), 'u-ann')
-  t.equal(await ask(app, 'chat', { url: '/optional' }), 'visitor')
-  t.equal(await ask(app, MARKER, { url: '/optional' }), 'AUTH_REQUEST_INVALID')
-  t.equal(await ask(app, offered, { url: '/all' }), 'u-ann')
-  t.equal(await ask(app, offered, { url: '/exported' }), 'u-ann')
-  t.equal(await ask(app, offered, { url: '/fresh' }), 'u-ann')
-  clock.advance(6 * MINUTE)
-  t.equal(await ask(app, offered, { url: '/fresh' }), 'AUTH_REAUTHENTICATION_REQUIRED')
-  clock.advance(10 * MINUTE)
-  t.equal(await ask(app, offered, { url: '/optional' }), 'AUTH_ACCESS_EXPIRED')
 })
 
 t.test('a token that is bound to a key is rejected, with a proof too', async t => {
