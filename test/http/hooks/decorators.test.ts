@@ -1,12 +1,12 @@
-import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
-import type { Test } from 'tap'
 import { authenticate, tokenAuth } from '../../../src/index.js'
 import type { Authenticate, TokenAuthOptions } from '../../../src/index.js'
 import { tokenVerifier } from '../../../src/verifier/index.js'
 import type { TokenVerifierOptions } from '../../../src/verifier/index.js'
 import { bearer, getOptions, getStatus, loginAt } from '../host-apps/host-app.js'
+import { plugins, preparePlugin, start } from './plugins.js'
+import type { PluginName } from './plugins.js'
 
 const verifier: TokenVerifierOptions = {
   jwksUri: 'http://127.0.0.1:9/jwks.json',
@@ -14,16 +14,10 @@ const verifier: TokenVerifierOptions = {
   audience: 'api'
 }
 
-function start (t: Test): FastifyInstance {
-  const app = Fastify()
-  t.teardown(() => app.close())
-  return app
-}
-
 /** Registers a plugin and returns the message it fails with, or `null`. */
 async function findFailure (
   app: FastifyInstance,
-  plugin: 'tokenAuth' | 'tokenVerifier',
+  plugin: PluginName,
   given: object = {}
 ): Promise<string | null> {
   try {
@@ -38,33 +32,6 @@ async function findFailure (
     return (error as Error).message
   }
 }
-
-t.test('an app keeps its own authenticate decorator beside the plugin', async t => {
-  const app = start(t)
-  // The style of @fastify/jwt.
-  app.decorate(
-    'authenticate',
-    (async () => {
-      throw Object.assign(new Error('the old way'), { statusCode: 418 })
-    }) as never
-  )
-  await app.register(async scope => {
-    await scope.register(tokenAuth, getOptions({ decorators: { authenticate: 'requireToken' } }))
-    const { requireToken } = scope as unknown as { readonly requireToken: Authenticate }
-    scope.get('/renamed', { onRequest: [requireToken] }, () => 'in')
-    scope.get('/exported', { onRequest: [authenticate] }, () => 'in')
-    scope.get('/fresh', { onRequest: [authenticate, scope.requireFresh('5m')] }, () => 'in')
-    scope.get('/old', { onRequest: [scope.authenticate] }, () => 'in')
-  })
-  const { access_token: token } = await loginAt(app, '/auth')
-
-  for (const url of ['/renamed', '/exported', '/fresh']) {
-    t.equal(await getStatus(app, url), 401, url)
-    t.equal(await getStatus(app, url, token), 200, url)
-  }
-
-  t.equal(await getStatus(app, '/old', token), 418)
-})
 
 t.test('decorators can be renamed or omitted', async t => {
   const app = start(t)
@@ -93,7 +60,7 @@ t.test('decorators can be renamed or omitted', async t => {
   t.notOk(other.hasDecorator('authenticate'))
 })
 
-for (const plugin of ['tokenAuth', 'tokenVerifier'] as const) {
+for (const plugin of plugins) {
   t.test(`${plugin} tells a decorator of the app from a second registration`, async t => {
     for (const name of ['authenticate', 'requireClaims', 'requireFresh']) {
       const app = start(t)
@@ -128,21 +95,51 @@ for (const plugin of ['tokenAuth', 'tokenVerifier'] as const) {
   })
 }
 
-t.test('a second registration fails even if its decorators have other names', async t => {
-  const app = start(t)
-  const decorators = {
-    authenticate: 'b',
-    requireClaims: 'c',
-    requireFresh: 'd',
-    tokenAuth: 'e'
-  }
-  t.equal(await findFailure(app, 'tokenAuth'), null)
-  await t.rejects(
-    async () => {
-      await app.register(async scope => {
-        await scope.register(tokenAuth, getOptions({ name: 'other', decorators }))
-      })
-    },
-    { message: /already has the registration "auth"/ }
-  )
-})
+for (const plugin of plugins) {
+  t.test(`${plugin}: an app keeps its own authenticate decorator beside the plugin`, async t => {
+    const app = start(t)
+    const source = await preparePlugin(t, app, plugin)
+    // The style of @fastify/jwt.
+    app.decorate(
+      'authenticate',
+      (async () => {
+        throw Object.assign(new Error('the old way'), { statusCode: 418 })
+      }) as never
+    )
+    await app.register(async scope => {
+      await source.register(scope, { decorators: { authenticate: 'requireToken' } })
+      const { requireToken } = scope as unknown as { readonly requireToken: Authenticate }
+      scope.get('/renamed', { onRequest: [requireToken] }, () => 'in')
+      scope.get('/exported', { onRequest: [authenticate] }, () => 'in')
+      scope.get('/fresh', { onRequest: [authenticate, scope.requireFresh('5m')] }, () => 'in')
+      scope.get('/old', { onRequest: [scope.authenticate] }, () => 'in')
+    })
+    const { access_token: token } = await source.login()
+
+    for (const url of ['/renamed', '/exported', '/fresh']) {
+      t.equal(await getStatus(app, url), 401, url)
+      t.equal(await getStatus(app, url, token), 200, url)
+    }
+
+    t.equal(await getStatus(app, '/old', token), 418)
+  })
+
+  t.test(`${plugin}: a second registration fails also with other decorators`, async t => {
+    const app = start(t)
+    const decorators = {
+      authenticate: 'b',
+      requireClaims: 'c',
+      requireFresh: 'd',
+      ...(plugin === 'tokenAuth' && { tokenAuth: 'e' })
+    }
+    t.equal(await findFailure(app, plugin), null)
+    await t.rejects(
+      async () => {
+        await app.register(async scope => {
+          await findFailure(scope, plugin, { name: 'other', decorators })
+        })
+      },
+      { message: /already has the registration "auth"/ }
+    )
+  })
+}
