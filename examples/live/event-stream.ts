@@ -76,7 +76,7 @@ function readField (block: string, name: string): string {
 /** Waits, but not longer than until the signal is aborted. */
 function wait (ms: number, signal: AbortSignal): Promise<void> {
   return new Promise(resolve => {
-    const timer = setTimeout(resolve, ms)
+    const timer = setTimeout(resolve, signal.aborted ? 0 : ms)
     signal.addEventListener('abort', () => {
       clearTimeout(timer)
       resolve()

@@ -7,6 +7,7 @@
 //   SYNC           secret of the client "orders"; reads the key set, and learns of logouts
 //   REQUIRE_DPOP   1 to reject tokens that are not bound to a key
 
+import { addAbortListener } from 'node:events'
 import { PassThrough } from 'node:stream'
 import Fastify from 'fastify'
 import {
@@ -61,7 +62,8 @@ app.get('/events', { onRequest: [authenticate] }, (request, reply) => {
   const { signal, end } = follow(request)
   const stream = new PassThrough()
   stream.write('data: welcome\n\n')
-  signal.addEventListener('abort', () => {
+  // Also calls its listener if the session ended before this line.
+  addAbortListener(signal, () => {
     stream.end('data: signed out\n\n')
   })
   stream.on('close', end)

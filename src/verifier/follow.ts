@@ -19,6 +19,7 @@ import type { FollowedSession } from '../live/follower.js'
  * @throws Error if the registration is `fakeAuth`, which has no sessions.
  * @example
  * ```ts
+ * import { addAbortListener } from 'node:events'
  * import { authenticate, follow } from 'fastify-token-auth/verifier'
  *
  * app.get('/live', { websocket: true, onRequest: [authenticate] }, (socket, request) => {
@@ -26,7 +27,7 @@ import type { FollowedSession } from '../live/follower.js'
  *   const close = (): void => {
  *     socket.close(4401)
  *   }
- *   signal.addEventListener('abort', close)
+ *   addAbortListener(signal, close)
  *   // The client sends its next access token as a message.
  *   socket.on('message', message => {
  *     renew(String(message)).catch(close)
