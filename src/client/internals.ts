@@ -14,21 +14,25 @@ export interface ClientInternals {
 /** Entry points may be bundled separately, so a registered symbol instead of a module variable. */
 const INTERNALS = Symbol.for('fastify-token-auth/client')
 
-/** Adds the internals to a client, invisible to loops and to `console.log`. */
+/**
+ * Adds the internals to a client, invisible to loops and to `console.log`.
+ *
+ * A function returns them, so that nobody finds the access token in the properties of a client.
+ */
 export function setInternals<Client extends object> (
   client: Client,
   internals: ClientInternals
 ): Client {
-  return Object.defineProperty(client, INTERNALS, { value: internals })
+  return Object.defineProperty(client, INTERNALS, { value: () => internals })
 }
 
 /** @throws TypeError if the object is not a client, for example a copy of one */
 export function getInternals (client: object): ClientInternals {
-  const { [INTERNALS]: internals } = client as { [INTERNALS]?: ClientInternals }
+  const { [INTERNALS]: getOfClient } = client as { [INTERNALS]?: () => ClientInternals }
 
-  if (internals === undefined) {
+  if (getOfClient === undefined) {
     throw new TypeError('"auth" must be the result of createAuthClient, not a copy')
   }
 
-  return internals
+  return getOfClient()
 }
