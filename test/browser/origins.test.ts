@@ -50,12 +50,12 @@ const forSimpleRequests = (results: string[]): Results => ({
 const unsent: Results = { image: repeat('404'), json: repeat('preflight') }
 const withCookies: Results = {
   ...forSimpleRequests(repeat(rejected)),
-  text: [noPlainText, noPlainText, noPlainText, rejected, rejected],
+  text: [noPlainText, noPlainText, noPlainText, noPlainText, rejected],
   ...unsent
 }
 const withoutCookies: Results = {
   ...forSimpleRequests([rejected, noRefresh, noRefresh, noAccess, noAccess]),
-  text: [noPlainText, noPlainText, noPlainText, noAccess, noAccess],
+  text: [noPlainText, noPlainText, noPlainText, noPlainText, noAccess],
   ...unsent
 }
 

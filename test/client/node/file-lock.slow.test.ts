@@ -61,8 +61,9 @@ t.test('no increment is lost when owners are killed and paused', { skip }, async
     'no other error'
   )
   t.equal(new Set(saved).size, saved.length, 'no number is saved twice')
-  t.equal(await fileStorage(path).get(), String(Math.max(...saved)))
-  const unprinted = Math.max(...saved) - saved.length
+  const last = Number(await fileStorage(path).get())
+  t.ok(last >= Math.max(...saved), `${last} is the last number`)
+  const unprinted = last - saved.length
   t.ok(unprinted <= 24, `${unprinted} increments were saved by processes killed before they print`)
   t.ok(saved.length > 500, `${saved.length} increments`)
   const lost = lines.filter(line => line === 'lock-lost').length
