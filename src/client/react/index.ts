@@ -1,10 +1,10 @@
+'use client'
+
 /**
  * Hooks and provider of the client for React.
  *
  * @module fastify-token-auth/client/react
  */
-
-'use client'
 
 export { AuthProvider } from './auth-provider.js'
 export type { AuthProviderProps } from './auth-provider.js'
