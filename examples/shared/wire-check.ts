@@ -26,7 +26,7 @@ const MAX_WAIT = 120_000
 /** Sends the requests of old clients to a server, and collects what differs. */
 export class WireCheck {
   readonly differences: string[] = []
-  /** What could not be checked. */
+  /** Requests that were not sent, because their token lives too long. */
   readonly notes: string[] = []
   readonly #url: string
   readonly #settings: Settings
@@ -90,6 +90,20 @@ export class WireCheck {
   lifetime (place: string, token: unknown, seconds: number): void {
     const { iat, exp } = readClaims(token)
     this.equal(`${place}: lifetime in seconds`, Number(exp) - Number(iat), Math.floor(seconds))
+  }
+
+  /** Checks a response with an access token and a refresh token, and their lifetimes. */
+  pair (
+    place: string,
+    { status, body }: Answer,
+    accessSeconds: number,
+    refreshSeconds: number
+  ): void {
+    this.equal(`${place}: status`, status, 200)
+    this.type(`${place}: access_token`, body.access_token, 'string')
+    this.type(`${place}: refresh_token`, body.refresh_token, 'string')
+    this.lifetime(`${place}: access token`, body.access_token, accessSeconds)
+    this.lifetime(`${place}: refresh token`, body.refresh_token, refreshSeconds)
   }
 
   /**

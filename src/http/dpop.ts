@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { proofAlgorithms } from '../dpop/proof.js'
 import type { DpopProof, DpopVerifier } from '../dpop/verifier.js'
 import { missingProof, TokenAuthError } from '../errors.js'
+import type { ErrorCode } from '../protocol.js'
 import { readBearerToken, readDpopToken } from './authorization.js'
 import type { HttpRequest } from './authorization.js'
 import { addToHeader } from './headers.js'
@@ -94,16 +95,7 @@ export class RequestDpop {
     // A page cannot read a token in a cookie, so its proof has no `ath`. The thumbprint suffices.
     const inHeader = readDpopToken(request) === accessToken
     const proof = this.getProof(request, inHeader ? accessToken : null)
-
-    if (proof === null) {
-      throw missingProof()
-    }
-
-    if (proof.thumbprint !== thumbprint) {
-      throw new TokenAuthError('AUTH_ACCESS_INVALID')
-    }
-
-    await this.#verifier.consume(proof)
+    await this.#consume(proof, thumbprint, 'AUTH_ACCESS_INVALID')
   }
 
   /**
@@ -113,14 +105,17 @@ export class RequestDpop {
    * `AUTH_STORE_UNAVAILABLE`
    */
   async requireProofOfKey (request: DpopRequest, thumbprint: string): Promise<void> {
-    const proof = this.getProof(request)
+    await this.#consume(this.getProof(request), thumbprint, 'AUTH_REFRESH_INVALID')
+  }
 
+  /** @param code - Code of the error if the proof is of another key than the token. */
+  async #consume (proof: DpopProof | null, thumbprint: string, code: ErrorCode): Promise<void> {
     if (proof === null) {
       throw missingProof()
     }
 
     if (proof.thumbprint !== thumbprint) {
-      throw new TokenAuthError('AUTH_REFRESH_INVALID')
+      throw new TokenAuthError(code)
     }
 
     await this.#verifier.consume(proof)

@@ -100,7 +100,9 @@ export function addSyncRoute (scope: FastifyInstance, url: string, context: Sync
     )
 
     if (!client.sync) {
-      throw new TokenAuthError('AUTH_CLIENT_REJECTED')
+      throw new TokenAuthError('AUTH_CLIENT_REJECTED', {
+        hint: 'this client of oauth.clients needs sync: true'
+      })
     }
 
     const at = clock()

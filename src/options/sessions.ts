@@ -143,9 +143,8 @@ export interface RefreshTokenOptions {
    *
    * `'report'` emits the event `suspicious-replay` in two cases. Another client has presented the
    * tokens of three consecutive generations a second time, or has recovered a token that it did
-   * not rotate.
-   * `'revoke'` also revokes the session. Use `false` if your server and the browser both refresh
-   * the same session.
+   * not rotate. `'revoke'` also revokes the session. Use `false` if your server and the browser
+   * both refresh the same session.
    *
    * @default 'report'
    */

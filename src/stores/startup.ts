@@ -37,7 +37,7 @@ export interface StoreStartupContext {
   readonly checkTimeout?: Millis
   /** Name of the registration, for the log. */
   readonly name: string
-  /** What is awaited, for the log. `the store` by default. */
+  /** Service to wait for, as the log names it. `the store` by default. */
   readonly subject?: string
   readonly logger: Logger
 }

@@ -19,6 +19,13 @@ import { SyncedVerifier } from './synced-verifier.js'
 const POLL_INTERVAL: Millis = SECOND
 /** Time for which one line of the log reports failed requests. */
 const LOG_INTERVAL: Millis = 10 * SECOND
+/** Fixes of failures that will not end by themselves. */
+const FIXES: Readonly<Record<string, string>> = {
+  'status 401': '; check "sync.clientId" and "sync.clientSecret", and set "sync: true" for this ' +
+    'client in "oauth.clients" of the issuer',
+  'status 404': '; check "sync.uri", and set "sync: true" for a client in "oauth.clients" of the ' +
+    'issuer'
+}
 
 /** Settings and collaborators of the exchange with the issuer. */
 export interface SyncContext {
@@ -61,7 +68,7 @@ export function addSync (app: FastifyInstance, context: SyncContext): Sync {
       if (skipped !== null) {
         logger.error(
           { registration: name, url, cause, ...(skipped > 0 && { skipped }) },
-          'failed to exchange revocations with the issuer'
+          `failed to exchange revocations with the issuer${FIXES[cause] ?? ''}`
         )
       }
     }

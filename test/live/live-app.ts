@@ -5,7 +5,7 @@ import type { TestApp, TestAppOptions } from '../helpers/app.js'
 
 /** App with a route `GET /follow`, which follows the session of its request. */
 export interface LiveApp extends TestApp {
-  /** What `GET /follow` has followed. */
+  /** Followed sessions of the requests `GET /follow`. */
   readonly followed: readonly FollowedSession[]
   /** Follows the session of an access token. */
   follow(tokens: Pick<TokenResponse, 'access_token'>): Promise<FollowedSession>

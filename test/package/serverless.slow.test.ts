@@ -11,7 +11,6 @@ import { PostgresStore } from 'fastify-token-auth/postgres'
 import { startFrozenProcess } from '../../examples/serverless/frozen-process.js'
 import type { FrozenProcess } from '../../examples/serverless/frozen-process.js'
 import type { FunctionEvent } from '../../examples/serverless/handler.js'
-import { useFullCost } from '../helpers/cheap-argon2.js'
 import { createChildEnv } from '../helpers/child-env.js'
 import { SECOND } from '../helpers/clock.js'
 import { openPostgres } from '../helpers/example-databases.js'
@@ -19,9 +18,6 @@ import { startExample } from '../helpers/example-process.js'
 
 const GRACE = 10 * SECOND
 const LOGIN = 'username=ann&password=correct+horse'
-
-// The example has a hash of full cost.
-useFullCost()
 
 interface Platform {
   readonly one: FrozenProcess

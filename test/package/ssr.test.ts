@@ -177,7 +177,7 @@ t.test('with replayDetection "revoke", the same attacker gets no page', async t 
   t.strictSame(site.events, ['rotated', 'suspicious-replay'])
 })
 
-t.test('a failing store keeps the cookies, and is 503 once the access token has expired', async t => {
+t.test('a failing store keeps the cookies, and is 503 after the access token', async t => {
   const site = await startSite(t)
   const browser = await logIn(site)
   const { cookie } = browser

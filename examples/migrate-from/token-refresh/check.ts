@@ -76,16 +76,12 @@ export async function check (wire: WireCheck): Promise<void> {
 function checkPair (
   wire: WireCheck,
   place: string,
-  { status, body }: Answer,
+  answer: Answer,
   accessLifetime: number,
   refreshLifetime: number
 ): void {
-  wire.equal(`${place}: status`, status, 200)
-  wire.type(`${place}: access_token`, body.access_token, 'string')
-  wire.type(`${place}: refresh_token`, body.refresh_token, 'string')
-  wire.equal(`${place}: expires_in`, body.expires_in, accessLifetime)
-  wire.lifetime(`${place}: access token`, body.access_token, accessLifetime)
-  wire.lifetime(`${place}: refresh token`, body.refresh_token, refreshLifetime)
+  wire.pair(place, answer, accessLifetime, refreshLifetime)
+  wire.equal(`${place}: expires_in`, answer.body.expires_in, accessLifetime)
 }
 
 function checkRefusal (

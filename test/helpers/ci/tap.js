@@ -2,6 +2,6 @@
 // shared process, each test file gets a subtest of its own. Alone, it gets the root of tap.
 
 import root from 'tap'
-import { currentTest } from './shared-process.js'
+import { currentTest } from './current-test.js'
 
 export default currentTest() ?? root

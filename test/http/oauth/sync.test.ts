@@ -157,6 +157,8 @@ t.test('only a client with sync and its secret may use the route', async t => {
     t.equal(response.headers['cache-control'], 'no-store')
   }
 
+  const { message } = (await send(app, body, basic('stock', `${CLIENT_SECRET}-2`))).json()
+  t.match(message, /needs sync: true/, 'says the fix')
   const inBody = { ...body, client_id: 'orders', client_secret: CLIENT_SECRET }
   t.equal((await send(app, inBody, {})).statusCode, 200)
   t.equal((await send(app, inBody)).statusCode, 400, 'two methods at once')

@@ -13,6 +13,7 @@ import type { Reaction } from './sync-setup.js'
 const garbage: Record<string, Reaction> = {
   'a dropped connection': 'down',
   'status 401': { status: 401, body: createBody() },
+  'status 404': { status: 404, body: createBody() },
   'status 201': { status: 201, body: createBody() },
   'a redirect': { status: 307, headers: { location: 'http://127.0.0.1:9/' }, body: '' },
   'no JSON': { body: '<html>' },
@@ -39,6 +40,7 @@ t.test('a malformed response is no response', async t => {
     })
     t.equal(await read(signToken('s1')), 'AUTH_STORE_UNAVAILABLE', name)
     t.match(lines[0], /"cause":"[^"]+".*failed to exchange revocations/, name)
+    t.equal(lines[0]?.includes('sync: true'), /status 40[14]/.test(name), 'says the fix')
     t.notMatch(lines.join(''), client.clientSecret)
     await app.close()
   }

@@ -48,7 +48,7 @@ export interface SyncRequest {
   readonly at: number
 }
 
-/** What a fake issuer does with a request: responds, drops the connection, or stays silent. */
+/** Reaction of a fake issuer to a request: a response, a closed connection, or silence. */
 export type Reaction = 'down' | 'silent' | {
   readonly status?: number
   readonly headers?: Record<string, string>
