@@ -119,8 +119,10 @@ export class StoreClock implements StoreTime {
   readonly #onSkew: (skew: ClockSkew) => void
   #samples: Bounds[] = []
   #offset: Millis | null = null
-  /** Latest result of {@link now}, and the monotonic moment of it. */
-  #latest = { value: -Infinity, at: 0 }
+  /** Latest result of {@link now}. */
+  #latest: Millis = -Infinity
+  /** Monotonic moment of the latest result. */
+  #latestAt: Millis = 0
   #steppedAt = -Infinity
   #isInstanceWrong = false
 
@@ -141,13 +143,14 @@ export class StoreClock implements StoreTime {
 
     const at = this.#clocks.monotonic()
     const estimate = at + this.#offset
-    const atHalfSpeed = this.#latest.value + (at - this.#latest.at) / 2
+    const atHalfSpeed = this.#latest + (at - this.#latestAt) / 2
 
     if (estimate < atHalfSpeed) {
       return Math.floor(atHalfSpeed)
     }
 
-    this.#latest = { value: estimate, at }
+    this.#latest = estimate
+    this.#latestAt = at
     return Math.floor(estimate)
   }
 
@@ -201,8 +204,9 @@ export class StoreClock implements StoreTime {
   #setOffset (offset: Millis): void {
     if (this.#offset !== null) {
       const at = this.#clocks.monotonic()
-      const atHalfSpeed = this.#latest.value + (at - this.#latest.at) / 2
-      this.#latest = { value: Math.max(at + this.#offset, atHalfSpeed), at }
+      const atHalfSpeed = this.#latest + (at - this.#latestAt) / 2
+      this.#latest = Math.max(at + this.#offset, atHalfSpeed)
+      this.#latestAt = at
     }
 
     this.#offset = offset

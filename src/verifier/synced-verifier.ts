@@ -72,15 +72,14 @@ export class SyncedVerifier implements AccessTokenVerifier<RemoteToken> {
   }
 
   #note (verified: RemoteToken): void {
-    const { auth: { sessionId: sid }, generation: gen, seen } = verified
-
-    if (seen === null || verified.isNoted) {
+    if (verified.isNoted) {
       return
     }
 
     verified.isNoted = true
+    const { auth: { sessionId: sid }, generation: gen, seen } = verified
 
-    if (sid.length <= MAX_ID_LENGTH) {
+    if (seen !== null && sid.length <= MAX_ID_LENGTH) {
       this.#context.notes.add({ sid, gen, seen })
     }
   }
