@@ -23,7 +23,7 @@ export interface PresentedAccess {
 /**
  * Reads the access token that `authenticate` has accepted.
  *
- * @throws TokenAuthError `AUTH_ACCESS_MISSING` if it has accepted none.
+ * @throws TokenAuthError `AUTH_ACCESS_MISSING` if it has accepted no token.
  */
 export function readAcceptedToken (
   request: AuthenticatedRequest,
@@ -33,7 +33,7 @@ export function readAcceptedToken (
   const presented = findAccessToken(request, sources)
   const { read: token } = access.inspect(presented?.token ?? '', clock()) ?? {}
 
-  // `request.auth` of a hook of the app may come from elsewhere.
+  // A hook of the app may have set `request.auth` without this token.
   if (presented === null || token?.sessionId !== sessionId || token.userId !== userId) {
     throw new TokenAuthError('AUTH_ACCESS_MISSING')
   }

@@ -9,8 +9,8 @@ import type { Registration } from './registration.js'
 import { isFullyOpen } from './unprotected-routes.js'
 
 const PROTECTS_NOTHING =
-  '"protect" covers no route of the app: it covers the scope that registers ' +
-  'the plugin; if a plugin file of yours registers it, wrap that file with fastify-plugin'
+  '"protect" covers no route of the app: it only covers the scope that registers the plugin; ' +
+  'if one of your plugin files registers the plugin, wrap that file with fastify-plugin'
 
 /** Settings of {@link decorateScope}. */
 export interface DecoratorSettings {
@@ -22,7 +22,8 @@ export interface DecoratorSettings {
  * Asserts that a plugin can add its decorators to a scope.
  *
  * @param plugin - Name of the plugin in the message.
- * @throws Error if the scope or a parent has a registration, or a decorator of the same name.
+ * @throws Error if the scope or a parent scope has a registration, or a decorator of one of the
+ * names.
  */
 export function assertFreeDecorators (
   app: FastifyInstance,

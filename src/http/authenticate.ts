@@ -71,7 +71,7 @@ export interface AuthenticateContext<Verified extends VerifiedToken> {
   readonly requiresDpop: boolean
 }
 
-/** Parts of a request that may contain an access token, besides the header of a bearer token. */
+/** Accepted places of an access token, in addition to `Authorization` with a bearer token. */
 export type TokenSources = Pick<AuthenticateContext<never>, 'accessCookie' | 'dpop'>
 
 /** Codes of tokens that were valid once. */
@@ -80,13 +80,13 @@ const CODES_OF_OLD_TOKENS: ReadonlySet<ErrorCode> = new Set([
   'AUTH_SESSION_REVOKED'
 ])
 
-/** Name of the hooks that verify a token, in `printRoutes`. No function of an app has it. */
+/** Name of the hooks that verify a token, in `printRoutes`. No app uses it by accident. */
 export const AUTHENTICATE_HOOK = 'tokenAuth.authenticate'
 
 /** Access token of a request and how it was sent. */
 export interface RequestToken {
   readonly token: string
-  /** The token as a header contains it, or the cookie. */
+  /** Key of the token in the cache: the value of the header, or of the cookie. */
   readonly cacheKey: string
   readonly inCookie: boolean
   readonly hasDpopScheme: boolean
@@ -98,7 +98,7 @@ export interface RequestToken {
  * Creates the check of the `authenticate` hook.
  *
  * Usually runs synchronously. It is asynchronous for remote tokens that are not cached, for
- * renewal and for DPoP. The same holds after the process stood still, and for the first use of a
+ * renewal and for DPoP. It also is after the process stood still, and for the first use of a
  * generation if `confirmWrites` is `'immediate'`.
  *
  * @param getAccess - Returns `'public'` or `'optional'` for a route that needs no token.
@@ -130,7 +130,7 @@ export function createAccessCheck<Verified extends VerifiedToken> (
     request.auth = verified.auth
   }
 
-  // A page that is open to visitors must not fail because the cookie of an old session is left.
+  // A page that is open to visitors must not fail because of the cookie of an old session.
   async function verifyVisitor (
     request: AuthenticatedRequest,
     presented: RequestToken
@@ -192,7 +192,7 @@ export function createAccessCheck<Verified extends VerifiedToken> (
   }
 }
 
-/** Creates an `authenticate` hook, which {@link AUTHENTICATE_HOOK} names. */
+/** Creates an `authenticate` hook with the name {@link AUTHENTICATE_HOOK}. */
 export function createAuthenticate (check: AccessCheck): Authenticate {
   return Object.defineProperty(createHook(check), 'name', { value: AUTHENTICATE_HOOK })
 }
@@ -254,8 +254,9 @@ function isPageRequest (request: AuthenticatedRequest): boolean {
   return (request.method === 'GET' || request.method === 'HEAD') && !isUnsafe(request)
 }
 
-// A preflight that gets here is rejected, although it never has a token: the hook runs before CORS
-// then, so pages of other origins could not read the 401 of an expired token either.
+// A preflight never has a token, and reaches this hook only if it runs before CORS. In that order,
+// pages of other origins could not read the 401 of an expired token either, so reject it with a
+// hint.
 function missingToken (request: AuthenticatedRequest): TokenAuthError {
   return new TokenAuthError('AUTH_ACCESS_MISSING', {
     ...(isPreflight(request) && {
@@ -275,7 +276,7 @@ export function findAccessToken (
   if (offered !== null) {
     return {
       token: offered,
-      // The entry that the same token has in a header. A cookie cannot find it.
+      // Shares the entry of the same token in a header. A cookie cannot find it.
       cacheKey: `Bearer ${offered}`,
       inCookie: false,
       hasDpopScheme: false,

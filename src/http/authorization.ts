@@ -94,7 +94,7 @@ export interface ClientMembers {
   readonly client_secret?: string | null | undefined
 }
 
-/** Part of a request that tells its sender. */
+/** Part of a request that identifies its sender. */
 export interface CallerRequest {
   /** IP address of the client. Missing or `null` if unknown. */
   readonly ip?: string | null | undefined

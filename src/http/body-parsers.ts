@@ -7,7 +7,7 @@ const [QUOTE, COLON, BACKSLASH] = [0x22, 0x3a, 0x5c]
 const [OPEN_OBJECT, OPEN_ARRAY, CLOSE_OBJECT, CLOSE_ARRAY] = [0x7b, 0x5b, 0x7d, 0x5d]
 
 /**
- * Replaces the body parsers that a scope inherits by strict parsers for JSON and forms.
+ * Replaces the body parsers that a scope inherits with strict parsers for JSON and forms.
  *
  * Malformed bodies, repeated members and lone surrogates result in `AUTH_REQUEST_INVALID`. The
  * error never quotes the body, because it may contain a password.
@@ -52,8 +52,8 @@ function isUnicode (body: unknown): boolean {
   return Object.values(body ?? {}).every(value => typeof value !== 'string' || value.isWellFormed())
 }
 
-// `JSON.parse` keeps the last of two members, but a parameter must not repeat
-// (RFC 6749, section 3.2).
+// `JSON.parse` keeps the last of several members with the same name, but a parameter must not
+// repeat (RFC 6749, section 3.2).
 function hasRepeatedMember (json: string, body: unknown): boolean {
   return typeof body === 'object' && body !== null && !Array.isArray(body) &&
     countMembers(json) > Object.keys(body).length

@@ -27,10 +27,10 @@ const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TR
 /**
  * Why a request is not from a trusted page.
  *
- * - `unknown-origin`: its `Origin` is another one.
+ * - `unknown-origin`: its `Origin` is neither this origin nor an allowed one.
  * - `untrusted-proxy`: its `Origin` is this host with another scheme, so a proxy terminates TLS.
- * - `missing-origin`: a browser sent it without `Origin`, for example by a link.
- * - `not-a-browser`: it has no header of a browser, and not `X-Token-Transport`.
+ * - `missing-origin`: a browser sent it without `Origin`, for example for a link.
+ * - `not-a-browser`: it has neither a header that browsers add nor `X-Token-Transport`.
  */
 export type OriginMismatch =
   | 'unknown-origin'
@@ -58,8 +58,8 @@ const LOG_LINES: Readonly<Record<OriginMismatch, string>> = {
 const MAX_LOGGED_LENGTH = 200
 
 /**
- * Accepts requests from pages of this origin or of an allowed one, and from clients that are no
- * browser (Fetch Metadata, OWASP CSRF).
+ * Accepts requests from pages of this origin or of an allowed one, and from clients that are not
+ * browsers (Fetch Metadata, OWASP CSRF).
  *
  * Required for requests that browsers authenticate with a cookie. `SameSite` alone does not
  * suffice, because another host of the same site can send the cookie too.
@@ -83,7 +83,7 @@ export class TrustedOrigins {
   /**
    * Checks the origin of a request, and logs why it is rejected.
    *
-   * The response does not tell, except to a client that is no browser.
+   * The response contains the reason only for a client that is not a browser.
    *
    * @throws TokenAuthError `AUTH_ORIGIN_REJECTED` for pages of other origins.
    */
@@ -103,7 +103,7 @@ export class TrustedOrigins {
     )
   }
 
-  // Any page can cause such requests, so their number must not fill the log.
+  // Any page can cause such requests, so the number of log lines is limited.
   #log ({ method, protocol, host, headers }: OriginRequest, reason: OriginMismatch): void {
     const skipped = this.#limit.next()
 
@@ -149,7 +149,7 @@ function findOriginMismatch (
   }
 
   // Browsers send `Origin` or `Sec-Fetch-Site`, and a page of another origin cannot add this header
-  // without a preflight. So the client is no browser.
+  // without a preflight. So the client is not a browser.
   return headers[transportHeader] === undefined ? 'not-a-browser' : null
 }
 
@@ -158,7 +158,8 @@ function readFetchSite ({ 'sec-fetch-site': site }: OriginRequest['headers']): u
   return FETCH_SITES.has(site) ? site : undefined
 }
 
-// Browsers send origins in lower case and without a default port. A proxy may change the host.
+// Browsers send origins in lower case and without a default port. The host that a proxy sends may
+// differ in both.
 function normalizeOrigin (url: string): string | null {
   const origin = URL.canParse(url) ? new URL(url).origin : 'null'
   // The origin of an unknown scheme is the string 'null', which sandboxed pages send too.

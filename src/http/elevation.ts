@@ -14,7 +14,7 @@ export interface RequestElevationContext extends AcceptedTokenContext {
   readonly renewer: RequestRenewer | null
 }
 
-/** Replaces the access token of a request by one with the time and methods of a step-up. */
+/** Replaces the access token of a request with one that has the time and methods of a step-up. */
 export class RequestElevation {
   readonly #context: RequestElevationContext
 
@@ -55,7 +55,7 @@ export class RequestElevation {
     const { elevation, transport, renewer } = this.#context
     const issued = await elevation.elevate(token, stepUp)
     transport.assertSendable(issued, inCookie)
-    // A renewed token in the same response has the time of the login.
+    // A renewed token in the same response would have the time of the login.
     renewer?.discard(request)
     return issued
   }

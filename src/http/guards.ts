@@ -67,7 +67,7 @@ export function createFreshCheck (
   return ({ authenticatedAt, amr }, now) => {
     const age = now - authenticatedAt
 
-    // A login in the future was timed by a wrong clock.
+    // A login time in the future comes from a wrong clock.
     if (age > limit || age < -CLOCK_TOLERANCE) {
       throw new TokenAuthError('AUTH_REAUTHENTICATION_REQUIRED', {
         hint: `login must be at most ${Math.floor(limit / 1000)} s old`

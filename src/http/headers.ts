@@ -104,7 +104,7 @@ interface HeaderReply {
 /**
  * Adds a member to a list header such as `Vary`, unless the list contains it.
  *
- * Does nothing if the reply cannot be read, because the list could not be kept.
+ * Does nothing if the header cannot be read, because setting it could remove other members.
  */
 export function addToHeader (reply: HeaderReply, header: string, member: string): void {
   if (reply.getHeader === undefined) {

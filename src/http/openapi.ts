@@ -9,8 +9,8 @@ import { toOpenapiDialect } from './openapi-dialect.js'
 import type { OpenapiDialect } from './openapi-dialect.js'
 
 /**
- * Credentials that a route requires. `client` stands for those of an OAuth client, and `any-token`
- * for an access token or a refresh token, which the route reads itself.
+ * Credentials that a route requires. `client` means those of an OAuth client. `any-token` means an
+ * access token or a refresh token, which the route reads itself.
  */
 export type RouteAccess = 'public' | 'token' | 'any-token' | 'client'
 
@@ -100,9 +100,9 @@ const ERRORS_BY_ACCESS: Readonly<Record<RouteAccess, readonly ErrorCode[]>> = {
 /**
  * Creates the function that documents the routes of a registration.
  *
- * Errors, `security` and its schemes are added when @fastify/swagger creates the document. They are
- * no part of the schemas of the routes, so that no serializer uses them. The transform of a route
- * also replaces the transform of the app, which often accepts schemas of one library only.
+ * Adds errors, `security` and its schemes when @fastify/swagger creates the document. The schemas
+ * of the routes do not contain them, so that no serializer uses them. The transform of a route also
+ * replaces the transform of the app, which often accepts schemas of one library only.
  *
  * @param accessCookie - Complete name of the cookie with the access token; `null` if there is none.
  */
@@ -225,7 +225,7 @@ function getSecuritySchemes (
 
   if (accessCookie !== null) {
     const inCookie = { type: 'apiKey', in: 'cookie', name: accessCookie }
-    // Swagger 2.0 knows no cookies.
+    // Swagger 2.0 has no type for cookies.
     schemes.push([`${prefix}cookieAuth`, inCookie, { ...inCookie, in: 'header', name: 'cookie' }])
   }
 

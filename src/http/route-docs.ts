@@ -72,7 +72,7 @@ export const routeDocs: Readonly<Record<Exclude<RouteName, OAuthRouteName>, Rout
     id: 'Logout',
     summary: 'Log out',
     description: 'Revokes the session of a refresh token of any age, or of an access token. ' +
-      'A session that was revoked before is no error.',
+      'Also succeeds if the session was revoked before.',
     access: 'public',
     errors: [
       'AUTH_REQUEST_INVALID',
@@ -104,7 +104,7 @@ export const routeDocs: Readonly<Record<Exclude<RouteName, OAuthRouteName>, Rout
   session: {
     id: 'RevokeSession',
     summary: 'Revoke one session of the user',
-    description: 'A session that was revoked before, or that belongs to another user, is no error.',
+    description: 'Also succeeds if the session was revoked before, or belongs to another user.',
     access: 'token',
     errors: ['AUTH_ORIGIN_REJECTED']
   },

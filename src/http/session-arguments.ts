@@ -34,16 +34,16 @@ export function assertMethods (amr: unknown, method: string, maxLength: number):
 }
 
 /**
- * Asserts that a name and a password are strings.
+ * Asserts that a name and a password are strings, and that a device token is one if it is set.
  *
- * A hash of another value, or a callback of the app, would fail with a confusing error.
+ * For other values, the password hash or a callback of the app would fail with a confusing error.
  *
- * @throws TypeError if one is none.
+ * @throws TypeError if one of them is not.
  */
 export function assertCredentials (login: unknown, password: unknown, deviceToken: unknown): void {
   assertType(
     typeof login === 'string' && typeof password === 'string' && isAbsentOrString(deviceToken),
-    '"login" and "password" of verifyLogin must be strings'
+    '"login" and "password" of verifyLogin must be strings, and "deviceToken" a string or null'
   )
 }
 

@@ -4,7 +4,8 @@ import type { AuthClaims } from '../tokens/auth.js'
 /** Options of `signIn` of `fastify-token-auth/testing`. */
 export interface SignInOptions {
   /**
-   * Claims of the access token, beside those of `users.claims` or instead of them.
+   * Claims of the access token, in addition to those of `users.claims`. Replaces claims of the same
+   * name.
    *
    * A refresh drops them, because it calls `users.claims` again.
    *
@@ -19,10 +20,14 @@ export interface SignInOptions {
    * Authentication methods that the user passed (RFC 8176).
    *
    * @default ['pwd']
+   * @example
+   * ```ts
+   * const session = await signIn(app, '1', { amr: ['pwd', 'otp'] })
+   * ```
    */
   readonly amr?: readonly string[]
   /**
-   * Time of the login. Set it to the past to test `requireFresh`.
+   * Time of the login in milliseconds since 1970. Set it to the past to test `requireFresh`.
    *
    * It must be later than the last revocation of all sessions of the user.
    *

@@ -11,9 +11,9 @@ const BASIC_SCHEME_PATTERN = /^basic /i
  * server must select one of the others. Browsers do not add the token themselves, so the origin of
  * the page needs no check.
  *
- * @returns `null` if the request is no such handshake or does not offer the marker.
- * @throws TokenAuthError `AUTH_REQUEST_INVALID` if not exactly one token follows the marker, or if
- * the request also has an `Authorization` header with another scheme than Basic.
+ * @returns `null` if the request is no such handshake, or does not offer that subprotocol.
+ * @throws TokenAuthError `AUTH_REQUEST_INVALID` if not exactly one token follows it, or if the
+ * request also has an `Authorization` header with another scheme than Basic.
  */
 export function readSubprotocolToken ({ headers }: Pick<OriginRequest, 'headers'>): string | null {
   const { upgrade, authorization, 'sec-websocket-protocol': offered } = headers
@@ -32,7 +32,7 @@ export function readSubprotocolToken ({ headers }: Pick<OriginRequest, 'headers'
 
   const token = protocols[index + 1]
 
-  // A second marker cannot be the token either.
+  // The same subprotocol a second time cannot be the token either.
   if (!token || token === tokenSubprotocol || protocols.length !== index + 2) {
     throw badRequest(`exactly one token must follow the subprotocol ${tokenSubprotocol}`)
   }

@@ -91,7 +91,7 @@ export function createTestSessions (context: TestSessionsContext): TestSessions 
         sessionId,
         tokens: createTokens(context.transport, issued, inCookie),
         expire () {
-          // A second more, because the clock of a database may step back a little.
+          // Expires a second ago, because the clock of a database may step back a little.
           const issuedAt = clock() - accessLifetime - SECOND
           const { token } = issuer.issueAccessToken(
             {
@@ -127,7 +127,7 @@ function usesCookies (
 ): boolean {
   if (dpop?.required === true) {
     throw new Error(
-      'signIn cannot prove possession of a key, which "dpop.required" demands; log in through ' +
+      'signIn cannot prove possession of a key, which "dpop.required" requires; log in through ' +
         'the route with a DPoP proof'
     )
   }

@@ -129,8 +129,11 @@ export class TokenTransport {
 
     if (requested !== undefined && kind !== 'both' && kind !== requested) {
       throw new TypeError(
-        `openSession cannot use { transport: '${requested}' }, because "refreshToken.transport" ` +
-          `is ${kind === 'none' ? 'disabled' : `"${kind}"`}; set it to "both"`
+        `openSession cannot use { transport: '${requested}' }, because ${
+          kind === 'none'
+            ? '"refreshToken" is false; remove "transport"'
+            : `"refreshToken.transport" is "${kind}"; set it to "both"`
+        }`
       )
     }
 
@@ -153,7 +156,8 @@ export class TokenTransport {
    * Whether a logout clears the cookies: if the browser has some, or the server uses no other
    * transport.
    *
-   * @param endsAll - Whether all sessions of the user end. `Clear-Site-Data` then needs no cookie.
+   * @param endsAll - Whether all sessions of the user are revoked. `Clear-Site-Data` is then sent
+   * without a cookie, too.
    */
   shouldClearCookies (request: CookieRequest, endsAll: boolean): boolean {
     const { kind, refreshCookie, accessCookie, clearSiteData } = this.#settings
@@ -165,8 +169,8 @@ export class TokenTransport {
   /**
    * Reads the tokens of a refresh request.
    *
-   * HTTP interceptors send their access token, or `null`, as bearer token with every request. It
-   * may stand beside a refresh token. Two refresh tokens are an error.
+   * Some HTTP interceptors send the access token, or the string `null`, as a bearer token with each
+   * request. So both may accompany a refresh token. Two refresh tokens are an error.
    *
    * @throws TokenAuthError `AUTH_REQUEST_INVALID` or `AUTH_ORIGIN_REJECTED`
    */
@@ -334,7 +338,7 @@ export class TokenTransport {
       this.#settings.plainHttp.check(reply)
     }
 
-    // Outlives the session and the logout, because it signs nobody in.
+    // Outlives the session and the logout, because it does not sign anyone in.
     if (deviceToken !== null) {
       deviceCookie?.set(reply, deviceToken, DEVICE_COOKIE_LIFETIME)
     }

@@ -24,7 +24,7 @@ const ROUTES_PATTERN = /^(.*) \(([A-Z-]+(?:, [A-Z-]+)*)\)(?: \{.*\})?$/
 const HOOKS_PATTERN = /^• \((\w+)\) (\[.*\])$/
 const EMPTY_ROOT = '(empty root node)'
 const OWN_HOOK = `onSend:${OWN_ROUTES_HOOK}()`
-/** Hooks of protected routes. They run before the handler. Own routes protect themselves. */
+/** Hooks of protected routes. The plugin's own routes count as protected. */
 const KNOWN_HOOKS: ReadonlySet<string> = new Set([
   OWN_HOOK,
   ...['onRequest', 'preParsing', 'preValidation', 'preHandler']

@@ -3,7 +3,7 @@ import type { KeyRing } from '../../tokens/key-ring.js'
 import type { DescribeRoute } from '../openapi.js'
 import { routeDocs } from '../route-docs.js'
 
-// A new key is announced for at least this time before it signs.
+// Not longer than an app announces a new key before it signs. See `rotateKeys`.
 const CACHE_CONTROL = 'public, max-age=300'
 
 /** Adds `GET jwks`: the public keys that verify access tokens (RFC 7517, section 5). */

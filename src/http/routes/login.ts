@@ -84,7 +84,7 @@ export function addLoginRoute (
 }
 
 // A hook of the app can remove the schema of the route. The store, the password hash and the
-// callbacks of the app then still get strings only.
+// callbacks of the app must get strings only.
 function assertStrings (body: LoginBody | null): void {
   const { username, email, password, device, device_token: deviceToken } = body ?? {}
 
@@ -105,7 +105,7 @@ function readLogin ({ username, email }: LoginBody): string {
   const login = username || email
 
   if (!login || (email && email !== login)) {
-    throw badRequest('username or email is required')
+    throw badRequest('username or email is required; if both are sent, they must be equal')
   }
 
   return login

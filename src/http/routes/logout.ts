@@ -17,7 +17,7 @@ type LogoutRequest = FastifyRequest<{ Body: RefreshTokenBody }>
 /**
  * Adds `POST logout`: revokes the session of a refresh token of any age, or of an access token.
  *
- * Unknown tokens and revoked sessions are no error (RFC 7009, section 2.2).
+ * Also succeeds for unknown tokens and revoked sessions (RFC 7009, section 2.2).
  */
 export function addLogoutRoute (
   scope: FastifyInstance,
@@ -64,7 +64,7 @@ export interface LogoutAllRoute extends LogoutTokenContext {
   readonly describe: DescribeRoute
 }
 
-/** Codes of an access token that does not matter if the request has a valid refresh token. */
+/** Codes of a rejected access token, with which a valid refresh token still suffices. */
 const CODES_WITHOUT_ACCESS: ReadonlySet<ErrorCode> = new Set([
   'AUTH_ACCESS_MISSING',
   'AUTH_ACCESS_EXPIRED',
@@ -107,8 +107,8 @@ export function addLogoutAllRoute (
 
     const tokens = transport.readTokens(request)
 
-    // Clients refresh if their access token has expired or is invalid. They sign the user out if
-    // their refresh token is. So a damaged bearer token counts as an access token.
+    // A client refreshes after the error of an access token, and signs the user out after the error
+    // of a refresh token. So a damaged bearer token counts as an access token.
     if (tokens.refresh === null || tokens.isUnknownKind) {
       throw access
     }

@@ -103,7 +103,7 @@ function addOtherSessionsRoute (
   })
 }
 
-// GET me: returns the user as it is now.
+// GET me: returns the current data of the user.
 function addMeRoute (
   scope: FastifyInstance,
   url: string,
