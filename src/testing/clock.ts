@@ -1,8 +1,8 @@
 /**
  * Virtual time of a test.
  *
- * Time passes only when the test says so, and never while a server is at work. A test of a month
- * takes a moment, and each run has the same result.
+ * Time passes only when the test says so, and never while a server handles a request. So a test of
+ * a month takes a moment, and each run has the same result.
  */
 export interface Clock {
   /** Returns milliseconds since the start on the monotonic clock of devices that are awake. */
@@ -43,7 +43,7 @@ export interface Clock {
   slept(): number
   /** Shifts the date of all devices by a number of milliseconds. No time passes. */
   shiftDate(ms: number): void
-  /** Runs work that needs real time, one at a time. No virtual time passes meanwhile. */
+  /** Runs work that needs real time, one call at a time. No virtual time passes meanwhile. */
   hold<Result>(work: () => Promise<Result>): Promise<Result>
 }
 

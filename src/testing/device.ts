@@ -59,7 +59,7 @@ export interface TabOptions {
 export interface Tab {
   /** Name in the log, such as `tab 1`. */
   readonly name: string
-  /** Whether the tab was not killed. */
+  /** Whether the tab is open; `false` after {@link Tab.kill} or a fault `kill`. */
   readonly isAlive: boolean
   /** Wraps a `fetch` with the faults of the network and the cookies of the device. */
   wrap(send: typeof fetch): typeof fetch
@@ -98,7 +98,7 @@ export type StorageFault = (
   proceed: () => Promise<string | null>
 ) => Promise<string | null>
 
-/** Browser or phone. Tabs come and go; cookies, flags and the stored token stay. */
+/** Browser or phone. Its cookies, flags and stored token remain after a tab is killed. */
 export interface Device {
   /** Open tabs, in the order of their opening. */
   readonly tabs: readonly Tab[]

@@ -41,7 +41,7 @@ export interface FakeUser {
    */
   readonly amr?: readonly string[]
   /**
-   * Time of the login. Set it to the past to test `requireFresh`.
+   * Time of the login in milliseconds since 1970. Set it to the past to test `requireFresh`.
    *
    * @default the time of the request
    */
@@ -70,14 +70,14 @@ export interface FakeAuthRequest {
 /**
  * Fastify plugin.
  *
- * Its type does not depend on Fastify, so that a front end can use `createFaults` without it.
+ * The type does not depend on Fastify, so that a front end can use `createFaults` without Fastify.
  */
 export type FakeAuthPlugin = (app: object) => Promise<void>
 
 const DEFAULT_LIFETIME: Millis = 15 * MINUTE
 
 /**
- * Creates a plugin that stands in for `tokenAuth` or `tokenVerifier` in tests of routes.
+ * Creates a plugin that replaces `tokenAuth` or `tokenVerifier` in tests of routes.
  *
  * Routes that `authenticate` protects see the given user, whatever the request contains. It needs
  * no store, no secret and no tokens. Routes with `requireClaims` and `requireFresh` check the user
@@ -229,6 +229,6 @@ function createFakeTokenAuth (unprotectedRoutes: Registration['unprotectedRoutes
     }
   })
 
-  // Fastify would take the proxy itself for a getter, because it has every member.
+  // Fastify would treat the proxy itself as a getter, because it has every member.
   return { getter: () => tokenAuth }
 }

@@ -21,7 +21,7 @@ export interface FaultsOptions {
    */
   readonly seed?: number
   /**
-   * Probabilities of random faults; `{}` for none. Higher values find rare bugs sooner but slow
+   * Probabilities of random faults; `{}` for none. Higher values find rare bugs earlier but slow
    * down each schedule.
    *
    * @default {@link defaultRates}: one request in six meets a fault of any kind
@@ -54,8 +54,8 @@ export interface FaultsOptions {
   /**
    * Maximum extra time of a delayed request in milliseconds.
    *
-   * Use a value below `refreshToken.grace` of the server. A refresh token that arrives later looks
-   * stolen to every server, and the session is revoked.
+   * Use a value below `refreshToken.grace` of the server. The server treats a refresh token that
+   * arrives later as stolen, and revokes the session.
    *
    * @default 4000
    */

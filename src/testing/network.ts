@@ -20,7 +20,7 @@ import {
 } from './responses.js'
 import { rejectWithReason } from './tabs.js'
 
-/** Tab that sends requests. */
+/** Tab of a device, as the network sees it. */
 export interface Endpoint {
   readonly name: string
   /** Device of the tab. */

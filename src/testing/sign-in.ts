@@ -21,11 +21,11 @@ export interface BrowserCookie {
   readonly domain: string
   /** Path that gets the cookie. */
   readonly path: string
-  /** Whether scripts cannot read the cookie. */
+  /** Whether the cookie is hidden from scripts. */
   readonly httpOnly: boolean
-  /** Whether only https sends the cookie. */
+  /** Whether browsers send the cookie over https only. */
   readonly secure: boolean
-  /** Whether other sites send the cookie. */
+  /** Whether requests from other sites contain the cookie. */
   readonly sameSite: 'Strict' | 'Lax' | 'None'
 }
 
@@ -79,7 +79,7 @@ export interface SignedInSession {
  * it can be refreshed, listed and revoked. Waits until the app is ready. For an app with several
  * registrations, call `app.ready()` and pass the scope of one of them.
  *
- * Refused if `NODE_ENV` is `production`, now or when the app registered `tokenAuth`.
+ * Fails if `NODE_ENV` is `production`, now or when the app registered `tokenAuth`.
  *
  * @param userId - ID of a user that `users.findById` finds.
  * @throws Error if `tokenAuth` is not registered in the scope, the user is unknown or disabled,
@@ -136,7 +136,7 @@ export async function signIn (
 
 async function waitUntilStarted (app: SignInApp): Promise<void> {
   if (findRegistration(app)?.testing?.isStarted() !== true) {
-    // The promise of a scope rejects after the start (avvio 9), the callback works.
+    // The promise of a scope rejects after the start (avvio 9), but the callback works.
     await new Promise<void>((resolve, reject) => {
       app.ready(error => {
         error === null || error === undefined ? resolve() : reject(error)
@@ -158,8 +158,8 @@ function getTestSessions (app: SignInApp): TestSessions {
 
   if (registration.testing === undefined || isProduction()) {
     throw new Error(
-      'signIn cannot be used with tokenVerifier, or if NODE_ENV is "production"; set ' +
-        'NODE_ENV=test before the app registers tokenAuth'
+      'signIn cannot be used with tokenVerifier or fakeAuth, or if NODE_ENV is "production"; ' +
+        'set NODE_ENV=test before the app registers tokenAuth'
     )
   }
 

@@ -37,7 +37,8 @@ t.test('a registration in production cannot open sessions for tests', async t =>
   setNodeEnv(t, 'production ')
   const { app, store, clock } = await createApp(t)
   t.notOk('testing' in (findRegistration(app) ?? { testing: true }))
-  const message = /^signIn cannot be used with tokenVerifier, or if NODE_ENV is "production"/
+  const message =
+    /^signIn cannot be used with tokenVerifier or fakeAuth, or if NODE_ENV is "production"/
   await t.rejects(signIn(app, 'u-ann'), { message })
   process.env.NODE_ENV = 'test'
   await t.rejects(signIn(app, 'u-ann'), { message }, 'NODE_ENV at registration counts')
@@ -113,7 +114,7 @@ t.test('a store that fails is 503, and no session opens', async t => {
 t.test('a registration that requires DPoP is refused, and one that accepts it is not', async t => {
   const { app } = await createApp(t, { options: { dpop: { required: true } } })
   await t.rejects(signIn(app, 'u-ann'), {
-    message: 'signIn cannot prove possession of a key, which "dpop.required" demands; log in ' +
+    message: 'signIn cannot prove possession of a key, which "dpop.required" requires; log in ' +
       'through the route with a DPoP proof'
   })
   const accepting = await createApp(t, { options: { dpop: true } })
