@@ -277,7 +277,7 @@ export function createApiClient (
 /**
  * Reads the list of sessions.
  *
- * @throws AuthError `network` if something else than the plugin sent the response
+ * @throws AuthError `network` if something other than the plugin sent the response
  */
 export function readSessions ({ sessions }: ApiResponse['body']): readonly SessionResponse[] {
   if (!Array.isArray(sessions)) {

@@ -39,7 +39,11 @@ export function createAuthorizedFetch (
   baseUrl: string
 ): Fetch {
   const { origin } = new URL(baseUrl)
-  /** Signal of the token after a refresh that did not change a 401 response without a reason. */
+  /**
+   * Signal of the token that replaced another one after a 401 response without a reason.
+   *
+   * A second such response is returned, because another refresh would not help either.
+   */
   let futileSignal: AbortSignal | null = null
 
   async function sendWithToken (request: RepeatableRequest): Promise<Attempt> {

@@ -23,7 +23,7 @@ import type { AuthClient, AuthClientOptions, AuthState } from './types.js'
 /**
  * Creates a client, which immediately starts to find out whether a user is signed in.
  *
- * The type argument is the user that the server returns, as `users.present` makes it. The client
+ * The type argument is the type of the user that the server returns (`users.present`). The client
  * does not check it.
  *
  * @throws TypeError if `baseUrl` is not an absolute http(s) URL
@@ -44,8 +44,8 @@ export function createAuthClient (options: AuthClientOptions = {}): AuthClient {
   const { baseUrl, prefix = '/auth', paths, storage = 'cookie', device } = options
   const usesCookie = storage === 'cookie'
   const name = options.name ?? (usesCookie ? 'auth' : null)
-  // Looks up the global `fetch` on each call, because tests and monitoring may replace it. Browsers
-  // reject `fetch` as a method of another object.
+  // Looks up the global `fetch` on each call, because tests and monitoring may replace it. In
+  // browsers, it throws if it is called as a method of another object.
   const send: Fetch = options.fetch ?? ((input, init) => fetch(input, init))
   const href = parseBaseUrl(baseUrl || getPageOrigin())
   const root = href.replace(/\/+$/, '') + prefix

@@ -56,9 +56,9 @@ const BEARER = /^bearer +/i
  * Creates a `fetch` that adds a DPoP proof to each request to the server (RFC 9449).
  *
  * A login through it binds the session to a key that never leaves the browser, so a copied token is
- * useless elsewhere. The server needs the `dpop` option; without it, it rejects bound tokens.
- * Requires WebCrypto: HTTPS or localhost in a browser, or Node. A redirected request carries the
- * proof of the original URL.
+ * useless elsewhere. The server needs the `dpop` option. Without it, the server binds no session,
+ * and protected routes respond with 401. Requires WebCrypto: HTTPS or localhost in a browser, or
+ * Node. A redirected request carries the proof of the original URL, which protected routes reject.
  *
  * @throws TypeError if `baseUrl` is not an absolute URL, or if WebCrypto is missing
  * @example

@@ -48,7 +48,7 @@ export interface AuthErrorOptions {
    */
   readonly secondFactor?: SecondFactorResponse | null
   /**
-   * Fixed text without data of the user.
+   * Fixed message without data of the user.
    *
    * @default the code
    */
@@ -60,7 +60,7 @@ export interface AuthErrorOptions {
 /**
  * Error of a failed call.
  *
- * The message is the code, or a fixed text that names options. So it never contains a token.
+ * The message is the code, or a fixed sentence that names options. So it never contains a token.
  *
  * @example
  * ```ts

@@ -11,13 +11,13 @@ export interface ClientInternals {
   readonly baseUrl: string
 }
 
-/** Entry points may be bundled separately, so a registered symbol instead of a module variable. */
+/** A registered symbol, because bundles of entry points may contain copies of this module. */
 const INTERNALS = Symbol.for('fastify-token-auth/client')
 
 /**
  * Adds the internals to a client, invisible to loops and to `console.log`.
  *
- * A function returns them, so that nobody finds the access token in the properties of a client.
+ * A function returns them, so that tools which list the properties of a client find no token.
  */
 export function setInternals<Client extends object> (
   client: Client,

@@ -67,7 +67,7 @@ export interface Platform {
   /**
    * Resolves after a number of milliseconds, or when the signal is aborted.
    *
-   * `keepsAlive` says whether a Node process must not end meanwhile: a call of the app waits.
+   * `keepsAlive` says whether a Node process must stay alive meanwhile, because the app waits.
    *
    * @default a function that uses `setTimeout`
    */
@@ -180,7 +180,7 @@ function createWakeSubscription (globals: Partial<Page>): Platform['onWake'] {
     return null
   }
 
-  // Browsers reject these functions as functions without an object.
+  // These functions throw in browsers if they are called without their object.
   const scope: EventTargetLike = {
     addEventListener: addEventListener.bind(globalThis),
     removeEventListener: removeEventListener.bind(globalThis)

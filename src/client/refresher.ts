@@ -224,7 +224,7 @@ export function createRefresher (
 
         await refresh().catch(ignore)
 
-        // The session changed, so another attempt would have the same result.
+        // The session has another token now, or none. Another attempt would not help.
         if (session.signal !== tokenSignal) {
           return
         }

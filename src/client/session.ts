@@ -49,7 +49,7 @@ export interface Session {
   readonly sessionVersion: number
   /** Aborted when the token changes or the client is disposed. */
   readonly signal: AbortSignal
-  /** Milliseconds until the access token expires, by the clock that says less. */
+  /** Milliseconds until the access token expires, by the clock on which less time is left. */
   readonly remaining: number
   /** Whether a refresh is due. The access token may still be valid. */
   readonly isDue: boolean
@@ -83,9 +83,9 @@ export interface Session {
   /** Sets the state and notifies the listeners if it changed. */
   setState(state: AuthState): void
   subscribe(listener: (state: AuthState) => void): () => void
-  /** Calls the listener after each change of the token, a sign-out and the end of the client. */
+  /** Calls the listener after each change of the token, each sign-out and the disposal. */
   onTokenChange(listener: () => void): () => void
-  /** Ends all effects. The state stays. */
+  /** Stops all effects of the session. The state stays unchanged. */
   close(): void
 }
 

@@ -25,7 +25,7 @@ export interface SignInParts {
   /** Base of relative URLs. Only its origin receives credentials. */
   readonly baseUrl: string
   readonly usesCookie: boolean
-  /** Returns the number of sign-outs. A sign-in that started before the last one is void. */
+  /** Returns the number of sign-outs. A sign-in that started before the last one is rejected. */
   getSignOutCount(): number
 }
 

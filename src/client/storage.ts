@@ -91,7 +91,7 @@ export function createPageStorage (flags: () => FlagsLike | null, key: string): 
   let memory: string | null = null
   let isAvailable = true
 
-  /** Sandboxed pages and full storages throw. Memory then has the value. */
+  /** Sandboxed pages and full storages throw. From then on, only memory is used. */
   function access (act: (flags: FlagsLike) => string | null): string | null {
     try {
       const shared = isAvailable ? flags() : null

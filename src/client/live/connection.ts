@@ -32,7 +32,8 @@ const OPEN = 1
 /**
  * Opens a connection.
  *
- * A browser does not tell why a handshake failed. One that takes longer than 10 s has failed.
+ * A handshake that takes longer than 10 s counts as failed. A browser does not report the reason of
+ * a failed one.
  */
 export function connect (
   { now, sleep }: Platform,
@@ -60,7 +61,7 @@ export function connect (
 
   function close ({ code, reason }: SocketClosure): void {
     settle({ code, reason })
-    // A page may not send the other codes.
+    // `close` of a browser throws for other codes.
     socket?.close(code >= 3000 ? code : 1000, reason)
   }
 

@@ -14,7 +14,7 @@ import { getWebSocket, readProtocols, resolveSocketUrl } from './web-socket.js'
 
 /** Longest delay between two attempts in milliseconds. */
 const MAX_DELAY = 10_000
-/** Milliseconds after which a connection counts as stable, so that delays start anew. */
+/** Milliseconds after which a connection counts as stable, which resets the delay. */
 const STABLE_AFTER = 5000
 /** Maximum length of a reason in bytes (RFC 6455, section 5.5). */
 const MAX_REASON_LENGTH = 123
@@ -98,12 +98,12 @@ export function openSocket (
     setState('closed')
   }
 
-  // The word of a socket signs nobody out. The server's response to a refresh does.
+  // A close frame alone does not sign the user out. Only the response to a refresh does.
   function endRevoked (closure: SocketClosure): void {
     end('revoked', closure, auth.refresh().catch(ignore))
   }
 
-  /** Ends the socket if its session is over. */
+  /** Ends the socket if the client is disposed, or its session was replaced or signed out. */
   function checkSession (): void {
     if (session.isClosed) {
       end('disposed')
@@ -174,7 +174,7 @@ export function openSocket (
         session.invalidate()
       }
 
-      // A new token usually solves it, so the user does not have to wait.
+      // A new token usually fixes this, so the next attempt needs no delay.
       if (isStable) {
         return
       }
@@ -184,7 +184,8 @@ export function openSocket (
 
     backoff.fail(new AuthError('network'))
 
-    // A page cannot see a 401 response to a handshake. Another token tells whether it was one.
+    // A page cannot see whether the response to a handshake was 401. If it was, the next attempt
+    // needs another token.
     if (openFor === null && !hasReplacedToken) {
       await refresher.replaceToken(tokenSignal)
       hasReplacedToken = session.signal !== tokenSignal
@@ -214,7 +215,7 @@ export function openSocket (
         throw new TypeError('"code" must be 1000, or 3000 to 4999')
       }
 
-      // `WebSocket` would throw, and leave a connection open that belongs to nobody.
+      // Otherwise `WebSocket` would throw later, and its connection would stay open.
       if (getByteLength(reason) > MAX_REASON_LENGTH) {
         throw new TypeError(`"reason" must have at most ${MAX_REASON_LENGTH} bytes`)
       }

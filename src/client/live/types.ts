@@ -7,6 +7,7 @@ export type SocketState = 'connecting' | 'open' | 'closed'
 export interface SocketClosure {
   /** Close code (RFC 6455, section 7.4); 1006 if the connection was lost or never opened. */
   readonly code: number
+  /** Explanation of the side that closed the connection; an empty string if there is none. */
   readonly reason: string
 }
 
@@ -32,15 +33,19 @@ export interface SocketOptions {
   /**
    * Called when a connection is open: for the first time, and after each reconnect.
    *
-   * Messages that were sent while there was no connection are lost. So subscribe and load what was
-   * missed here.
+   * Messages that the server sent while there was no connection are lost. So subscribe again and
+   * load the missed data here.
    */
   readonly onOpen?: (socket: LiveSocket) => void
   /** Called with the data of each message: a string, or binary data of the type `binaryType`. */
   readonly onMessage?: ((data: unknown) => void) | undefined
   /** Called after each change of {@link LiveSocket.state}. */
   readonly onStateChange?: (state: SocketState) => void
-  /** @default 'blob' in a browser */
+  /**
+   * Type of the binary data that `onMessage` receives.
+   *
+   * @default the default of `WebSocket`, which is 'blob' in a browser
+   */
   readonly binaryType?: 'blob' | 'arraybuffer' | undefined
   /**
    * Creates the message that sends the server a new access token.
@@ -86,11 +91,12 @@ export interface SocketOptions {
 
 /** WebSocket that ends with the session. Result of {@link openSocket}. */
 export interface LiveSocket {
+  /** Current state. */
   readonly state: SocketState
   /** Resolves when the socket does not connect again. Never rejects. */
   readonly closed: Promise<SocketEnd>
   /**
-   * Sends data if a connection is open. Nothing is kept for later.
+   * Sends data if a connection is open. Otherwise, drops the data.
    *
    * @returns Whether the data was sent. It may still be lost with the connection.
    */

@@ -60,7 +60,7 @@ export function getWebSocket (): WebSocketConstructor {
  */
 export function resolveSocketUrl (url: string | URL, baseUrl: string, origin: string): string {
   const { href } = new URL(url, baseUrl)
-  // Not by the setter `protocol`, which React Native lacks. A socket has no fragment.
+  // Changes the string, because React Native lacks the setter `protocol`. A socket has no fragment.
   const httpUrl = href.replace(/^ws/, 'http').replace(/#.*/, '')
 
   if (!/^http/.test(httpUrl) || new URL(httpUrl).origin !== new URL(origin).origin) {

@@ -39,9 +39,10 @@ export const MAX_SILENCE = 5000
 const MIN_POLL_DELAY = 10
 const MAX_POLL_DELAY = 100
 /**
- * Longest time in milliseconds that counts between two looks at an owner.
+ * Maximum time in milliseconds between two checks of an owner that counts as silence.
  *
- * A waiter that stood still itself, like the owner on a machine that slept, has not seen silence.
+ * A waiter that stood still itself, for example because the machine slept, cannot know whether the
+ * owner was silent meanwhile.
  */
 const MAX_LOOK_INTERVAL = 250
 /** Age in milliseconds of files that a process on another host has left. */
@@ -57,13 +58,13 @@ const defaultEnvironment: LockEnvironment = {
 /**
  * Creates a lock that uses a folder of its own.
  *
- * The lock is held if `held` exists in the folder and is not empty. It contains one folder with the
- * name of the owner. A process acquires the lock with one rename of a prepared folder to `held`.
+ * The lock is held if the folder `held` exists in it and contains a folder with the name of the
+ * owner. A process acquires the lock with one rename of a prepared folder to `held`.
  * The rename fails if `held` is not empty. A process releases its lock, or takes over that of
  * another owner, with one rename of the owner's folder. That name is unique, so a process with
  * outdated knowledge cannot remove the lock of the next owner.
  *
- * An owner loses its lock if its process has ended, or if it gave no sign of life for 5 s. Waiters
+ * An owner loses its lock if its process has ended, or if it sent no heartbeat for 5 s. Waiters
  * measure this with their own monotonic clocks, so clocks of hosts may differ.
  */
 export function createFileLock (
@@ -103,7 +104,7 @@ export function createFileLock (
     }
   }
 
-  /** Moves the prepared folder, which is missing at first or if it looked like a leftover. */
+  /** Moves the prepared folder. It is missing at first, or after another process removed it. */
   async function moveIfFree (prepared: string): Promise<'done' | 'held' | 'missing'> {
     try {
       await rename(prepared, held)
@@ -161,7 +162,7 @@ export function createFileLock (
     return owner.silence >= MAX_SILENCE
   }
 
-  /** Ends the ownership of a process. Does nothing if it has ended already. */
+  /** Releases the lock of an owner. Does nothing if the owner has no lock anymore. */
   async function removeOwner (name: string): Promise<void> {
     const removed = join(folder, `removed.${createIdentity().name}`)
 

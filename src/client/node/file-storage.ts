@@ -19,8 +19,8 @@ const FORMAT_VERSION = 1
  * Creates a storage that keeps a session in a file, for scripts and command-line tools.
  *
  * Many processes can share the file and so one session. Only its user can access the file (mode
- * 0600); missing parent folders get the mode 0700. Other permissions are removed, with a warning of
- * the process. Windows has no such modes, so use a folder in the user's profile there. A file that
+ * 0600); missing parent folders get the mode 0700. Other permissions are removed, with a process
+ * warning. Windows has no such modes, so use a folder in the user's profile there. A file that
  * contains no valid value counts as empty, and the next login replaces it.
  *
  * The folder `<path>.lock` contains the lock between the processes. A process loses the lock if it

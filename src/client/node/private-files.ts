@@ -20,7 +20,7 @@ export async function createPrivateFolder (path: string): Promise<void> {
 }
 
 /**
- * Reads a file after it has checked owner and mode.
+ * Checks owner and mode of a file, and then reads it.
  *
  * @returns `null` if the file does not exist.
  */
