@@ -5,13 +5,13 @@ import type { FollowedSession } from '../live/follower.js'
 /**
  * Follows the session of a request that outlives its response: a WebSocket, a stream or a job.
  *
- * Does for a service with `tokenVerifier` what `app.tokenAuth.follow` does for the issuer. The
- * signal of the result aborts when the access token expires, so a client must send a newer token
- * before, which goes to `renew`. With `sync`, the signal also aborts within about 1.5 s after the
- * session was revoked. Without `sync`, a revocation is not known: the session ends with its token.
+ * Works like `app.tokenAuth.follow` of the issuer, in a service with `tokenVerifier`. The signal of
+ * the result aborts when the access token expires. So the client must send a newer token before
+ * that, which you pass to `renew`. With `sync`, the signal also aborts within about 1.5 s after the
+ * session was revoked. Without `sync`, the service does not learn of revocations.
  *
- * An issuer that is down aborts nothing, but `renew` rejects with 503 when the service must not
- * accept tokens any longer. Call it in a route with `authenticate`, and call `end` when the
+ * An outage of the issuer aborts no signal, but `renew` rejects with 503 when the service must not
+ * accept tokens any longer. Call `follow` in a route with `authenticate`, and call `end` when the
  * connection closes. Each followed session takes about 1 kB of memory.
  *
  * @throws TokenAuthError `AUTH_ACCESS_MISSING` if `authenticate` has accepted no token, and
@@ -28,7 +28,7 @@ import type { FollowedSession } from '../live/follower.js'
  *     socket.close(4401)
  *   }
  *   addAbortListener(signal, close)
- *   // The client sends its next access token as a message.
+ *   // The client has the option `createRenewal: token => token` of `openSocket`.
  *   socket.on('message', message => {
  *     renew(String(message)).catch(close)
  *   })

@@ -25,7 +25,7 @@ const MAX_RESPONSE_LENGTH = 65_536
 const MAX_RUNNING = 64
 /** Maximum number of requests that wait for a running one. Others get 503. */
 const MAX_WAITING = 1000
-/** Maximum number of inactive tokens to remember, about 100 bytes each. */
+/** Maximum number of inactive tokens to cache, about 100 bytes each. */
 const MAX_INACTIVE = 10_000
 /** Time for which a token that was inactive is rejected without a request. */
 const MAX_INACTIVE_AGE: Millis = 3 * SECOND
@@ -41,7 +41,7 @@ export interface IntrospectionVerifierContext extends RemoteScope {
   readonly cacheSize: number
   readonly timeout: Millis
   readonly clock: () => Millis
-  /** Learns each token that was verified. */
+  /** Receives each token that was verified. */
   readonly verified: VerifiedTokens
   /** Called with the error name and code, or the status, if an introspection fails. */
   readonly onFailure: (cause: string) => void
@@ -63,7 +63,7 @@ export class IntrospectionVerifier implements AccessTokenVerifier<FollowableToke
   readonly #authorization: string
   readonly #pending = new Map<string, PendingRequest>()
   readonly #queue = new RequestQueue(MAX_RUNNING, MAX_WAITING)
-  /** Limits the lines in the log, because thousands of requests may be refused. */
+  /** Limits the lines in the log, because thousands of requests may be rejected. */
   readonly #overloads = new RateLimit(1, SECOND)
   /** Hashes of inactive tokens, and when the issuer was asked about them. */
   readonly #inactive = new BoundedMap<string, Millis>(MAX_INACTIVE)
@@ -191,15 +191,15 @@ export class IntrospectionVerifier implements AccessTokenVerifier<FollowableToke
   }
 }
 
-// A token has up to 8 kB. Nobody can read a token from its hash.
+// Takes less memory than a token of up to 8 kB. Nobody can read a token from its hash.
 function hashToken (token: string): string {
   return hash('sha256', token, 'base64url')
 }
 
 /**
- * Rejects a token that its unverified content already rules out, so that it causes no request.
+ * Rejects a token by its unverified content, so that an unusable token causes no request.
  *
- * Proves nothing: a token that passes is still introspected.
+ * Does not prove that a token is valid: a token that passes is still introspected.
  *
  * @throws TokenAuthError `AUTH_ACCESS_INVALID` or `AUTH_ACCESS_EXPIRED`
  */

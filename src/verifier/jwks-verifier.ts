@@ -16,7 +16,7 @@ export interface JwksVerifierContext extends RemoteScope {
   /** Maximum number of verified tokens to cache. */
   readonly cacheSize: number
   readonly clock: () => Millis
-  /** Learns each token that was verified. */
+  /** Receives each token that was verified. */
   readonly verified: VerifiedTokens
 }
 

@@ -143,7 +143,7 @@ export interface TokenVerifierOptions extends ProtectOptions {
    * Verifies tokens with a request to the issuer instead of its public keys.
    *
    * It is slower, but rejects revoked sessions after `introspection.maxAge`. The issuer needs the
-   * option `oauth`, and no `keys`.
+   * option `oauth`, but not the option `keys`.
    *
    * @example
    * ```ts
@@ -250,7 +250,7 @@ export interface TokenVerifierOptions extends ProtectOptions {
   /**
    * Timeout of a request to the issuer, also of an exchange of `sync`. At most 1 minute.
    *
-   * Requests that wait for it get 503 after it.
+   * Requests that wait for the issuer then fail with 503.
    *
    * @default '5s'
    */
@@ -471,7 +471,7 @@ function createCopyCheck (fix: string): (value: unknown, path: string) => string
   }
 }
 
-/** Creates a check for such a string, or a list of them. */
+/** Creates a check for a string like that of {@link createCopyCheck}, or a list of them. */
 function createListCheck (fix: string): (value: unknown, path: string) => [string, ...string[]] {
   const check = createCopyCheck(fix)
 

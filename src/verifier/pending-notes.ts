@@ -2,7 +2,7 @@ import { BoundedMap } from '../lib/bounded-map.js'
 
 // Bounds the memory while the issuer does not respond.
 const MAX_PENDING = 250_000
-// Half of them are never dropped. A dropped session only costs one more note.
+// The half that was used last is never dropped. A dropped session only costs one more note.
 const MAX_ACKNOWLEDGED = 200_000
 
 /** Report that a token was accepted. The members are its claims. */

@@ -161,7 +161,7 @@ function createRequestDpop (
  *
  * Verifies tokens with the issuer's key set (`jwksUri`) or by introspection (`introspection`).
  * Adds `app.authenticate`, `app.requireClaims`, `app.requireFresh` and `request.auth`. Reads tokens
- * from the `Authorization` header, or from the subprotocols of a WebSocket. Never from cookies.
+ * from the `Authorization` header, or from the subprotocols of a WebSocket. Ignores cookies.
  *
  * Accepts tokens of this package: `at+jwt` (RFC 9068) with the claims `sid`, `gen`, `auth_time`,
  * `jti` and `type: 'access'`. Rejects tokens of other libraries. If the issuer has OAuth clients,

@@ -218,7 +218,7 @@ function parseJson (body: string): unknown {
   }
 }
 
-// As strict as jose, which must not reject a set whose keys are already in use here.
+// As strict as jose. Otherwise, jose could reject a set after its keys are in use here.
 function readJwks (set: unknown): readonly JWK[] {
   return isRecord(set) && Array.isArray(set.keys) && set.keys.every(isRecord) ? set.keys : []
 }

@@ -1,7 +1,7 @@
 /**
  * Limits the requests that run at the same time. Others wait in the order of their arrival.
  *
- * A request that waits must bring its own timeout, and a caller checks {@link isFull} before.
+ * A request must have its own timeout, also while it waits. Callers check {@link isFull} first.
  */
 export class RequestQueue {
   readonly #maxRunning: number

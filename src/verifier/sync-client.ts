@@ -35,7 +35,7 @@ export interface SyncClientContext {
   /** Realm of the revocations that the client returns. */
   readonly realm: string
   readonly notes: PendingNotes
-  /** Learns how long a revocation matters. */
+  /** Receives the time for which revocations must be kept. */
   readonly revoked: RevokedSessions
   /** Called with the error name and code, or the status, if a request fails. */
   readonly onFailure: (cause: string) => void

@@ -17,9 +17,9 @@ import { SyncClient } from './sync-client.js'
 import { SyncedVerifier } from './synced-verifier.js'
 
 const POLL_INTERVAL: Millis = SECOND
-/** Time for which one line of the log reports failed requests. */
+/** Minimum time between two lines of the log about failed requests. */
 const LOG_INTERVAL: Millis = 10 * SECOND
-/** Fixes of failures that will not end by themselves. */
+/** Fixes of failures that only a change of the settings can end. */
 const FIXES: Readonly<Record<string, string>> = {
   'status 401': '; check "sync.clientId" and "sync.clientSecret", and set "sync: true" for this ' +
     'client in "oauth.clients" of the issuer',
@@ -46,8 +46,8 @@ export interface Sync {
 /**
  * Starts the exchange with the issuer together with the app.
  *
- * The issuer takes the place of the store: revocations are followed by the code that also follows
- * the feed of a database.
+ * The issuer replaces the store: the code that follows the feed of a database follows that of the
+ * issuer here.
  */
 export function addSync (app: FastifyInstance, context: SyncContext): Sync {
   const { sync, name, timeout, events, time, verifier } = context

@@ -10,7 +10,7 @@ import type { Auth } from '../tokens/auth.js'
 /**
  * Verified tokens by their `auth`, which becomes `request.auth`.
  *
- * A cache may drop a token while a handler runs. This map has it as long as the request does.
+ * A cache may drop a token while a handler runs. This map keeps it as long as the request.
  */
 export type VerifiedTokens = WeakMap<Auth, FollowableToken>
 
@@ -27,7 +27,7 @@ export function addFollow (
   return request => {
     const token = verified.get(requireAuth(request))
 
-    // `request.auth` of a hook of the app may come from elsewhere.
+    // A hook of the app may have set `request.auth` without a token.
     if (token === undefined) {
       throw new TokenAuthError('AUTH_ACCESS_MISSING')
     }
