@@ -11,7 +11,7 @@ export type NonceKeys = readonly [Buffer, ...Buffer[]]
 /**
  * Creates and checks nonces for DPoP proofs (RFC 9449, section 8).
  *
- * With a nonce, nobody can make proofs in advance, and a client with a wrong clock still works. A
+ * With nonces, nobody can create proofs in advance, and a client with a wrong clock still works. A
  * nonce is the HMAC of its minute, so the server stores none. All instances need the same key.
  */
 export class DpopNonces {

@@ -45,7 +45,7 @@ const MAX_PROOF_LENGTH = 8192
 const MAX_JTI_LENGTH = 256
 // 4096 bits in base64url. A longer RSA key or exponent takes up to 50 times as long to verify.
 const MAX_MODULUS_LENGTH = 683
-// The header of a proof with such a key.
+// Fits the header of a proof with the longest accepted key.
 const MAX_CACHED_HEADER_LENGTH = 1200
 
 /** Cache of public keys by the encoded header that contains them. */
@@ -57,7 +57,7 @@ export interface KeyCache {
 /**
  * Reads a DPoP proof and verifies its signature (RFC 9449, section 4.3, checks 2 to 7).
  *
- * A proof is one JWT in one spelling. It is signed with the asymmetric public key in its header.
+ * Accepts one spelling of each JWT. The header contains the public key that verifies the signature.
  *
  * @param cache - Saves parsing the key of a client that sends several proofs.
  * @returns `null` if the proof is invalid, or if the request has two `DPoP` headers, which Node
@@ -130,7 +130,7 @@ function readHeaderKey (header: Claims | null): AppKey | null {
   }
 }
 
-/** Whether verifying a signature would take long. Anybody can send a proof, even an attacker. */
+/** Whether verifying a signature would take long. Anyone can send a proof, also an attacker. */
 function isExpensive ({ kty, n, e }: Claims): boolean {
   return kty === 'RSA' && (e !== 'AQAB' || String(n).length > MAX_MODULUS_LENGTH)
 }

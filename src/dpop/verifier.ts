@@ -138,7 +138,7 @@ export class DpopVerifier {
 
   async #save ({ id, until }: DpopProof): Promise<void> {
     const now = this.#context.clock()
-    // Saved until the proof has expired by the clock of every instance.
+    // Saved until the clocks of all instances agree that the proof has expired.
     const window = Math.max(1, until - now + CLOCK_TOLERANCE)
     const rule = createWindowRule({ maxAttempts: 1, window })
 

@@ -19,7 +19,7 @@ export type HealthStatus = 'ok' | 'degraded' | 'unavailable'
  * |---|---|---|
  * | `store-failed` | unavailable | The store does not respond, or rejects. |
  * | `clock-unknown` | unavailable | The store has not responded since the start. |
- * | `revocations-stale` | unavailable | Not read since the start, or for `failAfter`. |
+ * | `revocations-stale` | unavailable | No read since the start, or for `failAfter`. |
  * | `store-slow` | degraded | A look-up takes longer than 250 ms. |
  * | `revocations-late` | degraded | Logouts elsewhere are unknown here for a while. |
  * | `clock-skew` | degraded | The clock of this instance is wrong by more than 1 s. |
@@ -62,7 +62,7 @@ export interface Health {
     readonly roundTrip: Millis | null
     /** Type and code of the error, or the timeout; `null` if the look-up succeeded. */
     readonly failure: string | null
-    /** Rotations that wait for the store; `null` if the store does not tell. */
+    /** Number of rotations that wait for the store; `null` if the store does not report it. */
     readonly pendingRotations: number | null
   }
   /** `null` with `revocations: false`. */
@@ -94,7 +94,7 @@ export interface Health {
 export type Measurements = Omit<Health, 'status' | 'reasons' | 'acceptsTokens'> & {
   /** Whether `authenticate` responds with 503, because too many revocations may be missing. */
   readonly isStale: boolean
-  /** Age from which revocations are late; `null` for no limit. */
+  /** Age above which revocations are late; `null` for no limit. */
   readonly maxRevocationAge: Millis | null
 }
 
@@ -106,7 +106,7 @@ const MAX_HASH_WAIT: Millis = 1000
 export function judgeHealth (
   { isStale, maxRevocationAge, ...measured }: Measurements
 ): Health {
-  // Tokens that are rejected anyway cannot be accepted too long.
+  // If all tokens are rejected, late revocations have no effect.
   const maxAge = isStale ? null : maxRevocationAge
   const reasons = [...getOutages(measured, isStale), ...getDegradations(measured, maxAge)]
   const isUnavailable = reasons.some(({ status }) => status === 'unavailable')

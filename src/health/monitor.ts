@@ -34,7 +34,7 @@ interface RoundTrip {
   readonly failure: string | null
 }
 
-/** Below the default timeout of probes of Kubernetes, which is 1 s. */
+/** Shorter than the default timeout of Kubernetes probes, which is 1 s. */
 const MAX_TIMEOUT: Millis = 800
 /** Time for which a result is shared. */
 const MAX_AGE: Millis = SECOND
@@ -44,7 +44,7 @@ const LATE_POLLS = 3
 /** ID that no session has. */
 const PROBE_ID = 'health'
 
-// The result contains the failure. A line per probe would flood the log of an outage.
+// The result contains the failure. One line per probe would flood the log during an outage.
 const silentLogger = { error: () => {}, warn: () => {}, info: () => {} }
 
 /**

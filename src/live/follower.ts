@@ -33,14 +33,14 @@ export interface FollowedSession {
    * `signal.reason` is a `TokenAuthError` with the code `AUTH_SESSION_REVOKED` or
    * `AUTH_ACCESS_EXPIRED`. Failures of the store abort nothing.
    *
-   * If the session ended before the call of `follow`, the signal has aborted already and has no
+   * If the session ended before the call of `follow`, the signal has aborted already and emits no
    * event. Listen with `addAbortListener` of `node:events`, which calls its listener then too. As
    * for every `AbortSignal` of Node.js, an error that a listener throws is an uncaught exception.
    */
   readonly signal: AbortSignal
   /**
-   * Replaces the access token by a newer one of the same session, which the client sent on the
-   * open connection. The use of the new token is recorded, as for a request.
+   * Replaces the access token with a newer one of the same session, which the client sent on the
+   * open connection. Records the use of the new token, as for a request.
    *
    * A DPoP-bound token needs no new proof, but must be bound to the same key. A token that expires
    * at the same time is accepted and changes nothing.
@@ -79,7 +79,7 @@ export interface FollowerRegistry {
 export class Follower extends AbortController implements FollowedSession {
   readonly userId: string
   readonly sessionId: string
-  /** Second in which the access token has expired. A small integer, which needs no memory. */
+  /** Second since 1970 at which the access token has expired. Takes less memory than `Millis`. */
   endsAtSecond: number
   nextOfUser: Follower | null = null
   previousOfUser: Follower | null = null
@@ -102,7 +102,7 @@ export class Follower extends AbortController implements FollowedSession {
     this.#registry = registry
   }
 
-  // Functions that are created when they are read need no memory meanwhile.
+  // A function that is created on each read takes no memory in the meantime.
   get renew (): FollowedSession['renew'] {
     return async accessToken => this.getRegistry().renew(this, accessToken)
   }

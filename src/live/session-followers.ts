@@ -16,15 +16,15 @@ export interface SessionFollowersContext {
   readonly verifier: AccessTokenVerifier<FollowableToken>
 }
 
-/** Signals that abort in one turn of the event loop. Each takes 10 µs, and its listeners more. */
+/** Maximum number of signals to abort in one turn of the event loop. Each takes 10 µs or more. */
 const MAX_ABORTS = 200
 
 /**
  * Followed sessions of one registration.
  *
- * A revocation is checked for the followers of its user only. The ends of tokens are checked once a
- * second, by the clock that judges tokens. So no follower needs a timer, and none is forgotten when
- * the clock jumps.
+ * A revocation of a session or a user checks the followers of that user only. Expired tokens are
+ * looked up once a second, by the clock that verifies tokens. So no follower needs a timer, and a
+ * jump of the clock skips none.
  */
 export class SessionFollowers implements FollowerRegistry {
   readonly #context: SessionFollowersContext
@@ -88,7 +88,7 @@ export class SessionFollowers implements FollowerRegistry {
     const token = await verifier.verify(accessToken, `Bearer ${accessToken}`)
     follower.assertReplaceableBy(token)
 
-    // The client has proved possession of the same key when it opened the connection.
+    // The client proved possession of the same key when it opened the connection.
     if (token.thumbprint !== null) {
       await verifier.onPossessionProved?.(token)
     }
@@ -140,7 +140,7 @@ export class SessionFollowers implements FollowerRegistry {
     })
   }
 
-  // Looks at every second that has a follower, so that it finds each one after any jump.
+  // Checks every second that has a follower, so that a jump of the clock skips none.
   #checkEnds (): void {
     const now = this.#context.clock()
     const seconds = [...this.#byEnd.keys()].filter(second => second * SECOND <= now)

@@ -44,7 +44,7 @@ export function getWork ({ memoryCost, timeCost }: Argon2Cost): number {
 }
 
 /**
- * Knows the most expensive stored hash of each algorithm.
+ * Tracks the most expensive stored hash of each algorithm.
  *
  * Every failed check costs as much as these together. So its time does not show which hash an
  * account has, or whether there is an account.
@@ -113,7 +113,7 @@ export class HashCosts {
   /**
    * Returns the costs of the bcrypt hashes that are missing after one of the given cost.
    *
-   * A cost of 10 and two more hashes of 10 and 11 take as long as one of 12.
+   * For example, hashes of the costs 10, 10 and 11 together take as long as one of cost 12.
    *
    * @param spent - `null` if no bcrypt hash was computed.
    */

@@ -89,7 +89,7 @@ export class PasswordCheck {
     const { passwords, throttle } = this.#context
     const { subject, request, by } = attempt
 
-    // Before the attempt is counted, so that a storm of logins costs the store nothing.
+    // Before the attempt is counted, so that rejected logins cause no load on the store.
     assertConnected(subject.signal)
     passwords.assertCapacity(request)
 
@@ -105,7 +105,9 @@ export class PasswordCheck {
   /**
    * Verifies the password of a user.
    *
-   * @throws TokenAuthError `AUTH_CREDENTIALS_REJECTED` unless it is right, and the user is active.
+   * @throws TokenAuthError `AUTH_CREDENTIALS_REJECTED` if it is wrong, or the user is unknown or
+   * disabled or has no password. `AUTH_BUSY`. `AUTH_STORE_UNAVAILABLE` without the package for a
+   * bcrypt hash.
    */
   async verify (
     user: FoundUser | null,

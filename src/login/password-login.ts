@@ -21,7 +21,7 @@ export interface LoginCredentials {
   readonly password: string
   /** Device token of an earlier login on this device. */
   readonly deviceToken: string | null
-  /** Aborted when the client disconnects. The login is then given up. */
+  /** Aborted when the client disconnects, which cancels the login. */
   readonly signal: AbortSignal
 }
 
@@ -240,7 +240,7 @@ export class PasswordLogin {
     const methods = await this.#secondFactor?.getMethods(user, isTrusted) ?? []
 
     if (this.#secondFactor !== null && methods.length > 0) {
-      // The ticket ends with the stored hash, so the hash must be final.
+      // A change of the stored hash makes the ticket invalid, so a weak hash is replaced before.
       const passwordHash = await this.#check.upgrade(user.id, stored, login.password)
       throw this.#secondFactor.createChallenge(methods, {
         ...login,

@@ -57,7 +57,7 @@ export class Passwords {
   readonly #queue: HashQueue
   readonly #rules: PasswordRules
   readonly #costs: HashCosts
-  /** Peppers that a stored hash may use. `undefined` stands for a hash without a pepper. */
+  /** Peppers that a stored hash may use. `undefined` means a hash without a pepper. */
   readonly #secrets: ReadonlyArray<Uint8Array | undefined>
 
   constructor (queue: HashQueue, rules: PasswordRules) {
@@ -141,8 +141,8 @@ export class Passwords {
   /**
    * Checks a password against a stored hash.
    *
-   * @param stored - `null` for a user who does not exist or cannot log in. Takes as long as a check
-   * and is always `wrong`.
+   * @param stored - `null` for a user who does not exist or cannot log in. The check then takes as
+   * long and results in `wrong`.
    * @throws TokenAuthError `AUTH_BUSY`, or `AUTH_REQUEST_INVALID` if the client has disconnected
    * before the check starts.
    */

@@ -81,8 +81,8 @@ function readBasicCredentials (request: HttpRequest): ClientCredentials | null {
   }
 }
 
-// Clients encode both parts as in a form. Some omit that, so a value that cannot be decoded is used
-// unchanged. `+` stays `+`, because neither part contains a space.
+// Clients must encode both parts as in a form. Some do not, so a value that cannot be decoded is
+// used unchanged. `+` stays `+`, because neither part contains a space.
 function decodeFormValue (value: string): string {
   try {
     return decodeURIComponent(value)

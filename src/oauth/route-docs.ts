@@ -108,7 +108,7 @@ export const oauthRouteDocs = {
   revoke: {
     id: 'Revoke',
     summary: 'Revoke the session of a token of an OAuth client',
-    description: 'RFC 7009. Unknown tokens and revoked sessions are no error.',
+    description: 'RFC 7009. Also succeeds for unknown tokens and revoked sessions.',
     access: 'client',
     documented: {
       ...tokenForm,

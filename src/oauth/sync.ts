@@ -39,7 +39,7 @@ interface Note {
 }
 
 interface SyncBody {
-  /** `null` for the revocations that still matter. */
+  /** `null` to get all revocations that may concern a valid access token. */
   readonly cursor: string | null
   readonly notes: readonly Note[]
   readonly client_id?: string
@@ -73,9 +73,9 @@ const bodySchema = {
  * Adds `POST sync`: services that verify tokens report which ones they have accepted, and get the
  * revocations that are new since their cursor.
  *
- * Reads the store itself, so that a cursor of one instance continues at another one. A note
- * confirms a generation if its claim `seen` is right, and never revokes anything. The response
- * says that the notes are written.
+ * Reads the store itself, so that a cursor of one instance also works at another one. A note
+ * confirms a generation if its claim `seen` is valid, and never revokes anything. The notes are
+ * written before the response is sent.
  */
 export function addSyncRoute (scope: FastifyInstance, url: string, context: SyncRoute): void {
   const { clients, store, realm, seen, usage, revoked, events, clock, describe } = context
@@ -138,7 +138,7 @@ export function addSyncRoute (scope: FastifyInstance, url: string, context: Sync
   })
 }
 
-/** Names the parts of a revocation like the claims of the tokens that it ends. */
+/** Names the parts of a revocation like the claims of the tokens that it revokes. */
 function toWire (revocation: Revocation): object {
   const { at, reason } = revocation
 
