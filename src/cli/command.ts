@@ -37,7 +37,7 @@ export interface OptionValues {
 /** Input of a command. */
 export interface CommandInput {
   readonly values: OptionValues
-  /** Arguments that are no options. */
+  /** Arguments that are not options. */
   readonly operands: readonly string[]
   readonly io: Io
 }

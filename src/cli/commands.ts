@@ -19,7 +19,7 @@ const realm: OptionSpec = {
   value: 'NAME',
   description: 'Option "name" of the plugin (default: auth)'
 }
-const yes: OptionSpec = { type: 'boolean', description: 'Do it without a question' }
+const yes: OptionSpec = { type: 'boolean', description: 'Do not ask for a confirmation' }
 
 /** Commands by name, in the order of the help. */
 export const commands: Readonly<Record<string, Command>> = {
@@ -27,7 +27,7 @@ export const commands: Readonly<Record<string, Command>> = {
     summary: 'Create the missing tables, indexes and functions',
     usage: '',
     details: [
-      'Names what is missing, and asks before it creates it. Without a terminal, or\n' +
+      'Lists what is missing, and asks before it creates it. Without a terminal, or\n' +
       'with --json, it needs --yes. If nothing is missing, it only reads.',
       'Redis needs no migration.'
     ],
@@ -41,11 +41,11 @@ export const commands: Readonly<Record<string, Command>> = {
     load: async () => (await import('./commands/migrate.js')).migrate
   },
   check: {
-    summary: 'Report what the store lacks in its database',
+    summary: 'Report what is missing in the database',
     usage: '',
     details: [
-      'Checks versions, tables, rights and settings. Changes nothing. Exits with 1 if\n' +
-      'the store cannot work, or if there is a warning.'
+      'Checks versions, tables, permissions and settings. Changes nothing. Exits with\n' +
+      '1 if the store cannot work, or if there is a warning.'
     ],
     operand: null,
     options: { ...databaseOptions, ...commonOptions },
@@ -85,8 +85,8 @@ export const commands: Readonly<Record<string, Command>> = {
     summary: 'Revoke one session, all sessions of a user, or all sessions',
     usage: '--session ID | --user ID | --all',
     details: [
-      'Refresh tokens are refused immediately. Running instances refuse the access\n' +
-      'tokens as soon as they have read the feed, after 1 s by default.',
+      'Refresh tokens are rejected immediately. Running instances reject the access\n' +
+      'tokens after their next poll of the database, within 1 s by default.',
       '--user and --all ask first. Without a terminal, or with --json, they need --yes.'
     ],
     operand: null,
@@ -105,10 +105,10 @@ export const commands: Readonly<Record<string, Command>> = {
     summary: 'Delete expired sessions, revocations and login attempts',
     usage: '',
     details: [
-      'Deletes what the app would delete at its next sweep: records that ended more\n' +
+      'Deletes what the app would delete at its next sweep: records that expired more\n' +
       'than 25 hours ago by the clock of the database. Covers all realms.',
-      'Asks no question. If the clocks of the database and of this machine differ by\n' +
-      'more than 5 minutes, it deletes nothing. --yes deletes nevertheless.'
+      'Asks for no confirmation. If the clocks of the database and of this machine\n' +
+      'differ by more than 5 minutes, it deletes nothing, except with --yes.'
     ],
     operand: null,
     options: {
@@ -132,7 +132,7 @@ export const commands: Readonly<Record<string, Command>> = {
     summary: 'Print a new key pair for the option "keys"',
     usage: '',
     details: [
-      'Prints the private key on stdout, in the form that the option "keys" takes. It\n' +
+      'Prints the private key on stdout, in a form that the option "keys" accepts. It\n' +
       'contains the public key. The key ID and the public key are on stderr.',
       'Needs no database.'
     ],

@@ -2,7 +2,7 @@
 export const exitCodes = {
   /** Everything was done, and nothing was found. */
   done: 0,
-  /** A finding, or a failure that is none of the others. */
+  /** A finding, or any other failure. */
   failed: 1,
   /** The command line is invalid. Nothing was done. */
   usage: 2,

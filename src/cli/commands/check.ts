@@ -15,7 +15,7 @@ interface CheckReport {
   readonly warnings: readonly string[]
 }
 
-/** Reports what the store lacks in its database. */
+/** Reports what is missing in the database of a store. */
 export const check: CommandHandler = input =>
   withDatabase(input, async database => {
     const report = await checkStore(database)
@@ -44,7 +44,7 @@ export async function checkStore ({ store }: Database): Promise<CheckReport> {
   }
 }
 
-// These two are about the connection of an app, and this one belongs to the command.
+// These two warnings are about the connection of an app. The command has a connection of its own.
 function isAboutServer (warning: string): boolean {
   return !/listener for "error"|^"busy_timeout" is set/.test(warning)
 }

@@ -4,7 +4,7 @@ import { withDatabase } from '../database/with-database.js'
 import { CliError } from '../errors.js'
 import { checkStore } from './check.js'
 
-/** Creates what the store lacks in its database, after a confirmation. */
+/** Creates what is missing in the database of a store, after a confirmation. */
 export const migrate: CommandHandler = input =>
   withDatabase(input, async database => {
     const { store, label } = database

@@ -10,8 +10,8 @@ export const printSecret: CommandHandler = async () => {
   return { document: { secret }, text: secret }
 }
 
-// A random string may contain a word that the plugin takes for a placeholder. A shell takes one
-// with "-" in front for an option.
+// The plugin rejects a secret that contains a word of a placeholder, even by chance. A command
+// would read a secret that begins with "-" as an option.
 function createSecret (): string {
   const secret = randomBytes(SECRET_BYTES).toString('base64url')
   return findWeakness(secret) === null && !secret.startsWith('-') ? secret : createSecret()

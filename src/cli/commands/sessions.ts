@@ -34,7 +34,7 @@ export const listSessions: CommandHandler = input => {
       return createResult(realm, now, [found])
     }
 
-    // One more than requested tells whether the list is complete.
+    // Reads one more than requested, to find out whether the list is complete.
     const found = await store.list(realm, user as string, { now, limit: limit + 1 })
     const result = createResult(realm, now, found.slice(0, limit), found.length > limit)
     const none = `user "${user as string}" has no active sessions in realm "${realm}"`

@@ -42,8 +42,8 @@ export function connectError (label: string, error: unknown): CliError {
 }
 
 /**
- * Converts the error of a store. The message has the code of the driver, but not its text, which
- * may contain values.
+ * Converts the error of a store. The message contains the code of the driver, but not its message,
+ * which may contain values.
  */
 export function storeError (label: string, error: unknown): CliError {
   if (error instanceof CliError) {
@@ -82,7 +82,7 @@ export function storeError (label: string, error: unknown): CliError {
   )
 }
 
-/** Replaces the calls in a text of a store with the commands that do the same. */
+/** Replaces the calls in a message of a store with the commands that do the same. */
 export function useCommands (text: string): string {
   return text.replaceAll('"await store.migrate()"', '"npx fastify-token-auth migrate"')
 }

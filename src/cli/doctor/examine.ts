@@ -79,7 +79,7 @@ export async function examine (probe: Probe, now: () => Millis): Promise<Report>
   }
 }
 
-// With transport "both", a refresh token in the body is read, so that an invalid one has its code.
+// With transport "both", the app reads a refresh token in the body, and the error shows that.
 async function getCookieUse (probe: Probe, usesCookies: boolean): Promise<CookieUse> {
   if (!usesCookies) {
     return 'none'
@@ -121,11 +121,11 @@ async function checkProxy (
   const { ownOrigin } = probe.target
   const isOwnOriginRejected = usesCookies &&
     getAuthCode(await probe.logout(ownOrigin)) === 'AUTH_ORIGIN_REJECTED'
-  // From a public address, no client reaches the app by a private one.
+  // If the deployment has a public address, its clients cannot have private addresses.
   const isHidden = address !== null && isPrivate(address) &&
     !isPrivate(login?.response.remoteAddress ?? '')
   const evidence = [
-    ...isOwnOriginRejected ? [`it takes ${ownOrigin} for another origin`] : [],
+    ...isOwnOriginRejected ? [`it treats ${ownOrigin} as another origin`] : [],
     ...isHidden ? [`it saw the address ${address}`] : []
   ]
   return evidence.length === 0 ? [] : [createFinding('proxy-not-trusted', evidence.join(', and '))]
@@ -176,7 +176,7 @@ function checkLogin (login: LoginProbe | null): Finding[] {
 }
 
 async function checkCache (probe: Probe, refreshed: ProbeResponse): Promise<Finding[]> {
-  // A cache has the response of the first request at the second one.
+  // If a cache saves the first response, the second request shows it.
   await probe.request('GET', 'sessions')
   const listed = await probe.request('GET', 'sessions')
   const { age, 'x-cache': cache, 'cf-cache-status': status } = listed.headers

@@ -12,7 +12,7 @@ export interface Finding {
 
 type Texts = Omit<Finding, 'id'>
 
-/** Texts of the findings by ID. The argument is the part of the problem that was seen. */
+/** Texts of the findings by ID. The argument is the detail that was found. */
 const texts = {
   'post-redirected': (location: string): Texts => ({
     problem: `POST requests are redirected to ${location}.`,
@@ -121,10 +121,10 @@ const texts = {
     fix: 'Run NTP on both, and compare again.'
   }),
   'token-clock': (seconds: string): Texts => ({
-    problem: `Access tokens are dated ${seconds} s away from the clock of the server.`,
+    problem: `The time in access tokens differs from the clock of the server by ${seconds} s.`,
     consequence: 'Services that verify them by their own clock reject valid tokens, or accept ' +
       'expired ones.',
-    fix: 'Run NTP on the database server, whose clock dates the tokens.'
+    fix: 'Run NTP on the database server. Its clock provides the time of the tokens.'
   }),
   'cache-control': (routes: string): Texts => ({
     problem: `Responses without Cache-Control: no-store: ${routes}.`,
@@ -159,7 +159,7 @@ const texts = {
   'jwks-cache': (evidence: string): Texts => ({
     problem: `The JWKS is cached for too long: ${evidence}.`,
     consequence: 'After a rotation, services reject tokens of the new key, and accept the old one.',
-    fix: 'Cache it for at most 300 s, as the app says.'
+    fix: 'Cache it for at most 300 s, as Cache-Control of the app says.'
   }),
   'login-failed': (reason: string): Texts => ({
     problem: `The login failed: ${reason}.`,

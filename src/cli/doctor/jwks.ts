@@ -7,7 +7,7 @@ import type { Probe } from './target.js'
 
 /** Members of private and secret keys (RFC 7518, section 6). */
 const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k']
-/** Time in seconds for which a key is announced at least before it signs. */
+/** Minimum time in seconds for which an app announces a key before it signs. */
 const MAX_AGE = 300
 
 type Jwk = Readonly<Record<string, unknown>>

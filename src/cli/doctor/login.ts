@@ -5,7 +5,7 @@ import { getAuthCode, parseObject } from './http.js'
 import type { ProbeResponse } from './http.js'
 import type { Probe } from './target.js'
 
-/** Addresses of documentation (RFC 5737), which no client has. */
+/** Addresses for documentation (RFC 5737), which no client has. */
 const SPOOFED_ADDRESSES = ['203.0.113.1', '203.0.113.2', '203.0.113.3']
 
 /** Characters of a token, so that it can be sent in a header. */
@@ -21,7 +21,7 @@ export interface LoginProbe {
   readonly expiresIn: number | null
   /** Whether a key pair signs access tokens, so that there must be a JWKS. */
   readonly isKeySigned: boolean
-  /** Address of the client as the app saw it; `null` if the app does not tell. */
+  /** Address of the client as the app saw it; `null` if the app does not return it. */
   readonly address: string | null
 }
 
