@@ -14,9 +14,11 @@ import { readSubprotocolToken } from './subprotocol.js'
 export interface AuthenticatedRequest extends DpopRequest, OriginRequest {
   /** Instance of the scope that declared the route. */
   readonly server?: object
+  /** Logger of the request. */
   readonly log?: Pick<Logger, 'error'>
   readonly routeOptions: { readonly config: FastifyContextConfig }
   readonly headers: DpopRequest['headers'] & OriginRequest['headers']
+  /** User and session of the access token; `null` if no token was accepted. */
   auth: Auth | null
 }
 

@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import { isConnected } from './authorization.js'
 
-/** Part of a Fastify request that tells when its client disconnects. */
+/** Part of a Fastify request that shows whether its client is connected. */
 export interface ConnectedRequest {
   readonly raw: {
     readonly socket?: unknown

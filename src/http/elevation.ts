@@ -25,7 +25,7 @@ export class RequestElevation {
   /**
    * Reads the access token that `authenticate` has accepted.
    *
-   * @throws TokenAuthError `AUTH_ACCESS_MISSING` if it has accepted none.
+   * @throws TokenAuthError `AUTH_ACCESS_MISSING` if it has accepted no token.
    */
   read (request: AuthenticatedRequest): PresentedAccess {
     return readAcceptedToken(request, this.#context)

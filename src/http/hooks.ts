@@ -15,7 +15,9 @@ import { getRegistration } from './registration.js'
  *
  * Without `done`, returns a promise that rejects if the token is rejected.
  *
- * @throws TokenAuthError with status 401 if the token is missing, invalid, expired or revoked.
+ * @throws TokenAuthError with status 401 if the token is missing, invalid, expired or revoked. With
+ * 400 if the request has two tokens, and with 403 (`AUTH_ORIGIN_REJECTED`) if a page of another
+ * origin uses the cookie. With 503 while revocations or the keys of the issuer cannot be read.
  * @example
  * ```ts
  * import { authenticate } from 'fastify-token-auth'

@@ -1,7 +1,7 @@
 import type { AccessCheck, AuthenticatedRequest } from './authenticate.js'
 import { isPreflight } from './csrf.js'
 
-/** Part of a Fastify request that tells which route it matches. */
+/** Part of a Fastify request that shows which route it matches. */
 interface RoutedRequest extends AuthenticatedRequest {
   readonly is404?: boolean
   readonly routeOptions: AuthenticatedRequest['routeOptions'] & {

@@ -43,7 +43,7 @@ export interface ElevateRoute {
 /**
  * Adds `POST elevate`: verifies the password of the signed-in user again (step-up).
  *
- * Responds with an access token of the same session, whose `auth_time` is the time of the request.
+ * Responds with an access token of the same session. Its `auth_time` is the time of the request.
  * Limits failed attempts like the login.
  */
 export function addElevateRoute (
@@ -62,7 +62,7 @@ export function addElevateRoute (
   }, async (request, reply) => {
     const { password, deviceToken, answer } = readBody(request.body)
     const presented = elevation.read(request)
-    // An outdated or revoked token must not serve to guess passwords.
+    // An attacker must not be able to guess the password with an outdated or revoked token.
     await elevation.assertCurrent(presented)
     const user = await users.findById(presented.token.userId)
 
