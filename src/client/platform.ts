@@ -91,8 +91,9 @@ export interface Platform {
    */
   readonly flags: FlagsLike | null
   /**
-   * Calls the listener when the network or the page may be back: after a sleep, after an offline
-   * period, or when the user returns to the page. `null` if unavailable.
+   * Calls the listener when the network or the page may be back. `null` if unavailable.
+   *
+   * This is after a sleep, after an offline period, or when the user returns to the page.
    *
    * Returns a function that removes the listener. Additional calls do no harm.
    *

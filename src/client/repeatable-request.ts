@@ -22,9 +22,8 @@ export interface RepeatableRequest {
 /**
  * Prepares a request.
  *
- * Only a body that is known to be repeatable is sent twice: a string, form, blob or buffer, and the
- * body of a `Request`, which is cloned. Any other body, such as a stream or a generator, may be
- * consumed by the first attempt.
+ * A string, form, blob or buffer can be sent twice, and so can the body of a `Request`, which is
+ * cloned. The first attempt may consume any other body, such as a stream or a generator.
  *
  * @param baseUrl - Base of a relative URL.
  */

@@ -205,9 +205,9 @@ export interface AuthClient<User extends object = object> {
    * `reply` sets the cookie of a page.
    *
    * The callback receives a `fetch` that requests the refresh token in the way the client expects
-   * it: relative URLs are resolved against `baseUrl`, and credentials are included if `storage` is
-   * `cookie`. Only send the request in the callback, because other tabs wait for it; ask the user
-   * before.
+   * it. It resolves relative URLs against `baseUrl`, and includes credentials if `storage` is
+   * `cookie`. Only send the request in the callback, because other tabs wait for it. Ask the user
+   * for input before the call.
    *
    * Replaces and revokes an earlier session of this client.
    *
@@ -234,8 +234,8 @@ export interface AuthClient<User extends object = object> {
    * The next requests have an access token of the same session with a recent `auth_time`, until the
    * client refreshes it.
    *
-   * @param step - The password, with the code of a second factor if there is one; or a callback
-   *   that sends a request to a route of the app, which returns the result of
+   * @param step - The password, with the code of a second factor if there is one. Or a callback
+   *   that sends a request to a route of the app. That route returns the result of
    *   `app.tokenAuth.elevate`.
    * @throws AuthError `AUTH_CREDENTIALS_REJECTED` and other codes of the server; `signed-out` if
    *   the session was replaced

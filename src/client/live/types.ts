@@ -102,7 +102,7 @@ export interface LiveSocket {
    */
   send(data: SocketData): boolean
   /**
-   * Closes the socket for good.
+   * Closes the socket permanently.
    *
    * @param code - 1000, or 3000 to 4999. Defaults to 1000.
    * @param reason - At most 123 bytes.

@@ -16,6 +16,7 @@ interface SocketListeners {
 
 /** A `WebSocket` of a browser or of the package `ws`. */
 export interface WebSocketLike {
+  /** Type of the data of binary messages. */
   binaryType: string
   /** 1 while the connection is open. */
   readonly readyState: number

@@ -215,7 +215,8 @@ export function createFileLock (
     } finally {
       ownFolder = null
       clearInterval(heartbeat)
-      // The result of the work matters more. Other processes take over a lock that stays.
+      // Ignores a failure, so that the caller gets the result of the work. Other processes take the
+      // lock over later.
       await removeOwner(identity.name).catch(() => {})
     }
   }

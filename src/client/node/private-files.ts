@@ -38,7 +38,7 @@ export async function readPrivateFile (path: string): Promise<string | null> {
   try {
     const stats = await handle.stat()
 
-    // The mode of a folder must stay. Reading the folder as a file rejects.
+    // The mode of a folder must not change. Reading the folder as a file rejects.
     if (!stats.isDirectory()) {
       await restrict(path, stats, 0o600)
     }
