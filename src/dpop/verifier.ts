@@ -35,7 +35,7 @@ export interface DpopProof {
 
 /** Dependencies of a {@link DpopVerifier}. */
 export interface DpopVerifierContext {
-  /** `null` if proofs need no nonce. Their time is then the clock of the client. */
+  /** `null` if proofs need no nonce. Their time is then that of the client's clock. */
   readonly nonces: DpopNonces | null
   /** Saves consumed proofs. Share it between instances. */
   readonly replays: AttemptStore

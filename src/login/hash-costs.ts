@@ -88,7 +88,7 @@ export class HashCosts {
   }
 
   /**
-   * Returns the hashes that are missing after one of the given cost.
+   * Returns the hashes that a failed check must add to one of the given cost.
    *
    * None of them takes more memory than the most expensive hash.
    */
@@ -111,7 +111,7 @@ export class HashCosts {
   }
 
   /**
-   * Returns the costs of the bcrypt hashes that are missing after one of the given cost.
+   * Returns the costs of the bcrypt hashes that a failed check must add to one of the given cost.
    *
    * For example, hashes of the costs 10, 10 and 11 together take as long as one of cost 12.
    *

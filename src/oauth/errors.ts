@@ -84,8 +84,8 @@ export function setOAuthErrorHandler (scope: FastifyInstance, realm: string): vo
       request.log.error({ err: error }, 'OAuth endpoint failed')
     }
 
-    // An `onError` hook of the outer scope has added a Bearer challenge and the code of the error,
-    // which would tell causes apart. Its `Retry-After` stays.
+    // An `onError` hook of the outer scope has added a Bearer challenge, and the code of the error,
+    // which would reveal the cause. Its `Retry-After` stays.
     reply.removeHeader('www-authenticate')
     reply.removeHeader(errorHeader)
     removeFromHeader(reply, 'access-control-expose-headers', errorHeader)

@@ -65,7 +65,7 @@ export class IntrospectionVerifier implements AccessTokenVerifier<FollowableToke
   readonly #queue = new RequestQueue(MAX_RUNNING, MAX_WAITING)
   /** Limits the lines in the log, because thousands of requests may be rejected. */
   readonly #overloads = new RateLimit(1, SECOND)
-  /** Hashes of inactive tokens, and when the issuer was asked about them. */
+  /** Hashes of inactive tokens, and the time of each request to the issuer. */
   readonly #inactive = new BoundedMap<string, Millis>(MAX_INACTIVE)
   readonly #inactiveAge: Millis
 

@@ -167,10 +167,10 @@ function createRequestDpop (
  * `jti` and `type: 'access'`. Rejects tokens of other libraries. If the issuer has OAuth clients,
  * `request.auth.clientId` of first-party sessions is the issuer's `name`.
  *
- * With a key set alone, a token stays valid until it expires, even if its session is revoked, and
- * its use does not confirm its generation at the issuer. With `sync`, the service rejects a revoked
+ * With a key set alone, a token stays valid until it expires, even if its session is revoked. Its
+ * use does not confirm its generation at the issuer. With `sync`, the service rejects a revoked
  * session within about 1.5 s, and the issuer confirms the generations that were used. With
- * introspection, a token stays valid for at most `maxAge`.
+ * introspection, a token of a revoked session stays valid for at most `introspection.maxAge`.
  *
  * While the issuer is unreachable and cached data is too old, requests fail with 503
  * (`AUTH_KEYS_UNAVAILABLE` or `AUTH_STORE_UNAVAILABLE`).

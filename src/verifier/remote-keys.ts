@@ -34,7 +34,7 @@ export interface AuthenticToken {
   readonly key: AppKey
 }
 
-// Requests during an outage must not flood the issuer. `Retry-After` tells clients the same time.
+// Requests during an outage must not flood the issuer. Clients get the same time in `Retry-After`.
 const RETRY_INTERVAL: Millis = SECOND
 
 /** Maximum length of a key set in bytes. A key takes less than 1 kB. */
@@ -168,8 +168,8 @@ export class RemoteKeys {
     }
   }
 
-  // A response without a usable key counts as an outage: jose keeps the previous set until
-  // `maxAge`, and then requests fail with 503 instead of 401.
+  // A response without a usable key counts as an outage. jose keeps the previous set until
+  // `maxAge`. Then requests fail with 503 instead of 401.
   async #fetch (...request: Parameters<FetchImplementation>): Promise<Response> {
     const response = await fetch(...request)
 

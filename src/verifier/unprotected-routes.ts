@@ -4,12 +4,12 @@ import type { UnprotectedRoute } from '../http/unprotected-routes.js'
 /**
  * Lists the routes of the whole app that no `authenticate` hook protects, by path and method.
  *
- * The result of `app.tokenAuth.unprotectedRoutes()`, for an app that registers `tokenVerifier`.
- * Assert the list in a test, so that it finds each route that is open by mistake.
+ * Works like `app.tokenAuth.unprotectedRoutes()`, for an app that registers `tokenVerifier`. Assert
+ * the list in a test, which then finds each route that is open by mistake.
  *
- * Only the hook counts. A route with it is not listed, even if `config.tokenAuth` marks it as
- * `'public'` or `'optional'`, or `protect.except` names it: the app opened it on purpose. A route
- * without it is listed, even if it is marked.
+ * Only the hook counts. A route with it is not listed, even if the app opened it on purpose:
+ * `config.tokenAuth` marks it as `'public'` or `'optional'`, or `protect.except` names it. A route
+ * without the hook is listed, even if it is marked.
  *
  * Recognizes `authenticate` and `protect`, but no hook of your own that calls them, nor `app.auth`
  * of @fastify/auth. Leaves out `OPTIONS`, and `HEAD` of a listed `GET`.
