@@ -56,7 +56,8 @@ export const commands: Readonly<Record<string, Command>> = {
     usage: '',
     details: [
       'Compares the tables with those that "migrate" creates, and records the version.\n' +
-      'Creates nothing else. Asks first; without a terminal, it needs --yes.'
+      'Creates nothing else. Asks first. Without a terminal, or with --json, it needs\n' +
+      '--yes.'
     ],
     operand: null,
     options: { yes, ...databaseOptions, ...commonOptions },
@@ -68,7 +69,7 @@ export const commands: Readonly<Record<string, Command>> = {
     details: [
       'Lists the active sessions of a user, the newest one first. With --session,\n' +
       'shows one session in any state, and the reason why it was revoked.',
-      'Times are UTC. The database decides what has expired, not this machine.'
+      'Times are UTC. The clock of the database decides what has expired.'
     ],
     operand: null,
     options: {

@@ -67,7 +67,7 @@ t.test('invalid command lines exit with 2 and name what is valid', async t => {
     [['sessions'], 'requires either --user ID or --session ID'],
     [['sessions', '--user', '1', '--session', '2'], 'either --user ID or --session ID'],
     [['sessions', '--user', '1', '--limit', '0'], '"--limit" must be an integer from 1 to'],
-    [['sessions', '--user', '1'], 'the database is missing; set DATABASE_URL'],
+    [['sessions', '--user', '1'], 'the URL of the database is missing; set DATABASE_URL'],
     [['revoke'], 'requires one of --session ID, --user ID and --all'],
     [['revoke', '--all', '--user', '1'], 'requires one of --session ID, --user ID and --all'],
     [['revoke', '--user='], 'requires one of --session ID, --user ID and --all']

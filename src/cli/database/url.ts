@@ -61,7 +61,7 @@ export function parseDatabaseUrl (given: string, source: string): DatabaseAddres
     )
   }
 
-  // The drivers know only their own scheme.
+  // The drivers accept only their own scheme.
   const known = scheme.toLowerCase() === 'mariadb:' ? `mysql:${given.slice(scheme.length)}` : given
   const at = url.host === '' ? '' : ` at ${url.host}`
   return { kind, url: known, label: `${NAMES[kind]}${at}` }

@@ -29,7 +29,7 @@ export async function withDatabase<T> (
   const url = values.database ?? io.env.DATABASE_URL
 
   if (url === undefined || url === '') {
-    throw usageError('the database is missing; set DATABASE_URL, or use --database URL')
+    throw usageError('the URL of the database is missing; set DATABASE_URL, or use --database URL')
   }
 
   const address = parseDatabaseUrl(url, isOption ? '--database' : 'DATABASE_URL')

@@ -62,7 +62,7 @@ export class Probe {
   }
 
   /**
-   * Sends a logout with a refresh cookie that is no token.
+   * Sends a logout with a refresh cookie that is not a token.
    *
    * A logout of an unknown token succeeds and clears the cookies, so it shows their attributes. It
    * revokes nothing.
