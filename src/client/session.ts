@@ -89,7 +89,11 @@ export interface Session {
   close(): void
 }
 
-/** A refresh is due at 80 % of the lifetime, but at most 60 s before the token expires. */
+/**
+ * Time in milliseconds between a due refresh and the expiry of the access token.
+ *
+ * It is 20 % of the lifetime if that is less. Jitter adds up to 50 %, so that clients spread out.
+ */
 const MAX_REFRESH_MARGIN = 60_000
 const PAST: Moment = { now: -Infinity, date: -Infinity }
 

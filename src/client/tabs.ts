@@ -104,8 +104,8 @@ export function createTabLock (
  * Creates a function that acquires a lock and returns the function that releases it.
  *
  * There are two locks. The holder of the first one may wait for a slow server, or be frozen. A tab
- * that cannot get it in time requests the second one. So at most two tabs refresh concurrently,
- * whatever the holder does. Without any lock, the function to release does nothing.
+ * that cannot acquire it in time requests the second one, so that the other tabs still take turns.
+ * A tab that acquires neither continues without a lock, and its release function does nothing.
  */
 function createLockAcquisition (
   { now, sleep }: Platform,

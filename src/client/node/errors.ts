@@ -3,7 +3,8 @@
  *
  * - `lock-lost`: this process stood still for so long that another process took over its lock.
  *   Nothing was written. The next attempt works.
- * - `not-private`: other users of the machine can read the file or its folder, or own it.
+ * - `not-private`: other users of the machine can read the file or the folder of its lock, or own
+ *   one of them. This process cannot change that.
  */
 export type FileStorageErrorCode = 'lock-lost' | 'not-private'
 
