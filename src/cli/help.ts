@@ -15,7 +15,7 @@ export function formatHelp (): string {
     '',
     ...list,
     '',
-    `npx ${PROGRAM} COMMAND --help describes a command. All take --json.`,
+    `npx ${PROGRAM} COMMAND --help describes a command. All accept --json.`,
     'Set the database in DATABASE_URL or with --database:',
     '  postgres: postgresql: mysql: mariadb: redis: rediss: sqlite:PATH file:PATH',
     'The driver is loaded from the dependencies of the app in this folder.',

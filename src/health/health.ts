@@ -182,7 +182,7 @@ function getDegradations (
   if (hashes.expectedWait > MAX_HASH_WAIT) {
     add(
       'hashes-waiting',
-      `${hashes.waiting} password hashes wait, a new one for about ${hashes.expectedWait} ms`
+      `${hashes.waiting} password hashes wait; a new one waits about ${hashes.expectedWait} ms`
     )
   }
 

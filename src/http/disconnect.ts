@@ -38,7 +38,7 @@ export function getDisconnectSignal ({ raw }: ConnectedRequest): AbortSignal {
 
 function createSignal (connection: Closable): AbortSignal {
   const controller = new AbortController()
-  // Node warns if a signal has many listeners, but pipelined requests are no leak.
+  // Node warns of a leak if a signal has many listeners, but pipelined requests are not a leak.
   setMaxListeners(0, controller.signal)
   connection.once('close', () => {
     controller.abort()

@@ -65,7 +65,7 @@ export interface Registration {
   /**
    * Opens sessions for `signIn` of `fastify-token-auth/testing`.
    *
-   * Missing if `NODE_ENV` was `production` at registration, and for `tokenVerifier`.
+   * Missing if `NODE_ENV` was `production` at registration, and for `tokenVerifier` and `fakeAuth`.
    */
   readonly testing?: TestSessions
   /**

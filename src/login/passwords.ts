@@ -104,7 +104,7 @@ export class Passwords {
    *
    * @returns A PHC string with its own salt and parameters.
    * @throws TokenAuthError `AUTH_PASSWORD_REJECTED`, `AUTH_BUSY`
-   * @throws TypeError if `passwords.validate` returns no boolean.
+   * @throws TypeError if `passwords.validate` does not return a boolean.
    */
   async hash (password: string, request: HashRequest): Promise<string> {
     await this.assertAcceptable(password)
@@ -115,7 +115,7 @@ export class Passwords {
    * Checks a new password against the rules.
    *
    * @throws TokenAuthError `AUTH_PASSWORD_REJECTED`
-   * @throws TypeError if `passwords.validate` returns no boolean.
+   * @throws TypeError if `passwords.validate` does not return a boolean.
    */
   async assertAcceptable (password: string): Promise<void> {
     const { minLength, validate } = this.#rules

@@ -83,7 +83,7 @@ export interface Faults {
   readonly clock: Clock
   /** Random numbers of the seed, for decisions of the test. */
   readonly random: Random
-  /** `wrap` of the first tab of the first device, which is created on first use. */
+  /** `wrap` of a tab on a device of its own. The first use creates both. */
   readonly wrap: (send: typeof fetch) => typeof fetch
   /** `platform` of the same tab. */
   readonly platform: Platform

@@ -85,7 +85,7 @@ async function readAddress (
   return typeof current?.ip === 'string' ? current.ip : null
 }
 
-/** Returns the tokens of a response; `null` if one of them is no token. */
+/** Returns the tokens of a response; `null` if one of them is malformed. */
 function readTokens ({ body }: ProbeResponse): Partial<TokenResponse> | null {
   const tokens = (parseObject(body) ?? {}) as Partial<TokenResponse>
   const isToken = (value: unknown): boolean =>
