@@ -4,17 +4,17 @@ import type { RevocationReason, Session } from './session.js'
 /**
  * Revocation of all sessions that began at or before a moment.
  *
- * It is valid for a user or, without `userId`, for a whole realm. It also ends sessions whose rows
- * are not marked as revoked yet.
+ * It applies to a user or, if `userId` is `null`, to a whole realm. It also revokes sessions whose
+ * rows are not marked as revoked yet.
  */
 export interface NotBefore {
   /** Name of the registration. */
   readonly realm: string
-  /** `null` for everybody of the realm. */
+  /** ID of the user; `null` for all users of the realm. */
   readonly userId: string | null
-  /** Last moment of authentication that it ends. */
+  /** Sessions with an `authenticatedAt` at or before this moment are revoked. */
   readonly before: Millis
-  /** ID of the session that it leaves alone; `null` if there is none. */
+  /** ID of the only session that stays valid; `null` if there is none. */
   readonly keep: string | null
   /** Moment of the revocation. */
   readonly at: Millis
@@ -22,7 +22,7 @@ export interface NotBefore {
   readonly reason: RevocationReason
 }
 
-/** Whether a not-before ends a session. */
+/** Whether a not-before revokes a session. */
 export function isEndedBy (
   { id, realm, userId, authenticatedAt }: Session,
   notBefore: NotBefore
@@ -34,10 +34,10 @@ export function isEndedBy (
 }
 
 /**
- * Returns a session as its not-befores leave it.
+ * Returns a session with the revocation of its not-befores.
  *
- * A row that is marked as revoked stays as it is. Otherwise the earliest not-before that ends the
- * session revokes it.
+ * A row that is marked as revoked stays unchanged. Otherwise the earliest not-before that applies
+ * to the session provides the time and the reason.
  */
 export function applyNotBefores (session: Session, notBefores: Iterable<NotBefore>): Session {
   if (session.revokedAt !== null) {

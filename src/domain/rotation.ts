@@ -10,8 +10,8 @@
  *    the row.
  * 3. {@link judgeRotation} decides what the client gets.
  *
- * Two tabs, a retry and a lost response all get the same successor. An older token means that two
- * parties hold tokens of the session, so the session is revoked.
+ * A second tab, and a retry after a lost response, get the same successor. An older token means
+ * that two parties hold tokens of the session, so the session is revoked.
  *
  * All times are store time: see `revocations/store-clock.ts`.
  *
@@ -52,13 +52,13 @@ export interface RotationAttempt {
   readonly userId: string
   /** Hash of the secret in the token. A row with another one does not rotate. */
   readonly secretHash: string
-  /** Generation of the row that can rotate. */
+  /** Generation that the row must have. */
   readonly from: number
   /** Generation that the row gets. */
   readonly to: number
   /**
-   * Whether the attempt restores writes that the store lost. The grace period and the end of the
-   * row do not apply then, and the generation is confirmed.
+   * Whether the attempt restores writes that the store lost. The grace period and the expiry of
+   * the row do not apply then, and the generation is confirmed.
    */
   readonly heals: boolean
   /** The moment that the store writes. */
@@ -81,7 +81,7 @@ export interface RotationOutcome {
   readonly session: Session | null
 }
 
-/** A presented refresh token, and the times by which it is judged. */
+/** A presented refresh token with its attempt, and the times by which it is judged. */
 export interface Presentation {
   readonly presented: PresentedToken
   readonly attempt: RotationAttempt
@@ -170,7 +170,7 @@ export function planHealing (
   }
 }
 
-/** Whether a store must rotate the row. The row shows its not-befores as a revocation. */
+/** Whether a store must rotate the row. Call `applyNotBefores` on the row first. */
 export function canRotate (session: Session, attempt: RotationAttempt): boolean {
   return session.id === attempt.sessionId &&
     session.realm === attempt.realm &&

@@ -54,7 +54,7 @@ export interface Session {
   readonly realm: string
   /** ID of the user, the `sub` claim. */
   readonly userId: string
-  /** SHA-256 hash, base64url, of the secret in its refresh tokens. Cannot make a token. */
+  /** SHA-256 hash, base64url, of the secret in its refresh tokens. Does not reveal the secret. */
   readonly secretHash: string
   /** Number of rotations so far. Only the refresh token of this generation can rotate. */
   readonly generation: number
@@ -115,14 +115,14 @@ const ID_FORM = /^s[0-9a-z]{9}[\w-]{22}$/
 /**
  * Creates the ID of a session: `s`, the time in base 36, and 128 random bits.
  *
- * New IDs are the greatest ones, so that inserts stay in one place of an index. An access token
- * tells by its `sid` claim when its session began.
+ * A new ID sorts after all older ones, so that inserts stay in one place of an index. The `sid`
+ * claim of an access token shows when its session began.
  *
  * @param random - 16 random bytes. Bytes that derive from a token make the ID reproducible.
  * @throws RangeError if the time is negative or after the year 5188.
  */
 export function createSessionId (createdAt: Millis, random: Buffer = randomBytes(16)): string {
-  // Also refuses NaN, for example from the clock of an app.
+  // Also rejects NaN, for example from the clock of an app.
   if (!(createdAt >= 0 && createdAt < 36 ** TIME_DIGITS)) {
     throw new RangeError(`the time ${createdAt} does not fit into a session ID`)
   }
@@ -131,7 +131,7 @@ export function createSessionId (createdAt: Millis, random: Buffer = randomBytes
   return `s${digits}${random.toString('base64url')}`
 }
 
-/** Returns the time in a session ID, or `null` if {@link createSessionId} made no such ID. */
+/** Returns the time in a session ID, or `null` if it is not an ID of {@link createSessionId}. */
 export function getCreationTime (sessionId: string): Millis | null {
   return ID_FORM.test(sessionId)
     ? Number.parseInt(sessionId.slice(1, 1 + TIME_DIGITS), 36)

@@ -1,7 +1,7 @@
 import type { Millis } from '../lib/time.js'
 import type { ReplayRun, Session } from './session.js'
 
-/** Use of a session, for `touch` of a store. */
+/** Update of a session that was used, for `touch` of a store. */
 export interface Touch {
   /** Name of the registration. */
   readonly realm: string
@@ -11,11 +11,11 @@ export interface Touch {
   readonly generation: number
   /** Moment of the last use. */
   readonly lastUsedAt: Millis
-  /** Greatest generation that was seen in use; 0 if there is no news. */
+  /** Greatest generation that was seen in use; 0 to keep the saved one. */
   readonly confirmedGeneration: number
-  /** New start of the grace period; `null` leaves it. */
+  /** New start of the grace period; `null` to keep it. */
   readonly graceFrom: Millis | null
-  /** New run of replays by another client; `null` leaves it. */
+  /** New run of replays by another client; `null` to keep it. */
   readonly replayRun: ReplayRun | null
 }
 
