@@ -2,8 +2,8 @@
  * Map with a size limit that drops entries which were not used for a long time.
  *
  * Entries live in a young and an old half. A read moves an entry to the young half. When the young
- * half is full, it becomes the old one, and the previous old half is dropped. So a read needs no
- * list of entries by age.
+ * half is full, it becomes the old one, and the previous old half is dropped. So the map needs no
+ * list of entries in the order of use.
  *
  * @example
  * ```ts

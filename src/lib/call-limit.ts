@@ -4,13 +4,13 @@ import type { Millis } from './time.js'
 const MAX_CALLS = 10_000
 const PROBE_INTERVAL: Millis = SECOND
 
-/** Calls that timed out, and that the driver has not settled yet. */
+/** Number of calls that timed out and that the driver has not settled yet. */
 interface Abandoned {
   count: number
 }
 
 /**
- * Limits the calls that wait for a database, so that memory is bounded while it is silent.
+ * Limits the calls that wait for a database, so that memory is bounded while it does not respond.
  *
  * A call that timed out counts until it settles, because it stays in the queue of the driver. If
  * the limit is reached, one call per second is let through. A call that succeeds in time proves
@@ -29,7 +29,7 @@ export class CallLimit {
     this.#monotonic = monotonic
   }
 
-  /** Counts a call. Returns whether it may be sent. */
+  /** Counts a call and returns `true`. Returns `false` if the call must not be sent. */
   start (): boolean {
     if (this.#running + this.#abandoned.count >= this.#maxCalls) {
       const now = this.#monotonic()
@@ -45,7 +45,7 @@ export class CallLimit {
     return true
   }
 
-  /** Ends a call that settled in time. */
+  /** Stops counting a call that settled in time. */
   finish (isSuccess: boolean): void {
     this.#running--
 

@@ -3,9 +3,9 @@ import { describeType } from './describe-type.js'
 /**
  * Checks that a store got a client of its database.
  *
- * Never shows the value. A connection string contains a password.
+ * The error never contains the value, because a connection string contains a password.
  *
- * @param methods - Alternatives, of which the client has one.
+ * @param methods - Names of methods. The client must have at least one of them.
  * @param example - Expression that creates a client.
  * @throws TypeError if the value has none of the methods.
  */

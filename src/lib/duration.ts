@@ -4,7 +4,7 @@ import type { Millis } from './time.js'
 /**
  * Length of time: a number of seconds, or a string of a number and a unit.
  *
- * The units are `ms`, `s`, `m`, `h`, `d` and `w`. The number may have decimals.
+ * The units are `ms`, `s`, `m`, `h`, `d` and `w`. The number may have decimals. At most 100 years.
  *
  * @example
  * ```ts

@@ -22,8 +22,8 @@ export function normalizeAddress (text: string): string {
 /**
  * Returns the network that one customer of an internet provider usually has.
  *
- * An IPv4 address is its own network. An IPv6 address belongs to its first 64 bits, because its
- * owner chooses the other 64 freely. All spellings of an address give the same result.
+ * An IPv4 address is its own network. The network of an IPv6 address is its first 64 bits, because
+ * the customer chooses the other 64 freely. All spellings of an address give the same result.
  *
  * @returns A string such as `192.0.2.1` or `2001:db8:0:7::/64`. Returns a value that is not an IP
  * address in lower case.

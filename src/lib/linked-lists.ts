@@ -3,7 +3,7 @@ type Links<Name extends string, Item> = { [Link in Name]: Item | null }
 /**
  * Lists of items by key. Adding and removing an item takes the same time in a list of any length.
  *
- * The items contain the links. With a `Set` for each key, a list of one item would need 200 bytes.
+ * The items contain the links. A `Set` for each key would need about 200 bytes for one item.
  *
  * @example
  * ```ts

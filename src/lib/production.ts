@@ -1,7 +1,7 @@
 /**
  * Whether `NODE_ENV` is `production`, in any case.
  *
- * Ignores white space around it. `set NODE_ENV=production && node server.js` of Windows adds a
+ * Ignores white space around it. On Windows, `set NODE_ENV=production && node server.js` adds a
  * space.
  */
 export function isProduction (): boolean {

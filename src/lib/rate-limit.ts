@@ -21,7 +21,7 @@ export class RateLimit {
   #accepted = 0
   #skipped = 0
 
-  /** @param clock - Clock in milliseconds. By default, one that never jumps. */
+  /** @param clock - Clock in milliseconds. By default, a monotonic clock. */
   constructor (max: number, window: Millis, clock: () => Millis = () => performance.now()) {
     this.#max = max
     this.#window = window
@@ -29,7 +29,7 @@ export class RateLimit {
   }
 
   /**
-   * Asks for one report.
+   * Accepts or skips one report.
    *
    * @returns The number of reports that were skipped since the last accepted one, or `null` if this
    * one must be skipped too.

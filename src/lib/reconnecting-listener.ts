@@ -22,9 +22,9 @@ export interface ListenerEvents {
 
 /** The methods of a logger that a listener calls. */
 export interface ListenerLogger {
-  /** Logs that the connection was lost. */
+  /** Logs that there is no connection. */
   warn(facts: object, message: string): void
-  /** Logs that the connection is back. */
+  /** Logs that there is a connection after a failure. */
   info(facts: object, message: string): void
 }
 
@@ -44,11 +44,11 @@ const MIN_DELAY: Millis = 100
 const MAX_DELAY: Millis = 2 * SECOND
 
 /**
- * Keeps a connection that receives notifications of a database.
+ * Keeps a connection open that receives notifications of a database.
  *
- * A lost connection is replaced by a new one after a pause of 0.1 to 2 s, which grows with each
- * failure. Pings detect a connection that does not respond. The loss is logged once, and so is the
- * return.
+ * Replaces a lost connection after a pause of 0.05 to 2 s, which grows with each failure. Pings
+ * detect a connection that does not respond. Logs once that the connection failed, and once that
+ * it works again.
  */
 export class ReconnectingListener {
   readonly #context: ListenerContext
@@ -61,7 +61,7 @@ export class ReconnectingListener {
     this.#context = context
   }
 
-  /** Tries to connect. Resolves also if that fails, because it tries again later. */
+  /** Tries to connect. Also resolves if that fails, and tries again later. */
   async connect (): Promise<void> {
     const { open, onMessage } = this.#context
     let connection: ListenerConnection | null = null
@@ -101,7 +101,7 @@ export class ReconnectingListener {
     onMessage()
   }
 
-  /** Closes the connection. Ends a reconnect. */
+  /** Closes the connection. Cancels a planned reconnect. */
   close (): void {
     this.#isClosed = true
     clearTimeout(this.#timer)
@@ -124,13 +124,13 @@ export class ReconnectingListener {
     if (this.#failures === 0) {
       this.#context.logger.warn(
         { cause: describeError(error, false) },
-        'lost the connection for pushed revocations; revocations are polled'
+        'no connection for pushed revocations; revocations are polled'
       )
     }
 
     const delay = Math.min(MAX_DELAY, MIN_DELAY * 2 ** this.#failures)
     this.#failures++
-    // Instances that lost the same server must not return at the same moment.
+    // Instances that lost the same server must not reconnect at the same moment.
     this.#timer = setTimeout(() => {
       void this.connect()
     }, delay * (0.5 + Math.random() / 2)).unref()
@@ -138,7 +138,7 @@ export class ReconnectingListener {
 
   #reportReturn (): void {
     if (this.#failures > 0) {
-      this.#context.logger.info({}, 'connected for pushed revocations again')
+      this.#context.logger.info({}, 'connected for pushed revocations')
     }
 
     this.#failures = 0

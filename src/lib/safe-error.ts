@@ -15,12 +15,12 @@ export class SafeError extends Error {
   override readonly name = 'SafeError'
 }
 
-// A name or code that is longer, or has other characters, may be a value.
+// A name or code that is longer, or has other characters, may contain data of a user.
 const IDENTIFIER = /^[\w$.-]{1,64}$/
 const FRAME = /^\s+at .*(?::\d+:\d+\)?|\(<anonymous>\)|\(native\)|\(index \d+\))$/
 const MAX_FRAMES = 10
 const MAX_DEPTH = 4
-/** Number of errors inside of an error that are searched. A larger one gets no message. */
+/** Maximum number of nested errors that are searched. An error with more loses its message. */
 const MAX_SEARCHED = 50
 
 // Errors of database drivers and query builders have one of these members. Their messages and the
@@ -71,10 +71,10 @@ function isOfDriver (error: object): boolean {
  * Returns an error that logs may contain: the same one, or a copy without its message.
  *
  * The copy has the type, the code and the frames of the stack. Loggers print the messages of all
- * causes, so that a cause becomes a copy too.
+ * causes, so that a cause becomes a copy too. A system error of Node.js keeps its message.
  *
- * @param isOwn - Whether the app or this package has written the message. Messages of drivers, and
- * those with a password hash or a token, are left out in any case.
+ * @param isOwn - Whether the app or this package has written the message. The messages of drivers,
+ * and messages with a password hash or a token, are removed in any case.
  */
 export function toSafeError (error: unknown, isOwn: boolean): Error {
   const keepsMessage = error instanceof SafeError ||
@@ -124,7 +124,7 @@ function searchErrors (error: unknown, isFound: (error: object) => boolean): boo
   return false
 }
 
-/** Returns an error and its causes, at most 5 of them. */
+/** Returns an error and its causes, at most 5 errors. */
 export function getChain (error: unknown): object[] {
   const chain: object[] = []
 

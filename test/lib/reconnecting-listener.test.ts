@@ -70,8 +70,8 @@ async function advance (millis: number): Promise<void> {
   }
 }
 
-const LOST = 'warn: lost the connection for pushed revocations; revocations are polled'
-const BACK = 'info: connected for pushed revocations again'
+const LOST = 'warn: no connection for pushed revocations; revocations are polled'
+const BACK = 'info: connected for pushed revocations'
 
 t.test('a lost connection is replaced, and logged once', async t => {
   const world = createWorld(t)
