@@ -119,7 +119,7 @@ export function issueAccessToken (
   const iat = Math.floor(validity.from / 1000)
   const exp = Math.floor(validity.to / 1000)
   const constraint = toConstraintClaims({ clientId: clientId ?? firstParty ?? null, thumbprint })
-  // A step-up in the second of a refresh must have another ID.
+  // A step-up and a refresh in the same second must not have the same `jti`.
   const salt = loginAmr === undefined ? [] : [randomBytes(9).toString('base64url')]
   const bound = thumbprint === null ? [] : [thumbprint]
   const id = [sessionId, generation, iat, ...bound, ...salt].join('.')

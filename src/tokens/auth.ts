@@ -18,7 +18,7 @@ export interface Auth {
   readonly userId: string
   /** ID of the session, the `sid` claim. */
   readonly sessionId: string
-  /** Time of the last login or step-up, in whole seconds (`auth_time`). */
+  /** Time of the last login or step-up (`auth_time`), in milliseconds, cut to whole seconds. */
   readonly authenticatedAt: Millis
   /** Authentication methods (RFC 8176), for example `['pwd']`. */
   readonly amr: readonly string[]
@@ -26,7 +26,7 @@ export interface Auth {
   readonly clientId: string | null
   /** Claims that `users.claims` added to the token. */
   readonly claims: Readonly<AuthClaims>
-  /** Expiry of the access token. */
+  /** Expiry of the access token, in milliseconds since the Unix epoch. */
   readonly expiresAt: Millis
 }
 
@@ -42,8 +42,8 @@ export interface AccessTokenVerifier<Verified extends VerifiedToken = VerifiedTo
   /**
    * Verifies an access token.
    *
-   * @param cacheKey - String under which the result is cached. A whole header value is found faster
-   * than a part of it.
+   * @param cacheKey - String under which the result is cached. Pass a whole header value, because
+   * a lookup by a substring takes longer.
    * @returns The result itself if no I/O is needed, otherwise a promise.
    * @throws TokenAuthError `AUTH_ACCESS_INVALID`, `AUTH_ACCESS_EXPIRED`, `AUTH_SESSION_REVOKED`,
    * `AUTH_STORE_UNAVAILABLE` or `AUTH_KEYS_UNAVAILABLE`. A promise rejects with the same errors.

@@ -44,8 +44,8 @@ export function toConstraintClaims (
 /**
  * Reads the `client_id` and `cnf` claims (RFC 9449, section 6.1).
  *
- * @returns `null` if a claim has another form than ours. Such a token must be rejected, because
- * ignoring a constraint would lift it.
+ * @returns `null` if a claim has another form than {@link toConstraintClaims} creates. Reject such
+ * a token. Otherwise a client could use it without the constraint.
  */
 export function readConstraint ({ client_id: clientId, cnf }: Claims): SenderConstraint | null {
   if (clientId === undefined && cnf === undefined) {

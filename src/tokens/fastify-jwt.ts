@@ -11,7 +11,7 @@ interface Namespace {
 /**
  * Hides the `jwt` decorator of the host app from a scope.
  *
- * Without it, @fastify/jwt would add our namespaces to the host's own `app.jwt` object.
+ * Otherwise @fastify/jwt would add our namespaces to the host's own `app.jwt` object.
  */
 export function shadowJwtDecorator (scope: FastifyInstance): void {
   // `decorate` assigns, which fails if the host's decorator is read-only or has only a getter.
@@ -45,7 +45,7 @@ export async function createFastifyJwtSigners (
         checkTyp: typ,
         ignoreExpiration: true,
         ignoreNotBefore: true,
-        // The cache of verified tokens stands in front of this signer.
+        // `AccessVerifier` caches verified tokens.
         cache: false
       }
     })
@@ -57,7 +57,7 @@ export async function createFastifyJwtSigners (
   return signers as unknown as JwtSigners
 }
 
-// The types of @fastify/jwt do not know namespaces, and an augmentation would reach consumers.
+// @fastify/jwt has no types for namespaces, and an augmentation would reach consumers.
 function readNamespace (scope: FastifyInstance, namespace: string): Namespace {
   const { jwt } = scope as unknown as { readonly jwt: Readonly<Record<string, Namespace>> }
   return jwt[namespace] as Namespace

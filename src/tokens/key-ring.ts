@@ -11,7 +11,7 @@ export class KeyRing {
   #keys: AppKeys
 
   /**
-   * @param derived - Signers that the entry `'secret'` stands for.
+   * @param derived - Signers for the entry `'secret'`.
    * @param onKeyRemoved - Called when tokens of a removed key may still be cached.
    */
   constructor (keys: AppKeys, codec: JwtCodec, derived: JwtSigners, onKeyRemoved: () => void) {

@@ -8,7 +8,7 @@ import { createSignature, isCanonicalSignature } from './signatures.js'
 /**
  * Creates a signer for each key of the app, for tokens of type `typ`.
  *
- * @param derived - Signers that the entry `'secret'` of `keys` stands for.
+ * @param derived - Signers for the entry `'secret'` of `keys`.
  */
 export function createSigners (
   keys: AppKeys,
@@ -23,8 +23,8 @@ export function createSigners (
 /**
  * Adds the claim `realm` to the tokens that signers verify.
  *
- * Tokens from before `keys` have no such claim. Only this realm can have signed them, because
- * derived keys differ by realm.
+ * Tokens that were issued before the app set the option `keys` have no such claim. Only this realm
+ * can have signed them, because derived keys differ by realm.
  *
  * @param realm - `null` for the default realm, whose tokens never have the claim.
  */

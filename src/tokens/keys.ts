@@ -37,7 +37,7 @@ export interface KeyUse {
   /**
    * Key ID, up to 128 letters, digits, `.`, `-` and `_`. The `kid` member of a JWK is ignored.
    *
-   * @default the thumbprint of the public key (RFC 7638)
+   * @default the thumbprint of the public key (RFC 7638); for a secret, a string derived from it
    */
   readonly kid?: string
 }
@@ -60,7 +60,7 @@ export interface AppKey {
   readonly publicJwk: PublicJwk | null
 }
 
-/** Entry of `keys` that stands for the keys that derive from the option `secret`. */
+/** Entry of `keys` for the keys that derive from the option `secret`. */
 export const DERIVED_KEY = 'secret'
 
 /** At least one key. The first one signs, all of them verify. */
@@ -92,7 +92,7 @@ const THUMBPRINT_MEMBERS: Readonly<Record<string, readonly string[]>> = {
 /**
  * Reads the keys of the app.
  *
- * @throws TypeError that names the key by its index and contains nothing of it.
+ * @throws TypeError if a key cannot be used. The error names its index and contains no part of it.
  */
 export function readKeys (inputs: readonly KeyInput[]): AppKeys {
   if (!Array.isArray(inputs)) {
@@ -150,7 +150,7 @@ export function readKey (input: KeyInput): AppKey {
   assert(use === undefined || use === 'sig', 'must be a JWK with the use "sig"')
   assert(
     given === undefined || own === undefined || given === own,
-    'is a JWK with another alg; remove one of the two'
+    'must have the same alg as its JWK; remove one of the two'
   )
 
   const signing = toKeyObject(material)
@@ -272,7 +272,7 @@ function assertStrong (key: KeyObject, alg: KeyAlgorithm): void {
   )
 }
 
-// A plain hash of a secret could be searched for, so its ID is an HMAC under the secret itself.
+// Attackers have tables of plain hashes, so the ID of a secret is an HMAC under the secret itself.
 function createThumbprint (key: KeyObject): string {
   if (key.type === 'secret') {
     return createHmac('sha256', key).update('kid').digest('base64url').slice(0, 12)

@@ -10,14 +10,14 @@ export const ONE_TIME_TYP = 'ot+jwt'
 export interface OneTimeToken {
   /** ID by which the store counts the token. */
   readonly id: string
-  /** The one use that the token is for. */
+  /** The only purpose for which the token is valid. */
   readonly purpose: string
   /** User or address that the token is about. */
   readonly subject: string
   readonly expiresAt: Millis
   /** Fingerprint of the state that the token changes. `null` if it changes none. */
   readonly fingerprint: string | null
-  /** Data of the app. Its holder can read it. */
+  /** Data of the app. Everyone who has the token can read it. */
   readonly data: Claims
 }
 

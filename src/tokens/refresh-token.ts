@@ -16,8 +16,8 @@ export const REFRESH_TYP = 'rt+jwt'
 /**
  * Claims of an authentic refresh token.
  *
- * The session in the store decides whether it has expired. So the reuse of an expired token is
- * still detected.
+ * The session in the store decides whether the token has expired. So the reuse of an expired token
+ * is still detected.
  */
 export interface RefreshToken extends SenderConstraint {
   readonly userId: string
@@ -26,7 +26,7 @@ export interface RefreshToken extends SenderConstraint {
   readonly generation: number
   /** SHA-256 of the secret of the session. */
   readonly secretHash: string
-  /** Idle end of the session when the token was issued. */
+  /** Idle expiry of the session when the token was issued. */
   readonly expiresAt: Millis
   /** Whether a cookie with this token outlives the browser. */
   readonly persistent: boolean
@@ -89,7 +89,7 @@ export function issueRefreshToken (
 /**
  * Issues the refresh token of another generation of the same session.
  *
- * A pure function of its arguments: a replay returns the same token as the rotation did.
+ * The same arguments give the same token, so a replay returns the token of the rotation.
  */
 export function issueSuccessor (
   codec: JwtCodec,

@@ -36,7 +36,7 @@ export class SeenClaim {
       )
   }
 
-  // JSON keeps the parts apart, whatever characters they contain.
+  // JSON separates the parts unambiguously, whatever characters they contain.
   #compute (key: Buffer, sessionId: string, generation: number): Buffer {
     const message = JSON.stringify([this.#realm, sessionId, generation])
     return createHmac('sha256', key).update(message).digest().subarray(0, LENGTH)
