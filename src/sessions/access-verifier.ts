@@ -26,7 +26,7 @@ export interface AccessVerifierContext {
   readonly usage: UsageTracker | null
 }
 
-/** Access token that was accepted, with what renewal and usage tracking need. */
+/** Accepted access token, with the data that renewal and usage tracking need. */
 export interface VerifiedAccessToken extends VerifiedToken {
   readonly generation: number
   /** Whether a cookie with this token outlives the browser. */
@@ -138,7 +138,7 @@ export class AccessVerifier implements AccessTokenVerifier<VerifiedAccessToken> 
       : { read, claims }
   }
 
-  /** Whether the header of a token claims to be an access token. Proves nothing. */
+  /** Whether the header of a token claims to be an access token. Verifies no signature. */
   looksLike (token: string): boolean {
     return this.#context.codec.looksLike(token)
   }

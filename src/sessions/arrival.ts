@@ -25,6 +25,6 @@ export function readArrival ({ clock, time, feed }: ArrivalContext): Millis | Pr
 
   const startedAt = time.monotonic()
 
-  // The wait must not make a token older.
+  // The wait must not make a token look older.
   return feed.catchUp().then(() => clock() - Math.ceil(time.monotonic() - startedAt))
 }

@@ -48,8 +48,8 @@ export class Elevation {
   /**
    * Returns the session of an access token, if a step-up may replace the token.
    *
-   * An outdated generation cannot be elevated. So a stolen access token gains nothing beside a
-   * client that refreshes.
+   * An outdated generation cannot be elevated. So an attacker cannot elevate a stolen access token
+   * after the client has refreshed.
    *
    * @throws TokenAuthError `AUTH_SESSION_REVOKED`, or `AUTH_ACCESS_EXPIRED` if the session has
    * expired or its client has a newer token. `AUTH_STORE_UNAVAILABLE` if the store fails.

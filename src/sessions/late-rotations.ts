@@ -8,11 +8,12 @@ import type { TokenStore, Touch } from '../stores/token-store.js'
 const LATE_PART = 1 / 4
 
 /**
- * Wraps a store so that a grace period starts when the store responds late.
+ * Wraps a store so that a late response to a rotation restarts the grace period.
  *
  * A rotation writes the moment at which it was sent. If the response takes longer than a quarter of
- * the grace period, other holders of the previous token would be too late. So `graceFrom` moves
- * forward, also if the caller has given up in the meantime, and the response waits for that write.
+ * the grace period, other requests with the previous token could come too late. So `graceFrom`
+ * moves forward, also if the caller has given up in the meantime. The response waits for that
+ * write.
  */
 export function extendGraceOfLateRotations (
   store: TokenStore,

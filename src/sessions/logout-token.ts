@@ -16,7 +16,7 @@ export interface LogoutTokenContext {
 }
 
 /**
- * Verifies a refresh token that is to revoke all sessions of its user.
+ * Verifies a refresh token with which a client revokes all sessions of its user.
  *
  * Accepts the current and the previous token of a live session. An attacker who finds an older one
  * in a log or a backup must not sign the user out everywhere. Does not check a DPoP proof.

@@ -79,7 +79,7 @@ function getHashes (
     }
 
     collectFromJson(callback, record, collect)
-    // Also the members that `toJSON` hides, such as `dataValues` of an entity.
+    // Also searches the members that `toJSON` hides, such as `dataValues` of an entity.
     collectFromJson(callback, { ...record, toJSON: undefined }, collect)
   }
 
@@ -98,7 +98,8 @@ function collectFromJson (
     })
   } catch (error) {
     throw new InvalidUserDataError(
-      `"${callback}" must not return a password hash, and the user cannot be searched for it`,
+      `"${callback}" returned a string that looks like a password hash, and the plugin cannot ` +
+        'compare it with the user, because JSON cannot represent the user',
       { cause: toSafeError(error, true) }
     )
   }

@@ -23,7 +23,7 @@ import type { IssuedTokens, TokenIssuer } from './token-issuer.js'
 import type { TokenRotator } from './token-rotator.js'
 import type { Profile, UserDirectory } from './users.js'
 
-/** Age from which a session ends if its user is not found. Replicas may not know a new user. */
+/** A younger session is not revoked if its user is not found. A replica may lack a new user. */
 const MIN_AGE_OF_ORPHANS: Millis = MINUTE
 
 /** Settings and collaborators of {@link Refresh}. */

@@ -40,8 +40,8 @@ export interface RenewedAccessToken {
 /**
  * Renews access tokens that are about to expire, if their session is still valid.
  *
- * A token of an outdated generation is not renewed. So a stolen access token does not live on
- * beside a client that refreshes.
+ * A token of an outdated generation is not renewed. So an attacker cannot renew a stolen access
+ * token after the client has refreshed.
  */
 export class Renewal {
   readonly #context: RenewalContext
@@ -62,7 +62,7 @@ export class Renewal {
    * @returns `null` if the session expires first, if the session or its user is gone, if the
    * generation is outdated, or if the store failed. The request then proceeds with its own token,
    * and the next one tries again.
-   * @throws TokenAuthError `AUTH_SESSION_REVOKED`
+   * @throws TokenAuthError `AUTH_SESSION_REVOKED` if the session is revoked.
    */
   renew (token: string, verified: VerifiedAccessToken): Promise<RenewedAccessToken | null> {
     return this.#renewing.run(token, () => this.#renew(verified))

@@ -71,8 +71,8 @@ export class ReuseGuard {
    * Records in the row that a token was presented again, and reports it if it is suspicious.
    *
    * A recovery starts a new grace period, because other tabs with the previous token follow. So
-   * does a replay by the same client towards the end of the period. The row has it before the
-   * response is sent, so that every instance knows.
+   * does a replay by the same client in the second half of the period. The row contains the new
+   * start before the response is sent, so that every instance applies it.
    *
    * @returns Whether the session was revoked, because the replay is suspicious and
    * `replayDetection` is `'revoke'`.
@@ -116,7 +116,8 @@ export class ReuseGuard {
     return false
   }
 
-  // Revokes while it records the replay. Otherwise a concurrent replay would count as known.
+  // Revokes while it records the replay. Otherwise a concurrent replay would find the record, and
+  // would get tokens.
   async #revokeSuspicious (use: RepeatedUse, touch: Touch, arrival: Arrival): Promise<void> {
     await this.#assertStillWaiting(use, arrival)
     const { store, sessions, events } = this.#context

@@ -29,7 +29,7 @@ const MAX_LISTED = 100
 export interface SessionOwner {
   readonly sessionId: string
   readonly userId: string
-  /** Secret that the session must have. Without it, any session is revoked. */
+  /** Hash of the secret that the session must have. If unset, the secret is not checked. */
   readonly secretHash?: string
 }
 
@@ -126,7 +126,7 @@ export class Sessions {
     return presented ?? (tokens.access === null ? null : access.findOwner(tokens.access))
   }
 
-  /** Returns the kind of token that a string claims to be. Proves nothing. */
+  /** Returns the kind of token that a string claims to be. Verifies no signature. */
   getTokenKind (token: string): 'access' | 'refresh' | null {
     const { refreshTokens, access } = this.#context
 
@@ -169,7 +169,7 @@ export class Sessions {
 
     reporter.cancel(revocation)
 
-    // With a wrong secret, the session lives on. Without one, it had ended before.
+    // With a wrong secret, the session stays valid. Otherwise it is revoked already, or unknown.
     if (secretHash === undefined) {
       reporter.addRevokedRow({ sessionId, userId }, at, at)
     }
@@ -221,7 +221,7 @@ export class Sessions {
     reporter.begin(revocation, actor)
     const count = await store.revoke(target, { at, reason })
     reporter.complete(revocation, at)
-    // The store may have ended sessions that began later than `at`.
+    // The store may have revoked sessions that began later than `at`.
     await feed.poll()
     return count
   }
@@ -230,7 +230,7 @@ export class Sessions {
    * Revokes all sessions of the realm.
    *
    * Writes the not-before twice. A login that began before the first one may be saved while it is
-   * written, with a later creation time. The second one also ends its access tokens.
+   * written, with a later creation time. The second one also revokes its access tokens.
    */
   async revokeRealm (reason: RevocationReason): Promise<void> {
     const { store, realm, reporter, clock } = this.#context
@@ -342,9 +342,10 @@ function isUnused (saved: Session, { userId, secretHash }: Session): boolean {
 }
 
 /**
- * Returns the moment of the revocation that a login lost against, or `null` for other errors.
+ * Returns the moment of the revocation that made a login fail, or `null` for other errors.
  *
- * A second attempt must use data of the user from after it, and be authenticated later.
+ * Before a second attempt, the caller must read the user again. Its `authenticatedAt` must be later
+ * than this moment.
  */
 export function getRevokedSince (error: unknown): Millis | null {
   return error instanceof SessionRefusedError ? error.before : null

@@ -61,7 +61,7 @@ export class TokenIssuer {
   ): { readonly token: string, readonly expiresIn: number } {
     const { codec, scope, lifetime } = this.#context
     const validity = { from: now, to: Math.min(now + lifetime, sessionExpiresAt) }
-    // A login that lost against a revocation is dated 1 ms after it.
+    // The second attempt of a login after a revocation is dated 1 ms after the revocation.
     const authenticatedAt = Math.min(subject.authenticatedAt, now)
     return issueAccessToken(codec, { ...subject, authenticatedAt }, validity, scope)
   }

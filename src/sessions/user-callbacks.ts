@@ -70,7 +70,9 @@ export interface UserCallbacks<User extends AuthUser, Id> {
    * Returns claims for the access token, such as roles. Clients can read them. Called at every
    * login and refresh.
    *
-   * A result that contains the stored password hash, in any member, results in 503.
+   * The claims and the user ID must have at most 4,096 bytes of JSON, because every request carries
+   * them. More bytes, a claim that the plugin sets, such as `sub`, or the stored password hash in
+   * any member result in 503.
    */
   claims?(user: User): Awaitable<AuthClaims>
   /**
@@ -121,8 +123,8 @@ export interface UsersWithParsedIds<User extends AuthUser, Id> extends UserCallb
   parseId(id: string): Id | null | undefined
 }
 
-// Type of a member that does not exist. Without `findById` in `ParsedIds`, the option `users` has
-// one type for it, which an inline callback gets.
+// Type of a member that does not exist. `ParsedIds` has no `findById`, so that the option `users`
+// has a single type for it. TypeScript then infers the argument of an inline `findById`.
 declare const isDefined: unique symbol
 
 /** Result of {@link defineUsers} with `parseId`. */

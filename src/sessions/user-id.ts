@@ -16,7 +16,7 @@ export function formatUserId (id: unknown): string | null {
   return isId ? String(id) || null : null
 }
 
-/** Completes `"..." must be` for a value that is no ID, with its type and the fix. */
+/** Returns the end of an error that begins with `"..." must be`, for a value that is not an ID. */
 export function describeUserIdError (id: unknown): string {
   return `${ID_FORM}, not ${describeId(id)}${getFix(id)}`
 }

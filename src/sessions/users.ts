@@ -182,7 +182,9 @@ export class UserDirectory {
     return this.#guard(name, () => {
       // Some query builders take `undefined` for any value, and would update all users.
       if (parsed == null) {
-        throw new InvalidUserDataError('"users.parseId" must return the ID of a user who logs in')
+        throw new InvalidUserDataError(
+          '"users.parseId" must not return null or undefined for an existing user'
+        )
       }
 
       return change(parsed)
@@ -226,7 +228,7 @@ export class UserDirectory {
   }
 }
 
-// A result that is there already needs neither a promise nor a timeout.
+// A result that is no promise needs no timeout.
 function mapUser (
   callback: string,
   result: Awaitable<AuthUser | null | undefined>,

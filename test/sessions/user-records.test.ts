@@ -133,7 +133,7 @@ t.test('no hash is saved if users.parseId returns no ID', async t => {
       savePasswordHash: () => t.fail('it could update every user')
     })
     t.match(await getRejection(directory.savePasswordHash('7', 'new', 'old')), UNAVAILABLE)
-    const message = '"users.parseId" must return the ID of a user who logs in'
+    const message = '"users.parseId" must not return null or undefined for an existing user'
     t.match(logged, [{ facts: { operation: 'users.savePasswordHash', cause: { message } } }])
   }
 })

@@ -195,7 +195,8 @@ t.test('a hash under another name must not be returned either', async t => {
   cyclic.account.owner = cyclic
   t.equal(
     await findCause({ claims: () => ({ hash: HASH }) }, cyclic),
-    '"users.claims" must not return a password hash, and the user cannot be searched for it'
+    '"users.claims" returned a string that looks like a password hash, and the plugin cannot ' +
+      'compare it with the user, because JSON cannot represent the user'
   )
 })
 
