@@ -4,13 +4,18 @@ import type { Millis } from '../lib/time.js'
 export type { AttemptCount, AttemptRule } from '../domain/attempt-rule.js'
 
 /**
- * Counts login attempts and used DPoP proofs. Losing its data is harmless.
+ * Counts login attempts, sent messages and guesses of codes. Also saves which one-time tokens and
+ * DPoP proofs were used.
+ *
+ * If its data is lost, all counts start again, and an unexpired token or proof can be used once
+ * more.
  *
  * Keys are strings of at most 64 letters, digits, `-` and `_`. They are hashes, so that no name and
  * no address is stored. The conformance suite tests every sentence below.
  *
  * @example
  * ```ts
+ * import { test } from 'node:test'
  * import { testAttemptStore } from 'fastify-token-auth/conformance'
  *
  * testAttemptStore({ test, open: () => ({ store: new MyAttempts() }) })
@@ -41,7 +46,7 @@ export interface AttemptStore {
   consume(counts: readonly CountedKey[], now: Millis): Promise<BlockedKey | null>
 
   /**
-   * Takes one attempt of each key back, and the wait that it caused.
+   * Takes back one attempt of each key, and the wait that it caused.
    *
    * A count never falls below 0. Ignores unknown keys.
    */
@@ -63,7 +68,7 @@ export interface AttemptStore {
   sweep(batch: { readonly now: Millis, readonly limit: number }): Promise<number>
 }
 
-/** Key of a call to {@link AttemptStore.consume}, and the rule that it counts by. */
+/** Key of a call to {@link AttemptStore.consume}, with its rule. */
 export interface CountedKey {
   /** Key of the count, such as a hash of an account name. */
   readonly key: string

@@ -14,7 +14,7 @@ export function wrapAttemptStore (
   return guardAttemptStore(attempts ?? new MemoryAttempts(), createGuard(timeout, logger, 'store'))
 }
 
-/** Whether each process counts for itself, with an attempt store of the app or the default one. */
+/** Whether each process counts separately: the attempt store is in memory, as by default. */
 export function isInMemory (attempts: AttemptStore | null | undefined): boolean {
   return attempts == null || attempts instanceof MemoryAttempts
 }

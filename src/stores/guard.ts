@@ -44,7 +44,7 @@ export function createGuard (
 
   const overloads = new RateLimit(1, SECOND)
 
-  // One line per second, because thousands of requests may be refused.
+  // One line per second, because thousands of requests may be rejected.
   const refuse = (operation: string): TokenAuthError => {
     const skipped = overloads.next()
     const cause = new SafeError('too many calls wait for a response')
@@ -84,7 +84,7 @@ export function createGuard (
       try {
         const result = work()
 
-        // A result that is there already needs no timeout.
+        // A result that is no promise needs no timeout.
         if (!isThenable(result)) {
           settle(true)
           return resolve(result)

@@ -45,8 +45,8 @@ export function guardAttemptStore (attempts: AttemptStore, guard: Guard): Attemp
  * Wraps a store so that it gets no string that a database would change.
  *
  * UTF-8 has no lone surrogates, PostgreSQL rejects NUL, and SQLite drivers stop reading at it. A
- * changed user ID could become that of another user. Writes with such a string reject with a
- * `RangeError`. Reads find nothing.
+ * changed user ID could become that of another user. A write of such a string rejects with a
+ * `RangeError`. A look-up by such an ID finds nothing.
  */
 export function rejectUnstorableStrings (store: TokenStore): TokenStore {
   return {

@@ -11,7 +11,7 @@ const MAX_TIME = 8.64e15
  * valid moment would revoke nothing.
  *
  * @param after - Position that the page was read from. An incomplete page must be beyond it.
- * @throws SafeError that names the member that is malformed.
+ * @throws SafeError if a member is malformed. The message names it.
  */
 export function assertRevocationPage (
   page: RevocationPage,
@@ -20,7 +20,7 @@ export function assertRevocationPage (
   const { now, cursor, complete, entries } = (page ?? {}) as Partial<RevocationPage>
   assert(isTime(now), 'now')
   assert(typeof complete === 'boolean', 'complete')
-  // Otherwise a reader would read the same page without an end.
+  // Otherwise a reader would read the same page forever.
   assert(typeof cursor === 'string' && (complete || cursor !== after), 'cursor')
   assert(Array.isArray(entries) && entries.every(isRevocation), 'entries')
 }

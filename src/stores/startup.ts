@@ -7,7 +7,7 @@ import { describeError, SafeError } from '../lib/safe-error.js'
 import { StoreSetupError } from './token-store.js'
 
 /**
- * Timeout of a check. Fastify ends a startup after 10 s, and the feed may need 5 s.
+ * Timeout of a check. Fastify cancels a startup after 10 s, and the feed may need 5 s.
  *
  * Independent of `storeTimeout`, because a check reads the catalog of the database once, often over
  * a new connection.
@@ -45,8 +45,8 @@ export interface StoreStartupContext {
 /**
  * Checks the stores of a registration, and then starts what reads them.
  *
- * A store that lacks something fails the startup. A store that does not respond fails it too, or is
- * awaited, or the app starts without it.
+ * A store that lacks something, such as a table, fails the startup. For a store that does not
+ * respond, `storeDown` decides: the startup fails, the app waits, or it starts without the store.
  */
 export class StoreStartup {
   readonly #context: StoreStartupContext
@@ -102,7 +102,7 @@ export class StoreStartup {
     const { name, subject = STORE, logger } = this.#context
 
     for (let pause = MIN_PAUSE;; pause = Math.min(2 * pause, MAX_PAUSE)) {
-      // The app that waits has nothing else that keeps the process alive.
+      // While the app waits, nothing else keeps the process alive.
       await this.#sleep(pause * (1 + Math.random()) / 2, deadline !== Infinity)
 
       if (this.#stopping.signal.aborted) {
@@ -169,7 +169,7 @@ class StoreUnavailableError extends Error {
 }
 
 /**
- * Checks stores at the same time.
+ * Checks stores concurrently.
  *
  * @returns Their warnings, each once.
  * @throws StoreSetupError if a store lacks something.
@@ -206,7 +206,7 @@ function isOutage (error: unknown): boolean {
     (error instanceof TokenAuthError && error.code === 'AUTH_STORE_UNAVAILABLE')
 }
 
-/** Leaves out the message of a driver, which may contain data of the app. */
+/** Describes an error without the message of a driver, which may contain data of the app. */
 function describeCause (error: unknown): string {
   const { cause = error } = (error ?? {}) as { cause?: unknown }
   const { type, code, message } = describeError(cause, false)

@@ -7,8 +7,8 @@ import type { AttemptStore } from './attempt-store.js'
 import type { TokenStore } from './token-store.js'
 
 /**
- * Time for which ended sessions and revocations stay in the store. Longer than any access token
- * lives, so that a registration with short tokens deletes nothing that another one needs.
+ * Time for which expired sessions and revocations stay in the store. Longer than the lifetime of
+ * any access token, so that a registration with a short one deletes nothing that another one needs.
  */
 export const KEPT_AFTER_END: Millis = 25 * HOUR
 
@@ -55,8 +55,8 @@ type SweepBatch = (limit: number) => Promise<number>
 /**
  * Deletes expired sessions, login attempts and DPoP proofs in batches.
  *
- * Pauses after each batch for three times as long as the batch took. So a sweep uses at most a
- * quarter of the event loop and of one database connection.
+ * Pauses after each batch for three times as long as the batch took, at most 1 s. So a sweep uses a
+ * quarter of the event loop and of one database connection, unless a batch takes more than 0.3 s.
  */
 export class Sweeper {
   readonly #context: SweeperContext
@@ -86,7 +86,8 @@ export class Sweeper {
    *
    * Sweeps every store, also after another one failed.
    *
-   * @returns The number of deleted records. 0 within an hour after a step of the store's clock.
+   * @returns The number of deleted records. 0 if nothing may be deleted now: within an hour after a
+   * step of the store's clock.
    * @throws The first error of a store.
    */
   sweep (): Promise<number> {
@@ -145,7 +146,7 @@ export class Sweeper {
       try {
         deleted += await this.#sweepInBatches(startedAt, sweepBatch)
       } catch (error) {
-        // An outage of one store must not let the records of another one pile up.
+        // An outage of one store must not keep the records of another one.
         errors.push(error)
       }
     }

@@ -26,18 +26,19 @@ const MAX_SHOWN_PROBLEMS = 8
  * It has no `close`, because the app owns the connection. State moves forward only: generations
  * grow, and a revocation stays. A store that cannot answer rejects, and the caller fails closed.
  *
- * Realms never meet: a method that names a realm acts as if the rows of others did not exist.
+ * Realms are separate: a method that names a realm acts as if the rows of others did not exist.
  *
  * **Not-befores.** Revoking a user or a realm records a moment, the not-before. It ends every
- * session that was authenticated at or before it, except the one that it keeps (`isEndedBy`). It
- * counts as a revocation of these sessions from the moment when `revoke` has written it, also
- * while their rows bear no mark. A session that several not-befores end was revoked by the one with
- * the earliest `at` (`applyNotBefores`).
+ * session that was authenticated at or before it, except the one that it keeps (`isEndedBy`). As
+ * soon as `revoke` has written it, these sessions count as revoked, even if their rows are not
+ * marked yet. If several not-befores end a session, the one with the earliest `at` revoked it
+ * (`applyNotBefores`).
  *
  * The plugin passes no string that a database may change, such as one with NUL or a lone surrogate.
  *
  * @example
  * ```ts
+ * import { test } from 'node:test'
  * import { testTokenStore } from 'fastify-token-auth/conformance'
  *
  * testTokenStore({ test, open: () => ({ store: new MyStore() }) })
@@ -102,7 +103,7 @@ export interface TokenStore {
    * unknown IDs. With `secretHash`, ignores a session with another secret.
    *
    * Adds one entry to the feed, however many sessions it ends. A session that is revoked already
-   * adds none. The entry becomes readable together with the row or the not-before that it tells of.
+   * adds none. The entry becomes readable together with the row or the not-before that it reports.
    *
    * For a user, first records a not-before with its entry. Its `before` is the later of `at` and
    * the latest `createdAt` of the user's unrevoked sessions. Then marks the rows. Each such call
@@ -148,8 +149,9 @@ export interface TokenStore {
    * Deletes what ended before `endedBefore`, at most `limit` records.
    *
    * These are sessions whose `expiresAt` is before it, revoked or not, and feed entries that were
-   * stored before it by the clock of the database. A not-before of a user goes if its `before` is
-   * before `endedBefore` and no session from before it is left. Not-befores of realms stay.
+   * stored before it by the clock of the database. Deletes a not-before of a user if its `before`
+   * lies before `endedBefore`, and no session is left that was authenticated at or before `before`.
+   * Not-befores of realms stay.
    *
    * @returns The number of deleted records. Less than `limit` means that nothing is left, except
    * what another sweep or another writer holds at the moment.
@@ -209,13 +211,13 @@ export interface RevocationPage {
   readonly now: Millis
   /** Position of the next read. */
   readonly cursor: Cursor
-  /** Whether nothing was left to read. Otherwise the next page is there at once. */
+  /** Whether nothing was left to read. If not, the caller reads the next page immediately. */
   readonly complete: boolean
   /** Revocations of the page. */
   readonly entries: readonly Revocation[]
 }
 
-/** Entry of the feed: one call of {@link TokenStore.revoke} that ended something. */
+/** Entry of the feed: one call of {@link TokenStore.revoke} that had an effect. */
 export type Revocation = SessionRevocation | UserRevocation | RealmRevocation
 
 /** Revocation of one session. */
@@ -242,7 +244,7 @@ export interface UserRevocation {
   readonly reason: RevocationReason
   /** ID of the user. */
   readonly userId: string
-  /** Latest login that the revocation ends. */
+  /** Latest authentication of a session that the revocation ends. */
   readonly before: Millis
   /** ID of the session that stays. */
   readonly keep?: string
@@ -256,7 +258,7 @@ export interface RealmRevocation {
   readonly at: Millis
   /** Reason of the revocation. */
   readonly reason: RevocationReason
-  /** Latest login that the revocation ends. */
+  /** Latest authentication of a session that the revocation ends. */
   readonly before: Millis
 }
 
@@ -264,7 +266,7 @@ export interface RealmRevocation {
  * Thrown by `check`, `migrate` and `baseline` of a store if the database is not as the store needs
  * it.
  *
- * The message has the problems and the fix. It contains no data of the app.
+ * The message contains the problems and the fix, but no data of the app.
  *
  * @example
  * ```ts
@@ -292,7 +294,7 @@ export class StoreSetupError extends Error {
 export class SessionRefusedError extends Error {
   /** Name of the class, for checks without `instanceof`. */
   override readonly name = 'SessionRefusedError'
-  /** Whether the ID exists, or a not-before ends the session. */
+  /** `id-taken` if the ID exists; `revoked-since` if a not-before ends the session. */
   readonly reason: 'id-taken' | 'revoked-since'
   /** Latest `before` of the not-befores that end the session; `null` if the ID is taken. */
   readonly before: Millis | null

@@ -107,7 +107,7 @@ export function testFeed (test: ConformanceTest<TokenStore>): void {
         break
       }
 
-      assert.ok(++pages < 100, 'the reader arrives')
+      assert.ok(++pages < 100, 'the feed is complete after 100 pages')
     }
 
     assert.equal(distinct(seen).length, 20)
@@ -178,7 +178,7 @@ export function testFeed (test: ConformanceTest<TokenStore>): void {
       await Promise.all([...writers, read(), read()])
     }
 
-    // A store may know only later that an earlier transaction has been undone.
+    // A store may find out only later that an earlier transaction was rolled back.
     for (let round = 0; round < ROUNDS && distinct(seen).length < sessions.length; round++) {
       await read()
     }

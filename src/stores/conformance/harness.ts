@@ -158,7 +158,7 @@ export async function readFeed (
 
   // Bounded, because a store whose feed is never complete would block the test runner.
   for (let pages = 0;; pages++) {
-    assert.ok(pages < MAX_PAGES, 'the feed is complete at some time')
+    assert.ok(pages < MAX_PAGES, `the feed is complete after ${MAX_PAGES} pages`)
     const page = await store.revocations(position, limit)
     entries.push(...page.entries)
     position = page.cursor
@@ -174,7 +174,7 @@ export function sortEntries (entries: readonly Revocation[]): Revocation[] {
   return entries.toSorted((a, b) => JSON.stringify(a) < JSON.stringify(b) ? -1 : 1)
 }
 
-/** Asserts that a store refuses to save a session. */
+/** Asserts that a store rejects a new session. */
 export async function assertRefused (
   reason: SessionRefusedError['reason'],
   work: Promise<void>,

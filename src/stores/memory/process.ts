@@ -1,7 +1,7 @@
 import cluster from 'node:cluster'
 import { isProduction } from '../../lib/production.js'
 
-/** Returns a warning if this process or its environment needs sessions that others share. */
+/** Returns a warning if sessions in the memory of this process are not enough. */
 export function warnOfLostSessions (): string[] {
   if (cluster.isWorker) {
     return [

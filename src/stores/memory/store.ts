@@ -182,8 +182,8 @@ export class MemoryStore implements TokenStore {
 
       deleted += value ? 1 : 0
 
-      // A turn for each number of records would be too many turns for 1,000,000 sessions. On a busy
-      // event loop, the sweep would then take longer than `storeTimeout`.
+      // The limit is a time, because a fixed number of records would cause too many turns for
+      // 1,000,000 sessions. On a busy event loop, the sweep would take longer than `storeTimeout`.
       if (performance.now() - startedAt >= MAX_SWEEP_STEP) {
         await nextTurn()
         startedAt = performance.now()
@@ -196,7 +196,7 @@ export class MemoryStore implements TokenStore {
     return deleted
   }
 
-  /** Examines one record a step, and yields whether this deleted a record. */
+  /** Examines one record per step, and yields whether the step deleted a record. */
   *#deleteEnded (endedBefore: Millis): Generator<boolean, void> {
     for (const session of this.#sessions.values()) {
       const hasEnded = session.expiresAt < endedBefore
@@ -309,7 +309,7 @@ export class MemoryStore implements TokenStore {
     for (const id of realm?.sessions.findUnrevoked(userId) ?? []) {
       const session = applyNotBefores(this.#sessions.get(id) as Session, notBefores)
 
-      // The realm has ended all older sessions too.
+      // The not-before of the realm also ends all older sessions.
       if (session.createdAt <= realmNotBefore) {
         return
       }

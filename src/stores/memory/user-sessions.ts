@@ -44,7 +44,7 @@ export class UserSessions {
       .map(({ id }) => id)
   }
 
-  /** Forgets users without sessions, one user a step. Yields `false`: this deletes no record. */
+  /** Removes users without sessions, one per step. Yields `false`, because no record is deleted. */
   *deleteUnused (): Generator<false, void> {
     for (const map of [this.#unrevoked, this.#revoked]) {
       for (const [userId, places] of map) {

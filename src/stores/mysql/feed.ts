@@ -13,7 +13,7 @@ import type { Gaps, Position } from './feed-cursor.js'
 const DEFAULT_WINDOW: Millis = 25 * HOUR
 // The stored moment of an entry is that of its statement, not that of its commit.
 const MARGIN: Millis = MINUTE
-// An ID is reserved shortly before its row can be locked.
+// Age from which a gap can be settled. An ID is reserved shortly before its row can be locked.
 const SETTLE_AFTER: Millis = 10 * SECOND
 // Maximum number of gaps between two entries. Bounds the cursor if IDs jump.
 const MAX_JUMP = 1_000

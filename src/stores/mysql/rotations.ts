@@ -9,7 +9,7 @@ import { statements } from './statements.js'
 // Each repetition means that another writer has changed the row.
 const MAX_TRIES = 20
 
-/** Returns a session as its not-befores leave it. */
+/** Finds a session, with the revocation of its not-befores. */
 export async function findSession (
   pool: MysqlPool,
   realm: string,

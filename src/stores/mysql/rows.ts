@@ -64,11 +64,11 @@ export function toLiteral (value: unknown): string {
 }
 
 /**
- * Writes a statement that `sql_safe_updates` rejects although it finds each row by a key: one that
- * is joined with a batch. A list of keys is no choice, because the server may scan a small table
- * instead and wait for rows that others have locked.
+ * Writes a statement that is joined with a batch, and disables `sql_safe_updates` for it. MariaDB
+ * reads the first comment, MySQL the second.
  *
- * Switches the setting off for the statement. MariaDB reads the first comment, MySQL the second.
+ * The setting rejects such a statement, although it finds each row by a key. A list of keys cannot
+ * replace the join: the server may scan a small table, and wait for rows that others have locked.
  */
 export function toKeyedStatement (verb: 'UPDATE' | 'DELETE', rest: string): string {
   return `/*M!100600 SET STATEMENT sql_safe_updates = 0 FOR */

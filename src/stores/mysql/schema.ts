@@ -5,12 +5,9 @@
  * halfway runs again from its start. So each statement must be repeatable. Statements end with a
  * semicolon and contain no other one.
  *
- * A rotation changes no indexed column. `sweep_after` is a lower bound of the expiry: rotations
- * leave it unchanged, and the sweep moves it forward if the session is still live.
- *
  * IDs are bytes, because every collation of both engines ignores case, accents or trailing spaces.
  * No index contains a column that a rotation changes. `sweep_after` is the moment from which a
- * sweep examines the row, and only a sweep changes it.
+ * sweep examines the row. Only a sweep changes it: it moves it forward if the row is still needed.
  *
  * Lists read the index by creation, so that they skip revoked sessions. Updates read the index by
  * user, which they do not change.

@@ -44,7 +44,7 @@ export async function assertServer (
 
   if (variables.get('autocommit') === 'OFF') {
     throw new StoreSetupError(
-      ['"autocommit" is off, so that nothing would be saved'],
+      ['"autocommit" is off, so nothing would be saved'],
       'do not set it to 0 for the connections of the pool'
     )
   }

@@ -46,7 +46,7 @@ const MARK_BATCH_SIZE = 500
 const MIN_TRANSACTION_SIZE = 12
 
 /**
- * Token store for MariaDB 10.6, MySQL 8 or later, at any isolation level.
+ * Token store for MariaDB 10.6 or later, and for MySQL 8 or later, at any isolation level.
  *
  * Requires a pool of `mysql2/promise` with a default database, `autocommit` and utf8mb4. The last
  * two are defaults. Any number of instances may share a database. A binary log needs the format
@@ -60,6 +60,7 @@ const MIN_TRANSACTION_SIZE = 12
  *
  * @example
  * ```ts
+ * import { createPool } from 'mysql2/promise'
  * import { MysqlStore } from 'fastify-token-auth/mysql'
  *
  * const store = new MysqlStore(createPool(process.env.DATABASE_URL))
@@ -113,8 +114,8 @@ export class MysqlStore implements TokenStore {
    * Call it before the app listens. Repeated and concurrent calls are safe. If nothing is missing,
    * it only reads, takes no lock, and works for a user who may not create tables.
    *
-   * @throws StoreSetupError if a table of the same name has other columns, or if the user lacks a
-   * right. Also if another instance has not finished its migration after a minute.
+   * @throws StoreSetupError if a table of the same name has other columns, if the user lacks a
+   * right, or if another instance has not finished its migration after a minute.
    */
   migrate (): Promise<void> {
     return this.#setup.migrate()

@@ -13,7 +13,7 @@ interface SweptTable {
   readonly key: Readonly<Record<string, 'bytes' | 'number'>>
   /** Indexed column with the moment from which a sweep examines the row. */
   readonly moment: string
-  /** Expression that is `null` if the row can go, or the moment from which to examine it again. */
+  /** Expression: `null` to delete the row, or the moment from which to examine it again. */
   readonly postponedTo: (endedBefore: string) => string
 }
 

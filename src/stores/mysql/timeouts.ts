@@ -76,7 +76,7 @@ export function withTimeouts (pool: MysqlPool, timeout = STATEMENT_TIMEOUT): Mys
   }
 }
 
-/** The driver creates another object for each use of a connection. */
+/** Returns the same object for every use of a connection. The driver creates a new wrapper each. */
 function getIdentity (connection: MysqlConnection): object {
   return (connection as { readonly connection?: object }).connection ?? connection
 }

@@ -3,7 +3,7 @@ import { runQuery } from './connection.js'
 import type { MysqlPool } from './connection.js'
 import { toLiteral } from './rows.js'
 
-// The time that a statement takes grows with the square of this number.
+// The time of a statement grows with the square of this number.
 const MAX_TOUCHES = 100
 
 /**

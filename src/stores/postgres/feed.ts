@@ -132,7 +132,7 @@ export class PostgresFeed {
       throw error
     }
 
-    // After a crash, the numbers of undone transactions may be given again.
+    // After a crash, PostgreSQL may assign the numbers of rolled-back transactions again.
     const isValid = rows[0]?.server === server && rows[0]?.is_behind !== true
     return isValid ? toPage(rows, limit, position) : null
   }

@@ -55,7 +55,8 @@ const rotate = `
   END $rotate$;`
 
 // Saves a session, given as the JSON of its row. Logins share the lock, and it excludes
-// `token_auth_revoke_user`: a session is saved before the not-before is computed, or sees it.
+// `token_auth_revoke_user`. So a login saves its session before the not-before is computed, or sees
+// the not-before.
 // Otherwise `before` could lie between the authentication and the creation of a session. Access
 // tokens show only the creation, so they would outlive the revocation.
 // The result is null, 'id-taken', the latest `before`, or 'unsure' if the caller must look again.

@@ -1,5 +1,5 @@
 /**
- * Stores for PostgreSQL, and the listener that notifies other instances.
+ * Stores for PostgreSQL, and the listener for revocations of other instances.
  *
  * @module fastify-token-auth/postgres
  */

@@ -24,7 +24,8 @@ export interface PostgresListener {
 }
 
 /**
- * Notifies other instances of a logout immediately, with LISTEN. For `revocations.subscribe`.
+ * Creates a subscriber that learns of a logout at another instance immediately, with LISTEN. Use it
+ * for `revocations.subscribe`.
  *
  * A pool, or a pooler in transaction mode, does not work. If the connection is lost or does not
  * respond for 3 s, another client is opened. Revocations are polled after each connect, so that

@@ -42,6 +42,7 @@ const MARK_BATCH_SIZE = 500
  *
  * @example
  * ```ts
+ * import pg from 'pg'
  * import { PostgresStore } from 'fastify-token-auth/postgres'
  *
  * const store = new PostgresStore(new pg.Pool())
@@ -95,8 +96,8 @@ export class PostgresStore implements TokenStore {
    * Call it before the app listens. Repeated and concurrent calls are safe. If nothing is missing,
    * it only reads, takes no lock, and works for a role that may not create anything.
    *
-   * @throws StoreSetupError if a table has the name of one of the store and other columns, or if
-   * the role lacks a right.
+   * @throws StoreSetupError if a table of the same name has other columns, or if the role lacks a
+   * right.
    */
   migrate (): Promise<void> {
     return this.#setup.migrate()
@@ -272,8 +273,8 @@ export class PostgresStore implements TokenStore {
     ]
   }
 
-  // Sorted by ID, so that two instances that rotate the same sessions do not deadlock. With another
-  // plan, PostgreSQL detects the deadlock after 1 s.
+  // Sorted by ID, so that two instances that rotate the same sessions do not deadlock. If the plan
+  // has another order, PostgreSQL detects a deadlock after 1 s.
   async #rotateTogether (attempts: readonly RotationAttempt[]): Promise<RotationOutcome[]> {
     const ordered = attempts.toSorted((a, b) => a.sessionId < b.sessionId ? -1 : 1)
     const fitting = await this.#rotateBy('rotateFitting', ordered)

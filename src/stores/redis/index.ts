@@ -1,5 +1,5 @@
 /**
- * Stores for Redis, and the listener that notifies other instances.
+ * Stores for Redis, and the listener for revocations of other instances.
  *
  * @module fastify-token-auth/redis
  */

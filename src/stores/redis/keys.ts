@@ -18,7 +18,7 @@ export const DEFAULT_PREFIX = 'token-auth:'
 /**
  * Number of hash tags that the keys have. Each is one slot of a cluster.
  *
- * A poll reads one stream for each of them. Changing the number makes all keys unknown.
+ * A poll reads one stream for each of them. With another number, the store finds none of its keys.
  */
 export const SHARDS = 16
 

@@ -9,6 +9,7 @@ import type { RedisStoreOptions } from './keys.js'
 
 /** Part of an ioredis connection that {@link listenForRevocations} uses. */
 export interface IoredisSubscriber {
+  /** State of the connection, such as `wait` or `ready`. */
   readonly status: string
   /** Connects to the server. */
   connect(): Promise<unknown>
@@ -28,7 +29,9 @@ export interface IoredisSubscriber {
 
 /** Part of a node-redis client that {@link listenForRevocations} uses. */
 export interface NodeRedisSubscriber {
+  /** Method that only clients of node-redis have. The listener does not call it. */
   readonly evalSha: unknown
+  /** Whether the client is open: connected or connecting. */
   readonly isOpen: boolean
   /** Connects to the server. */
   connect(): Promise<unknown>
@@ -46,7 +49,8 @@ export interface NodeRedisSubscriber {
 export type RedisSubscriber = IoredisSubscriber | NodeRedisSubscriber
 
 /**
- * Notifies other instances of a logout immediately, with SUBSCRIBE. For `revocations.subscribe`.
+ * Creates a subscriber that learns of a logout at another instance immediately, with SUBSCRIBE. Use
+ * it for `revocations.subscribe`.
  *
  * Redis rejects most commands on a connection that has subscribed, so it needs a client of its own.
  * If the connection is lost or does not respond for 3 s, another client is opened. Revocations are

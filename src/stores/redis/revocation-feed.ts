@@ -30,13 +30,13 @@ const NEW_READER = '*'
 /**
  * Feed of revocations, in one stream for each shard.
  *
- * A script writes an entry together with the row or the not-before that it tells of. The IDs of a
- * stream grow by the order of these writes, also when the clock of the server goes back. So a
+ * A script writes an entry together with the row or the not-before that it reports. The IDs of a
+ * stream grow in the order of these writes, also when the clock of the server goes back. So a
  * reader that continues after an ID misses nothing.
  *
- * A cursor has the last entry of each shard. If this entry is not there any more, a failover may
- * have lost later ones too, and the shard starts again with a window. The digest of the entry
- * detects another one that got the same ID.
+ * A cursor contains the last entry of each shard. If this entry is missing, a failover may have
+ * lost later ones too, and the shard starts again with a window. The digest of the entry detects
+ * another one that got the same ID.
  */
 export class RedisFeed {
   readonly #redis: RedisConnection

@@ -5,7 +5,7 @@ import type { RedisClient } from './client.js'
 
 const MIN_VERSION = [6, 2] as const
 
-/** Fields that the script reads. A field is an empty string if the server does not tell it. */
+/** Fields that the script reads. A field is an empty string if the server does not report it. */
 const FIELDS = [
   'redis_version',
   'role',
@@ -79,7 +79,7 @@ function warnOfServer (
   if (policy !== '' && policy !== 'noeviction' && maxmemory !== '0') {
     warnings.push(
       `"maxmemory-policy" is ${policy}: Redis evicts sessions and revocations when memory runs ` +
-        'short, which signs users out and accepts revoked tokens; set it to noeviction'
+        'short, so users are signed out and revoked tokens are accepted; set it to noeviction'
     )
   }
 

@@ -59,9 +59,9 @@ const SPARE_SESSIONS = 10
  * - `{0}:feed`, stream: revocations
  * - `revoked`, channel: asks readers to poll
  *
- * No step covers a session and its user, which may be on different nodes. The session and the
- * not-befores decide. The index of a user may have IDs of sessions that are revoked or gone, and
- * readers remove them.
+ * No script changes a session and the index of its user together, because they may be on different
+ * nodes. The session and the not-befores are authoritative. The index of a user may contain IDs of
+ * sessions that are revoked or deleted. Readers remove them.
  *
  * @example
  * ```ts

@@ -136,7 +136,7 @@ export class RedisSweep {
     }
   }
 
-  /** Returns the last idle end of sessions, or `null` if none of them exists any more. */
+  /** Returns the latest idle expiry of sessions, or `null` if none of them exists any more. */
   async #findLastEnd (
     realm: string,
     userId: string,

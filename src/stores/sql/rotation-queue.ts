@@ -214,8 +214,8 @@ export class RotationQueue {
     })
   }
 
-  // Attempts that waited when the batch was sent and cannot rotate the new row get that row: the
-  // database would say the same. So many concurrent attempts cost one row of one statement.
+  // Attempts that waited when the batch was sent and cannot rotate the new row get that row. The
+  // database would return the same. So many concurrent attempts need one row of one statement.
   #settle ([first, ...behind]: Row, outcome: RotationOutcome): void {
     const { session } = outcome
     first.resolve(outcome)

@@ -34,7 +34,7 @@ export type FoundColumn = readonly [table: string, column: string, type: string,
 export interface SchemaDifference {
   /** Parts that a migration creates. */
   readonly missing: readonly string[]
-  /** Tables that a migration does not change: those of another origin, or changed ones. */
+  /** Differences of tables that exist. A migration does not change them. */
   readonly differing: readonly string[]
 }
 
@@ -47,8 +47,8 @@ const CHECK_TABLES = 'if the tables are not those of the store, rename them or s
 /**
  * Reads the schema from the migrations that create it.
  *
- * Expects the form of `schema.ts`: a column per line, keys and indexes with a name of their own,
- * and no ALTER TABLE.
+ * Expects the form of `schema.ts`: one column per line, a name for each key and index, and no ALTER
+ * TABLE.
  */
 export function parseSchema (migrations: readonly string[]): Schema {
   const text = migrations.join('\n')
@@ -200,7 +200,7 @@ function compareTables (
     }
   }
 
-  // With a missing column, the key says nothing new.
+  // After a missing column, a different key is no further problem.
   if (problems.length === 0 && !hasSameItems(expected.primaryKey, found.primaryKey)) {
     problems.push(`must have the primary key (${[...expected.primaryKey].join(', ')})`)
   }

@@ -4,7 +4,8 @@ export interface SqlStoreOptions {
    * Prefix of the names of all tables, indexes and functions.
    *
    * Two apps that share a schema need different ones. At most 32 lower-case letters, digits and
-   * underscores, and no digit first. With another prefix, the store finds none of its sessions.
+   * underscores, and no digit first. After a change of the prefix, the store finds none of its
+   * sessions, so all users must log in again.
    *
    * @default 'token_auth_'
    */

@@ -44,7 +44,7 @@ export class SqliteConnection {
   readonly #db: SqliteDatabase
   readonly #statements = new Map<string, SqliteStatement>()
 
-  /** @throws TypeError if the value is no database. */
+  /** @throws TypeError if `db` is not a database of a supported driver. */
   constructor (db: SqliteDatabase) {
     assertClient(db, ['prepare'], 'new Database(file)')
     this.#db = db

@@ -91,7 +91,8 @@ export class SqliteStore implements TokenStore {
    * Call it before the app listens, on the connection of the store. Repeated and concurrent calls
    * are safe. If nothing is missing, it only reads and takes no lock.
    *
-   * @throws StoreSetupError if a table has the name of one of the store and other columns.
+   * @throws StoreSetupError if a table of the same name has other columns, or if the database is
+   * read-only.
    */
   migrate (): Promise<void> {
     return this.#setup.migrate()
@@ -307,7 +308,7 @@ export class SqliteStore implements TokenStore {
     return count
   }
 
-  /** Returns the last moment of authentication that the not-before ends. */
+  /** Records a not-before with its entry, and returns its `before`. */
   #addUserNotBefore (
     { realm, userId, keep }: UserTarget,
     { at, reason }: RevocationDetails
