@@ -24,9 +24,9 @@ export interface OAuthClient {
   /**
    * Secret of at least 32 random bytes, for a client that runs on a server.
    *
-   * The client must send it with every request, and may then introspect tokens. Apps on phones
-   * and pages cannot keep a secret, so they have none (RFC 6749, section 2.1). `undefined` throws
-   * at startup, because it usually means a missing environment variable.
+   * The client must send it with every request, and may then introspect tokens. Mobile apps and
+   * apps in a browser cannot keep a secret, so they have none (RFC 6749, section 2.1). `undefined`
+   * throws at startup, because it usually means a missing environment variable.
    *
    * @default no secret
    */

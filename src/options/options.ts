@@ -90,8 +90,8 @@ export interface TokenAuthOptions
    *
    * Keys are derived from it, so that one registration rejects the tokens of another. It is also
    * the realm of its sessions, events and challenges: two registrations may share a store, and
-   * never see each other's sessions. At most 64 letters, digits, `-` and `_`. Changing it signs
-   * all users out.
+   * never see each other's sessions. A letter, followed by at most 63 letters, digits, `-` and `_`.
+   * Changing it signs all users out.
    *
    * @default 'auth'
    */
@@ -186,9 +186,9 @@ export interface TokenAuthOptions
   /**
    * Clock of the app, for tests and simulations that do not wait.
    *
-   * A function **is** store time: sessions and tokens are judged by it, and the clock of the
-   * database is ignored. An object replaces the two clocks of the instance, and leaves the estimate
-   * of store time alone. All values are milliseconds.
+   * A function replaces store time: the plugin judges sessions and tokens by it, and ignores the
+   * clock of the database. An object replaces only the two clocks of the instance. The plugin still
+   * estimates the clock of the database. All values are milliseconds.
    *
    * @default the clock of the database; with `revocations: false`, `Date.now`
    * @example

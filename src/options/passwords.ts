@@ -68,10 +68,10 @@ export interface PasswordOptions {
    * Kinds of password hashes in your database, if other software made them.
    *
    * Every failed login costs as much as the most expensive hash of each algorithm. So its time does
-   * not show which hash an account has. A process learns the cost of the hashes that it finds. The
-   * limits are bcrypt cost 12, and argon2id with 128 MiB and 311,296 KiB times passes. Until then,
-   * the first failed logins of an account with a more expensive hash take longer than others. This
-   * option closes that gap, and covers higher costs: bcrypt up to 14, argon2id up to 256 MiB and
+   * not show which hash an account has. A process learns these costs from the hashes that it finds,
+   * up to bcrypt cost 12, and argon2id with 128 MiB and 311,296 KiB times passes. A failed login of
+   * an account with a hash that is more expensive, or not learned yet, takes longer than others.
+   * This option closes that gap. It accepts bcrypt up to cost 14, and argon2id up to 256 MiB and
    * 1,245,184 KiB times passes. An expensive kind makes every failed login slow.
    *
    * @default []
@@ -88,11 +88,11 @@ export interface PasswordOptions {
   readonly storedHashes?: readonly StoredHash[]
 
   /**
-   * Longest time that a password may be expected to wait for its hash. From 100 ms to 1 minute.
+   * Maximum time that a login is expected to wait for its hash. From 100 ms to 1 minute.
    *
-   * The expectation follows from the measured time of recent hashes. A login that would wait longer
-   * gets 503 `AUTH_BUSY` with `Retry-After`. A longer time keeps more logins waiting under load, a
-   * shorter one rejects more of them.
+   * The plugin estimates it from the time of recent hashes. A login that would wait longer gets 503
+   * `AUTH_BUSY` with `Retry-After`. A longer time keeps more logins waiting under load, a shorter
+   * one rejects more of them.
    *
    * @default '3s'
    */

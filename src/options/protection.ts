@@ -21,17 +21,33 @@ export interface ProtectExcept {
 
 /** Names of the decorators. `false` omits one. */
 export interface DecoratorNames {
-  /** @default 'authenticate' */
+  /**
+   * Name of the hook that requires an access token.
+   *
+   * @default 'authenticate'
+   */
   readonly authenticate?: string | false
-  /** @default 'requireClaims' */
+  /**
+   * Name of the function that creates a hook for claims.
+   *
+   * @default 'requireClaims'
+   */
   readonly requireClaims?: string | false
-  /** @default 'requireFresh' */
+  /**
+   * Name of the function that creates a hook for recent logins.
+   *
+   * @default 'requireFresh'
+   */
   readonly requireFresh?: string | false
 }
 
 /** Decorators of `tokenAuth`. */
 export interface TokenAuthDecoratorNames extends DecoratorNames {
-  /** @default 'tokenAuth' */
+  /**
+   * Name of the object with methods for the app's own code.
+   *
+   * @default 'tokenAuth'
+   */
   readonly tokenAuth?: string | false
 }
 
@@ -46,9 +62,10 @@ export interface ProtectOptions {
    * do the plugin's own routes, such as the login. A route for several methods, `app.all` for
    * example, gets no preflights unless @fastify/cors is registered before this plugin.
    *
-   * It is an `onRequest` hook, so it runs after the hooks that the scope has already. A child scope
-   * that has hooks of its own and was declared before runs them first: a guard there rejects all
-   * requests. Routes in a parent scope or beside the scope are not protected.
+   * It is an `onRequest` hook, so it runs after the hooks that the scope has already. If a child
+   * scope was declared before and has hooks of its own, they run first. A guard among them, such as
+   * `requireFresh`, then rejects all requests. Routes in a parent scope or beside the scope are not
+   * protected.
    *
    * @default no protection; each route needs `authenticate`
    * @example
@@ -116,7 +133,7 @@ export function createDecoratorsCheck<Names extends object> (check: Check<Names>
     const names = check(value, path, isSet)
     const used = Object.values(names).filter(name => name !== false)
     const twice = used.find((name, i) => used.indexOf(name) !== i)
-    assert(twice === undefined, `"${path}" must be different names; "${twice}" is there twice`)
+    assert(twice === undefined, `"${path}" must not contain the name "${twice}" twice`)
     return names
   }
 }

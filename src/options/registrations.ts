@@ -14,8 +14,8 @@ const registrations = new WeakMap<object, RegisteredOptions[]>()
  *
  * Two registrations with the same name or the same keys would accept each other's tokens.
  *
- * @throws Error if the name exists, or if another one has a key, an issuer and an audience of this
- * one.
+ * @throws Error if the name exists, or if another registration accepts the same key, issuer and
+ * audience.
  */
 export function addRegistration (
   server: object,

@@ -25,7 +25,7 @@ const DEFAULT_STORE_TIMEOUT: Millis = 5 * SECOND
 /** Options for access tokens. */
 export interface AccessTokenOptions {
   /**
-   * Lifetime of an access token, in whole seconds. At most 24 hours.
+   * Lifetime of an access token, in whole seconds. From 1 s to 24 hours.
    *
    * A service that does not see a logout accepts a token of that session until it expires. A
    * shorter lifetime limits this, but clients refresh more often.
@@ -285,9 +285,9 @@ export interface SessionOptions {
    * Access to the revocations of other instances, so that `authenticate` rejects their tokens
    * too.
    *
-   * The app becomes ready after the first read, or after 5 s. It then responds with 503 on
-   * protected routes until it has read everything. `false` disables it, for apps with a single
-   * instance.
+   * The app becomes ready after the first read, or after 5 s if there is more to read. Protected
+   * routes then respond with 503 until the app has read everything. `false` disables it, for apps
+   * with a single instance.
    *
    * @default { pollInterval: '1s' }
    * @example

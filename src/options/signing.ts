@@ -49,9 +49,9 @@ export interface SigningOptions {
    * share a key. Refresh tokens are still signed with `secret`. `app.tokenAuth.rotateKeys`
    * replaces the keys at runtime.
    *
-   * The entry `'secret'` stands for the key derived from `accessToken.secret` or `secret`. To move
-   * from the secret to keys, deploy `['secret', key]` to every instance, then `[key, 'secret']`.
-   * Remove `'secret'` after `accessToken.lifetime`. The way back is the reverse.
+   * The entry `'secret'` means the key derived from `accessToken.secret` or `secret`. To move from
+   * the secret to keys, deploy `['secret', key]` to every instance, then `[key, 'secret']`. Remove
+   * `'secret'` after `accessToken.lifetime`. To move back, take these steps in reverse.
    *
    * @default HS256 with a key derived from `secret`
    * @example
@@ -86,7 +86,7 @@ export interface SigningOptions {
    * @default no `aud` claim; with `oauth`, the value of `issuer`
    * @example
    * ```ts
-   * audience: [null, 'https://api.example.org'] // announces the first audience
+   * audience: [null, 'https://api.example.org'] // first step from no audience to this one
    * ```
    */
   readonly audience?: Party
@@ -180,7 +180,7 @@ export function assertKeyOptions (
   )
 }
 
-/** Written value of a claim, then other accepted ones. `undefined` stands for a missing claim. */
+/** Written value of a claim, then other accepted ones. `undefined` means a missing claim. */
 export type Parties = readonly [string | undefined, ...Array<string | undefined>]
 
 /**

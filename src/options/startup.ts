@@ -44,7 +44,7 @@ export const startupShape = {
 } satisfies Shape<StartupOptions>
 
 /**
- * Checks that Fastify does not end a startup before `maxWait`.
+ * Checks that Fastify does not cancel a startup before `maxWait`.
  *
  * @param pluginTimeout - Timeout of Fastify; 0 for none.
  * @throws TypeError if it is too short.
@@ -55,7 +55,7 @@ export function assertPluginTimeout (
 ): void {
   assert(
     storeDown !== 'wait' || pluginTimeout === 0 || pluginTimeout >= maxWait + STARTUP_TIME,
-    '"startup.storeDown" requires a "pluginTimeout" of Fastify that is 10s longer than ' +
+    '"startup.storeDown" requires a "pluginTimeout" of Fastify that is at least 10s longer than ' +
       `"startup.maxWait"; create the app with Fastify({ pluginTimeout: ${maxWait + STARTUP_TIME} })`
   )
 }

@@ -77,12 +77,12 @@ export interface AddressLimitOptions {
  *
  * A device on which its user logged in before has its own limit, so that an attacker cannot lock
  * it out. A cookie or `device_token` identifies it. All known devices of a user share one more
- * limit of the same size. Attempts count while their password is verified, so at most 10 passwords
- * of an account are verified concurrently.
+ * limit of the same size. Attempts count while their password is verified. So at most
+ * `freeAttempts` passwords of an account are verified concurrently.
  *
  * Spellings of a name that differ in case, accents, width or spaces count as one. If attempts with
- * one name of a user block it, attempts with another name get 401 like those of an unknown user.
- * The response would otherwise show that both names belong together.
+ * one name block a user, attempts with another name of the user get 401, like those of an unknown
+ * user. A 429 would show that both names belong to one user.
  */
 export interface ThrottleOptions {
   /**

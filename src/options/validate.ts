@@ -151,7 +151,7 @@ export function callable<Callback> (purpose: string, fallback?: Callback): Check
  * Creates a check for an object with methods, such as a store.
  *
  * @param type - Name of the interface, followed by an example.
- * @param describe - Says how a wrong value differs, by the first method that it lacks.
+ * @param describe - Describes how a wrong value differs, by the first method that it lacks.
  */
 export function implementation<Interface> (
   methods: ReadonlyArray<keyof Interface & string>,

@@ -38,6 +38,6 @@ t.test('invalid values of protect and decorators are rejected', async t => {
     ],
     [{ decorators: { authenticate: true } }, '"decorators.authenticate" must be the name of'],
     [{ decorators: { authenticate: 'a b' } }, '"decorators.authenticate" must be the name of'],
-    [{ decorators: { tokenAuth: 'x', requireFresh: 'x' } }, '"x" is there twice']
+    [{ decorators: { tokenAuth: 'x', requireFresh: 'x' } }, 'must not contain the name "x" twice']
   ])
 })
