@@ -14,7 +14,7 @@ const PAGE_SIZE = 5000
 const START_TIMEOUT: Millis = 5 * SECOND
 /** Minimum time between two polls that pushes cause. */
 const MIN_PUSH_INTERVAL: Millis = 100
-/** Least age of the last complete read at which the feed is reported as stalled. */
+/** Minimum age of the last complete read at which the feed is reported as stalled. */
 const MIN_STALLED_AGE: Millis = 10 * SECOND
 const STALLED_INTERVALS = 5
 
@@ -103,8 +103,8 @@ export class RevocationFeed {
    *
    * Resolves after 5 s if more are left to read. The feed is stale until it has read them.
    *
-   * @throws Error if the store or the subscription fails. No poll is scheduled then, and a caller
-   * may try again.
+   * @throws Error if the store or the subscription fails, or if the store has returned nothing for
+   * 5 s. No poll is scheduled then, and a caller may try again.
    */
   async start (): Promise<void> {
     await this.#readBeforeDeadline()
@@ -141,7 +141,7 @@ export class RevocationFeed {
     return this.#schedule?.isOverdue() === true
   }
 
-  /** Waits for a poll that is sent now, until the store has answered or failed. */
+  /** Waits for a poll that is sent now, until the store has responded or failed. */
   async catchUp (): Promise<void> {
     const schedule = this.#schedule
 
@@ -171,7 +171,7 @@ export class RevocationFeed {
   isStale (): boolean {
     const { failAfter, pollInterval } = this.#context
 
-    // A single instance also accepts tokens from before a restart.
+    // A single instance also reads revocations once: it accepts tokens from before a restart.
     return !this.#hasCaughtUp ||
       (pollInterval !== null && failAfter !== null && this.age > failAfter)
   }
@@ -227,7 +227,7 @@ export class RevocationFeed {
 
     logger.warn(
       { read: this.#readCount },
-      'more revocations are left to read, protected routes respond with 503 until then'
+      'not all revocations are read yet, protected routes respond with 503 until they are'
     )
   }
 

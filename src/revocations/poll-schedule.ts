@@ -6,7 +6,8 @@ const MIN_OVERDUE: Millis = 3 * SECOND
 const OVERDUE_INTERVALS = 2
 
 /**
- * Calls back at an interval, and notices if the process stood still for longer than that.
+ * Calls back at an interval, and detects that the process stood still: for more than two intervals,
+ * and at least 3 s.
  *
  * A process stands still if it is frozen, if its event loop is blocked or if its machine is
  * suspended. The monotonic clock may stand while a machine is suspended, so both clocks count. A

@@ -35,8 +35,8 @@ const ACTORS: { readonly [Reason in RevocationReason]: Actor } = {
  * Emits `session-ended` once for each revocation, whichever instance made it.
  *
  * A revocation of this instance is reported when its caller gets the result. The entry of the feed
- * then adds nothing. It reports the revocation if the caller got an error although the store has
- * written it.
+ * then has no effect. If the caller gets an error although the store has written the revocation,
+ * the entry reports it.
  */
 export class RevocationReporter {
   readonly #context: RevocationReporterContext
@@ -77,7 +77,7 @@ export class RevocationReporter {
   }
 
   /**
-   * Adds a session whose row says that it is revoked. Its entry of the feed reports it.
+   * Adds a session whose row shows that it is revoked. Its entry of the feed reports it.
    *
    * @param session.userId - Missing if the store does not have the session.
    */

@@ -51,7 +51,7 @@ export class RevokedSessions {
     this.#retention = Math.max(this.#retention, retention)
   }
 
-  /** Whether a session is revoked. An ID without a time counts as old. */
+  /** Whether a session is revoked. A session whose ID contains no time counts as the oldest. */
   has (sessionId: string, userId: string): boolean {
     return this.#recent.has(sessionId, userId) ||
       this.#old.has(sessionId, userId) ||
@@ -133,7 +133,7 @@ class Generation {
   }
 
   /**
-   * Applies a revocation that is shown again. The store may have ended sessions that began later
+   * Applies a revocation that is shown again. The store may have revoked sessions that began later
    * than `at`.
    *
    * @returns Whether this generation has the revocation.

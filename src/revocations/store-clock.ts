@@ -29,8 +29,8 @@ export interface ClockSkew {
   /** `store`: the database's clock has stepped. `instance`: the wall clock here is wrong. */
   readonly source: 'store' | 'instance'
   /**
-   * Milliseconds by which the clock is ahead: the database's of what it was, or the instance's of
-   * store time. Negative if it is behind.
+   * Milliseconds by which the clock is ahead: of its earlier time for `store`, of store time for
+   * `instance`. Negative if it is behind.
    */
   readonly ahead: Millis
 }
@@ -55,22 +55,22 @@ export interface StoreTime {
   /**
    * Returns store time in whole milliseconds. Never runs backwards within a process.
    *
-   * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE` before the first answer of the store.
+   * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE` before the first response of the store.
    */
   now(): Millis
   /** Returns a moment for a {@link ClockSample}, and for durations. */
   monotonic(): Millis
-  /** Whether the store has answered once. */
+  /** Whether the store has responded once. */
   readonly isKnown: boolean
   /** Store time minus the wall clock of this instance. `null` if it is not known. */
   readonly offset: Millis | null
   /** Whether records may be deleted: the time is known, and has not stepped within an hour. */
   readonly allowsSweep: boolean
-  /** Refines the estimate by one answer of the database. */
+  /** Refines the estimate by one response of the database. */
   addSample(sample: ClockSample): void
 }
 
-/** Uses a clock of the app as store time: for tests, and for apps with one instance. */
+/** Creates store time from a clock of the app, for tests and for apps with one instance. */
 export function createFixedStoreTime (clock: () => Millis, monotonic = clock): StoreTime {
   return {
     now: clock,
@@ -107,12 +107,13 @@ export function createStoreTime (
 /**
  * Estimates the clock of the database.
  *
- * Every answer of the database proves an interval for the difference between its clock and the
- * monotonic clock of the instance. The estimate is the middle of the intersection of the last
- * samples. An interval that does not meet the others proves that the database's clock has stepped.
+ * Every response of the database proves an interval for the difference between its clock and the
+ * monotonic clock of the instance. The estimate is the middle of the intersection of the last 16
+ * intervals. An interval that does not overlap the others proves that the database's clock has
+ * stepped.
  *
- * Store time never runs backwards within a process. After a step ahead, it follows at once. After
- * a step behind, it runs at half speed until the database has caught up.
+ * Store time never runs backwards within a process. It follows a step ahead immediately. After a
+ * step back, it runs at half speed until the database has caught up.
  */
 export class StoreClock implements StoreTime {
   readonly #clocks: InstanceClocks
@@ -136,7 +137,7 @@ export class StoreClock implements StoreTime {
     if (this.#offset === null) {
       throw new TokenAuthError('AUTH_STORE_UNAVAILABLE', {
         cause: new Error(
-          'the store has not responded yet; scripts and tests call "await app.ready()" first'
+          'the store has not responded yet; in scripts and tests, call "await app.ready()" first'
         )
       })
     }
@@ -193,7 +194,7 @@ export class StoreClock implements StoreTime {
     this.#setOffset((bounds.low + bounds.high) / 2)
     const ahead = Math.round(this.#offset as Millis - before)
 
-    // A smaller one is a clock that is being corrected slowly.
+    // A smaller difference is a slow correction of the clock.
     if (Math.abs(ahead) > MIN_REPORTED_SKEW) {
       this.#steppedAt = bounds.at
       this.#onSkew({ source: 'store', ahead })

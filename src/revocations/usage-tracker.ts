@@ -11,7 +11,7 @@ const MIN_DELAY: Millis = 10
 const BATCH_SIZE = 500
 // Bounds the memory while the store does not respond.
 const MAX_PENDING = 250_000
-// Half of them are never dropped. A dropped session only costs one more write.
+/** Maximum number of sessions in memory. A dropped session only costs one more write. */
 const MAX_SEEN = 200_000
 
 /**
@@ -24,7 +24,7 @@ export class UsageTracker {
   readonly #realm: string
   readonly #delay: Millis
   readonly #seen = new BoundedMap<string, number>(MAX_SEEN)
-  /** Generations that the store has confirmed to have written. `null` if no request waits. */
+  /** Generations that the store has written. `null` if no request waits. */
   readonly #written: BoundedMap<string, number> | null
   readonly #writing = new SingleFlight<void>()
   #pending = new Map<string, Touch>()
@@ -94,7 +94,7 @@ export class UsageTracker {
   /**
    * Records generations that another service has accepted, and waits until they are written.
    *
-   * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE` if the write fails. They stay pending.
+   * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE` if the write fails. A later batch tries again.
    */
   async confirmAll (
     uses: ReadonlyArray<{ readonly sessionId: string, readonly generation: number }>,
