@@ -21,8 +21,8 @@ export interface KnownDevice {
  * Issues and reads device tokens (OWASP, device cookies).
  *
  * A device token proves that a user has logged in on this device before. Failed logins of other
- * devices do not lock such a device out. The token contains no user ID, and is useless without the
- * password. It ends when the stored password hash changes.
+ * devices do not lock such a device out. The token contains no user ID, and does not replace the
+ * password. It becomes invalid when the stored password hash changes.
  */
 export class DeviceTokens {
   readonly #keys: SigningKeys

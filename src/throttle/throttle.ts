@@ -48,14 +48,17 @@ export interface ThrottleContext {
 
 interface Counter extends CountedKey {
   readonly limit: Limit
-  /** Whether only the user shows that this counter exists, and not the name that was typed. */
+  /**
+   * Whether the response must not show that this counter blocks. It counts by user ID, but the
+   * client sent a name.
+   */
   readonly isHidden: boolean
 }
 
 /** Attempt that was counted. */
 interface CountedAttempt {
   readonly counters: readonly Counter[]
-  /** Whether the user is blocked, which the response must not show. */
+  /** Whether attempts with another name block the user. The response must not show it. */
   readonly isHidden: boolean
   /** Tells blocked attempts that this one has its final result. */
   finish(): void
@@ -120,7 +123,7 @@ export class Throttle {
   /**
    * Returns the device token of a successful login.
    *
-   * @param passwordHash - Hash that is stored after the login. The token ends with it.
+   * @param passwordHash - Hash that is stored after the login. The token is valid until it changes.
    * @param subject - The login. A known device keeps its ID.
    * @param isTrusted - Whether the login included a second factor.
    */
@@ -326,7 +329,7 @@ export class Throttle {
   }
 }
 
-/** A counter blocks an attempt, and the response must not show it. */
+/** Thrown if a counter blocks an attempt and the response must not show it. */
 class HiddenLimitError extends Error {
   override readonly name = 'HiddenLimitError'
 }
