@@ -114,7 +114,7 @@ export class AccountLimits {
    * Counts a guess by the user whom the app has found, who may have many addresses.
    *
    * @param userId - `null` for an unknown address. It is counted too, so that both take as long.
-   * @returns Whether the guess may be right. The response does not show it.
+   * @returns Whether the guess is allowed. The response does not show it.
    */
   allowsGuess (userId: string | null, account: string): Promise<boolean> {
     const rule = this.#context.throttle?.account ?? DEFAULT_ACCOUNT_RULE

@@ -13,7 +13,7 @@ import type { ResolvedAccount } from './options.js'
 
 const CLOSE_TIMEOUT: Millis = 10 * SECOND
 
-/** Callback, lifetime and purpose of each kind of message. */
+/** Purposes of the kinds of messages. A kind is the name of its callback and of its lifetime. */
 export const messages = {
   verifyEmail: 'verify-email',
   resetPassword: 'reset-password',
@@ -46,9 +46,9 @@ export interface PendingMessage {
   readonly by: Caller
   /** Finds the active user whom the message is for. */
   readonly findUser: () => Promise<FoundUser | null>
-  /** State that ends the link. */
+  /** Returns the state of the user. After a change of it, the link is invalid. */
   readonly getState: (user: FoundUser) => string
-  /** Code for a user; links have none. */
+  /** Creates the code for a user. Missing for a link. */
   readonly createCode?: (user: FoundUser | null) => {
     readonly code: string
     readonly expiresAt: Millis

@@ -126,7 +126,8 @@ export class OneTimeTokenIssuer {
   }
 
   /**
-   * Redeems a token. It counts before its state is read, so that one of several requests is first.
+   * Redeems a token. Counts the use before it reads the state, so that one of several requests is
+   * the first.
    *
    * @throws TokenAuthError `AUTH_ONE_TIME_INVALID`, `AUTH_ONE_TIME_EXPIRED`, `AUTH_ONE_TIME_USED`
    * or `AUTH_STORE_UNAVAILABLE`
@@ -179,7 +180,7 @@ export class OneTimeTokenIssuer {
   }
 
   /**
-   * Derives a code of digits from the token that requests it.
+   * Derives a code of digits from the token of its challenge.
    *
    * @param values - User and state that the code is for.
    */

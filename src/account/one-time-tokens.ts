@@ -27,7 +27,7 @@ export interface NewOneTimeToken {
    */
   readonly state?: string | null
   /**
-   * Data that `redeem` returns, at most 2 kB of JSON. Its holder can read it.
+   * Data that `redeem` returns, at most 2 kB of JSON. Everyone who has the token can read it.
    *
    * @default {}
    * @example
@@ -64,8 +64,9 @@ export interface RedeemedOneTimeToken extends VerifiedOneTimeToken {
    * Whether an earlier request has redeemed the token and completed its change.
    *
    * Then change nothing, and send the same response again. The earlier request is less than a
-   * minute old: a double click or a retry. With `state`, it is `false` again if the state has not
-   * changed yet, because the earlier request may have failed. So repeat the change in that case.
+   * minute old: a double click or a retry. With `state`, `isDone` is `false` until the state has
+   * changed, because the earlier request may have failed. Repeat the change in that case. Without
+   * `state`, `isDone` is `true` for every request after the first.
    */
   readonly isDone: boolean
 }
@@ -134,6 +135,7 @@ export interface OneTimeTokens {
    * @throws TokenAuthError `AUTH_ONE_TIME_INVALID`, `AUTH_ONE_TIME_EXPIRED`, or
    * `AUTH_ONE_TIME_USED` if the state has changed. A token that was redeemed and has no state is
    * still accepted.
+   * @throws TypeError if `expected` is invalid.
    */
   verify(token: string, expected: OneTimeExpectation): Promise<VerifiedOneTimeToken>
   /**
@@ -143,6 +145,8 @@ export interface OneTimeTokens {
    *
    * @throws TokenAuthError `AUTH_ONE_TIME_INVALID`, `AUTH_ONE_TIME_EXPIRED`, `AUTH_ONE_TIME_USED`
    * if the token was redeemed before or its state has changed, or `AUTH_STORE_UNAVAILABLE`.
+   * @throws TypeError if `expected` is invalid, or if the attempt store is in memory and
+   * `revocations` is not `false`.
    */
   redeem(token: string, expected: OneTimeExpectation): Promise<RedeemedOneTimeToken>
 }

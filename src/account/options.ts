@@ -25,7 +25,10 @@ interface Message<User extends AuthUser> {
   readonly user: User
   /** Moment when the link or code expires. */
   readonly expiresAt: Millis
-  /** Request that asked for the message. Its response has been sent already. */
+  /**
+   * Request that caused the message. Its response has been sent already, except for
+   * `app.accountFlows.sendVerification`.
+   */
   readonly request: FastifyRequest
 }
 
@@ -48,8 +51,10 @@ export interface CodeMessage<User extends AuthUser = AuthUser> extends Message<U
 /**
  * Callbacks that send messages. Without a callback, its routes do not exist.
  *
- * They are called after the response, so that its time does not show whether an account exists.
- * A callback that throws or rejects is logged. Keep it short, for example by adding to a queue.
+ * The plugin calls them after the response, so that its time does not show whether an account
+ * exists. It logs the error of a callback that throws or rejects. Keep a callback short, such as
+ * one that adds to a queue. `app.accountFlows.sendVerification` waits for its callback, and rejects
+ * if it fails.
  *
  * @example
  * ```ts
@@ -75,13 +80,29 @@ export interface SendCallbacks<User extends AuthUser = AuthUser> {
 
 /** Lifetimes of links and codes. Each from 1 minute to 30 days. */
 export interface LifetimeOptions {
-  /** @default '1d' */
+  /**
+   * Lifetime of a link that verifies an address.
+   *
+   * @default '1d'
+   */
   readonly verifyEmail?: Duration
-  /** @default '1h' */
+  /**
+   * Lifetime of a link to set a new password.
+   *
+   * @default '1h'
+   */
   readonly resetPassword?: Duration
-  /** @default '15m' */
+  /**
+   * Lifetime of a link that signs the user in.
+   *
+   * @default '15m'
+   */
   readonly signInLink?: Duration
-  /** @default '10m' */
+  /**
+   * Lifetime of a code that signs the user in.
+   *
+   * @default '10m'
+   */
   readonly signInCode?: Duration
 }
 
@@ -113,7 +134,7 @@ export interface SecondFactorOptions {
    */
   readonly skipKnownDevices?: boolean
   /**
-   * Time between the first and the second factor. From 1 minute to 1 hour.
+   * Time in which the second factor must follow the first one. From 1 minute to 1 hour.
    *
    * @default '5m'
    */
@@ -336,8 +357,8 @@ function resolveRoutes (
 /**
  * Infers the types of your user and of its ID for the callbacks. Returns its argument.
  *
- * Write `users` before `send`, and annotate IDs that are no strings. TypeScript infers the types in
- * this order.
+ * Write `users` before `send`, and annotate IDs that are not strings. TypeScript infers the types
+ * in this order.
  *
  * @example
  * ```ts

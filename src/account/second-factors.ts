@@ -21,7 +21,7 @@ const PURPOSE = 'account/second-factor'
 /**
  * Authentication method references of a second factor (RFC 8176, section 2).
  *
- * A link by mail has `otp` too. Only `mfa` tells that there were two factors.
+ * A link by mail has `otp` too. Only `mfa` shows that there were two factors.
  */
 const AMR = ['otp', 'mfa']
 
@@ -130,7 +130,7 @@ export class SecondFactors implements SecondFactorGate {
   }
 
   /**
-   * Runs the last step of a login. A ticket is good for one request only.
+   * Runs the last step of a login. A ticket is valid for one request only.
    *
    * @param open - Opens the session. If it fails, the ticket remains valid.
    * @throws TokenAuthError `AUTH_ONE_TIME_USED` if the ticket was used before.
@@ -205,7 +205,7 @@ export class SecondFactors implements SecondFactorGate {
     const { users, recovery } = this.#context
     const methods = await users.getSecondFactors(user)
 
-    // The user may have turned the method off since the ticket.
+    // The user may have turned the method off since the ticket was issued.
     if (!methods.some(name => name === method)) {
       return false
     }

@@ -12,7 +12,7 @@ export interface TokenUser {
 /**
  * Creates the `state` of a verification, which keeps the user for its caller.
  *
- * @param getState - State of a user that ends the token when it changes.
+ * @param getState - Returns the state of a user. After a change of it, the token is invalid.
  * @example
  * ```ts
  * const user = createTokenUser(users, getAccountState)

@@ -38,7 +38,7 @@ export class Totp {
   /**
    * Loads the library `otpauth`, an optional peer dependency.
    *
-   * @throws Error that says how to install it.
+   * @throws Error if the package is not installed. The message contains the command to install it.
    */
   static async load ({ algorithm = 'SHA1', digits = 6 }: TotpParameters = {}): Promise<Totp> {
     try {

@@ -27,8 +27,8 @@ export interface AccountUsers<User extends AuthUser = AuthUser, Id = string> {
   /**
    * Saves that the user owns an address. Required by `send.verifyEmail`.
    *
-   * Write only if the address of the user still is `email`. May be called again with the same
-   * arguments, so it must not matter how often.
+   * Write only if the address of the user still is `email`. The plugin may repeat a call with the
+   * same arguments, so the callback must be idempotent.
    *
    * @param id - ID in the type of `users.parseId` of `tokenAuth`.
    */
@@ -38,7 +38,7 @@ export interface AccountUsers<User extends AuthUser = AuthUser, Id = string> {
    *
    * Write `hash` only if the stored hash still is `replaced`, and return `false` otherwise, for
    * example `rowCount === 1` of `UPDATE ... WHERE password_hash IS NOT DISTINCT FROM $replaced`.
-   * Then of two concurrent changes, one wins and the other is rejected.
+   * Then only one of two concurrent changes succeeds.
    *
    * @param id - ID in the type of `users.parseId` of `tokenAuth`.
    * @param replaced - Hash of the old password; `null` if the user had none.
@@ -58,7 +58,7 @@ export interface AccountUsers<User extends AuthUser = AuthUser, Id = string> {
   /**
    * Returns the TOTP secret of a user (base32), or `null`. Required by the method `totp`.
    *
-   * The server needs the secret itself, so encrypt it in the database with a key from elsewhere.
+   * The server needs the secret itself, so encrypt it with a key that is not in the database.
    *
    * @param id - ID in the type of `users.parseId` of `tokenAuth`.
    */
@@ -71,7 +71,8 @@ export interface AccountUsers<User extends AuthUser = AuthUser, Id = string> {
    * counts once.
    *
    * @param id - ID in the type of `users.parseId` of `tokenAuth`.
-   * @param hashes - Hash of the code under the key of each secret. At most one of them is stored.
+   * @param hashes - Hashes of the code, one for each value of the option `secret`. At most one of
+   * them is stored.
    */
   useRecoveryCode?(id: Id, hashes: readonly string[]): Awaitable<boolean>
 }
@@ -186,12 +187,12 @@ function isMethod (value: unknown): boolean {
   return METHODS.includes(value)
 }
 
-/** State that ends a verification link: the address. */
+/** Returns the state of a verification link: the address. After a change, the link is invalid. */
 export function getAddressState ({ email }: FoundUser): string {
   return JSON.stringify([email])
 }
 
-/** State that ends a link or code for the account: the password hash and the address. */
+/** Returns the state of other links and codes: the password hash and the address. */
 export function getAccountState ({ email, passwordHash }: FoundUser): string {
   return JSON.stringify([email, passwordHash])
 }

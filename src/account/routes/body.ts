@@ -21,7 +21,7 @@ export function readString (body: object | null | undefined, name: string): stri
 /**
  * Reads an optional string of a body. An empty one counts as missing.
  *
- * @throws TokenAuthError `AUTH_REQUEST_INVALID` if it is no string.
+ * @throws TokenAuthError `AUTH_REQUEST_INVALID` if it is not a string.
  */
 export function readOptionalString (body: object | null | undefined, name: string): string | null {
   const value = (body as Readonly<Record<string, unknown>> | null | undefined)?.[name] ?? null

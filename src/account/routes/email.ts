@@ -65,7 +65,9 @@ export async function sendVerification (
   const user = await users.findById(userId)
 
   if (user === null || user.email === null) {
-    throw new Error('the user does not exist, is disabled or has no "email"')
+    throw new Error(
+      'fastify-token-auth: the user of sendVerification is unknown, disabled or has no "email"'
+    )
   }
 
   const by = getCaller(request)
