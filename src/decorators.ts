@@ -24,7 +24,7 @@ export interface OpenOptions {
   /** Label of the device, which the list of sessions shows. Cut to 128 characters. */
   readonly device?: string | null
   /**
-   * Authentication methods that the user passed (RFC 8176).
+   * Authentication methods that the user passed (RFC 8176), with at most 512 characters in all.
    *
    * @default []
    * @example
@@ -109,7 +109,7 @@ export type FollowableRequest = AuthenticatedRequest
  * Sessions and passwords for the app's own code: `app.tokenAuth`.
  *
  * Every method that uses the store rejects with a {@link TokenAuthError} `AUTH_STORE_UNAVAILABLE`
- * if the store fails.
+ * if the store fails. An invalid user ID or option is a `TypeError`.
  */
 export interface TokenAuth {
   /**
@@ -156,9 +156,10 @@ export interface TokenAuth {
    * Issues an access token for a signed-in user who has authenticated again (step-up), for example
    * with a passkey. Opens no session and writes nothing.
    *
-   * The token has the time and the methods `amr` of the step-up, and what else the login had. It
-   * replaces the access token of the request. A refresh, or a silent renewal, returns to the time
-   * and methods of the login. Call it in a route with `authenticate`, and send the result with
+   * The token has the time and the methods `amr` of the step-up. It belongs to the same session,
+   * OAuth client and key as the access token of the request, and replaces it. It contains the
+   * current result of `users.claims`. A refresh, or a silent renewal, returns to the time and
+   * methods of the login. Call it in a route with `authenticate`, and send the result with
    * `Cache-Control: no-store`. For a step-up by password, use the route `POST elevate`.
    *
    * @throws TokenAuthError `AUTH_ACCESS_MISSING` if `authenticate` has accepted no token.
@@ -179,19 +180,20 @@ export interface TokenAuth {
     request: ElevatedRequest,
     options: ElevateOptions & { readonly reply: CookieReply }
   ): Promise<TokenResponse<PublicUser> | CookieResponse<PublicUser>>
-  /** Issues an access token that the request did not have in a cookie. */
+  /** Issues an access token for a request that has its token in the `Authorization` header. */
   elevate(request: ElevatedRequest, options: ElevateOptions): Promise<TokenResponse<PublicUser>>
   /**
    * Follows the session of a request that outlives its response: a WebSocket, a stream or a job.
    *
    * The signal of the result aborts when the session is revoked on any instance, or when the access
-   * token expires. So a client must send a newer token before, which goes to `renew`. Other
-   * instances learn of a revocation with their next poll, or earlier if the database pushes. A
-   * store that does not respond aborts nothing.
+   * token expires. To prevent that, let the client send a newer token in time, and pass it to
+   * `renew`. Other instances learn of a revocation with their next poll, or earlier if the database
+   * pushes. A store that does not respond aborts nothing.
    *
    * Call it in a route with `authenticate`, and call `end` when the connection closes. Each
-   * followed session takes about 1 kB of memory. If the session has ended since `authenticate`, the
-   * signal has aborted already. `addAbortListener` of Node.js calls its listener then too.
+   * followed session takes about 1 kB of memory. If the session was revoked or has expired since
+   * `authenticate`, the signal has aborted already. `addAbortListener` of Node.js also calls its
+   * listener in that case.
    *
    * @throws TokenAuthError `AUTH_ACCESS_MISSING` if `authenticate` has accepted no token.
    * @example
@@ -222,16 +224,17 @@ export interface TokenAuth {
   /**
    * Revokes a session. This process rejects its access tokens immediately.
    *
-   * @returns Whether the session existed and was live.
+   * @returns Whether the session existed and was not revoked before.
    * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE` if the store fails.
    */
   revokeSession(sessionId: string): Promise<boolean>
   /**
-   * Revokes all sessions of a user, and rejects logins that have started but not finished.
+   * Revokes all sessions of a user. A login that has started but not finished reads the user again,
+   * and verifies the password again if the stored hash has changed.
    *
    * Call it after you delete or disable a user, or if a user has lost a device.
    *
-   * @param options.keep - Id of a session to keep.
+   * @param options.keep - ID of a session to keep.
    * @returns The number of sessions that this call revoked.
    * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE` if the store fails.
    * @example
@@ -246,8 +249,8 @@ export interface TokenAuth {
    *
    * Its cost does not depend on the number of sessions. This process rejects their access tokens
    * immediately, and other instances after their next poll. All instances reject their refresh
-   * tokens immediately. Logins that have started but not finished start again. Use it after a leak
-   * of the secret or of the database. All users must log in again.
+   * tokens immediately. A login that has started but not finished reads the user again. Use it
+   * after a leak of the secret or of the database. All users must log in again.
    *
    * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE` if the store fails. Call it again then.
    * @example
@@ -262,7 +265,7 @@ export interface TokenAuth {
    * The event `session-ended` has the reason `password-changed`. Resets the failed logins of the
    * user, so that a throttled account accepts the new password immediately.
    *
-   * @param options.keep - Id of a session to keep, usually the one that changed the password.
+   * @param options.keep - ID of a session to keep, usually the one that changed the password.
    * @returns The number of sessions that this call revoked.
    * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE` if the store fails.
    * @example
@@ -278,7 +281,7 @@ export interface TokenAuth {
    * @returns A PHC string. Save it as `passwordHash`.
    * @throws TokenAuthError `AUTH_PASSWORD_REJECTED` if the password breaks the rules of the option
    * `passwords`. `AUTH_BUSY` if the hash would wait longer than `passwords.maxWait`.
-   * @throws TypeError if `passwords.validate` returns no boolean.
+   * @throws TypeError if `passwords.validate` does not return a boolean.
    * @example
    * ```ts
    * const passwordHash = await app.tokenAuth.hashPassword(password)
@@ -311,7 +314,7 @@ export interface TokenAuth {
    * send it.
    * @throws TokenAuthError `AUTH_CREDENTIALS_REJECTED`, `AUTH_TOO_MANY_ATTEMPTS`, `AUTH_BUSY` or
    * `AUTH_STORE_UNAVAILABLE`, as the route does.
-   * @throws TypeError if the name or the password is no string.
+   * @throws TypeError if the name or the password is not a string.
    * @example
    * ```ts
    * app.post('/sign-in', async (request, reply) => {
@@ -338,7 +341,7 @@ export interface TokenAuth {
    * 2. Sign with it: `[new, old]`. Wait until the last access token of the old key has expired.
    * 3. Remove the old key: `[new]`.
    *
-   * The entry `'secret'` stands for the key derived from `secret`, as in the option.
+   * The entry `'secret'` means the key derived from `secret`, as in the option.
    *
    * @throws TypeError if a key cannot be used, or the app started without `keys`.
    * @example
@@ -350,8 +353,8 @@ export interface TokenAuth {
   /**
    * Deletes expired sessions now, or joins a running sweep.
    *
-   * Takes at most 1 minute. The next sweep deletes the rest. A script that only sweeps must await
-   * `app.ready()` first.
+   * Takes at most 1 minute. The next sweep deletes the rest. Deletes nothing within an hour after a
+   * step of the database's clock. A script that only sweeps must await `app.ready()` first.
    *
    * @returns The number of deleted records.
    * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE` if the store fails.
@@ -375,7 +378,7 @@ export interface TokenAuth {
    *
    * Several probes per second cost one look-up in the store per second. A store that does not
    * respond within 800 ms counts as failed. The result is plain data without secrets, but it shows
-   * how your servers work. So send the public only a status code.
+   * details of your servers. So a public route must send only a status code.
    *
    * Do not use it for liveness probes: a restart cannot repair a database, and every restart makes
    * an outage worse.
@@ -444,6 +447,8 @@ declare module 'fastify' {
      * of your own: `await app.authenticate(request, reply)`.
      *
      * @throws TokenAuthError with status 401 if the token is missing, invalid, expired or revoked.
+     * With status 403 if a request with a cookie fails the origin check, and with status 503 if
+     * revocations cannot be checked.
      * @example
      * ```ts
      * app.get('/orders', { onRequest: [app.authenticate] }, async request => {

@@ -34,7 +34,7 @@ const ERRORS: Readonly<Record<ErrorCode, readonly [statusCode: number, message: 
 
 /** Options of {@link TokenAuthError}. */
 export interface TokenAuthErrorOptions {
-  /** Replaces the message of the code. Same rules as for `hint`. */
+  /** Message that replaces the one of the code. Must not contain `"` or `\`, see `hint`. */
   readonly message?: string
   /**
    * Detail that is appended to the message. Must not contain `"` or `\`, because the message is
@@ -51,8 +51,8 @@ export interface TokenAuthErrorOptions {
  * An error that the plugin sends to a client.
  *
  * Fastify sends it as `{ statusCode, code, error, message }`, unless the app has an error handler.
- * The `code` is the contract, the message may change. The header `X-Auth-Error` repeats the code,
- * so that a client also finds it beside the body of your error handler. A message never contains a
+ * The `code` is the contract, the message may change. The header `X-Auth-Error` repeats the code.
+ * So a client finds it even if your error handler sends another body. A message never contains a
  * token, a password or the message of a database driver.
  *
  * The members are those of [http-errors](https://github.com/jshttp/http-errors), so Koa, Express

@@ -128,8 +128,8 @@ export interface EventMembers {
    */
   reuse: SessionEvent & { readonly presented: TokenUse, readonly rotated: TokenUse }
   /**
-   * Another client replayed the tokens of three or more generations in a row and got each
-   * successor.
+   * Another client presented the tokens of three or more consecutive generations a second time, or
+   * recovered a token that it did not rotate.
    *
    * Either side may be the attacker. `revoked` is `true` if the session was revoked. Emitted unless
    * `refreshToken.replayDetection` is `false`.
@@ -143,10 +143,10 @@ export interface EventMembers {
    * Sessions were revoked: one session, all sessions of a user, or all sessions of the realm.
    *
    * Every instance emits it once for each revocation, whichever instance made it. `local` is `true`
-   * on the instance that did. Listen for it to end what belongs to a session, such as a WebSocket.
-   * For a user or the realm, compare the session's start with `at`. An instance does not emit what
-   * it reads at startup. With `revocations: false`, it emits its own revocations only.
-   * `app.tokenAuth.revokeAll` is two revocations.
+   * on the instance that did. Listen for it to close resources of a session, such as a WebSocket.
+   * For a user or the realm, compare the start of the session with `at`. An instance does not emit
+   * revocations that it reads at startup. With `revocations: false`, it emits only its own ones.
+   * `app.tokenAuth.revokeAll` makes two revocations.
    *
    * @example
    * ```ts
@@ -192,7 +192,7 @@ export interface EventMembers {
     readonly purpose: LinkPurpose
     readonly actor?: Actor
   }
-  /** A user has proved to own an e-mail address. */
+  /** A user has verified an e-mail address. */
   'email-verified': Caller & { readonly at: Millis, readonly userId: string }
   /** A user has set a new password by a link. All sessions of the user are revoked. */
   'password-reset': Caller & { readonly at: Millis, readonly userId: string }
@@ -239,7 +239,7 @@ export interface EventMembers {
    * Emitted once per outage, if the last complete read is older than 10 s and than five
    * `revocations.pollInterval`. The log line `revocations are read again` follows the outage.
    *
-   * Until they can, this instance accepts access tokens of sessions that were revoked elsewhere.
+   * During the outage, this instance accepts access tokens of sessions that were revoked elsewhere.
    * Set `revocations.failAfter` to limit that time.
    */
   'revocations-stalled': { readonly at: Millis, readonly since: Millis }
@@ -247,8 +247,8 @@ export interface EventMembers {
    * A clock is wrong. Sessions are judged by the clock of the store, so nobody is signed out.
    *
    * With the source `store`, the clock of the database has stepped by `ahead` milliseconds. Sweeps
-   * pause for an hour. With `instance`, the clock of this instance is ahead of the database by more
-   * than a second. Negative values mean behind.
+   * pause for an hour. With `instance`, the clock of this instance differs from it by `ahead`
+   * milliseconds, which is more than a second. A negative value means that the clock is behind.
    */
   'clock-skew': {
     readonly at: Millis
@@ -305,7 +305,7 @@ export interface Logger {
   error(facts: object, message: string): void
   /** Logs a risk, or an outage. */
   warn(facts: object, message: string): void
-  /** Logs the end of an outage. */
+  /** Logs a completed task, or the end of an outage. */
   info(facts: object, message: string): void
 }
 
@@ -383,7 +383,7 @@ export class Events {
     void this.#notify(name, event)
   }
 
-  // A subscriber of a channel usually counts, so the log does not depend on it.
+  // A subscriber of a channel usually only counts events, so the log does not depend on it.
   #warn (name: EventName, event: object, message: string): void {
     const limit = this.#limits[name] ??= new RateLimit(MAX_WARNINGS, WARNING_WINDOW)
     const skipped = limit.next()

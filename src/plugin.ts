@@ -189,7 +189,7 @@ async function createTokenSigners (
   }
 }
 
-/** Loads the module on demand, so that a process in production does not have it. */
+/** Loads the module on demand, so that a process in production never loads it. */
 async function loadTestSessions (context: TestSessionsContext): Promise<TestSessions> {
   const { createTestSessions } = await import('./http/test-sessions.js')
   return createTestSessions(context)

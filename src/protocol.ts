@@ -162,10 +162,13 @@ export const exposedHeaders: string[] = /* @__PURE__ */ Object.freeze([
 export interface TokenResponse<User extends object = object> {
   /** Access token, a JWT. Send it in the `Authorization` header. */
   readonly access_token: string
-  /** Missing if a cookie carries it, or if it is unchanged (`rotation: false`). */
+  /**
+   * Refresh token. Missing if a cookie carries it, if it is unchanged (`rotation: false`), or if
+   * there are no refresh tokens.
+   */
   readonly refresh_token?: string
   /**
-   * Proves at the next login that its user has logged in on this device before.
+   * Token for the next login, which proves that the user has logged in on this device before.
    *
    * Failed logins of an attacker then do not lock this device out. It does not sign anyone in.
    * Present only after a login, and only if no cookie carries it.

@@ -45,7 +45,7 @@ import { REFRESH_TYP } from './tokens/refresh-token.js'
 
 // A request succeeds without renewal, so it must not wait long for the store.
 const MAX_RENEWAL_TIMEOUT: Millis = SECOND
-/** Part of the grace period after which a process that did not run stood still. */
+/** A process stood still if it did not run for this part of the grace period. */
 const STANDSTILL_PART = 1 / 4
 
 /** Signers of both kinds of tokens, with keys that derive from a secret. */
@@ -134,7 +134,7 @@ export function createServices (
     attempts: dpop === null ? [attempts] : [attempts, dpop.replays],
     events,
     logger,
-    // Rejects while the time is not known, so that a job that forgot `app.ready()` notices.
+    // Throws while the time is not known, so that a job without `app.ready()` gets an error.
     clock: () => !time.isKnown || time.allowsSweep ? time.now() : null,
     interval: options.sweepInterval,
     keep: KEPT_AFTER_END

@@ -61,9 +61,9 @@ export type TokenAuthContext =
     readonly oneTime: OneTimeContext
   }
 
-/** Longest `amr`. With the largest claims, tokens remain below their maximum length. */
+/** Maximum characters of `amr`. With the largest claims, tokens stay below their maximum length. */
 const MAX_AMR_LENGTH = 512
-/** Longest `amr` of a step-up, whose tokens also contain that of the login. */
+/** Maximum characters of the `amr` of a step-up, whose tokens also contain that of the login. */
 const MAX_STEP_UP_LENGTH = 128
 
 const openShape = {
@@ -242,7 +242,7 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
     async passwordChanged (userId, options = {}) {
       const id = toUserId(userId, 'passwordChanged')
       rejectUnknownKeys(options, keepShape, 'passwordChanged')
-      // Looked up first, so that a failure changes nothing.
+      // The look-up comes first, so that its failure changes nothing.
       const logins = throttle === null ? [] : await users.getLogins(id)
       const count = await sessions.revokeUser(id, 'password-changed', options.keep)
       await throttle?.forget(id, logins)
