@@ -20,7 +20,7 @@ export interface KeyPairStore {
   /** Returns the saved pair; `null` or `undefined` if no pair is saved. */
   get(): Promise<KeyPair | null | undefined>
   /**
-   * Saves a pair, unless another one was saved meanwhile.
+   * Saves a pair, unless another one was saved since the call of `get`.
    *
    * @returns The saved pair.
    */

@@ -60,6 +60,8 @@ const BEARER = /^bearer +/i
  * and protected routes respond with 401. Requires WebCrypto: HTTPS or localhost in a browser, or
  * Node. A redirected request carries the proof of the original URL, which protected routes reject.
  *
+ * If the server requires a newer nonce, sends the request once more with it (RFC 9449, section 8).
+ *
  * @throws TypeError if `baseUrl` is not an absolute URL, or if WebCrypto is missing
  * @example
  * ```ts

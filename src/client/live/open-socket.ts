@@ -29,8 +29,8 @@ const NORMAL: SocketClosure = { code: 1000, reason: '' }
  *   to `renew` of `app.tokenAuth.follow`.
  * - After a lost connection, the socket connects again: after 0.5 s at first, and after at most
  *   12.5 s. When the device wakes or is online again, it connects immediately.
- * - It ends when the user signs out. It also ends if the server reports that the session was
- *   revoked. Then the client asks the server, whose response signs the user out.
+ * - The socket ends when the user signs out, or if the server reports that the session was revoked.
+ *   In the second case, the client sends a refresh, and its response signs the user out.
  *
  * If a cookie carries the access token, the handshake contains the cookie instead. A page cannot
  * renew it in a message, so the server closes the socket when the token expires, and the socket

@@ -82,7 +82,7 @@ export function readProtocols (given: string | readonly string[] = []): readonly
     new Set([...protocols, tokenSubprotocol]).size <= protocols.length ||
     !protocols.every(protocol => /^[\w!#$%&'*+.^`|~-]+$/.test(protocol))
   ) {
-    throw new TypeError('"protocols" must be different names of subprotocols')
+    throw new TypeError('"protocols" must be valid names of subprotocols, each of them once')
   }
 
   return protocols
