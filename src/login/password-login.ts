@@ -16,7 +16,7 @@ const PASSWORD_AMR = ['pwd']
 
 /** User name and password, without a session. */
 export interface LoginCredentials {
-  /** User name or email as typed. */
+  /** User name or e-mail address as typed. */
   readonly login: string
   readonly password: string
   /** Device token of an earlier login on this device. */

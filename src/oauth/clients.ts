@@ -60,7 +60,7 @@ export class Clients {
   }
 
   /**
-   * Authenticates a client by its secret, or a public client by its id.
+   * Authenticates a client by its secret, or a public client by its ID.
    *
    * @throws TokenAuthError `AUTH_CLIENT_REJECTED` if the client is unknown, its secret is missing
    * or invalid, or a public client sends a secret.
