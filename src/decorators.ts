@@ -206,7 +206,7 @@ export interface TokenAuth {
    *     socket.close(4401)
    *   }
    *   addAbortListener(signal, close)
-   *   // The client sends its next access token as a message.
+   *   // The client has the option `createRenewal: token => token` of `openSocket`.
    *   socket.on('message', message => {
    *     renew(String(message)).catch(close)
    *   })

@@ -16,8 +16,8 @@ import { getRegistration } from './registration.js'
  * Without `done`, returns a promise that rejects if the token is rejected.
  *
  * @throws TokenAuthError with status 401 if the token is missing, invalid, expired or revoked. With
- * 400 if the request has two tokens, and with 403 (`AUTH_ORIGIN_REJECTED`) if a page of another
- * origin uses the cookie. With 503 while revocations or the keys of the issuer cannot be read.
+ * status 400 if the request has two tokens. With status 403 if a request with a cookie fails the
+ * origin check. With status 503 if revocations, or the keys of the issuer, cannot be checked.
  * @example
  * ```ts
  * import { authenticate } from 'fastify-token-auth'
