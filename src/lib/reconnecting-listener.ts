@@ -7,7 +7,7 @@ import type { Millis } from './time.js'
 export interface ListenerConnection {
   /** Connects and subscribes. */
   subscribe(): Promise<unknown>
-  /** Sends a message that the server answers. */
+  /** Sends a message to which the server responds. */
   ping(): Promise<unknown>
   /** Closes the connection without waiting for the server. Called once. */
   close(): void

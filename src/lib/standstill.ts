@@ -1,6 +1,6 @@
 import type { Millis } from './time.js'
 
-/** Time that a standstill is remembered. */
+/** Time for which `stoodStill` reports a standstill. */
 const MEMORY: Millis = 1000
 const MIN_INTERVAL: Millis = 10
 const MAX_INTERVAL: Millis = 250
@@ -9,8 +9,8 @@ const MAX_INTERVAL: Millis = 250
 const readWallClock = Date.now
 
 /**
- * Detects that the process did not run for a while, for example because it was stopped, because
- * the event loop was blocked or because the machine was suspended.
+ * Detects that the process did not run for a while. For example, it was stopped, its event loop was
+ * blocked, or the machine was suspended.
  *
  * Requests that arrived meanwhile are served afterwards, when their clients may have given up.
  */

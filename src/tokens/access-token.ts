@@ -44,7 +44,7 @@ export interface AccessToken extends AccessSubject {
 
 /** Session and OAuth client that a token belongs to. */
 export type TokenOwner = Pick<AccessSubject, 'sessionId' | 'userId' | 'clientId'> & {
-  /** Set for a refresh token: the session must have this secret. */
+  /** Hash of the secret that the session must have. Set only for a refresh token. */
   readonly secretHash?: string
 }
 
