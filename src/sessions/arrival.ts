@@ -2,7 +2,7 @@ import type { Millis } from '../lib/time.js'
 import type { RevocationFeed } from '../revocations/feed.js'
 import type { StoreTime } from '../revocations/store-clock.js'
 
-/** Clocks that tell when a request reached this instance. */
+/** Clocks that show when a request reached this instance. */
 export interface ArrivalContext {
   readonly clock: () => Millis
   readonly time: Pick<StoreTime, 'monotonic'>

@@ -94,7 +94,7 @@ export class Elevation {
       throw new TokenAuthError('AUTH_SESSION_REVOKED')
     }
 
-    // After the callbacks of the app, so that a revocation during them counts.
+    // The callbacks of the app run first, so that a revocation during them counts.
     const { expiresAt } = await this.findSession(token)
 
     return issuer.issue(profile, {

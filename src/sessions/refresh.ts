@@ -58,8 +58,8 @@ export interface RefreshRequest {
   /** Requested scope (RFC 6749, section 6). `null` for the scope of the user. */
   readonly scope: string | null
   /**
-   * Set if the session moves from the body to a cookie: whether the cookie outlives the browser.
-   * The response then contains a refresh token, also without rotation.
+   * Whether the cookie outlives the browser, if the session moves from the body to a cookie. The
+   * response then contains a refresh token, also without rotation. `null` if it does not move.
    */
   readonly move: { readonly persistent: boolean } | null
   /** Whether the client still waits for the response. */

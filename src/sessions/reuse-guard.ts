@@ -34,7 +34,7 @@ export interface RepeatedUse {
   readonly by: Caller
 }
 
-/** Circumstances that show whether a reuse may be an honest request that was served late. */
+/** Circumstances that show whether a reuse may be a request of the client that was served late. */
 export interface Arrival {
   /** Whether the process stood still in the second before the request arrived. */
   readonly afterStandstill: boolean
@@ -53,8 +53,8 @@ export class ReuseGuard {
   /**
    * Revokes the session of a reused token. Concurrent reuses emit one event.
    *
-   * An instance that stood still serves requests whose clients have given up and gone on elsewhere.
-   * They look like an attacker, so such a request changes nothing.
+   * An instance that stood still serves requests whose clients have given up, and have refreshed at
+   * another instance. Such a request looks like one of an attacker, so it changes nothing.
    *
    * @throws TokenAuthError `AUTH_STORE_UNAVAILABLE` if the client may have given up.
    */
