@@ -55,7 +55,7 @@ export function rejectUnstorableStrings (store: TokenStore): TokenStore {
       assertStorable(...getStrings(session))
       return store.create(session)
     },
-    // Not async, because that would cost every refresh one more promise.
+    // The method is not async, because that would cost every refresh one more promise.
     rotate (attempt, signal) {
       const { sessionId, userId, by } = attempt
 

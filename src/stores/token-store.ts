@@ -24,7 +24,8 @@ const MAX_SHOWN_PROBLEMS = 8
  * compatible. A store has no policy and no cryptography: times and IDs are arguments. It reads the
  * clock of its database for `now` of {@link RevocationPage} and for the age of feed entries only.
  * It has no `close`, because the app owns the connection. State moves forward only: generations
- * grow, and a revocation stays. A store that cannot answer rejects, and the caller fails closed.
+ * grow, and a revocation stays. A store that cannot respond rejects, and the plugin responds with
+ * 503.
  *
  * Realms are separate: a method that names a realm acts as if the rows of others did not exist.
  *

@@ -96,7 +96,7 @@ export class MemoryAttempts implements AttemptStore {
     return count
   }
 
-  // Forgets a hundredth at once, so that not every attempt has to search.
+  // Deletes a hundredth of the keys, so that not every attempt has to search.
   #makeRoom (now: Millis): void {
     const before = this.#attempts.size
     this.#forget(attempts => blockedUntil(attempts, now) === null)

@@ -50,7 +50,7 @@ export interface MemoryStoreOptions {
  * ```
  */
 export class MemoryStore implements TokenStore {
-  // A change replaces the whole object, so that callers can keep what they were given.
+  // A change replaces the whole object, so that objects that callers hold do not change.
   readonly #sessions = new Map<string, Session>()
   readonly #realms = new Map<string, Realm>()
   readonly #feed: MemoryFeed
@@ -217,8 +217,8 @@ export class MemoryStore implements TokenStore {
     }
   }
 
-  // Not together with the sessions: when a Map shrinks, it copies what is left, and two Maps of
-  // 100,000 entries would do so in the same step.
+  // Runs after the deletion of the sessions. A Map that shrinks copies its entries, and two Maps of
+  // 100,000 entries must not do so in the same step.
   *#deleteUnused (realm: Realm, endedBefore: Millis): Generator<boolean, void> {
     yield* realm.sessions.deleteUnused()
 

@@ -138,7 +138,7 @@ async function readPage (
   limit: number,
   anchor?: Position['last']
 ): Promise<RevocationPage | null> {
-  // One entry more tells whether the page is complete.
+  // One entry more shows whether the page is complete.
   const size = limit + (anchor === undefined ? 1 : 2)
   const rows = await read(pool, feedStatements.follow, [
     from,

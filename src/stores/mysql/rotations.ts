@@ -71,8 +71,9 @@ async function replace (pool: MysqlPool, current: Session, rotated: Session): Pr
 /**
  * Rotates several sessions in one transaction.
  *
- * A statement for several rows does not tell which ones it changed. So the rows are locked in the
- * order of their IDs and compared here. READ COMMITTED locks no gaps that would block logins.
+ * A statement for several rows does not return which ones it changed. So this function locks the
+ * rows in the order of their IDs and compares them. READ COMMITTED locks no gaps that would block
+ * logins.
  */
 export function rotateTogether (
   pool: MysqlPool,

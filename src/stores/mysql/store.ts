@@ -124,7 +124,7 @@ export class MysqlStore implements TokenStore {
   /**
    * Records the current schema as migrated, if another tool has created the tables.
    *
-   * Not necessary after an execution of `migrations`, which record their versions.
+   * Call it only if the tool did not execute `migrations`, which record their versions.
    *
    * @throws StoreSetupError if a table or an index is missing or differs.
    */
@@ -249,7 +249,7 @@ export class MysqlStore implements TokenStore {
   ): Promise<number> {
     const user = [toStoredBytes(realm), toStoredBytes(userId)] as const
     const kept = toStoredBytes(keep ?? '')
-    // At READ COMMITTED, so that it does not wait for sessions that others are changing.
+    // READ COMMITTED does not wait for sessions that others are changing.
     const before = await inTransaction(this.#pool, async connection => {
       const [result] = await connection.execute(statements.setUserNotBefore, [
         ...user,

@@ -60,7 +60,7 @@ function toStatement (touches: readonly Touch[]): string {
         graceFrom === null ? null : `IF(generation = ${toLiteral(generation)},
         GREATEST(grace_from, ${toLiteral(graceFrom)}), grace_from)`
     ),
-    // Before `replay_generation`, because an assignment sees the values of those before it.
+    // Comes before `replay_generation`, because an assignment sees the values of those before it.
     assign(
       'replay_length',
       touches,

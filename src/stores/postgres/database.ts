@@ -44,7 +44,7 @@ export function withPreparedStatements (
   db: PreparingDatabase,
   options: SqlStoreOptions = {}
 ): PostgresDatabase {
-  // Not the statements of a sweep: a plan without their values scans the whole table.
+  // The statements of a sweep are missing: a plan without their values scans the whole table.
   const names = new Map<string, string>(
     addPrefix([statements.rotateOne, statements.rotateFitting], options).map(
       text => [text, `token_auth_${createHash('sha256').update(text).digest('base64url')}`]

@@ -24,8 +24,8 @@ export interface PostgresListener {
 }
 
 /**
- * Creates a subscriber that learns of a logout at another instance immediately, with LISTEN. Use it
- * for `revocations.subscribe`.
+ * Creates a subscriber for `revocations.subscribe`, which uses LISTEN. A logout then reaches other
+ * instances immediately.
  *
  * A pool, or a pooler in transaction mode, does not work. If the connection is lost or does not
  * respond for 3 s, another client is opened. Revocations are polled after each connect, so that

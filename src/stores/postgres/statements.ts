@@ -51,7 +51,7 @@ export const statements = {
     WHERE s.id = a.id COLLATE "C" AND s.realm = a.realm COLLATE "C" AND ${canRotate}
     RETURNING true AS swapped, ${qualify('s')}`,
   // The other sessions. Locks rows in the order of their IDs and evaluates them after the lock. So
-  // the loser of a race returns the row of the winner and writes nothing.
+  // the second of two concurrent attempts writes nothing and returns the row of the first one.
   rotate: `
     WITH shown AS (
       SELECT s.*, a.to_generation, a.heals, a.now, a.until, a.by_address, a.by_user_agent,

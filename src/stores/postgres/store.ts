@@ -106,7 +106,7 @@ export class PostgresStore implements TokenStore {
   /**
    * Records the current schema as migrated, if another tool has created the tables.
    *
-   * Not necessary after an execution of `migrations`, which record their versions.
+   * Call it only if the tool did not execute `migrations`, which record their versions.
    *
    * @throws StoreSetupError if a table, an index or a function is missing or differs.
    */

@@ -27,7 +27,7 @@ export class RedisConnection {
   }
 }
 
-/** Calls an asynchronous function for each item, with at most {@link MAX_PIPELINE} at once. */
+/** Calls an asynchronous function for each item, at most {@link MAX_PIPELINE} concurrently. */
 export async function mapInBatches<T, Result> (
   items: readonly T[],
   call: (item: T) => Promise<Result>

@@ -49,8 +49,8 @@ export interface NodeRedisSubscriber {
 export type RedisSubscriber = IoredisSubscriber | NodeRedisSubscriber
 
 /**
- * Creates a subscriber that learns of a logout at another instance immediately, with SUBSCRIBE. Use
- * it for `revocations.subscribe`.
+ * Creates a subscriber for `revocations.subscribe`, which uses SUBSCRIBE. A logout then reaches
+ * other instances immediately.
  *
  * Redis rejects most commands on a connection that has subscribed, so it needs a client of its own.
  * If the connection is lost or does not respond for 3 s, another client is opened. Revocations are

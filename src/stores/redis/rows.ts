@@ -76,7 +76,7 @@ export function toFields (session: Session): Array<string | number> {
 
 /** Returns the time after which Redis deletes a session that no sweep deletes. */
 export function getTimeToLive ({ createdAt, endsAt }: Session): Millis {
-  // Not counted from the moment `endsAt`, because the clock of Redis may differ from the app's.
+  // A length and not the moment `endsAt`, because the clock of Redis may differ from the app's.
   return Math.max(endsAt - createdAt, 0) + DAY
 }
 

@@ -57,7 +57,7 @@ const SPARE_SESSIONS = 10
  * - `{0}:not-befores`, sorted set: not-befores of users by the earliest moment of their deletion
  * - `{0}:realms`, hash: not-befores of realms
  * - `{0}:feed`, stream: revocations
- * - `revoked`, channel: asks readers to poll
+ * - `revoked`, channel: notifies readers, which then poll
  *
  * No script changes a session and the index of its user together, because they may be on different
  * nodes. The session and the not-befores are authoritative. The index of a user may contain IDs of
@@ -101,8 +101,8 @@ export class RedisStore implements TokenStore {
     return checkServers(this.#client, keys)
   }
 
-  // With a concurrent `revoke` of the user: one step adds the session to the index and reads the
-  // not-befores. Either it sees the not-before and `create` deletes the session, or `revoke` finds
+  // One script adds the session to the index and reads the not-befores. If the user is revoked
+  // concurrently, either `create` sees the not-before and deletes the session, or `revoke` finds
   // the session in the index.
   async create (session: Session): Promise<void> {
     const { id, realm, userId } = session

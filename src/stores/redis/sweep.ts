@@ -5,9 +5,9 @@ import { toFixedPart } from './rows.js'
 import { RedisSessions } from './sessions.js'
 import { getRevokedScore, RedisUsers, splitAtSpace } from './users.js'
 
-/** Records of one shard that a sweep examines at once. More would delay other commands. */
+/** Maximum number of records of one shard in a batch. More would delay other commands. */
 const MAX_BATCH = 25
-/** Sessions from before a not-before that a sweep examines at once. */
+/** Maximum number of sessions from before a not-before in a batch. */
 const MAX_SESSIONS_LEFT = 100
 
 /** Result of a batch in one shard. */

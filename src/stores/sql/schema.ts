@@ -236,7 +236,7 @@ export function assertSameSchema (
   }
 }
 
-/** @throws StoreSetupError if a migration would meet tables that it does not know. */
+/** @throws StoreSetupError if existing tables differ in a way that no migration changes. */
 export function assertMigratable (
   expected: Schema,
   { version }: FoundSchema,

@@ -43,7 +43,7 @@ export class TargetSchema {
   /**
    * Returns the migrations that a database needs.
    *
-   * @throws StoreSetupError if a migration would meet tables that it does not know.
+   * @throws StoreSetupError if existing tables differ in a way that no migration changes.
    */
   getPendingMigrations (found: FoundSchema, difference: SchemaDifference): readonly string[] {
     assertMigratable(this.full, found, difference)

@@ -95,7 +95,7 @@ export class SqliteFeed {
   }
 
   #start (within: Millis, limit: number): RevocationPage {
-    // Before the entries: a not-before that is set in between is among the entries.
+    // Reads them before the entries, which contain a not-before that is set in between.
     const realms = this.#db.all(statements.findRealms).map(toRealmRevocation)
     const { now, entries } = this.#read(statements.start, within, limit + 1)
     const page = toPage(now, entries, limit, BEGINNING, now - within)
@@ -118,7 +118,7 @@ export class SqliteFeed {
   }
 }
 
-// As one value, because drivers take longer to return 5,000 rows than to read them.
+// Reads one value, because drivers take longer to return 5,000 rows than SQLite to read them.
 function readFrom (firstId: string): string {
   return `
     SELECT ${clock} AS now, (

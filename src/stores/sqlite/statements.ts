@@ -42,7 +42,7 @@ export const statements = {
   create: `
     INSERT INTO token_auth_sessions (${columns.join(', ')})
     VALUES (${columns.map(() => '?').join(', ')})`,
-  // Without RETURNING, because drivers take longer to read a row than to write it.
+  // Has no RETURNING, because drivers take longer to read a row than to write it.
   rotate: `
     UPDATE token_auth_sessions AS s
     SET generation = ?, confirmed_generation = max(confirmed_generation, ?), rotated_at = ?,
@@ -78,7 +78,7 @@ export const statements = {
       (realm, user_id, not_before, kept_id, at, reason, sweep_after)
     VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET at = excluded.at, reason = excluded.reason WHERE excluded.at < n.at`,
-  // With the details of the first not-before: a crash may have left sessions of an earlier call.
+  // Writes the details of the first not-before: a crash may have left sessions of an earlier call.
   markSessions: `
     UPDATE token_auth_sessions AS s
     SET (revoked_at, revoked_for) = (${userEndings} ORDER BY at LIMIT 1)

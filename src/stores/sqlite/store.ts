@@ -101,7 +101,7 @@ export class SqliteStore implements TokenStore {
   /**
    * Records the current schema as migrated, if another tool has created the tables.
    *
-   * Not necessary after an execution of `migrations`, which record their versions.
+   * Call it only if the tool did not execute `migrations`, which record their versions.
    *
    * @throws StoreSetupError if a table or an index is missing or differs.
    */
@@ -197,7 +197,7 @@ export class SqliteStore implements TokenStore {
     const { sweepSessions, postponeSessions, sweepNotBefores, postponeNotBefores } = statements
     let count = await this.#sweepTable(sweepSessions, postponeSessions, endedBefore, limit)
 
-    // After the sessions, which may be the last ones that a not-before ends.
+    // Sessions come first, because they may be the last ones that a not-before ends.
     if (count < limit) {
       count += await this.#sweepTable(
         sweepNotBefores,
