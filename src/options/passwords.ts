@@ -68,11 +68,11 @@ export interface PasswordOptions {
    * Kinds of password hashes in your database, if other software made them.
    *
    * Every failed login costs as much as the most expensive hash of each algorithm. So its time does
-   * not show which hash an account has. A process learns these costs from the hashes that it finds,
-   * up to bcrypt cost 12, and argon2id with 128 MiB and 311,296 KiB times passes. A failed login of
-   * an account with a hash that is more expensive, or not learned yet, takes longer than others.
-   * This option closes that gap. It accepts bcrypt up to cost 14, and argon2id up to 256 MiB and
-   * 1,245,184 KiB times passes. An expensive kind makes every failed login slow.
+   * not show which hash an account has. A process learns these costs from the hashes that it finds.
+   * The limits are bcrypt cost 12, and argon2id with 128 MiB and 311,296 KiB times passes. A failed
+   * login of an account with a hash that is more expensive, or not learned yet, takes longer than
+   * others. This option closes that gap. It accepts bcrypt up to cost 14, and argon2id up to
+   * 256 MiB and 1,245,184 KiB times passes. An expensive kind makes every failed login slow.
    *
    * @default []
    * @example

@@ -37,7 +37,7 @@ export interface AccountLimitOptions {
   readonly maxAttempts?: number
 
   /**
-   * Time without an attempt after which the failures are forgotten. From 1 hour to 365 days.
+   * Time without an attempt after which the count is reset. From 1 hour to 365 days.
    *
    * A shorter time lets an attacker try more passwords per day.
    *
@@ -138,7 +138,7 @@ const YEAR = 365 * DAY
 export const accountLimitShape = {
   freeAttempts: integer({ min: 1, fallback: 10 }),
   maxAttempts: optional(integer({ min: 1 })),
-  // A count that is forgotten sooner would cut the longest wait short.
+  // A count that expires sooner would shorten the longest wait.
   resetAfter: duration({ min: LONGEST_WAIT, max: YEAR, fallback: '1d' })
 } satisfies Shape<AccountLimitOptions>
 
