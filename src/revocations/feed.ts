@@ -300,7 +300,7 @@ export class RevocationFeed {
 
   #reportAge (): void {
     const { events, time, clocks, pollInterval } = this.#context
-    // Not by store time, because a clock of the app may jump in its tests.
+    // Does not use store time, because a clock of the app may jump in its tests.
     const age = clocks.monotonic() - this.#completeSentAt
     const limit = Math.max(MIN_STALLED_AGE, STALLED_INTERVALS * (pollInterval ?? 0))
 

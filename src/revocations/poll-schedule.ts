@@ -23,7 +23,7 @@ export class PollSchedule {
   #overdueAtWall = Infinity
   /** Number of standstills so far. */
   #standstills = 0
-  /** Number of standstills after which a poll was sent, and has been answered or has failed. */
+  /** Number of standstills after which a poll was sent, and has succeeded or failed. */
   #settled = 0
   #timer: NodeJS.Timeout | undefined
 
@@ -73,7 +73,7 @@ export class PollSchedule {
   /**
    * Settles the standstills that were counted before a poll was sent.
    *
-   * The poll may have been answered before a later standstill. So that one stays overdue.
+   * A later standstill stays overdue, because the store may have responded before it.
    */
   settle (standstills: number): void {
     this.countStandstills()

@@ -9,7 +9,7 @@ import type { RevokedSessions } from './revoked.js'
 export interface RevocationReporterContext {
   readonly revoked: RevokedSessions
   readonly events: Events
-  /** Time for which a revocation is remembered, so that it is reported once. */
+  /** Time for which a revocation stays in memory, so that it is reported once. */
   readonly retention: Millis
 }
 

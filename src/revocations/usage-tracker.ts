@@ -159,7 +159,7 @@ export class UsageTracker {
   }
 
   async #write (): Promise<void> {
-    // In the order of IDs, so that two instances cannot deadlock on each other's rows.
+    // Sorts by ID, so that two instances cannot deadlock on each other's rows.
     const touches = [...this.#pending.values()].sort((a, b) => a.sessionId < b.sessionId ? -1 : 1)
     this.#pending = new Map()
 

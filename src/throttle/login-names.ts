@@ -3,8 +3,8 @@
  * width, spaces and invisible characters. Both `Straße` and `STRASSE` become `strasse`.
  */
 export function foldLogin (login: string): string {
-  // Through upper case, where some letters become several ones, such as `ß`. The capital `ẞ` does
-  // so only after lower case.
+  // Upper case turns some letters into several ones, such as `ß`. The capital `ẞ` needs lower case
+  // before.
   return removeMarks(removeMarks(login).toLowerCase().toUpperCase().toLowerCase())
 }
 
