@@ -198,7 +198,7 @@ export class AccountLimits {
     return await attempts.consume(counts, clock()) === null
   }
 
-  // Under the key of each secret, so that counts survive the rotation of secrets.
+  // Counts under the key of each secret, so that counts survive the rotation of secrets.
   #createCounts (kind: string, value: string, rule: AttemptRule): CountedKey[] {
     return this.#context.keys.map(({ key }) => ({
       key: createHmac('sha256', key).update(`${kind}:${value}`).digest('base64url'),

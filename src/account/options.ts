@@ -112,12 +112,20 @@ export interface SendLimitOptions {
    * Limit per account, counted for addresses without an account too. `false` disables it.
    *
    * @default { maxAttempts: 10, window: '1h' }
+   * @example
+   * ```ts
+   * sendLimits: { account: { maxAttempts: 3, window: '15m' } }
+   * ```
    */
   readonly account?: AddressLimitOptions | false
   /**
    * Limit per IPv4 address or IPv6 /64. `false` disables it.
    *
    * @default { maxAttempts: 100, window: '1h' }
+   * @example
+   * ```ts
+   * sendLimits: { address: { maxAttempts: 500, window: '1h' } }
+   * ```
    */
   readonly address?: AddressLimitOptions | false
 }
@@ -147,12 +155,23 @@ export interface SecondFactorOptions {
  * An invalid or unknown option throws a `TypeError` at startup.
  */
 export interface AccountOptions<User extends AuthUser = AuthUser, Id = string> {
-  /** Callbacks that find and change users. */
+  /**
+   * Callbacks that find and change users.
+   *
+   * @example
+   * ```ts
+   * users: { findByEmail, savePasswordHash }
+   * ```
+   */
   readonly users: AccountUsers<User, Id>
   /**
    * Callbacks that send links and codes.
    *
    * @default {}
+   * @example
+   * ```ts
+   * send: { resetPassword: ({ user, token }) => mailQueue.add({ to: user.email, token }) }
+   * ```
    */
   readonly send?: SendCallbacks<User>
   /**
@@ -326,7 +345,7 @@ function callbacks<Group> (names: Readonly<Record<keyof Group, true>>): Check<Gr
       )
     }
 
-    // Called as methods of the given object, because it may be an instance of a class.
+    // The plugin calls them as methods of this object, because it may be an instance of a class.
     return value as Group
   }
 }
