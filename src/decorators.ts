@@ -398,8 +398,8 @@ export interface TokenAuth {
    * Assert the list in a test, so that it finds each route that is open by mistake.
    *
    * Only the hook counts. A route with it is not listed, even if `config.tokenAuth` marks it as
-   * `'public'` or `'optional'`, or `protect.except` names it: the app opened it on purpose. A
-   * route without it is listed, even if it is marked.
+   * `'public'` or `'optional'`, or `protect.except` names it. The app opened such a route on
+   * purpose. A route without the hook is listed, even if it is marked.
    *
    * Recognizes `authenticate` and `protect`, but no hook of your own that calls them, nor
    * `app.auth` of @fastify/auth. Leaves out the routes of this plugin, `OPTIONS`, and `HEAD` of a
@@ -446,9 +446,9 @@ declare module 'fastify' {
      * Without `done`, returns a promise that rejects if the token is rejected. Await it in a hook
      * of your own: `await app.authenticate(request, reply)`.
      *
-     * @throws TokenAuthError with status 401 if the token is missing, invalid, expired or revoked.
-     * With status 403 if a request with a cookie fails the origin check, and with status 503 if
-     * revocations cannot be checked.
+     * @throws TokenAuthError with status 401 if the token is missing, invalid, expired or revoked,
+     * 403 if a request with a cookie fails the origin check, or 503 if revocations cannot be
+     * checked.
      * @example
      * ```ts
      * app.get('/orders', { onRequest: [app.authenticate] }, async request => {

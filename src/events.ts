@@ -86,7 +86,7 @@ export interface EventMembers {
    *
    * | reason | cause |
    * |---|---|
-   * | `expired` | Nobody used the session within its lifetime. |
+   * | `expired` | The idle lifetime or the maximum lifetime of the session has ended. |
    * | `revoked` | The session was revoked for the reason `revokedFor`. |
    * | `reused` | The token is outdated. The event `reuse` or `suspicious-replay` has both sides. |
    * | `unknown` | The store does not have the session. See `session-missing`. |
@@ -260,8 +260,8 @@ export interface EventMembers {
 /**
  * Events by name. They contain IDs and facts, but never a token or a password.
  *
- * Each event names its cause, and the realm, which is the option `name` of the registration. It
- * goes to the listener in `on` and to the `node:diagnostics_channel` named
+ * Each event names its cause, and the realm, which is the option `name` of the registration. The
+ * plugin calls the listener in `on`, and publishes the event to the `node:diagnostics_channel`
  * `fastify-token-auth:<event>`.
  *
  * Without a listener in `on`, the plugin logs the events `reuse`, `suspicious-replay`,

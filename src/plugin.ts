@@ -80,7 +80,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
   const clock = time.now.bind(time)
   const { verifier = null, requests: dpop = null } = await loadDpop(options, clock, app.log) ?? {}
   app.decorateRequest('auth', null)
-  // Before the child scope is created, because a scope inherits only the hooks that exist then.
+  // The hooks come before the child scope, because a scope inherits only hooks that exist already.
   addErrorHeaders(app, { realm: name, dpopAlgorithms: dpop?.algorithms ?? null })
   dpop?.addNonceHeaders(app)
 

@@ -38,11 +38,11 @@ export const defaultPaths = /* @__PURE__ */ Object.assign(
     revoke: '/revoke',
     /** OAuth introspection endpoint (RFC 7662). */
     introspect: '/introspect',
-    /** For services that verify tokens. Exists only with an OAuth client that has `sync`. */
+    /** Data for services that verify tokens. Exists only with an OAuth client that has `sync`. */
     sync: '/sync',
-    /** Not below the prefix, because other services look for it at this path (RFC 8615). */
+    /** Public keys. Not below the prefix: other services look for them at this path (RFC 8615). */
     jwks: '/.well-known/jwks.json',
-    /** Not below the prefix; followed by the path of the issuer (RFC 8414, section 3). */
+    /** OAuth metadata. Not below the prefix, but before the issuer's path (RFC 8414, section 3). */
     metadata: '/.well-known/oauth-authorization-server'
   } as const
 )
