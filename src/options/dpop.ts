@@ -18,8 +18,8 @@ export interface DpopOptions {
   /**
    * Whether a proof must contain a nonce of this server (RFC 9449, section 8).
    *
-   * The header `DPoP-Nonce` contains the nonce, which is valid for 2 minutes. Without nonces, a
-   * proof is valid for 1 minute by the clock of the client, so a client with a wrong clock is
+   * The header `DPoP-Nonce` contains the nonce, which is valid for 1 to 2 minutes. Without nonces,
+   * a proof is valid for 1 minute by the clock of the client, so a client with a wrong clock is
    * rejected.
    *
    * @default true

@@ -46,7 +46,11 @@ export interface AccountLimitOptions {
   readonly resetAfter?: Duration
 }
 
-/** Options for the limit of failed logins per address. */
+/**
+ * Options for the limit of failed logins per address.
+ *
+ * `sendLimits` of `accountFlows` has the same options with other defaults, and counts messages.
+ */
 export interface AddressLimitOptions {
   /**
    * Number of failures in `window` after which an address is rejected, regardless of the
@@ -89,7 +93,8 @@ export interface ThrottleOptions {
    * Store that counts the attempts.
    *
    * By default each instance counts on its own, so 3 instances allow 3 times as many attempts. A
-   * shared store costs each login a query.
+   * shared store costs each login a query. One-time tokens and `fastify-token-auth/account` require
+   * a shared store, unless the app has a single instance (`revocations: false`).
    *
    * @default in memory
    * @example
