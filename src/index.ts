@@ -132,6 +132,7 @@ export type {
   Revocation,
   RevocationDetails,
   RevocationPage,
+  RotateOptions,
   RevocationReason,
   RevocationTarget,
   RotationAttempt,

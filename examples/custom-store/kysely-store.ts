@@ -10,6 +10,7 @@ import type {
   RevocationDetails,
   RevocationPage,
   RevocationTarget,
+  RotateOptions,
   RotationAttempt,
   RotationOutcome,
   Session,
@@ -107,7 +108,10 @@ export class KyselyStore implements TokenStore {
     }
   }
 
-  async rotate (attempt: RotationAttempt, signal?: AbortSignal): Promise<RotationOutcome> {
+  async rotate (
+    attempt: RotationAttempt,
+    { signal }: RotateOptions = {}
+  ): Promise<RotationOutcome> {
     signal?.throwIfAborted()
     // One statement checks and writes. With a check before it, two attempts could both succeed.
     const [row] = await this.#db

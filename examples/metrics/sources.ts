@@ -196,7 +196,7 @@ export function measureStore (store: TokenStore, observe: ObserveStore): TokenSt
   return {
     check: () => measure('check', () => store.check()),
     create: session => measure('create', () => store.create(session)),
-    rotate: (attempt, signal) => measure('rotate', () => store.rotate(attempt, signal)),
+    rotate: (attempt, options) => measure('rotate', () => store.rotate(attempt, options)),
     find: (realm, sessionId) => measure('find', () => store.find(realm, sessionId)),
     list: (realm, userId, page) => measure('list', () => store.list(realm, userId, page)),
     revoke: (target, revocation) => measure('revoke', () => store.revoke(target, revocation)),

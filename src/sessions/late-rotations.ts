@@ -2,7 +2,7 @@ import type { RotationAttempt, RotationOutcome } from '../domain/rotation.js'
 import type { Session } from '../domain/session.js'
 import type { Millis } from '../lib/time.js'
 import type { StoreTime } from '../revocations/store-clock.js'
-import type { TokenStore, Touch } from '../stores/token-store.js'
+import type { RotateOptions, TokenStore, Touch } from '../stores/token-store.js'
 
 /** Part of the grace period after which the response to a rotation is late. */
 const LATE_PART = 1 / 4
@@ -22,10 +22,10 @@ export function extendGraceOfLateRotations (
 ): TokenStore {
   async function rotate (
     attempt: RotationAttempt,
-    signal?: AbortSignal
+    options?: RotateOptions
   ): Promise<RotationOutcome> {
     const sentAt = time.monotonic()
-    const outcome = await store.rotate(attempt, signal)
+    const outcome = await store.rotate(attempt, options)
     const { swapped, session } = outcome
 
     const isLate = grace > 0 && time.monotonic() - sentAt > grace * LATE_PART

@@ -1,7 +1,7 @@
 import type { Millis } from '../lib/time.js'
 import { issueAccessToken } from '../tokens/access-token.js'
 import type { AccessScope, AccessSubject, Authentication } from '../tokens/access-token.js'
-import type { SenderConstraint } from '../tokens/claims.js'
+import type { Claims, SenderConstraint } from '../tokens/claims.js'
 import type { JwtCodec } from '../tokens/jwt-codec.js'
 import type { Profile } from './users.js'
 
@@ -61,9 +61,7 @@ export class TokenIssuer {
   ): { readonly token: string, readonly expiresIn: number } {
     const { codec, scope, lifetime } = this.#context
     const validity = { from: now, to: Math.min(now + lifetime, sessionExpiresAt) }
-    // The second attempt of a login after a revocation is dated 1 ms after the revocation.
-    const authenticatedAt = Math.min(subject.authenticatedAt, now)
-    return issueAccessToken(codec, { ...subject, authenticatedAt }, validity, scope)
+    return issueAccessToken(codec, subject, validity, scope)
   }
 
   /** Issues the tokens for one generation of a session. */
@@ -72,12 +70,20 @@ export class TokenIssuer {
     subject: TokenSubject,
     now: Millis
   ): IssuedTokens {
-    const { refreshToken, persistent, expiresAt, thumbprint } = subject
-    const access = this.issueAccessToken(
-      { ...subject, userId, claims: { ...claims } },
-      now,
-      expiresAt
-    )
+    const { sessionId, generation, refreshToken, persistent, expiresAt } = subject
+    const { authenticatedAt, amr, loginAmr, clientId, thumbprint } = subject
+    const access = this.issueAccessToken({
+      userId,
+      claims: claims as Claims,
+      sessionId,
+      generation,
+      persistent,
+      authenticatedAt,
+      amr,
+      loginAmr,
+      clientId,
+      thumbprint
+    }, now, expiresAt)
 
     return {
       accessToken: access.token,

@@ -2,7 +2,32 @@ import type { Session } from '../domain/session.js'
 import type { AttemptStore } from './attempt-store.js'
 import type { Guard } from './guard.js'
 import { assertRevocationPage } from './revocation-page.js'
-import type { TokenStore } from './token-store.js'
+import type { RotateOptions, TokenStore } from './token-store.js'
+
+/**
+ * Options of one rotation, whose signal is aborted after a timeout.
+ *
+ * Creates the signal when the store reads it, because that takes longer than a rotation in memory.
+ */
+class AbandonableCall implements RotateOptions {
+  #controller: AbortController | null = null
+  #isAbandoned = false
+
+  get signal (): AbortSignal {
+    this.#controller ??= new AbortController()
+
+    if (this.#isAbandoned) {
+      this.#controller.abort()
+    }
+
+    return this.#controller.signal
+  }
+
+  abandon (): void {
+    this.#isAbandoned = true
+    this.#controller?.abort()
+  }
+}
 
 /** Wraps every method of a token store with a guard. */
 export function guardStore (store: TokenStore, guard: Guard): TokenStore {
@@ -10,10 +35,10 @@ export function guardStore (store: TokenStore, guard: Guard): TokenStore {
     check: () => guard('check', () => store.check()),
     create: session => guard('create', () => store.create(session)),
     rotate (attempt) {
-      const abandoned = new AbortController()
+      const call = new AbandonableCall()
 
-      return guard('rotate', () => store.rotate(attempt, abandoned.signal), () => {
-        abandoned.abort()
+      return guard('rotate', () => store.rotate(attempt, call), () => {
+        call.abandon()
       })
     },
     find: (realm, sessionId) => guard('find', () => store.find(realm, sessionId)),
@@ -56,7 +81,7 @@ export function rejectUnstorableStrings (store: TokenStore): TokenStore {
       return store.create(session)
     },
     // The method is not async, because that would cost every refresh one more promise.
-    rotate (attempt, signal) {
+    rotate (attempt, options) {
       const { sessionId, userId, by } = attempt
 
       if (!isAbsentOrStorable(by.address) || !isAbsentOrStorable(by.userAgent)) {
@@ -64,7 +89,7 @@ export function rejectUnstorableStrings (store: TokenStore): TokenStore {
       }
 
       return isStorable(sessionId) && isStorable(userId)
-        ? store.rotate(attempt, signal)
+        ? store.rotate(attempt, options)
         : Promise.resolve({ swapped: false, session: null })
     },
     find: async (realm, sessionId) => isStorable(sessionId) ? store.find(realm, sessionId) : null,

@@ -17,6 +17,12 @@ export type { Touch } from '../domain/touch.js'
 
 const MAX_SHOWN_PROBLEMS = 8
 
+/** Options of {@link TokenStore.rotate}. */
+export interface RotateOptions {
+  /** Aborted when the caller has given up. `undefined` if the caller waits for the result. */
+  readonly signal?: AbortSignal | undefined
+}
+
 /**
  * Interface between the plugin and a database.
  *
@@ -73,10 +79,10 @@ export interface TokenStore {
    * rotates. Each of them returns the row as it is afterwards, never an earlier one. A session that
    * a not-before ends does not rotate, and is returned as revoked.
    *
-   * @param signal - Aborted when the caller has given up. An attempt that was not sent to the
-   * database by then must not be sent, and rejects.
+   * @param options - Its `signal` is aborted when the caller has given up. An attempt that was not
+   * sent to the database by then must not be sent, and rejects.
    */
-  rotate(attempt: RotationAttempt, signal?: AbortSignal): Promise<RotationOutcome>
+  rotate(attempt: RotationAttempt, options?: RotateOptions): Promise<RotationOutcome>
 
   /**
    * Returns the session with an ID, in any state, or `null`.

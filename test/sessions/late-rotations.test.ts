@@ -6,7 +6,7 @@ import { createGraceTouch, extendGraceOfLateRotations } from '../../src/sessions
 import { attemptAt, GRACE, makeSession, NOW } from '../../src/stores/conformance/harness.js'
 import { guardStore } from '../../src/stores/guarded-store.js'
 import { MemoryStore } from '../../src/stores/memory/index.js'
-import type { TokenStore, Touch } from '../../src/stores/token-store.js'
+import type { RotateOptions, TokenStore, Touch } from '../../src/stores/token-store.js'
 import { createClock, SECOND } from '../helpers/clock.js'
 import { createDeferred, createTestGuard, getRejection, nextTurn } from '../stores/guard-helpers.js'
 
@@ -177,18 +177,18 @@ t.test('the touch moves nothing if the row has rotated again meanwhile', async t
   })
 })
 
-t.test('an attempt passes the signal of its caller on', async t => {
+t.test('an attempt passes the options of its caller on', async t => {
   const { store, session, overrides } = await createWorld()
-  const { signal } = new AbortController()
-  let given: AbortSignal | undefined
+  const options = { signal: new AbortController().signal }
+  let given: RotateOptions | undefined
 
   overrides.rotate = async (_, passed): Promise<RotationOutcome> => {
     given = passed
     return { swapped: false, session: null }
   }
 
-  await store.rotate(attemptAt(session, NOW), signal)
-  t.equal(given, signal)
+  await store.rotate(attemptAt(session, NOW), options)
+  t.equal(given, options)
 })
 
 t.test('all other methods pass to the store', async t => {

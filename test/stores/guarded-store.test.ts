@@ -4,7 +4,7 @@ import { planRotation } from '../../src/domain/rotation.js'
 import { makeSession, touchOf } from '../../src/stores/conformance/harness.js'
 import { guardStore } from '../../src/stores/guarded-store.js'
 import { SessionRefusedError } from '../../src/stores/token-store.js'
-import type { RevocationPage, TokenStore } from '../../src/stores/token-store.js'
+import type { RevocationPage, RotateOptions, TokenStore } from '../../src/stores/token-store.js'
 import {
   createDeferred,
   createTestGuard,
@@ -64,7 +64,8 @@ t.test('a guarded store passes arguments and results unchanged', async t => {
     t.strictSame(guarded?.slice(0, direct?.length), direct)
     // The guard adds a signal, so that the store drops a rotation that nobody waits for.
     const added = guarded?.slice(direct?.length) ?? []
-    t.strictSame(added.map(arg => arg instanceof AbortSignal), method === 'rotate' ? [true] : [])
+    const signals = added.map(options => (options as RotateOptions).signal instanceof AbortSignal)
+    t.strictSame(signals, method === 'rotate' ? [true] : [])
   }
 })
 
@@ -116,8 +117,8 @@ t.test('the signal of a rotation is aborted at the timeout, and only then', asyn
   const { promise, resolve } = createDeferred<unknown>()
   const results = [never(), promise]
   const store = guardStore(
-    createStore((_, [, signal]) => {
-      signals.push(signal as AbortSignal)
+    createStore((_, [, options]) => {
+      signals.push((options as RotateOptions).signal as AbortSignal)
       return results.shift() as Promise<unknown>
     }),
     createTestGuard().guard
@@ -131,6 +132,23 @@ t.test('the signal of a rotation is aborted at the timeout, and only then', asyn
   mock.timers.tick(TIMEOUT)
   t.match(await failure, UNAVAILABLE)
   t.strictSame(signals.map(({ aborted }) => aborted), [true, false])
+})
+
+t.test('a signal that the store reads after the timeout is already aborted', async t => {
+  mockTimers(t)
+  let options: RotateOptions | undefined
+  const store = guardStore(
+    createStore((_, args) => {
+      options = args[1] as RotateOptions
+      return never()
+    }),
+    createTestGuard().guard
+  )
+  const failure = getRejection(store.rotate(ATTEMPT))
+  mock.timers.tick(TIMEOUT)
+  t.match(await failure, UNAVAILABLE)
+  t.equal(options?.signal?.aborted, true)
+  t.equal(options?.signal, options?.signal, 'it is the same signal at each read')
 })
 
 t.test('a guarded store rejects a session with the error of its store', async t => {

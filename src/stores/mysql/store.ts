@@ -8,6 +8,7 @@ import type {
   RevocationDetails,
   RevocationPage,
   RevocationTarget,
+  RotateOptions,
   SessionTarget,
   TokenStore,
   Touch,
@@ -165,7 +166,7 @@ export class MysqlStore implements TokenStore {
     })
   }
 
-  rotate (attempt: RotationAttempt, signal?: AbortSignal): Promise<RotationOutcome> {
+  rotate (attempt: RotationAttempt, { signal }: RotateOptions = {}): Promise<RotationOutcome> {
     return this.#rotations.rotate(attempt, signal)
   }
 

@@ -14,6 +14,7 @@ import type {
   RevocationDetails,
   RevocationPage,
   RevocationTarget,
+  RotateOptions,
   TokenStore,
   Touch,
   UserTarget
@@ -134,7 +135,7 @@ export class PostgresStore implements TokenStore {
     }
   }
 
-  rotate (attempt: RotationAttempt, signal?: AbortSignal): Promise<RotationOutcome> {
+  rotate (attempt: RotationAttempt, { signal }: RotateOptions = {}): Promise<RotationOutcome> {
     return this.#rotations.rotate(attempt, signal)
   }
 

@@ -11,6 +11,7 @@ import type {
   RevocationDetails,
   RevocationPage,
   RevocationTarget,
+  RotateOptions,
   SessionTarget,
   TokenStore,
   Touch,
@@ -129,7 +130,10 @@ export class RedisStore implements TokenStore {
   // Sends the reads of the not-befores after the rotation, so that they see all from before it.
   // Several connections may change this order. Then a rotation may succeed while its user is being
   // revoked, as if it came first.
-  async rotate (attempt: RotationAttempt, signal?: AbortSignal): Promise<RotationOutcome> {
+  async rotate (
+    attempt: RotationAttempt,
+    { signal }: RotateOptions = {}
+  ): Promise<RotationOutcome> {
     const { realm, userId } = attempt
     const [rotated, ofUser, ofRealm] = await Promise.all([
       this.#sessions.rotate(attempt, signal),

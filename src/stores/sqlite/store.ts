@@ -14,6 +14,7 @@ import type {
   RevocationDetails,
   RevocationPage,
   RevocationTarget,
+  RotateOptions,
   SessionTarget,
   TokenStore,
   Touch,
@@ -126,7 +127,7 @@ export class SqliteStore implements TokenStore {
     })
   }
 
-  rotate (attempt: RotationAttempt, signal?: AbortSignal): Promise<RotationOutcome> {
+  rotate (attempt: RotationAttempt, { signal }: RotateOptions = {}): Promise<RotationOutcome> {
     return this.#rotations.rotate(attempt, signal)
   }
 

@@ -42,7 +42,7 @@ export async function startRefreshLoad (store: TokenStore): Promise<RefreshLoad>
   const gatedStore: TokenStore = {
     check: () => store.check(),
     create: session => store.create(session),
-    rotate: (attempt, signal) => store.rotate(attempt, signal),
+    rotate: (attempt, options) => store.rotate(attempt, options),
     find: (realm, id) => store.find(realm, id),
     list: (realm, userId, page) => store.list(realm, userId, page),
     revoke: (target, revocation) => store.revoke(target, revocation),
