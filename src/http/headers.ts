@@ -102,19 +102,20 @@ interface HeaderReply {
 }
 
 /**
- * Adds a member to a list header such as `Vary`, unless the list contains it.
+ * Adds members to a list header such as `Vary`, except those that the list contains.
  *
  * Does nothing if the header cannot be read, because setting it could remove other members.
  */
-export function addToHeader (reply: HeaderReply, header: string, member: string): void {
+export function addToHeader (reply: HeaderReply, header: string, ...members: string[]): void {
   if (reply.getHeader === undefined) {
     return
   }
 
-  const members = readMembers(reply.getHeader(header))
+  const present = readMembers(reply.getHeader(header))
+  const missing = members.filter(member => !present.some(value => isSameName(value, member)))
 
-  if (!members.some(value => isSameName(value, member))) {
-    reply.header(header, [...members, member].join(', '))
+  if (missing.length > 0) {
+    reply.header(header, [...present, ...missing].join(', '))
   }
 }
 
@@ -131,9 +132,11 @@ export function removeFromHeader (reply: FastifyReply, header: string, member: s
 
 // The app or another plugin may have set the header to a string or to an array.
 function readMembers (value: unknown): string[] {
-  return [value ?? []].flat()
-    .flatMap(value => String(value).split(','))
-    .map(value => value.trim())
+  if (value == null) {
+    return []
+  }
+
+  return [value].flat().flatMap(line => String(line).split(',')).map(member => member.trim())
 }
 
 function isSameName (a: string, b: string): boolean {

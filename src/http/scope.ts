@@ -58,9 +58,7 @@ function createHeaderHook (usesCookies: boolean): onSendHookHandler {
     reply.headers(RESPONSE_HEADERS)
 
     if (usesCookies) {
-      for (const header of ['Origin', 'Sec-Fetch-Site']) {
-        addToHeader(reply, 'vary', header)
-      }
+      addToHeader(reply, 'vary', 'Origin', 'Sec-Fetch-Site')
     }
 
     done(null, payload)

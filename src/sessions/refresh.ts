@@ -203,25 +203,21 @@ export class Refresh {
   async #recordContinuation (
     refresh: AuthenticRefresh,
     { kind, generation, session }: Continuation,
-    now: Millis
+    at: Millis
   ): Promise<void> {
     const { presented, by } = refresh
     const { events, usage, rotation, reuseGuard } = this.#context
     const { id: sessionId, userId } = session
-    const event = { at: now, sessionId, userId, ...by, generation }
+    const { address, userAgent } = by
 
     if (!rotation) {
-      await usage.markUsed(sessionId, generation, now)
-      events.emit('refresh', { ...event, rotated: false })
-      return
+      await usage.markUsed(sessionId, generation, at)
+    } else if (kind === 'kept') {
+      await usage.markConfirmed(sessionId, generation, at)
     }
 
-    if (kind === 'kept') {
-      await usage.markConfirmed(sessionId, generation, now)
-    }
-
-    if (kind !== 'rotated') {
-      const use = { presented, session, now, by }
+    if (rotation && kind !== 'rotated') {
+      const use = { presented, session, now: at, by }
       const isRevoked = await reuseGuard.recordReplay(use, kind, refresh)
 
       if (isRevoked) {
@@ -229,10 +225,12 @@ export class Refresh {
       }
     }
 
-    if (kind === 'rotated' || kind === 'kept') {
-      events.emit('refresh', { ...event, rotated: kind === 'rotated' })
+    if (!rotation || kind === 'rotated' || kind === 'kept') {
+      const rotated = kind === 'rotated'
+      events.emit('refresh', { at, sessionId, userId, address, userAgent, generation, rotated })
     } else {
-      events.emit(kind === 'replayed' ? 'replay' : 'recovery', event)
+      const name = kind === 'replayed' ? 'replay' : 'recovery'
+      events.emit(name, { at, sessionId, userId, address, userAgent, generation })
     }
   }
 

@@ -72,18 +72,22 @@ export class TokenIssuer {
   ): IssuedTokens {
     const { sessionId, generation, refreshToken, persistent, expiresAt } = subject
     const { authenticatedAt, amr, loginAmr, clientId, thumbprint } = subject
-    const access = this.issueAccessToken({
-      userId,
-      claims: claims as Claims,
-      sessionId,
-      generation,
-      persistent,
-      authenticatedAt,
-      amr,
-      loginAmr,
-      clientId,
-      thumbprint
-    }, now, expiresAt)
+    const access = this.issueAccessToken(
+      {
+        userId,
+        claims: claims as Claims,
+        sessionId,
+        generation,
+        persistent,
+        authenticatedAt,
+        amr,
+        loginAmr,
+        clientId,
+        thumbprint
+      },
+      now,
+      expiresAt
+    )
 
     return {
       accessToken: access.token,
