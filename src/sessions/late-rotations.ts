@@ -14,12 +14,18 @@ const LATE_PART = 1 / 4
  * the grace period, other requests with the previous token could come too late. So `graceFrom`
  * moves forward, also if the caller has given up in the meantime. The response waits for that
  * write.
+ *
+ * @returns The given store if there is no grace period.
  */
 export function extendGraceOfLateRotations (
   store: TokenStore,
   time: StoreTime,
   grace: Millis
 ): TokenStore {
+  if (grace === 0) {
+    return store
+  }
+
   async function rotate (
     attempt: RotationAttempt,
     options?: RotateOptions
@@ -27,8 +33,7 @@ export function extendGraceOfLateRotations (
     const sentAt = time.monotonic()
     const outcome = await store.rotate(attempt, options)
     const { swapped, session } = outcome
-
-    const isLate = grace > 0 && time.monotonic() - sentAt > grace * LATE_PART
+    const isLate = time.monotonic() - sentAt > grace * LATE_PART
 
     if (!swapped || session === null || !isLate) {
       return outcome
