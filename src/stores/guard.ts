@@ -64,6 +64,16 @@ export function createGuard (
       ? error
       : fail(operation, error)
 
+  // Node keeps all timers of one duration in a list, and deletes the list after its last timer. To
+  // create the list again takes longer than a call of a store in memory. So one timer stays in it.
+  let listKeeper: NodeJS.Timeout | null = null
+
+  const keepTimerList = (): void => {
+    listKeeper ??= setTimeout(() => {
+      listKeeper = null
+    }, timeout).unref()
+  }
+
   return (operation, work, onTimeout) =>
     new Promise((resolve, reject) => {
       if (!limit.start()) {
@@ -90,6 +100,7 @@ export function createGuard (
           return resolve(result)
         }
 
+        keepTimerList()
         const timer = setTimeout(() => {
           settleAbandoned = limit.abandon()
           reject(fail(operation, new SafeError(`no response within ${timeout} ms`)))
