@@ -67,6 +67,30 @@ t.test('reserved claims are not claims of the app', async t => {
   t.equal(findReservedClaim({ role: 'user', groups: [] }), undefined)
 })
 
+t.test('a token contains only claims with a value, and those of the app first', async t => {
+  const { token } = issueAccessToken(
+    codecs.real,
+    {
+      userId: 'u-ann',
+      sessionId: 's1',
+      generation: 0,
+      authenticatedAt: NOW + 5_000,
+      amr: [],
+      ...unbound,
+      claims: { role: null, sub: 'u-eve' }
+    },
+    { from: NOW, to: NOW + 60_000 },
+    NO_SCOPE
+  )
+  const payload = Buffer.from(splitToken(token)[1], 'base64url').toString()
+  const iat = Math.floor(NOW / 1000)
+  t.equal(
+    payload,
+    `{"role":null,"sub":"u-ann","sid":"s1","gen":0,"type":"access","auth_time":${iat},` +
+      `"iat":${iat},"exp":${iat + 60}}`
+  )
+})
+
 t.test('a known sender constraint is read, an unknown one rejects the token', async t => {
   const read = (claims: object, firstParty?: string): AccessToken | null =>
     readAccessToken(codecs.real, createToken(header, { ...accessClaims, ...claims }), NOW, {
