@@ -44,7 +44,7 @@ export function createAuthorizedFetch (
    *
    * A second such response is returned, because another refresh would not help either.
    */
-  let futileSignal: AbortSignal | null = null
+  let replacementSignal: AbortSignal | null = null
 
   async function sendWithToken (request: RepeatableRequest): Promise<Attempt> {
     const { token, signal, state } = session
@@ -111,7 +111,7 @@ export function createAuthorizedFetch (
   /** Replaces a token for later requests, because this one cannot be repeated. */
   async function replaceInBackground ({ signal }: Attempt): Promise<void> {
     await refresher.replaceToken(signal)
-    futileSignal = session.signal
+    replacementSignal = session.signal
   }
 
   return async function authorizedFetch (input, init = {}) {
@@ -142,7 +142,7 @@ export function createAuthorizedFetch (
     adoptRenewedToken(first)
     const verdict = judge(first)
 
-    if (verdict === 'accepted' || (verdict === 'unclear' && futileSignal === session.signal)) {
+    if (verdict === 'accepted' || (verdict === 'unclear' && replacementSignal === session.signal)) {
       return response
     }
 
@@ -174,7 +174,7 @@ export function createAuthorizedFetch (
       adoptRenewedToken(second)
 
       if (first.isSignedIn && judge(second) === 'unclear') {
-        futileSignal = session.signal
+        replacementSignal = session.signal
       }
     }
 

@@ -42,7 +42,7 @@ const MIN_DELAY = 500
 /** Seconds that the plugin may ask a client to wait. */
 const MAX_RETRY_AFTER = 3600
 /** Seconds. A proxy may send the header long after a maintenance has ended. */
-const MAX_FOREIGN_RETRY_AFTER = 60
+const MAX_PROXY_RETRY_AFTER = 60
 
 /** Creates the limit of a client. It holds even if events of the platform end each delay. */
 export function createAttemptLimit ({ now }: Platform): AttemptLimit {
@@ -147,7 +147,7 @@ function computeDelay (
   { code, retryAfter }: AuthError,
   maxDelay: number
 ): number {
-  const maxRetryAfter = code.startsWith('AUTH_') ? MAX_RETRY_AFTER : MAX_FOREIGN_RETRY_AFTER
+  const maxRetryAfter = code.startsWith('AUTH_') ? MAX_RETRY_AFTER : MAX_PROXY_RETRY_AFTER
   const delay = Math.max(
     Math.min(maxDelay, MIN_DELAY * 2 ** failures),
     Math.min(retryAfter, maxRetryAfter) * 1000

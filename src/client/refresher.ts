@@ -73,7 +73,7 @@ export function createRefresher (
   const backoff = createBackoff(platform, limit, MAX_DELAY)
   let running: Promise<boolean> | null = null
   /** Signal of a token that must be replaced, although it is not due. */
-  let replacedSignal: AbortSignal | null = null
+  let signalToReplace: AbortSignal | null = null
 
   async function attemptRefresh ({ signal }: Session): Promise<boolean> {
     await backoff.wait(signal)
@@ -107,7 +107,7 @@ export function createRefresher (
     // lock.
     const before = await storage()
 
-    if (signal.aborted || !(session.isDue || signal === replacedSignal)) {
+    if (signal.aborted || !(session.isDue || signal === signalToReplace)) {
       return false
     }
 
@@ -116,7 +116,7 @@ export function createRefresher (
       return false
     }
 
-    if (session.isLast && before === null) {
+    if (!session.hasRefreshToken && before === null) {
       endIfExpired()
       return false
     }
@@ -137,11 +137,11 @@ export function createRefresher (
 
     if (reason === 'AUTH_REFRESH_MISSING' && session.remaining > 0) {
       // The cookie was deleted, or the server issues no refresh tokens.
-      session.endWithToken()
+      session.postponeRefresh()
     } else if (reason !== undefined) {
       session.signOut(reason)
     } else {
-      session.setToken({ ...accessToken, isLast: false }, false)
+      session.setToken({ ...accessToken, hasRefreshToken: true }, false)
     }
 
     return true
@@ -181,7 +181,7 @@ export function createRefresher (
 
     async replaceToken (tokenSignal) {
       if (session.signal === tokenSignal) {
-        replacedSignal = tokenSignal
+        signalToReplace = tokenSignal
         await attemptNow()
       }
     },
@@ -192,9 +192,10 @@ export function createRefresher (
 
       // Another tab may send its token while this one waits for the lock.
       while (
-        !hasSent && !session.isLast && !session.isSignOutConfirmed && !session.signal.aborted
+        !hasSent && session.hasRefreshToken && !session.isSignOutConfirmed &&
+        !session.signal.aborted
       ) {
-        replacedSignal = session.signal
+        signalToReplace = session.signal
         hasSent = await refresh()
       }
     },

@@ -25,7 +25,7 @@ interface TokenMessage {
   readonly remaining: number
   /** End on the wall clock, because a frozen tab may receive the message late. */
   readonly expiryDate: number
-  readonly isLast: boolean
+  readonly hasRefreshToken: boolean
   readonly isLogin: boolean
 }
 
@@ -57,8 +57,8 @@ export interface Session {
   readonly dueIn: number
   /** Whether the client is disposed. */
   readonly isClosed: boolean
-  /** Whether the session ends with the access token, because there is no refresh token. */
-  readonly isLast: boolean
+  /** Whether the session has a refresh token. Otherwise, it ends with the access token. */
+  readonly hasRefreshToken: boolean
   /**
    * Whether the sign-out is certain.
    *
@@ -78,8 +78,12 @@ export interface Session {
   signOut(reason: SignOutReason, isRequested?: boolean): void
   /** Treats the access token as expired. */
   invalidate(): void
-  /** Requires no refresh until the access token expires, because there is no refresh token now. */
-  endWithToken(): void
+  /**
+   * Postpones the next refresh until the access token expires.
+   *
+   * For a session whose refresh token is missing now.
+   */
+  postponeRefresh(): void
   /** Sets the state and notifies the listeners if it changed. */
   setState(state: AuthState): void
   subscribe(listener: (state: AuthState) => void): () => void
@@ -111,7 +115,7 @@ export function createSession (platform: Platform, name: string | null): Session
   let tokenController = new AbortController()
   let expiry = PAST
   let margin = 0
-  let isLast = false
+  let hasRefreshToken = true
   let isClosed = false
 
   const channel = openTabChannel(platform, name, message => {
@@ -169,7 +173,7 @@ export function createSession (platform: Platform, name: string | null): Session
 
     token = accessToken.token
     expiry = addTime(requestedAt, lifetime)
-    isLast = accessToken.isLast ?? isLast
+    hasRefreshToken = accessToken.hasRefreshToken ?? hasRefreshToken
     margin = Math.min(lifetime / 5, MAX_REFRESH_MARGIN) * (1 + platform.random() / 2)
     renewSignal()
 
@@ -189,7 +193,7 @@ export function createSession (platform: Platform, name: string | null): Session
       token,
       remaining: session.remaining,
       expiryDate: expiry.date,
-      isLast
+      hasRefreshToken
     }
     channel.post(message)
   }
@@ -238,19 +242,19 @@ export function createSession (platform: Platform, name: string | null): Session
       const { now, date } = readClocks(platform)
       const remaining = expiry.now - now
       // A wrong wall clock must not end a session that cannot be refreshed.
-      return isLast ? remaining : Math.min(remaining, expiry.date - date)
+      return hasRefreshToken ? Math.min(remaining, expiry.date - date) : remaining
     },
     get isDue () {
       return session.dueIn <= 0
     },
     get dueIn () {
-      return session.remaining - (isLast ? 0 : margin)
+      return session.remaining - (hasRefreshToken ? margin : 0)
     },
     get isClosed () {
       return isClosed
     },
-    get isLast () {
-      return isLast
+    get hasRefreshToken () {
+      return hasRefreshToken
     },
     get isSignOutConfirmed () {
       return state.status === 'signed-out' && sessionVersion > 0
@@ -269,9 +273,9 @@ export function createSession (platform: Platform, name: string | null): Session
 
       // The server issued the token between the request and the response. A refresh may come too
       // early, but the end of a session must not.
-      const requestedAt = accessToken.isLast ?? isLast
-        ? readClocks(platform)
-        : accessToken.requestedAt
+      const requestedAt = accessToken.hasRefreshToken ?? hasRefreshToken
+        ? accessToken.requestedAt
+        : readClocks(platform)
       setToken({ ...accessToken, requestedAt }, isLogin, true)
     },
 
@@ -289,7 +293,7 @@ export function createSession (platform: Platform, name: string | null): Session
     },
 
     invalidate,
-    endWithToken () {
+    postponeRefresh () {
       margin = 0
     },
     setState,
@@ -314,7 +318,7 @@ function isTokenMessage (message: unknown): message is TokenMessage {
     typeof message['user'] === 'object' &&
     Number.isFinite(message['lifetime']) && Number.isFinite(message['remaining']) &&
     Number.isFinite(message['expiryDate']) &&
-    typeof message['isLogin'] === 'boolean' && typeof message['isLast'] === 'boolean'
+    typeof message['isLogin'] === 'boolean' && typeof message['hasRefreshToken'] === 'boolean'
 }
 
 function isSignOutMessage (message: unknown): message is SignOutMessage {

@@ -95,7 +95,7 @@ export function createSignIn (parts: SignInParts): SignIn {
         await storage(() => after)
         assertWanted()
         saveDeviceToken(tokens)
-        session.setToken({ ...tokens.accessToken, isLast: after === null }, true)
+        session.setToken({ ...tokens.accessToken, hasRefreshToken: after !== null }, true)
 
         if (before !== null) {
           void pendingLogouts.logout(before)

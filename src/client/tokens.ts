@@ -25,11 +25,11 @@ export interface AccessToken {
   /** The user; `undefined` if unchanged. */
   readonly user?: object | null | undefined
   /**
-   * Whether the session ends with this token, because the server issued no refresh token.
+   * Whether the session has a refresh token. Otherwise, it ends with this token.
    *
    * `undefined` if unchanged.
    */
-  readonly isLast?: boolean | undefined
+  readonly hasRefreshToken?: boolean | undefined
 }
 
 /** Claims that the client reads. Those that are missing or have another type are `undefined`. */

@@ -44,7 +44,7 @@ const MAX_POLL_DELAY = 100
  * A waiter that stood still itself, for example because the machine slept, cannot know whether the
  * owner was silent meanwhile.
  */
-const MAX_LOOK_INTERVAL = 250
+const MAX_SILENCE_PER_CHECK = 250
 /** Age in milliseconds of files that a process on another host has left. */
 const MAX_LEFTOVER_AGE = 60_000
 
@@ -73,7 +73,7 @@ export function createFileLock (
 ): FileLock {
   const held = join(folder, 'held')
   /** Last heartbeat of each owner that was seen, and the time without another one. */
-  const seen = new Map<string, { readonly sign: number, lookedAt: number, silence: number }>()
+  const seen = new Map<string, { readonly heartbeat: number, checkedAt: number, silence: number }>()
   let ownFolder: string | null = null
   let lastRun: Promise<unknown> = Promise.resolve()
   let hasCleaned = false
@@ -148,17 +148,17 @@ export function createFileLock (
   }
 
   async function isSilent (name: string): Promise<boolean> {
-    const sign = await lstat(join(held, name)).then(({ mtimeMs }) => mtimeMs, () => 0)
-    const lookedAt = now()
+    const heartbeat = await lstat(join(held, name)).then(({ mtimeMs }) => mtimeMs, () => 0)
+    const checkedAt = now()
     const owner = seen.get(name)
 
-    if (owner?.sign !== sign) {
-      seen.set(name, { sign, lookedAt, silence: 0 })
+    if (owner?.heartbeat !== heartbeat) {
+      seen.set(name, { heartbeat, checkedAt, silence: 0 })
       return false
     }
 
-    owner.silence += Math.min(lookedAt - owner.lookedAt, MAX_LOOK_INTERVAL)
-    owner.lookedAt = lookedAt
+    owner.silence += Math.min(checkedAt - owner.checkedAt, MAX_SILENCE_PER_CHECK)
+    owner.checkedAt = checkedAt
     return owner.silence >= MAX_SILENCE
   }
 
