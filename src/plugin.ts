@@ -10,7 +10,7 @@ import type { Authenticate } from './http/authenticate.js'
 import type { GetProof, RequestDpop } from './http/dpop.js'
 import { RequestElevation } from './http/elevation.js'
 import { createFollow } from './http/follow.js'
-import { requireFirstParty } from './http/guards.js'
+import { restrictToFirstParty } from './http/guards.js'
 import { addErrorHeaders } from './http/headers.js'
 import { loadDpop } from './http/load-dpop.js'
 import { createRouteDocs } from './http/openapi.js'
@@ -114,7 +114,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       services,
       transport,
       elevation: new RequestElevation({ ...services, transport, sources, renewer, clock }),
-      authenticate: oauth === null ? authenticate : requireFirstParty(authenticate),
+      authenticate: oauth === null ? authenticate : restrictToFirstParty(authenticate),
       getProof,
       getClientId: oauth?.getClientId ?? (() => null),
       getLoginProof: options.dpop?.required === true ? requireProof(getProof) : getProof,

@@ -4,7 +4,7 @@ import type { AccessVerifier } from '../sessions/access-verifier.js'
 import type { AccessToken } from '../tokens/access-token.js'
 import { findAccessToken } from './authenticate.js'
 import type { AuthenticatedRequest, TokenSources } from './authenticate.js'
-import { requireAuth } from './guards.js'
+import { getRequiredAuth } from './guards.js'
 
 /** Collaborators of {@link readAcceptedToken}. */
 export interface AcceptedTokenContext {
@@ -29,7 +29,7 @@ export function readAcceptedToken (
   request: AuthenticatedRequest,
   { access, sources, clock }: AcceptedTokenContext
 ): PresentedAccess {
-  const { sessionId, userId } = requireAuth(request)
+  const { sessionId, userId } = getRequiredAuth(request)
   const presented = findAccessToken(request, sources)
   const { read: token } = access.inspect(presented?.token ?? '', clock()) ?? {}
 

@@ -3,7 +3,7 @@ import type { SessionFollowers } from '../live/session-followers.js'
 import { readAcceptedToken } from './accepted-token.js'
 import type { AcceptedTokenContext } from './accepted-token.js'
 import type { AuthenticatedRequest } from './authenticate.js'
-import { requireAuth } from './guards.js'
+import { getRequiredAuth } from './guards.js'
 
 /** Follows the session of an authenticated request. */
 export type Follow = (request: AuthenticatedRequest) => FollowedSession
@@ -17,6 +17,6 @@ export interface FollowContext extends AcceptedTokenContext {
 export function createFollow (context: FollowContext): Follow {
   return request => {
     const { token: { generation, thumbprint } } = readAcceptedToken(request, context)
-    return context.followers.follow({ auth: requireAuth(request), generation, thumbprint })
+    return context.followers.follow({ auth: getRequiredAuth(request), generation, thumbprint })
   }
 }

@@ -159,7 +159,7 @@ export function createClaimsCheck (requirements: ClaimRequirements): (auth: Auth
  *
  * An OAuth client must not read or revoke the other sessions of its user.
  */
-export function requireFirstParty (authenticate: Authenticate): Authenticate {
+export function restrictToFirstParty (authenticate: Authenticate): Authenticate {
   const assertFirstParty = createGuard(({ clientId }) => {
     if (clientId !== null) {
       throw new TokenAuthError('AUTH_CLAIMS_INSUFFICIENT')
@@ -177,7 +177,7 @@ export function requireFirstParty (authenticate: Authenticate): Authenticate {
  *
  * @throws TokenAuthError `AUTH_ACCESS_MISSING` if no `authenticate` hook has accepted one.
  */
-export function requireAuth ({ auth }: Pick<AuthenticatedRequest, 'auth'>): Auth {
+export function getRequiredAuth ({ auth }: Pick<AuthenticatedRequest, 'auth'>): Auth {
   // `undefined` in a scope without a registration.
   if (auth == null) {
     throw new TokenAuthError('AUTH_ACCESS_MISSING')
@@ -188,6 +188,6 @@ export function requireAuth ({ auth }: Pick<AuthenticatedRequest, 'auth'>): Auth
 
 function createGuard (assertAllowed: (auth: Auth) => void): Authenticate {
   return createHook(request => {
-    assertAllowed(requireAuth(request))
+    assertAllowed(getRequiredAuth(request))
   })
 }

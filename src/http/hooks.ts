@@ -1,7 +1,7 @@
 import type { Duration } from '../lib/duration.js'
 import { createAuthenticate, createHook } from './authenticate.js'
 import type { Authenticate } from './authenticate.js'
-import { createClaimsCheck, createFreshCheck, requireAuth } from './guards.js'
+import { createClaimsCheck, createFreshCheck, getRequiredAuth } from './guards.js'
 import type { ClaimRequirements, FreshOptions } from './guards.js'
 import { getRegistration } from './registration.js'
 
@@ -52,7 +52,7 @@ export function requireClaims (requirements: ClaimRequirements): Authenticate {
 
   return createHook(request => {
     getRegistration(request)
-    assertClaims(requireAuth(request))
+    assertClaims(getRequiredAuth(request))
   })
 }
 
@@ -77,6 +77,6 @@ export function requireFresh (maxAge: Duration, options?: FreshOptions): Authent
 
   return createHook(request => {
     const { clock } = getRegistration(request)
-    assertFresh(requireAuth(request), clock())
+    assertFresh(getRequiredAuth(request), clock())
   })
 }

@@ -26,7 +26,7 @@ export function createScopeCheck (check: AccessCheck, except: readonly string[])
 
   return (request: RoutedRequest): Promise<void> | void => {
     if (
-      request.is404 === true || isOwnPreflight(request) ||
+      request.is404 === true || isPreflightOfOptionsRoute(request) ||
       (except.length > 0 && isExcepted(request.routeOptions.url))
     ) {
       return
@@ -41,7 +41,7 @@ export function createScopeCheck (check: AccessCheck, except: readonly string[])
  *
  * The handler of a route for several methods may do its work for `OPTIONS` too.
  */
-function isOwnPreflight (request: RoutedRequest): boolean {
+function isPreflightOfOptionsRoute (request: RoutedRequest): boolean {
   return isPreflight(request) &&
     [request.routeOptions.method].flat().every(method => method === 'OPTIONS')
 }

@@ -55,7 +55,7 @@ export interface TransportSettings {
 }
 
 /** Returns the kind of token that a string claims to be, or `null`. */
-export type TokenKindOf = (token: string) => 'access' | 'refresh' | null
+export type GetTokenKind = (token: string) => 'access' | 'refresh' | null
 
 type TransportRequest = HttpRequest & OriginRequest
 type TokenRequest = TransportRequest & { readonly body: RefreshTokenBody }
@@ -63,11 +63,11 @@ type TokenRequest = TransportRequest & { readonly body: RefreshTokenBody }
 /** Reads tokens from requests and writes them to responses: body, header or cookie. */
 export class TokenTransport {
   readonly #settings: TransportSettings
-  readonly #getTokenKind: TokenKindOf
+  readonly #getTokenKind: GetTokenKind
   readonly #acceptsDpop: boolean
 
   /** @param acceptsDpop - Whether tokens may use the scheme `DPoP`. */
-  constructor (settings: TransportSettings, getTokenKind: TokenKindOf, acceptsDpop: boolean) {
+  constructor (settings: TransportSettings, getTokenKind: GetTokenKind, acceptsDpop: boolean) {
     this.#settings = settings
     this.#getTokenKind = getTokenKind
     this.#acceptsDpop = acceptsDpop
@@ -156,13 +156,13 @@ export class TokenTransport {
    * Whether a logout clears the cookies: if the browser has some, or the server uses no other
    * transport.
    *
-   * @param endsAll - Whether all sessions of the user are revoked. `Clear-Site-Data` is then sent
-   * without a cookie, too.
+   * @param revokesAll - Whether all sessions of the user are revoked. `Clear-Site-Data` is then
+   * sent without a cookie, too.
    */
-  shouldClearCookies (request: CookieRequest, endsAll: boolean): boolean {
+  shouldClearCookies (request: CookieRequest, revokesAll: boolean): boolean {
     const { kind, refreshCookie, accessCookie, clearSiteData } = this.#settings
 
-    return kind === 'cookie' || (endsAll && clearSiteData) ||
+    return kind === 'cookie' || (revokesAll && clearSiteData) ||
       [refreshCookie, accessCookie].some(each => each !== null && each.readAll(request).length > 0)
   }
 

@@ -69,10 +69,12 @@ export function findUnprotectedRoutes (tree: string): UnprotectedRoute[] {
   const routes = readRoutes(tree)
     .filter(({ hooks }) => !isProtected(hooks))
     .flatMap(({ path, methods }) => methods.map(method => ({ method, path })))
-  const pages = new Set(routes.filter(({ method }) => method === 'GET').map(({ path }) => path))
+  const getPaths = new Set(routes.filter(({ method }) => method === 'GET').map(({ path }) => path))
 
   return routes
-    .filter(({ method, path }) => method !== 'OPTIONS' && !(method === 'HEAD' && pages.has(path)))
+    .filter(({ method, path }) =>
+      method !== 'OPTIONS' && !(method === 'HEAD' && getPaths.has(path))
+    )
     .sort((a, b) => compare(a.path, b.path) || compare(a.method, b.method))
 }
 

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { TokenAuthError } from '../errors.js'
 import type { Follow } from '../http/follow.js'
-import { requireAuth } from '../http/guards.js'
+import { getRequiredAuth } from '../http/guards.js'
 import type { FollowableToken } from '../live/follower.js'
 import { SessionFollowers } from '../live/session-followers.js'
 import type { SessionFollowersContext } from '../live/session-followers.js'
@@ -25,7 +25,7 @@ export function addFollow (
   })
 
   return request => {
-    const token = verified.get(requireAuth(request))
+    const token = verified.get(getRequiredAuth(request))
 
     // A hook of the app may have set `request.auth` without a token.
     if (token === undefined) {

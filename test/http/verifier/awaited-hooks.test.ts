@@ -4,7 +4,7 @@ import { setTimeout } from 'node:timers/promises'
 import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
-import { requireFirstParty } from '../../../src/http/guards.js'
+import { restrictToFirstParty } from '../../../src/http/guards.js'
 import type { Authenticate } from '../../../src/index.js'
 import { tokenVerifier } from '../../../src/verifier/index.js'
 import { createTestApp, PASSWORD } from '../../helpers/app.js'
@@ -96,7 +96,7 @@ t.test('an awaited guard rejects', async t => {
       addAwaitingRoute(app, '/alone', app.requireFresh('5m'))
       addAwaitingRoute(app, '/pay', app.authenticate, app.requireFresh('5m'))
       addAwaitingRoute(app, '/admin', app.authenticate, admin)
-      addAwaitingRoute(app, '/own', requireFirstParty(app.authenticate))
+      addAwaitingRoute(app, '/own', restrictToFirstParty(app.authenticate))
       app.get('/public', {
         config: { tokenAuth: 'public' },
         onRequest: async (request, reply) => {
@@ -117,11 +117,11 @@ t.test('an awaited guard rejects', async t => {
   t.equal(await read(app, '/pay', token), 'AUTH_REAUTHENTICATION_REQUIRED')
 })
 
-t.test('an awaited requireFirstParty rejects the token of an OAuth client', async t => {
+t.test('an awaited restrictToFirstParty rejects the token of an OAuth client', async t => {
   const { app, post } = await createTestApp({
     options: { issuer: 'https://a.example', oauth: { clients: [{ clientId: 'phone' }] } },
     after: app => {
-      addAwaitingRoute(app, '/own', requireFirstParty(app.authenticate))
+      addAwaitingRoute(app, '/own', restrictToFirstParty(app.authenticate))
     }
   })
   t.teardown(() => app.close())
