@@ -328,8 +328,8 @@ const introspectionShape = {
   uri: createUrlCheck(
     'the URL of the issuer\'s route, such as "https://auth.example.org/auth/introspect"'
   ),
-  clientId: createCopyCheck(CLIENT_FIX),
-  clientSecret: createCopyCheck(CLIENT_FIX),
+  clientId: createIssuerValueCheck(CLIENT_FIX),
+  clientSecret: createIssuerValueCheck(CLIENT_FIX),
   maxAge: duration({ max: MINUTE, fallback: '10s' })
 } satisfies Shape<IntrospectionOptions>
 
@@ -337,8 +337,8 @@ const syncShape = {
   uri: createUrlCheck(
     'the URL of the issuer\'s route, such as "https://auth.example.org/auth/sync"'
   ),
-  clientId: createCopyCheck(CLIENT_FIX),
-  clientSecret: createCopyCheck(CLIENT_FIX),
+  clientId: createIssuerValueCheck(CLIENT_FIX),
+  clientSecret: createIssuerValueCheck(CLIENT_FIX),
   failAfter: optional(duration({ min: 2 * SECOND }))
 } satisfies Shape<SyncOptions>
 
@@ -461,7 +461,7 @@ function resolveNonceSecret (value: unknown, path: string): string | Uint8Array 
 }
 
 /** Creates a check for a string that must equal an option of the issuer. */
-function createCopyCheck (fix: string): (value: unknown, path: string) => string {
+function createIssuerValueCheck (fix: string): (value: unknown, path: string) => string {
   return (value, path) => {
     assert(
       typeof value === 'string' && value !== '',
@@ -471,9 +471,9 @@ function createCopyCheck (fix: string): (value: unknown, path: string) => string
   }
 }
 
-/** Creates a check for a string like that of {@link createCopyCheck}, or a list of them. */
+/** Creates a check for a string like that of {@link createIssuerValueCheck}, or a list of them. */
 function createListCheck (fix: string): (value: unknown, path: string) => [string, ...string[]] {
-  const check = createCopyCheck(fix)
+  const check = createIssuerValueCheck(fix)
 
   return (value, path) => {
     if (!Array.isArray(value)) {
