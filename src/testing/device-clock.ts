@@ -27,7 +27,7 @@ export interface DeviceClock {
 }
 
 /** Sleep in progress. */
-interface Nap {
+interface Sleep {
   readonly startedAt: number
   readonly isCounted: boolean
   readonly end: Promise<void>
@@ -41,32 +41,34 @@ interface Nap {
  * @param onTimeout - Called when a sleep has ended by itself.
  */
 export function createDeviceClock (clock: Clock, onTimeout: () => void): DeviceClock {
-  let nap: Nap | null = null
-  let naps = 0
+  let currentSleep: Sleep | null = null
+  let sleepCount = 0
   /** Milliseconds for which the monotonic clock stood still in earlier sleeps. */
   let stoodStill = 0
   let dateShift = 0
 
   const getStoppedTime = (): number =>
-    nap === null || nap.isCounted ? stoodStill : stoodStill + clock.now() - nap.startedAt
+    currentSleep === null || currentSleep.isCounted
+      ? stoodStill
+      : stoodStill + clock.now() - currentSleep.startedAt
 
   const now = (): number => clock.now() - getStoppedTime()
 
   async function waitUntilAwake (): Promise<void> {
-    await nap?.end
+    await currentSleep?.end
 
     // Another sleep may have started meanwhile.
-    return nap === null ? undefined : waitUntilAwake()
+    return currentSleep === null ? undefined : waitUntilAwake()
   }
 
   function wake (): boolean {
-    if (nap === null) {
+    if (currentSleep === null) {
       return false
     }
 
     stoodStill = getStoppedTime()
-    const { controller } = nap
-    nap = null
+    const { controller } = currentSleep
+    currentSleep = null
     controller.abort()
     return true
   }
@@ -77,23 +79,23 @@ export function createDeviceClock (clock: Clock, onTimeout: () => void): DeviceC
     const stoodStillBefore = stoodStill
     await clock.sleep(until - now(), signal)
 
-    if (nap !== null || (stoodStill !== stoodStillBefore && !signal?.aborted)) {
+    if (currentSleep !== null || (stoodStill !== stoodStillBefore && !signal?.aborted)) {
       await sleep(until - now(), signal)
     }
   }
 
   return {
     get isAsleep () {
-      return nap !== null
+      return currentSleep !== null
     },
     now,
     date: () => clock.date() + dateShift,
     sleep,
     waitUntilAwake,
-    slept: () => clock.slept() + naps,
+    slept: () => clock.slept() + sleepCount,
     suspend (ms, isCounted) {
       wake()
-      naps++
+      sleepCount++
       const controller = new AbortController()
       const { signal } = controller
       const end = clock.sleep(ms, signal).then(() => {
@@ -102,7 +104,7 @@ export function createDeviceClock (clock: Clock, onTimeout: () => void): DeviceC
           onTimeout()
         }
       })
-      nap = { startedAt: clock.now(), isCounted, end, controller }
+      currentSleep = { startedAt: clock.now(), isCounted, end, controller }
     },
     wake,
     shiftDate (ms) {
