@@ -18,7 +18,6 @@ export interface LoginProbe {
   readonly failure: string | null
   /** Claims of the access token; `null` if there is none. */
   readonly claims: Readonly<Record<string, unknown>> | null
-  readonly expiresIn: number | null
   /** Whether a key pair signs access tokens, so that there must be a JWKS. */
   readonly isKeySigned: boolean
   /** Address of the client as the app saw it; `null` if the app does not return it. */
@@ -41,7 +40,7 @@ export async function probeLogin (
     : `status ${response.status} ${getAuthCode(response) ?? ''}`.trim()
 
   if (body === null || failure !== null) {
-    const none = { claims: null, expiresIn: null, isKeySigned: false, address: null }
+    const none = { claims: null, isKeySigned: false, address: null }
     return { response, failure, ...none }
   }
 
@@ -57,7 +56,6 @@ export async function probeLogin (
       response,
       failure,
       claims: decodePart(token, 1),
-      expiresIn: body.expires_in ?? null,
       isKeySigned: !String(decodePart(token, 0)?.alg ?? 'HS').startsWith('HS'),
       address: await readAddress(probe, headers)
     }
