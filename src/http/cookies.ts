@@ -1,7 +1,10 @@
 import { badRequest } from '../errors.js'
 import type { Logger } from '../events.js'
+import { RateLimit } from '../lib/rate-limit.js'
+import { MINUTE } from '../lib/time.js'
 import { getCookiePrefix } from '../options/transport.js'
 import type { CookieSettings, PreviousCookie } from '../options/transport.js'
+import type { OriginRequest, TrustedOrigins } from './csrf.js'
 
 /** Maximum length of name and value in browsers (RFC 6265bis, section 5.6). */
 const MAX_COOKIE_LENGTH = 4096
@@ -183,5 +186,60 @@ export class PlainHttpWarning {
         'terminates TLS, set "trustProxy" of Fastify and let the proxy send X-Forwarded-Proto. ' +
         'Otherwise serve https, or set "cookie: { secure: false }" for development'
     )
+  }
+}
+
+/**
+ * Warns if a page of another site uses cookies whose `SameSite` attribute forbids it.
+ *
+ * The server accepts the origin of the page, but the browser neither saves nor sends the cookies.
+ */
+export class CrossSiteWarning {
+  readonly #origins: TrustedOrigins
+  readonly #sameSite: CookieSettings['sameSite']
+  readonly #logger: Logger
+  readonly #registration: string
+  // A client that is not a browser can send such requests, too.
+  readonly #limit = new RateLimit(1, MINUTE)
+
+  /**
+   * @param sameSite - Attribute of the refresh cookie.
+   * @param registration - Option `name`, for the log.
+   */
+  constructor (
+    origins: TrustedOrigins,
+    sameSite: CookieSettings['sameSite'],
+    logger: Logger,
+    registration: string
+  ) {
+    this.#origins = origins
+    this.#sameSite = sameSite
+    this.#logger = logger
+    this.#registration = registration
+  }
+
+  /** Call it if a request asks for cookies, or is a refresh without the cookie. */
+  check (request: Pick<OriginRequest, 'method' | 'headers'>): void {
+    if (this.#sameSite === 'none' || !this.#origins.isFromAllowedSite(request)) {
+      return
+    }
+
+    const skipped = this.#limit.next()
+
+    if (skipped !== null) {
+      this.#logger.warn(
+        {
+          registration: this.#registration,
+          reason: 'cross-site',
+          origin: request.headers.origin,
+          sameSite: this.#sameSite,
+          skipped
+        },
+        'a page of another site uses cookies, but browsers do not save or send them there, because ' +
+          'of their SameSite attribute; serve the page and this app from one site, or set ' +
+          '"cookie: { sameSite: \'none\', secure: true, origins: [...] }" with the origin of the ' +
+          'page. Many browsers block such cookies of other sites'
+      )
+    }
   }
 }

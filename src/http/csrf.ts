@@ -103,6 +103,17 @@ export class TrustedOrigins {
     )
   }
 
+  /**
+   * Whether a page of an allowed origin of another site sends the request, by a script or a frame.
+   *
+   * A browser that opens a page (a navigation) accepts its cookies whatever their `SameSite` is.
+   */
+  isFromAllowedSite ({ headers }: Pick<OriginRequest, 'headers'>): boolean {
+    return readFetchSite(headers) === 'cross-site' &&
+      headers['sec-fetch-dest'] !== 'document' &&
+      typeof headers.origin === 'string' && this.#allowed.has(headers.origin)
+  }
+
   // Any page can cause such requests, so the number of log lines is limited.
   #log ({ method, protocol, host, headers }: OriginRequest, reason: OriginMismatch): void {
     const skipped = this.#limit.next()

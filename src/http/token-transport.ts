@@ -6,7 +6,13 @@ import type { IssuedTokens } from '../sessions/token-issuer.js'
 import { MAX_TOKEN_LENGTH } from '../tokens/jwt-codec.js'
 import { readBearerToken, readDpopToken } from './authorization.js'
 import type { HttpRequest } from './authorization.js'
-import type { CookieReply, CookieRequest, PlainHttpWarning, TokenCookie } from './cookies.js'
+import type {
+  CookieReply,
+  CookieRequest,
+  CrossSiteWarning,
+  PlainHttpWarning,
+  TokenCookie
+} from './cookies.js'
 import type { OriginRequest, TrustedOrigins } from './csrf.js'
 import { addToHeader } from './headers.js'
 
@@ -50,6 +56,8 @@ export interface TransportSettings {
   /** Origins whose pages may use the cookies. */
   readonly origins: TrustedOrigins
   readonly plainHttp: PlainHttpWarning
+  /** `null` if no token travels in a cookie. */
+  readonly crossSite: CrossSiteWarning | null
   /** Whether a logout sends `Clear-Site-Data`. */
   readonly clearSiteData: boolean
 }
@@ -79,12 +87,13 @@ export class TokenTransport {
    * @throws TokenAuthError `AUTH_ORIGIN_REJECTED` if a page of another origin asks for them.
    */
   wantsCookie (request: TransportRequest): boolean {
-    const { kind, origins } = this.#settings
+    const { kind, origins, crossSite } = this.#settings
     const wantsCookie = kind === 'cookie' ||
       (kind === 'both' && request.headers[transportHeader] === 'cookie')
 
     if (wantsCookie) {
       origins.assert(request)
+      crossSite?.check(request)
     }
 
     return wantsCookie
@@ -209,6 +218,11 @@ export class TokenTransport {
     const [refresh = null] = kind === 'cookie' ? [inCookie] : found
     const isUnknownKind = refresh !== null && refresh === inHeader && bearerKind === null
     return { refresh, access, inCookie: inCookie !== null, isUnknownKind }
+  }
+
+  /** Logs why a refresh has no cookie, if the browser cannot send it. */
+  explainMissingCookie (request: TransportRequest): void {
+    this.#settings.crossSite?.check(request)
   }
 
   /**

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { CookieSettings, ResolvedTransport } from '../options/transport.js'
 import { getCookieSerializer } from './cookie-serializer.js'
-import { createCookieRemover, PlainHttpWarning, TokenCookie } from './cookies.js'
+import { createCookieRemover, CrossSiteWarning, PlainHttpWarning, TokenCookie } from './cookies.js'
 import { TrustedOrigins } from './csrf.js'
 import type { TransportSettings } from './token-transport.js'
 
@@ -16,14 +16,22 @@ export async function createTransportSettings (
   name: string
 ): Promise<TransportSettings> {
   const { refreshCookie, accessCookie, deviceCookie } = transport
+  const origins = new TrustedOrigins(transport.origins, scope.log, name)
   const common = {
     ...transport,
-    origins: new TrustedOrigins(transport.origins, scope.log, name),
+    origins,
     plainHttp: new PlainHttpWarning(scope.log, name)
   }
 
   if (refreshCookie === null) {
-    return { ...common, refreshCookie: null, accessCookie: null, deviceCookie: null, removers: [] }
+    return {
+      ...common,
+      crossSite: null,
+      refreshCookie: null,
+      accessCookie: null,
+      deviceCookie: null,
+      removers: []
+    }
   }
 
   const serialize = await getCookieSerializer(scope)
@@ -32,6 +40,7 @@ export async function createTransportSettings (
 
   return {
     ...common,
+    crossSite: new CrossSiteWarning(origins, refreshCookie.sameSite, scope.log, name),
     refreshCookie: create(refreshCookie),
     accessCookie: create(accessCookie),
     deviceCookie: create(deviceCookie),

@@ -34,6 +34,7 @@ export function addRefreshRoute (
     const tokens = transport.readTokens(request)
 
     if (tokens.refresh === null) {
+      transport.explainMissingCookie(request)
       throw new TokenAuthError(
         tokens.access === null ? 'AUTH_REFRESH_MISSING' : 'AUTH_REFRESH_INVALID'
       )

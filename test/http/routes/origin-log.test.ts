@@ -81,7 +81,7 @@ t.test('the fix of each rejected origin works', async t => {
     return [statusCode, log.takeWarnings()]
   }
 
-  const cookie = { origins: ['https://evil.example'] }
+  const cookie = { origins: ['https://evil.example'], sameSite: 'none' } as const
   t.strictSame(
     await logIn(await open(t, { ...inCookies, cookie }, true), {
       ...mismatches[0].headers,
@@ -158,4 +158,80 @@ t.test('similar hosts are not localhost', async t => {
     await post('/auth/login', credentials, { host, origin: `http://${host}` })
     t.equal(log.takeWarnings().length, 1, host)
   }
+})
+
+const otherSite = 'https://shop.example.com'
+const fromOtherSite = { host, origin: otherSite, 'sec-fetch-site': 'cross-site' }
+const both = { refreshToken: { transport: 'both' } } as const
+const asksForCookies = { 'x-token-transport': 'cookie' }
+
+function openForOtherSite (
+  t: Test,
+  options: Partial<TokenAuthOptions> = inCookies,
+  sameSite: 'strict' | 'lax' | 'none' = 'strict'
+): Promise<LoggedApp> {
+  const cookie = { origins: [otherSite], sameSite }
+  return open(t, { ...options, cookie }, true)
+}
+
+t.test('a page of another site that cannot use its cookie is logged with the fix', async t => {
+  const overHttps = { ...fromOtherSite, 'x-forwarded-proto': 'https' }
+  const cases = [
+    ['/auth/login', credentials, inCookies, {}],
+    ['/auth/login', credentials, both, asksForCookies],
+    ['/auth/refresh', {}, inCookies, {}],
+    ['/auth/refresh', {}, both, {}]
+  ] as const
+
+  for (const sameSite of ['strict', 'lax'] as const) {
+    for (const [url, body, options, headers] of cases) {
+      const { post, log } = await openForOtherSite(t, options, sameSite)
+      const { statusCode } = await post(url, body, { ...overHttps, ...headers })
+      t.equal(statusCode, url === '/auth/login' ? 200 : 401)
+      const [warning, ...others] = log.takeWarnings()
+      t.match(warning, {
+        level: 40,
+        registration: 'auth',
+        reason: 'cross-site',
+        origin: otherSite,
+        sameSite,
+        msg:
+          /SameSite attribute.*"cookie: \{ sameSite: 'none', secure: true, origins: \[\.\.\.\] \}"/
+      })
+      t.strictSame(others, [])
+    }
+  }
+})
+
+t.test('the cookie of a page of another site is logged once in a minute', async t => {
+  const { post, log } = await openForOtherSite(t)
+
+  for (let i = 0; i < 3; i++) {
+    await post('/auth/refresh', {}, fromOtherSite)
+  }
+
+  t.equal(log.takeWarnings().length, 1)
+})
+
+t.test('a page whose browser sends the cookies causes no warning of another site', async t => {
+  const overHttps = { 'x-forwarded-proto': 'https' }
+  const accepted = [
+    ['sameSite none', 'none', inCookies, fromOtherSite],
+    ['same site', 'strict', inCookies, { ...fromOtherSite, 'sec-fetch-site': 'same-site' }],
+    ['older browser', 'strict', inCookies, { host, origin: otherSite }],
+    ['form', 'strict', inCookies, { ...fromOtherSite, 'sec-fetch-dest': 'document' }],
+    ['tokens in JSON', 'strict', both, fromOtherSite]
+  ] as const
+
+  for (const [name, sameSite, options, headers] of accepted) {
+    const { post, log } = await openForOtherSite(t, options, sameSite)
+    const response = await post('/auth/login', credentials, { ...headers, ...overHttps })
+    t.equal(response.statusCode, 200, name)
+    t.strictSame(log.takeWarnings(), [], name)
+  }
+
+  const { post, log } = await openForOtherSite(t)
+  const stranger = { ...fromOtherSite, origin: 'https://evil.example' }
+  await post('/auth/refresh', {}, { ...stranger, ...overHttps })
+  t.strictSame(log.takeWarnings(), [], 'an unknown origin')
 })
