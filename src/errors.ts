@@ -58,6 +58,9 @@ export interface TokenAuthErrorOptions {
  * The members are those of [http-errors](https://github.com/jshttp/http-errors), so Koa, Express
  * and NestJS send the right status.
  *
+ * If the status is below 500 and there is no `cause`, the plugin removes the frames from `stack`
+ * before Fastify logs the error.
+ *
  * `cause` is the error of a callback of the app, or a copy of the error of a database driver
  * without its message. No response contains it, and `JSON.stringify` leaves it out.
  *

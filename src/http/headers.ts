@@ -34,7 +34,7 @@ const CODES_WITHOUT_TOKEN: ReadonlySet<ErrorCode> = new Set([
 
 /**
  * Adds `X-Auth-Error`, and `WWW-Authenticate` or `Retry-After`, to each {@link TokenAuthError} that
- * the scope sends.
+ * the scope sends. Removes the frames from the stack of an expected rejection.
  */
 export function addErrorHeaders (
   scope: FastifyInstance,
@@ -55,10 +55,20 @@ export function addErrorHeaders (
       for (const header of Object.keys(headers)) {
         addToHeader(reply, 'access-control-expose-headers', header)
       }
+
+      shortenStack(error)
     }
 
     done()
   })
+}
+
+// Fastify logs each error with its stack. That of a missing or expired token looks like a fault of
+// the server, and names only lines of this package.
+function shortenStack (error: TokenAuthError): void {
+  if (error.expose && error.cause === undefined) {
+    error.stack = `${error.name}: ${error.message}`
+  }
 }
 
 /**

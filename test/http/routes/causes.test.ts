@@ -1,7 +1,7 @@
 import { Writable } from 'node:stream'
 import Database from 'libsql'
 import t from 'tap'
-import { TokenAuthError } from '../../../src/index.js'
+import { authenticate, TokenAuthError } from '../../../src/index.js'
 import type { TokenAuthOptions } from '../../../src/index.js'
 import { SqliteStore } from '../../../src/stores/sqlite/index.js'
 import { createTestApp, PASSWORD } from '../../helpers/app.js'
@@ -84,6 +84,88 @@ t.test('the error that Fastify logs has no message of a driver', async t => {
   t.equal((await post('/auth/login', CREDENTIALS)).statusCode, 503)
   t.ok(lines.some(line => line.includes('"err"')))
   t.notMatch(lines.join(''), 'value-in-a-statement')
+})
+
+t.test('the log of an expected rejection has no frames of a stack', async t => {
+  const { lines, logger } = createLog()
+  const { app, post } = await createTestApp({
+    fastify: { logger } as object,
+    before (app) {
+      app.get('/own', { onRequest: [authenticate] }, () => 'own')
+    }
+  })
+  t.teardown(() => app.close())
+  const responses = [
+    [await post('/auth/refresh', {}), 401, 'AUTH_REFRESH_MISSING'],
+    [
+      await post('/auth/login', { ...CREDENTIALS, password: 'x' }),
+      401,
+      'AUTH_CREDENTIALS_REJECTED'
+    ],
+    [await post('/auth/login', { username: 'ann' }), 400, 'AUTH_REQUEST_INVALID'],
+    [await app.inject('/own'), 401, 'AUTH_ACCESS_MISSING']
+  ] as const
+
+  for (const [response, statusCode, code] of responses) {
+    t.match(response.json(), { statusCode, code })
+    t.equal(response.headers['x-auth-error'], code)
+  }
+
+  const errors = lines.map(line => JSON.parse(line)).filter(({ err }) => err !== undefined)
+  t.equal(errors.length, responses.length)
+
+  for (const [i, { level, msg, err }] of errors.entries()) {
+    const { message, code } = responses[i]?.[0].json() as { message: string, code: string }
+    t.match({ level, msg, err }, {
+      level: 30,
+      msg: message,
+      err: { type: 'TokenAuthError', message, code, stack: `TokenAuthError: ${message}` }
+    })
+    t.notMatch(err.stack, /\n|\.ts/)
+  }
+})
+
+t.test('the log of a failure has the stack of its cause', async t => {
+  const { lines, logger } = createLog()
+  const { app, post } = await createTestApp({
+    fastify: { logger } as object,
+    options: failWith(new TypeError('bug in findByLogin'))
+  })
+  t.teardown(() => app.close())
+  t.equal((await post('/auth/login', CREDENTIALS)).statusCode, 503)
+  const line = lines.map(each => JSON.parse(each)).find(({ err }) => err !== undefined)
+  t.match(line, { level: 50, err: { stack: /\n +at .*\ncaused by: TypeError: bug[^\n]*\n +at /s } })
+})
+
+t.test('an error handler of the app gets an expected rejection unchanged', async t => {
+  const handled: unknown[] = []
+  const { app, post } = await createTestApp({
+    before (app) {
+      app.addHook('onError', async (_request, _reply, error) => {
+        handled.push(error)
+      })
+      app.setErrorHandler((error, _request, reply) => {
+        handled.push(error)
+        return reply.code(418).send({ own: true })
+      })
+    }
+  })
+  t.teardown(() => app.close())
+  const response = await post('/auth/refresh', {})
+  t.strictSame([response.statusCode, response.json()], [418, { own: true }])
+  t.equal(response.headers['x-auth-error'], 'AUTH_REFRESH_MISSING')
+  t.equal(handled.length, 2)
+
+  for (const error of handled) {
+    t.type(error, TokenAuthError)
+    t.match(error, {
+      name: 'TokenAuthError',
+      message: 'Refresh token is missing',
+      code: 'AUTH_REFRESH_MISSING',
+      statusCode: 401,
+      expose: true
+    })
+  }
 })
 
 t.test('a missing table is named with its fix at the start, and in the log later', async t => {
