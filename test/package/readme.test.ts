@@ -51,7 +51,7 @@ t.test('the quick start has less than 25 lines', async t => {
   t.ok(quickStart.trim().split('\n').length < 25)
 })
 
-t.test('the page of the quick start logs in, and stays signed in', {
+t.test('the page of the quick start shows a wrong password, logs in and stays signed in', {
   skip: getChromiumSkipReason()
 }, async t => {
   const consumer = createConsumer()
@@ -72,15 +72,19 @@ t.test('the page of the quick start logs in, and stays signed in', {
   const browser = await startBrowser(t)
   const page = await browser.newPage()
   const questions: string[] = []
+  let password = 'wrong'
   page.on('dialog', dialog => {
     questions.push(dialog.message())
-    void dialog.accept(dialog.message() === 'Name' ? 'ann' : 'correct horse')
+    void dialog.accept(dialog.message() === 'Name' ? 'ann' : password)
   })
   await page.goto(`http://localhost:${port}`)
+  await page.getByText('User name or password is incorrect').waitFor()
+  password = 'correct horse'
+  await page.reload()
   await page.getByText('Hello 1').waitFor()
   await page.reload()
   await page.getByText('Hello 1').waitFor()
-  t.strictSame(questions, ['Name', 'Password'])
+  t.strictSame(questions, ['Name', 'Password', 'Name', 'Password'])
 })
 
 t.test('a page lists every route', async t => {
