@@ -38,5 +38,5 @@ export function readAcceptedToken (
     throw new TokenAuthError('AUTH_ACCESS_MISSING')
   }
 
-  return { token, inCookie: presented.inCookie }
+  return { token, inCookie: presented.sentAs === 'cookie' }
 }

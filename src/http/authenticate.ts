@@ -90,10 +90,14 @@ export interface RequestToken {
   readonly token: string
   /** Key of the token in the cache: the value of the header, or of the cookie. */
   readonly cacheKey: string
-  readonly inCookie: boolean
-  readonly hasDpopScheme: boolean
-  /** Whether the handshake of a WebSocket contains the token as a subprotocol. */
-  readonly isSubprotocol: boolean
+  /**
+   * How the request contains the token.
+   *
+   * - `bearer`, `dpop`: in `Authorization`, with this scheme.
+   * - `cookie`: in the access cookie.
+   * - `subprotocol`: as a subprotocol in the handshake of a WebSocket.
+   */
+  readonly sentAs: 'bearer' | 'dpop' | 'cookie' | 'subprotocol'
 }
 
 /**
@@ -111,8 +115,8 @@ export function createAccessCheck<Verified extends VerifiedToken> (
 ): AccessCheck {
   const { verifier, renewer, dpop, requiresDpop } = context
 
-  function needsProof (verified: Verified, { hasDpopScheme }: RequestToken): boolean {
-    return requiresDpop || hasDpopScheme || verified.thumbprint !== null
+  function needsProof (verified: Verified, { sentAs }: RequestToken): boolean {
+    return requiresDpop || sentAs === 'dpop' || verified.thumbprint !== null
   }
 
   function needsIo (verified: Verified, presented: RequestToken): boolean {
@@ -151,12 +155,12 @@ export function createAccessCheck<Verified extends VerifiedToken> (
     presented: RequestToken,
     pending: Verified | Promise<Verified>
   ): Promise<void> {
-    const { token, inCookie } = presented
+    const { token, sentAs } = presented
     const verified = await pending
 
     if (needsProof(verified, presented)) {
       // A subprotocol is a way to send bearer tokens, so a bound token must not use it.
-      if (dpop === null || presented.isSubprotocol) {
+      if (dpop === null || sentAs === 'subprotocol') {
         throw new TokenAuthError('AUTH_ACCESS_INVALID')
       }
 
@@ -165,7 +169,7 @@ export function createAccessCheck<Verified extends VerifiedToken> (
     }
 
     if (renewer?.isDue(verified) === true) {
-      await renewer.renew(request, token, verified, inCookie)
+      await renewer.renew(request, token, verified, sentAs === 'cookie')
     }
 
     request.auth = verified.auth
@@ -188,7 +192,7 @@ export function createAccessCheck<Verified extends VerifiedToken> (
       throw missingToken(request)
     }
 
-    return access === 'optional' && presented.inCookie && isPageRequest(request)
+    return access === 'optional' && presented.sentAs === 'cookie' && isPageRequest(request)
       ? verifyVisitor(request, presented)
       : verify(request, presented)
   }
@@ -276,43 +280,32 @@ export function findAccessToken (
   const offered = upgrade === undefined ? null : readSubprotocolToken(request)
 
   if (offered !== null) {
-    return {
-      token: offered,
-      // Shares the entry of the same token in a header. A cookie cannot find it.
-      cacheKey: `Bearer ${offered}`,
-      inCookie: false,
-      hasDpopScheme: false,
-      isSubprotocol: true
-    }
+    // Shares the cache entry of the same token in a header. A cookie cannot find it.
+    return { token: offered, cacheKey: `Bearer ${offered}`, sentAs: 'subprotocol' }
   }
 
   const bearer = readBearerToken(request)
 
   if (bearer !== null) {
-    return {
-      token: bearer,
-      cacheKey: authorization as string,
-      inCookie: false,
-      hasDpopScheme: false,
-      isSubprotocol: false
-    }
+    return { token: bearer, cacheKey: authorization as string, sentAs: 'bearer' }
   }
 
   const dpopToken = dpop === null ? null : readDpopToken(request)
 
   if (dpopToken !== null) {
-    return {
-      token: dpopToken,
-      cacheKey: authorization as string,
-      inCookie: false,
-      hasDpopScheme: true,
-      isSubprotocol: false
-    }
+    return { token: dpopToken, cacheKey: authorization as string, sentAs: 'dpop' }
   }
 
-  const token = accessCookie?.cookie.read(request) ?? null
+  return accessCookie === null ? null : findCookieToken(request, accessCookie)
+}
 
-  if (accessCookie === null || token === null) {
+function findCookieToken (
+  request: AuthenticatedRequest,
+  { cookie, origins }: AccessCookie
+): RequestToken | null {
+  const token = cookie.read(request)
+
+  if (token === null) {
     return null
   }
 
@@ -322,8 +315,8 @@ export function findAccessToken (
   }
 
   if (isUnsafe(request)) {
-    accessCookie.origins.assert(request)
+    origins.assert(request)
   }
 
-  return { token, cacheKey: token, inCookie: true, hasDpopScheme: false, isSubprotocol: false }
+  return { token, cacheKey: token, sentAs: 'cookie' }
 }
