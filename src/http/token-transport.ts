@@ -3,7 +3,6 @@ import type { IssuedLogin } from '../login/password-login.js'
 import { transportHeader } from '../protocol.js'
 import type { CookieResponse, TokenResponse } from '../protocol.js'
 import type { IssuedTokens } from '../sessions/token-issuer.js'
-import { MAX_TOKEN_LENGTH } from '../tokens/jwt-codec.js'
 import { readBearerToken, readDpopToken } from './authorization.js'
 import type { HttpRequest } from './authorization.js'
 import type {
@@ -15,25 +14,11 @@ import type {
 } from './cookies.js'
 import type { OriginRequest, TrustedOrigins } from './csrf.js'
 import { addToHeader } from './headers.js'
+import { readBodyToken } from './token-body.js'
+import type { RefreshTokenBody } from './token-body.js'
 
 /** Lifetime of the device cookie after the last login, in seconds: half a year. */
 const DEVICE_COOKIE_LIFETIME = 15_552_000
-
-const TRUE_VALUES: ReadonlySet<unknown> = new Set([true, 1, 'true', 'on', 'yes', '1'])
-
-/** Body of a request with a refresh token. Absent if the token travels elsewhere. */
-export type RefreshTokenBody =
-  | { readonly refresh_token?: string | null, readonly remember_me?: RememberMe }
-  | null
-  | undefined
-
-/** Value of `remember_me` in JSON or in a form. */
-export type RememberMe = boolean | string | number | null
-
-/** Whether a request asks for cookies that outlive the browser. */
-export function wantsPersistence (body: { readonly remember_me?: RememberMe } | null): boolean {
-  return TRUE_VALUES.has(body?.remember_me)
-}
 
 /** Tokens of a refresh or logout request. */
 export interface PresentedTokens {
@@ -64,6 +49,12 @@ export interface TransportSettings {
 
 /** Returns the kind of token that a string claims to be, or `null`. */
 export type GetTokenKind = (token: string) => 'access' | 'refresh' | null
+
+/** Token in `Authorization`, and its kind as the token claims it. */
+interface BearerToken {
+  readonly token: string
+  readonly kind: 'access' | 'refresh' | 'unknown'
+}
 
 type TransportRequest = HttpRequest & OriginRequest
 type TokenRequest = TransportRequest & { readonly body: RefreshTokenBody }
@@ -132,26 +123,13 @@ export class TokenTransport {
   ): boolean {
     const { kind } = this.#settings
 
-    if (requested !== undefined && requested !== 'body' && requested !== 'cookie') {
-      throw new TypeError('"transport" of openSession must be "body" or "cookie"')
-    }
-
-    if (requested !== undefined && kind !== 'both' && kind !== requested) {
-      throw new TypeError(
-        `openSession cannot use { transport: '${requested}' }, because ${
-          kind === 'none'
-            ? '"refreshToken" is false; remove "transport"'
-            : `"refreshToken.transport" is "${kind}"; set it to "both"`
-        }`
-      )
+    if (requested !== undefined) {
+      assertTransport(requested, kind)
     }
 
     if (reply === undefined && (kind === 'cookie' || requested === 'cookie')) {
-      throw new TypeError(
-        `openSession requires { reply }, because ${
-          kind === 'cookie' ? '"refreshToken.transport"' : 'its transport'
-        } is "cookie"`
-      )
+      const cause = kind === 'cookie' ? '"refreshToken.transport"' : 'its transport'
+      throw new TypeError(`openSession requires { reply }, because ${cause} is "cookie"`)
     }
 
     if (reply === undefined || kind !== 'both') {
@@ -185,39 +163,33 @@ export class TokenTransport {
    */
   readTokens (request: TokenRequest): PresentedTokens {
     const { kind, refreshCookie, origins } = this.#settings
-    const bearer = readBearerToken(request) ||
-      (this.#acceptsDpop ? readDpopToken(request) : null) || null
-    const bearerKind = bearer === null ? null : this.#getTokenKind(bearer)
-    const access = bearerKind === 'access' ? bearer : null
+    const bearer = this.#readBearer(request)
+    const access = bearer?.kind === 'access' ? bearer.token : null
     const inCookie = refreshCookie?.read(request) ?? null
-    const inBody = request.body?.refresh_token || null
+    const inBody = readBodyToken(request.body)
+    const inHeader = findRefreshToken(bearer, inCookie === null && inBody === null)
 
-    // A hook of the app can remove the schema of the route.
-    if (inBody !== null && typeof inBody !== 'string') {
-      throw badRequest('refresh_token must be a string')
-    }
-
-    // A JSON Schema would count characters one by one.
-    if (inBody !== null && inBody.length > MAX_TOKEN_LENGTH) {
-      throw badRequest('refresh_token is too long')
-    }
-
-    // A bearer token of unknown kind counts as refresh token only if no other token is there.
-    const isOnlyToken = inCookie === null && inBody === null && access === null
-    const inHeader = bearerKind === 'refresh' || isOnlyToken ? bearer : null
-    const found = [inCookie, inBody, inHeader].filter(token => token !== null)
-
-    if (found.length > 1) {
+    if ([inCookie, inBody, inHeader].filter(token => token !== null).length > 1) {
       throw badRequest('two refresh tokens were sent')
     }
 
     if (inCookie !== null) {
       origins.assert(request)
+      return { refresh: inCookie, access, inCookie: true, isUnknownKind: false }
     }
 
-    const [refresh = null] = kind === 'cookie' ? [inCookie] : found
-    const isUnknownKind = refresh !== null && refresh === inHeader && bearerKind === null
-    return { refresh, access, inCookie: inCookie !== null, isUnknownKind }
+    if (kind === 'cookie') {
+      return { refresh: null, access, inCookie: false, isUnknownKind: false }
+    }
+
+    const isUnknownKind = inHeader !== null && bearer?.kind === 'unknown'
+    return { refresh: inBody ?? inHeader, access, inCookie: false, isUnknownKind }
+  }
+
+  /** Reads the token in `Authorization`; `null` if there is none. */
+  #readBearer (request: TokenRequest): BearerToken | null {
+    const token = readBearerToken(request) || (this.#acceptsDpop ? readDpopToken(request) : null)
+    return token ? { token, kind: this.#getTokenKind(token) ?? 'unknown' } : null
   }
 
   /** Logs why a refresh has no cookie, if the browser cannot send it. */
@@ -364,6 +336,38 @@ export class TokenTransport {
 
     accessCookie?.set(reply, accessToken, persistent ? expiresIn : null)
   }
+}
+
+/** @throws TypeError if the server does not have the transport that `openSession` requests */
+function assertTransport (
+  requested: 'body' | 'cookie',
+  kind: TransportSettings['kind']
+): void {
+  if (requested !== 'body' && requested !== 'cookie') {
+    throw new TypeError('"transport" of openSession must be "body" or "cookie"')
+  }
+
+  if (kind !== 'both' && kind !== requested) {
+    const cause = kind === 'none'
+      ? '"refreshToken" is false; remove "transport"'
+      : `"refreshToken.transport" is "${kind}"; set it to "both"`
+    throw new TypeError(
+      `openSession cannot use { transport: '${requested}' }, because ${cause}`
+    )
+  }
+}
+
+/**
+ * Returns the bearer token if it counts as refresh token.
+ *
+ * One of unknown kind counts only if neither the cookie nor the body has a refresh token.
+ */
+function findRefreshToken (bearer: BearerToken | null, isOnlyToken: boolean): string | null {
+  if (bearer === null || bearer.kind === 'access') {
+    return null
+  }
+
+  return bearer.kind === 'refresh' || isOnlyToken ? bearer.token : null
 }
 
 /** Tells the client where the refresh token is, because its scripts cannot see the cookie. */

@@ -10,8 +10,9 @@ import { sendTokens } from '../reply.js'
 import { routeDocs } from '../route-docs.js'
 import { acceptedContent, loginBody, tokenResponse } from '../schemas.js'
 import { addChallenge, keepChallenge } from '../second-factor.js'
-import { wantsPersistence } from '../token-transport.js'
-import type { RememberMe, TokenTransport } from '../token-transport.js'
+import { wantsPersistence } from '../token-body.js'
+import type { RememberMe } from '../token-body.js'
+import type { TokenTransport } from '../token-transport.js'
 
 /** Returns the OAuth client that a request names, or `null`. */
 export type GetClientId = (request: HttpRequest, body: ClientMembers) => string | null

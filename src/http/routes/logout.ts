@@ -10,7 +10,8 @@ import type { RequestDpop } from '../dpop.js'
 import type { DescribeRoute } from '../openapi.js'
 import { routeDocs } from '../route-docs.js'
 import { acceptedContent, emptyResponse, refreshTokenBody } from '../schemas.js'
-import type { RefreshTokenBody, TokenTransport } from '../token-transport.js'
+import type { RefreshTokenBody } from '../token-body.js'
+import type { TokenTransport } from '../token-transport.js'
 
 type LogoutRequest = FastifyRequest<{ Body: RefreshTokenBody }>
 

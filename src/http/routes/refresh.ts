@@ -7,8 +7,9 @@ import type { DescribeRoute } from '../openapi.js'
 import { sendTokens } from '../reply.js'
 import { routeDocs } from '../route-docs.js'
 import { acceptedContent, refreshTokenBody, tokenResponse } from '../schemas.js'
-import { wantsPersistence } from '../token-transport.js'
-import type { RefreshTokenBody, TokenTransport } from '../token-transport.js'
+import { wantsPersistence } from '../token-body.js'
+import type { RefreshTokenBody } from '../token-body.js'
+import type { TokenTransport } from '../token-transport.js'
 
 /**
  * Adds `POST refresh`: exchanges a refresh token for new tokens.
