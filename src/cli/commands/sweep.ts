@@ -34,16 +34,27 @@ export const sweep: CommandHandler = input =>
       interval: null,
       keep: KEPT_AFTER_END
     })
-    let deleted = 0
-
-    // A sweep stops after a minute, and leaves the rest to the next one.
-    for (let count = -1; count !== 0;) {
-      count = await sweeper.sweep()
-      deleted += count
-    }
+    const deleted = await sweepUntilDone(sweeper)
 
     return {
       document: { deleted },
       text: `deleted ${deleted} expired ${deleted === 1 ? 'record' : 'records'}`
     }
   })
+
+/**
+ * Sweeps until nothing is left, because a sweep stops after a minute.
+ *
+ * @returns The number of deleted records.
+ */
+async function sweepUntilDone (sweeper: Sweeper): Promise<number> {
+  let deleted = 0
+  let count
+
+  do {
+    count = await sweeper.sweep()
+    deleted += count
+  } while (count !== 0)
+
+  return deleted
+}
