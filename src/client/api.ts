@@ -194,12 +194,17 @@ export function createApiClient (
       },
       stored: usesCookie && transport !== 'none' ? COOKIE_MARKER : inBody,
       deviceToken: typeof deviceToken === 'string' ? deviceToken : undefined,
-      misplacedIn: usesCookie && inBody !== undefined
-        ? 'body'
-        : !usesCookie && inBody === undefined && transport === 'cookie'
-        ? 'cookie'
-        : null
+      misplacedIn: findMisplaced(inBody !== undefined, transport === 'cookie')
     }
+  }
+
+  /** Returns the place of a refresh token that the client cannot save. */
+  function findMisplaced (isInBody: boolean, isInCookie: boolean): Tokens['misplacedIn'] {
+    if (usesCookie) {
+      return isInBody ? 'body' : null
+    }
+
+    return isInCookie && !isInBody ? 'cookie' : null
   }
 
   async function requestTokens (
