@@ -12,6 +12,7 @@ export type {
   CodeMessage,
   LifetimeOptions,
   LinkMessage,
+  MessageLimitOptions,
   SecondFactorOptions,
   SendCallbacks,
   SendLimitOptions

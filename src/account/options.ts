@@ -3,7 +3,6 @@ import type { Duration } from '../lib/duration.js'
 import { DAY, HOUR, MINUTE } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
 import { addressLimitShape } from '../options/throttle.js'
-import type { AddressLimitOptions } from '../options/throttle.js'
 import {
   assert,
   boolean,
@@ -106,6 +105,27 @@ export interface LifetimeOptions {
   readonly signInCode?: Duration
 }
 
+/** Limit for the messages of one account or address. */
+export interface MessageLimitOptions {
+  /**
+   * Number of messages in `window` after which no message is sent.
+   *
+   * A lower number can stop users who share an address, such as an office. A higher one lets an
+   * attacker send more messages to a mailbox.
+   *
+   * @default 10 per account, 100 per address
+   */
+  readonly maxAttempts?: number
+  /**
+   * Time window that messages are counted in. From 1 s to 365 days.
+   *
+   * After too many messages, the user has to wait until the window ends.
+   *
+   * @default '1h'
+   */
+  readonly window?: Duration
+}
+
 /** Limits for messages, so that nobody can flood a mailbox. */
 export interface SendLimitOptions {
   /**
@@ -117,7 +137,7 @@ export interface SendLimitOptions {
    * sendLimits: { account: { maxAttempts: 3, window: '15m' } }
    * ```
    */
-  readonly account?: AddressLimitOptions | false
+  readonly account?: MessageLimitOptions | false
   /**
    * Limit per IPv4 address or IPv6 /64. `false` disables it.
    *
@@ -127,7 +147,7 @@ export interface SendLimitOptions {
    * sendLimits: { address: { maxAttempts: 500, window: '1h' } }
    * ```
    */
-  readonly address?: AddressLimitOptions | false
+  readonly address?: MessageLimitOptions | false
 }
 
 /** Options of the second factor of `accountFlows`. */
@@ -350,7 +370,7 @@ function callbacks<Group> (names: Readonly<Record<keyof Group, true>>): Check<Gr
   }
 }
 
-function sendLimit (fallback: Required<AddressLimitOptions>) {
+function sendLimit (fallback: Required<MessageLimitOptions>) {
   return unlessFalse((value: unknown = {}, path: string, _isSet: boolean) => {
     rejectUnknownKeys(value, addressLimitShape, path)
     return resolveShape(addressLimitShape, { ...fallback, ...value }, path)

@@ -1,4 +1,4 @@
-import { describeError } from './safe-error.js'
+import { describeError, SafeError } from './safe-error.js'
 import { limitTime } from './time-limit.js'
 import { SECOND } from './time.js'
 import type { Millis } from './time.js'
@@ -160,5 +160,5 @@ export class ReconnectingListener {
 }
 
 function waitFor (timeout: Millis, work: Promise<unknown>): Promise<unknown> {
-  return limitTime(timeout, work, () => new Error('no response'))
+  return limitTime(timeout, work, () => new SafeError('no response'))
 }

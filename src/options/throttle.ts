@@ -46,11 +46,7 @@ export interface AccountLimitOptions {
   readonly resetAfter?: Duration
 }
 
-/**
- * Options for the limit of failed logins per address.
- *
- * `sendLimits` of `accountFlows` has the same options with other defaults, and counts messages.
- */
+/** Options for the limit of failed logins per address. */
 export interface AddressLimitOptions {
   /**
    * Number of failures in `window` after which an address is rejected, regardless of the

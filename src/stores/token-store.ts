@@ -17,21 +17,28 @@ export type { Touch } from '../domain/touch.js'
 
 const MAX_SHOWN_PROBLEMS = 8
 
-/** Options of {@link TokenStore.rotate}. */
+/**
+ * Options of {@link TokenStore.rotate}.
+ *
+ * A store that wraps another one passes the object itself, because a copy loses the signal.
+ */
 export interface RotateOptions {
-  /** Aborted when the caller has given up. `undefined` if the caller waits for the result. */
+  /**
+   * Aborted when the caller has given up, such as after `storeTimeout`. `undefined` if the caller
+   * waits for the result. The plugin creates the signal when the store reads this member.
+   */
   readonly signal?: AbortSignal | undefined
 }
 
 /**
  * Interface between the plugin and a database.
  *
- * The conformance suite tests every sentence of the methods. An adapter that passes it is
- * compatible. A store has no policy and no cryptography: times and IDs are arguments. It reads the
- * clock of its database for `now` of {@link RevocationPage} and for the age of feed entries only.
- * It has no `close`, because the app owns the connection. State moves forward only: generations
- * grow, and a revocation stays. A store that cannot respond rejects, and the plugin responds with
- * 503.
+ * The conformance suite tests every sentence of the methods, except those about a signal. An
+ * adapter that passes it is compatible. A store has no policy and no cryptography: times and IDs
+ * are arguments. It reads the clock of its database for `now` of {@link RevocationPage} and for the
+ * age of feed entries only. It has no `close`, because the app owns the connection. State moves
+ * forward only: generations grow, and a revocation stays. A store that cannot respond rejects, and
+ * the plugin responds with 503.
  *
  * Realms are separate: a method that names a realm acts as if the rows of others did not exist.
  *

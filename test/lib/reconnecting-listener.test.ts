@@ -12,6 +12,7 @@ interface World {
   /** Events of the connections, in order. */
   readonly opened: ListenerEvents[]
   readonly log: string[]
+  readonly causes: unknown[]
   subscribes: Behavior
   pings: Behavior
   messages: number
@@ -29,17 +30,21 @@ function behave (behavior: Behavior): Promise<void> {
 function createWorld (t: Test): World {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
-  const [opened, log]: [ListenerEvents[], string[]] = [[], []]
+  const [opened, log, causes]: [ListenerEvents[], string[], unknown[]] = [[], [], []]
   const world: World = {
     opened,
     log,
+    causes,
     subscribes: 'works',
     pings: 'works',
     messages: 0,
     closed: 0,
     listener: new ReconnectingListener({
       logger: {
-        warn: (_facts, message) => log.push(`warn: ${message}`),
+        warn (facts, message) {
+          log.push(`warn: ${message}`)
+          causes.push((facts as { readonly cause: unknown }).cause)
+        },
         info: (_facts, message) => log.push(`info: ${message}`)
       },
       onMessage: () => {
@@ -106,6 +111,8 @@ for (const behavior of ['hangs', 'rejects'] as const) {
     await advance(7 * SECOND)
     t.ok(world.opened.length > 1)
     t.match(world.log, [LOST, BACK])
+    const message = behavior === 'hangs' ? 'no response' : undefined
+    t.match(world.causes, [{ message }], 'only messages of this package are logged')
   })
 }
 

@@ -33,6 +33,7 @@ import type {
   RevocationPage,
   RevocationReason,
   RevocationTarget,
+  RotateOptions,
   RotationAttempt,
   RotationOutcome,
   RouteName,
@@ -356,8 +357,8 @@ class OwnStore implements TokenStore {
     }
   }
 
-  async rotate (attempt: RotationAttempt): Promise<RotationOutcome> {
-    takes<Caller>(attempt.by)
+  async rotate (attempt: RotationAttempt, options?: RotateOptions): Promise<RotationOutcome> {
+    takes<[Caller, AbortSignal | undefined]>([attempt.by, options?.signal])
     return { swapped: false, session: null }
   }
 

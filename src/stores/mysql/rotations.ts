@@ -1,6 +1,7 @@
 import { applyRotation, canRotate } from '../../domain/rotation.js'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
 import type { Session } from '../../domain/session.js'
+import { SafeError } from '../../lib/safe-error.js'
 import { inTransaction, read, write } from './connection.js'
 import type { MysqlPool } from './connection.js'
 import { decodeSession, toBatch, toHex } from './rows.js'
@@ -43,7 +44,7 @@ export async function rotateOne (
     }
   }
 
-  throw new Error('the session changes too often')
+  throw new SafeError('the session changes too often')
 }
 
 // Does not rely on whether the driver counts changed or matched rows, because the generation of a

@@ -4,6 +4,7 @@ import type {
   ListenerEvents,
   ListenerLogger
 } from '../../lib/reconnecting-listener.js'
+import { SafeError } from '../../lib/safe-error.js'
 import { DEFAULT_PREFIX, getChannel } from './keys.js'
 import type { RedisStoreOptions } from './keys.js'
 
@@ -162,7 +163,7 @@ async function waitUntilReady (client: IoredisSubscriber): Promise<void> {
       client.on('ready', resolve)
       client.on('error', reject)
       client.on('close', () => {
-        reject(new Error('the connection was closed'))
+        reject(new SafeError('the connection was closed'))
       })
     })
   }

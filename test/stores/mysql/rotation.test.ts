@@ -1,10 +1,50 @@
 import t from 'tap'
 import type { RotationAttempt } from '../../../src/domain/rotation.js'
+import { describeError } from '../../../src/lib/safe-error.js'
 import { attemptAt, makeSession, NOW, REALM } from '../../../src/stores/conformance/harness.js'
 import { MysqlStore } from '../../../src/stores/mysql/index.js'
 import type { MysqlPool } from '../../../src/stores/mysql/index.js'
+import { rotateOne } from '../../../src/stores/mysql/rotations.js'
 import { whyNoMysql } from '../../helpers/databases/mysql.js'
 import { createMysqlDatabase } from './mysql-helpers.js'
+
+t.test('a session that changes too often is named in the log', async t => {
+  const stored = makeSession()
+  const { id, realm, secretHash, userId, ...session } = stored
+  const row = {
+    id: Buffer.from(id),
+    realm: Buffer.from(realm),
+    user_id: Buffer.from(userId),
+    secret_hash: Buffer.from(secretHash),
+    generation: session.generation,
+    confirmed_generation: session.confirmedGeneration,
+    created_at: session.createdAt,
+    authenticated_at: session.authenticatedAt,
+    rotated_at: session.rotatedAt,
+    rotated_by_address: null,
+    rotated_by_user_agent: null,
+    grace_from: session.graceFrom,
+    last_used_at: session.lastUsedAt,
+    expires_at: session.expiresAt,
+    ends_at: session.endsAt,
+    revoked_at: null,
+    revoked_for: null,
+    device_label: null,
+    device_user_agent: null,
+    device_address: null,
+    replay_generation: 0,
+    replay_length: 0,
+    ended_by_user: null,
+    ended_by_realm: null
+  }
+  // Another writer changes the row after each read.
+  const pool = {
+    execute: async (sql: string) => [sql.includes('UPDATE') ? { affectedRows: 0 } : [row], []]
+  } as unknown as MysqlPool
+  const rotation = rotateOne(pool, attemptAt(stored, NOW + 60_000))
+  const error: unknown = await rotation.catch((reason: unknown) => reason)
+  t.match(describeError(error, false), { message: 'the session changes too often' })
+})
 
 t.test('MySQL rotations', { skip: await whyNoMysql() }, async t => {
   const { clear, connect } = await createMysqlDatabase(t)
