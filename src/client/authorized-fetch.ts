@@ -108,10 +108,70 @@ export function createAuthorizedFetch (
     return code !== '' || (challenge !== null && token !== null) ? 'accepted' : 'unclear'
   }
 
+  /** Adopts a renewed token of a response, and returns its meaning for the token that was sent. */
+  function receive (attempt: Attempt): Verdict {
+    const { response } = attempt
+
+    if (!isResponse(response) || isFromElsewhere(response, origin)) {
+      return 'accepted'
+    }
+
+    adoptRenewedToken(attempt)
+    return judge(attempt)
+  }
+
+  /** Whether the session still has the token of an attempt. */
+  function hasTokenOf ({ signal }: Attempt): boolean {
+    return session.signal === signal
+  }
+
   /** Replaces a token for later requests, because this one cannot be repeated. */
   async function replaceInBackground ({ signal }: Attempt): Promise<void> {
     await refresher.replaceToken(signal)
     replacementSignal = session.signal
+  }
+
+  /**
+   * Replaces the token of the first attempt and repeats the request.
+   *
+   * @param isUserReplaced - Returns whether another user has signed in since the call.
+   * @returns The first response if the request cannot be repeated with another token.
+   */
+  async function repeat (
+    request: RepeatableRequest,
+    first: Attempt,
+    verdict: 'rejected' | 'unclear',
+    isUserReplaced: () => boolean
+  ): Promise<Response> {
+    if (verdict === 'rejected' && hasTokenOf(first)) {
+      session.invalidate()
+    }
+
+    if (!request.canRepeat) {
+      if (verdict === 'unclear') {
+        void replaceInBackground(first)
+      }
+
+      return first.response
+    }
+
+    await withTimeout(request.signal, signal =>
+      verdict === 'rejected'
+        ? refresher.waitForToken(signal)
+        : refresher.replaceToken(first.signal))
+
+    // Without another token, a second attempt would have the same result.
+    if (isUserReplaced() || hasTokenOf(first) || session.state.status !== 'signed-in') {
+      return first.response
+    }
+
+    const second = await sendWithToken(request)
+
+    if (receive(second) === 'unclear' && first.isSignedIn) {
+      replacementSignal = session.signal
+    }
+
+    return second.response
   }
 
   return async function authorizedFetch (input, init = {}) {
@@ -123,62 +183,23 @@ export function createAuthorizedFetch (
 
     const { state: { status }, sessionVersion } = session
     // A request that one user started must not be sent with the token of another user.
-    const isReplaced = (): boolean =>
+    const isUserReplaced = (): boolean =>
       status === 'signed-in' && session.sessionVersion !== sessionVersion
 
     await withTimeout(request.signal, refresher.waitForToken)
 
-    if (isReplaced()) {
+    if (isUserReplaced()) {
       throw new AuthError('signed-out')
     }
 
     const first = await sendWithToken(request)
-    const { response } = first
-
-    if (!isResponse(response) || isFromElsewhere(response, origin)) {
-      return response
-    }
-
-    adoptRenewedToken(first)
-    const verdict = judge(first)
+    const verdict = receive(first)
 
     if (verdict === 'accepted' || (verdict === 'unclear' && replacementSignal === session.signal)) {
-      return response
+      return first.response
     }
 
-    if (verdict === 'rejected' && session.signal === first.signal) {
-      session.invalidate()
-    }
-
-    if (!request.canRepeat) {
-      if (verdict === 'unclear') {
-        void replaceInBackground(first)
-      }
-
-      return response
-    }
-
-    await withTimeout(request.signal, signal =>
-      verdict === 'rejected'
-        ? refresher.waitForToken(signal)
-        : refresher.replaceToken(first.signal))
-
-    // Without another token, a second attempt would have the same result.
-    if (isReplaced() || session.signal === first.signal || session.state.status !== 'signed-in') {
-      return response
-    }
-
-    const second = await sendWithToken(request)
-
-    if (isResponse(second.response) && !isFromElsewhere(second.response, origin)) {
-      adoptRenewedToken(second)
-
-      if (first.isSignedIn && judge(second) === 'unclear') {
-        replacementSignal = session.signal
-      }
-    }
-
-    return second.response
+    return repeat(request, first, verdict, isUserReplaced)
   }
 }
 
