@@ -79,40 +79,60 @@ export function createSignIn (parts: SignInParts): SignIn {
     return lock(async () => {
       // Marks the cookie first, because this tab may be closed when the response arrives.
       const before = await storage(stored => stored ?? cookieMarker)
-      let after = cookieMarker
-      let tokens: Tokens | undefined
+
+      const restore = (written: string | null): void => {
+        storage(stored => stored === written ? before : stored).catch(ignore)
+      }
+
+      const tokens = await requestTokens().catch((failure: unknown) => {
+        restore(cookieMarker)
+        throw failure
+      })
 
       try {
-        tokens = await requestTokens()
-        after = tokens.stored ?? null
         assertWanted()
-
-        if (isCurrentSession(tokens)) {
-          return session.setToken(tokens.accessToken, false)
-        }
-
-        assertPlaced(tokens)
-        await storage(() => after)
-        assertWanted()
-        saveDeviceToken(tokens)
-        session.setToken({ ...tokens.accessToken, hasRefreshToken: after !== null }, true)
-
-        if (before !== null) {
-          void pendingLogouts.logout(before)
-        }
+        await applyTokens(tokens, before, assertWanted)
       } catch (failure) {
         // A failed or slow write may still save the new value, which must not stay.
-        storage(stored => stored === after ? before : stored).catch(ignore)
-
-        // The server has created a session that no client will use.
-        if (tokens !== undefined) {
-          const stored = tokens.misplacedIn === null ? after : null
-          void pendingLogouts.logout(stored, tokens.accessToken.token)
-        }
-
+        restore(tokens.stored ?? null)
+        revokeUnused(tokens)
         throw failure
       }
     }, signal)
+  }
+
+  /**
+   * Saves the refresh token and sets the session.
+   *
+   * @param before - Stored value of the earlier session, which is then revoked.
+   * @param assertWanted - Throws if the user has signed out since the sign-in started.
+   */
+  async function applyTokens (
+    tokens: Tokens,
+    before: string | null,
+    assertWanted: () => void
+  ): Promise<void> {
+    const { accessToken, stored = null } = tokens
+
+    if (isCurrentSession(tokens)) {
+      return session.setToken(accessToken, false)
+    }
+
+    assertPlaced(tokens)
+    await storage(() => stored)
+    assertWanted()
+    saveDeviceToken(tokens)
+    session.setToken({ ...accessToken, hasRefreshToken: stored !== null }, true)
+
+    if (before !== null) {
+      void pendingLogouts.logout(before)
+    }
+  }
+
+  /** Revokes the session of a failed sign-in, which no client will use. */
+  function revokeUnused ({ accessToken, stored, misplacedIn }: Tokens): void {
+    const refreshToken = misplacedIn === null ? stored : undefined
+    void pendingLogouts.logout(refreshToken ?? null, accessToken.token)
   }
 
   /** Whether the tokens belong to the session that is signed in, as after a step-up. */
