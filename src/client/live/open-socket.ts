@@ -134,7 +134,6 @@ export function openSocket (
     let renewal: Renewal | undefined
     const current = connect(platform, () => new WebSocket(target, offered), {
       onOpen () {
-        hasReplacedToken = false
         renewal = keepRenewed(auth, internals, current, signal, options.createRenewal)
         setState('open')
         callListener(options.onOpen ?? ignore, socket)
@@ -164,6 +163,7 @@ export function openSocket (
     tokenSignal: AbortSignal
   ): Promise<void> {
     const isStable = openFor !== null && openFor >= STABLE_AFTER
+    hasReplacedToken &&= openFor === null
 
     if (isStable) {
       backoff.succeed()
