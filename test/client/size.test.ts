@@ -4,13 +4,13 @@ import { build } from 'esbuild'
 import t from 'tap'
 import { readGuide } from '../helpers/guides.js'
 
-/** Size of each entry point in bytes, minified and gzipped: as measured, and 10 % more. */
+/** Size of each entry point in bytes, minified and gzipped, and its limit. */
 const sizes = {
-  index: { measured: 8183, limit: 9001, name: 'createAuthClient' },
+  index: { measured: 8264, limit: 9001, name: 'createAuthClient' },
   'react/index': { measured: 679, limit: 747, name: 'AuthProvider' },
-  'live/index': { measured: 2608, limit: 2869, name: 'openSocket' },
-  dpop: { measured: 1448, limit: 1593, name: 'createDpopFetch' },
-  bundle: { measured: 9347, limit: 10282, name: 'createDpopFetch' }
+  'live/index': { measured: 2728, limit: 2869, name: 'openSocket' },
+  dpop: { measured: 1537, limit: 1593, name: 'createDpopFetch' },
+  bundle: { measured: 9434, limit: 10282, name: 'createDpopFetch' }
 }
 
 const readme = readGuide('README.md').text
@@ -33,7 +33,7 @@ for (const [entry, { measured, limit, name }] of Object.entries(sizes)) {
     const code = await bundle(entry)
     const { length } = gzipSync(code, { level: 9 })
     t.ok(code.includes(name))
-    t.ok(length <= limit, `${length} bytes, ${measured} when the limit was set`)
+    t.ok(length <= limit, `${length} bytes; the guides say ${measured}`)
     t.notMatch(code, /jwks/, 'contains no code of the server')
   })
 }
