@@ -88,7 +88,7 @@ export type { StoreDown } from './stores/startup.js'
 export type { LastSweep } from './stores/sweeper.js'
 export type { RevocationSubscriber } from './revocations/feed.js'
 export type { InstanceClocks } from './revocations/store-clock.js'
-export type { IsSameClient } from './sessions/replay-monitor.js'
+export type { IsSameClient } from './sessions/replay-verdict.js'
 export { defineUsers } from './sessions/user-callbacks.js'
 export type {
   AuthUser,

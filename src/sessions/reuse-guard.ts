@@ -8,8 +8,8 @@ import type { Millis } from '../lib/time.js'
 import type { TokenStore, Touch } from '../stores/token-store.js'
 import type { RefreshToken } from '../tokens/refresh-token.js'
 import { createGraceTouch } from './late-rotations.js'
-import { judgeReplay } from './replay-monitor.js'
-import type { IsSameClient } from './replay-monitor.js'
+import { judgeReplay } from './replay-verdict.js'
+import type { IsSameClient } from './replay-verdict.js'
 import type { SessionOwner, Sessions } from './sessions.js'
 
 /** Settings and collaborators of a {@link ReuseGuard}. */
@@ -85,7 +85,7 @@ export class ReuseGuard {
   ): Promise<boolean> {
     const { store, events, clock, replayDetection, isSameClient, grace } = this.#context
     const { session, by } = use
-    const judgement = replayDetection === false
+    const verdict = replayDetection === false
       ? null
       : judgeReplay(session, by, kind === 'recovered', isSameClient)
     const now = clock()
@@ -93,23 +93,23 @@ export class ReuseGuard {
       (kind === 'replayed' && isLateReplay(session, now, grace) &&
         isSameClient(session.rotatedBy, by))
 
-    if (!startsGrace && judgement === null) {
+    if (!startsGrace && verdict === null) {
       return false
     }
 
     const touch = {
       ...createGraceTouch(session, session.generation, startsGrace ? now : null),
-      replayRun: judgement?.run ?? null
+      replayRun: verdict?.run ?? null
     }
 
-    if (judgement?.isSuspicious === true && replayDetection === 'revoke') {
+    if (verdict?.isSuspicious === true && replayDetection === 'revoke') {
       await this.#revokeSuspicious(use, touch, arrival)
       return true
     }
 
     await store.touch([touch])
 
-    if (judgement?.isSuspicious === true) {
+    if (verdict?.isSuspicious === true) {
       events.emit('suspicious-replay', { ...createReuseEvent(use), revoked: false })
     }
 

@@ -16,7 +16,7 @@ import {
   issueRefreshToken,
   readRefreshToken
 } from '../tokens/refresh-token.js'
-import type { NewSession, TokenVersion } from '../tokens/refresh-token.js'
+import type { RefreshSubject, TokenVersion } from '../tokens/refresh-token.js'
 import type { AccessVerifier } from './access-verifier.js'
 import { createSession } from './new-session.js'
 import type { NewSessionInput } from './new-session.js'
@@ -299,7 +299,10 @@ export class Sessions {
     }, now)
   }
 
-  #issueFirstToken (session: NewSession & SenderConstraint, version: TokenVersion): string | null {
+  #issueFirstToken (
+    session: RefreshSubject & SenderConstraint,
+    version: TokenVersion
+  ): string | null {
     const { refreshTokens, refreshable, isConfidential } = this.#context
     const { clientId } = session
 

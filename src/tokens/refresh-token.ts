@@ -36,8 +36,8 @@ export interface RefreshToken extends SenderConstraint {
   readonly claims: Claims
 }
 
-/** Claims that all refresh tokens of a session share. */
-export interface NewSession extends Partial<SenderConstraint> {
+/** Subject of all refresh tokens of a session. */
+export interface RefreshSubject extends Partial<SenderConstraint> {
   readonly id: string
   readonly userId: string
   readonly secret: string
@@ -68,11 +68,11 @@ export function createSessionSecret (
 /** Issues the first refresh token of a session. */
 export function issueRefreshToken (
   codec: JwtCodec,
-  session: NewSession,
+  subject: RefreshSubject,
   version: TokenVersion
 ): string {
-  const { id: sid, userId: sub, secret, persistent = false, amr = [] } = session
-  const { clientId = null, thumbprint = null } = session
+  const { id: sid, userId: sub, secret, persistent = false, amr = [] } = subject
+  const { clientId = null, thumbprint = null } = subject
 
   return codec.sign({
     sub,

@@ -7,7 +7,7 @@ export type IsSameClient = (one: Caller, other: Caller) => boolean
 const SUSPICIOUS_RUN = 3
 
 /** Result of {@link judgeReplay}. */
-export interface ReplayJudgement {
+export interface ReplayVerdict {
   /** New run of the row. */
   readonly run: ReplayRun
   readonly isSuspicious: boolean
@@ -28,7 +28,7 @@ export function judgeReplay (
   by: Caller,
   isRecovery: boolean,
   isSameClient: IsSameClient
-): ReplayJudgement | null {
+): ReplayVerdict | null {
   if (isSameClient(rotatedBy, by)) {
     return null
   }

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Caller, ReplayRun, Session } from '../../src/domain/session.js'
-import { isSameClientByDefault, judgeReplay } from '../../src/sessions/replay-monitor.js'
+import { isSameClientByDefault, judgeReplay } from '../../src/sessions/replay-verdict.js'
 import { makeSession } from '../../src/stores/conformance/harness.js'
 
 const ANN = { address: '192.0.2.1', userAgent: 'Ann/1.0' }
@@ -18,10 +18,10 @@ t.test('replays of three successive generations by another client are suspicious
   let run: ReplayRun = { generation: 0, length: 0 }
 
   for (let generation = 5; generation <= 9; generation++) {
-    const judgement = judge(createRow(generation, run))
+    const verdict = judge(createRow(generation, run))
     const length = generation - 4
-    t.strictSame(judgement, { run: { generation, length }, isSuspicious: length >= 3 })
-    run = judgement?.run as ReplayRun
+    t.strictSame(verdict, { run: { generation, length }, isSuspicious: length >= 3 })
+    run = verdict?.run as ReplayRun
   }
 })
 
@@ -81,12 +81,12 @@ t.test('the first replay of generation 1 starts a run', async t => {
 t.test('isSameClient decides, and gets the client that rotated first', async t => {
   const calls: unknown[] = []
   const session = createRow(7, { generation: 0, length: 0 })
-  const judgement = judgeReplay(session, ANN, false, (one, other) => {
+  const verdict = judgeReplay(session, ANN, false, (one, other) => {
     calls.push([one, other])
     return false
   })
   t.strictSame(calls, [[ANN, ANN]])
-  t.match(judgement, { run: { generation: 7, length: 1 } })
+  t.match(verdict, { run: { generation: 7, length: 1 } })
 })
 
 t.test('two callers may be one client if the user agent or the network is the same', async t => {
