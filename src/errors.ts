@@ -115,12 +115,12 @@ export class TokenAuthError extends Error {
 }
 
 /** Creates the error `AUTH_REQUEST_INVALID` with a hint for the developer of the client. */
-export function badRequest (hint: string): TokenAuthError {
+export function createBadRequestError (hint: string): TokenAuthError {
   return new TokenAuthError('AUTH_REQUEST_INVALID', { hint })
 }
 
 /** Creates the error `AUTH_DPOP_INVALID` for a request without a DPoP proof. */
-export function missingProof (): TokenAuthError {
+export function createMissingProofError (): TokenAuthError {
   return new TokenAuthError('AUTH_DPOP_INVALID', { hint: 'request must have a DPoP header' })
 }
 
@@ -130,7 +130,7 @@ export function missingProof (): TokenAuthError {
  * No client receives it. Its status makes Fastify log it as an ordinary rejection.
  */
 export function createDisconnectError (): TokenAuthError {
-  return badRequest('the client has disconnected')
+  return createBadRequestError('the client has disconnected')
 }
 
 /** @throws TokenAuthError `AUTH_REQUEST_INVALID` if the client has disconnected. */

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { DpopProof } from './dpop/verifier.js'
-import { missingProof } from './errors.js'
+import { createMissingProofError } from './errors.js'
 import { Events } from './events.js'
 import { addDecorator, assertFreeDecorators, decorateScope } from './http/app-decorators.js'
 import { createAccessChecks } from './http/access-checks.js'
@@ -35,7 +35,7 @@ import { addRegistration } from './options/registrations.js'
 import { resolveOptions } from './options/resolve.js'
 import { assertPluginTimeout } from './options/startup.js'
 import type { ResolvedOptions } from './options/resolve.js'
-import { securityWarnings } from './options/warnings.js'
+import { getSecurityWarnings } from './options/warnings.js'
 import { createStoreTime } from './revocations/store-clock.js'
 import type { StoreTime } from './revocations/store-clock.js'
 import { createServices } from './services.js'
@@ -164,7 +164,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       })
     )
     app.addHook('onReady', async () => {
-      for (const warning of securityWarnings(options)) {
+      for (const warning of getSecurityWarnings(options)) {
         app.log.warn({ registration: name }, warning)
       }
 
@@ -267,7 +267,7 @@ function requireProof (getProof: GetProof): (...args: Parameters<GetProof>) => D
     const proof = getProof(request)
 
     if (proof === null) {
-      throw missingProof()
+      throw createMissingProofError()
     }
 
     return proof

@@ -10,7 +10,7 @@ import type { ResolvedOptions } from '../options/resolve.js'
 import type { ErrorCode } from '../protocol.js'
 import type { AttemptStore, CountedKey } from '../stores/attempt-store.js'
 import { foldLogin } from '../throttle/login-names.js'
-import { tooManyAttempts } from '../throttle/throttle.js'
+import { createTooManyAttemptsError } from '../throttle/throttle.js'
 import type { SigningKeys } from '../tokens/key-derivation.js'
 import type { ResolvedAccount } from './options.js'
 
@@ -93,7 +93,7 @@ export class AccountLimits {
     const blocked = counts.length === 0 ? null : await attempts.consume(counts, now)
 
     if (blocked !== null) {
-      throw tooManyAttempts(blocked.until - now)
+      throw createTooManyAttemptsError(blocked.until - now)
     }
   }
 
@@ -166,7 +166,7 @@ export class AccountLimits {
     if (blocked !== null) {
       throw byCode.some(({ key }) => key === blocked.key)
         ? new TokenAuthError('AUTH_ONE_TIME_USED')
-        : tooManyAttempts(blocked.until - now)
+        : createTooManyAttemptsError(blocked.until - now)
     }
 
     let isRight: boolean

@@ -59,7 +59,7 @@ export const MAX_DOUBLINGS = 20
  *
  * @returns The earliest moment of the next attempt; `null` if it may be made now.
  */
-export function blockedUntil (attempts: AttemptCount | null, now: Millis): Millis | null {
+export function getBlockedUntil (attempts: AttemptCount | null, now: Millis): Millis | null {
   return attempts !== null && attempts.forgetAt > now && attempts.nextAt > now
     ? attempts.nextAt
     : null

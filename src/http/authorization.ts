@@ -1,5 +1,5 @@
 import type { Caller } from '../domain/session.js'
-import { badRequest } from '../errors.js'
+import { createBadRequestError } from '../errors.js'
 import { normalizeAddress } from '../lib/ip-network.js'
 import { toStorableText } from '../lib/storable-text.js'
 
@@ -69,7 +69,7 @@ export function readDpopToken (request: HttpRequest): string | null {
  */
 export function assertSingleAuthorization ({ raw }: HttpRequest): void {
   if (isRepeated(raw.rawHeaders)) {
-    throw badRequest('two Authorization headers were sent')
+    throw createBadRequestError('two Authorization headers were sent')
   }
 }
 

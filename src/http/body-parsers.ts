@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { badRequest } from '../errors.js'
+import { createBadRequestError } from '../errors.js'
 
 const MAX_BODY_LENGTH = 16_384
 
@@ -24,9 +24,9 @@ export function addBodyParsers (scope: FastifyInstance): void {
     return parseJson(request, json, (error, body: unknown) => {
       // The message of the parser's own error quotes the body.
       if (error !== null || hasRepeatedMember(json, body)) {
-        done(badRequest('body must be valid JSON without repeated members'))
+        done(createBadRequestError('body must be valid JSON without repeated members'))
       } else if (!isUnicode(body)) {
-        done(badRequest('body must not contain a lone surrogate'))
+        done(createBadRequestError('body must not contain a lone surrogate'))
       } else {
         done(null, body)
       }
@@ -39,7 +39,7 @@ export function addBodyParsers (scope: FastifyInstance): void {
       const body = parseForm(form)
 
       if (body === null) {
-        done(badRequest('body must be a valid form without repeated fields'))
+        done(createBadRequestError('body must be a valid form without repeated fields'))
       } else {
         done(null, body)
       }

@@ -1,4 +1,4 @@
-import { badRequest } from '../errors.js'
+import { createBadRequestError } from '../errors.js'
 import type { Logger } from '../events.js'
 import { RateLimit } from '../lib/rate-limit.js'
 import { MINUTE } from '../lib/time.js'
@@ -66,7 +66,7 @@ export class TokenCookie {
     const [first, ...others] = this.readAll(request)
 
     if (others.length > 0) {
-      throw badRequest('a cookie was sent twice')
+      throw createBadRequestError('a cookie was sent twice')
     }
 
     return first || null

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { proofAlgorithms } from '../dpop/proof.js'
 import type { DpopProof, DpopVerifier } from '../dpop/verifier.js'
-import { missingProof, TokenAuthError } from '../errors.js'
+import { createMissingProofError, TokenAuthError } from '../errors.js'
 import type { ErrorCode } from '../protocol.js'
 import { readBearerToken, readDpopToken } from './authorization.js'
 import type { HttpRequest } from './authorization.js'
@@ -111,7 +111,7 @@ export class RequestDpop {
   /** @param code - Code of the error if the proof is of another key than the token. */
   async #consume (proof: DpopProof | null, thumbprint: string, code: ErrorCode): Promise<void> {
     if (proof === null) {
-      throw missingProof()
+      throw createMissingProofError()
     }
 
     if (proof.thumbprint !== thumbprint) {

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import type { ErrorObject, ValidateFunction } from 'ajv'
 import type { FastifyInstance, onSendHookHandler } from 'fastify'
-import { badRequest } from '../errors.js'
+import { createBadRequestError } from '../errors.js'
 import { addBodyParsers } from './body-parsers.js'
 import { addToHeader } from './headers.js'
 
@@ -38,8 +38,8 @@ export function prepareScope (scope: FastifyInstance, usesCookies: boolean): voi
 
     // Ajv quotes the pattern, which contains characters that a header must not contain.
     return error?.keyword === 'pattern'
-      ? badRequest(`${path} must not contain NUL`)
-      : badRequest(`${path} ${error?.message ?? ''}`)
+      ? createBadRequestError(`${path} must not contain NUL`)
+      : createBadRequestError(`${path} ${error?.message ?? ''}`)
   })
 
   // Runs after the `onRoute` hooks of the app. With `attachValidation`, Fastify would run the

@@ -1,4 +1,4 @@
-import { badRequest } from '../errors.js'
+import { createBadRequestError } from '../errors.js'
 import { tokenSubprotocol } from '../protocol.js'
 import type { OriginRequest } from './csrf.js'
 
@@ -34,12 +34,14 @@ export function readSubprotocolToken ({ headers }: Pick<OriginRequest, 'headers'
 
   // The same subprotocol a second time cannot be the token either.
   if (!token || token === tokenSubprotocol || protocols.length !== index + 2) {
-    throw badRequest(`exactly one token must follow the subprotocol ${tokenSubprotocol}`)
+    throw createBadRequestError(`exactly one token must follow the subprotocol ${tokenSubprotocol}`)
   }
 
   // A proxy in front of the app may require HTTP Basic for itself.
   if (authorization !== undefined && !BASIC_SCHEME_PATTERN.test(String(authorization))) {
-    throw badRequest('two access tokens were sent: in Authorization and in Sec-WebSocket-Protocol')
+    throw createBadRequestError(
+      'two access tokens were sent: in Authorization and in Sec-WebSocket-Protocol'
+    )
   }
 
   return token

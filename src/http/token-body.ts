@@ -4,7 +4,7 @@
  * @module
  */
 
-import { badRequest } from '../errors.js'
+import { createBadRequestError } from '../errors.js'
 import { MAX_TOKEN_LENGTH } from '../tokens/jwt-codec.js'
 
 /** Body of a request with a refresh token. Absent if the token travels elsewhere. */
@@ -34,12 +34,12 @@ export function readBodyToken (body: RefreshTokenBody): string | null {
 
   // A hook of the app can remove the schema of the route.
   if (token !== null && typeof token !== 'string') {
-    throw badRequest('refresh_token must be a string')
+    throw createBadRequestError('refresh_token must be a string')
   }
 
   // A JSON Schema would count characters one by one.
   if (token !== null && token.length > MAX_TOKEN_LENGTH) {
-    throw badRequest('refresh_token is too long')
+    throw createBadRequestError('refresh_token is too long')
   }
 
   return token

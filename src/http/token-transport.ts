@@ -1,4 +1,4 @@
-import { badRequest } from '../errors.js'
+import { createBadRequestError } from '../errors.js'
 import type { IssuedLogin } from '../login/password-login.js'
 import { transportHeader } from '../protocol.js'
 import type { CookieResponse, TokenResponse } from '../protocol.js'
@@ -170,7 +170,7 @@ export class TokenTransport {
     const inHeader = findRefreshToken(bearer, inCookie === null && inBody === null)
 
     if ([inCookie, inBody, inHeader].filter(token => token !== null).length > 1) {
-      throw badRequest('two refresh tokens were sent')
+      throw createBadRequestError('two refresh tokens were sent')
     }
 
     if (inCookie !== null) {

@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify'
-import { badRequest, TokenAuthError } from '../errors.js'
+import { createBadRequestError, TokenAuthError } from '../errors.js'
 import { assertSingleAuthorization } from '../http/authorization.js'
 import type { HttpRequest } from '../http/authorization.js'
 import type { ClientMembers } from '../http/authorization.js'
@@ -33,7 +33,7 @@ function readClientCredentials (
   }
 
   if (clientSecret !== null || (clientId !== null && clientId !== basic.clientId)) {
-    throw badRequest('more than one client authentication method was used')
+    throw createBadRequestError('more than one client authentication method was used')
   }
 
   return basic
@@ -50,7 +50,7 @@ export function createClientIdReader (clients: Clients): GetClientId {
     const members = [body.client_id, body.client_secret]
 
     if (!members.every(value => value == null || typeof value === 'string')) {
-      throw badRequest('client_id and client_secret must be strings')
+      throw createBadRequestError('client_id and client_secret must be strings')
     }
 
     const credentials = body.client_id ? readClientCredentials(request, body) : null

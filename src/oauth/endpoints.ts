@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { badRequest, TokenAuthError } from '../errors.js'
+import { createBadRequestError, TokenAuthError } from '../errors.js'
 import { getCaller, isConnected } from '../http/authorization.js'
 import type { GetProof } from '../http/dpop.js'
 import type { DescribeRoute } from '../http/openapi.js'
@@ -39,7 +39,7 @@ export function addTokenRoute (
     const form = readForm(request)
 
     if (form.grant_type === undefined) {
-      throw badRequest('grant_type is missing')
+      throw createBadRequestError('grant_type is missing')
     }
 
     if (form.grant_type !== 'refresh_token') {
@@ -49,7 +49,7 @@ export function addTokenRoute (
     const { id: clientId } = authenticateTokenClient(request, form, clients)
 
     if (form.refresh_token === undefined) {
-      throw badRequest('refresh_token is missing')
+      throw createBadRequestError('refresh_token is missing')
     }
 
     if (form.resource !== undefined && !audiences.includes(form.resource)) {
@@ -105,7 +105,7 @@ export function addRevokeRoute (
     const { token } = form
 
     if (token === undefined) {
-      throw badRequest('token is missing')
+      throw createBadRequestError('token is missing')
     }
 
     const owner = sessions.findOwner({ refresh: token, access: token })
@@ -144,7 +144,7 @@ export function addIntrospectRoute (
     }
 
     if (form.token === undefined) {
-      throw badRequest('token is missing')
+      throw createBadRequestError('token is missing')
     }
 
     return sendJson(reply, await introspection.inspect(form.token, client))

@@ -12,7 +12,7 @@ export const dpopUrlWarning =
   'can replay them here with a "Host" header of its choice'
 
 /** Returns a log line for each option that weakens security, for the log at startup. */
-export function securityWarnings (
+export function getSecurityWarnings (
   { rotation, accessLifetime, transport, dpop, publicUrl }: Options
 ): string[] {
   const warnings: string[] = []

@@ -119,7 +119,7 @@ export class UsageTracker {
    *
    * @returns -1 if it has seen none.
    */
-  confirmedGeneration (sessionId: string): number {
+  getConfirmedGeneration (sessionId: string): number {
     return Math.max(
       this.#seen.get(sessionId) ?? -1,
       this.#pending.get(sessionId)?.confirmedGeneration ?? -1

@@ -2,7 +2,7 @@ import type { Continuation, RotationVerdict } from '../domain/rotation.js'
 import { getCreationTime } from '../domain/session.js'
 import type { Caller } from '../domain/session.js'
 import type { DpopProof, DpopVerifier } from '../dpop/verifier.js'
-import { missingProof, TokenAuthError } from '../errors.js'
+import { createMissingProofError, TokenAuthError } from '../errors.js'
 import type { Events, Logger } from '../events.js'
 import type { StandstillMonitor } from '../lib/standstill.js'
 import { MINUTE } from '../lib/time.js'
@@ -145,7 +145,7 @@ export class Refresh {
     const { thumbprint } = presented
 
     if (proof === null || dpop === null) {
-      throw missingProof()
+      throw createMissingProofError()
     }
 
     if (thumbprint !== null && thumbprint !== proof.thumbprint) {

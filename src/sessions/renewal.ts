@@ -137,7 +137,7 @@ export function canRenewNow (
 ): boolean {
   const confirmedGeneration = Math.max(
     session.confirmedGeneration,
-    usage.confirmedGeneration(session.id)
+    usage.getConfirmedGeneration(session.id)
   )
   return canRenew({ ...session, confirmedGeneration }, generation, clock(), grace)
 }

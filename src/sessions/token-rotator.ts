@@ -111,7 +111,7 @@ export class TokenRotator {
     }
 
     const seen = Math.min(
-      this.#context.usage.confirmedGeneration(session.id),
+      this.#context.usage.getConfirmedGeneration(session.id),
       session.generation
     )
     const known = seen > session.confirmedGeneration

@@ -33,8 +33,8 @@ export interface AttemptStore {
   check(): Promise<readonly string[]>
 
   /**
-   * Counts one attempt of each key as `countAttempt` does, unless `blockedUntil` forbids it for one
-   * of them.
+   * Counts one attempt of each key as `countAttempt` does, unless `getBlockedUntil` forbids it for
+   * one of them.
    *
    * Counts all keys or none. Decides and counts in one atomic step. Concurrent calls, also from
    * several processes and with the keys in another order, count no more attempts than the rules

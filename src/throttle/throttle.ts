@@ -153,7 +153,7 @@ export class Throttle {
     const blocked = await invalidTokens.consume([{ key: getNetwork(by.address), rule }], now)
 
     if (blocked !== null) {
-      throw tooManyAttempts(blocked.until - now)
+      throw createTooManyAttemptsError(blocked.until - now)
     }
   }
 
@@ -289,7 +289,7 @@ export class Throttle {
       if (await running.get(key)?.waitForCounted() !== true) {
         const { limit, isHidden } = counters.find(counter => counter.key === key) as Counter
         events.emit('login-throttled', { at: now, userId, limit, until, ...by })
-        throw isHidden ? new HiddenLimitError() : tooManyAttempts(until - now)
+        throw isHidden ? new HiddenLimitError() : createTooManyAttemptsError(until - now)
       }
     }
   }
@@ -343,7 +343,7 @@ function isRejection (error: unknown): boolean {
  *
  * @param wait - Time until the next attempt is accepted. `Retry-After` is at least 1 s.
  */
-export function tooManyAttempts (wait: Millis): TokenAuthError {
+export function createTooManyAttemptsError (wait: Millis): TokenAuthError {
   return new TokenAuthError('AUTH_TOO_MANY_ATTEMPTS', {
     retryAfter: Math.max(1, Math.ceil(wait / SECOND))
   })

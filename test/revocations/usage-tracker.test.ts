@@ -78,23 +78,23 @@ t.test('a use of an old generation keeps the newer one confirmed', async t => {
   tracker.markConfirmed('s1', 4, NOW)
   await tracker.flush()
   tracker.markUsed('s1', 3, NOW + 1)
-  t.equal(tracker.confirmedGeneration('s1'), 4)
+  t.equal(tracker.getConfirmedGeneration('s1'), 4)
   tracker.markConfirmed('s1', 4, NOW + 2)
   await tracker.flush()
   t.strictSame(written[1], [touch('s1', 3, NOW + 1)])
 })
 
-t.test('confirmedGeneration returns the highest generation, written or not', async t => {
+t.test('getConfirmedGeneration returns the highest generation, written or not', async t => {
   const { tracker } = createTracker()
-  t.equal(tracker.confirmedGeneration('s1'), -1)
+  t.equal(tracker.getConfirmedGeneration('s1'), -1)
   tracker.markConfirmed('s1', 0, NOW)
-  t.equal(tracker.confirmedGeneration('s1'), 0)
+  t.equal(tracker.getConfirmedGeneration('s1'), 0)
   tracker.markConfirmed('s1', 3, NOW)
   tracker.markConfirmed('s1', 2, NOW)
-  t.equal(tracker.confirmedGeneration('s1'), 3)
+  t.equal(tracker.getConfirmedGeneration('s1'), 3)
   await tracker.flush()
-  t.equal(tracker.confirmedGeneration('s1'), 3)
-  t.equal(tracker.confirmedGeneration('s2'), -1)
+  t.equal(tracker.getConfirmedGeneration('s1'), 3)
+  t.equal(tracker.getConfirmedGeneration('s2'), -1)
 })
 
 t.test('a session with a pending record is never dropped', async t => {
@@ -105,11 +105,11 @@ t.test('a session with a pending record is never dropped', async t => {
     tracker.markConfirmed(`other${index}`, 0, NOW)
   }
 
-  t.equal(tracker.confirmedGeneration('s1'), 3)
+  t.equal(tracker.getConfirmedGeneration('s1'), 3)
   await tracker.flush()
   t.equal(written.flat().length, 200_002)
   t.ok(written.every(batch => batch.length <= 500), 'in batches')
-  t.equal(tracker.confirmedGeneration('s1'), -1, 'the row has the value after the write')
+  t.equal(tracker.getConfirmedGeneration('s1'), -1, 'the row has the value after the write')
 })
 
 t.test('a batch is in the order of ids', async t => {

@@ -16,7 +16,7 @@ t.test('the next flush writes records that failed', async t => {
   tracker.markConfirmed('s1', 3, NOW)
   tracker.markConfirmed('s2', 5, NOW)
   await t.resolves(tracker.flush(), 'flush resolves')
-  t.equal(tracker.confirmedGeneration('s1'), 3)
+  t.equal(tracker.getConfirmedGeneration('s1'), 3)
   await tracker.flush()
   await tracker.flush()
   await tracker.flush()

@@ -1,4 +1,4 @@
-import { badRequest } from '../../errors.js'
+import { createBadRequestError } from '../../errors.js'
 
 /**
  * Reads a required string of a body.
@@ -12,7 +12,7 @@ export function readString (body: object | null | undefined, name: string): stri
   const value = readOptionalString(body, name)
 
   if (value === null) {
-    throw badRequest(`${name} must be a non-empty string`)
+    throw createBadRequestError(`${name} must be a non-empty string`)
   }
 
   return value
@@ -27,7 +27,7 @@ export function readOptionalString (body: object | null | undefined, name: strin
   const value = (body as Readonly<Record<string, unknown>> | null | undefined)?.[name] ?? null
 
   if (value !== null && typeof value !== 'string') {
-    throw badRequest(`${name} must be a string`)
+    throw createBadRequestError(`${name} must be a string`)
   }
 
   return value || null

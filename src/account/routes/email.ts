@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Caller } from '../../domain/session.js'
-import { badRequest, TokenAuthError } from '../../errors.js'
+import { createBadRequestError, TokenAuthError } from '../../errors.js'
 import type { Events } from '../../events.js'
 import type { Authenticate } from '../../http/authenticate.js'
 import { getCaller } from '../../http/authorization.js'
@@ -92,7 +92,7 @@ function addEmailVerificationRoute (
     }
 
     if (user.email === null) {
-      throw badRequest('the user has no address')
+      throw createBadRequestError('the user has no address')
     }
 
     const by = getCaller(request)

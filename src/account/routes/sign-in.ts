@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { badRequest } from '../../errors.js'
+import { createBadRequestError } from '../../errors.js'
 import { getCaller } from '../../http/authorization.js'
 import type { GetProof } from '../../http/dpop.js'
 import { sendJson, sendTokens } from '../../http/reply.js'
@@ -131,5 +131,5 @@ function readProof (body: Body): SignInProof {
     return { challenge, email, code }
   }
 
-  throw badRequest('token, or challenge, email and code are required')
+  throw createBadRequestError('token, or challenge, email and code are required')
 }

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { badRequest, TokenAuthError } from '../../errors.js'
+import { createBadRequestError, TokenAuthError } from '../../errors.js'
 import type { Millis } from '../../lib/time.js'
 import type { PasswordLogin } from '../../login/password-login.js'
 import type { SecondFactorAnswer } from '../../login/second-factor.js'
@@ -93,11 +93,11 @@ function readBody (body: ElevateBody | null): ElevateInput {
   const { password, device_token: deviceToken, method, code } = body ?? {}
 
   if (typeof password !== 'string' || password === '') {
-    throw badRequest('password must be a non-empty string')
+    throw createBadRequestError('password must be a non-empty string')
   }
 
   if (![deviceToken, method, code].every(value => value == null || typeof value === 'string')) {
-    throw badRequest('device_token, method and code must be strings')
+    throw createBadRequestError('device_token, method and code must be strings')
   }
 
   return {

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { badRequest } from '../../errors.js'
+import { createBadRequestError } from '../../errors.js'
 import type { PasswordLogin } from '../../login/password-login.js'
 import { getCaller } from '../authorization.js'
 import { getDisconnectSignal } from '../disconnect.js'
@@ -90,7 +90,7 @@ function assertStrings (body: LoginBody | null): void {
   const { username, email, password, device, device_token: deviceToken } = body ?? {}
 
   if (typeof password !== 'string' || password === '') {
-    throw badRequest('password must be a non-empty string')
+    throw createBadRequestError('password must be a non-empty string')
   }
 
   const isValid = [username, email, device, deviceToken].every(value =>
@@ -98,7 +98,7 @@ function assertStrings (body: LoginBody | null): void {
   )
 
   if (!isValid) {
-    throw badRequest('username, email, device and device_token must be strings')
+    throw createBadRequestError('username, email, device and device_token must be strings')
   }
 }
 
@@ -106,7 +106,9 @@ function readLogin ({ username, email }: LoginBody): string {
   const login = username || email
 
   if (!login || (email && email !== login)) {
-    throw badRequest('username or email is required; if both are sent, they must be equal')
+    throw createBadRequestError(
+      'username or email is required; if both are sent, they must be equal'
+    )
   }
 
   return login

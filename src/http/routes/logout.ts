@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { missingProof, TokenAuthError } from '../../errors.js'
+import { createMissingProofError, TokenAuthError } from '../../errors.js'
 import type { ErrorCode } from '../../protocol.js'
 import { verifyLogoutToken } from '../../sessions/logout-token.js'
 import type { LogoutTokenContext } from '../../sessions/logout-token.js'
@@ -118,7 +118,7 @@ export function addLogoutAllRoute (
 
     if (thumbprint !== null) {
       if (dpop === null) {
-        throw missingProof()
+        throw createMissingProofError()
       }
 
       await dpop.requireProofOfKey(request, thumbprint)

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { blockedUntil, countAttempt } from '../../domain/attempt-rule.js'
+import { countAttempt, getBlockedUntil } from '../../domain/attempt-rule.js'
 import type { AttemptCount, AttemptRule } from '../../domain/attempt-rule.js'
 import type { AttemptStore, BlockedKey } from '../attempt-store.js'
 import { HOUR, SECOND } from '../../lib/time.js'
@@ -107,7 +107,7 @@ function testConsume (test: ConformanceTest<AttemptStore>): void {
         const dice = random()
 
         if (dice < 0.86) {
-          const until: Millis | null = blockedUntil(model, now)
+          const until: Millis | null = getBlockedUntil(model, now)
           const expected = until === null ? null : { key: 'k', until, since: model?.since }
           const result = await store.consume([{ key: 'k', rule }], now)
           assert.deepEqual(result, expected, `step ${step}`)

@@ -1,4 +1,4 @@
-import { blockedUntil, countAttempt } from '../../domain/attempt-rule.js'
+import { countAttempt, getBlockedUntil } from '../../domain/attempt-rule.js'
 import type { AttemptCount } from '../../domain/attempt-rule.js'
 import type { Millis } from '../../lib/time.js'
 import type { AttemptStore, BlockedKey, CountedKey } from '../attempt-store.js'
@@ -38,7 +38,7 @@ export class MemoryAttempts implements AttemptStore {
   async consume (counts: readonly CountedKey[], now: Millis): Promise<BlockedKey | null> {
     for (const { key } of counts) {
       const attempts = this.#attempts.get(key) ?? null
-      const until = blockedUntil(attempts, now)
+      const until = getBlockedUntil(attempts, now)
 
       if (until !== null) {
         return { key, until, since: (attempts as AttemptCount).since }
@@ -99,7 +99,7 @@ export class MemoryAttempts implements AttemptStore {
   // Deletes a hundredth of the keys, so that not every attempt has to search.
   #makeRoom (now: Millis): void {
     const before = this.#attempts.size
-    this.#forget(attempts => blockedUntil(attempts, now) === null)
+    this.#forget(attempts => getBlockedUntil(attempts, now) === null)
 
     if (this.#attempts.size === before) {
       this.#forget(() => true)

@@ -1,4 +1,4 @@
-import { blockedUntil, countAttempt } from '../../domain/attempt-rule.js'
+import { countAttempt, getBlockedUntil } from '../../domain/attempt-rule.js'
 import type { AttemptCount } from '../../domain/attempt-rule.js'
 import type { AttemptStore, BlockedKey, CountedKey } from '../attempt-store.js'
 import { inTransaction, read, withTablePrefix, write } from './connection.js'
@@ -130,7 +130,7 @@ function findBlocked (
 ): BlockedKey | null {
   for (const { key } of counts) {
     const current = attempts.get(key) ?? null
-    const until = blockedUntil(current, now)
+    const until = getBlockedUntil(current, now)
 
     if (until !== null) {
       return { key, until, since: current?.since ?? now }

@@ -1,4 +1,4 @@
-import { blockedUntil, countAttempt } from '../../domain/attempt-rule.js'
+import { countAttempt, getBlockedUntil } from '../../domain/attempt-rule.js'
 import type { Millis } from '../../lib/time.js'
 import type { AttemptStore, BlockedKey, CountedKey } from '../attempt-store.js'
 import { toAttempts } from '../sql/rows.js'
@@ -57,7 +57,7 @@ export class SqliteAttempts implements AttemptStore {
 
       for (const { key } of counts) {
         const attempts = found.get(key)
-        const until = blockedUntil(attempts ?? null, now)
+        const until = getBlockedUntil(attempts ?? null, now)
 
         if (attempts !== undefined && until !== null) {
           return { key, until, since: attempts.since }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { blockedUntil, countAttempt } from '../../../src/domain/attempt-rule.js'
+import { countAttempt, getBlockedUntil } from '../../../src/domain/attempt-rule.js'
 import type { AttemptCount } from '../../../src/domain/attempt-rule.js'
 import { testAttemptStore } from '../../../src/stores/conformance/attempt-store.js'
 import type { AttemptStore, BlockedKey } from '../../../src/stores/attempt-store.js'
@@ -96,7 +96,7 @@ const mutants: Record<string, () => AttemptStore> = {
       async consume (counts, now) {
         for (const { key } of counts) {
           const attempts = saved.get(key)
-          const until = blockedUntil(attempts ?? null, now)
+          const until = getBlockedUntil(attempts ?? null, now)
 
           if (attempts !== undefined && until !== null) {
             return { key, until, since: attempts.since }
