@@ -245,7 +245,7 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
       // The look-up comes first, so that its failure changes nothing.
       const logins = throttle === null ? [] : await users.getLogins(id)
       const count = await sessions.revokeUser(id, 'password-changed', options.keep)
-      await throttle?.forget(id, logins)
+      await throttle?.resetUser(id, logins)
       return count
     },
     hashPassword: password => passwords.hash(password, requestForApp()),

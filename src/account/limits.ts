@@ -122,7 +122,7 @@ export class AccountLimits {
   }
 
   /** Resets the count of guesses of a user who has signed in. */
-  async forgetGuesses (userId: string): Promise<void> {
+  async resetGuesses (userId: string): Promise<void> {
     await this.#context.attempts.reset(
       getKeys(this.#createCounts('code-user', userId, DEFAULT_ACCOUNT_RULE))
     )

@@ -158,6 +158,6 @@ export class NewPasswords {
     const { sessions, throttle } = this.#context
     const names = [user.username, user.email].filter(name => name !== null)
     await sessions.revokeUser(user.id, 'password-changed', keep, 'client')
-    await throttle?.forget(user.id, names)
+    await throttle?.resetUser(user.id, names)
   }
 }

@@ -182,7 +182,7 @@ export class SignIn {
       }
 
       found.push(user)
-      await limits.forgetGuesses(user.id)
+      await limits.resetGuesses(user.id)
       return true
     })
     const { redeemedAt } = await issuer.redeem(challenge, { purpose })

@@ -48,7 +48,7 @@ export interface AttemptCount {
   /** Earliest moment of the next attempt. */
   readonly nextAt: Millis
   /** Moment when the count expires. */
-  readonly forgetAt: Millis
+  readonly expiresAt: Millis
 }
 
 /** Maximum number of times that a wait is doubled. Keeps it within the range of all databases. */
@@ -60,7 +60,7 @@ export const MAX_DOUBLINGS = 20
  * @returns The earliest moment of the next attempt; `null` if it may be made now.
  */
 export function getBlockedUntil (attempts: AttemptCount | null, now: Millis): Millis | null {
-  return attempts !== null && attempts.forgetAt > now && attempts.nextAt > now
+  return attempts !== null && attempts.expiresAt > now && attempts.nextAt > now
     ? attempts.nextAt
     : null
 }
@@ -71,21 +71,21 @@ export function countAttempt (
   now: Millis,
   rule: AttemptRule
 ): AttemptCount {
-  const current = attempts !== null && attempts.forgetAt > now ? attempts : null
+  const current = attempts !== null && attempts.expiresAt > now ? attempts : null
   const count = (current?.count ?? 0) + 1
   const since = current?.since ?? now
-  const forgetAt = current === null || rule.sliding ? now + rule.retention : current.forgetAt
-  return { count, since, nextAt: getNextAt(count, now, forgetAt, rule), forgetAt }
+  const expiresAt = current === null || rule.sliding ? now + rule.retention : current.expiresAt
+  return { count, since, nextAt: getNextAt(count, now, expiresAt, rule), expiresAt }
 }
 
 function getNextAt (
   count: number,
   now: Millis,
-  forgetAt: Millis,
+  expiresAt: Millis,
   { freeAttempts, maxAttempts, wait, longestWait }: AttemptRule
 ): Millis {
   if (count >= maxAttempts) {
-    return forgetAt
+    return expiresAt
   }
 
   if (count < freeAttempts) {

@@ -107,7 +107,7 @@ export class Throttle {
 
     try {
       const result = await check(isHidden)
-      await this.#clear(counters)
+      await this.#reset(counters)
       return result
     } catch (error) {
       if (!isRejection(error)) {
@@ -158,7 +158,7 @@ export class Throttle {
   }
 
   /** Resets the failed attempts of a user whose password has changed. */
-  async forget (userId: string, names: readonly string[]): Promise<void> {
+  async resetUser (userId: string, names: readonly string[]): Promise<void> {
     if (this.#context.account === null) {
       return
     }
@@ -168,7 +168,7 @@ export class Throttle {
       ...this.#hashKeys('devices', userId),
       ...names.flatMap(name => this.#hashKeys('name', foldLogin(name)))
     ]
-    await this.#clear(keys.map(key => ({ key, limit: 'account' })))
+    await this.#reset(keys.map(key => ({ key, limit: 'account' })))
   }
 
   #readDevice (
@@ -300,7 +300,7 @@ export class Throttle {
     }
   }
 
-  async #clear (counters: ReadonlyArray<Pick<Counter, 'key' | 'limit'>>): Promise<void> {
+  async #reset (counters: ReadonlyArray<Pick<Counter, 'key' | 'limit'>>): Promise<void> {
     const { attempts, logger } = this.#context
 
     try {

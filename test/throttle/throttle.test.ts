@@ -87,7 +87,7 @@ t.test('a second name of a blocked user behaves like the name of no user', async
   }
 
   t.strictSame(counts, [4, 5], 'each hidden attempt has an event too')
-  await test.throttle.forget('u-ann', ['ann', 'ann@example.org'])
+  await test.throttle.resetUser('u-ann', ['ann', 'ann@example.org'])
   const login = test.login({ login: 'ann@example.org', userId: 'u-ann' })
   await settled()
   t.notOk(login.isHidden())
@@ -273,7 +273,7 @@ t.test('all known devices of a user share one more count', async t => {
 
   await t.rejects(test.login({ ...subject, deviceToken: issue() }).result, TOO_MANY)
   t.match(test.emitted.at(-1), { limit: 'device' })
-  await test.throttle.forget('u-ann', ['ann'])
+  await test.throttle.resetUser('u-ann', ['ann'])
   await end(devices[0] as string, 'wrong')
   t.equal(test.emitted.length, 1)
   await t.rejects(

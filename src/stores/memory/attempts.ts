@@ -80,12 +80,12 @@ export class MemoryAttempts implements AttemptStore {
   async sweep ({ now, limit }: { readonly now: Millis, readonly limit: number }): Promise<number> {
     let count = 0
 
-    for (const [key, { forgetAt }] of this.#attempts) {
+    for (const [key, { expiresAt }] of this.#attempts) {
       if (count === limit) {
         break
       }
 
-      if (forgetAt > now) {
+      if (expiresAt > now) {
         continue
       }
 
@@ -99,14 +99,14 @@ export class MemoryAttempts implements AttemptStore {
   // Deletes a hundredth of the keys, so that not every attempt has to search.
   #makeRoom (now: Millis): void {
     const before = this.#attempts.size
-    this.#forget(attempts => getBlockedUntil(attempts, now) === null)
+    this.#deleteSome(attempts => getBlockedUntil(attempts, now) === null)
 
     if (this.#attempts.size === before) {
-      this.#forget(() => true)
+      this.#deleteSome(() => true)
     }
   }
 
-  #forget (mayForget: (attempts: AttemptCount) => boolean): void {
+  #deleteSome (mayDelete: (attempts: AttemptCount) => boolean): void {
     let left = Math.ceil(this.#size / 100)
 
     for (const [key, attempts] of this.#attempts) {
@@ -114,7 +114,7 @@ export class MemoryAttempts implements AttemptStore {
         return
       }
 
-      if (mayForget(attempts)) {
+      if (mayDelete(attempts)) {
         this.#attempts.delete(key)
         left--
       }

@@ -87,12 +87,12 @@ export class MysqlAttempts implements AttemptStore {
 
       if (blocked === null) {
         const counted = counts.map(({ key, rule }) => {
-          const { count, since, nextAt, forgetAt } = countAttempt(
+          const { count, since, nextAt, expiresAt } = countAttempt(
             attempts.get(key) ?? null,
             now,
             rule
           )
-          return [key, count, since, nextAt, forgetAt] as const
+          return [key, count, since, nextAt, expiresAt] as const
         })
         await connection.execute(statements.write, [toBatch(counted)])
       }

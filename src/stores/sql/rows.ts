@@ -112,6 +112,6 @@ export function toAttempts (row: Row): AttemptCount {
     count: Number(row.attempts),
     since: Number(row.since),
     nextAt: Number(row.next_at),
-    forgetAt: Number(row.forget_at)
+    expiresAt: Number(row.forget_at)
   }
 }

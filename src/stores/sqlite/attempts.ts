@@ -66,8 +66,8 @@ export class SqliteAttempts implements AttemptStore {
 
       for (const { key, rule } of counts) {
         const counted = countAttempt(found.get(key) ?? null, now, rule)
-        const { count, since, nextAt, forgetAt } = counted
-        this.#db.run(statements.write, [key, count, since, nextAt, forgetAt])
+        const { count, since, nextAt, expiresAt } = counted
+        this.#db.run(statements.write, [key, count, since, nextAt, expiresAt])
       }
 
       return null
