@@ -10,13 +10,13 @@ export type KnownRevocation =
   | KnownUserRevocation
   | Pick<RealmRevocation, 'at' | 'before'>
 
-/** Revocation of a user, for sessions that began at or before a moment. */
-interface NotBefore {
+/** Not-before of a user: revokes the sessions that began at or before a moment. */
+interface UserNotBefore {
   readonly at: Millis
   before: Millis
   readonly keep: string | undefined
-  /** Another revocation of the same user. A list, because a user rarely has several. */
-  readonly next: NotBefore | undefined
+  /** Another not-before of the same user. A list, because a user rarely has several. */
+  readonly next: UserNotBefore | undefined
 }
 
 /**
@@ -28,9 +28,9 @@ interface NotBefore {
  */
 export class RevokedSessions {
   #retention: Millis
-  #recent = new Generation()
-  #old = new Generation()
-  /** Moment at which `#recent` became the current generation. */
+  #recent = new RevocationPeriod()
+  #old = new RevocationPeriod()
+  /** Moment at which the period `#recent` began. */
   #since: Millis | null = null
   /** Last not-before of the realm. Never dropped. */
   #realm = -Infinity
@@ -98,19 +98,19 @@ export class RevokedSessions {
     const age = now - this.#since
 
     if (age >= this.#retention) {
-      this.#old = age < 2 * this.#retention ? this.#recent : new Generation()
-      this.#recent = new Generation()
+      this.#old = age < 2 * this.#retention ? this.#recent : new RevocationPeriod()
+      this.#recent = new RevocationPeriod()
       this.#since = now
     }
   }
 }
 
-/** Revocations that are dropped together. */
-class Generation {
+/** Revocations of one period, which are dropped together. */
+class RevocationPeriod {
   readonly sessions = new Set<string>()
   /** Moments of the revocations of the realm. */
   readonly realm = new Set<Millis>()
-  readonly #users = new Map<string, NotBefore>()
+  readonly #users = new Map<string, UserNotBefore>()
 
   // An empty Map would still compute the hash of the string.
   has (sessionId: string, userId: string): boolean {
@@ -119,7 +119,7 @@ class Generation {
     }
 
     const first = this.#users.size > 0 ? this.#users.get(userId) : undefined
-    return first !== undefined && isEnded(sessionId, first)
+    return first !== undefined && isRevokedByAny(sessionId, first)
   }
 
   addUser (revocation: KnownUserRevocation): boolean {
@@ -136,7 +136,7 @@ class Generation {
    * Applies a revocation that is shown again. The store may have revoked sessions that began later
    * than `at`.
    *
-   * @returns Whether this generation has the revocation.
+   * @returns Whether this period has the revocation.
    */
   extendUser ({ userId, at, before, keep }: KnownUserRevocation): boolean {
     for (let known = this.#users.get(userId); known !== undefined; known = known.next) {
@@ -150,16 +150,13 @@ class Generation {
   }
 }
 
-function isEnded (sessionId: string, first: NotBefore): boolean {
+function isRevokedByAny (sessionId: string, first: UserNotBefore): boolean {
   const start = getStart(sessionId)
-  let notBefore: NotBefore | undefined = first
 
-  while (notBefore !== undefined) {
-    if (start <= notBefore.before && notBefore.keep !== sessionId) {
+  for (let known: UserNotBefore | undefined = first; known !== undefined; known = known.next) {
+    if (start <= known.before && known.keep !== sessionId) {
       return true
     }
-
-    notBefore = notBefore.next
   }
 
   return false
