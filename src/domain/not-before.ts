@@ -23,7 +23,7 @@ export interface NotBefore {
 }
 
 /** Whether a not-before revokes a session. */
-export function isEndedBy (
+export function isRevokedBy (
   { id, realm, userId, authenticatedAt }: Session,
   notBefore: NotBefore
 ): boolean {
@@ -47,7 +47,7 @@ export function applyNotBefores (session: Session, notBefores: Iterable<NotBefor
   let first: NotBefore | null = null
 
   for (const notBefore of notBefores) {
-    if (isEndedBy(session, notBefore) && (first === null || notBefore.at < first.at)) {
+    if (isRevokedBy(session, notBefore) && (first === null || notBefore.at < first.at)) {
       first = notBefore
     }
   }

@@ -43,9 +43,9 @@ export interface RotateOptions {
  * Realms are separate: a method that names a realm acts as if the rows of others did not exist.
  *
  * **Not-befores.** Revoking a user or a realm records a moment, the not-before. It ends every
- * session that was authenticated at or before it, except the one that it keeps (`isEndedBy`). As
+ * session that was authenticated at or before it, except the one that it keeps (`isRevokedBy`). As
  * soon as `revoke` has written it, these sessions count as revoked, even if their rows are not
- * marked yet. If several not-befores end a session, the one with the earliest `at` revoked it
+ * marked yet. If several not-befores revoke a session, the one with the earliest `at` revoked it
  * (`applyNotBefores`).
  *
  * The plugin passes no string that a database may change, such as one with NUL or a lone surrogate.
@@ -94,7 +94,7 @@ export interface TokenStore {
   /**
    * Returns the session with an ID, in any state, or `null`.
    *
-   * A session that a not-before ends is returned as revoked.
+   * A session that a not-before revokes is returned as revoked.
    */
   find(realm: string, sessionId: string): Promise<Session | null>
 
@@ -116,7 +116,7 @@ export interface TokenStore {
    * Keeps the time and reason of an earlier revocation, and does not count it again. Ignores
    * unknown IDs. With `secretHash`, ignores a session with another secret.
    *
-   * Adds one entry to the feed, however many sessions it ends. A session that is revoked already
+   * Adds one entry to the feed, however many sessions it revokes. A session that is revoked already
    * adds none. The entry becomes readable together with the row or the not-before that it reports.
    *
    * For a user, first records a not-before with its entry. Its `before` is the later of `at` and
@@ -258,7 +258,7 @@ export interface UserRevocation {
   readonly reason: RevocationReason
   /** ID of the user. */
   readonly userId: string
-  /** Latest authentication of a session that the revocation ends. */
+  /** Latest authentication of a revoked session. */
   readonly before: Millis
   /** ID of the session that stays. */
   readonly keep?: string
@@ -272,7 +272,7 @@ export interface RealmRevocation {
   readonly at: Millis
   /** Reason of the revocation. */
   readonly reason: RevocationReason
-  /** Latest authentication of a session that the revocation ends. */
+  /** Latest authentication of a revoked session. */
   readonly before: Millis
 }
 
@@ -308,9 +308,9 @@ export class StoreSetupError extends Error {
 export class SessionRefusedError extends Error {
   /** Name of the class, for checks without `instanceof`. */
   override readonly name = 'SessionRefusedError'
-  /** `id-taken` if the ID exists; `revoked-since` if a not-before ends the session. */
+  /** `id-taken` if the ID exists; `revoked-since` if a not-before revokes the session. */
   readonly reason: 'id-taken' | 'revoked-since'
-  /** Latest `before` of the not-befores that end the session; `null` if the ID is taken. */
+  /** Latest `before` of the not-befores that revoke the session; `null` if the ID is taken. */
   readonly before: Millis | null
 
   constructor (notBefore: Pick<NotBefore, 'before'> | null) {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { applyNotBefores, isEndedBy } from '../../src/domain/not-before.js'
+import { applyNotBefores, isRevokedBy } from '../../src/domain/not-before.js'
 import type { NotBefore } from '../../src/domain/not-before.js'
 import { createSession, NOW, revoked } from './fixtures.js'
 
@@ -33,7 +33,7 @@ t.test('a not-before ends the sessions of its user from its moment or earlier', 
   ]
 
   for (const [notBefore, expected] of cases) {
-    t.equal(isEndedBy(session, createNotBefore(notBefore)), expected, JSON.stringify(notBefore))
+    t.equal(isRevokedBy(session, createNotBefore(notBefore)), expected, JSON.stringify(notBefore))
   }
 })
 

@@ -74,12 +74,12 @@ export class MemoryStore implements TokenStore {
     }
 
     const realm = this.#getRealm(name)
-    const ending = realm.getNotBefores(userId)
+    const notBefore = realm.getNotBefores(userId)
       .filter(({ before, keep }) => authenticatedAt <= before && keep !== id)
       .sort((a, b) => b.before - a.before)[0]
 
-    if (ending !== undefined) {
-      throw new SessionRefusedError(ending)
+    if (notBefore !== undefined) {
+      throw new SessionRefusedError(notBefore)
     }
 
     this.#sessions.set(id, { ...session })
@@ -168,7 +168,7 @@ export class MemoryStore implements TokenStore {
     // Takes the unfinished sweep away, so that a concurrent call starts one of its own.
     const steps = this.#unfinishedSweep?.endedBefore === endedBefore
       ? this.#unfinishedSweep.steps
-      : this.#deleteEnded(endedBefore)
+      : this.#deleteExpired(endedBefore)
     this.#unfinishedSweep = null
     let deleted = 0
     let startedAt = performance.now()
@@ -197,15 +197,15 @@ export class MemoryStore implements TokenStore {
   }
 
   /** Examines one record per step, and yields whether the step deleted a record. */
-  *#deleteEnded (endedBefore: Millis): Generator<boolean, void> {
+  *#deleteExpired (endedBefore: Millis): Generator<boolean, void> {
     for (const session of this.#sessions.values()) {
-      const hasEnded = session.expiresAt < endedBefore
+      const isExpired = session.expiresAt < endedBefore
 
-      if (hasEnded) {
+      if (isExpired) {
         this.#delete(session)
       }
 
-      yield hasEnded
+      yield isExpired
     }
 
     for (const realm of this.#realms.values()) {
@@ -309,7 +309,7 @@ export class MemoryStore implements TokenStore {
     for (const id of realm?.sessions.findUnrevoked(userId) ?? []) {
       const session = applyNotBefores(this.#sessions.get(id) as Session, notBefores)
 
-      // The not-before of the realm also ends all older sessions.
+      // The not-before of the realm also revokes all older sessions.
       if (session.createdAt <= realmNotBefore) {
         return
       }

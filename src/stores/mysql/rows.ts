@@ -20,9 +20,9 @@ export function toStoredBytes (id: string): Buffer {
   throw new RangeError(`IDs must be well-formed strings of at most ${MAX_ID_LENGTH} bytes`)
 }
 
-/** Converts a row to a session. Expects the columns of `notBeforeColumns` too. */
+/** Converts a row with `user_not_before` and `realm_not_before` to a session. */
 export function decodeSession (row: Row): Session {
-  const [endedAt, endedFor] = findEarliest(row.ended_by_user, row.ended_by_realm)
+  const [notBeforeAt, notBeforeReason] = findEarliest(row.user_not_before, row.realm_not_before)
 
   return toSession({
     ...row,
@@ -30,8 +30,8 @@ export function decodeSession (row: Row): Session {
     realm: decodeText(row.realm),
     user_id: decodeText(row.user_id),
     secret_hash: decodeText(row.secret_hash),
-    ended_at: endedAt,
-    ended_for: endedFor
+    not_before_at: notBeforeAt,
+    not_before_reason: notBeforeReason
   })
 }
 
@@ -76,12 +76,12 @@ export function toKeyedStatement (verb: 'UPDATE' | 'DELETE', rest: string): stri
 }
 
 // The statements return each not-before as `<at> <reason>`.
-function findEarliest (...endings: readonly unknown[]): readonly [at: unknown, reason: unknown] {
+function findEarliest (...notBefores: readonly unknown[]): readonly [at: unknown, reason: unknown] {
   let earliest: readonly [number, string] | null = null
 
-  for (const ending of endings) {
-    if (typeof ending === 'string') {
-      const [at, reason] = ending.split(' ') as [string, string]
+  for (const notBefore of notBefores) {
+    if (typeof notBefore === 'string') {
+      const [at, reason] = notBefore.split(' ') as [string, string]
 
       if (earliest === null || Number(at) < earliest[0]) {
         earliest = [Number(at), reason]

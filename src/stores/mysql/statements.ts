@@ -3,7 +3,7 @@ import { columns } from '../sql/rows.js'
 const allColumns = columns.join(', ')
 const placeholders = columns.map(() => '?').join(', ')
 
-// Not-befores of its user that end the session `s`, the earliest first.
+// Not-befores of its user that revoke the session `s`, the earliest first.
 const userNotBefores = `
   FROM token_auth_not_befores AS n
   WHERE n.realm = s.realm AND n.user_id = s.user_id AND n.not_before >= s.authenticated_at
@@ -12,9 +12,9 @@ const earliestFirst = 'ORDER BY n.at LIMIT 1'
 
 const sessionColumns = `
   ${columns.map(column => `s.${column}`).join(', ')},
-  (SELECT CONCAT(n.at, ' ', n.reason) ${userNotBefores} ${earliestFirst}) AS ended_by_user,
+  (SELECT CONCAT(n.at, ' ', n.reason) ${userNotBefores} ${earliestFirst}) AS user_not_before,
   (SELECT CONCAT(r.at, ' ', r.reason) FROM token_auth_realms AS r
-    WHERE r.realm = s.realm AND r.not_before >= s.authenticated_at) AS ended_by_realm`
+    WHERE r.realm = s.realm AND r.not_before >= s.authenticated_at) AS realm_not_before`
 
 // Takes the realm as a parameter and not from the row, so that the server evaluates it once.
 const realmNotBefore =
@@ -44,13 +44,13 @@ const markUser = `
  */
 export const statements = {
   create: `INSERT INTO token_auth_sessions (${allColumns}) VALUES (${placeholders})`,
-  findEnding: `
-    SELECT MAX(ending) AS ending FROM (
-      SELECT n.not_before AS ending FROM token_auth_not_befores AS n
+  findLatestNotBefore: `
+    SELECT MAX(not_before) AS not_before FROM (
+      SELECT n.not_before FROM token_auth_not_befores AS n
       WHERE n.realm = ? AND n.user_id = ? AND n.not_before >= ? AND n.kept <> ?
       UNION ALL
       SELECT r.not_before FROM token_auth_realms AS r WHERE r.realm = ? AND r.not_before >= ?
-    ) AS endings`,
+    ) AS not_befores`,
   find: `SELECT ${sessionColumns} FROM token_auth_sessions AS s WHERE s.id = ? AND s.realm = ?`,
   // The columns that a touch may change have to be those that the attempt was decided by.
   rotate: `
@@ -89,8 +89,8 @@ export const statements = {
       rotated_by_address = CONVERT(UNHEX(batch.address) USING utf8mb4),
       rotated_by_user_agent = CONVERT(UNHEX(batch.user_agent) USING utf8mb4),
       grace_from = batch.grace, last_used_at = batch.used_at, expires_at = batch.end_at`,
-  // IDs start with the creation. In its order, the sessions that the realm ended are one range, and
-  // the index excludes them.
+  // IDs start with the creation. In its order, the sessions that the realm revoked are one range,
+  // and the index excludes them.
   list: `
     SELECT ${sessionColumns}
     FROM token_auth_sessions AS s FORCE INDEX (token_auth_sessions_by_creation)

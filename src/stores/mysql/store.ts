@@ -151,7 +151,7 @@ export class MysqlStore implements TokenStore {
         throw isDuplicate(error) ? new SessionRefusedError(null) : error
       }
 
-      const [row] = await read(connection, statements.findEnding, [
+      const [row] = await read(connection, statements.findLatestNotBefore, [
         realm,
         userId,
         session.authenticatedAt,
@@ -160,8 +160,8 @@ export class MysqlStore implements TokenStore {
         session.authenticatedAt
       ])
 
-      if (row?.ending != null) {
-        throw new SessionRefusedError({ before: Number(row.ending) })
+      if (row?.not_before != null) {
+        throw new SessionRefusedError({ before: Number(row.not_before) })
       }
     })
   }

@@ -1,6 +1,6 @@
 import { MAX_DOUBLINGS } from '../../domain/attempt-rule.js'
 import { columns } from '../sql/rows.js'
-import { isNotEnded, joinEnding, latestBefore } from './endings.js'
+import { hasNoNotBefore, joinNotBefore, latestBefore } from './not-befores.js'
 
 /** Channel of NOTIFY. A notification says that something was revoked, but not what. */
 export const CHANNEL = 'token_auth_revoked'
@@ -44,11 +44,11 @@ const rotate = `
       AND (is_healing OR s.expires_at > at_time AND (
         s.generation = 0 OR s.grace_from <= grace_before OR s.grace_from > grace_after
       ))
-      AND ${isNotEnded}
+      AND ${hasNoNotBefore}
     RETURNING s.* INTO rotated;
     IF FOUND THEN RETURN '+' || row_to_json(rotated); END IF;
     SELECT row_to_json(r) INTO shown FROM (
-      SELECT s.*, ended.ended_at, ended.ended_for FROM token_auth_sessions s ${joinEnding}
+      SELECT s.*, n.not_before_at, n.not_before_reason FROM token_auth_sessions s ${joinNotBefore}
       WHERE s.id = of_id COLLATE "C" AND s.realm = of_realm COLLATE "C"
     ) r;
     RETURN '-' || shown;
@@ -64,13 +64,13 @@ const create = `
   CREATE OR REPLACE FUNCTION token_auth_create (of_realm text, of_user text, given json)
   RETURNS text ${head} AS $create$
   DECLARE
-    ending bigint;
+    latest bigint;
   BEGIN
     PERFORM pg_advisory_xact_lock_shared(${lockOfUser});
-    SELECT ${latestBefore} INTO ending
+    SELECT ${latestBefore} INTO latest
     FROM json_populate_record(NULL::token_auth_sessions, given) s
     WHERE NOT EXISTS (SELECT FROM token_auth_sessions taken WHERE taken.id = s.id);
-    IF ending IS NOT NULL THEN RETURN ending; END IF;
+    IF latest IS NOT NULL THEN RETURN latest; END IF;
     INSERT INTO token_auth_sessions (${allColumns})
     SELECT ${allColumns} FROM json_populate_record(NULL::token_auth_sessions, given)
     ON CONFLICT (id) DO NOTHING;
@@ -92,7 +92,7 @@ const revokeUser = `
     PERFORM pg_advisory_xact_lock(${lockOfUser});
     SELECT greatest(at_time, max(s.created_at)) INTO latest FROM token_auth_sessions s
     WHERE s.realm = of_realm COLLATE "C" AND s.user_id = of_user COLLATE "C"
-      AND s.revoked_at IS NULL AND ${isNotEnded};
+      AND s.revoked_at IS NULL AND ${hasNoNotBefore};
     INSERT INTO token_auth_user_not_befores AS n
       (realm, user_id, before, keep, at, reason, sweep_after)
     VALUES (of_realm, of_user, latest, coalesce(kept, ''), at_time, why, latest)

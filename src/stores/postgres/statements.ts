@@ -1,5 +1,5 @@
 import { columns } from '../sql/rows.js'
-import { isNotEnded, joinEnding, latestBefore } from './endings.js'
+import { hasNoNotBefore, joinNotBefore, latestBefore } from './not-befores.js'
 import { CHANNEL } from './functions.js'
 
 const qualify = (table: string): string => columns.map(column => `${table}.${column}`).join(', ')
@@ -20,7 +20,7 @@ const canRotate = `
   AND (a.heals OR s.expires_at > a.now AND (
     s.generation = 0 OR s.grace_from <= a.grace_before OR s.grace_from > a.grace_after
   ))
-  AND ${isNotEnded}`
+  AND ${hasNoNotBefore}`
 
 const assignments = (attempt: string): string => `
   generation = ${attempt}.to_generation,
@@ -35,8 +35,8 @@ const assignments = (attempt: string): string => `
 /** Statements of `PostgresStore`. */
 export const statements = {
   create: 'SELECT token_auth_create($1::text, $2::text, $3::text::json) AS refusal',
-  deleteIfEnded: `
-    DELETE FROM token_auth_sessions s WHERE s.id = $1 AND NOT (${isNotEnded})
+  deleteIfRevoked: `
+    DELETE FROM token_auth_sessions s WHERE s.id = $1 AND NOT (${hasNoNotBefore})
     RETURNING ${latestBefore} AS before`,
   // One column and typed parameters, because parsing and planning take longer than the rotation.
   rotateOne: `
@@ -55,39 +55,40 @@ export const statements = {
   rotate: `
     WITH shown AS (
       SELECT s.*, a.to_generation, a.heals, a.now, a.until, a.by_address, a.by_user_agent,
-        ended.ended_at, ended.ended_for, ${canRotate} AS fits
+        n.not_before_at, n.not_before_reason, ${canRotate} AS fits
       FROM ${attempts}
       JOIN token_auth_sessions s ON s.id = a.id COLLATE "C" AND s.realm = a.realm COLLATE "C"
-      ${joinEnding}
+      ${joinNotBefore}
       ORDER BY s.id FOR UPDATE OF s
     ), swapped AS (
       UPDATE token_auth_sessions s SET ${assignments('shown')}
       FROM shown WHERE s.id = shown.id AND shown.fits RETURNING ${qualify('s')}
     )
-    SELECT true AS swapped, NULL::bigint AS ended_at, NULL::text AS ended_for,
+    SELECT true AS swapped, NULL::bigint AS not_before_at, NULL::text AS not_before_reason,
       ${qualify('swapped')} FROM swapped
-    UNION ALL SELECT false, ended_at, ended_for, ${qualify('shown')} FROM shown
+    UNION ALL SELECT false, not_before_at, not_before_reason, ${qualify('shown')} FROM shown
     WHERE NOT shown.fits`,
   // Names every column: the result of a prepared statement must not change with the table.
   find: `
-    SELECT ${qualify('s')}, ended.ended_at, ended.ended_for FROM token_auth_sessions s ${joinEnding}
+    SELECT ${qualify('s')}, n.not_before_at, n.not_before_reason
+    FROM token_auth_sessions s ${joinNotBefore}
     WHERE s.id = $1 AND s.realm = $2`,
-  // IDs start with the creation. In its order, the sessions that the realm ended are one range, and
-  // the index excludes them. `revoked_at` must be in the order, or PostgreSQL sorts all sessions.
+  // IDs start with the creation. In its order, the sessions that the realm revoked are one range,
+  // and the index excludes them. `revoked_at` must be in the order, or all of them are sorted.
   list: `
     SELECT ${qualify('s')} FROM token_auth_sessions s
     WHERE s.realm = $1 AND s.user_id = $2 AND s.revoked_at IS NULL AND s.expires_at > $3
       AND s.created_at > coalesce(
         (SELECT r.before FROM token_auth_realm_not_befores r WHERE r.realm = $1), -1
       )
-      AND ${isNotEnded}
+      AND ${hasNoNotBefore}
     ORDER BY s.revoked_at DESC, s.created_at DESC, s.id DESC LIMIT $4`,
   // $1 realm, $2 ID, $3 secret or null, $4 moment, $5 reason
   revokeOne: `
     WITH revoked AS (
       UPDATE token_auth_sessions s SET revoked_at = $4::bigint, revoked_for = $5::text
       WHERE s.id = $2 AND s.realm = $1 AND s.revoked_at IS NULL
-        AND s.secret_hash = coalesce($3::text, s.secret_hash) AND ${isNotEnded}
+        AND s.secret_hash = coalesce($3::text, s.secret_hash) AND ${hasNoNotBefore}
       RETURNING s.realm, s.id, s.user_id
     ), told AS (
       INSERT INTO token_auth_revocations (entry) SELECT json_build_object(
@@ -96,7 +97,7 @@ export const statements = {
     )
     SELECT id, pg_notify('${CHANNEL}', '') FROM revoked`,
   revokeUser: 'SELECT token_auth_revoke_user($1::text, $2::text, $3::text, $4::bigint, $5::text)',
-  // Marks the next rows that not-befores of the user end, each with the earliest of them. So a
+  // Marks the next rows that not-befores of the user revoke, each with the earliest of them. So a
   // revocation keeps its time if a crash interrupted it. The realm needs no marks.
   // $1 realm, $2 user, $3 and $4 creation and ID of the last row before, $5 size of a batch
   markRows: `
@@ -172,7 +173,7 @@ export const statements = {
     )
     SELECT (SELECT count(*) FROM deleted) AS deleted,
       (SELECT count(*) FROM postponed) AS postponed`,
-  // A not-before that still ends a session is postponed to the end of this session. So a sweep
+  // A not-before that still revokes a session is postponed to the end of this session. So a sweep
   // does not examine all of them each time.
   sweepNotBefores: `
     WITH due AS (

@@ -126,7 +126,7 @@ export class PostgresStore implements TokenStore {
     let refusal = created?.refusal ?? null
 
     if (refusal === 'unsure') {
-      const [deleted] = await this.#query('deleteIfEnded', [session.id])
+      const [deleted] = await this.#query('deleteIfRevoked', [session.id])
       refusal = deleted?.before ?? null
     }
 

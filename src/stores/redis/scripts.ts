@@ -108,8 +108,8 @@ export const scripts = {
     return 1`),
 
   // KEYS: session. ARGV: realm, user, not-before of the realm or '', and 4 values for each
-  // not-before of the user: before, keep, at, reason. The first one that ends the session marks it.
-  // Returns what the session is, and when it was authenticated.
+  // not-before of the user: before, keep, at, reason. The first one that revokes the session marks
+  // it. Returns what the session is, and when it was authenticated.
   mark: script(`
     local row = redis.call('HMGET', KEYS[1], 'fixed', 'realm', 'revokedAt')
     local fixed = row[1] and cjson.decode(row[1])
@@ -180,7 +180,7 @@ export const scripts = {
 
   // KEYS: user, not-befores of the user, old not-befores, feed. ARGV: at, keep, reason, name of the
   // user, entry up to the value of its last member, channel. Returns all not-befores of the user.
-  endUser: script(`
+  revokeUser: script(`
     local at, keep, reason, name, entry, channel = unpack(ARGV)
     local newest = redis.call('ZRANGE', KEYS[1], '+inf', 0, 'BYSCORE', 'REV', 'LIMIT', 0, 1,
       'WITHSCORES')[2]
@@ -196,7 +196,7 @@ export const scripts = {
     return redis.call('HGETALL', KEYS[2])`),
 
   // KEYS: realms, feed. ARGV: realm, at, entry, channel. The entry is the value of the not-before.
-  endRealm: script(`
+  revokeRealm: script(`
     local there = redis.call('HGET', KEYS[1], ARGV[1])
     if there and cjson.decode(there).before >= tonumber(ARGV[2]) then return 0 end
     redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
@@ -237,8 +237,8 @@ export const scripts = {
 
   // KEYS: ends, sessions. ARGV: endedBefore, IDs. Returns realm and fixed part of expired sessions.
   // Moves the others to their new ends.
-  findEnded: script(`
-    local ended = {}
+  findExpired: script(`
+    local expired = {}
     for i = 2, #KEYS do
       local row = redis.call('HMGET', KEYS[i], 'expiresAt', 'realm', 'fixed')
       if not row[1] then
@@ -246,15 +246,15 @@ export const scripts = {
       elseif tonumber(row[1]) >= tonumber(ARGV[1]) then
         redis.call('ZADD', KEYS[1], 'XX', row[1], ARGV[i])
       else
-        ended[#ended + 1] = row[2]
-        ended[#ended + 1] = row[3]
+        expired[#expired + 1] = row[2]
+        expired[#expired + 1] = row[3]
       end
     end
-    return ended`),
+    return expired`),
 
   // KEYS: ends, sessions. ARGV: endedBefore, IDs. Deletes the sessions that are still expired.
   // Returns 1 for each that it deleted, 0 if it is gone, 2 if it is not expired any more.
-  deleteEnded: script(`
+  deleteExpired: script(`
     local results = {}
     for i = 2, #KEYS do
       local expiresAt = redis.call('HGET', KEYS[i], 'expiresAt')

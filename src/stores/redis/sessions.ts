@@ -89,7 +89,7 @@ export class RedisSessions {
     return Number(revoked)
   }
 
-  /** Marks a session with the first revocation that ends it. `values` are those of the script. */
+  /** Marks a session with the first not-before that revokes it. `values` are the script's. */
   async mark (sessionId: string, values: ReadonlyArray<string | number>): Promise<Marked> {
     const [state, authenticatedAt] = await this.#redis.run('mark', {
       keys: this.#getKeys(sessionId),

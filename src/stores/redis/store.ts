@@ -1,4 +1,4 @@
-import { applyNotBefores, isEndedBy } from '../../domain/not-before.js'
+import { applyNotBefores, isRevokedBy } from '../../domain/not-before.js'
 import type { NotBefore } from '../../domain/not-before.js'
 import type { RotationAttempt, RotationOutcome } from '../../domain/rotation.js'
 import { isLive } from '../../domain/session.js'
@@ -117,13 +117,13 @@ export class RedisStore implements TokenStore {
       this.#users.add(session),
       this.#users.getRealmNotBefores(realm)
     ])
-    const [ending] = [...ofUser, ...ofRealm]
-      .filter(notBefore => isEndedBy(session, notBefore))
+    const [notBefore] = [...ofUser, ...ofRealm]
+      .filter(candidate => isRevokedBy(session, candidate))
       .sort((a, b) => b.before - a.before)
 
-    if (ending !== undefined) {
+    if (notBefore !== undefined) {
       await Promise.all([deleteCreated(), this.#users.move(realm, userId, [[id, null]])])
-      throw new SessionRefusedError(ending)
+      throw new SessionRefusedError(notBefore)
     }
   }
 
@@ -201,7 +201,7 @@ export class RedisStore implements TokenStore {
       const found = ids.flatMap(id => read.get(id) ?? [])
       const live = found.map(session => applyNotBefores(session, all))
         .filter(session => isLive(session, now))
-      const isComplete = ids.length < size || areOlderEnded(found.at(-1), all)
+      const isComplete = ids.length < size || areOlderRevoked(found.at(-1), all)
 
       if (live.length >= limit || isComplete) {
         return live.sort((a, b) => a.id < b.id ? 1 : -1).slice(0, limit)
@@ -218,7 +218,7 @@ export class RedisStore implements TokenStore {
       return this.#revokeUser(target, details)
     }
 
-    await this.#users.endRealm(target.realm, details)
+    await this.#users.revokeRealm(target.realm, details)
     return 0
   }
 
@@ -262,7 +262,7 @@ export class RedisStore implements TokenStore {
   async #revokeUser (target: UserTarget, details: RevocationDetails): Promise<number> {
     const { realm, userId } = target
     const [notBefores, [ofRealm]] = await Promise.all([
-      this.#users.end(target, details),
+      this.#users.revoke(target, details),
       this.#users.getRealmNotBefores(realm)
     ])
     const values = [
@@ -296,8 +296,8 @@ export class RedisStore implements TokenStore {
   }
 }
 
-/** Whether not-befores end all sessions that were created before the given one. */
-function areOlderEnded (session: Session | undefined, notBefores: readonly NotBefore[]): boolean {
+/** Whether not-befores revoke all sessions that were created before the given one. */
+function areOlderRevoked (session: Session | undefined, notBefores: readonly NotBefore[]): boolean {
   return session !== undefined &&
     notBefores.some(({ keep, before }) => keep === null && session.createdAt <= before)
 }

@@ -60,7 +60,7 @@ export class RedisSweep {
       return { examined: 0, deleted: 0 }
     }
 
-    const found = await this.#redis.run('findEnded', {
+    const found = await this.#redis.run('findExpired', {
       keys: [ends, ...ids.map(id => keys.session(id))],
       values: [this.#endedBefore, ...ids]
     }) as unknown[]
@@ -76,7 +76,7 @@ export class RedisSweep {
     await Promise.all(
       ended.map(({ realm, userId, id }) => this.#users.move(realm, userId, [[id, null]]))
     )
-    const results = await this.#redis.run('deleteEnded', {
+    const results = await this.#redis.run('deleteExpired', {
       keys: [ends, ...ended.map(({ id }) => keys.session(id))],
       values: [this.#endedBefore, ...ended.map(({ id }) => id)]
     }) as unknown[]

@@ -77,14 +77,14 @@ export class RedisUsers {
   }
 
   /** Records a not-before of a user with its entry, and returns all not-befores of the user. */
-  async end (
+  async revoke (
     { realm, userId, keep }: UserTarget,
     { at, reason }: RevocationDetails
   ): Promise<NotBefore[]> {
     const { keys } = this.#redis
     const shard = getUserShard(realm, userId)
     const entry = JSON.stringify({ realm, at, reason, userId, keep, before: null })
-    const found = await this.#redis.run('endUser', {
+    const found = await this.#redis.run('revokeUser', {
       keys: [
         keys.user(realm, userId),
         keys.notBefores(realm, userId),
@@ -104,11 +104,11 @@ export class RedisUsers {
   }
 
   /** Records a not-before of a realm with its entry, unless there is a later one. */
-  async endRealm (realm: string, { at, reason }: RevocationDetails): Promise<void> {
+  async revokeRealm (realm: string, { at, reason }: RevocationDetails): Promise<void> {
     const { keys } = this.#redis
     const shard = getShard(realm)
     const entry: RealmRevocation = { realm, at, reason, before: at }
-    await this.#redis.run('endRealm', {
+    await this.#redis.run('revokeRealm', {
       keys: [keys.realms(shard), keys.feed(shard)],
       values: [realm, at, JSON.stringify(entry), keys.channel]
     })

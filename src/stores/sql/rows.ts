@@ -66,13 +66,13 @@ export function toValues (session: Session): SqlValue[] {
 /**
  * Converts a row to a session.
  *
- * A statement may add the columns `ended_at` and `ended_for` of the not-before that ends the
- * session. They count as its revocation unless the row is marked.
+ * A statement may add the columns `not_before_at` and `not_before_reason` of the not-before that
+ * revokes the session. They count as its revocation unless the row is marked.
  */
 export function toSession (row: Row): Session {
   const isMarked = row.revoked_at !== null
-  const endedAt = row.ended_at ?? null
-  const revokedAt = isMarked ? row.revoked_at : endedAt
+  const revokedAt = isMarked ? row.revoked_at : row.not_before_at ?? null
+  const revokedFor = isMarked ? row.revoked_for : row.not_before_reason ?? null
 
   return {
     id: row.id as string,
@@ -93,7 +93,7 @@ export function toSession (row: Row): Session {
     expiresAt: Number(row.expires_at),
     endsAt: Number(row.ends_at),
     revokedAt: revokedAt === null ? null : Number(revokedAt),
-    revokedFor: (isMarked ? row.revoked_for : row.ended_for ?? null) as RevocationReason | null,
+    revokedFor: revokedFor as RevocationReason | null,
     device: {
       label: row.device_label as string | null,
       userAgent: row.device_user_agent as string | null,

@@ -1,24 +1,24 @@
 import { columns } from '../sql/rows.js'
 
-// A session `s` is ended by the rows of these two tables.
-const userEndings = `
+// The rows of these two tables revoke a session `s`.
+const userNotBefores = `
   SELECT at, reason FROM token_auth_user_not_befores AS n
   WHERE n.realm = s.realm AND n.user_id = s.user_id
     AND n.not_before >= s.authenticated_at AND n.kept_id <> s.id`
-const realmEndings = `
+const realmNotBefores = `
   SELECT at, reason FROM token_auth_realm_not_befores AS n
   WHERE n.realm = s.realm AND n.not_before >= s.authenticated_at`
-const endings = `${userEndings} UNION ALL ${realmEndings}`
+const notBefores = `${userNotBefores} UNION ALL ${realmNotBefores}`
 
 // The first not-before counts.
-const withEnding = `
+const sessionsWithNotBefore = `
   SELECT s.*,
-    (SELECT at FROM (${endings}) ORDER BY at LIMIT 1) AS ended_at,
-    (SELECT reason FROM (${endings}) ORDER BY at LIMIT 1) AS ended_for
+    (SELECT at FROM (${notBefores}) ORDER BY at LIMIT 1) AS not_before_at,
+    (SELECT reason FROM (${notBefores}) ORDER BY at LIMIT 1) AS not_before_reason
   FROM token_auth_sessions AS s`
 
-// The sessions that a not-before `n` of a user ends.
-const endedSessions = `
+// The sessions that a not-before `n` of a user revokes.
+const revokedSessions = `
   FROM token_auth_sessions AS s
   WHERE s.realm = n.realm AND s.user_id = n.user_id
     AND s.authenticated_at <= n.not_before AND s.id <> n.kept_id`
@@ -52,27 +52,27 @@ export const statements = {
       AND (? = 1 OR (
         expires_at > ? AND (generation = 0 OR grace_from <= ? OR grace_from > ?)
       ))
-      AND NOT EXISTS (${endings})`,
-  find: `${withEnding} WHERE s.id = ? AND s.realm = ?`,
-  findAll: `${withEnding} WHERE s.id IN (SELECT value FROM json_each(?))`,
-  // IDs start with the creation. In its order, the sessions that the realm ended are one range, and
-  // the index excludes them.
+      AND NOT EXISTS (${notBefores})`,
+  find: `${sessionsWithNotBefore} WHERE s.id = ? AND s.realm = ?`,
+  findAll: `${sessionsWithNotBefore} WHERE s.id IN (SELECT value FROM json_each(?))`,
+  // IDs start with the creation. In its order, the sessions that the realm revoked are one range,
+  // and the index excludes them.
   list: `
     SELECT * FROM token_auth_sessions AS s
     WHERE realm = ? AND user_id = ? AND revoked_at IS NULL AND expires_at > ?
       AND created_at > coalesce(
         (SELECT not_before FROM token_auth_realm_not_befores WHERE realm = ?), -1
       )
-      AND NOT EXISTS (${endings})
+      AND NOT EXISTS (${notBefores})
     ORDER BY created_at DESC, id DESC LIMIT ?`,
   revokeSession: `
     UPDATE token_auth_sessions AS s SET revoked_at = ?, revoked_for = ?
     WHERE id = ? AND realm = ? AND secret_hash = coalesce(?, secret_hash) AND revoked_at IS NULL
-      AND NOT EXISTS (${endings})
+      AND NOT EXISTS (${notBefores})
     RETURNING user_id`,
   findLatestCreation: `
     SELECT max(created_at) AS created_at FROM token_auth_sessions AS s
-    WHERE realm = ? AND user_id = ? AND revoked_at IS NULL AND NOT EXISTS (${endings})`,
+    WHERE realm = ? AND user_id = ? AND revoked_at IS NULL AND NOT EXISTS (${notBefores})`,
   addUserNotBefore: `
     INSERT INTO token_auth_user_not_befores AS n
       (realm, user_id, not_before, kept_id, at, reason, sweep_after)
@@ -81,11 +81,11 @@ export const statements = {
   // Writes the details of the first not-before: a crash may have left sessions of an earlier call.
   markSessions: `
     UPDATE token_auth_sessions AS s
-    SET (revoked_at, revoked_for) = (${userEndings} ORDER BY at LIMIT 1)
+    SET (revoked_at, revoked_for) = (${userNotBefores} ORDER BY at LIMIT 1)
     WHERE id IN (
       SELECT id FROM token_auth_sessions AS s
       WHERE realm = ? AND user_id = ? AND revoked_at IS NULL AND authenticated_at <= ? AND id <> ?
-        AND NOT EXISTS (${realmEndings})
+        AND NOT EXISTS (${realmNotBefores})
       ORDER BY created_at, id LIMIT ?
     )`,
   setRealmNotBefore: `
@@ -119,10 +119,10 @@ export const statements = {
   sweepNotBefores: `
     DELETE FROM token_auth_user_not_befores AS n
     WHERE not_before < ? AND (realm, user_id, not_before, kept_id) IN (${oldNotBefores})
-      AND NOT EXISTS (SELECT 1 ${endedSessions})`,
+      AND NOT EXISTS (SELECT 1 ${revokedSessions})`,
   postponeNotBefores: `
     UPDATE token_auth_user_not_befores AS n
-    SET sweep_after = max(?, (SELECT max(expires_at) ${endedSessions}))
+    SET sweep_after = max(?, (SELECT max(expires_at) ${revokedSessions}))
     WHERE (realm, user_id, not_before, kept_id) IN (${oldNotBefores})
-      AND EXISTS (SELECT 1 ${endedSessions})`
+      AND EXISTS (SELECT 1 ${revokedSessions})`
 } as const

@@ -229,7 +229,7 @@ t.test('SQLite', async t => {
       change(sqliteStatements.rotate, { 'max(grace_from, ?)': '?' })
     ],
     'revoke: finds a session as if no not-before ended it': [
-      change(sqliteStatements.find, { 'AS ended_at': 'AS unused_at' })
+      change(sqliteStatements.find, { 'AS not_before_at': 'AS unused_at' })
     ],
     'revoke: ignores sessions that were created later': [
       change(sqliteStatements.findLatestCreation, { 'max(created_at)': 'min(created_at) - 99' })
@@ -356,8 +356,8 @@ t.test('Redis', { skip: await whyNoRedis() }, async t => {
       })
     ],
     'sweep: deletes sessions that are not expired': [
-      change(scripts.findEnded.text, { 'tonumber(row[1]) >= tonumber(ARGV[1])': 'false' }),
-      change(scripts.deleteEnded.text, { 'tonumber(expiresAt) >= tonumber(ARGV[1])': 'false' })
+      change(scripts.findExpired.text, { 'tonumber(row[1]) >= tonumber(ARGV[1])': 'false' }),
+      change(scripts.deleteExpired.text, { 'tonumber(expiresAt) >= tonumber(ARGV[1])': 'false' })
     ],
     'sweep: deletes the not-befores of sessions that are left': [
       change(scripts.sweepNotBefore.text, { '#left > 0': 'false' })
