@@ -1,12 +1,12 @@
 import type { TokenStore } from '../token-store.js'
-import { testCheck, testCheckOfSessions } from './check-laws.js'
-import { testFeed } from './feed-laws.js'
+import { testCheck, testCheckOfSessions } from './check-tests.js'
+import { testFeed } from './feed-tests.js'
 import { defineTest } from './harness.js'
 import type { HarnessOptions, OpenedStore } from './harness.js'
-import { testRevocations } from './revocation-laws.js'
-import { testRotation } from './rotation-laws.js'
-import { testSessions } from './session-laws.js'
-import { testSweep } from './sweep-laws.js'
+import { testRevocations } from './revocation-tests.js'
+import { testRotation } from './rotation-tests.js'
+import { testSessions } from './session-tests.js'
+import { testSweep } from './sweep-tests.js'
 
 /** Options of {@link testTokenStore}. */
 export type ConformanceOptions = HarnessOptions<TokenStore>
