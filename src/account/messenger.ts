@@ -13,8 +13,8 @@ import type { ResolvedAccount } from './options.js'
 
 const CLOSE_TIMEOUT: Millis = 10 * SECOND
 
-/** Purposes of the kinds of messages. A kind is the name of its callback and of its lifetime. */
-export const messages = {
+/** Purposes of messages by kind. A kind is the name of its callback and of its lifetime. */
+export const MESSAGE_PURPOSES = {
   verifyEmail: 'verify-email',
   resetPassword: 'reset-password',
   signInLink: 'sign-in-link',
@@ -22,11 +22,11 @@ export const messages = {
 } as const satisfies Record<string, LinkPurpose>
 
 /** Kind of a message. */
-export type MessageKind = keyof typeof messages
+export type MessageKind = keyof typeof MESSAGE_PURPOSES
 
 /** Returns the purpose of the tokens of a message. Purposes of the app have no `/`. */
 export function getPurpose (kind: MessageKind): string {
-  return `account/${messages[kind]}`
+  return `account/${MESSAGE_PURPOSES[kind]}`
 }
 
 /** Settings of a {@link Messenger}. */
@@ -145,6 +145,6 @@ export class Messenger {
 
   #report (kind: MessageKind, { id: userId }: FoundUser, by: Caller, actor: Actor): void {
     const { events, clock } = this.#context
-    events.emit('link-sent', { at: clock(), userId, purpose: messages[kind], ...by, actor })
+    events.emit('link-sent', { at: clock(), userId, purpose: MESSAGE_PURPOSES[kind], ...by, actor })
   }
 }

@@ -41,8 +41,10 @@ export interface OneTimeInput {
 }
 
 interface OneTimeKeys {
+  /** Key of the fingerprints of states. */
   readonly fingerprint: Buffer
-  readonly session: Buffer
+  /** Key from which sessions and codes are derived. */
+  readonly derivation: Buffer
 }
 
 /**
@@ -60,12 +62,12 @@ export class OneTimeTokenIssuer {
   constructor (context: OneTimeContext) {
     const signing = context.deriveKeys('one-time')
     const fingerprint = context.deriveKeys('one-time-state')
-    const session = context.deriveKeys('one-time-session')
+    const derivation = context.deriveKeys('one-time-session')
     this.#context = context
     this.#codec = new JwtCodec(ONE_TIME_TYP, createSigners(signing))
     this.#keys = new Map(signing.map(({ id }, i) => [id, {
       fingerprint: fingerprint[i]?.key as Buffer,
-      session: session[i]?.key as Buffer
+      derivation: derivation[i]?.key as Buffer
     }]))
     this.#singleUse = new SingleUse(context)
   }
@@ -169,9 +171,9 @@ export class OneTimeTokenIssuer {
    * cannot open the session again.
    */
   deriveSession (token: string, thumbprint: string | null): DerivedSession {
-    const { session } = this.#getKeys(token)
+    const { derivation } = this.#getKeys(token)
     const derive = (...values: ReadonlyArray<string | null>): Buffer =>
-      createHmac('sha256', session).update(JSON.stringify(values)).digest()
+      createHmac('sha256', derivation).update(JSON.stringify(values)).digest()
 
     return {
       idBytes: derive('id', token).subarray(0, ID_BYTES),
@@ -185,8 +187,8 @@ export class OneTimeTokenIssuer {
    * @param values - User and state that the code is for.
    */
   deriveCode (token: string, values: ReadonlyArray<string | null>, length: number): string {
-    const { session } = this.#getKeys(token)
-    const mac = createHmac('sha256', session).update(JSON.stringify(['code', token, ...values]))
+    const { derivation } = this.#getKeys(token)
+    const mac = createHmac('sha256', derivation).update(JSON.stringify(['code', token, ...values]))
     return String(mac.digest().readBigUInt64BE() % 10n ** BigInt(length)).padStart(length, '0')
   }
 
