@@ -30,6 +30,8 @@ export interface ListenerLogger {
 
 /** Settings and callbacks of a {@link ReconnectingListener}. */
 export interface ListenerContext {
+  /** What the notifications are about, for log lines. A plural noun. */
+  readonly topic: string
   /** Creates a connection, which `subscribe` then connects. */
   readonly open: (events: ListenerEvents) => ListenerConnection | Promise<ListenerConnection>
   /** Called for each notification, and after each connect, because notifications may be lost. */
@@ -64,40 +66,38 @@ export class ReconnectingListener {
   /** Tries to connect. Also resolves if that fails, and tries again later. */
   async connect (): Promise<void> {
     const { open, onMessage } = this.#context
+    const losses: unknown[] = []
     let connection: ListenerConnection | null = null
-    let failure: { readonly error: unknown } | null = null
-
-    const lose = (error: unknown): void => {
-      failure ??= { error }
-
-      if (connection !== null && this.#connection === connection) {
-        this.#lose(error)
-      }
-    }
+    const isCurrent = (): boolean => connection !== null && this.#connection === connection
 
     try {
       connection = await open({
         onMessage: () => {
-          if (this.#connection === connection) {
+          if (isCurrent()) {
             onMessage()
           }
         },
-        onLost: lose
+        onLost: error => {
+          losses.push(error)
+
+          if (isCurrent()) {
+            this.#lose(error)
+          }
+        }
       })
       await waitFor(CONNECT_TIMEOUT, connection.subscribe())
     } catch (error) {
-      failure ??= { error }
+      losses.push(error)
     }
 
-    if (failure !== null || connection === null || this.#isClosed) {
+    // The server may close a connection while it subscribes.
+    if (connection === null || losses.length > 0 || this.#isClosed) {
       connection?.close()
-      this.#retry((failure as { readonly error: unknown } | null)?.error)
+      this.#retry(losses[0])
       return
     }
 
-    this.#connection = connection
-    this.#reportReturn()
-    this.#schedulePing(connection)
+    this.#use(connection)
     onMessage()
   }
 
@@ -107,6 +107,12 @@ export class ReconnectingListener {
     clearTimeout(this.#timer)
     this.#connection?.close()
     this.#connection = null
+  }
+
+  #use (connection: ListenerConnection): void {
+    this.#connection = connection
+    this.#reportReturn()
+    this.#schedulePing(connection)
   }
 
   #lose (error: unknown): void {
@@ -121,10 +127,12 @@ export class ReconnectingListener {
       return
     }
 
+    const { logger, topic } = this.#context
+
     if (this.#failures === 0) {
-      this.#context.logger.warn(
+      logger.warn(
         { cause: describeError(error, false) },
-        'no connection for pushed revocations; revocations are polled'
+        `no connection for pushed ${topic}; ${topic} are polled`
       )
     }
 
@@ -137,8 +145,10 @@ export class ReconnectingListener {
   }
 
   #reportReturn (): void {
+    const { logger, topic } = this.#context
+
     if (this.#failures > 0) {
-      this.#context.logger.info({}, 'connected for pushed revocations')
+      logger.info({}, `connected for pushed ${topic}`)
     }
 
     this.#failures = 0

@@ -40,6 +40,7 @@ function createWorld (t: Test): World {
     messages: 0,
     closed: 0,
     listener: new ReconnectingListener({
+      topic: 'prices',
       logger: {
         warn (facts, message) {
           log.push(`warn: ${message}`)
@@ -75,8 +76,8 @@ async function advance (millis: number): Promise<void> {
   }
 }
 
-const LOST = 'warn: no connection for pushed revocations; revocations are polled'
-const BACK = 'info: connected for pushed revocations'
+const LOST = 'warn: no connection for pushed prices; prices are polled'
+const BACK = 'info: connected for pushed prices'
 
 t.test('a lost connection is replaced, and logged once', async t => {
   const world = createWorld(t)

@@ -56,6 +56,7 @@ export function listenForRevocations (
 
   return async (poll, logger) => {
     const listener = new ReconnectingListener({
+      topic: 'revocations',
       logger,
       onMessage: poll,
       async open ({ onMessage, onLost }) {

@@ -82,6 +82,7 @@ export function listenForRevocations (
 
   return async (poll, logger) => {
     const listener = new ReconnectingListener({
+      topic: 'revocations',
       logger,
       onMessage: poll,
       async open (events) {
