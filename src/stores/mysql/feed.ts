@@ -61,6 +61,23 @@ interface Entry {
   readonly revocation: Revocation
 }
 
+/** Entries of one read, each list by ascending ID. */
+interface FoundEntries {
+  /** Time of the database. */
+  readonly now: Millis
+  /** Entries that have filled gaps. */
+  readonly late: readonly Entry[]
+  readonly recent: readonly Entry[]
+}
+
+interface SettledGaps {
+  /** Gaps that stay open. */
+  readonly gaps: Gaps
+  /** Entries that have filled gaps since the read. */
+  readonly entries: readonly Entry[]
+  readonly isComplete: boolean
+}
+
 /** Adds an entry to the feed, in the transaction of the connection. */
 export async function addEntry (
   connection: Pick<MysqlConnection, 'execute'>,
@@ -99,7 +116,8 @@ async function start (pool: MysqlPool, within: Millis, limit: number): Promise<R
   }
 
   const last = Number(inWindow ?? 0) === 1 ? { id: first.id - 1, at: 0 } : first
-  const page = await readPage(pool, { last, gaps }, last.id + 1, limit)
+  const found = await findEntries(pool, gaps, last.id + 1, limit)
+  const page = await createPage(pool, { last, gaps }, found, limit)
   const realms = await read(pool, feedStatements.realms, [])
   return { ...page, entries: [...realms.map(toRealmRevocation), ...page.entries] }
 }
@@ -110,78 +128,67 @@ async function follow (
   position: Position,
   limit: number
 ): Promise<RevocationPage | null> {
-  const { last } = position
+  const { last, gaps } = position
 
-  return last.id === 0
-    ? readPage(pool, position, 0, limit)
-    : readPage(pool, position, last.id, limit, last)
-}
-
-function readPage (
-  pool: MysqlPool,
-  position: Position,
-  from: number,
-  limit: number
-): Promise<RevocationPage>
-function readPage (
-  pool: MysqlPool,
-  position: Position,
-  from: number,
-  limit: number,
-  anchor: Position['last']
-): Promise<RevocationPage | null>
-
-async function readPage (
-  pool: MysqlPool,
-  { last, gaps }: Position,
-  from: number,
-  limit: number,
-  anchor?: Position['last']
-): Promise<RevocationPage | null> {
-  // One entry more shows whether the page is complete.
-  const size = limit + (anchor === undefined ? 1 : 2)
-  const rows = await read(pool, feedStatements.follow, [
-    from,
-    String(size),
-    JSON.stringify([...gaps.keys()])
-  ])
-  const now = Number(rows[0]?.now)
-  const found = rows.filter(row => row.id !== null).map(toEntry).sort((a, b) => a.id - b.id)
-  const late = found.filter(({ id }) => gaps.has(id))
-  const recent = found.filter(({ id }) => !gaps.has(id))
-
-  if (anchor !== undefined) {
-    const first = recent.shift()
-
-    if (first?.id !== anchor.id || first.at !== anchor.at) {
-      return null
-    }
+  if (last.id === 0) {
+    return createPage(pool, position, await findEntries(pool, gaps, 0, limit), limit)
   }
 
+  // Reads the last entry again, to see whether the store still has it.
+  const { now, late, recent } = await findEntries(pool, gaps, last.id, limit + 1)
+  const [first, ...others] = recent
+
+  return first?.id === last.id && first.at === last.at
+    ? createPage(pool, position, { now, late, recent: others }, limit)
+    : null
+}
+
+/** Finds the entries from an ID on, and those that have filled gaps. */
+async function findEntries (
+  pool: MysqlPool,
+  gaps: Gaps,
+  from: number,
+  limit: number
+): Promise<FoundEntries> {
+  const rows = await read(pool, feedStatements.follow, [
+    from,
+    String(limit + 1), // One entry more shows whether the page is complete.
+    JSON.stringify([...gaps.keys()])
+  ])
+  const found = rows.filter(row => row.id !== null).map(toEntry).sort((a, b) => a.id - b.id)
+
+  return {
+    now: Number(rows[0]?.now),
+    late: found.filter(({ id }) => gaps.has(id)),
+    recent: found.filter(({ id }) => !gaps.has(id))
+  }
+}
+
+async function createPage (
+  pool: MysqlPool,
+  position: Position,
+  { now, late, recent }: FoundEntries,
+  limit: number
+): Promise<RevocationPage> {
   const shownLate = late.slice(0, limit)
-  const shown = recent.slice(0, limit - shownLate.length)
-  const open = updateGaps(gaps, last.id, shownLate, shown, now)
-  const room = limit - shownLate.length - shown.length
-  const settled = await settleGaps(pool, open, now, room)
-  const isComplete = shownLate.length === late.length && shown.length === recent.length &&
-    settled.isComplete
-  const { id, at } = shown.at(-1) ?? last
+  const shownRecent = recent.slice(0, limit - shownLate.length)
+  const isWhole = shownLate.length === late.length && shownRecent.length === recent.length
+  const gaps = updateGaps(position, { now, late: shownLate, recent: shownRecent })
+  const room = limit - shownLate.length - shownRecent.length
+  const settled = await settleGaps(pool, gaps, now, room)
+  const { id, at } = shownRecent.at(-1) ?? position.last
+  const entries = [...shownLate, ...shownRecent, ...settled.entries]
 
   return {
     now,
-    cursor: formatPosition({ last: { id, at }, gaps: open }),
-    complete: isComplete,
-    entries: [...shownLate, ...shown, ...settled.entries].map(({ revocation }) => revocation)
+    cursor: formatPosition({ last: { id, at }, gaps: settled.gaps }),
+    complete: isWhole && settled.isComplete,
+    entries: entries.map(({ revocation }) => revocation)
   }
 }
 
-function updateGaps (
-  gaps: Gaps,
-  lastId: number,
-  late: readonly Entry[],
-  recent: readonly Entry[],
-  now: Millis
-): Gaps {
+/** Returns the gaps after a page: those that it has not filled, and those between its entries. */
+function updateGaps ({ last, gaps }: Position, { now, late, recent }: FoundEntries): Gaps {
   // The clock may have gone backwards.
   const open: Gaps = new Map([...gaps].map(([id, since]) => [id, Math.min(since, now)]))
 
@@ -189,7 +196,7 @@ function updateGaps (
     open.delete(id)
   }
 
-  let previousId = lastId
+  let previousId = last.id
 
   for (const { id, at } of recent) {
     for (let gap = Math.max(previousId + 1, id - MAX_JUMP); gap < id; gap++) {
@@ -200,13 +207,13 @@ function updateGaps (
     previousId = id
   }
 
-  const oldestFirst = [...open.keys()].sort((a, b) => a - b)
+  return dropOldestGaps(open)
+}
 
-  for (const id of oldestFirst.slice(0, Math.max(0, open.size - MAX_GAPS))) {
-    open.delete(id)
-  }
-
-  return open
+function dropOldestGaps (gaps: Gaps): Gaps {
+  return gaps.size <= MAX_GAPS
+    ? gaps
+    : new Map([...gaps].sort(([a], [b]) => a - b).slice(-MAX_GAPS))
 }
 
 /** Removes the gaps that no transaction can fill, and returns the entries that fill others. */
@@ -215,29 +222,36 @@ async function settleGaps (
   gaps: Gaps,
   now: Millis,
   room: number
-): Promise<{ readonly entries: readonly Entry[], readonly isComplete: boolean }> {
+): Promise<SettledGaps> {
   const old = [...gaps].filter(([, since]) => now - since > SETTLE_AFTER).map(([id]) => id)
+  const found = old.length === 0 ? [] : await findSettledEntries(pool, old)
 
-  if (old.length === 0) {
-    return { entries: [], isComplete: true }
+  // One of them belongs to an open transaction. The next read tries again.
+  if (found === null) {
+    return { gaps, entries: [], isComplete: true }
   }
 
+  const left = new Set(found.slice(room).map(({ id }) => id))
+  const settled = new Set(old.filter(id => !left.has(id)))
+
+  return {
+    gaps: new Map([...gaps].filter(([id]) => !settled.has(id))),
+    entries: found.slice(0, room),
+    isComplete: left.size === 0
+  }
+}
+
+/** Finds the entries that fill old gaps. Returns `null` if an open transaction has locked a gap. */
+async function findSettledEntries (
+  pool: MysqlPool,
+  ids: readonly number[]
+): Promise<Entry[] | null> {
   try {
-    const rows = await read(pool, feedStatements.settle, [JSON.stringify(old)])
-    const found = rows.map(toEntry)
-    const left = new Set(found.slice(room).map(({ id }) => id))
-
-    for (const id of old) {
-      if (!left.has(id)) {
-        gaps.delete(id)
-      }
-    }
-
-    return { entries: found.slice(0, room), isComplete: left.size === 0 }
+    const rows = await read(pool, feedStatements.settle, [JSON.stringify(ids)])
+    return rows.map(toEntry)
   } catch (error) {
-    // One of them belongs to an open transaction. The next read tries again.
     if (isLocked(error)) {
-      return { entries: [], isComplete: true }
+      return null
     }
 
     throw error
