@@ -64,6 +64,14 @@ interface CountedAttempt {
   finish(): void
 }
 
+/** Result of counting an attempt once. */
+interface CountResult {
+  /** Key that blocks the attempt; `null` if all its keys were counted. */
+  readonly blocked: BlockedKey | null
+  /** Tells blocked attempts that a counted attempt has its final result. */
+  readonly finish: () => void
+}
+
 /**
  * Decides whether a login may be tried.
  *
@@ -256,7 +264,6 @@ export class Throttle {
     { userId, signal }: LoginSubject,
     by: Caller
   ): Promise<() => void> {
-    const { attempts, events, clock } = this.#context
     const keys = counters.map(({ key }) => key)
 
     if (keys.length === 0) {
@@ -266,30 +273,42 @@ export class Throttle {
     for (;;) {
       assertConnected(signal)
       const running = new Map(keys.map(key => [key, this.#inFlight.getRunning(key)]))
-      const attempt = this.#inFlight.track(keys)
-      const now = clock()
-      let blocked: BlockedKey | null
-
-      try {
-        blocked = await attempts.consume(counters, now)
-      } catch (error) {
-        attempt.settle('not-counted')
-        throw error
-      }
+      const now = this.#context.clock()
+      const { blocked, finish } = await this.#tryConsume(counters, now)
 
       if (blocked === null) {
-        return () => {
-          attempt.settle('counted')
-        }
+        return finish
       }
 
-      attempt.settle('not-counted')
-      const { key, until } = blocked
-
-      if (await running.get(key)?.waitForCounted() !== true) {
+      if (await running.get(blocked.key)?.waitForCounted() !== true) {
+        const { key, until } = blocked
         const { limit, isHidden } = counters.find(counter => counter.key === key) as Counter
-        events.emit('login-throttled', { at: now, userId, limit, until, ...by })
+        this.#context.events.emit('login-throttled', { at: now, userId, limit, until, ...by })
         throw isHidden ? new HiddenLimitError() : createTooManyAttemptsError(until - now)
+      }
+    }
+  }
+
+  /** Counts an attempt once. Others can wait for it until it is blocked or calls `finish`. */
+  async #tryConsume (counters: readonly Counter[], now: Millis): Promise<CountResult> {
+    const attempt = this.#inFlight.track(counters.map(({ key }) => key))
+    let blocked: BlockedKey | null
+
+    try {
+      blocked = await this.#context.attempts.consume(counters, now)
+    } catch (error) {
+      attempt.settle('not-counted')
+      throw error
+    }
+
+    if (blocked !== null) {
+      attempt.settle('not-counted')
+    }
+
+    return {
+      blocked,
+      finish: () => {
+        attempt.settle('counted')
       }
     }
   }
