@@ -22,6 +22,29 @@ const here = `
       ) AS server
   )`
 
+/** Every transaction from this number on began after the snapshot of the last complete read. */
+const endOfLastRead = 'txid_snapshot_xmax($3::text::txid_snapshot)'
+
+// Entries of transactions that were open in the snapshot of the last complete read.
+const entriesOfOpen = `
+          SELECT r.xid AS place, r.id, r.entry FROM token_auth_revocations r
+          WHERE r.xid = ANY (ARRAY(
+              SELECT x FROM txid_snapshot_xip($3::text::txid_snapshot) AS x
+              WHERE x >= $4::bigint AND txid_visible_in_snapshot(x, here.upto)
+            ))
+            AND (r.xid, r.id) > ($4::bigint, $5::bigint)
+          ORDER BY r.xid, r.id LIMIT $2::bigint`
+
+// Entries of later transactions. The ID of the last entry only counts within its transaction.
+const entriesOfLater = `
+          SELECT r.xid, r.id, r.entry FROM token_auth_revocations r
+          WHERE (r.xid, r.id) > (
+              greatest($4::bigint, ${endOfLastRead}),
+              CASE WHEN $4::bigint >= ${endOfLastRead} THEN $5::bigint ELSE 0 END
+            )
+            AND r.xid < txid_snapshot_xmax(here.upto) AND txid_visible_in_snapshot(r.xid, here.upto)
+          ORDER BY r.xid, r.id LIMIT $2::bigint`
+
 /** Statements of {@link PostgresFeed}. */
 export const feedStatements = {
   // Reads by the moments of storage, because a restored backup has the transaction numbers of
@@ -48,26 +71,15 @@ export const feedStatements = {
   // last entry
   difference: `${here}
     SELECT here.upto::text AS upto, here.is_current, here.now, here.server, f.place, f.id, f.entry,
-      txid_snapshot_xmax(txid_current_snapshot()) < txid_snapshot_xmax($3::text::txid_snapshot)
+      txid_snapshot_xmax(txid_current_snapshot()) < ${endOfLastRead}
         AS is_behind
     FROM here LEFT JOIN LATERAL (
       SELECT * FROM (
-        (SELECT r.xid AS place, r.id, r.entry FROM token_auth_revocations r
-        WHERE r.xid = ANY (ARRAY(
-            SELECT x FROM txid_snapshot_xip($3::text::txid_snapshot) AS x
-            WHERE x >= $4::bigint AND txid_visible_in_snapshot(x, here.upto)
-          ))
-          AND (r.xid, r.id) > ($4::bigint, $5::bigint)
-        ORDER BY r.xid, r.id LIMIT $2::bigint)
+        (${entriesOfOpen}
+        )
         UNION ALL
-        (SELECT r.xid, r.id, r.entry FROM token_auth_revocations r
-        WHERE (r.xid, r.id) > (
-            greatest($4::bigint, txid_snapshot_xmax($3::text::txid_snapshot)),
-            CASE WHEN $4::bigint >= txid_snapshot_xmax($3::text::txid_snapshot)
-              THEN $5::bigint ELSE 0 END
-          )
-          AND r.xid < txid_snapshot_xmax(here.upto) AND txid_visible_in_snapshot(r.xid, here.upto)
-        ORDER BY r.xid, r.id LIMIT $2::bigint)
+        (${entriesOfLater}
+        )
       ) parts
       ORDER BY place, id LIMIT $2::bigint
     ) f ON true`

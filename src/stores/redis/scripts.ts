@@ -212,17 +212,19 @@ export const scripts = {
     local seen, digest, within, limit = unpack(ARGV)
     local time = redis.call('TIME')
     local found, start, realms = {}, {}, {}
+    local function isSeen (entry)
+      return entry and entry[1] == seen
+        and string.sub(redis.sha1hex(entry[2][2]), 1, #digest) == digest
+    end
+    local isNewReader = seen == '*'
     if seen == '' then
       found = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', limit)
-    elseif seen ~= '*' then
+    elseif not isNewReader then
       found = redis.call('XRANGE', KEYS[1], seen, '+', 'COUNT', limit + 1)
       start = table.remove(found, 1)
-      if not start or start[1] ~= seen
-        or string.sub(redis.sha1hex(start[2][2]), 1, #digest) ~= digest then
-        seen = '*'
-      end
+      isNewReader = not isSeen(start)
     end
-    if seen == '*' then
+    if isNewReader then
       local now = time[1] * 1000 + math.floor(time[2] / 1000)
       local from = string.format('%.0f-0', math.max(1, now - within))
       found = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', limit)
