@@ -204,8 +204,13 @@ function getFrames (error: object): string {
     return ''
   }
 
+  const lines = getTextAfter(stack, message).split('\n')
+  const firstFrame = lines.findLastIndex(line => !FRAME.test(line)) + 1
+  return lines.slice(firstFrame, firstFrame + MAX_FRAMES).join('\n')
+}
+
+/** Returns the rest of a stack after its message, or the whole stack without this message. */
+function getTextAfter (stack: string, message: unknown): string {
   const start = typeof message === 'string' ? stack.indexOf(message) : -1
-  const lines = stack.slice(start === -1 ? 0 : start + String(message).length).split('\n')
-  const last = lines.findLastIndex(line => !FRAME.test(line))
-  return lines.slice(last + 1, last + 1 + MAX_FRAMES).join('\n')
+  return start === -1 ? stack : stack.slice(start + String(message).length)
 }
