@@ -3,5 +3,8 @@
 
 import root from 'tap'
 import { currentTest } from './current-test.js'
+import { watchErrors } from './error-domain.js'
+
+watchErrors(root)
 
 export default currentTest() ?? root

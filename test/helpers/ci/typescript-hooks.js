@@ -8,17 +8,24 @@ const REPLACED = /\/@tapjs\/(typescript|mock)\/dist\/esm\/import\.mjs$/
 /** Replaces `tap` in test files. */
 const TAP = new URL('./tap.js', import.meta.url)
 
+/** Replaces `async-hook-domain` of tap. */
+const ERROR_DOMAIN = new URL('./error-domain.js', import.meta.url).href
+
 const cache = new URL('../../../node_modules/.cache/fastify-token-auth/', import.meta.url)
 mkdirSync(cache, { recursive: true })
 
 /**
- * Resolves `./file.js` to `./file.ts`, as TypeScript does.
+ * Resolves `./file.js` to `./file.ts`, as TypeScript does, and replaces parts of tap.
  *
  * @type {import('node:module').ResolveHook}
  */
 export async function resolve (specifier, context, nextResolve) {
   if (specifier === 'tap' && /^[^?]+\.test\.tsx?$/.test(context.parentURL ?? '')) {
     return nextResolve(`${TAP}?${context.parentURL}`, context)
+  }
+
+  if (specifier === 'async-hook-domain') {
+    return nextResolve(ERROR_DOMAIN, context)
   }
 
   const mayBeTypeScript = /^\.\.?\/.*\.js$/.test(specifier) &&
