@@ -59,14 +59,21 @@ t.test('the pause between two batches is 3 times the duration of a batch', async
 })
 
 t.test('stop ends a pause between two batches', async t => {
-  const { sweeper } = createTestSweeper(async ({ limit }) => {
-    await sleep(250)
+  const limits: number[] = []
+  const { sweeper, clock } = createTestSweeper(({ limit }) => {
+    limits.push(limit)
+    // The next pause takes the maximum of 1 s.
+    clock.advance(MINUTE / 6)
     return limit
   })
+  mockDurations(t, clock)
   const swept = sweeper.sweep()
-  await sleep(300)
-  const stoppedAt = performance.now()
-  await sweeper.stop()
-  await swept
-  t.ok(performance.now() - stoppedAt < 400)
+
+  while (limits.length === 0) {
+    await sleep(1)
+  }
+
+  const stopped = Promise.all([sweeper.stop(), swept]).then(() => 'stopped')
+  t.equal(await Promise.race([stopped, sleep(500, 'timeout')]), 'stopped')
+  t.equal(limits.length, 1)
 })

@@ -47,6 +47,7 @@ async function hold (folder: string, environment?: LockEnvironment) {
   })
 
   return {
+    lock,
     ownFolder,
     release () {
       release()
@@ -101,28 +102,39 @@ t.test('rejects with the error of the work and releases the lock', async t => {
   t.equal(await createFileLock(folder).run(async () => 'next', never), 'next')
 })
 
-for (const place of ['another process', 'the same process'] as const) {
-  t.test(`an aborted caller does not wait for ${place}`, async t => {
-    const folder = createFolder(t)
-    const lock = createFileLock(folder)
-    const waiting = place === 'the same process' ? lock : createFileLock(folder)
-    let release!: () => void
-    const owner = lock.run(() =>
-      new Promise<void>(resolve => {
-        release = resolve
-      }), never)
-    const controller = new AbortController()
-    const reason = new Error('canceled')
-    const waiter = waiting.run(async () => t.fail('must not run'), controller.signal)
-    await delay(50)
-    controller.abort(reason)
-    await t.rejects(waiter, reason)
-    await t.rejects(waiting.run(async () => t.fail('must not run'), controller.signal), reason)
-    release()
-    await owner
-    t.strictSame(readdirSync(folder), [])
+t.test('an aborted caller does not wait for another process', async t => {
+  const folder = createFolder(t)
+  const owner = await hold(folder)
+  const controller = new AbortController()
+  const reason = new Error('canceled')
+  const waiting = createFileLock(folder, {
+    ...createWaiter(),
+    sleep (_ms, signal) {
+      const sleep = delay(3_600_000, undefined, { signal })
+      controller.abort(reason)
+      return sleep
+    }
   })
-}
+  await t.rejects(waiting.run(async () => t.fail('must not run'), controller.signal), reason)
+  await t.rejects(waiting.run(async () => t.fail('must not run'), controller.signal), reason)
+  await owner.release()
+  t.strictSame(readdirSync(folder), [])
+})
+
+t.test('an aborted caller does not wait for the same process', async t => {
+  const folder = createFolder(t)
+  const owner = await hold(folder)
+  const controller = new AbortController()
+  const reason = new Error('canceled')
+  const waiter = owner.lock.run(async () => t.fail('must not run'), controller.signal)
+  setImmediate(() => {
+    controller.abort(reason)
+  })
+  await t.rejects(waiter, reason)
+  await t.rejects(owner.lock.run(async () => t.fail('must not run'), controller.signal), reason)
+  await owner.release()
+  t.strictSame(readdirSync(folder), [])
+})
 
 t.test('takes over the lock of a process that has ended', async t => {
   const folder = createFolder(t)

@@ -93,10 +93,8 @@ t.test('concurrent requests share one request to a slow issuer', async t => {
   const keys = await startKeyServer(t, toJwk(pairs.EdDSA))
   keys.response = 'silent'
   const { clock, get, status } = await startVerifier(t, keys.uri, { timeout: '1s' })
-  const begin = performance.now()
   const statuses = await Promise.all(Array.from({ length: 64 }, () => status(createToken('EdDSA'))))
   t.strictSame([...new Set(statuses)], [503])
-  t.ok(performance.now() - begin < 4000)
   t.equal(keys.hits.length, 1)
   keys.response = toKeySet(toJwk(pairs.EdDSA))
   clock.advance(SECOND)

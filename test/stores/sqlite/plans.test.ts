@@ -116,13 +116,14 @@ t.test('an idle poll reads the last entry only', async t => {
     INSERT INTO token_auth_revocations (stored_at, entry)
     SELECT ${Date.now() - DAY / 2}, json_object('sessionId', n) FROM numbers`)
   const { cursor } = await readFeed(store, { within: DAY }, 5000)
-  const startedAt = performance.now()
+  let shortest = Infinity
 
   for (let i = 0; i < 100; i++) {
+    const startedAt = performance.now()
     t.strictSame((await store.revocations(cursor, 5000)).entries, [])
+    shortest = Math.min(shortest, performance.now() - startedAt)
   }
 
-  const perPoll = (performance.now() - startedAt) / 100
-  // A poll takes 0.02 ms, and reading all entries 100 ms.
-  t.ok(perPoll < 10, `${perPoll.toFixed(2)} ms`)
+  // A poll takes 0.02 ms, and reading all entries 100 ms. Other processes delay some polls only.
+  t.ok(shortest < 10, `${shortest.toFixed(2)} ms`)
 })
