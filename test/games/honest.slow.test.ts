@@ -2,7 +2,7 @@ import t from 'tap'
 import { getSeeds, playWithFaults, playWithWrongClocks } from './honest-games.js'
 
 t.test('no honest browser is signed out by tabs, lost answers and restarts', t =>
-  playWithFaults(t, getSeeds(13, 48)))
+  playWithFaults(t, getSeeds(5, 56)))
 
 t.test('no honest browser is signed out by wrong clocks of instances', t =>
-  playWithWrongClocks(t, getSeeds(13, 12)))
+  playWithWrongClocks(t, getSeeds(5, 20)))

@@ -6,7 +6,6 @@ import { playGame } from './world.js'
 import type { WorldOptions } from './world.js'
 import { MINUTE, SECOND } from '../../src/lib/time.js'
 
-const GAMES = Number(process.env.GAMES ?? 40)
 const FIRST_SEED = Number(process.env.SEED ?? 1)
 
 /** Thieves who do the same in every round. */
@@ -23,10 +22,12 @@ export const habits = {
  * Tests that every theft is noticed in time, with fixed habits and with random ones.
  *
  * @param place - Where access tokens are used, for the titles.
+ * @param games - Number of games with random habits.
  */
 export function testThieves (
   t: Test,
   place: string,
+  games: number,
   settings: Partial<WorldOptions> = {}
 ): void {
   for (const confirmBy of ['access', 'refresh'] as const) {
@@ -42,7 +43,7 @@ export function testThieves (
     }
 
     t.test(`every random thief is noticed (${place}, confirmBy: ${confirmBy})`, async t => {
-      for (let seed = FIRST_SEED; seed < FIRST_SEED + GAMES; seed++) {
+      for (let seed = FIRST_SEED; seed < FIRST_SEED + Number(process.env.GAMES ?? games); seed++) {
         assertNoticed(t, await playThief(seed, null, withConfirmBy), `seed ${seed}`)
       }
     })

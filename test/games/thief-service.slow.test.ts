@@ -6,7 +6,7 @@ import { habits, playThief, testThieves } from './thief-games.js'
 
 const atService = { options: issuerOptions, startService }
 
-testThieves(t, 'at a service', atService)
+testThieves(t, 'at a service', 40, atService)
 
 t.test('a theft has the same course if tokens are used at a service only', async t => {
   for (let seed = 1; seed <= 10; seed++) {

@@ -1,4 +1,4 @@
 import t from 'tap'
 import { testThieves } from './thief-games.js'
 
-testThieves(t, 'at the issuer')
+testThieves(t, 'at the issuer', 8)

@@ -36,7 +36,13 @@ for (const [name, call] of Object.entries(calls)) {
   t.test(`argon2 is loaded by ${name}`, async t => {
     const { stdout } = await promisify(execFile)(
       process.execPath,
-      ['--import', 'tsx', '--input-type=module', '-e', createScript(call)],
+      [
+        '--import',
+        './test/helpers/ci/typescript.js',
+        '--input-type=module',
+        '-e',
+        createScript(call)
+      ],
       { env: createChildEnv() }
     )
     t.match(JSON.parse(stdout), {

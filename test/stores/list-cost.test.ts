@@ -49,9 +49,9 @@ async function createMany (store: TokenStore, id: string): Promise<void> {
   const { id: _, ...session } = await store.find(REALM, id) ??
     await store.find(ended, id) ?? makeSession()
 
-  for (let i = 0; i < COUNT; i++) {
-    await store.create({ ...session, id: `${id}${i}` })
-  }
+  await Promise.all(
+    Array.from({ length: COUNT }, (_, i) => store.create({ ...session, id: `${id}${i}` }))
+  )
 }
 
 t.test('PostgreSQL reads as many sessions as the page of a list has', async t => {

@@ -7,7 +7,7 @@ const rows = [
 ]
 
 function getTitles (file: string): readonly string[] {
-  const path = new URL(file.startsWith('src/') ? `${file}.ts` : `test/${file}.test.ts`, root)
+  const path = new URL(/^(src|test)\//.test(file) ? `${file}.ts` : `test/${file}.test.ts`, root)
   const source = existsSync(path) ? readFileSync(path, 'utf8').replaceAll('\\', '') : ''
   return source.match(/test\(\s*(['`]).*?\1,\s/g) ?? []
 }

@@ -8,7 +8,7 @@ import { createChildEnv } from '../../helpers/child-env.js'
 t.test('a memory store warns in a worker, because it shares nothing', async t => {
   cluster.setupPrimary({
     exec: fileURLToPath(new URL('worker.ts', import.meta.url)),
-    execArgv: ['--import', 'tsx']
+    execArgv: ['--import', './test/helpers/ci/typescript.js']
   })
   const worker = cluster.fork(createChildEnv())
   t.teardown(() => worker.kill())

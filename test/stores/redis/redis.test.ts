@@ -1,9 +1,6 @@
-import { Cluster } from 'ioredis'
-import { createCluster } from 'redis'
 import t from 'tap'
 import { applyRotation } from '../../../src/domain/rotation.js'
 import { DAY, HOUR, MINUTE } from '../../../src/lib/time.js'
-import { testAttemptStore } from '../../../src/stores/conformance/attempt-store.js'
 import {
   makeSession,
   NOW,
@@ -12,16 +9,9 @@ import {
   saveSession
 } from '../../../src/stores/conformance/harness.js'
 import { testTokenStore } from '../../../src/stores/conformance/token-store.js'
-import { RedisAttempts, RedisStore } from '../../../src/stores/redis/index.js'
+import { RedisStore } from '../../../src/stores/redis/index.js'
 import { RedisKeys } from '../../../src/stores/redis/keys.js'
-import {
-  deleteKeys,
-  hooked,
-  keysOf,
-  randomPrefix,
-  startCluster,
-  whyNoRedis
-} from '../../helpers/databases/redis.js'
+import { deleteKeys, hooked, keysOf, whyNoRedis } from '../../helpers/databases/redis.js'
 import type { Call } from '../../helpers/databases/redis.js'
 import { connectRedisClients, planAttempt } from './redis-helpers.js'
 
@@ -31,28 +21,20 @@ const LATER = NOW + 60 * DAY
 t.test('one server', { skip }, async t => {
   const { redis, nodeRedis, newPrefix } = await connectRedisClients(t)
 
-  const pairs = [['ioredis and node-redis', redis, nodeRedis], [
-    'node-redis and ioredis',
-    nodeRedis,
-    redis
-  ]] as const
+  await t.test('passes the conformance suite with ioredis and node-redis', async t => {
+    testTokenStore({
+      test: (name, run) => t.test(name, run),
+      open: () => {
+        const prefix = newPrefix()
 
-  for (const [pair, one, two] of pairs) {
-    await t.test(`passes the conformance suite with ${pair}`, async t => {
-      testTokenStore({
-        test: (name, run) => t.test(name, run),
-        open: () => {
-          const prefix = newPrefix()
-
-          return {
-            store: new RedisStore(one, { prefix }),
-            other: new RedisStore(two, { prefix }),
-            close: () => deleteKeys(redis, prefix)
-          }
+        return {
+          store: new RedisStore(redis, { prefix }),
+          other: new RedisStore(nodeRedis, { prefix }),
+          close: () => deleteKeys(redis, prefix)
         }
-      })
+      }
     })
-  }
+  })
 
   /** Returns a store, and the calls that it sends. */
   function openRecorded (): { store: RedisStore, prefix: string, calls: Call[] } {
@@ -227,48 +209,5 @@ t.test('one server', { skip }, async t => {
     t.strictSame(outcome, { swapped: false, session: ended })
     t.ok(calls.some(({ name }) => name === 'undoRotation'))
     t.strictSame(await store.find(REALM, session.id), ended)
-  })
-})
-
-t.test('a cluster of three servers passes the conformance suites', { skip }, async t => {
-  const servers = await startCluster()
-
-  if (servers === null) {
-    t.comment('skipped: no redis-server found')
-    return
-  }
-
-  const { ports, stop } = servers
-  const ioredis = new Cluster(ports.map(port => ({ host: '127.0.0.1', port })))
-  const nodeRedis = createCluster({
-    rootNodes: ports.map(port => ({ url: `redis://127.0.0.1:${port}` }))
-  })
-  await nodeRedis.connect()
-  t.teardown(async () => {
-    ioredis.disconnect()
-    nodeRedis.destroy()
-    await stop()
-  })
-  testTokenStore({
-    test: (name, run) => t.test(name, run),
-    open: () => {
-      const prefix = randomPrefix()
-
-      return {
-        store: new RedisStore(ioredis, { prefix }),
-        other: new RedisStore(nodeRedis, { prefix })
-      }
-    }
-  })
-  testAttemptStore({
-    test: (name, run) => t.test(name, run),
-    open: () => {
-      const prefix = randomPrefix()
-
-      return {
-        store: new RedisAttempts(ioredis, { prefix }),
-        other: new RedisAttempts(nodeRedis, { prefix })
-      }
-    }
   })
 })
