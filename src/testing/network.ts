@@ -151,6 +151,8 @@ export function createNetwork (
     const user: CacheUser = { device: endpoint.device, headers }
     const sleptBefore = endpoint.clock.slept()
     const isConnected = (): boolean => network.isOnline && endpoint.clock.slept() === sleptBefore
+    /** Whether the request was aborted, or its tab was killed. */
+    const isAbandoned = (): boolean => signal.aborted || !endpoint.isAlive()
     // Read immediately, as browsers do: the caller may change the body afterwards.
     const body = request.body === null ? null : await clock.hold(() => request.arrayBuffer())
     endpoint.prepareRequest(url, headers, credentials)
@@ -173,12 +175,15 @@ export function createNetwork (
         ? fault(new Request(url, { method, headers, body, credentials, redirect }), handle)
         : undefined
 
-    const createSubstitute = (): Response | null =>
-      typeof fault === 'function'
-        ? null
-        : fault === 'cached' && method === 'GET'
+    const createSubstitute = (): Response | null => {
+      if (typeof fault === 'function') {
+        return null
+      }
+
+      return fault === 'cached' && method === 'GET'
         ? cache.find(url, user, draw)
         : createFaultResponse(fault, draw)
+    }
 
     if (fault === 'reorder') {
       await waitToBeOvertaken()
@@ -186,8 +191,7 @@ export function createNetwork (
 
     await endpoint.clock.sleep(requestLatency)
 
-    // An aborted request, or a request of a killed tab, does not reach the server.
-    if (signal.aborted || !endpoint.isAlive()) {
+    if (isAbandoned()) {
       return createPending()
     }
 
@@ -212,7 +216,7 @@ export function createNetwork (
     const arriving = second !== null && draw < 0.5 ? await second : response
     await endpoint.clock.sleep(responseLatency)
 
-    if (signal.aborted || !endpoint.isAlive()) {
+    if (isAbandoned()) {
       return createPending()
     }
 
@@ -224,15 +228,20 @@ export function createNetwork (
     endpoint.receiveResponse(url, received.headers, credentials)
 
     if (fault === 'kill') {
-      void endpoint.clock.sleep(Math.floor(draw * 21)).then(() => {
-        endpoint.kill()
-      })
+      killSoon(endpoint, draw)
     }
 
     return received
   }
 
   return network
+}
+
+/** Kills a tab 0 to 20 ms later. */
+function killSoon (endpoint: Endpoint, draw: number): void {
+  void endpoint.clock.sleep(Math.floor(draw * 21)).then(() => {
+    endpoint.kill()
+  })
 }
 
 function createPending (): Promise<never> {
