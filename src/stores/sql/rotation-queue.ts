@@ -143,6 +143,21 @@ export class RotationQueue {
 
   async #send (): Promise<void> {
     this.#scheduled = false
+    const batch = this.#takeBatch()
+
+    if (batch.length === 0) {
+      return
+    }
+
+    this.#inFlight++
+    this.#schedule()
+    await this.#rotate(batch)
+    this.#inFlight--
+    this.#schedule()
+  }
+
+  /** Takes the attempts of the next sessions that are in no other batch. */
+  #takeBatch (): Row[] {
     const batch: Row[] = []
 
     for (const [sessionId, row] of this.#waiting) {
@@ -163,15 +178,7 @@ export class RotationQueue {
       }
     }
 
-    if (batch.length === 0) {
-      return
-    }
-
-    this.#inFlight++
-    this.#schedule()
-    await this.#rotate(batch)
-    this.#inFlight--
-    this.#schedule()
+    return batch
   }
 
   async #rotate (batch: readonly Row[]): Promise<void> {
