@@ -4,41 +4,32 @@ import type { Guard } from './guard.js'
 import { assertRevocationPage } from './revocation-page.js'
 import type { RotateOptions, TokenStore } from './token-store.js'
 
-/**
- * Options of one rotation, whose signal is aborted after a timeout.
- *
- * Creates the signal when the store reads it, because that takes longer than a rotation in memory.
- */
-class AbandonableCall implements RotateOptions {
-  #controller: AbortController | null = null
-  #isAbandoned = false
-
-  get signal (): AbortSignal {
-    this.#controller ??= new AbortController()
-
-    if (this.#isAbandoned) {
-      this.#controller.abort()
-    }
-
-    return this.#controller.signal
-  }
-
-  abandon (): void {
-    this.#isAbandoned = true
-    this.#controller?.abort()
-  }
-}
-
 /** Wraps every method of a token store with a guard. */
 export function guardStore (store: TokenStore, guard: Guard): TokenStore {
   return {
     check: () => guard('check', () => store.check()),
     create: session => guard('create', () => store.create(session)),
     rotate (attempt) {
-      const call = new AbandonableCall()
+      let isAbandoned = false
+      let controller: AbortController | undefined
 
-      return guard('rotate', () => store.rotate(attempt, call), () => {
-        call.abandon()
+      // Creates the signal when the store reads it, because that takes longer than a rotation in
+      // memory. The getter is an own member, so that a copy of the options has the signal too.
+      const options: RotateOptions = {
+        get signal () {
+          controller ??= new AbortController()
+
+          if (isAbandoned) {
+            controller.abort()
+          }
+
+          return controller.signal
+        }
+      }
+
+      return guard('rotate', () => store.rotate(attempt, options), () => {
+        isAbandoned = true
+        controller?.abort()
       })
     },
     find: (realm, sessionId) => guard('find', () => store.find(realm, sessionId)),

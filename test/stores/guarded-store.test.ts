@@ -149,6 +149,7 @@ t.test('a signal that the store reads after the timeout is already aborted', asy
   t.match(await failure, UNAVAILABLE)
   t.equal(options?.signal?.aborted, true)
   t.equal(options?.signal, options?.signal, 'it is the same signal at each read')
+  t.equal({ ...options }.signal, options?.signal, 'a copy of the options has the signal')
 })
 
 t.test('a guarded store rejects a session with the error of its store', async t => {
