@@ -23,6 +23,7 @@ import {
 } from './http/session-arguments.js'
 import type { TokenTransport } from './http/token-transport.js'
 import type { Millis } from './lib/time.js'
+import { createTypeError } from './lib/type-error.js'
 import { requestForApp } from './login/hash-queue.js'
 import type { OAuth } from './oauth/routes.js'
 import { rejectUnknownKeys } from './options/validate.js'
@@ -115,7 +116,7 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
     assertMethods(amr, 'openSession', MAX_AMR_LENGTH)
 
     if (clientId !== null && oauth?.clients.has(clientId) !== true) {
-      throw new TypeError('"clientId" of openSession must be one of "oauth.clients"')
+      throw createTypeError('"clientId" of openSession must be one of "oauth.clients"')
     }
 
     const inCookie = clientId === null && transport.opensInCookie(request, reply, requested)
@@ -188,14 +189,14 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
     assertMethods(amr, 'elevate', MAX_STEP_UP_LENGTH)
 
     if (amr.length === 0) {
-      throw new TypeError('"amr" of elevate must name the methods of the step-up')
+      throw createTypeError('"amr" of elevate must name the methods of the step-up')
     }
 
     const presented = elevation.read(request)
     const { inCookie } = presented
 
     if (inCookie && reply === undefined) {
-      throw new TypeError(
+      throw createTypeError(
         'elevate requires { reply }, because the access token of the request is in a cookie'
       )
     }
@@ -253,14 +254,14 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
       const result = await passwords.check(hash, password, requestForApp())
 
       if (result === 'uncheckable') {
-        throw new Error('bcrypt hashes require @node-rs/bcrypt; run "npm install @node-rs/bcrypt"')
+        throw new Error('fastify-token-auth: run "npm install @node-rs/bcrypt" for bcrypt hashes')
       }
 
       return result === 'right' || result === 'weak'
     },
     rotateKeys (keys) {
       if (keyRing === null) {
-        throw new TypeError('rotateKeys requires the option "keys" at startup')
+        throw createTypeError('rotateKeys requires the option "keys" at startup')
       }
 
       keyRing.rotate(keys)

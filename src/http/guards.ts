@@ -3,6 +3,7 @@ import { parseDuration } from '../lib/duration.js'
 import type { Duration } from '../lib/duration.js'
 import { CLOCK_TOLERANCE } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
+import { createTypeError } from '../lib/type-error.js'
 import { rejectUnknownKeys } from '../options/validate.js'
 import type { Auth, AuthClaims } from '../tokens/auth.js'
 import { createAuthenticate, createHook } from './authenticate.js'
@@ -86,7 +87,7 @@ function parseMaxAge (maxAge: Duration): Millis {
   const limit = parseDuration(maxAge)
 
   if (limit === null || limit <= 0) {
-    throw new TypeError('"maxAge" of requireFresh must be a duration above 0, such as "5m"')
+    throw createTypeError('"maxAge" of requireFresh must be a duration above 0, such as "5m"')
   }
 
   return limit
@@ -102,7 +103,7 @@ function readMethods (options: FreshOptions): ReadonlySet<string> | null {
 
   // The message of the error, and a challenge, contain the methods.
   if (!Array.isArray(amr) || amr.length === 0 || !amr.every(isMethodName)) {
-    throw new TypeError(
+    throw createTypeError(
       '"amr" of requireFresh must be an array of methods (RFC 8176), such as ["mfa", "hwk"]'
     )
   }
@@ -137,7 +138,7 @@ export function createClaimsCheck (requirements: ClaimRequirements): (auth: Auth
     required.length === 0 ||
     required.some(([, accepted]) => accepted.length === 0 || accepted.includes(undefined))
   ) {
-    throw new TypeError(
+    throw createTypeError(
       '"requirements" of requireClaims must be claims with values, such as { role: "admin" }'
     )
   }

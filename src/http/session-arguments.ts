@@ -1,3 +1,4 @@
+import { createTypeError } from '../lib/type-error.js'
 import type { CallerRequest } from './authorization.js'
 
 /** @throws TypeError unless a value is a request. */
@@ -7,7 +8,7 @@ export function assertSessionRequest (request: unknown, method: string): void {
     isAbsentOrString(headers['user-agent'])
 
   if (!isValid) {
-    throw new TypeError(`"request" of ${method} must be a Fastify request or { ip, headers }`)
+    throw createTypeError(`"request" of ${method} must be a Fastify request or { ip, headers }`)
   }
 }
 
@@ -49,7 +50,7 @@ export function assertCredentials (login: unknown, password: unknown, deviceToke
 
 function assertType (condition: boolean, message: string): void {
   if (!condition) {
-    throw new TypeError(message)
+    throw createTypeError(message)
   }
 }
 

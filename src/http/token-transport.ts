@@ -1,4 +1,5 @@
 import { createBadRequestError } from '../errors.js'
+import { createTypeError } from '../lib/type-error.js'
 import type { IssuedLogin } from '../login/password-login.js'
 import { transportHeader } from '../protocol.js'
 import type { CookieResponse, TokenResponse } from '../protocol.js'
@@ -129,7 +130,7 @@ export class TokenTransport {
 
     if (reply === undefined && (kind === 'cookie' || requested === 'cookie')) {
       const cause = kind === 'cookie' ? '"refreshToken.transport"' : 'its transport'
-      throw new TypeError(`openSession requires { reply }, because ${cause} is "cookie"`)
+      throw createTypeError(`openSession requires { reply }, because ${cause} is "cookie"`)
     }
 
     if (reply === undefined || kind !== 'both') {
@@ -344,14 +345,14 @@ function assertTransport (
   kind: TransportSettings['kind']
 ): void {
   if (requested !== 'body' && requested !== 'cookie') {
-    throw new TypeError('"transport" of openSession must be "body" or "cookie"')
+    throw createTypeError('"transport" of openSession must be "body" or "cookie"')
   }
 
   if (kind !== 'both' && kind !== requested) {
     const cause = kind === 'none'
       ? '"refreshToken" is false; remove "transport"'
       : `"refreshToken.transport" is "${kind}"; set it to "both"`
-    throw new TypeError(
+    throw createTypeError(
       `openSession cannot use { transport: '${requested}' }, because ${cause}`
     )
   }

@@ -1,4 +1,5 @@
 import { describeType } from './describe-type.js'
+import { createTypeError } from './type-error.js'
 
 /**
  * Returns a result of a callback that must be a boolean.
@@ -9,7 +10,7 @@ import { describeType } from './describe-type.js'
 export function assertBoolean (name: string, result: unknown): boolean {
   if (typeof result !== 'boolean') {
     ignoreRejection(result)
-    throw new TypeError(`"${name}" must return a boolean, not ${describeType(result)}`)
+    throw createTypeError(`"${name}" must return a boolean, not ${describeType(result)}`)
   }
 
   return result

@@ -2,6 +2,7 @@ import { parseDuration } from '../lib/duration.js'
 import type { Duration } from '../lib/duration.js'
 import { DAY, HOUR, MINUTE, SECOND } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
+import { createTypeError } from '../lib/type-error.js'
 
 /**
  * Checks one option and returns its value, or the default if the option is missing.
@@ -163,7 +164,7 @@ export function implementation<Interface> (
 
     if (missing !== undefined) {
       const difference = describe === undefined ? '' : `, but ${describe(value, missing)}`
-      throw createOptionError(`"${path}" must be ${type}${difference}`)
+      throw createTypeError(`"${path}" must be ${type}${difference}`)
     }
 
     return value as Interface
@@ -236,12 +237,8 @@ export function assert (
   options?: ErrorOptions
 ): asserts condition {
   if (!condition) {
-    throw createOptionError(message, options)
+    throw createTypeError(message, options)
   }
-}
-
-function createOptionError (message: string, options?: ErrorOptions): TypeError {
-  return new TypeError(`fastify-token-auth: ${message}`, options)
 }
 
 function isFunction (value: unknown): boolean {

@@ -1,4 +1,5 @@
 import { describeType } from '../lib/describe-type.js'
+import { createTypeError } from '../lib/type-error.js'
 
 /**
  * ID of a user in the app: a non-empty string, a safe integer or a bigint.
@@ -30,7 +31,7 @@ export function toUserId (id: UserId, method: string, member = 'userId'): string
   const userId = formatUserId(id)
 
   if (userId === null) {
-    throw new TypeError(`"${member}" of ${method} must be ${describeUserIdError(id)}`)
+    throw createTypeError(`"${member}" of ${method} must be ${describeUserIdError(id)}`)
   }
 
   return userId

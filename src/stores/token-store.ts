@@ -17,11 +17,7 @@ export type { Touch } from '../domain/touch.js'
 
 const MAX_SHOWN_PROBLEMS = 8
 
-/**
- * Options of {@link TokenStore.rotate}.
- *
- * A store that wraps another one passes the object itself, because a copy loses the signal.
- */
+/** Options of {@link TokenStore.rotate}. A store that wraps another one passes them on. */
 export interface RotateOptions {
   /**
    * Aborted when the caller has given up, such as after `storeTimeout`. `undefined` if the caller

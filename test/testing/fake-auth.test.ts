@@ -255,12 +255,16 @@ t.test('invalid users are errors of the test', async t => {
   })
   t.throws(() => fakeAuth({} as FakeUser), {
     name: 'TypeError',
-    message: /^"userId" of fakeAuth must be a non-empty string, a safe integer or a bigint/
+    message:
+      /^fastify-token-auth: "userId" of fakeAuth must be a non-empty string, a safe integer or/
   })
   const app = await createApp(t, () => ({}) as FakeUser)
   const response = await app.inject('/auth')
   t.equal(response.statusCode, 500)
-  t.match(response.json().message, /^"userId" of fakeAuth must be a non-empty string/)
+  t.match(
+    response.json().message,
+    /^fastify-token-auth: "userId" of fakeAuth must be a non-empty string/
+  )
 })
 
 t.test('a server that listens logs a warning', async t => {

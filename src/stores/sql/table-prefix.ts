@@ -1,3 +1,5 @@
+import { createTypeError } from '../../lib/type-error.js'
+
 /** Options of the stores for SQL databases, and of their attempt stores. */
 export interface SqlStoreOptions {
   /**
@@ -33,7 +35,7 @@ export function createPrefixer (
   { tablePrefix = DEFAULT_TABLE_PREFIX }: SqlStoreOptions
 ): Prefixer | null {
   if (typeof tablePrefix !== 'string' || !FORM.test(tablePrefix)) {
-    throw new TypeError(
+    throw createTypeError(
       '"tablePrefix" must have 1 to 32 lower-case letters, digits and underscores, ' +
         'and must not start with a digit'
     )

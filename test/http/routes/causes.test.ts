@@ -234,7 +234,8 @@ t.test('a result of isSameClient that is no boolean is logged with its type', as
     const { statusCode, body } = await refresh(first)
     t.equal(statusCode, 503)
     t.notMatch(body, /try again/)
-    const expected = `refreshToken.isSameClient\\" must return a boolean, not ${types[i]}`
+    const expected =
+      `fastify-token-auth: \\"refreshToken.isSameClient\\" must return a boolean, not ${types[i]}`
     t.ok(lines.join('').includes(expected), expected)
   }
 })
@@ -247,7 +248,7 @@ t.test('a result of passwords.validate that is no boolean rejects with its type'
     t.teardown(() => app.close())
     await t.rejects(
       app.tokenAuth.hashPassword(PASSWORD),
-      new TypeError(`"passwords.validate" must return a boolean, not ${type}`)
+      new TypeError(`fastify-token-auth: "passwords.validate" must return a boolean, not ${type}`)
     )
   }
 })

@@ -165,7 +165,10 @@ t.test('invalid keys change nothing', async t => {
   const without = await open(t, undefined)
   t.throws(() => {
     without.app.tokenAuth.rotateKeys([other])
-  }, { name: 'TypeError', message: 'rotateKeys requires the option "keys" at startup' })
+  }, {
+    name: 'TypeError',
+    message: 'fastify-token-auth: rotateKeys requires the option "keys" at startup'
+  })
 })
 
 t.test('invalid keys fail at startup without a trace of key material', async t => {

@@ -37,7 +37,8 @@ t.test('openSession opens the session for the ID of the user that was found', as
 t.test('openSession rejects another request', async t => {
   const { app } = await createTestApp()
   t.teardown(() => app.close())
-  const message = '"request" of openSession must be a Fastify request or { ip, headers }'
+  const message =
+    'fastify-token-auth: "request" of openSession must be a Fastify request or { ip, headers }'
   const headers = { 'user-agent': ['a', 'b'] }
 
   for (
@@ -62,13 +63,18 @@ t.test('openSession rejects an `amr` that no token can have, and another device'
     const opened = tokenAuth.openSession('u-ann', ORIGIN, { amr: amr as never })
     await t.rejects(opened, {
       name: 'TypeError',
-      message: /^"amr" of openSession must be an array/
+      message: /^fastify-token-auth: "amr" of openSession must be an array/
     })
   }
 
   for (const device of [5, {}, ['phone']]) {
     const opened = tokenAuth.openSession('u-ann', ORIGIN, { device: device as never })
-    await t.rejects(opened, new TypeError('"device" of openSession must be a string or null'))
+    await t.rejects(
+      opened,
+      new TypeError(
+        'fastify-token-auth: "device" of openSession must be a string or null'
+      )
+    )
   }
 
   t.strictSame(await tokenAuth.listSessions('u-ann'), [])
@@ -127,7 +133,7 @@ t.test('the methods reject what is no ID of a user', async t => {
       t.match(error, { name: 'TypeError', message })
       t.match(
         (error as Error).message,
-        new RegExp(`^"userId" of ${method} must be a non-empty str`)
+        new RegExp(`^fastify-token-auth: "userId" of ${method} must be a non-empty str`)
       )
     }
   }
