@@ -97,7 +97,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
     }, app.log)
     const settings = await createTransportSettings(scope, options.transport, name)
 
-    prepareScope(scope, settings.refreshCookie !== null)
+    prepareScope(scope, settings.refreshCookie !== null, services.arrivals)
 
     const { check, ownCheck, sources, renewer } = createAccessChecks(app, services, settings, dpop)
     const authenticate = createAuthenticate(ownCheck)
@@ -155,12 +155,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
         ...registration,
         follow,
         unprotectedRoutes,
-        oneTime: {
-          realm: name,
-          attempts: services.attempts,
-          clock,
-          deriveKeys: derive
-        }
+        oneTime: { ...services, realm: name, clock, deriveKeys: derive }
       })
     )
     app.addHook('onReady', async () => {
@@ -201,7 +196,7 @@ async function addRoutes (
   registration: Registration
 ): Promise<void> {
   const { options, clock, services, transport, authenticate, elevation, oauth, dpop } = registration
-  const { sessions, users, login, refresh, keyRing } = services
+  const { arrivals, sessions, users, login, refresh, keyRing } = services
   const { paths } = options
   const { getProof, describe } = registration
 
@@ -216,7 +211,7 @@ async function addRoutes (
   }
 
   if (paths.refresh !== false) {
-    addRefreshRoute(scope, paths.refresh, transport, refresh, getProof, describe)
+    addRefreshRoute(scope, paths.refresh, { arrivals, transport, refresh, getProof, describe })
   }
 
   if (paths.elevate !== false) {

@@ -17,6 +17,7 @@ import { SYSTEM_CLOCKS } from './revocations/store-clock.js'
 import type { StoreTime } from './revocations/store-clock.js'
 import { UsageTracker } from './revocations/usage-tracker.js'
 import { AccessVerifier } from './sessions/access-verifier.js'
+import { Arrivals } from './sessions/arrival.js'
 import { Elevation } from './sessions/elevation.js'
 import { Refresh } from './sessions/refresh.js'
 import { Renewal } from './sessions/renewal.js'
@@ -70,6 +71,9 @@ export interface Services {
   readonly store: TokenStore
   readonly users: UserDirectory
   readonly access: AccessVerifier
+  readonly feed: RevocationFeed
+  /** Lets requests wait for the time of the database after a standstill. */
+  readonly arrivals: Arrivals
   readonly refreshTokens: JwtCodec
   readonly issuer: TokenIssuer
   readonly sessions: Sessions
@@ -183,10 +187,9 @@ export function createServices (
   const keyRing = keys === null
     ? null
     : new KeyRing(keys, accessTokens, derived, access.clearCache.bind(access))
-  const shared = { store, realm, users, issuer, refreshTokens, events, clock, dpop, feed, time }
+  const shared = { store, realm, users, issuer, refreshTokens, events, clock, dpop, feed, logger }
   const sessions = new Sessions({
     ...shared,
-    logger,
     access,
     reporter,
     lifetime,
@@ -198,21 +201,18 @@ export function createServices (
   const rotator = new TokenRotator({ ...shared, usage, rotation, lifetime, grace })
   const refresh = new Refresh({
     ...shared,
-    logger,
     sessions,
     throttle,
     usage,
     rotation,
     rotator,
     lifetime,
-    standstill,
     reuseGuard: new ReuseGuard({
       ...shared,
       sessions,
       grace,
       replayDetection: options.replayDetection,
-      isSameClient: guardPredicate('refreshToken.isSameClient', options.isSameClient, logger),
-      logger
+      isSameClient: guardPredicate('refreshToken.isSameClient', options.isSameClient, logger)
     })
   })
   const measured = { realm, feed, time, usage, passwords, sweeper, storeTimeout }
@@ -222,13 +222,10 @@ export function createServices (
   const renewal = options.renewalWindow === null
     ? null
     : new Renewal({
+      ...shared,
       ...wrapStore(options, Math.min(storeTimeout, MAX_RENEWAL_TIMEOUT), time, logger),
-      realm,
-      issuer,
       reporter,
       usage,
-      logger,
-      clock,
       window: options.renewalWindow,
       grace
     })
@@ -237,6 +234,8 @@ export function createServices (
     store,
     users,
     access,
+    feed,
+    arrivals: new Arrivals({ clock, time, feed, standstill }),
     refreshTokens,
     issuer,
     sessions,

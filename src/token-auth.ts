@@ -1,5 +1,5 @@
-import type { OneTimeContext } from './account/one-time-token-issuer.js'
 import type { OneTimeTokens } from './account/one-time-tokens.js'
+import type { OwnTokensContext } from './account/own-tokens.js'
 import type {
   ElevatedRequest,
   ElevateOptions,
@@ -59,7 +59,7 @@ export type TokenAuthContext =
     readonly oauth: OAuth | null
     readonly getProof: GetProof
     readonly unprotectedRoutes: TokenAuth['unprotectedRoutes']
-    readonly oneTime: OneTimeContext
+    readonly oneTime: OwnTokensContext
   }
 
 /** Maximum characters of `amr`. With the largest claims, tokens stay below their maximum length. */
@@ -89,7 +89,7 @@ const keepShape = { keep: true }
 export function createTokenAuth (context: TokenAuthContext): TokenAuth {
   const { users, sessions, passwords, throttle, sweeper, transport, keyRing, health } = context
   const { oauth, getProof, clock, unprotectedRoutes, login, elevation, follow } = context
-  const { oneTime, sharesAttempts } = context
+  const { oneTime, oneTime: { feed }, sharesAttempts } = context
 
   async function openSession (
     userId: UserId,
@@ -119,6 +119,7 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
       throw createTypeError('"clientId" of openSession must be one of "oauth.clients"')
     }
 
+    await feed.catchUp()
     const inCookie = clientId === null && transport.opensInCookie(request, reply, requested)
     const issued = await openActive(id, {
       by: getCaller(request),
@@ -193,16 +194,15 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
     }
 
     const presented = elevation.read(request)
-    const { inCookie } = presented
 
-    if (inCookie && reply === undefined) {
+    if (presented.inCookie && reply === undefined) {
       throw createTypeError(
         'elevate requires { reply }, because the access token of the request is in a cookie'
       )
     }
 
     const issued = await elevation.elevate(request, presented, { amr, authenticatedAt: clock() })
-    return transport.toResponse(reply, issued, inCookie)
+    return transport.toResponse(reply, issued, presented.inCookie)
   }
 
   async function verifyLogin<User extends AuthUser> (
@@ -213,6 +213,7 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
     rejectUnknownKeys(credentials, loginShape, 'verifyLogin')
     const { login: name, password, deviceToken = null } = credentials
     assertCredentials(name, password, deviceToken)
+    await feed.catchUp()
     const { record } = await login.verifyLogin({
       login: name,
       password,
@@ -274,7 +275,7 @@ export function createTokenAuth (context: TokenAuthContext): TokenAuth {
 }
 
 // Loads the module at the first call, so that it costs other apps nothing.
-function loadOneTimeTokens (context: OneTimeContext, isShared: boolean): OneTimeTokens {
+function loadOneTimeTokens (context: OwnTokensContext, isShared: boolean): OneTimeTokens {
   let loaded: Promise<OneTimeTokens> | undefined
 
   const load = (): Promise<OneTimeTokens> => {

@@ -23,12 +23,18 @@ const expectationShape = {
 
 const readLifetime = duration({ min: SECOND, max: 365 * DAY })
 
+/** Collaborators of `app.tokenAuth.oneTimeTokens`. */
+export interface OwnTokensContext extends OneTimeContext {
+  /** Reads the time of the database after a standstill. */
+  readonly feed: { readonly catchUp: () => Promise<void> }
+}
+
 /**
  * Creates `app.tokenAuth.oneTimeTokens`.
  *
  * @param isShared - Whether all instances count in the same store.
  */
-export function createOwnTokens (context: OneTimeContext, isShared: boolean): OneTimeTokens {
+export function createOwnTokens (context: OwnTokensContext, isShared: boolean): OneTimeTokens {
   const issuer = new OneTimeTokenIssuer(context)
 
   return {
@@ -38,6 +44,7 @@ export function createOwnTokens (context: OneTimeContext, isShared: boolean): On
       const { purpose, state, data } = settings
       assertPurpose(purpose, 'create')
       assertData(data)
+      await context.feed.catchUp()
 
       return issuer.create({
         purpose,
@@ -49,12 +56,14 @@ export function createOwnTokens (context: OneTimeContext, isShared: boolean): On
     },
     async verify (token, expected) {
       assertExpectation(expected, 'verify')
+      await context.feed.catchUp()
       const { subject, data, expiresAt } = await issuer.verify(token, expected)
       return { subject, data, expiresAt }
     },
     async redeem (token, expected) {
       assertShared(isShared, 'oneTimeTokens')
       assertExpectation(expected, 'redeem')
+      await context.feed.catchUp()
       const { id, ...redeemed } = await issuer.redeem(token, expected)
       return redeemed
     }

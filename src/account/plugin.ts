@@ -131,7 +131,7 @@ async function addFlows (
   const newPasswords = new NewPasswords(shared)
 
   await app.register(async scope => {
-    prepareScope(scope, parts.options.transport.refreshCookie !== null)
+    prepareScope(scope, parts.options.transport.refreshCookie !== null, parts.arrivals)
     addEmailRoutes(scope, paths, shared)
     addPasswordRoutes(scope, paths, { ...shared, newPasswords })
     addSignInRoutes(scope, paths, { ...shared, signIn })
@@ -151,6 +151,7 @@ async function addFlows (
         options.send.verifyEmail !== undefined,
         'sendVerification requires "send.verifyEmail" of accountFlows'
       )
+      await parts.arrivals.waitForTime(request)
       await sendVerification(toUserId(userId, 'sendVerification'), request, shared)
     },
     ...createEnrollment({ users, secondFactors, recovery })

@@ -4,6 +4,7 @@ import type { Millis } from '../lib/time.js'
 import type { PasswordLogin } from '../login/password-login.js'
 import type { Passwords } from '../login/passwords.js'
 import type { ResolvedOptions } from '../options/resolve.js'
+import type { Arrivals } from '../sessions/arrival.js'
 import type { Sessions } from '../sessions/sessions.js'
 import type { UserDirectory } from '../sessions/users.js'
 import type { AttemptStore } from '../stores/attempt-store.js'
@@ -29,6 +30,7 @@ export const REGISTRATION: unique symbol = Symbol.for('fastify-token-auth')
 export interface RegistrationParts {
   readonly options: ResolvedOptions
   readonly users: UserDirectory
+  readonly arrivals: Arrivals
   readonly sessions: Sessions
   readonly login: PasswordLogin
   readonly passwords: Passwords

@@ -2,6 +2,7 @@ import { createRequire } from 'node:module'
 import type { ErrorObject, ValidateFunction } from 'ajv'
 import type { FastifyInstance, onSendHookHandler } from 'fastify'
 import { createBadRequestError } from '../errors.js'
+import type { Arrivals } from '../sessions/arrival.js'
 import { addBodyParsers } from './body-parsers.js'
 import { addToHeader } from './headers.js'
 
@@ -25,11 +26,16 @@ export const OWN_ROUTES_HOOK = 'tokenAuth.addHeaders'
  * Prepares the child scope of the routes.
  *
  * Replaces the parsers, compilers and formatters that the scope inherits from the app. Keeps all
- * responses of the scope, errors included, out of caches and frames.
+ * responses of the scope, errors included, out of caches and frames. Lets requests wait for the
+ * time of the database after a standstill.
  *
  * @param usesCookies - Whether a response can depend on the page that sends the request.
  */
-export function prepareScope (scope: FastifyInstance, usesCookies: boolean): void {
+export function prepareScope (
+  scope: FastifyInstance,
+  usesCookies: boolean,
+  arrivals: Arrivals
+): void {
   scope.setValidatorCompiler(({ schema }) => createValidator(schema as object))
   // A hook of the app may respond instead of the route. Response schemas are documentation only.
   scope.setSerializerCompiler(() => JSON.stringify)
@@ -48,6 +54,17 @@ export function prepareScope (scope: FastifyInstance, usesCookies: boolean): voi
     route.attachValidation = false
   })
 
+  scope.addHook('onRequest', (request, _reply, done) => {
+    const waiting = arrivals.waitForTime(request)
+
+    if (waiting === null) {
+      done()
+    } else {
+      waiting.then(() => {
+        done()
+      }, done)
+    }
+  })
   addBodyParsers(scope)
   // Runs after the hooks of the app, so that these headers win.
   scope.addHook('onSend', createHeaderHook(usesCookies))

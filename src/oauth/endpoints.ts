@@ -4,6 +4,7 @@ import { getCaller, isConnected } from '../http/authorization.js'
 import type { GetProof } from '../http/dpop.js'
 import type { DescribeRoute } from '../http/openapi.js'
 import { sendJson, sendTokens } from '../http/reply.js'
+import type { Arrivals } from '../sessions/arrival.js'
 import type { Refresh } from '../sessions/refresh.js'
 import type { Sessions } from '../sessions/sessions.js'
 import { authenticateClient, readForm } from './client-authentication.js'
@@ -15,6 +16,7 @@ import { oauthRouteDocs } from './route-docs.js'
 
 /** Collaborators of the token endpoint. */
 export interface TokenRoute {
+  readonly arrivals: Arrivals
   readonly clients: Clients
   readonly refresh: Refresh
   readonly getProof: GetProof
@@ -33,7 +35,7 @@ export interface TokenRoute {
 export function addTokenRoute (
   scope: FastifyInstance,
   url: string,
-  { clients, refresh, getProof, audiences, describe }: TokenRoute
+  { arrivals, clients, refresh, getProof, audiences, describe }: TokenRoute
 ): void {
   scope.post(url, describe(oauthRouteDocs.token), async (request, reply) => {
     const form = readForm(request)
@@ -56,8 +58,10 @@ export function addTokenRoute (
       throw new OAuthError('invalid_target', 'Resource must be the audience of the access tokens')
     }
 
+    const arrival = await arrivals.read(request)
     const issued = await refresh.refresh(form.refresh_token, {
       by: getCaller(request),
+      arrival,
       clientId,
       proof: getProof(request),
       scope: form.scope ?? null,

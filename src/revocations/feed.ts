@@ -135,13 +135,17 @@ export class RevocationFeed {
   /**
    * Whether this process may have stood still, so that it has not polled in time.
    *
-   * A caller that judges revocations must await {@link catchUp} first.
+   * A caller that judges revocations or uses store time must await {@link catchUp} first.
    */
   isOverdue (): boolean {
     return this.#schedule?.isOverdue() === true
   }
 
-  /** Waits for a poll that is sent now, until the store has responded or failed. */
+  /**
+   * Waits for a poll that is sent now, until the store has responded or failed.
+   *
+   * Sends none if the process did not stand still.
+   */
   async catchUp (): Promise<void> {
     const schedule = this.#schedule
 

@@ -4,7 +4,6 @@ import type { Caller } from '../domain/session.js'
 import type { DpopProof, DpopVerifier } from '../dpop/verifier.js'
 import { createMissingProofError, TokenAuthError } from '../errors.js'
 import type { Events, Logger } from '../events.js'
-import type { StandstillMonitor } from '../lib/standstill.js'
 import { MINUTE } from '../lib/time.js'
 import type { Millis } from '../lib/time.js'
 import type { UsageTracker } from '../revocations/usage-tracker.js'
@@ -13,8 +12,7 @@ import type { Throttle } from '../throttle/throttle.js'
 import type { JwtCodec } from '../tokens/jwt-codec.js'
 import { issueSuccessor, readRefreshToken } from '../tokens/refresh-token.js'
 import type { RefreshToken } from '../tokens/refresh-token.js'
-import { readArrival } from './arrival.js'
-import type { ArrivalContext } from './arrival.js'
+import type { RequestArrival } from './arrival.js'
 import { RefreshRejections } from './refresh-rejections.js'
 import type { Arrival, ReuseGuard } from './reuse-guard.js'
 import type { Sessions } from './sessions.js'
@@ -27,7 +25,8 @@ import type { Profile, UserDirectory } from './users.js'
 const MIN_AGE_OF_ORPHANS: Millis = MINUTE
 
 /** Settings and collaborators of {@link Refresh}. */
-export interface RefreshContext extends ArrivalContext {
+export interface RefreshContext {
+  readonly clock: () => Millis
   readonly store: TokenStore
   readonly realm: string
   readonly users: UserDirectory
@@ -44,7 +43,6 @@ export interface RefreshContext extends ArrivalContext {
   readonly lifetime: Millis
   readonly rotator: TokenRotator
   readonly reuseGuard: ReuseGuard
-  readonly standstill: StandstillMonitor
   /** `null` if DPoP is disabled. */
   readonly dpop: DpopVerifier | null
 }
@@ -52,6 +50,7 @@ export interface RefreshContext extends ArrivalContext {
 /** Sender, proof and scope of a refresh request. */
 export interface RefreshRequest {
   readonly by: Caller
+  readonly arrival: RequestArrival
   /** OAuth client that has authenticated. `null` for the app itself. */
   readonly clientId: string | null
   readonly proof: DpopProof | null
@@ -95,10 +94,9 @@ export class Refresh {
    * or `AUTH_CLAIMS_INSUFFICIENT` if the requested scope exceeds the user's.
    */
   async refresh (token: string, request: RefreshRequest): Promise<IssuedTokens> {
-    const { users, refreshTokens, throttle, standstill, rotator } = this.#context
+    const { users, refreshTokens, throttle, rotator } = this.#context
     const { by, scope, proof, isConnected } = request
-    const afterStandstill = standstill.stoodStill
-    const arrivedAt = await readArrival(this.#context)
+    const { arrivedAt, afterStandstill } = request.arrival
     const authentic = readRefreshToken(refreshTokens, token)
 
     if (authentic === null) {

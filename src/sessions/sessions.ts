@@ -79,16 +79,14 @@ export class Sessions {
    * `AUTH_STORE_UNAVAILABLE`.
    */
   async open (profile: Profile, input: NewSessionInput): Promise<IssuedTokens> {
-    const { realm, events, clock, lifetime, maxLifetime, dpop } = this.#context
+    const { realm, events, feed, clock, lifetime, maxLifetime, dpop } = this.#context
     const { by, proof, authenticatedAt, actor, derived } = input
+    await feed.catchUp()
     const startedAt = clock()
     const now = derived === undefined ? Math.max(startedAt, authenticatedAt) : authenticatedAt
     const { secret, secretHash } = createSessionSecret(derived?.secret)
-    const session = createSession(
-      { realm, userId: profile.userId, secretHash },
-      input,
-      { now, lifetime, maxLifetime }
-    )
+    const owner = { realm, userId: profile.userId, secretHash }
+    const session = createSession(owner, input, { now, lifetime, maxLifetime })
     const issued = this.#issueTokens(
       profile,
       session,
@@ -139,7 +137,8 @@ export class Sessions {
 
   /** Lists the live sessions of a user, newest first, at most 100. */
   async list (userId: string): Promise<Session[]> {
-    const { store, realm, clock } = this.#context
+    const { store, realm, feed, clock } = this.#context
+    await feed.catchUp()
     return store.list(realm, userId, { now: clock(), limit: MAX_LISTED })
   }
 
@@ -154,7 +153,8 @@ export class Sessions {
     reason: RevocationReason,
     actor?: Actor
   ): Promise<boolean> {
-    const { store, realm, reporter, clock } = this.#context
+    const { store, realm, reporter, feed, clock } = this.#context
+    await feed.catchUp()
     const at = clock()
     const revocation = { realm, at, reason, sessionId, userId }
     const target = secretHash === undefined
@@ -215,6 +215,7 @@ export class Sessions {
     actor?: Actor
   ): Promise<number> {
     const { store, realm, reporter, feed, clock } = this.#context
+    await feed.catchUp()
     const at = clock()
     const target = keep === undefined ? { realm, userId } : { realm, userId, keep }
     const revocation = { ...target, at, reason, before: at }
@@ -233,9 +234,10 @@ export class Sessions {
    * written, with a later creation time. The second one also revokes its access tokens.
    */
   async revokeRealm (reason: RevocationReason): Promise<void> {
-    const { store, realm, reporter, clock } = this.#context
+    const { store, realm, reporter, feed, clock } = this.#context
 
     for (let write = 0; write < 2; write++) {
+      await feed.catchUp()
       const at = clock()
       const revocation = { realm, at, reason, before: at }
       reporter.begin(revocation)

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { TokenAuthError } from '../../errors.js'
+import type { Arrivals } from '../../sessions/arrival.js'
 import type { Refresh } from '../../sessions/refresh.js'
 import { getCaller, isConnected } from '../authorization.js'
 import type { GetProof } from '../dpop.js'
@@ -11,6 +12,15 @@ import { wantsPersistence } from '../token-body.js'
 import type { RefreshTokenBody } from '../token-body.js'
 import type { TokenTransport } from '../token-transport.js'
 
+/** Collaborators of the refresh route. */
+export interface RefreshRoute {
+  readonly arrivals: Arrivals
+  readonly transport: TokenTransport
+  readonly refresh: Refresh
+  readonly getProof: GetProof
+  readonly describe: DescribeRoute
+}
+
 /**
  * Adds `POST refresh`: exchanges a refresh token for new tokens.
  *
@@ -20,10 +30,7 @@ import type { TokenTransport } from '../token-transport.js'
 export function addRefreshRoute (
   scope: FastifyInstance,
   url: string,
-  transport: TokenTransport,
-  refresh: Refresh,
-  getProof: GetProof,
-  describe: DescribeRoute
+  { arrivals, transport, refresh, getProof, describe }: RefreshRoute
 ): void {
   scope.post<{ Body: RefreshTokenBody }>(url, {
     ...describe(routeDocs.refresh, {
@@ -43,8 +50,10 @@ export function addRefreshRoute (
 
     const movesToCookie = transport.movesToCookie(request, tokens)
     const inCookie = tokens.inCookie || movesToCookie
+    const arrival = await arrivals.read(request)
     const issued = await refresh.refresh(tokens.refresh, {
       by: getCaller(request),
+      arrival,
       clientId: null,
       proof: getProof(request),
       scope: null,
