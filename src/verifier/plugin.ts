@@ -8,7 +8,9 @@ import { createAccessCheck } from '../http/authenticate.js'
 import { RequestDpop } from '../http/dpop.js'
 import { addErrorHeaders } from '../http/headers.js'
 import { createRouteLister } from '../http/unprotected-routes.js'
-import { HOUR } from '../lib/time.js'
+import { RateLimit } from '../lib/rate-limit.js'
+import { HOUR, SECOND } from '../lib/time.js'
+import type { Millis } from '../lib/time.js'
 import type { SessionFollowersContext } from '../live/session-followers.js'
 import { dpopUrlWarning } from '../options/warnings.js'
 import { RevokedSessions } from '../revocations/revoked.js'
@@ -29,6 +31,10 @@ import { RemoteKeys } from './remote-keys.js'
 import { addSync } from './sync.js'
 import { addFollow } from './verified-tokens.js'
 import type { VerifiedTokens } from './verified-tokens.js'
+
+// Limits the lines in the log, because each request fails while the issuer is down.
+const MAX_FAILURES = 10
+const FAILURE_WINDOW: Millis = 10 * SECOND
 
 async function plugin (app: FastifyInstance, given: TokenVerifierOptions): Promise<void> {
   const options = resolveVerifier(given)
@@ -70,8 +76,17 @@ function createVerifier (
   const url = source.uri.origin + source.uri.pathname
 
   if (source.kind === 'introspection') {
+    const limit = new RateLimit(MAX_FAILURES, FAILURE_WINDOW, clock)
+
     const onFailure = (cause: string): void => {
-      app.log.error({ registration: name, url, cause }, 'failed to introspect a token')
+      const skipped = limit.next()
+
+      if (skipped !== null) {
+        app.log.error(
+          { registration: name, url, cause, ...(skipped > 0 && { skipped }) },
+          'failed to introspect a token'
+        )
+      }
     }
 
     const verifier = new IntrospectionVerifier({

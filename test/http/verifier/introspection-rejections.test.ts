@@ -242,6 +242,32 @@ t.test('a failed introspection results in 503 and logs the cause without secrets
   t.equal(await patient.status(token), 200, 'from the cache')
 })
 
+t.test('an outage of the issuer logs 10 failures in 10 s, and the number of the others', async t => {
+  const failures: object[] = []
+  const stream = new PassThrough().on('data', chunk => {
+    const line = JSON.parse(String(chunk)) as { readonly msg: string }
+
+    if (line.msg === 'failed to introspect a token') {
+      failures.push(line)
+    }
+  })
+  const server = await startIntrospectionServer(t, respondWith(claims, 503))
+  const clock = createClock()
+  const verifier = await startVerifier(t, clock, server.uri, {}, {
+    fastify: { logger: { level: 'error', stream } }
+  })
+
+  for (let i = 0; i < 13; i++) {
+    t.equal(await verifier.status(createFakeToken(`it${i}`)), 503)
+  }
+
+  t.equal(failures.length, 10)
+  t.notOk(failures.some(failure => 'skipped' in failure))
+  clock.advance(10 * SECOND)
+  t.equal(await verifier.status(createFakeToken('later')), 503)
+  t.match(failures.slice(10), [{ skipped: 3, cause: 'status 503' }])
+})
+
 t.test('an unread response does not keep its connection open', async t => {
   const server = await startIntrospectionServer(t, respondWith('x'.repeat(1_000_000), 500))
   const { status } = await startVerifier(t, createClock(), server.uri)
