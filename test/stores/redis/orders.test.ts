@@ -283,7 +283,7 @@ t.test('interleaved and interrupted calls', { skip: await whyNoRedis() }, async 
     })
   })
 
-  for (const step of ['findEnded', 'moveInUser', 'deleteEnded']) {
+  for (const step of ['findExpired', 'moveInUser', 'deleteExpired']) {
     await t.test(`a sweep keeps a session that is healed before the call ${step}`, async t => {
       const { store, withHooks } = open()
       const session = await saveSession(store, { expiresAt: NOW + 1 })
