@@ -95,6 +95,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
       events,
       time
     }, app.log)
+    const { attempts, feed } = services
     const settings = await createTransportSettings(scope, options.transport, name)
 
     prepareScope(scope, settings.refreshCookie !== null, services.arrivals)
@@ -155,7 +156,7 @@ async function plugin (app: FastifyInstance, given: TokenAuthOptions): Promise<v
         ...registration,
         follow,
         unprotectedRoutes,
-        oneTime: { ...services, realm: name, clock, deriveKeys: derive }
+        oneTime: { realm: name, attempts, feed, clock, deriveKeys: derive }
       })
     )
     app.addHook('onReady', async () => {

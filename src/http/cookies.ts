@@ -235,8 +235,8 @@ export class CrossSiteWarning {
           sameSite: this.#sameSite,
           skipped
         },
-        'a page of another site uses cookies, but browsers do not save or send them there, because ' +
-          'of their SameSite attribute; serve the page and this app from one site, or set ' +
+        'a page of another site uses cookies, but browsers do not save or send them there, ' +
+          'because of their SameSite attribute; serve the page and this app from one site, or set ' +
           '"cookie: { sameSite: \'none\', secure: true, origins: [...] }" with the origin of the ' +
           'page. Many browsers block such cookies of other sites'
       )

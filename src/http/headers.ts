@@ -63,8 +63,8 @@ export function addErrorHeaders (
   })
 }
 
-// Fastify logs each error with its stack. The stack of a missing or expired token looks like a fault
-// of the server. The code and the message name the cause.
+// Fastify logs each error with its stack. The stack of a missing or expired token looks like a
+// fault of the server. The code and the message name the cause.
 function shortenStack (error: TokenAuthError): void {
   if (error.expose && error.cause === undefined) {
     error.stack = `${error.name}: ${error.message}`

@@ -30,7 +30,7 @@ export interface ListenerLogger {
 
 /** Settings and callbacks of a {@link ReconnectingListener}. */
 export interface ListenerContext {
-  /** What the notifications are about, for log lines. A plural noun. */
+  /** Plural noun that names the notifications in log lines, such as `revocations`. */
   readonly topic: string
   /** Creates a connection, which `subscribe` then connects. */
   readonly open: (events: ListenerEvents) => ListenerConnection | Promise<ListenerConnection>

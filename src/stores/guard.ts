@@ -64,8 +64,8 @@ export function createGuard (
       ? error
       : fail(operation, error)
 
-  // Node keeps all timers of one duration in a list, and deletes the list after its last timer. To
-  // create the list again takes longer than a call of a store in memory. So one timer stays in it.
+  // Node keeps all timers of one duration in a list, and deletes the list with its last timer.
+  // Creating the list takes longer than a call of a store in memory, so one timer stays in it.
   let listKeeper: NodeJS.Timeout | null = null
 
   const keepTimerList = (): void => {

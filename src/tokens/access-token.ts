@@ -141,7 +141,7 @@ export function issueAccessToken (
     iat,
     exp
   })
-  // A spread of claims that the compiler does not know takes 100 times as long.
+  // Not a spread: V8 needs 50 times as long for it if users have different claims.
   const token = codec.sign(Object.assign({}, subject.claims, own))
 
   return { token, expiresIn: Math.max(0, exp - iat) }

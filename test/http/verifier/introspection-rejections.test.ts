@@ -242,7 +242,7 @@ t.test('a failed introspection results in 503 and logs the cause without secrets
   t.equal(await patient.status(token), 200, 'from the cache')
 })
 
-t.test('an outage of the issuer logs 10 failures in 10 s, and the number of the others', async t => {
+t.test('an outage of the issuer logs 10 failures in 10 s and counts the others', async t => {
   const failures: object[] = []
   const stream = new PassThrough().on('data', chunk => {
     const line = JSON.parse(String(chunk)) as { readonly msg: string }
